@@ -1,0 +1,31 @@
+/** What belongs to the cluster as a whole: one row. */
+export interface ClusterRow {
+  readonly clusterId: string;
+  /** Leads every fencing token, id and session number; raised by restore and recover. */
+  readonly epoch: number;
+  readonly formedAtMs: number;
+  /** Never goes back: max(the state's time, the stamp of the leader's newest command). */
+  readonly timeMs: number;
+  /** Assignments made so far. */
+  readonly assignmentCounter: number;
+  /** Registrations made so far. */
+  readonly sessionCounter: number;
+  readonly config: ClusterConfig;
+}
+
+/** Settings that belong to the cluster, not to a node (contract, section 6). Durations in milliseconds. */
+export interface ClusterConfig {
+  readonly heartbeat: {
+    readonly intervalMs: number;
+    readonly warningMs: number;
+    readonly timeoutMs: number;
+  };
+}
+
+/** The first answer given for an idempotency key, kept so that a repeated request gets it again. */
+export interface IdempotencyRow {
+  readonly key: string;
+  readonly requestDigest: string;
+  readonly answer: unknown;
+  readonly atMs: number;
+}

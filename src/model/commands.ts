@@ -1,0 +1,145 @@
+import type { ClusterConfig } from './cluster.ts';
+import type { Pairs, Resources, TaskError, TaskSpec } from './task.ts';
+
+/**
+ * Everything that can change the replicated state. A command is a plain object, stamped by the leader; `apply` reads
+ * nothing but the state, the command and its position in the log.
+ */
+export type Command =
+  | InitClusterCommand
+  | SubmitTasksCommand
+  | CancelTaskCommand
+  | AssignCommand
+  | RegisterNodeCommand
+  | ReconcileNodeCommand
+  | ReportAttemptsCommand
+  | NodeHealthCommand
+  | NodeOfflineCommand
+  | RetryDueCommand;
+
+interface Stamped {
+  /** The leader's wall time at the proposal, milliseconds since 1970 UTC. */
+  readonly atMs: number;
+}
+
+/** Decisions of a leader: refused when the entry's term is another, also one that the same process appended later. */
+interface LeaderDecision extends Stamped {
+  readonly term: number;
+}
+
+/** Makes the same request with the same key, repeated by its sender, happen once. */
+export interface IdempotencyKey {
+  /** principal, route and the sender's key, joined */
+  readonly key: string;
+  readonly requestDigest: string;
+}
+
+/** The first command of a cluster's log; refused ever after. */
+export interface InitClusterCommand extends LeaderDecision {
+  readonly type: 'initCluster';
+  readonly clusterId: string;
+  readonly epoch: number;
+  readonly config: ClusterConfig;
+}
+
+export interface SubmitTasksCommand extends Stamped {
+  readonly type: 'submitTasks';
+  readonly tasks: readonly TaskSpec[];
+  readonly idempotency: IdempotencyKey | null;
+}
+
+export interface CancelTaskCommand extends Stamped {
+  readonly type: 'cancelTask';
+  readonly taskId: string;
+  readonly idempotency: IdempotencyKey | null;
+}
+
+export interface AssignCommand extends LeaderDecision {
+  readonly type: 'assign';
+  /** The applied index on which the plan was made: a refusal must name something that changed after it. */
+  readonly planIndex: number;
+  readonly assignments: readonly {
+    readonly taskId: string;
+    readonly node: string;
+    readonly session: number;
+  }[];
+}
+
+export interface RegisterNodeCommand extends Stamped {
+  readonly type: 'registerNode';
+  readonly name: string;
+  readonly incarnation: string;
+  readonly machineId: string;
+  readonly bootId: string;
+  readonly startId: string;
+  readonly version: string;
+  readonly address: string;
+  readonly http: string;
+  readonly labels: Pairs;
+  readonly drivers: readonly string[];
+  readonly isolation: string;
+  readonly capacity: Resources;
+}
+
+/** The inventory of a session: judges only assignments made for earlier sessions of the node. */
+export interface ReconcileNodeCommand extends Stamped {
+  readonly type: 'reconcileNode';
+  readonly node: string;
+  readonly session: number;
+  readonly known: readonly { readonly taskId: string; readonly assignment: number }[];
+}
+
+export interface AttemptReport {
+  readonly taskId: string;
+  readonly assignment: number;
+  readonly status: 'STARTING' | 'RUNNING' | 'COMPLETED' | 'FAILED' | 'LOST' | 'CANCELLED';
+  /** The worker's wall time of what is reported. */
+  readonly atMs: number;
+  readonly startedAtMs: number | null;
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  readonly error: TaskError | null;
+  readonly result: unknown;
+  readonly logTail: string;
+}
+
+export interface ReportAttemptsCommand extends Stamped {
+  readonly type: 'reportAttempts';
+  readonly node: string;
+  readonly session: number;
+  readonly reports: readonly AttemptReport[];
+}
+
+/** Past `heartbeat.warning`: no new work; or heard of again. */
+export interface NodeHealthCommand extends LeaderDecision {
+  readonly type: 'nodeHealth';
+  readonly node: string;
+  readonly session: number;
+  readonly healthy: boolean;
+}
+
+/** Past `heartbeat.timeout`: ends the session that it names, and no other. */
+export interface NodeOfflineCommand extends LeaderDecision {
+  readonly type: 'nodeOffline';
+  readonly node: string;
+  readonly session: number;
+}
+
+export interface RetryDueCommand extends LeaderDecision {
+  readonly type: 'retryDue';
+  readonly taskIds: readonly string[];
+}
+
+/** What a command came to. A refusal is a value: nothing has changed. */
+export type Outcome<Result = unknown> =
+  | { readonly type: 'done'; readonly result: Result }
+  | { readonly type: 'refused'; readonly code: RefusalCode; readonly message: string };
+
+export type RefusalCode =
+  | 'not_found'
+  | 'conflict'
+  | 'idempotency_conflict'
+  | 'too_many'
+  | 'stale_decision'
+  | 'stale_session'
+  | 'internal';

@@ -1,0 +1,29 @@
+import type { Pairs, Resources } from './task.ts';
+
+export type NodeStatus = 'AVAILABLE' | 'UNHEALTHY' | 'OFFLINE' | 'DRAINING' | 'DRAINED';
+
+/** A node as the replicated state holds it; heartbeats and usage are the leader's own and stand elsewhere. */
+export interface NodeRow {
+  readonly name: string;
+  readonly incarnation: string;
+  readonly machineId: string;
+  readonly bootId: string;
+  /** One start of a daemon: a repeated registration of the same start keeps its session. */
+  readonly startId: string;
+  /** epoch · 2^29 + a counter: rises with every registration, cluster-wide. */
+  readonly session: number;
+  /** Whether the session still stands: OFFLINE ends it for good. */
+  readonly sessionOpen: boolean;
+  /** Whether this session's inventory has been taken: before that nothing is placed there. */
+  readonly reconciled: boolean;
+  readonly status: NodeStatus;
+  readonly schedulable: boolean;
+  readonly version: string;
+  readonly address: string;
+  readonly http: string;
+  readonly labels: Pairs;
+  readonly drivers: readonly string[];
+  readonly isolation: string;
+  readonly capacity: Resources;
+  readonly joinedAtMs: number;
+}

@@ -1,0 +1,41 @@
+import type { AttemptStatus, TaskStatus } from './task.ts';
+
+/** The one table of what may follow what; apply refuses anything else. */
+const TASK_TRANSITIONS: Readonly<Record<TaskStatus, readonly TaskStatus[]>> = {
+  WAITING: ['PENDING', 'CANCELLED', 'SKIPPED'],
+  PENDING: ['ASSIGNED', 'CANCELLED'],
+  ASSIGNED: ['RUNNING', 'PENDING', 'COMPLETED', 'FAILED', 'PERMANENTLY_FAILED', 'CANCELLED'],
+  RUNNING: ['PENDING', 'COMPLETED', 'FAILED', 'PERMANENTLY_FAILED', 'CANCELLED'],
+  FAILED: ['PENDING', 'CANCELLED'],
+  COMPLETED: [],
+  PERMANENTLY_FAILED: [],
+  CANCELLED: [],
+  SKIPPED: [],
+};
+
+/** Attempts only move to the right. */
+const ATTEMPT_RANK: Readonly<Record<AttemptStatus, number>> = {
+  ASSIGNED: 0,
+  STARTING: 1,
+  RUNNING: 2,
+  COMPLETED: 3,
+  FAILED: 3,
+  LOST: 3,
+  CANCELLED: 3,
+};
+
+export function mayTaskBecome(from: TaskStatus, to: TaskStatus): boolean {
+  return TASK_TRANSITIONS[from].includes(to);
+}
+
+export function isTerminal(status: TaskStatus): boolean {
+  return TASK_TRANSITIONS[status].length === 0;
+}
+
+export function mayAttemptBecome(from: AttemptStatus, to: AttemptStatus): boolean {
+  return ATTEMPT_RANK[from] < ATTEMPT_RANK[to];
+}
+
+export function isAttemptOver(status: AttemptStatus): boolean {
+  return ATTEMPT_RANK[status] === 3;
+}

@@ -1,0 +1,76 @@
+/**
+ * What the Raft node needs from the outside; implementations stand beside their subjects (wal/, snapshots/,
+ * transport/, src/store). Payloads are opaque bytes here.
+ */
+import type { Entry, HardState, Message, RaftId, SnapshotMeta } from './core/types.ts';
+
+/** The write-ahead log. After one failed write every later call rejects with the same error. */
+export interface LogStore {
+  /** Resolves when durable, in the order of the calls. `entries[0].index` at or below the last index truncates. */
+  append(request: {
+    readonly hardState: HardState | null;
+    readonly entries: readonly Entry[];
+    readonly snapshot: SnapshotMeta | null;
+  }): Promise<void>;
+  /** A durable snapshot file covers the log up to `meta.index`: what lies wholly below may go. */
+  compact(meta: SnapshotMeta): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Row {
+  readonly key: string;
+  readonly value: Uint8Array;
+}
+
+/** All rows of one applied index, and what proves that they are complete. */
+export interface RowStream {
+  readonly index: number;
+  readonly rowCount: number;
+  /** Hex digest of the rows, independent of their order. */
+  readonly digest: string;
+  readonly rows: AsyncIterable<Row>;
+  close(): Promise<void>;
+}
+
+/** The replicated state. Only `apply` and `install` change it. */
+export interface StateMachine {
+  /** Index of the newest entry that the state contains. */
+  readonly appliedIndex: number;
+  /** The same, as of the newest durable checkpoint. */
+  readonly checkpointIndex: number;
+  /** Applies committed entries in order (those of type normal with data); resolves with one outcome per entry. */
+  apply(entries: readonly Entry[]): Promise<readonly unknown[]>;
+  /** Writes a durable checkpoint of the state at its applied index; resolves with that index. */
+  checkpoint(): Promise<number>;
+  /** The rows as of the newest checkpoint, unmoved by later ones, until closed. */
+  rows(): Promise<RowStream>;
+  /** Replaces the whole state; the old one stays whole until the new one is complete and durable. */
+  install(meta: SnapshotMeta, stream: AsyncIterable<Row>): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A member of the cluster as the transport knows it. */
+export interface Peer {
+  readonly raftId: RaftId;
+  readonly name: string;
+  readonly incarnation: string;
+  readonly address: string;
+}
+
+export interface TransportEvents {
+  receive(message: Message): void;
+  /** A stream to or from the peer was reset, as opposed to silent: its process is gone or restarting. */
+  streamReset(raftId: RaftId): void;
+  /** Messages to the peer were dropped: it cannot be reached at present. */
+  unreachable(raftId: RaftId): void;
+}
+
+/** Moves messages between members. Bounded: what cannot be sent is dropped and reported, never queued for ever. */
+export interface Transport {
+  start(events: TransportEvents): void;
+  setPeers(peers: readonly Peer[]): void;
+  send(messages: readonly Message[]): void;
+  /** Streams the newest snapshot file to the receiver of the `snap` message; resolves once it is installed there. */
+  sendSnapshot(message: Message, file: string, signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
