@@ -1,0 +1,105 @@
+/**
+ * The driver port: what the worker needs from anything that can execute an attempt (a process, a container, nothing at
+ * all). Implementations sit in folders beside this file and all pass `driver-contract.ts`.
+ *
+ * Terminology. *Attempt*: one execution of a task. *Assignment*: the number under which the leader placed it on a node;
+ * (taskId, assignment) names an attempt here. *Session*: one registration of a daemon with the cluster; a driver that has
+ * seen a session refuses requests of older ones.
+ */
+export type DriverName = 'process' | 'docker' | 'noop';
+
+/** Names an attempt for every call of this port. */
+export interface AttemptKey {
+  readonly taskId: string;
+  readonly assignment: number;
+}
+
+/** Everything that a driver must know to execute an attempt. */
+export interface AttemptSpec extends AttemptKey {
+  /** Counts the executions of the task: 1 is the first. */
+  readonly attempt: number;
+  /** The session that the assignment is started in. */
+  readonly session: number;
+  /** The Raft term of the leader that decided the assignment. */
+  readonly term: number;
+  /** Decimal, below 2^63; rises with every assignment, cluster-wide. */
+  readonly fencingToken: string;
+  readonly command: readonly string[];
+  /**
+   * The whole environment. The driver itself sets, last: JARVIS_TASK_ID, JARVIS_ATTEMPT, JARVIS_FENCING_TOKEN,
+   * JARVIS_ERROR_FILE and JARVIS_RESULT_FILE.
+   */
+  readonly env: Readonly<Record<string, string>>;
+  /** Absolute; `null`: an empty directory of the attempt's own. */
+  readonly workingDir: string | null;
+  /** Counted from the start of execution; `null`: none. */
+  readonly timeoutMs: number | null;
+  /** From TERM to KILL where the timeout ends the attempt. */
+  readonly stopGraceMs: number;
+}
+
+/** How an attempt ended. Reported only once nothing of it runs any more. */
+export interface Exit {
+  readonly exitCode: number | null;
+  /** For instance `SIGKILL`. */
+  readonly signal: string | null;
+  readonly reason: 'exited' | 'timeout' | 'stopped' | 'startFailed' | 'unknown';
+  /** For people; empty where there is nothing to add. */
+  readonly message: string;
+  /** When it began to execute, or should have; wall time. */
+  readonly startedAtMs: number;
+  readonly finishedAtMs: number;
+  /** Text that the task left in its `$JARVIS_ERROR_FILE`; `null`: none, or more than 4 KiB, or no regular file. */
+  readonly errorFile: string | null;
+  /** The same for `$JARVIS_RESULT_FILE`. */
+  readonly resultFile: string | null;
+  /** The last 4 KiB of output, both streams as they came. */
+  readonly logTail: string;
+}
+
+interface AttemptBase extends AttemptKey {
+  readonly attempt: number;
+  /** Of its start. */
+  readonly session: number;
+  readonly term: number;
+  readonly fencingToken: string;
+}
+
+/** An attempt as the driver knows it. It moves only downwards through this list. */
+export type AttemptView =
+  | (AttemptBase & { readonly type: 'registered' })
+  | (AttemptBase & { readonly type: 'running'; readonly startedAtMs: number; readonly stopping: boolean })
+  | (AttemptBase & { readonly type: 'ended'; readonly exit: Exit });
+
+/**
+ * Every method is idempotent: a restarted node replays its assignments. Errors are `JarvisError`s: `invalid` (the
+ * request can never work), `conflict` (refused for good: an older session, an assignment seen before), `not_found`,
+ * `too_many`, `unavailable` and `timeout` (not known whether it happened: ask again).
+ */
+export interface Driver {
+  readonly name: DriverName;
+  /**
+   * Begins a session, before the inventory is taken: from then on requests of older ones are refused, also those under
+   * way. May be called again with a higher number. @throws `conflict` where a higher one was seen.
+   */
+  open(session: number, signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves once the attempt runs or has failed to start (then `ended` with reason `startFailed`). Repeated for an
+   * attempt that is known, it answers with that and executes nothing. @throws `conflict` where the assignment was
+   * stopped or removed before, or a newer one of the task was seen: then it never runs.
+   */
+  start(attempt: AttemptSpec, signal: AbortSignal): Promise<AttemptView>;
+  /** Every attempt known, in every state, also those started by earlier daemons. */
+  list(signal: AbortSignal): Promise<readonly AttemptView[]>;
+  /** Resolves once nothing of it runs any more. @throws `not_found` for an attempt that is not known. */
+  wait(key: AttemptKey, signal: AbortSignal): Promise<Exit>;
+  /**
+   * TERM, then KILL after `graceMs`; resolves once nothing of it runs. For an attempt that is not known it resolves with
+   * `null`, and a start that comes later is refused.
+   */
+  stop(key: AttemptKey, options: { readonly graceMs: number }, signal: AbortSignal): Promise<Exit | null>;
+  /** Forgets an ended attempt; its log stays. Not known is fine. @throws `conflict` where it has not ended. */
+  remove(key: AttemptKey, signal: AbortSignal): Promise<void>;
+  /** Lets go of the driver's resources in this daemon; attempts run on. */
+  close(): Promise<void>;
+}
