@@ -1,0 +1,83 @@
+/**
+ * The replicated state as the shells of a node see it: what has been applied here, how to change it, and how to know
+ * that it is current. One per node, made by the daemon from Raft and the store.
+ */
+import type { ClusterRow } from '../model/cluster.ts';
+import type { Command, Outcome } from '../model/commands.ts';
+import type { NodeRow } from '../model/node.ts';
+import type { RowChange, TableName, Tables } from '../model/rows.ts';
+import type { Resources, SpecRow, TaskRow } from '../model/task.ts';
+
+/** What has been applied on this node. Valid until the next await: never keep rows across one for a decision. */
+export interface StateView {
+  readonly cluster: ClusterRow | null;
+  readonly nodes: ReadonlyMap<string, NodeRow>;
+  /** Open tasks only; finished ones are read from the store. */
+  readonly tasks: ReadonlyMap<string, TaskRow>;
+  /** Specs of open tasks. */
+  readonly specs: ReadonlyMap<string, SpecRow>;
+  /** Sum of what is set aside on the node for tasks ASSIGNED or RUNNING there. */
+  allocated(node: string): Resources;
+  /** Ids of the tasks ASSIGNED or RUNNING on the node. */
+  tasksOn(node: string): ReadonlySet<string>;
+  /** PENDING tasks in scheduling order: priority, then submission. */
+  pending(): Iterable<TaskRow>;
+  /** FAILED tasks whose next try is due at or before the time. */
+  retriesDue(atMs: number): Iterable<TaskRow>;
+  /** When the next retry is due; null where there is none. */
+  nextRetryAtMs(): number | null;
+}
+
+export interface TaskPage {
+  readonly tasks: readonly { readonly task: TaskRow; readonly spec: SpecRow }[];
+  /** Opaque; empty at the end. */
+  readonly nextCursor: string;
+}
+
+export interface Applied {
+  readonly index: number;
+  readonly term: number;
+  readonly command: Command;
+  readonly outcome: Outcome;
+  readonly changes: readonly RowChange[];
+}
+
+export interface Leadership {
+  /** This node leads and has applied an entry of its own term: the state is its predecessors' last word. */
+  readonly isLeader: boolean;
+  readonly term: number;
+  /** The leader as far as this node knows; null during elections. */
+  readonly leader: { readonly name: string; readonly address: string } | null;
+}
+
+type WithoutStamp<C> = C extends Command ? Omit<C, 'atMs'> : never;
+/** A command before the leader has stamped it. */
+export type CommandInput = WithoutStamp<Command>;
+
+export interface Replica {
+  readonly nodeName: string;
+  readonly state: StateView;
+  readonly appliedIndex: number;
+  leadership(): Leadership;
+  onLeadership(listener: (leadership: Leadership) => void): () => void;
+  /** Called synchronously after each applied command, in log order, on every node. */
+  onApplied(listener: (applied: Applied) => void): () => void;
+  /**
+   * Stamps, replicates and applies; resolves with apply's outcome (a refusal is a value).
+   * @throws JarvisError no_leader where this node does not lead; too_many under back-pressure; outcome_unknown where
+   *   leadership was lost before the outcome was known.
+   */
+  propose(command: CommandInput): Promise<Outcome>;
+  /** Resolves once the applied state is at least as new as the moment of the call (ReadIndex). Leader only. */
+  readBarrier(signal: AbortSignal): Promise<void>;
+  /** One row as of the applied state, from memory or the store. */
+  read<T extends TableName>(table: T, key: string): Promise<Tables[T] | null>;
+  /** Ids that begin so, at most `limit`, from memory and the store. */
+  taskIdsWithPrefix(prefix: string, limit: number): Promise<readonly string[]>;
+  /** Open and finished tasks, newest first, for which `matches` holds; looks at a bounded number of rows a call. */
+  tasksNewestFirst(query: {
+    readonly cursor: string;
+    readonly limit: number;
+    readonly matches: (task: TaskRow, spec: SpecRow) => boolean;
+  }): Promise<TaskPage>;
+}
