@@ -35,6 +35,8 @@ export interface Hello {
   /** Raised at every start of this data directory; start_id tells two starts with an equal counter apart. */
   start_counter: number;
   start_id: string;
+  /** Whom the caller means to reach: an address that changed hands is noticed. */
+  to: number;
 }
 
 export interface HelloReply {
@@ -128,6 +130,8 @@ export interface BootstrapRequest {
   peers: string[];
   /** Empty: "who are you?". Otherwise: "I would form exactly this cluster; do you agree, being blank?" */
   founders: Founder[];
+  /** The cluster-wide settings of its file, as canonical JSON: founders must agree on them. */
+  config: string;
 }
 
 export interface BootstrapReply {
@@ -139,10 +143,11 @@ export interface BootstrapReply {
   /** Set when the node already belongs to a cluster. */
   cluster_id: string;
   founders: Founder[];
+  config: string;
 }
 
 function createBaseHello(): Hello {
-  return { protocol: 0, cluster_id: "", raft_id: 0, incarnation: "", start_counter: 0, start_id: "" };
+  return { protocol: 0, cluster_id: "", raft_id: 0, incarnation: "", start_counter: 0, start_id: "", to: 0 };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -164,6 +169,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.start_id !== "") {
       writer.uint32(50).string(message.start_id);
+    }
+    if (message.to !== 0) {
+      writer.uint32(56).uint64(message.to);
     }
     return writer;
   },
@@ -229,6 +237,14 @@ export const Hello: MessageFns<Hello> = {
             message.start_id = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.to = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -252,6 +268,7 @@ export const Hello: MessageFns<Hello> = {
     message.incarnation = object.incarnation ?? "";
     message.start_counter = object.start_counter ?? 0;
     message.start_id = object.start_id ?? "";
+    message.to = object.to ?? 0;
     return message;
   },
 };
@@ -1407,7 +1424,7 @@ export const Founder: MessageFns<Founder> = {
 };
 
 function createBaseBootstrapRequest(): BootstrapRequest {
-  return { name: "", incarnation: "", peers: [], founders: [] };
+  return { name: "", incarnation: "", peers: [], founders: [], config: "" };
 }
 
 export const BootstrapRequest: MessageFns<BootstrapRequest> = {
@@ -1423,6 +1440,9 @@ export const BootstrapRequest: MessageFns<BootstrapRequest> = {
     }
     for (const v of message.founders) {
       Founder.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.config !== "") {
+      writer.uint32(42).string(message.config);
     }
     return writer;
   },
@@ -1472,6 +1492,14 @@ export const BootstrapRequest: MessageFns<BootstrapRequest> = {
             message.founders.push(Founder.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.config = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1493,12 +1521,13 @@ export const BootstrapRequest: MessageFns<BootstrapRequest> = {
     message.incarnation = object.incarnation ?? "";
     message.peers = object.peers?.map((e) => e) || [];
     message.founders = object.founders?.map((e) => Founder.fromPartial(e)) || [];
+    message.config = object.config ?? "";
     return message;
   },
 };
 
 function createBaseBootstrapReply(): BootstrapReply {
-  return { name: "", incarnation: "", peers: [], agrees: false, cluster_id: "", founders: [] };
+  return { name: "", incarnation: "", peers: [], agrees: false, cluster_id: "", founders: [], config: "" };
 }
 
 export const BootstrapReply: MessageFns<BootstrapReply> = {
@@ -1520,6 +1549,9 @@ export const BootstrapReply: MessageFns<BootstrapReply> = {
     }
     for (const v of message.founders) {
       Founder.encode(v!, writer.uint32(50).fork()).join();
+    }
+    if (message.config !== "") {
+      writer.uint32(58).string(message.config);
     }
     return writer;
   },
@@ -1585,6 +1617,14 @@ export const BootstrapReply: MessageFns<BootstrapReply> = {
             message.founders.push(Founder.decode(reader, reader.uint32()));
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.config = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1608,6 +1648,7 @@ export const BootstrapReply: MessageFns<BootstrapReply> = {
     message.agrees = object.agrees ?? false;
     message.cluster_id = object.cluster_id ?? "";
     message.founders = object.founders?.map((e) => Founder.fromPartial(e)) || [];
+    message.config = object.config ?? "";
     return message;
   },
 };
