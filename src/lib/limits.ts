@@ -1,0 +1,55 @@
+/**
+ * Every bound that parts of Jarvis share or that depends on another; the relations between them are asserted at load.
+ */
+import { invariant } from './assert.ts';
+
+export const limits = {
+  /** One Raft entry: an array command of many submits fits, a spec of 16 MiB does not. */
+  entryBytes: 8 * 1024 * 1024,
+  /** Entries per message between members. */
+  messageBytes: 1024 * 1024,
+  /** What is coalesced into one frame of a peer stream. */
+  frameBytes: 1024 * 1024,
+  /** Queued for one peer that reads slowly; beyond it messages are dropped, and Raft sends them again. */
+  peerQueueBytes: 64 * 1024 * 1024,
+  /** The largest gRPC message that a node accepts. */
+  rpcMessageBytes: 16 * 1024 * 1024,
+  peerReconnectMinMs: 50,
+  peerReconnectMaxMs: 1000,
+  peerHelloTimeoutMs: 2000,
+
+  tickMs: 25,
+  heartbeatTicks: 2,
+  /** Randomised to [electionTicks, 2 · electionTicks - 1]. */
+  electionTicks: 12,
+  inflightMessages: 256,
+  inflightBytes: 32 * 1024 * 1024,
+  /** Proposed and not yet committed; beyond it proposals are refused with too_many. */
+  uncommittedBytes: 64 * 1024 * 1024,
+  committedBytesPerReady: 4 * 1024 * 1024,
+  /** Proposals whose outcome somebody waits for. */
+  pendingProposals: 10_000,
+  proposalTimeoutMs: 10_000,
+  readTimeoutMs: 5000,
+
+  /** A snapshot is taken when this much log has been applied since the last. */
+  snapshotEntries: 50_000,
+  snapshotLogBytes: 64 * 1024 * 1024,
+  snapshotChunkBytes: 64 * 1024,
+  /** Sent and not yet acknowledged by the receiver of a snapshot. */
+  snapshotWindowBytes: 1024 * 1024,
+  /** A snapshot transfer without progress for so long is given up. */
+  snapshotStallMs: 10_000,
+
+  bootstrapCallTimeoutMs: 2000,
+  bootstrapRetryMs: 200,
+} as const;
+
+invariant(limits.entryBytes < limits.rpcMessageBytes, 'one entry fits one gRPC message');
+invariant(
+  limits.frameBytes + limits.entryBytes + limits.messageBytes < limits.rpcMessageBytes,
+  'a frame that one more message overfills still fits one gRPC message',
+);
+invariant(limits.heartbeatTicks * 3 <= limits.electionTicks, 'two heartbeats may be lost before an election');
+invariant(limits.entryBytes <= limits.inflightBytes, 'the largest entry fits the window of a follower');
+invariant(limits.entryBytes <= limits.uncommittedBytes, 'the largest entry can be proposed');
