@@ -138,6 +138,8 @@ export interface Desired {
   complete: boolean;
   run: Assignment[];
   stop: Stop[];
+  /** Of a complete set: further parts follow, and it counts once the last has come. */
+  more: boolean;
 }
 
 export interface Assignment {
@@ -1539,7 +1541,7 @@ export const ReportsAck: MessageFns<ReportsAck> = {
 };
 
 function createBaseDesired(): Desired {
-  return { session: 0, complete: false, run: [], stop: [] };
+  return { session: 0, complete: false, run: [], stop: [], more: false };
 }
 
 export const Desired: MessageFns<Desired> = {
@@ -1555,6 +1557,9 @@ export const Desired: MessageFns<Desired> = {
     }
     for (const v of message.stop) {
       Stop.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.more !== false) {
+      writer.uint32(40).bool(message.more);
     }
     return writer;
   },
@@ -1604,6 +1609,14 @@ export const Desired: MessageFns<Desired> = {
             message.stop.push(Stop.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1625,6 +1638,7 @@ export const Desired: MessageFns<Desired> = {
     message.complete = object.complete ?? false;
     message.run = object.run?.map((e) => Assignment.fromPartial(e)) || [];
     message.stop = object.stop?.map((e) => Stop.fromPartial(e)) || [];
+    message.more = object.more ?? false;
     return message;
   },
 };
