@@ -1,0 +1,97 @@
+/**
+ * Knows what belongs to an attempt and ends it. Here: by process group, session and the markers in the environment, for
+ * machines where no cgroup is writable. A process that leaves the session *and* clears its environment escapes.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { Markers, ProcessEntry, ProcessScanner } from './processes.ts';
+import { readStat, sameMarkers } from './processes.ts';
+
+/** The main process: leader of its own session and process group. */
+export interface Leader {
+  readonly pid: number;
+  readonly startTicks: string;
+}
+
+export interface Contained {
+  /** `null`: not known, or of another boot. */
+  readonly leader: Leader | null;
+  readonly markers: Markers;
+}
+
+export interface Containment {
+  /** Runs `spawn` so that everything of the attempt will be found again. Called once, after its registration. */
+  enclose<T>(markers: Markers, spawn: () => T): T;
+  /** Sends TERM to the attempt's processes. */
+  terminate(contained: Contained): void;
+  /** Kills whatever is left of it; resolves once nothing of it runs. */
+  destroy(contained: Contained): Promise<void>;
+}
+
+const FIRST_PAUSE_MS = 2;
+const MAX_PAUSE_MS = 500;
+
+export class ProcessContainment implements Containment {
+  readonly #scanner: ProcessScanner;
+
+  constructor(scanner: ProcessScanner) {
+    this.#scanner = scanner;
+  }
+
+  enclose<T>(_markers: Markers, spawn: () => T): T {
+    return spawn();
+  }
+
+  terminate({ leader }: Contained): void {
+    if (leader !== null && isAlive(leader)) signalProcess(-leader.pid, 'SIGTERM');
+  }
+
+  async destroy(contained: Contained): Promise<void> {
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)) {
+      const { leader } = contained;
+      // The whole group in one call: it cannot outrun that by forking. A group keeps its number while it has members.
+      if (leader !== null && isAlive(leader)) signalProcess(-leader.pid, 'SIGKILL');
+      const members = membersOf(contained, await this.#scanner.scan());
+      if (members.length === 0) return;
+      if (leader !== null && members.some((member) => member.processGroup === leader.pid && isAlive(member)))
+        signalProcess(-leader.pid, 'SIGKILL');
+      for (const member of members) if (isAlive(member)) signalProcess(member.pid, 'SIGKILL');
+      await delay(pauseMs);
+    }
+  }
+}
+
+/** Pure; exported for its test. */
+export function membersOf(
+  { leader, markers }: Contained,
+  entries: readonly ProcessEntry[],
+): readonly ProcessEntry[] {
+  // A pid is not given out again while a session bears it: another process of that pid means that ours is empty.
+  const reused = entries.some(
+    ({ pid, startTicks }) => pid === leader?.pid && startTicks !== leader.startTicks,
+  );
+  return entries.filter(
+    (entry) =>
+      !entry.dead &&
+      ((leader !== null && !reused && entry.processSession === leader.pid) ||
+        (entry.markers !== null && sameMarkers(entry.markers, markers))),
+  );
+}
+
+/** That very process, not another with its pid; also true for a zombie. */
+function isAlive({ pid, startTicks }: Leader): boolean {
+  return readStat(pid)?.startTicks === startTicks;
+}
+
+function signalProcess(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    // It ended in between; a process of another user stays in the next scan and is tried again.
+    if (!isErrno(error, 'ESRCH') && !isErrno(error, 'EPERM')) throw error;
+  }
+}
+
+function isErrno(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}

@@ -1,0 +1,130 @@
+/**
+ * Writes an attempt's log: bounded in all (oldest file dropped), one write under way at a time, what queued meanwhile goes
+ * into the next. A disk that refuses output costs that output, never the task.
+ */
+import type { FileHandle } from 'node:fs/promises';
+import { open, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type { LogLimits } from './limits.ts';
+import { WATCHDOG_LIMITS } from './limits.ts';
+import type { LogStream } from './log-format.ts';
+import { encodeLogFrame, listLogFiles, logFileName, MAX_LOG_DATA_BYTES } from './log-format.ts';
+
+export class AttemptLogWriter {
+  readonly #directory: string;
+  readonly #limits: LogLimits;
+  #file: FileHandle | null = null;
+  #fileBytes = 0;
+  #sequence: number;
+  #queue: Buffer[] = [];
+  #queuedBytes = 0;
+  #writing: Promise<void> | null = null;
+  #onDrain: () => void = () => {};
+  #lostBytes = 0;
+  #lastError: unknown = null;
+
+  /** Use {@link AttemptLogWriter.create}. */
+  constructor(directory: string, limits: LogLimits, sequence: number) {
+    this.#directory = directory;
+    this.#limits = limits;
+    this.#sequence = sequence;
+  }
+
+  /** Begins a new file after those that are there: their tails may be torn. The directory must exist. */
+  static async create(directory: string, limits: LogLimits): Promise<AttemptLogWriter> {
+    const present = await listLogFiles(directory);
+    return new AttemptLogWriter(directory, limits, present.at(-1) ?? 0);
+  }
+
+  /** Output that the disk did not take, and why. */
+  get loss(): { readonly bytes: number; readonly error: unknown } {
+    return { bytes: this.#lostBytes, error: this.#lastError };
+  }
+
+  /** Called each time the queue has emptied enough for more. */
+  set onDrain(callback: () => void) {
+    this.#onDrain = callback;
+  }
+
+  /** @returns false where the source should pause until `onDrain` */
+  write(stream: LogStream, atMs: number, data: Buffer): boolean {
+    for (let at = 0; at < data.length; at += MAX_LOG_DATA_BYTES)
+      this.#enqueue(encodeLogFrame(stream, atMs, data.subarray(at, at + MAX_LOG_DATA_BYTES)));
+    return this.#queuedBytes < WATCHDOG_LIMITS.maxUnwrittenLogBytes;
+  }
+
+  /** Writes the mark after which followers stop; resolves once all is written and the file closed. */
+  async end(atMs: number): Promise<void> {
+    this.#enqueue(encodeLogFrame('end', atMs, Buffer.alloc(0)));
+    while (this.#writing !== null) await this.#writing;
+    await this.#closeFile();
+  }
+
+  #enqueue(frame: Buffer): void {
+    this.#queue.push(frame);
+    this.#queuedBytes += frame.length;
+    this.#writing ??= this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    // The caller must have stored the promise before this ends.
+    await Promise.resolve();
+    while (this.#queue.length > 0) {
+      const batch = this.#takeBatch();
+      await this.#append(batch);
+      this.#queuedBytes -= batch.length;
+      if (this.#queuedBytes < WATCHDOG_LIMITS.maxUnwrittenLogBytes) this.#onDrain();
+    }
+    this.#writing = null;
+  }
+
+  /** As many frames as the current file still holds; where it holds none, as many as a new one holds, at least one. */
+  #takeBatch(): Buffer {
+    const { maxFileBytes } = this.#limits;
+    const first = this.#queue[0]?.length ?? 0;
+    const room = this.#fileBytes + first > maxFileBytes ? maxFileBytes : maxFileBytes - this.#fileBytes;
+    let bytes = first;
+    let count = 1;
+    for (; count < this.#queue.length; count += 1) {
+      const length = this.#queue[count]?.length ?? 0;
+      if (bytes + length > room) break;
+      bytes += length;
+    }
+    return Buffer.concat(this.#queue.splice(0, count));
+  }
+
+  async #append(batch: Buffer): Promise<void> {
+    try {
+      const full = this.#fileBytes > 0 && this.#fileBytes + batch.length > this.#limits.maxFileBytes;
+      if (this.#file === null || full) await this.#nextFile();
+      await this.#file?.appendFile(batch);
+      this.#fileBytes += batch.length;
+    } catch (error) {
+      this.#lostBytes += batch.length;
+      this.#lastError = error;
+      // Whatever part of it was written is a torn frame: go on in another file.
+      await this.#closeFile();
+    }
+  }
+
+  async #nextFile(): Promise<void> {
+    await this.#closeFile();
+    this.#sequence += 1;
+    this.#file = await open(join(this.#directory, logFileName(this.#sequence)), 'ax', 0o600);
+    this.#fileBytes = 0;
+    const oldest = this.#sequence - this.#limits.maxFiles;
+    for (const sequence of await listLogFiles(this.#directory))
+      if (sequence <= oldest) await unlink(join(this.#directory, logFileName(sequence)));
+  }
+
+  async #closeFile(): Promise<void> {
+    const file = this.#file;
+    this.#file = null;
+    try {
+      await file?.close();
+    } catch (error) {
+      this.#lastError = error;
+    }
+  }
+}
