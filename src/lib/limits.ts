@@ -38,6 +38,7 @@ export const limits = {
   snapshotChunkBytes: 64 * 1024,
   /** Sent and not yet acknowledged by the receiver of a snapshot. */
   snapshotWindowBytes: 1024 * 1024,
+  snapshotSendsAtOnce: 2,
   /** A snapshot transfer without progress for so long is given up. */
   snapshotStallMs: 10_000,
 

@@ -38,8 +38,10 @@ export interface StateMachine {
   readonly appliedIndex: number;
   /** The same, as of the newest durable checkpoint. */
   readonly checkpointIndex: number;
-  /** Applies committed entries in order (those of type normal with data); resolves with one outcome per entry. */
+  /** Applies committed commands in order (entries of type normal with data); resolves with one outcome per entry. */
   apply(entries: readonly Entry[]): Promise<readonly unknown[]>;
+  /** An entry that is not for the state machine has been passed: empty, or a configuration change. */
+  noteApplied(index: number, term: number): void;
   /** Writes a durable checkpoint of the state at its applied index; resolves with that index. */
   checkpoint(): Promise<number>;
   /** The rows as of the newest checkpoint, unmoved by later ones, until closed. */
@@ -73,4 +75,23 @@ export interface Transport {
   /** Streams the newest snapshot file to the receiver of the `snap` message; resolves once it is installed there. */
   sendSnapshot(message: Message, file: string, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
+}
+
+/** One complete, verified snapshot on disk. */
+export interface SnapshotFile {
+  readonly path: string;
+  readonly meta: SnapshotMeta;
+  /** The members with their addresses as of `meta.index`. */
+  readonly peers: readonly Peer[];
+}
+
+/** The node's snapshot files, newest first; a half-written one never counts. */
+export interface SnapshotStore {
+  list(): Promise<readonly SnapshotFile[]>;
+  /** Writes a file of the rows; durable and listed when it resolves. Rejects where count or digest disagree. */
+  write(meta: SnapshotMeta, peers: readonly Peer[], stream: RowStream): Promise<SnapshotFile>;
+  /** Verifies while it reads: the iteration throws on damage. */
+  rows(file: SnapshotFile): AsyncIterable<Row>;
+  /** Deletes all but the newest `count`. */
+  keepNewest(count: number): Promise<void>;
 }

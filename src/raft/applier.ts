@@ -1,0 +1,179 @@
+/**
+ * Takes what is committed to the state machine, one batch at a time and in log order, installs received snapshots in
+ * the same order, and takes snapshots of its own, after which the log below the older of the two newest may go.
+ */
+import { invariant } from '../lib/assert.ts';
+import { messageOf } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
+import type { Log } from '../lib/log.ts';
+import type { RaftCore } from './core/raft-core.ts';
+import type { Entry, SnapshotMeta } from './core/types.ts';
+import type { Membership } from './membership.ts';
+import type { LogStore, SnapshotStore, StateMachine } from './ports.ts';
+
+const SNAPSHOTS_KEPT = 2;
+
+export interface ApplierOptions {
+  readonly core: RaftCore;
+  readonly log: LogStore;
+  readonly stateMachine: StateMachine;
+  readonly snapshots: SnapshotStore;
+  readonly logger: Log;
+  readonly membership: Membership;
+  /** Once per entry, in log order. */
+  readonly onApplied: (index: number, term: number, outcome: unknown) => void;
+  /** Once per batch, with the last index applied. */
+  readonly onBatch: (index: number) => void;
+  readonly onInstalled: (index: number) => void;
+  /** The state can be trusted no longer: a failed read, write or install. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+export class Applier {
+  readonly #options: ApplierOptions;
+  #membership: Membership;
+  #membershipIndex = 0;
+  /** The end of the work that is queued; the core bounds how much that can be. */
+  #tail: Promise<void> = Promise.resolve();
+  #stopped = false;
+  #snapshotIndex: number;
+  #bytesSinceSnapshot = 0;
+  #snapshotUnderWay: Promise<void> | null = null;
+
+  constructor(options: ApplierOptions) {
+    this.#options = options;
+    this.#membership = options.membership;
+    this.#snapshotIndex = options.stateMachine.appliedIndex;
+  }
+
+  get appliedIndex(): number {
+    return this.#options.stateMachine.appliedIndex;
+  }
+
+  get membership(): Membership {
+    return this.#membership;
+  }
+
+  apply(entries: readonly Entry[]): void {
+    this.#enqueue(() => this.#applyAll(entries)).catch(this.#options.onFailure);
+  }
+
+  /** Replaces the state by the snapshot file once the log has recorded it; resolves when both are durable. */
+  install(meta: SnapshotMeta, logged: Promise<void>): Promise<void> {
+    return this.#enqueue(async () => {
+      await logged;
+      await this.#install(meta);
+    });
+  }
+
+  /** Resolves when nothing is under way any more; what is queued is dropped. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#tail;
+    await this.#snapshotUnderWay;
+  }
+
+  #enqueue(work: () => Promise<void>): Promise<void> {
+    const done = this.#tail.then(async () => {
+      if (!this.#stopped) await work();
+    });
+    this.#tail = done.catch(() => {
+      // Whoever queued it hears of the failure; nothing may be applied after it.
+      this.#stopped = true;
+    });
+    return done;
+  }
+
+  async #applyAll(entries: readonly Entry[]): Promise<void> {
+    let start = 0;
+    while (start < entries.length) {
+      let end = start;
+      while (end < entries.length && isCommand(entries[end])) end += 1;
+      if (end > start) await this.#applyCommands(entries.slice(start, end));
+      const other = entries[end];
+      if (other !== undefined) this.#pass(other);
+      start = end + 1;
+    }
+    const last = entries.at(-1);
+    invariant(last?.index === this.appliedIndex, 'the state machine has applied what it was given');
+    this.#options.onBatch(last.index);
+    this.#considerSnapshot();
+  }
+
+  async #applyCommands(entries: readonly Entry[]): Promise<void> {
+    const outcomes = await this.#options.stateMachine.apply(entries);
+    entries.forEach((entry, position) => {
+      this.#bytesSinceSnapshot += entry.data.byteLength;
+      this.#options.onApplied(entry.index, entry.term, outcomes[position]);
+    });
+  }
+
+  /** Entries that are Raft's own: a new leader's empty one, and configuration changes. */
+  #pass(entry: Entry): void {
+    const { core, stateMachine, onApplied } = this.#options;
+    if (entry.type === 'confChange') {
+      this.#membership = { ...this.#membership, confState: core.applyConfChange(entry) };
+      this.#membershipIndex = entry.index;
+    }
+    stateMachine.noteApplied(entry.index, entry.term);
+    onApplied(entry.index, entry.term, undefined);
+  }
+
+  async #install(meta: SnapshotMeta): Promise<void> {
+    const { snapshots, stateMachine, logger, onInstalled } = this.#options;
+    await this.#snapshotUnderWay;
+    const file = (await snapshots.list()).find((candidate) => candidate.meta.index === meta.index);
+    invariant(file !== undefined, `the snapshot of index ${meta.index} was received before it was announced`);
+    await stateMachine.install(meta, snapshots.rows(file));
+    this.#membership = { confState: meta.confState, peers: file.peers };
+    this.#membershipIndex = meta.index;
+    this.#snapshotIndex = meta.index;
+    this.#bytesSinceSnapshot = 0;
+    await snapshots.keepNewest(SNAPSHOTS_KEPT);
+    logger.info({ index: meta.index }, 'installed a snapshot');
+    onInstalled(meta.index);
+  }
+
+  #considerSnapshot(): void {
+    if (this.#snapshotUnderWay !== null || this.#stopped) return;
+    const entries = this.appliedIndex - this.#snapshotIndex;
+    if (entries < limits.snapshotEntries && this.#bytesSinceSnapshot < limits.snapshotLogBytes) return;
+    this.#snapshotIndex = this.appliedIndex;
+    this.#bytesSinceSnapshot = 0;
+    this.#snapshotUnderWay = this.#takeSnapshot()
+      .catch((error: unknown) => {
+        this.#options.logger.error({ error: messageOf(error) }, 'taking a snapshot failed');
+        this.#options.onFailure(error);
+      })
+      .finally(() => {
+        this.#snapshotUnderWay = null;
+      });
+  }
+
+  async #takeSnapshot(): Promise<void> {
+    const { core, log, stateMachine, snapshots, logger } = this.#options;
+    await stateMachine.checkpoint();
+    const stream = await stateMachine.rows();
+    try {
+      const term = core.termAt(stream.index);
+      // A configuration changed since the rows were taken, or they are older than the log: the next one will do.
+      if (term === null || stream.index < this.#membershipIndex) return;
+      const meta: SnapshotMeta = { index: stream.index, term, confState: this.#membership.confState };
+      await snapshots.write(meta, this.#membership.peers, stream);
+      logger.info({ index: meta.index, rows: stream.rowCount }, 'took a snapshot');
+    } finally {
+      await stream.close();
+    }
+    await snapshots.keepNewest(SNAPSHOTS_KEPT);
+    const files = await snapshots.list();
+    const oldest = files.at(-1);
+    // The log is never cut to a single file: one that proves damaged later must leave a way to rebuild.
+    if (oldest === undefined || files.length < SNAPSHOTS_KEPT || this.#stopped) return;
+    await log.compact(oldest.meta);
+    core.compact(oldest.meta);
+  }
+}
+
+function isCommand(entry: Entry | undefined): boolean {
+  return entry !== undefined && entry.type === 'normal' && entry.data.byteLength > 0;
+}

@@ -1,0 +1,322 @@
+/**
+ * The shell around the Raft core: gives it time and messages, and carries out what it wants done, in the order that
+ * it asks for. Writes to disk never block it: an append is handed out, and its completion comes back as an event.
+ */
+import type { Clock } from '../lib/clock.ts';
+import { JarvisError, messageOf } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
+import type { Log } from '../lib/log.ts';
+import { Applier } from './applier.ts';
+import type { RaftCore } from './core/raft-core.ts';
+import type { RaftStatus } from './core/status.ts';
+import type { Message, PersistRequest, RaftId, Ready, SoftState } from './core/types.ts';
+import type { Membership } from './membership.ts';
+import type { LogStore, SnapshotStore, StateMachine, Transport } from './ports.ts';
+import { PendingProposals } from './proposals.ts';
+import { PendingReads } from './reads.ts';
+import { SnapshotSends } from './snapshot-sends.ts';
+
+export interface RaftNodeParts {
+  readonly core: RaftCore;
+  readonly log: LogStore;
+  readonly stateMachine: StateMachine;
+  readonly snapshots: SnapshotStore;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly logger: Log;
+  /** As of the state machine's applied index. */
+  readonly membership: Membership;
+}
+
+export interface RaftLeadership {
+  /** Leader, and an entry of its own term is applied: what it reads is its predecessors' last word. */
+  readonly isLeader: boolean;
+  readonly term: number;
+  readonly leader: RaftId;
+}
+
+interface QueuedProposal {
+  readonly data: Uint8Array;
+  readonly resolve: (outcome: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class RaftNode {
+  readonly #core: RaftCore;
+  readonly #log: LogStore;
+  readonly #transport: Transport;
+  readonly #clock: Clock;
+  readonly #logger: Log;
+  readonly #applier: Applier;
+  readonly #proposals: PendingProposals;
+  readonly #reads: PendingReads;
+  readonly #sends: SnapshotSends;
+  readonly #leadershipListeners = new Set<(leadership: RaftLeadership) => void>();
+  readonly #failed = Promise.withResolvers<never>();
+  #queued: QueuedProposal[] = [];
+  #soft: SoftState = { leader: 0, role: 'follower' };
+  #announced: RaftLeadership = { isLeader: false, term: 0, leader: 0 };
+  /** Term in which this node became leader, and whether an entry of it has been applied. */
+  #leaderTerm = 0;
+  #ownTermApplied = false;
+  #roundScheduled = false;
+  #stopped = false;
+  #cancelTick: () => void = () => {};
+
+  constructor(parts: RaftNodeParts) {
+    this.#core = parts.core;
+    this.#log = parts.log;
+    this.#transport = parts.transport;
+    this.#clock = parts.clock;
+    this.#logger = parts.logger;
+    this.#proposals = new PendingProposals(parts.clock);
+    this.#reads = new PendingReads(parts.clock, (context) => parts.core.readIndex(context));
+    this.#applier = new Applier({
+      ...parts,
+      onApplied: (index, term, outcome) => this.#onApplied(index, term, outcome),
+      onBatch: (index) => this.#onBatch(index),
+      onInstalled: (index) => this.#proposals.forget(index, 'a snapshot replaced the log'),
+      onFailure: (error) => this.#fail(error),
+    });
+    this.#sends = new SnapshotSends({
+      transport: parts.transport,
+      snapshots: parts.snapshots,
+      logger: parts.logger,
+      finished: (to, ok) => this.#input(() => this.#core.reportSnapshot(to, ok)),
+    });
+    // Nobody need wait for the failure; without this an early one would count as unhandled.
+    this.#failed.promise.catch(() => {});
+  }
+
+  /** Rejects when this node can take part no longer (a failed disk, or a bug); never resolves. */
+  get failed(): Promise<never> {
+    return this.#failed.promise;
+  }
+
+  get appliedIndex(): number {
+    return this.#applier.appliedIndex;
+  }
+
+  get membership(): Membership {
+    return this.#applier.membership;
+  }
+
+  start(): void {
+    this.#transport.start({
+      receive: (message) => this.#input(() => this.#core.step(message)),
+      streamReset: (raftId) => this.#input(() => this.#core.leaderStreamReset(raftId)),
+      unreachable: (raftId) => this.#input(() => this.#core.reportUnreachable(raftId)),
+    });
+    this.#transport.setPeers(this.membership.peers);
+    this.#tick();
+    this.#input(() => {});
+  }
+
+  status(): RaftStatus {
+    return this.#core.status();
+  }
+
+  leadership(): RaftLeadership {
+    return this.#announced;
+  }
+
+  onLeadership(listener: (leadership: RaftLeadership) => void): () => void {
+    this.#leadershipListeners.add(listener);
+    return () => this.#leadershipListeners.delete(listener);
+  }
+
+  /**
+   * Replicates one command; resolves with the state machine's outcome once it is applied here.
+   * @throws JarvisError no_leader, too_large, too_many, outcome_unknown
+   */
+  async propose(data: Uint8Array): Promise<unknown> {
+    if (this.#stopped) throw new JarvisError('no_leader', 'this node is stopping');
+    if (data.byteLength > limits.entryBytes) {
+      throw new JarvisError(
+        'too_large',
+        `a command of ${data.byteLength} bytes; at most ${limits.entryBytes} are allowed`,
+      );
+    }
+    if (this.#proposals.size + this.#queued.length >= limits.pendingProposals) {
+      throw new JarvisError('too_many', `${limits.pendingProposals} proposals are waiting already`);
+    }
+    return await new Promise((resolve, reject) => {
+      this.#queued.push({ data, resolve, reject });
+      this.#scheduleRound();
+    });
+  }
+
+  /** Resolves with an index that is applied and at least as new as the call (ReadIndex, dissertation 6.4). */
+  async readIndex(signal: AbortSignal): Promise<number> {
+    if (!this.#announced.isLeader) throw new JarvisError('no_leader', 'this node does not lead');
+    const index = this.#reads.request(signal);
+    this.#scheduleRound();
+    return await index;
+  }
+
+  transferLeadership(to: RaftId): void {
+    this.#input(() => this.#core.transferLeadership(to));
+  }
+
+  /** Stops taking part; what is being applied is finished, what is handed to the log is durable or unknown. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#halt('this node is stopping');
+    await this.#applier.stop();
+    await this.#log.close();
+  }
+
+  #halt(reason: string): void {
+    this.#stopped = true;
+    this.#cancelTick();
+    this.#sends.stop();
+    this.#proposals.forget(Number.MAX_SAFE_INTEGER, reason);
+    this.#reads.fail(reason);
+    for (const { reject } of this.#queued.splice(0)) reject(new JarvisError('no_leader', reason));
+    if (this.#announced.isLeader) this.#announce({ ...this.#announced, isLeader: false, leader: 0 });
+  }
+
+  #fail(error: unknown): void {
+    if (this.#stopped) return;
+    this.#logger.error({ error: messageOf(error) }, 'this node stops taking part');
+    this.#halt(messageOf(error));
+    this.#failed.reject(error instanceof Error ? error : new Error(messageOf(error)));
+  }
+
+  #tick(): void {
+    this.#cancelTick = this.#clock.after(limits.tickMs, () => {
+      this.#tick();
+      this.#input(() => this.#core.tick());
+    });
+  }
+
+  /** Every event goes through here; a throw of the core is a bug, after which nothing it says may be trusted. */
+  #input(event: () => void): void {
+    if (this.#stopped) return;
+    try {
+      event();
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    this.#scheduleRound();
+  }
+
+  /** One round for all that arrives in one turn of the event loop: their entries share an append and a frame. */
+  #scheduleRound(): void {
+    if (this.#roundScheduled || this.#stopped) return;
+    this.#roundScheduled = true;
+    setImmediate(() => {
+      this.#roundScheduled = false;
+      if (this.#stopped) return;
+      try {
+        this.#round();
+      } catch (error) {
+        this.#fail(error);
+      }
+    });
+  }
+
+  #round(): void {
+    this.#proposeQueued();
+    this.#reads.begin();
+    while (this.#core.hasReady()) this.#carryOut(this.#core.ready());
+  }
+
+  #proposeQueued(): void {
+    const batch = this.#queued.splice(0);
+    if (batch.length === 0) return;
+    const result = this.#core.propose(batch.map(({ data }) => data));
+    if (result.type === 'accepted') {
+      batch.forEach(({ resolve, reject }, position) => {
+        this.#proposals.add({ term: result.term, index: result.index + position }, resolve, reject);
+      });
+      return;
+    }
+    const error =
+      result.reason === 'overloaded'
+        ? new JarvisError('too_many', 'too much is proposed and not yet committed')
+        : new JarvisError('no_leader', `not proposed: ${result.reason}`);
+    for (const { reject } of batch) reject(error);
+  }
+
+  #carryOut(ready: Ready): void {
+    if (ready.softState !== null) this.#onSoftState(ready.softState);
+    for (const { context, index } of ready.readStates) this.#reads.confirmed(context, index);
+    if (ready.persist !== null) this.#persist(ready.persist);
+    if (ready.messages.length > 0) this.#send(ready.messages);
+    if (ready.committed.length > 0) this.#applier.apply(ready.committed);
+    this.#reads.applied(this.appliedIndex);
+  }
+
+  #persist(request: PersistRequest): void {
+    const durable = this.#log.append(request);
+    const complete =
+      request.snapshot === null ? durable : this.#applier.install(request.snapshot, durable);
+    complete.then(
+      () => {
+        this.#input(() => {
+          const snapshotIndex = request.snapshot?.index ?? 0;
+          this.#core.persisted({ term: request.term, index: request.index, snapshotIndex });
+          const toSelf = request.afterDurable.filter((message) => message.to === message.from);
+          for (const message of toSelf) this.#core.step(message);
+          this.#send(request.afterDurable.filter((message) => message.to !== message.from));
+        });
+        if (request.snapshot !== null) this.#transport.setPeers(this.membership.peers);
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #send(messages: readonly Message[]): void {
+    if (messages.length === 0) return;
+    const ordinary: Message[] = [];
+    for (const message of messages) {
+      if (message.type === 'snap') this.#sends.begin(message);
+      else ordinary.push(message);
+    }
+    this.#transport.send(ordinary);
+  }
+
+  #onSoftState(soft: SoftState): void {
+    this.#soft = soft;
+    if (soft.role === 'leader') {
+      const { term } = this.#core.status();
+      if (term !== this.#leaderTerm) {
+        this.#leaderTerm = term;
+        this.#ownTermApplied = false;
+      }
+    } else {
+      this.#ownTermApplied = false;
+      this.#reads.fail('leadership was lost');
+    }
+    this.#announceChange();
+  }
+
+  #onApplied(index: number, term: number, outcome: unknown): void {
+    this.#proposals.applied(index, term, outcome);
+    if (this.#soft.role === 'leader' && term === this.#leaderTerm && !this.#ownTermApplied) {
+      this.#ownTermApplied = true;
+      this.#announceChange();
+    }
+  }
+
+  #onBatch(index: number): void {
+    this.#input(() => this.#core.appliedTo(index));
+    this.#reads.applied(index);
+  }
+
+  #announceChange(): void {
+    const { term } = this.#core.status();
+    const isLeader = this.#soft.role === 'leader' && this.#ownTermApplied;
+    this.#announce({ isLeader, term, leader: this.#soft.leader });
+  }
+
+  #announce(leadership: RaftLeadership): void {
+    const { isLeader, term, leader } = this.#announced;
+    if (isLeader === leadership.isLeader && term === leadership.term && leader === leadership.leader) return;
+    this.#announced = leadership;
+    this.#logger.info({ ...leadership }, 'leadership');
+    for (const listener of [...this.#leadershipListeners]) listener(leadership);
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Linearizable reads by ReadIndex (Raft dissertation, section 6.4): all reads that wait when a round begins share it,
+ * and are answered once what the round confirmed has been applied here.
+ */
+import type { Clock } from '../lib/clock.ts';
+import { JarvisError } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
+import type { ReadResult } from './core/raft-core.ts';
+
+interface Waiter {
+  readonly resolve: (index: number) => void;
+  readonly reject: (error: JarvisError) => void;
+}
+
+export class PendingReads {
+  readonly #clock: Clock;
+  readonly #readIndex: (context: string) => ReadResult;
+  /** Arrived since the last round began. */
+  #arrived = new Set<Waiter>();
+  /** By the round's context: begun, not yet confirmed. */
+  readonly #rounds = new Map<string, Set<Waiter>>();
+  /** Confirmed, waiting for the index to be applied; few, since a round serves many. */
+  #confirmed: { readonly index: number; readonly waiters: Set<Waiter> }[] = [];
+  #roundNumber = 0;
+
+  constructor(clock: Clock, readIndex: (context: string) => ReadResult) {
+    this.#clock = clock;
+    this.#readIndex = readIndex;
+  }
+
+  /** @throws JarvisError no_leader, timeout; the signal's reason where it is aborted */
+  async request(signal: AbortSignal): Promise<number> {
+    signal.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const waiter: Waiter = { resolve, reject };
+    this.#arrived.add(waiter);
+    const cancelTimer = this.#clock.after(limits.readTimeoutMs, () =>
+      reject(new JarvisError('no_leader', `no quorum confirmed the read within ${limits.readTimeoutMs} ms`)),
+    );
+    const abort = (): void => reject(new JarvisError('timeout', 'the caller has gone'));
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      return await promise;
+    } finally {
+      cancelTimer();
+      signal.removeEventListener('abort', abort);
+      this.#arrived.delete(waiter);
+      for (const [context, waiters] of this.#rounds) {
+        if (waiters.delete(waiter) && waiters.size === 0) this.#rounds.delete(context);
+      }
+    }
+  }
+
+  /** Begins a round for those that have arrived: only a round begun after a read's arrival speaks for it. */
+  begin(): void {
+    if (this.#arrived.size === 0) return;
+    this.#roundNumber += 1;
+    const context = `read-${this.#roundNumber}`;
+    const result = this.#readIndex(context);
+    const waiters = this.#arrived;
+    this.#arrived = new Set();
+    if (result.type === 'accepted') {
+      this.#rounds.set(context, waiters);
+      return;
+    }
+    for (const { reject } of waiters) reject(new JarvisError('no_leader', `no read: ${result.reason}`));
+  }
+
+  confirmed(context: string, index: number): void {
+    const waiters = this.#rounds.get(context);
+    if (waiters === undefined) return;
+    this.#rounds.delete(context);
+    this.#confirmed.push({ index, waiters });
+  }
+
+  applied(index: number): void {
+    if (this.#confirmed.length === 0) return;
+    const due = this.#confirmed.filter((round) => round.index <= index);
+    if (due.length === 0) return;
+    this.#confirmed = this.#confirmed.filter((round) => round.index > index);
+    for (const round of due) for (const { resolve } of round.waiters) resolve(index);
+  }
+
+  /** Every read fails: leadership is lost, or the node stops. */
+  fail(reason: string): void {
+    const error = new JarvisError('no_leader', reason);
+    const waiting = [
+      ...this.#arrived,
+      ...[...this.#rounds.values()].flatMap((waiters) => [...waiters]),
+      ...this.#confirmed.flatMap((round) => [...round.waiters]),
+    ];
+    this.#arrived = new Set();
+    this.#rounds.clear();
+    this.#confirmed = [];
+    for (const { reject } of waiting) reject(error);
+  }
+}

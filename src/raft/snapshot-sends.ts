@@ -1,0 +1,63 @@
+/** Snapshot transfers to followers that are too far behind: one per follower at a time, a few at once. */
+import { messageOf } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
+import type { Log } from '../lib/log.ts';
+import type { Message, RaftId } from './core/types.ts';
+import type { SnapshotStore, Transport } from './ports.ts';
+
+export class SnapshotSends {
+  readonly #transport: Transport;
+  readonly #snapshots: SnapshotStore;
+  readonly #logger: Log;
+  readonly #finished: (to: RaftId, ok: boolean) => void;
+  readonly #underWay = new Set<RaftId>();
+  readonly #stopping = new AbortController();
+
+  constructor(options: {
+    transport: Transport;
+    snapshots: SnapshotStore;
+    logger: Log;
+    finished: (to: RaftId, ok: boolean) => void;
+  }) {
+    this.#transport = options.transport;
+    this.#snapshots = options.snapshots;
+    this.#logger = options.logger;
+    this.#finished = options.finished;
+  }
+
+  /** Carries out a `snap` message: the core hears of the end through `finished`, and then tries again by itself. */
+  begin(message: Message): void {
+    const { to } = message;
+    if (this.#underWay.has(to)) return;
+    if (this.#underWay.size >= limits.snapshotSendsAtOnce) {
+      // Not from inside the core's own round.
+      setImmediate(() => this.#finished(to, false));
+      return;
+    }
+    this.#underWay.add(to);
+    void this.#send(message).then((ok) => {
+      this.#underWay.delete(to);
+      if (!this.#stopping.signal.aborted) this.#finished(to, ok);
+    });
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+  }
+
+  async #send(message: Message): Promise<boolean> {
+    const { to } = message;
+    try {
+      const files = await this.#snapshots.list();
+      const file = files.find(({ meta }) => meta.index === message.snapshot?.index);
+      if (file === undefined) throw new Error(`no snapshot file of index ${message.snapshot?.index}`);
+      this.#logger.info({ to, index: file.meta.index }, 'sending a snapshot');
+      await this.#transport.sendSnapshot(message, file.path, this.#stopping.signal);
+      this.#logger.info({ to, index: file.meta.index }, 'snapshot installed by the follower');
+      return true;
+    } catch (error) {
+      this.#logger.warn({ to, error: messageOf(error) }, 'sending a snapshot failed');
+      return false;
+    }
+  }
+}

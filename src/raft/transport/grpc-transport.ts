@@ -1,0 +1,227 @@
+/**
+ * Raft's transport over gRPC: one stream per peer and direction. Incoming streams are admitted only from members of
+ * this cluster that speak for themselves; everything refused is counted by its code.
+ */
+import type * as grpc from '@grpc/grpc-js';
+
+import type { Frame, FrameReply, Hello, HelloReply } from '../../generated/raft.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { JarvisError, messageOf } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import type { Message, RaftId } from '../core/types.ts';
+import type { Peer, Transport, TransportEvents } from '../ports.ts';
+import { PeerStream } from './peer-stream.ts';
+import { sendSnapshotFile } from './snapshot-sender.ts';
+import { messageFromWire } from './wire.ts';
+
+export const RAFT_PROTOCOL = 1;
+
+/** Who this node is in every hello that it sends. */
+export interface TransportIdentity {
+  readonly clusterId: string;
+  readonly raftId: RaftId;
+  readonly incarnation: string;
+  readonly startCounter: number;
+  readonly startId: string;
+}
+
+/** Judges a peer's start counter: null when it may speak, otherwise why not (a copied or restored data directory). */
+export type StartJudge = (incarnation: string, startCounter: number, startId: string) => string | null;
+
+type IncomingStream = grpc.ServerDuplexStream<Frame, FrameReply>;
+
+export class GrpcTransport implements Transport {
+  readonly #identity: TransportIdentity;
+  readonly #judgeStart: StartJudge;
+  readonly #credentials: grpc.ChannelCredentials;
+  readonly #channelOptions: grpc.ChannelOptions;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #streams = new Map<RaftId, PeerStream>();
+  readonly #incoming = new Map<RaftId, IncomingStream>();
+  readonly #refusals = new Map<string, number>();
+  #peers = new Map<RaftId, Peer>();
+  #events: TransportEvents | null = null;
+
+  constructor(options: {
+    identity: TransportIdentity;
+    judgeStart: StartJudge;
+    credentials: grpc.ChannelCredentials;
+    channelOptions: grpc.ChannelOptions;
+    clock: Clock;
+    log: Log;
+  }) {
+    this.#identity = options.identity;
+    this.#judgeStart = options.judgeStart;
+    this.#credentials = options.credentials;
+    this.#channelOptions = options.channelOptions;
+    this.#clock = options.clock;
+    this.#log = options.log;
+  }
+
+  start(events: TransportEvents): void {
+    this.#events = events;
+  }
+
+  setPeers(peers: readonly Peer[]): void {
+    const others = peers.filter((peer) => peer.raftId !== this.#identity.raftId);
+    this.#peers = new Map(others.map((peer) => [peer.raftId, peer]));
+    for (const [raftId, stream] of this.#streams) {
+      const peer = this.#peers.get(raftId);
+      if (peer !== undefined && peer.address === stream.peer.address) continue;
+      stream.close();
+      this.#streams.delete(raftId);
+    }
+    for (const peer of others) {
+      if (!this.#streams.has(peer.raftId)) this.#streams.set(peer.raftId, this.#open(peer));
+    }
+    for (const [raftId, incoming] of this.#incoming) {
+      if (!this.#peers.has(raftId)) incoming.end();
+    }
+  }
+
+  send(messages: readonly Message[]): void {
+    for (const message of messages) this.#streams.get(message.to)?.send(message);
+    for (const stream of this.#streams.values()) stream.flush();
+  }
+
+  async sendSnapshot(message: Message, file: string, signal: AbortSignal): Promise<void> {
+    const stream = this.#streams.get(message.to);
+    if (stream === undefined) throw new Error(`no peer with Raft id ${message.to}`);
+    await sendSnapshotFile({ client: stream.client, hello: this.#hello(message.to), message, file, signal });
+  }
+
+  async close(): Promise<void> {
+    for (const stream of this.#streams.values()) stream.close();
+    this.#streams.clear();
+    for (const incoming of this.#incoming.values()) incoming.end();
+    this.#incoming.clear();
+  }
+
+  /** Refused hellos by code, since the start. */
+  refusals(): ReadonlyMap<string, number> {
+    return this.#refusals;
+  }
+
+  /** The handler of `Raft.Messages`. */
+  accept(stream: IncomingStream): void {
+    let from: RaftId | null = null;
+    stream.on('data', (frame: Frame) => {
+      try {
+        from = this.#take(stream, from, frame);
+      } catch (error) {
+        this.#count('malformed');
+        this.#log.warn({ from, error: messageOf(error) }, 'malformed frame from a peer');
+        stream.destroy(new Error('malformed frame'));
+      }
+    });
+    const ended = (): void => {
+      if (from === null || this.#incoming.get(from) !== stream) return;
+      this.#incoming.delete(from);
+      this.#events?.streamReset(from);
+    };
+    stream.on('end', () => {
+      stream.end();
+      ended();
+    });
+    stream.on('cancelled', ended);
+    stream.on('close', ended);
+    stream.on('error', (error) => {
+      this.#log.debug({ from, error: messageOf(error) }, 'incoming peer stream failed');
+      ended();
+    });
+  }
+
+  /** One frame of an incoming stream; returns who speaks there. @throws JarvisError malformed */
+  #take(stream: IncomingStream, from: RaftId | null, frame: Frame): RaftId | null {
+    if (from === null) {
+      if (frame.kind?.$case !== 'hello') throw new JarvisError('malformed', 'a frame before its hello');
+      const hello = frame.kind.value;
+      const reply = this.admit(hello);
+      stream.write({ hello: reply });
+      if (!reply.accepted) {
+        stream.end();
+        return null;
+      }
+      this.#incoming.get(hello.raft_id)?.end();
+      this.#incoming.set(hello.raft_id, stream);
+      return hello.raft_id;
+    }
+    if (frame.kind?.$case !== 'batch') throw new JarvisError('malformed', 'a second hello');
+    this.#receive(stream, from, frame.kind.value.messages.map(messageFromWire));
+    return from;
+  }
+
+  /** Whether the sender of a hello may speak here. */
+  admit(hello: Hello): HelloReply {
+    const refusal = this.#refusal(hello);
+    if (refusal === null) return { accepted: true, code: '', message: '' };
+    this.#count(refusal.code);
+    this.#log.warn({ raftId: hello.raft_id, ...refusal }, 'peer refused');
+    return { accepted: false, ...refusal };
+  }
+
+  #refusal(hello: Hello): { code: string; message: string } | null {
+    const identity = this.#identity;
+    if (hello.protocol !== RAFT_PROTOCOL) {
+      return { code: 'bad_protocol', message: `protocol ${hello.protocol}, this node speaks ${RAFT_PROTOCOL}` };
+    }
+    if (hello.cluster_id !== identity.clusterId) {
+      return {
+        code: 'foreign_cluster',
+        message: `cluster ${hello.cluster_id}, this node belongs to ${identity.clusterId}`,
+      };
+    }
+    if (hello.to !== identity.raftId) {
+      return { code: 'wrong_target', message: `meant for member ${hello.to}, this is ${identity.raftId}` };
+    }
+    const peer = this.#peers.get(hello.raft_id);
+    if (peer === undefined || peer.incarnation !== hello.incarnation) {
+      return { code: 'unknown_member', message: `member ${hello.raft_id} with that incarnation is not known` };
+    }
+    const suspicion = this.#judgeStart(hello.incarnation, hello.start_counter, hello.start_id);
+    return suspicion === null ? null : { code: 'old_copy', message: suspicion };
+  }
+
+  #receive(stream: IncomingStream, from: RaftId, messages: readonly Message[]): void {
+    const events = this.#events;
+    if (events === null || this.#incoming.get(from) !== stream) return;
+    for (const message of messages) {
+      if (message.from === from && message.to === this.#identity.raftId) events.receive(message);
+      else this.#count('misaddressed');
+    }
+  }
+
+  #count(code: string): void {
+    this.#refusals.set(code, (this.#refusals.get(code) ?? 0) + 1);
+  }
+
+  #hello(to: RaftId): Hello {
+    const identity = this.#identity;
+    return {
+      protocol: RAFT_PROTOCOL,
+      cluster_id: identity.clusterId,
+      raft_id: identity.raftId,
+      incarnation: identity.incarnation,
+      start_counter: identity.startCounter,
+      start_id: identity.startId,
+      to,
+    };
+  }
+
+  #open(peer: Peer): PeerStream {
+    return new PeerStream({
+      peer,
+      hello: this.#hello(peer.raftId),
+      credentials: this.#credentials,
+      channelOptions: this.#channelOptions,
+      clock: this.#clock,
+      log: this.#log,
+      events: {
+        unreachable: () => this.#events?.unreachable(peer.raftId),
+        refused: (code, message) => this.#log.warn({ peer: peer.name, code, message }, 'refused by peer'),
+        reset: () => this.#events?.streamReset(peer.raftId),
+      },
+    });
+  }
+}

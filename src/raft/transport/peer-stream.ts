@@ -1,0 +1,148 @@
+/**
+ * The outgoing half of the connection to one peer: one long-lived stream, a hello, then frames of whatever is due.
+ * Bounded: while the peer cannot be reached messages are dropped and reported, as Raft expects of its network.
+ */
+import * as grpc from '@grpc/grpc-js';
+
+import type { Frame, FrameReply, Hello } from '../../generated/raft.ts';
+import { RaftClient } from '../../generated/raft.ts';
+import { messageOf } from '../../lib/errors.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { limits } from '../../lib/limits.ts';
+import type { Log } from '../../lib/log.ts';
+import type { Message } from '../core/types.ts';
+import type { Peer } from '../ports.ts';
+import { messageBytes, messageToWire } from './wire.ts';
+
+export interface PeerStreamEvents {
+  /** Messages to the peer were dropped. */
+  unreachable(): void;
+  /** The peer refused the hello; it stays refused until something changes there. */
+  refused(code: string, message: string): void;
+  /** The connection broke after it had been established: the peer's process ended or the path was reset. */
+  reset(): void;
+}
+
+type MessageStream = grpc.ClientDuplexStream<Frame, FrameReply>;
+
+export class PeerStream {
+  readonly peer: Peer;
+  readonly client: RaftClient;
+  readonly #hello: Hello;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #events: PeerStreamEvents;
+  #stream: MessageStream | null = null;
+  #established = false;
+  #writable = true;
+  #queue: Message[] = [];
+  #queuedBytes = 0;
+  #backoffMs: number = limits.peerReconnectMinMs;
+  #cancelTimer: (() => void) | null = null;
+  #closed = false;
+
+  constructor(options: {
+    peer: Peer;
+    hello: Hello;
+    credentials: grpc.ChannelCredentials;
+    channelOptions: grpc.ChannelOptions;
+    clock: Clock;
+    log: Log;
+    events: PeerStreamEvents;
+  }) {
+    this.peer = options.peer;
+    this.#hello = options.hello;
+    this.#clock = options.clock;
+    this.#log = options.log.child({ peer: options.peer.name });
+    this.#events = options.events;
+    this.client = new RaftClient(options.peer.address, options.credentials, options.channelOptions);
+    this.#connect();
+  }
+
+  send(message: Message): void {
+    if (this.#closed) return;
+    const bytes = messageBytes(message);
+    if (!this.#established || this.#queuedBytes + bytes > limits.peerQueueBytes) {
+      this.#events.unreachable();
+      return;
+    }
+    this.#queue.push(message);
+    this.#queuedBytes += bytes;
+  }
+
+  /** Writes what is queued as frames; called once per round of the node, so that a round's messages share a frame. */
+  flush(): void {
+    const stream = this.#stream;
+    if (stream === null) return;
+    while (this.#established && this.#writable && this.#queue.length > 0) {
+      let bytes = 0;
+      let count = 0;
+      for (const message of this.#queue) {
+        bytes += messageBytes(message);
+        count += 1;
+        if (bytes >= limits.frameBytes) break;
+      }
+      const messages = this.#queue.splice(0, count).map(messageToWire);
+      this.#queuedBytes -= bytes;
+      this.#writable = stream.write({ kind: { $case: 'batch', value: { messages } } });
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#cancelTimer?.();
+    this.#stream?.cancel();
+    this.#stream = null;
+    this.client.close();
+  }
+
+  #connect(): void {
+    this.#cancelTimer = null;
+    const stream = this.client.messages(new grpc.Metadata());
+    this.#stream = stream;
+    this.#writable = true;
+    stream.on('data', (reply: FrameReply) => this.#onReply(stream, reply));
+    stream.on('drain', () => {
+      this.#writable = true;
+      this.flush();
+    });
+    // A gRPC stream that fails emits both 'error' and 'end'; whichever comes first ends it for us.
+    stream.on('error', (error) => this.#onEnd(stream, messageOf(error)));
+    stream.on('end', () => this.#onEnd(stream, 'ended by the peer'));
+    stream.write({ kind: { $case: 'hello', value: this.#hello } });
+    this.#cancelTimer = this.#clock.after(limits.peerHelloTimeoutMs, () => {
+      if (!this.#established && this.#stream === stream) stream.cancel();
+    });
+  }
+
+  #onReply(stream: MessageStream, reply: FrameReply): void {
+    if (this.#stream !== stream || reply.hello === undefined) return;
+    if (reply.hello.accepted) {
+      this.#cancelTimer?.();
+      this.#cancelTimer = null;
+      this.#established = true;
+      this.#backoffMs = limits.peerReconnectMinMs;
+      this.#log.debug({}, 'peer stream established');
+      return;
+    }
+    this.#backoffMs = limits.peerReconnectMaxMs;
+    this.#events.refused(reply.hello.code, reply.hello.message);
+    stream.cancel();
+  }
+
+  #onEnd(stream: MessageStream, reason: string): void {
+    if (this.#stream !== stream) return;
+    this.#stream = null;
+    this.#cancelTimer?.();
+    const wasEstablished = this.#established;
+    this.#established = false;
+    this.#queue = [];
+    this.#queuedBytes = 0;
+    if (this.#closed) return;
+    this.#log.debug({ reason }, 'peer stream ended');
+    this.#events.unreachable();
+    if (wasEstablished) this.#events.reset();
+    this.#cancelTimer = this.#clock.after(this.#backoffMs, () => this.#connect());
+    this.#backoffMs = Math.min(this.#backoffMs * 2, limits.peerReconnectMaxMs);
+  }
+}
