@@ -1,0 +1,60 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+import { JarvisError } from './errors.ts';
+import {
+  formatCpuMillis,
+  formatMemoryBytes,
+  parseCpuMillis,
+  parseDurationMs,
+  parseMemoryBytes,
+} from './quantities.ts';
+
+describe('quantities', () => {
+  it.each([
+    ['500m', 500],
+    ['2', 2000],
+    ['0.1', 100],
+    ['0.0001', 1],
+    [1.5, 1500],
+  ])('cpu %s is %d thousandths', (text, millis) => expect(parseCpuMillis(text)).toBe(millis));
+
+  it.each([
+    ['64Mi', 67_108_864],
+    ['1G', 1e9],
+    ['1048576', 1_048_576],
+    ['0.5Ki', 512],
+    ['4Pi', 2 ** 52],
+  ])('memory %s is %d bytes', (text, bytes) => expect(parseMemoryBytes(text)).toBe(bytes));
+
+  it.each([
+    [30, 30_000],
+    ['0.5', 500],
+    ['500ms', 500],
+    ['1h30m', 5_400_000],
+    ['7d', 604_800_000],
+    [0, 0],
+  ])('duration %s is %d ms', (text, milliseconds) => expect(parseDurationMs(text)).toBe(milliseconds));
+
+  it.each(['', '-1', '0', 'NaN', '1e9', '1.', 'Infinity', '1K', '5Mi ', '99999999999999999999', ' 1', '1m1'])(
+    'refuses %j as cpu and memory, naming it',
+    (text) => {
+      expect(() => parseCpuMillis(text)).toThrow(JarvisError);
+      expect(() => parseMemoryBytes(text)).toThrow(JarvisError);
+    },
+  );
+
+  it.each(['', '-1s', '1x', '1h 3m', '11d11y', '1e3s', '4000d'])('refuses %j as a duration', (text) =>
+    expect(() => parseDurationMs(text)).toThrow(/is not allowed/),
+  );
+
+  it('formats to what parses back to the same', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 1_000_000_000 }), (n) => {
+        expect(parseCpuMillis(formatCpuMillis(n))).toBe(n);
+        expect(parseMemoryBytes(formatMemoryBytes(n * 1024))).toBe(n * 1024);
+        expect(parseMemoryBytes(formatMemoryBytes(n))).toBe(n);
+      }),
+    );
+  });
+});
