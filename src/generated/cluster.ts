@@ -34,13 +34,16 @@ export interface Resources {
   memory: string;
 }
 
+/** In a submitted task, what is absent means the default. */
 export interface RetryPolicy {
-  max_attempts: number;
-  backoff_strategy: string;
-  backoff_base: number;
-  max_backoff: number;
+  max_attempts?: number | undefined;
+  backoff_strategy?: string | undefined;
+  backoff_base?: number | undefined;
+  max_backoff?: number | undefined;
   retryable_errors: string[];
   non_retryable_errors: string[];
+  /** Both lists are meant as they stand, also where one is empty; otherwise an empty list means the default. */
+  lists_given: boolean;
 }
 
 export interface TaskSpec {
@@ -324,27 +327,28 @@ export const Resources: MessageFns<Resources> = {
 
 function createBaseRetryPolicy(): RetryPolicy {
   return {
-    max_attempts: 0,
-    backoff_strategy: "",
-    backoff_base: 0,
-    max_backoff: 0,
+    max_attempts: undefined,
+    backoff_strategy: undefined,
+    backoff_base: undefined,
+    max_backoff: undefined,
     retryable_errors: [],
     non_retryable_errors: [],
+    lists_given: false,
   };
 }
 
 export const RetryPolicy: MessageFns<RetryPolicy> = {
   encode(message: RetryPolicy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.max_attempts !== 0) {
+    if (message.max_attempts !== undefined) {
       writer.uint32(8).uint32(message.max_attempts);
     }
-    if (message.backoff_strategy !== "") {
+    if (message.backoff_strategy !== undefined) {
       writer.uint32(18).string(message.backoff_strategy);
     }
-    if (message.backoff_base !== 0) {
+    if (message.backoff_base !== undefined) {
       writer.uint32(25).double(message.backoff_base);
     }
-    if (message.max_backoff !== 0) {
+    if (message.max_backoff !== undefined) {
       writer.uint32(33).double(message.max_backoff);
     }
     for (const v of message.retryable_errors) {
@@ -352,6 +356,9 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
     }
     for (const v of message.non_retryable_errors) {
       writer.uint32(50).string(v!);
+    }
+    if (message.lists_given !== false) {
+      writer.uint32(56).bool(message.lists_given);
     }
     return writer;
   },
@@ -417,6 +424,14 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
             message.non_retryable_errors.push(reader.string());
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.lists_given = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -434,12 +449,13 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
   },
   fromPartial(object: DeepPartial<RetryPolicy>): RetryPolicy {
     const message = createBaseRetryPolicy();
-    message.max_attempts = object.max_attempts ?? 0;
-    message.backoff_strategy = object.backoff_strategy ?? "";
-    message.backoff_base = object.backoff_base ?? 0;
-    message.max_backoff = object.max_backoff ?? 0;
+    message.max_attempts = object.max_attempts ?? undefined;
+    message.backoff_strategy = object.backoff_strategy ?? undefined;
+    message.backoff_base = object.backoff_base ?? undefined;
+    message.max_backoff = object.max_backoff ?? undefined;
     message.retryable_errors = object.retryable_errors?.map((e) => e) || [];
     message.non_retryable_errors = object.non_retryable_errors?.map((e) => e) || [];
+    message.lists_given = object.lists_given ?? false;
     return message;
   },
 };

@@ -1,0 +1,151 @@
+/** The single fields of a task: each a zod type that reports every fault of its value, with its place in it. */
+import { z } from 'zod';
+
+import { JarvisError } from '../lib/errors.ts';
+import type { Pairs } from '../model/task.ts';
+import type { FaultPath } from './faults.ts';
+import { show } from './faults.ts';
+
+/** Names of tasks, nodes, label keys. */
+export const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+const NAME_RULE = 'a letter or digit, then at most 127 letters, digits, dots, underscores and hyphens';
+const ENV_NAME_PATTERN = /^[A-Za-z_.-][A-Za-z0-9_.-]*$/;
+
+const MAX_TEXT_BYTES = 1024 * 1024;
+const MAX_PATH_BYTES = 4096;
+const MAX_LABELS = 64;
+const MAX_LABEL_VALUE = 256;
+
+/** Where zod collects what is wrong with a value. */
+interface Context {
+  readonly issues: z.core.$ZodRawIssue[];
+}
+
+function refuse(context: Context, input: unknown, message: string, path: FaultPath = []): void {
+  context.issues.push({ code: 'custom', input, message, path: [...path] });
+}
+
+function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+export const name = z.unknown().transform((value, context): string => {
+  if (typeof value === 'string' && NAME_PATTERN.test(value)) return value;
+  refuse(context, value, `${show(value)} is not a name: ${NAME_RULE}`);
+  return z.NEVER;
+});
+
+export const command = z.unknown().transform((value, context): readonly string[] => {
+  if (value === undefined || value === null) {
+    refuse(context, value, 'is required: a list of the program and its arguments');
+    return z.NEVER;
+  }
+  if (!Array.isArray(value)) {
+    refuse(context, value, `must be a list of the program and its arguments, not ${show(value)}`);
+    return z.NEVER;
+  }
+  const words = value.map((word: unknown, index) => text(context, word, [index]));
+  if (words.length === 0) refuse(context, value, 'must not be empty: the program, then its arguments');
+  if (value[0] === '') refuse(context, value, 'the program must not be empty', [0]);
+  const bytes = words.reduce((sum, word) => sum + Buffer.byteLength(word), 0);
+  if (bytes > MAX_TEXT_BYTES) refuse(context, value, `${bytes} bytes are too much: 1 MiB in all`);
+  return words;
+});
+
+/** A string without NUL, which no program could be given. */
+function text(context: Context, value: unknown, path: FaultPath): string {
+  if (typeof value !== 'string') {
+    refuse(context, value, `must be a string, not ${show(value)}${quoteHint(value)}`, path);
+    return '';
+  }
+  if (value.includes('\0')) refuse(context, value, 'must not contain a NUL character', path);
+  if (!value.isWellFormed()) refuse(context, value, 'must be valid Unicode', path);
+  return value;
+}
+
+function quoteHint(value: unknown): string {
+  return typeof value === 'number' || typeof value === 'boolean' ? `: quote it, "${value}"` : '';
+}
+
+export const env = z.unknown().transform((value, context): Pairs => {
+  if (!isPlainObject(value)) {
+    refuse(context, value, `must map names to strings, not ${show(value)}`);
+    return z.NEVER;
+  }
+  let bytes = 0;
+  const pairs = Object.entries(value).map(([key, entry]): [string, string] => {
+    if (!ENV_NAME_PATTERN.test(key) || key === '__proto__') {
+      const rule = 'letters, digits, underscores, dots and hyphens, not beginning with a digit';
+      refuse(context, value, `${show(key)} is not a name of a variable: ${rule}`, [key]);
+    }
+    if (isPlainObject(entry)) {
+      refuse(context, entry, 'sensitive values are not supported by this version: a string', [key]);
+      return [key, ''];
+    }
+    const textValue = text(context, entry, [key]);
+    bytes += Buffer.byteLength(key) + Buffer.byteLength(textValue) + 2;
+    return [key, textValue];
+  });
+  if (bytes > MAX_TEXT_BYTES) refuse(context, value, `${bytes} bytes are too much: 1 MiB in all`);
+  return sorted(pairs);
+});
+
+export const labels = z.unknown().transform((value, context): Pairs => {
+  if (!isPlainObject(value)) {
+    refuse(context, value, `must map names to strings, not ${show(value)}`);
+    return z.NEVER;
+  }
+  const entries = Object.entries(value);
+  if (entries.length > MAX_LABELS)
+    refuse(context, value, `${entries.length} labels are too many: at most ${MAX_LABELS}`);
+  const pairs = entries.map(([key, entry]): [string, string] => {
+    if (!NAME_PATTERN.test(key)) refuse(context, value, `${show(key)} is not a name: ${NAME_RULE}`, [key]);
+    const textValue = text(context, entry, [key]);
+    if (textValue.length > MAX_LABEL_VALUE) {
+      refuse(context, entry, `${show(textValue)} is too long: at most ${MAX_LABEL_VALUE} characters`, [key]);
+    }
+    return [key, textValue];
+  });
+  return sorted(pairs);
+});
+
+/** By UTF-16 code units, which every replica and every locale orders alike. */
+function sorted(pairs: readonly (readonly [string, string])[]): Pairs {
+  return [...pairs].sort(([left], [right]) => (left < right ? -1 : Number(left > right)));
+}
+
+export const workingDir = z.unknown().transform((value, context): string => {
+  const path = text(context, value, []);
+  if (typeof value === 'string' && !path.startsWith('/')) {
+    refuse(context, value, `${show(value)} is not allowed: an absolute path`);
+  }
+  if (Buffer.byteLength(path) > MAX_PATH_BYTES)
+    refuse(context, value, `is too long: at most ${MAX_PATH_BYTES} bytes`);
+  return path;
+});
+
+/** A number, or a string with a unit, as `parse` reads it. */
+export function quantity(options: {
+  /** @throws JarvisError invalid for what is no such quantity */
+  readonly parse: (value: string | number) => number;
+  readonly allowed: string;
+  readonly minimum: number;
+  readonly maximum: number;
+}): z.ZodType<number> {
+  return z.unknown().transform((value, context): number => {
+    const parsed =
+      typeof value === 'string' || typeof value === 'number' ? tryParse(options.parse, value) : null;
+    if (parsed !== null && parsed >= options.minimum && parsed <= options.maximum) return parsed;
+    refuse(context, value, `${show(value)} is not allowed: ${options.allowed}`);
+    return z.NEVER;
+  });
+}
+
+function tryParse(parse: (value: string | number) => number, value: string | number): number | null {
+  try {
+    return parse(value);
+  } catch (error) {
+    if (error instanceof JarvisError && error.code === 'invalid') return null;
+    throw error;
+  }
+}

@@ -1,0 +1,67 @@
+import { describe, expect, it } from 'vitest';
+
+import { JarvisError } from '../lib/errors.ts';
+import { parseTaskFile } from './spec-file.ts';
+
+function failure(text: string): JarvisError {
+  try {
+    parseTaskFile(text, 'f.yaml');
+  } catch (error) {
+    if (error instanceof JarvisError) return error;
+    throw error;
+  }
+  throw new Error('was accepted');
+}
+
+describe('a file of tasks', () => {
+  it('holds one task or several documents', () => {
+    const text = 'kind: Task\nname: a\ncommand: [echo, hi]\n---\n---\n# the second\ncommand: [ls]\n...\n';
+    const tasks = parseTaskFile(text, 'f.yaml');
+    expect(tasks.map(({ spec }) => spec.name)).toEqual(['a', 'ls']);
+    expect(tasks[0]?.plain).toEqual({ kind: 'Task', name: 'a', command: ['echo', 'hi'] });
+  });
+
+  it('may be JSON', () => {
+    const [task] = parseTaskFile('{"command": ["a"],\n\t"env": {"A": "1"}}', 'f.json');
+    expect(task?.spec.env).toEqual([['A', '1']]);
+  });
+
+  it('names the places of all faults in all documents', () => {
+    const { code, faults } = failure('command: [a]\nnmae: b\n---\ncommand:\n  - 1\nresources:\n  cpu: foo\n');
+    expect(code).toBe('invalid');
+    expect(faults.map((fault) => fault.path)).toEqual([
+      'f.yaml:2:1: nmae',
+      'f.yaml:5:5: command[0]',
+      'f.yaml:7:3: resources.cpu',
+    ]);
+  });
+
+  it('may not repeat a key', () => {
+    expect(failure('command: [a]\ncommand: [b]\n').faults[0]?.path).toBe('f.yaml:2:1');
+  });
+
+  it.each([
+    ['', 'holds no task'],
+    ['# nothing\n---\n', 'holds no task'],
+    ['command: [a', 'f.yaml:1:'],
+    ['command: !foo [a]', 'f.yaml:1:10'],
+    ['command: *x', 'aliases'],
+    [`${'['.repeat(20_000)}${']'.repeat(20_000)}`, 'nested too deeply'],
+    ['[1, 2]', 'must be an object'],
+  ])('is refused where it is %j', (text, message) => {
+    expect(failure(text).message).toContain(message);
+  });
+
+  it('bounds what aliases may grow to', () => {
+    const levels = ['a: &a [1,1,1,1,1,1,1,1,1,1]'];
+    for (const [index, name] of ['b', 'c', 'd', 'e', 'f', 'g'].entries()) {
+      const previous = String.fromCodePoint('a'.charCodeAt(0) + index);
+      levels.push(`${name}: &${name} [${Array.from({ length: 10 }, () => `*${previous}`).join(',')}]`);
+    }
+    expect(failure(levels.join('\n')).message).toContain('aliases');
+  });
+
+  it('is bounded in size', () => {
+    expect(failure(`# ${'x'.repeat(17 * 1024 * 1024)}`).code).toBe('too_large');
+  });
+});

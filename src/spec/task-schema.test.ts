@@ -1,0 +1,163 @@
+import { describe, expect, it } from 'vitest';
+
+import { JarvisError } from '../lib/errors.ts';
+import { checkTaskSpec, parseTaskSpec } from './task-schema.ts';
+
+/** Path and message of each fault of the spec. */
+function faultsOf(plain: unknown): Record<string, string> {
+  try {
+    parseTaskSpec(plain);
+  } catch (error) {
+    if (!(error instanceof JarvisError)) throw error;
+    return Object.fromEntries(error.faults.map((fault) => [fault.path, fault.message]));
+  }
+  return {};
+}
+
+describe('a task spec', () => {
+  it('gets every default', () => {
+    expect(parseTaskSpec({ command: ['/usr/bin/python3', 'x.py'] })).toEqual({
+      name: 'python3',
+      command: ['/usr/bin/python3', 'x.py'],
+      env: [],
+      workingDir: null,
+      resources: { cpuMillis: 100, memoryBytes: 64 * 1024 * 1024 },
+      priority: 'normal',
+      timeoutMs: null,
+      stopGraceMs: 10_000,
+      retryPolicy: {
+        maxAttempts: 3,
+        backoffStrategy: 'exponential',
+        backoffBase: 2,
+        maxBackoff: 300,
+        retryableErrors: ['ConnectionTimeout', 'ServiceUnavailable', 'TemporaryFailure'],
+        nonRetryableErrors: ['InvalidInput', 'AuthenticationError', 'ResourceNotFound'],
+      },
+      labels: [],
+    });
+  });
+
+  it('is read in full', () => {
+    const spec = parseTaskSpec({
+      apiVersion: 'jarvis/v1',
+      kind: 'Task',
+      name: 'job',
+      command: ['run', ''],
+      env: { B: '2', A: '1' },
+      working_dir: '/data',
+      resources: { cpu: '1500m', memory: '1Gi' },
+      priority: 'critical',
+      timeout: '1h',
+      stop_grace: 0,
+      retry_policy: { max_attempts: 1, backoff_strategy: 'fixed', non_retryable_errors: [] },
+      labels: { team: 'data' },
+    });
+    expect(spec).toMatchObject({
+      name: 'job',
+      env: [
+        ['A', '1'],
+        ['B', '2'],
+      ],
+      workingDir: '/data',
+      resources: { cpuMillis: 1500, memoryBytes: 1024 ** 3 },
+      priority: 'critical',
+      timeoutMs: 3_600_000,
+      stopGraceMs: 0,
+      labels: [['team', 'data']],
+    });
+    expect(spec.retryPolicy).toMatchObject({ maxAttempts: 1, backoffBase: 2, nonRetryableErrors: [] });
+  });
+
+  it('takes null for absent, and numbers for quantities', () => {
+    const spec = parseTaskSpec({ command: ['a'], timeout: null, resources: { cpu: 0.5, memory: 1024 } });
+    expect(spec).toMatchObject({ timeoutMs: null, resources: { cpuMillis: 500, memoryBytes: 1024 } });
+  });
+
+  it.each([
+    ['/opt/a b/my tool!', 'my-tool-'],
+    ['./-x', 'x'],
+    ['///', 'task'],
+  ])('makes a name out of %s', (program, name) => {
+    expect(parseTaskSpec({ command: [program] }).name).toBe(name);
+  });
+
+  it('refuses unknown fields, with what may have been meant', () => {
+    const faults = faultsOf({ command: ['a'], nmae: 'x', resources: { cpus: 1 }, retry_policy: { zzz: 1 } });
+    expect(Object.keys(faults)).toEqual(
+      expect.arrayContaining(['nmae', 'resources.cpus', 'retry_policy.zzz']),
+    );
+    expect(faults['nmae']).toContain('did you mean name?');
+    expect(faults['resources.cpus']).toContain('did you mean cpu?');
+    expect(faults['retry_policy.zzz']).toContain('known: max_attempts');
+    expect(faults['retry_policy.zzz']).not.toContain('did you mean');
+  });
+
+  it.each([
+    'image',
+    'mounts',
+    'network',
+    'limits',
+    'not_before',
+    'concurrency',
+    'affinity',
+    'on_node_loss',
+    'user',
+  ])('says that %s is not supported yet', (field) => {
+    expect(faultsOf({ command: ['a'], [field]: {} })).toEqual({ [field]: 'not supported by this version' });
+  });
+
+  it.each([
+    [{ name: '-x' }, 'name'],
+    [{ name: 'a'.repeat(129) }, 'name'],
+    [{ name: 7 }, 'name'],
+    [{ command: [] }, 'command'],
+    [{ command: 'echo hi' }, 'command'],
+    [{ command: [''] }, 'command[0]'],
+    [{ command: ['a', 1] }, 'command[1]'],
+    [{ command: ['a', 'b\0c'] }, 'command[1]'],
+    [{ env: { '1A': 'x' } }, 'env["1A"]'],
+    [{ env: { A: 8080 } }, 'env.A'],
+    [{ env: { A: 'x\0' } }, 'env.A'],
+    [{ env: { A: { value: 'x', sensitive: true } } }, 'env.A'],
+    [{ env: { A: 'x'.repeat(1024 * 1024) } }, 'env'],
+    [{ env: ['A=1'] }, 'env'],
+    [{ working_dir: 'data' }, 'working_dir'],
+    [{ resources: { cpu: '12x' } }, 'resources.cpu'],
+    [{ resources: { cpu: 0 } }, 'resources.cpu'],
+    [{ resources: { memory: '-1' } }, 'resources.memory'],
+    [{ resources: { memory: true } }, 'resources.memory'],
+    [{ priority: 'urgent' }, 'priority'],
+    [{ timeout: 0 }, 'timeout'],
+    [{ timeout: '25d' }, 'timeout'],
+    [{ stop_grace: '2h' }, 'stop_grace'],
+    [{ retry_policy: { max_attempts: 0 } }, 'retry_policy.max_attempts'],
+    [{ retry_policy: { max_attempts: 1.5 } }, 'retry_policy.max_attempts'],
+    [{ retry_policy: { backoff_base: '2' } }, 'retry_policy.backoff_base'],
+    [{ labels: { 'a b': 'c' } }, 'labels["a b"]'],
+    [{ labels: { a: 1 } }, 'labels.a'],
+    [{ kind: 'Batch' }, 'kind'],
+    [{ kind: 'Job' }, 'kind'],
+    [{ apiVersion: 'v1' }, 'apiVersion'],
+  ])('refuses %j', (fields, path) => {
+    expect(Object.keys(faultsOf({ command: ['a'], ...fields }))).toEqual([path]);
+  });
+
+  it.each([null, 7, 'x', []])('refuses %j as a whole', (plain) => {
+    expect(checkTaskSpec(plain)).toMatchObject({ type: 'invalid', faults: [{ path: [] }] });
+  });
+
+  it('names all faults at once, each with the value and what is allowed', () => {
+    const faults = faultsOf({ resources: { cpu: 'lots' }, priority: 'hihg' });
+    expect(faults).toEqual({
+      command: expect.stringContaining('required'),
+      'resources.cpu': expect.stringMatching(/"lots".*500m/),
+      priority: expect.stringMatching(/"hihg".*critical, high, normal, low.*did you mean high/),
+    });
+  });
+
+  it('quotes values without what could move a cursor, and shortens them', () => {
+    const message = faultsOf({ command: ['a'], name: `\u001b[2J${'x'.repeat(10_000)}` })['name'] ?? '';
+    expect(message).not.toContain('\u001b');
+    expect(message.length).toBeLessThan(300);
+  });
+});

@@ -1,0 +1,164 @@
+/**
+ * What users write as a task (contract, section 3), checked at the edge: every fault at once, each with its place, what
+ * was given and what is allowed. What comes out is the model's TaskSpec with every default filled in.
+ */
+import { z } from 'zod';
+
+import { parseCpuMillis, parseDurationMs, parseMemoryBytes } from '../lib/quantities.ts';
+import type { RetryPolicy, TaskSpec } from '../model/task.ts';
+import { PRIORITIES } from '../model/task.ts';
+import { command, env, labels, name, quantity, workingDir } from './fields.ts';
+import type { KnownFields, LocatedFault } from './faults.ts';
+import { faultsOf, formatPath, invalidInput, show } from './faults.ts';
+
+/** A Node.js timer waits 2^31 - 1 ms at most; whole days below that. */
+const MAX_TIMEOUT_MS = 24 * 24 * 3600 * 1000;
+const MAX_STOP_GRACE_MS = 3600 * 1000;
+const MAX_ATTEMPTS = 1000;
+const MAX_BACKOFF_SECONDS = 7 * 24 * 3600;
+const MAX_ERROR_TYPES = 100;
+
+export const DEFAULT_RETRY_POLICY: RetryPolicy = {
+  maxAttempts: 3,
+  backoffStrategy: 'exponential',
+  backoffBase: 2,
+  maxBackoff: 300,
+  retryableErrors: ['ConnectionTimeout', 'ServiceUnavailable', 'TemporaryFailure'],
+  nonRetryableErrors: ['InvalidInput', 'AuthenticationError', 'ResourceNotFound'],
+};
+
+const cpu = quantity({
+  parse: parseCpuMillis,
+  allowed: 'cores such as 2 or 0.5, or thousandths such as 500m; more than 0',
+  minimum: 1,
+  maximum: 1_000_000_000,
+});
+
+const memory = quantity({
+  parse: parseMemoryBytes,
+  allowed: 'bytes, or a quantity such as 512Mi or 2G; more than 0',
+  minimum: 1,
+  maximum: 2 ** 52,
+});
+
+const timeout = quantity({
+  parse: parseDurationMs,
+  allowed: 'seconds, or a duration such as 90s, 5m or 1h; more than 0, at most 24d',
+  minimum: 1,
+  maximum: MAX_TIMEOUT_MS,
+});
+
+const stopGrace = quantity({
+  parse: parseDurationMs,
+  allowed: 'seconds, or a duration such as 10s; at most 1h',
+  minimum: 0,
+  maximum: MAX_STOP_GRACE_MS,
+});
+
+const kind = z.unknown().transform((value, context) => {
+  if (value === 'Task') return value;
+  const message =
+    value === 'Batch' || value === 'Dag'
+      ? `${value} is not supported by this version, only Task`
+      : `${show(value)} is not allowed: must be Task`;
+  context.issues.push({ code: 'custom', input: value, message });
+  return z.NEVER;
+});
+
+const errorTypes = z.array(z.string().min(1).max(128)).max(MAX_ERROR_TYPES).nullish();
+
+const resourceFields = { cpu: cpu.nullish(), memory: memory.nullish() };
+
+const retryFields = {
+  max_attempts: z.number().int().min(1).max(MAX_ATTEMPTS).nullish(),
+  backoff_strategy: z.enum(['exponential', 'fixed']).nullish(),
+  backoff_base: z.number().min(0).max(MAX_BACKOFF_SECONDS).nullish(),
+  max_backoff: z.number().min(0).max(MAX_BACKOFF_SECONDS).nullish(),
+  retryable_errors: errorTypes,
+  non_retryable_errors: errorTypes,
+};
+
+const taskFields = {
+  apiVersion: z.literal('jarvis/v1').nullish(),
+  kind: kind.nullish(),
+  name: name.nullish(),
+  command,
+  env: env.nullish(),
+  working_dir: workingDir.nullish(),
+  resources: z.strictObject(resourceFields).nullish(),
+  priority: z.enum(PRIORITIES).nullish(),
+  timeout: timeout.nullish(),
+  stop_grace: stopGrace.nullish(),
+  retry_policy: z.strictObject(retryFields).nullish(),
+  labels: labels.nullish(),
+};
+
+/** Fields of the contract that are not there yet. */
+const LATER_FIELDS =
+  'image mounts network pull_policy limits not_before concurrency affinity locality on_node_loss user ' +
+  'tasks template count parameters dependencies max_parallel max_failures';
+
+const KNOWN: Readonly<Record<string, KnownFields>> = {
+  '': {
+    fields: Object.keys(taskFields),
+    unsupported: LATER_FIELDS.split(' '),
+  },
+  resources: { fields: Object.keys(resourceFields), unsupported: ['pids'] },
+  retry_policy: { fields: Object.keys(retryFields), unsupported: [] },
+};
+
+const taskSpecSchema = z.strictObject(taskFields);
+
+/** Either the task, or everything that is wrong with it. */
+export type TaskSpecResult =
+  | { readonly type: 'valid'; readonly spec: TaskSpec }
+  | { readonly type: 'invalid'; readonly faults: readonly LocatedFault[] };
+
+/** Checks one task as users write it (JSON, or YAML once parsed). Never throws. */
+export function checkTaskSpec(plain: unknown): TaskSpecResult {
+  const result = taskSpecSchema.safeParse(plain, { reportInput: true });
+  if (!result.success) return { type: 'invalid', faults: faultsOf(result.error, KNOWN) };
+  return { type: 'valid', spec: toModel(result.data) };
+}
+
+/** @throws JarvisError invalid, with all faults; their paths begin with `at` (such as `tasks[1]`) where given. */
+export function parseTaskSpec(plain: unknown, at: LocatedFault['path'] = []): TaskSpec {
+  const result = checkTaskSpec(plain);
+  if (result.type === 'valid') return result.spec;
+  throw invalidInput(
+    result.faults.map((fault) => ({ path: formatPath([...at, ...fault.path]), message: fault.message })),
+  );
+}
+
+function toModel(fields: z.output<typeof taskSpecSchema>): TaskSpec {
+  const policy = fields.retry_policy ?? {};
+  return {
+    name: fields.name ?? defaultName(fields.command),
+    command: fields.command,
+    env: fields.env ?? [],
+    workingDir: fields.working_dir ?? null,
+    resources: {
+      cpuMillis: fields.resources?.cpu ?? 100,
+      memoryBytes: fields.resources?.memory ?? 64 * 1024 * 1024,
+    },
+    priority: fields.priority ?? 'normal',
+    timeoutMs: fields.timeout ?? null,
+    stopGraceMs: fields.stop_grace ?? 10_000,
+    retryPolicy: {
+      maxAttempts: policy.max_attempts ?? DEFAULT_RETRY_POLICY.maxAttempts,
+      backoffStrategy: policy.backoff_strategy ?? DEFAULT_RETRY_POLICY.backoffStrategy,
+      backoffBase: policy.backoff_base ?? DEFAULT_RETRY_POLICY.backoffBase,
+      maxBackoff: policy.max_backoff ?? DEFAULT_RETRY_POLICY.maxBackoff,
+      retryableErrors: policy.retryable_errors ?? DEFAULT_RETRY_POLICY.retryableErrors,
+      nonRetryableErrors: policy.non_retryable_errors ?? DEFAULT_RETRY_POLICY.nonRetryableErrors,
+    },
+    labels: fields.labels ?? [],
+  };
+}
+
+/** The last part of the program's path, made to fit the pattern of names. */
+function defaultName(command: readonly string[]): string {
+  const base = (command[0] ?? '').split('/').at(-1) ?? '';
+  const clean = base.replaceAll(/[^A-Za-z0-9._-]/g, '-').replace(/^[^A-Za-z0-9]+/, '');
+  return clean === '' ? 'task' : clean.slice(0, 128);
+}

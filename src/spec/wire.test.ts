@@ -1,0 +1,37 @@
+import { describe, expect, it } from 'vitest';
+
+import { TaskSpec } from '../generated/cluster.ts';
+import { parseTaskSpec } from './task-schema.ts';
+import { plainFromWire, wireFromPlain } from './wire.ts';
+
+function throughWire(plain: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  return plainFromWire(TaskSpec.decode(TaskSpec.encode(wireFromPlain(plain)).finish()));
+}
+
+describe('a task on the wire', () => {
+  it.each([
+    { command: ['a'] },
+    { command: ['a'], timeout: null, env: null, resources: { cpu: 0.5 }, labels: { a: 'b' } },
+    {
+      kind: 'Task',
+      name: 'n',
+      command: ['a', ''],
+      env: { A: '', B: 'x=y' },
+      working_dir: '/',
+      resources: { cpu: '250m', memory: '1G' },
+      priority: 'low',
+      timeout: 90,
+      stop_grace: '0s',
+      retry_policy: { max_attempts: 5, backoff_strategy: 'fixed', backoff_base: 0, max_backoff: 1.5 },
+    },
+    { command: ['a'], retry_policy: { non_retryable_errors: [] } },
+    { command: ['a'], retry_policy: { retryable_errors: ['X'] } },
+    { command: ['a'], retry_policy: {} },
+  ])('means the same as before: %j', (plain) => {
+    expect(parseTaskSpec(throughWire(plain))).toEqual(parseTaskSpec(plain));
+  });
+
+  it('leaves absent what was absent, so that the cluster fills in defaults', () => {
+    expect(throughWire({ command: ['a'] })).toEqual({ command: ['a'], env: {}, labels: {} });
+  });
+});

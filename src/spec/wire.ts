@@ -1,0 +1,91 @@
+/** Between a task as users write it and as it travels to a node (proto/cluster.proto). What is absent stays absent. */
+import type { RetryPolicy as WireRetryPolicy, TaskSpec as WireTaskSpec } from '../generated/cluster.ts';
+import { DEFAULT_RETRY_POLICY } from './task-schema.ts';
+
+type Plain = Readonly<Record<string, unknown>>;
+
+/**
+ * @param plain as users write it, and found valid by `checkTaskSpec`: nothing is checked here
+ */
+export function wireFromPlain(plain: Plain): WireTaskSpec {
+  const resources = plain['resources'] as Plain | null | undefined;
+  const policy = plain['retry_policy'] as Plain | null | undefined;
+  return {
+    name: text(plain['name']) ?? '',
+    command: [...(plain['command'] as readonly string[])],
+    env: { ...(plain['env'] as Record<string, string> | null | undefined) },
+    working_dir: text(plain['working_dir']),
+    resources: isAbsent(resources)
+      ? undefined
+      : { cpu: text(resources['cpu']) ?? '', memory: text(resources['memory']) ?? '' },
+    priority: text(plain['priority']),
+    timeout: text(plain['timeout']),
+    stop_grace: text(plain['stop_grace']),
+    retry_policy: isAbsent(policy) ? undefined : wirePolicy(policy),
+    labels: { ...(plain['labels'] as Record<string, string> | null | undefined) },
+  };
+}
+
+function wirePolicy(policy: Plain): WireRetryPolicy {
+  const retryable = policy['retryable_errors'] as readonly string[] | null | undefined;
+  const nonRetryable = policy['non_retryable_errors'] as readonly string[] | null | undefined;
+  return {
+    max_attempts: number(policy['max_attempts']),
+    backoff_strategy: text(policy['backoff_strategy']),
+    backoff_base: number(policy['backoff_base']),
+    max_backoff: number(policy['max_backoff']),
+    retryable_errors: [...(retryable ?? DEFAULT_RETRY_POLICY.retryableErrors)],
+    non_retryable_errors: [...(nonRetryable ?? DEFAULT_RETRY_POLICY.nonRetryableErrors)],
+    lists_given: !isAbsent(retryable) || !isAbsent(nonRetryable),
+  };
+}
+
+/** The task as users would have written it, for `parseTaskSpec`. */
+export function plainFromWire(wire: WireTaskSpec): Plain {
+  const { resources, retry_policy: policy } = wire;
+  return withoutAbsent({
+    name: wire.name === '' ? undefined : wire.name,
+    command: wire.command,
+    env: wire.env,
+    working_dir: wire.working_dir,
+    resources:
+      resources === undefined
+        ? undefined
+        : withoutAbsent({ cpu: resources.cpu || undefined, memory: resources.memory || undefined }),
+    priority: wire.priority,
+    timeout: wire.timeout,
+    stop_grace: wire.stop_grace,
+    retry_policy: policy === undefined ? undefined : plainPolicy(policy),
+    labels: wire.labels,
+  });
+}
+
+function plainPolicy(policy: WireRetryPolicy): Plain {
+  const listOf = (values: readonly string[]): readonly string[] | undefined =>
+    policy.lists_given || values.length > 0 ? values : undefined;
+  return withoutAbsent({
+    max_attempts: policy.max_attempts,
+    backoff_strategy: policy.backoff_strategy || undefined,
+    backoff_base: policy.backoff_base,
+    max_backoff: policy.max_backoff,
+    retryable_errors: listOf(policy.retryable_errors),
+    non_retryable_errors: listOf(policy.non_retryable_errors),
+  });
+}
+
+function isAbsent(value: unknown): value is null | undefined {
+  return value === null || value === undefined;
+}
+
+/** Numbers are valid quantities and durations, and travel as what they look like. */
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : undefined;
+}
+
+function number(value: unknown): number | undefined {
+  return isAbsent(value) ? undefined : (value as number);
+}
+
+function withoutAbsent(fields: Plain): Plain {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}
