@@ -1,0 +1,82 @@
+/** `jarvisctl ls`: tasks, newest first, through all pages of the list. */
+import { Option } from 'commander';
+import type { Command } from 'commander';
+
+import type { ListTasksRequest, Task } from '../../generated/cluster.ts';
+import type { Context } from '../context.ts';
+import { withPeers } from '../context.ts';
+import { clientLimits } from '../limits.ts';
+import {
+  addExamples,
+  collectPairs,
+  outputOption,
+  parseCount,
+  parseStatuses,
+  peerOption,
+} from '../options.ts';
+import type { OutputOptions } from '../options.ts';
+import { printAnswer } from '../output/format.ts';
+import { listToJson, taskToJson } from '../output/json.ts';
+import { taskAnswer } from '../output/tasks.ts';
+import type { Peers } from '../peers.ts';
+
+interface LsOptions extends OutputOptions {
+  readonly label?: ReadonlyMap<string, string>;
+  readonly status?: readonly string[];
+  readonly node?: string;
+  readonly name?: string;
+  readonly limit?: number;
+}
+
+export function registerLs(program: Command, context: Context): void {
+  const command = program
+    .command('ls')
+    .description('List tasks, the newest first.')
+    .option('-l, --label <key=value>', 'only with this label (repeat: all must match)', collectPairs)
+    .addOption(
+      new Option('--status <status>', 'only in this status (repeat, or separate with commas)').argParser(
+        parseStatuses,
+      ),
+    )
+    .option('--node <name>', 'only on this node')
+    .option('--name <name>', 'only of this name')
+    .option('--limit <n>', 'at most so many; default: all', parseCount)
+    .addOption(outputOption())
+    .addOption(peerOption())
+    .action(async (options: LsOptions) => {
+      await withPeers(context, command, async (peers) => {
+        const { tasks, nextCursor } = await listTasks(peers, options, context.terminal.interrupted);
+        const json = (): unknown => listToJson(tasks.map(taskToJson), nextCursor);
+        await printAnswer(context.terminal, options.output, taskAnswer(context.terminal, tasks, json));
+      });
+    });
+  addExamples(
+    command,
+    'jarvisctl ls --status RUNNING,PENDING -l team=data',
+    'jarvisctl ls --limit 20 -o wide',
+  );
+}
+
+async function listTasks(
+  peers: Peers,
+  options: LsOptions,
+  signal: AbortSignal,
+): Promise<{ tasks: Task[]; nextCursor: string }> {
+  const wanted = options.limit ?? Number.POSITIVE_INFINITY;
+  const tasks: Task[] = [];
+  let cursor = '';
+  do {
+    const request: ListTasksRequest = {
+      status: [...(options.status ?? [])],
+      node: options.node ?? '',
+      name: options.name ?? '',
+      label: [...(options.label ?? [])].map(([key, value]) => `${key}=${value}`),
+      limit: Math.min(clientLimits.pageItems, wanted - tasks.length),
+      cursor,
+    };
+    const page = await peers.call((peer, inner) => peer.listTasks(request, inner), signal);
+    tasks.push(...page.items);
+    cursor = page.next_cursor;
+  } while (cursor !== '' && tasks.length < wanted);
+  return { tasks, nextCursor: cursor };
+}

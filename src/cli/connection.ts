@@ -1,0 +1,34 @@
+/**
+ * What commands need from one peer: a method per operation. Answers and failures are as in `operations/port.ts`, so
+ * every failure is a JarvisError. `grpc-connection.ts` is the implementation.
+ */
+import type {
+  CancelTaskRequest,
+  ClusterStatus,
+  ListNodesResponse,
+  ListTasksRequest,
+  ListTasksResponse,
+  LogsRequest,
+  SubmitTasksRequest,
+  SubmitTasksResponse,
+  Task,
+  TaskRequest,
+  VersionInfo,
+} from '../generated/cluster.ts';
+import type { LogChunk } from '../generated/worker.ts';
+
+export interface ClusterConnection {
+  readonly address: string;
+  /** Resolves once the peer has accepted the connection. @throws JarvisError unavailable */
+  connect(timeoutMs: number, signal: AbortSignal): Promise<void>;
+  submitTasks(request: SubmitTasksRequest, signal: AbortSignal): Promise<SubmitTasksResponse>;
+  getTask(request: TaskRequest, signal: AbortSignal): Promise<Task>;
+  listTasks(request: ListTasksRequest, signal: AbortSignal): Promise<ListTasksResponse>;
+  cancelTask(request: CancelTaskRequest, signal: AbortSignal): Promise<Task>;
+  watchTask(request: TaskRequest, signal: AbortSignal): AsyncIterable<Task>;
+  readLogs(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogChunk>;
+  listNodes(signal: AbortSignal): Promise<ListNodesResponse>;
+  getCluster(signal: AbortSignal): Promise<ClusterStatus>;
+  version(signal: AbortSignal): Promise<VersionInfo>;
+  close(): void;
+}

@@ -1,0 +1,31 @@
+/** Bounds of the client: how long it waits for a peer, and how long it stays patient with a cluster that is away. */
+import { invariant } from '../lib/assert.ts';
+
+export const clientLimits = {
+  /** A peer that has not accepted the connection by then is passed over. */
+  connectTimeoutMs: 2000,
+  /** One request, answered by one peer. */
+  callTimeoutMs: 15_000,
+  /** A command that asks once keeps asking so long while peers answer that there is no leader. */
+  patienceMs: 10_000,
+  /** A command that waits (`run`, `wait`, `logs -f`) survives an outage of this length. */
+  outageMs: 120_000,
+  retryMinMs: 100,
+  retryMaxMs: 1000,
+  /** How long the output of an attempt that is over is asked for again before it counts as lost. */
+  outputPatienceMs: 30_000,
+  /** An output stream that ended waits so long for the word that the attempt is over, and is then reopened. */
+  attemptEndGraceMs: 2000,
+  /** Tasks watched at the same time by one `wait`. */
+  concurrentWatches: 64,
+  /** Tasks asked for in one page of a list. */
+  pageItems: 500,
+  /** Names after `get`, `wait` and `cancel`. */
+  taskArguments: 10_000,
+  /** The largest spec file that is read. */
+  specFileBytes: 16 * 1024 * 1024,
+} as const;
+
+invariant(clientLimits.retryMinMs <= clientLimits.retryMaxMs, 'backoff grows');
+invariant(clientLimits.connectTimeoutMs < clientLimits.patienceMs, 'more than one peer can be tried');
+invariant(clientLimits.patienceMs < clientLimits.outageMs, 'waiting commands are the more patient ones');

@@ -1,0 +1,80 @@
+/** How tasks are shown: columns, colours, and the sentence that says how one ended. */
+import type { Task } from '../../generated/cluster.ts';
+import { printable, styled } from '../terminal.ts';
+import type { Style, Terminal } from '../terminal.ts';
+import { ageOf, humanDuration } from './age.ts';
+import type { Answer, Column } from './format.ts';
+import { listToJson, taskToJson } from './json.ts';
+
+const STATUS_STYLES: Readonly<Record<string, Style>> = {
+  RUNNING: 'cyan',
+  COMPLETED: 'green',
+  FAILED: 'yellow',
+  PERMANENTLY_FAILED: 'red',
+  CANCELLED: 'magenta',
+};
+
+export function taskColumns(terminal: Terminal, nowMs: number): readonly Column<Task>[] {
+  return [
+    { title: 'ID', cell: (task) => printable(task.id) },
+    { title: 'NAME', cell: (task) => printable(task.name) },
+    {
+      title: 'STATUS',
+      cell: (task) => styled(terminal.stdout, STATUS_STYLES[task.status] ?? 'reset', task.status),
+    },
+    { title: 'NODE', cell: (task) => printable(task.node ?? '-') },
+    { title: 'ATTEMPT', cell: (task) => `${task.attempt}/${task.retry_policy?.max_attempts ?? 1}` },
+    { title: 'EXIT', cell: (task) => task.signal ?? task.exit_code?.toString() ?? '-' },
+    { title: 'AGE', cell: (task) => ageOf(task.created_at, nowMs) },
+    { title: 'TOOK', wide: true, cell: (task) => durationOf(task, nowMs) },
+    { title: 'PRIORITY', wide: true, cell: (task) => task.priority },
+    { title: 'CPU', wide: true, cell: (task) => task.resources?.cpu ?? '-' },
+    { title: 'MEMORY', wide: true, cell: (task) => task.resources?.memory ?? '-' },
+    { title: 'REASON', wide: true, cell: (task) => shorten(reasonOf(task) ?? '-') },
+    { title: 'COMMAND', wide: true, cell: (task) => shorten(task.command.join(' ')) },
+  ];
+}
+
+export function taskAnswer(
+  terminal: Terminal,
+  tasks: readonly Task[],
+  json: () => unknown = () => listToJson(tasks.map(taskToJson)),
+): Answer<Task> {
+  return {
+    items: tasks,
+    columns: taskColumns(terminal, Date.now()),
+    nameOf: (task) => task.id,
+    json,
+    whenEmpty: 'no tasks found',
+  };
+}
+
+/** What HTTP would answer to the same words: one task as itself, several as a list. */
+export function namedTasksJson(tasks: readonly Task[]): unknown {
+  const [first] = tasks;
+  return first !== undefined && tasks.length === 1 ? taskToJson(first) : listToJson(tasks.map(taskToJson));
+}
+
+/** For instance `task-… PERMANENTLY_FAILED on n2: Timeout: …`. */
+export function describeEnd(task: Task): string {
+  const where = task.node === undefined ? '' : ` on ${task.node}`;
+  const reason = reasonOf(task);
+  return `${task.id} ${task.status}${where}${reason === null ? '' : `: ${reason}`}`;
+}
+
+function reasonOf(task: Task): string | null {
+  const parts = [task.error?.type, task.error?.message, task.error === undefined ? task.status_reason : ''];
+  const reason = parts.filter((part) => part !== undefined && part !== '').join(': ');
+  return reason === '' ? null : reason;
+}
+
+function durationOf(task: Task, nowMs: number): string {
+  if (task.started_at === undefined) return '-';
+  const endMs = task.finished_at === undefined ? nowMs : Date.parse(task.finished_at);
+  return humanDuration(endMs - Date.parse(task.started_at));
+}
+
+function shorten(text: string): string {
+  const shown = printable(text);
+  return shown.length > 60 ? `${shown.slice(0, 59)}…` : shown;
+}

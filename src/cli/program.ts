@@ -1,0 +1,87 @@
+/** The commands of jarvisctl put together, and what becomes of their failures: lines on stderr and an exit status. */
+import { Command, CommanderError } from 'commander';
+
+import { JarvisError } from '../lib/errors.ts';
+import { registerCancel } from './commands/cancel.ts';
+import { registerCluster } from './commands/cluster.ts';
+import { registerDev } from './commands/dev.ts';
+import { registerGet } from './commands/get.ts';
+import { registerLogs } from './commands/logs.ts';
+import { registerLs } from './commands/ls.ts';
+import { registerNode } from './commands/node.ts';
+import { registerRun } from './commands/run.ts';
+import { registerSubmit } from './commands/submit.ts';
+import { clientVersion, registerVersion } from './commands/version.ts';
+import { registerWait } from './commands/wait.ts';
+import type { Context } from './context.ts';
+import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, exitStatusOfError, exitStatusOfInterrupt } from './exit-status.ts';
+import { peerOption } from './options.ts';
+import type { Terminal } from './terminal.ts';
+import { notify, onOneLine, printable } from './terminal.ts';
+
+/** Runs one command line (`argv` as in `process.argv`). @returns the exit status; never throws */
+export async function runProgram(
+  argv: readonly string[],
+  setup: Pick<Context, 'terminal' | 'dial'>,
+): Promise<number> {
+  const context: Context = { ...setup, exitStatus: EXIT_OK };
+  try {
+    await createProgram(context).parseAsync(argv);
+    return context.exitStatus;
+  } catch (error) {
+    return report(context.terminal, error);
+  }
+}
+
+function createProgram(context: Context): Command {
+  const { stdout, stderr } = context.terminal;
+  const program = new Command('jarvisctl')
+    .description('Runs tasks on a Jarvis cluster, and shows what becomes of them.')
+    .version(clientVersion(), '--version', 'print the version of this program')
+    .addOption(peerOption())
+    .enablePositionalOptions()
+    .showSuggestionAfterError()
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void stdout.write(text),
+      writeErr: (text) => void stderr.write(text),
+      outputError: (text, write) =>
+        write(`jarvisctl: ${onOneLine(text.replace(/^error: /, '').replaceAll('\n(', ' ('))}\n`),
+    });
+  for (const register of [
+    registerDev,
+    registerRun,
+    registerSubmit,
+    registerLs,
+    registerGet,
+    registerWait,
+    registerLogs,
+    registerCancel,
+    registerNode,
+    registerCluster,
+    registerVersion,
+  ]) {
+    register(program, context);
+  }
+  return program;
+}
+
+async function report(terminal: Terminal, error: unknown): Promise<number> {
+  if (error instanceof CommanderError) {
+    // Help that was asked for is an answer; help for want of a command, like any other misuse, is not.
+    return error.exitCode === 0 ? EXIT_OK : EXIT_USAGE;
+  }
+  if (error instanceof JarvisError && !terminal.interrupted.aborted) {
+    const lines = error.faults.length > 1 ? error.faults.map(faultLine) : [error.message];
+    for (const line of lines) await notify(terminal, line);
+    return exitStatusOfError(error);
+  }
+  if (terminal.interrupted.aborted) return exitStatusOfInterrupt(terminal.interrupted);
+  const trace = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  terminal.stderr.write(`jarvisctl: unexpected failure, please report it: ${trace}\n`);
+  return EXIT_FAILED;
+}
+
+function faultLine(fault: { readonly path: string; readonly message: string }): string {
+  return printable(fault.path === '' ? fault.message : `${fault.path}: ${fault.message}`);
+}
