@@ -1,6 +1,6 @@
 /**
  * The driver port: what the worker needs from anything that can execute an attempt (a process, a container, nothing at
- * all). Implementations sit in folders beside this file and all pass `driver-contract.ts`.
+ * all). Implementations sit in folders beside this file and all pass `driver-contract.test-kit.ts`.
  *
  * Terminology. *Attempt*: one execution of a task. *Assignment*: the number under which the leader placed it on a node;
  * (taskId, assignment) names an attempt here. *Session*: one registration of a daemon with the cluster; a driver that has

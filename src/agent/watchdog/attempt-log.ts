@@ -4,6 +4,7 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { isErrno } from './errno.ts';
 import type { LogFrame, LogStream } from './log-format.ts';
 import { decodeLogFrame, listLogFiles, logFileName } from './log-format.ts';
 
@@ -169,8 +170,7 @@ class FrameFile {
     try {
       return new FrameFile(sequence, await open(join(directory, logFileName(sequence)), 'r'));
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT')
-        return new FrameFile(sequence, null);
+      if (isErrno(error, 'ENOENT')) return new FrameFile(sequence, null);
       throw error;
     }
   }

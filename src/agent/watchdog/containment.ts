@@ -4,6 +4,9 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { messageOf } from '../../lib/errors.ts';
+import type { Diagnose } from './diagnostics.ts';
+import { isErrno } from './errno.ts';
 import type { Markers, ProcessEntry, ProcessScanner } from './processes.ts';
 import { readStat, sameMarkers } from './processes.ts';
 
@@ -33,9 +36,11 @@ const MAX_PAUSE_MS = 500;
 
 export class ProcessContainment implements Containment {
   readonly #scanner: ProcessScanner;
+  readonly #diagnose: Diagnose;
 
-  constructor(scanner: ProcessScanner) {
+  constructor(scanner: ProcessScanner, diagnose: Diagnose) {
     this.#scanner = scanner;
+    this.#diagnose = diagnose;
   }
 
   enclose<T>(_markers: Markers, spawn: () => T): T {
@@ -43,21 +48,32 @@ export class ProcessContainment implements Containment {
   }
 
   terminate({ leader }: Contained): void {
-    if (leader !== null && isAlive(leader)) signalProcess(-leader.pid, 'SIGTERM');
+    // Not reaped yet, so its number is still its own.
+    if (leader !== null) signalProcess(-leader.pid, 'SIGTERM');
   }
 
   async destroy(contained: Contained): Promise<void> {
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)) {
-      const { leader } = contained;
-      // The whole group in one call: it cannot outrun that by forking. A group keeps its number while it has members.
-      if (leader !== null && isAlive(leader)) signalProcess(-leader.pid, 'SIGKILL');
-      const members = membersOf(contained, await this.#scanner.scan());
-      if (members.length === 0) return;
-      if (leader !== null && members.some((member) => member.processGroup === leader.pid && isAlive(member)))
-        signalProcess(-leader.pid, 'SIGKILL');
-      for (const member of members) if (isAlive(member)) signalProcess(member.pid, 'SIGKILL');
+      try {
+        if (!(await this.#killOnce(contained))) return;
+      } catch (error) {
+        // What cannot be seen is not known to be gone: only time helps, or a person.
+        this.#diagnose('cannot tell what runs', { ...contained.markers, error: messageOf(error) });
+      }
       await delay(pauseMs);
     }
+  }
+
+  /** @returns whether there was anything to kill */
+  async #killOnce(contained: Contained): Promise<boolean> {
+    const { leader } = contained;
+    // The whole group in one call: it cannot outrun that by forking. A group keeps its number while it has members.
+    if (leader !== null && isSame(leader)) signalProcess(-leader.pid, 'SIGKILL');
+    const members = membersOf(contained, await this.#scanner.scan());
+    if (leader !== null && members.some((member) => member.processGroup === leader.pid && isSame(member)))
+      signalProcess(-leader.pid, 'SIGKILL');
+    for (const member of members) if (isSame(member)) signalProcess(member.pid, 'SIGKILL');
+    return members.length > 0;
   }
 }
 
@@ -79,7 +95,7 @@ export function membersOf(
 }
 
 /** That very process, not another with its pid; also true for a zombie. */
-function isAlive({ pid, startTicks }: Leader): boolean {
+function isSame({ pid, startTicks }: Leader): boolean {
   return readStat(pid)?.startTicks === startTicks;
 }
 
@@ -88,10 +104,6 @@ function signalProcess(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
     process.kill(pid, signal);
   } catch (error) {
     // It ended in between; a process of another user stays in the next scan and is tried again.
-    if (!isErrno(error, 'ESRCH') && !isErrno(error, 'EPERM')) throw error;
+    if (!isErrno(error, 'ESRCH', 'EPERM')) throw error;
   }
-}
-
-function isErrno(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

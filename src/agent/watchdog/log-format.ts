@@ -6,6 +6,8 @@
 import { readdir } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 
+import { isErrno } from './errno.ts';
+
 export type LogStream = 'stdout' | 'stderr';
 
 export type LogFrame =
@@ -59,7 +61,7 @@ export async function listLogFiles(directory: string): Promise<number[]> {
   try {
     names = await readdir(directory);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    if (isErrno(error, 'ENOENT')) return [];
     throw error;
   }
   return names

@@ -28,6 +28,9 @@ export function parseAttemptName(name: string): AttemptKey | null {
   return isAttemptKey(key) ? key : null;
 }
 
+export const DIAGNOSTICS_FILE = 'watchdog.log';
+export const LOCK_FILE = 'lock';
+
 export function watchdogDirectory(dataDirectory: string): string {
   return join(dataDirectory, 'watchdog');
 }

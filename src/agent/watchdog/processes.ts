@@ -5,6 +5,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 
+import { coalesce } from './coalesce.ts';
+import { isErrno } from './errno.ts';
+
 /** What tells a process of an attempt from all others, however often it forked and detached itself. */
 export interface Markers {
   readonly taskId: string;
@@ -39,14 +42,15 @@ export function readBootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }
 
-/** @returns null where there is no such process */
+/** @returns null where there is no such process. @throws where that cannot be told, as with too many open files */
 export function readStat(pid: number): Stat | null {
   let text: string;
   try {
     text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  } catch {
-    // ENOENT or ESRCH: it ended between being listed and being read.
-    return null;
+  } catch (error) {
+    // It ended between being listed and being read.
+    if (isErrno(error, 'ENOENT', 'ESRCH')) return null;
+    throw error;
   }
   // The name stands in parentheses and may hold anything, also parentheses and blanks.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
@@ -69,29 +73,9 @@ export class ProcessScanner {
    * member, it stays one here, even if it runs another program with another environment.
    */
   #known = new Map<string, Markers | null>();
-  #running: Promise<readonly ProcessEntry[]> | null = null;
-  #next: Promise<readonly ProcessEntry[]> | null = null;
 
   /** Every process, by a scan that begins after this call. */
-  async scan(): Promise<readonly ProcessEntry[]> {
-    if (this.#running === null) return this.#begin();
-    this.#next ??= this.#afterRunning(this.#running);
-    return this.#next;
-  }
-
-  async #afterRunning(running: Promise<unknown>): Promise<readonly ProcessEntry[]> {
-    await running;
-    this.#next = null;
-    return this.#begin();
-  }
-
-  #begin(): Promise<readonly ProcessEntry[]> {
-    const running = this.#scan().finally(() => {
-      if (this.#running === running) this.#running = null;
-    });
-    this.#running = running;
-    return running;
-  }
+  readonly scan: () => Promise<readonly ProcessEntry[]> = coalesce(() => this.#scan());
 
   async #scan(): Promise<readonly ProcessEntry[]> {
     const stats: Stat[] = [];
@@ -139,9 +123,10 @@ function readMarkers(pid: number): Markers | null | undefined {
   let text: string;
   try {
     text = readFileSync(`/proc/${pid}/environ`, 'latin1');
-  } catch {
-    // Gone, or of another user: then it is none that this process started.
-    return null;
+  } catch (error) {
+    // Gone, or of another user: then its environment cannot be known.
+    if (isErrno(error, 'ENOENT', 'ESRCH', 'EACCES', 'EPERM')) return null;
+    throw error;
   }
   if (text === '') return undefined;
   if (!text.includes('JARVIS_TASK_ID=')) return null;

@@ -1,0 +1,57 @@
+/** Runs attempts as processes of this machine, whose parent is the watchdog: they outlive the daemon. */
+import { JarvisError } from '../../../lib/errors.ts';
+import type { WatchdogClient } from '../../watchdog/client.ts';
+import { isAttemptKey } from '../../watchdog/paths.ts';
+import { isSpec } from '../../watchdog/protocol.ts';
+import type { AttemptKey, AttemptSpec, AttemptView, Driver, Exit } from '../driver.ts';
+
+export class ProcessDriver implements Driver {
+  readonly name = 'process';
+  readonly #client: WatchdogClient;
+
+  /** The client is the driver's from then on: `close` closes it. */
+  constructor(client: WatchdogClient) {
+    this.#client = client;
+  }
+
+  async open(session: number, signal: AbortSignal): Promise<void> {
+    await this.#client.open(session, signal);
+  }
+
+  async start(attempt: AttemptSpec, signal: AbortSignal): Promise<AttemptView> {
+    // Here, too: the watchdog cuts a connection that sends what it cannot read.
+    if (!isSpec(attempt)) throw new JarvisError('invalid', 'no attempt that a process could run');
+    return this.#client.start(attempt, signal);
+  }
+
+  async list(signal: AbortSignal): Promise<readonly AttemptView[]> {
+    return this.#client.list(signal);
+  }
+
+  async wait(key: AttemptKey, signal: AbortSignal): Promise<Exit> {
+    return this.#client.wait(key, signal);
+  }
+
+  async stop(
+    key: AttemptKey,
+    { graceMs }: { readonly graceMs: number },
+    signal: AbortSignal,
+  ): Promise<Exit | null> {
+    checkKey(key);
+    if (!Number.isFinite(graceMs) || graceMs < 0) throw new JarvisError('invalid', `${graceMs} is no grace`);
+    return this.#client.stop(key, graceMs, signal);
+  }
+
+  async remove(key: AttemptKey, signal: AbortSignal): Promise<void> {
+    checkKey(key);
+    await this.#client.remove(key, signal);
+  }
+
+  async close(): Promise<void> {
+    await this.#client.close();
+  }
+}
+
+function checkKey(key: AttemptKey): void {
+  if (!isAttemptKey(key)) throw new JarvisError('invalid', `${JSON.stringify(key)} names no attempt`);
+}

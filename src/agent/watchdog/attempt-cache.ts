@@ -1,0 +1,85 @@
+/** What the daemon knows of the watchdog's attempts, and who waits for one to end. */
+import { JarvisError } from '../../lib/errors.ts';
+import type { AttemptKey, AttemptView, Exit } from '../drivers/driver.ts';
+import { attemptName } from './paths.ts';
+
+interface Waiter {
+  readonly resolve: (exit: Exit) => void;
+  readonly reject: (error: Error) => void;
+}
+
+const RANK = { registered: 0, running: 1, ended: 2 } as const;
+
+export class AttemptCache {
+  #views = new Map<string, AttemptView>();
+  readonly #waiters = new Map<string, Set<Waiter>>();
+
+  get(key: AttemptKey): AttemptView | undefined {
+    return this.#views.get(attemptName(key));
+  }
+
+  /** Attempts only move forward: news that come late change nothing. */
+  learn(view: AttemptView): void {
+    const name = attemptName(view);
+    const known = this.#views.get(name);
+    if (known !== undefined && RANK[known.type] > RANK[view.type]) return;
+    this.#views.set(name, view);
+    if (view.type !== 'ended') return;
+    for (const { resolve } of this.#waiters.get(name) ?? []) resolve(view.exit);
+    this.#waiters.delete(name);
+  }
+
+  forget(key: AttemptKey): void {
+    this.#views.delete(attemptName(key));
+    this.#lose(attemptName(key));
+  }
+
+  /** Keeps only what a complete list has named. */
+  retain(names: ReadonlySet<string>): void {
+    for (const name of this.#views.keys()) if (!names.has(name)) this.#views.delete(name);
+    for (const name of this.#waiters.keys()) if (!names.has(name)) this.#lose(name);
+  }
+
+  /** @throws JarvisError `not_found` where it is not known, or no longer; the signal's reason */
+  async wait(key: AttemptKey, signal: AbortSignal): Promise<Exit> {
+    signal.throwIfAborted();
+    const name = attemptName(key);
+    const view = this.#views.get(name);
+    if (view === undefined) throw notKnown(name);
+    if (view.type === 'ended') return view.exit;
+    return new Promise<Exit>((resolve, reject) => {
+      const waiters = this.#waiters.get(name) ?? new Set<Waiter>();
+      const abort = (): void => {
+        waiters.delete(waiter);
+        reject(signal.reason as Error);
+      };
+      const settle = (): void => signal.removeEventListener('abort', abort);
+      const waiter: Waiter = {
+        resolve: (exit) => {
+          settle();
+          resolve(exit);
+        },
+        reject: (error) => {
+          settle();
+          reject(error);
+        },
+      };
+      signal.addEventListener('abort', abort, { once: true });
+      this.#waiters.set(name, waiters.add(waiter));
+    });
+  }
+
+  failAll(error: JarvisError): void {
+    for (const waiters of this.#waiters.values()) for (const { reject } of waiters) reject(error);
+    this.#waiters.clear();
+  }
+
+  #lose(name: string): void {
+    for (const { reject } of this.#waiters.get(name) ?? []) reject(notKnown(name));
+    this.#waiters.delete(name);
+  }
+}
+
+function notKnown(name: string): JarvisError {
+  return new JarvisError('not_found', `no attempt ${name} is known`);
+}

@@ -1,0 +1,276 @@
+/**
+ * One attempt, from its registration on disk to its exit on disk. It is registered before anything of it executes, and it
+ * has ended only when nothing of it runs any more.
+ *
+ *     registered ──► running ──► ended
+ *          └────────────────────────┘   stopped before it started, or it could not start
+ */
+import { mkdir } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { invariant } from '../../lib/assert.ts';
+import { messageOf } from '../../lib/errors.ts';
+import type { AttemptKey, AttemptSpec, AttemptView, Exit } from '../drivers/driver.ts';
+import type { Contained, Containment } from './containment.ts';
+import type { Diagnose } from './diagnostics.ts';
+import type { LogLimits } from './limits.ts';
+import { AttemptLogWriter } from './log-writer.ts';
+import { OutputPump } from './output.ts';
+import { attemptDirectory, errorFilePath, resultFilePath } from './paths.ts';
+import type { PipePool } from './pipes.ts';
+import { readStat } from './processes.ts';
+import type { WatchdogEvent } from './protocol.ts';
+import type { AttemptRecord, RecordStore } from './record-store.ts';
+import type { Started } from './spawn.ts';
+import {
+  checkCommand,
+  environmentOf,
+  markersOf,
+  prepareWorkingDirectory,
+  StartFailure,
+  startProcess,
+} from './spawn.ts';
+import { readSmallFile } from './text-files.ts';
+import { Timer } from './timer.ts';
+
+/** What attempts share. */
+export interface AttemptTools {
+  readonly dataDirectory: string;
+  readonly bootId: string;
+  readonly store: RecordStore;
+  readonly containment: Containment;
+  readonly pipes: PipePool;
+  readonly logLimits: LogLimits;
+  readonly diagnose: Diagnose;
+  readonly emit: (event: WatchdogEvent) => void;
+}
+
+type Ending = Pick<Exit, 'exitCode' | 'signal' | 'reason' | 'message'>;
+
+const RECORD_TRIES = 5;
+const RECORD_PAUSE_MS = 200;
+
+export class Attempt {
+  readonly #tools: AttemptTools;
+  readonly #directory: string;
+  #view: AttemptView;
+  #contained: Contained;
+  #pump: OutputPump | null = null;
+  /** What ends it before its time; the first counts. */
+  #cause: 'stopped' | 'timeout' | null = null;
+  #destroyed: Promise<void> | null = null;
+  /** The main process has exited, or never will start: signals no longer matter. */
+  #over = false;
+  readonly #timeout = new Timer();
+  readonly #kill = new Timer();
+  /** Resolves once it runs or has ended. */
+  readonly started: Promise<void>;
+  /** Resolves once nothing of it runs and that is on disk. */
+  readonly ended: Promise<void>;
+
+  private constructor(
+    view: AttemptView,
+    tools: AttemptTools,
+    run: (self: Attempt, started: () => void) => Promise<void>,
+  ) {
+    this.#view = view;
+    this.#tools = tools;
+    this.#directory = attemptDirectory(tools.dataDirectory, view);
+    this.#contained = { leader: null, markers: markersOf(view, this.#directory) };
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.started = promise;
+    this.ended = run(this, resolve).finally(resolve);
+  }
+
+  static start(spec: AttemptSpec, tools: AttemptTools): Attempt {
+    const { taskId, assignment, attempt, session, term, fencingToken } = spec;
+    const view = { type: 'registered', taskId, assignment, attempt, session, term, fencingToken } as const;
+    return new Attempt(view, tools, async (self, started) => self.#run(spec, started));
+  }
+
+  /** One that a watchdog before this one left behind: what still runs of it is killed, for its exit cannot be known. */
+  static recover(record: AttemptRecord, tools: AttemptTools): Attempt {
+    return new Attempt(record.view, tools, async (self, started) => self.#recover(record, started));
+  }
+
+  get view(): AttemptView {
+    return this.#view;
+  }
+
+  /** TERM to its group, KILL to all of it after the grace. A shorter grace than one under way counts. */
+  stop(graceMs: number): void {
+    if (this.#view.type === 'ended' || this.#over) return;
+    this.#cause ??= 'stopped';
+    this.#end(graceMs);
+  }
+
+  #end(graceMs: number): void {
+    if (this.#view.type !== 'running') return;
+    this.#kill.startNoLater(graceMs, () => void this.#destroy());
+    if (this.#view.stopping) return;
+    this.#view = { ...this.#view, stopping: true };
+    if (graceMs > 0) this.#tools.containment.terminate(this.#contained);
+    this.#tools.emit({ event: 'stopping', attempt: this.#view });
+  }
+
+  #destroy(): Promise<void> {
+    this.#destroyed ??= this.#tools.containment.destroy(this.#contained);
+    return this.#destroyed;
+  }
+
+  async #run(spec: AttemptSpec, started: () => void): Promise<void> {
+    const plannedAtMs = Date.now();
+    let running: Started | null;
+    try {
+      await this.#record({ sync: true });
+      await this.#openLog();
+      checkCommand(spec);
+      running = await this.#launch(spec);
+    } catch (error) {
+      this.#over = true;
+      if (!(error instanceof StartFailure)) this.#tools.diagnose('start failed', { error: messageOf(error) });
+      const message = messageOf(error);
+      await this.#finish(plannedAtMs, { exitCode: null, signal: null, reason: 'startFailed', message });
+      return;
+    }
+    if (running === null) {
+      const message = 'stopped before it started';
+      await this.#finish(plannedAtMs, { exitCode: null, signal: null, reason: 'stopped', message });
+      return;
+    }
+    await this.#supervise(spec, running, started);
+  }
+
+  async #openLog(): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    const writer = await AttemptLogWriter.create(this.#directory, this.#tools.logLimits);
+    this.#pump = new OutputPump(writer, this.#tools.diagnose);
+  }
+
+  /** @returns null where it was stopped meanwhile */
+  async #launch(spec: AttemptSpec): Promise<Started | null> {
+    const cwd = await prepareWorkingDirectory(spec, this.#directory);
+    const { containment, pipes } = this.#tools;
+    return startProcess(spec, {
+      env: environmentOf(spec, this.#directory),
+      cwd,
+      pipes,
+      mayStart: () => this.#cause === null,
+      enclose: (spawn) => containment.enclose(this.#contained.markers, spawn),
+    });
+  }
+
+  async #supervise(
+    spec: AttemptSpec,
+    { child, pid, stdout, stderr }: Started,
+    started: () => void,
+  ): Promise<void> {
+    const exited = new Promise<Pick<Exit, 'exitCode' | 'signal'>>((resolve) => {
+      child.once('exit', (exitCode, signal) => {
+        this.#over = true;
+        resolve({ exitCode, signal });
+      });
+    });
+    child.on('error', (error) =>
+      this.#tools.diagnose('child process error', { pid, error: messageOf(error) }),
+    );
+    // The child is reaped by a later turn of the event loop: its entry in /proc is still there.
+    const startTicks = readStat(pid)?.startTicks;
+    if (startTicks !== undefined) this.#contained = { ...this.#contained, leader: { pid, startTicks } };
+    this.#pump?.attach('stdout', stdout);
+    this.#pump?.attach('stderr', stderr);
+    const startedAtMs = Date.now();
+    this.#view = { ...this.#baseView(), type: 'running', startedAtMs, stopping: false };
+    if (spec.timeoutMs !== null) this.#timeout.startNoLater(spec.timeoutMs, () => this.#onTimeout(spec));
+    await this.#recordPid(pid);
+    this.#tools.emit({ event: 'started', attempt: this.#view });
+    started();
+
+    const main = await exited;
+    this.#timeout.clear();
+    this.#kill.clear();
+    await this.#destroy();
+    const message = this.#cause === 'timeout' ? `ran longer than ${(spec.timeoutMs ?? 0) / 1000} s` : '';
+    await this.#finish(startedAtMs, { ...main, reason: this.#cause ?? 'exited', message });
+  }
+
+  /** Not synced: if the machine goes down, so does the process. Without it a later watchdog still has the markers. */
+  async #recordPid(pid: number): Promise<void> {
+    try {
+      await this.#record({ sync: false });
+    } catch (error) {
+      this.#tools.diagnose('a pid was not recorded', { pid, error: messageOf(error) });
+    }
+  }
+
+  #onTimeout(spec: AttemptSpec): void {
+    if (this.#over) return;
+    this.#cause ??= 'timeout';
+    this.#end(spec.stopGraceMs);
+  }
+
+  async #recover(record: AttemptRecord, started: () => void): Promise<void> {
+    this.#over = true;
+    started();
+    if (record.view.type === 'ended') return;
+    const { pid, startTicks, bootId, view } = record;
+    if (bootId === this.#tools.bootId) {
+      const isSame = pid !== null && startTicks !== null && readStat(pid)?.startTicks === startTicks;
+      if (isSame) this.#contained = { ...this.#contained, leader: { pid, startTicks } };
+      await this.#destroy();
+    }
+    await this.#openLog();
+    const message =
+      'the watchdog that ran it died; what was left of it was killed, how it would have ended is unknown';
+    const startedAtMs = view.type === 'running' ? view.startedAtMs : Date.now();
+    await this.#finish(startedAtMs, { exitCode: null, signal: null, reason: 'unknown', message });
+  }
+
+  async #finish(startedAtMs: number, ending: Ending): Promise<void> {
+    this.#over = true;
+    this.#timeout.clear();
+    this.#kill.clear();
+    await this.#pump?.finish();
+    const { diagnose } = this.#tools;
+    const didRun = ending.reason !== 'startFailed' && ending.reason !== 'unknown';
+    const exit: Exit = {
+      ...ending,
+      startedAtMs,
+      finishedAtMs: Math.max(Date.now(), startedAtMs),
+      errorFile: didRun ? await readSmallFile(errorFilePath(this.#directory), diagnose) : null,
+      resultFile: didRun ? await readSmallFile(resultFilePath(this.#directory), diagnose) : null,
+      logTail: this.#pump?.tail ?? '',
+    };
+    const view: AttemptView = { ...this.#baseView(), type: 'ended', exit };
+    await this.#recordEnd(view);
+    this.#view = view;
+    this.#tools.emit({ event: 'exited', attempt: view });
+  }
+
+  /** A disk that does not take the exit must not keep it from the daemon for ever; the daemon keeps it in its own way. */
+  async #recordEnd(view: AttemptView): Promise<void> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        await this.#record({ sync: true }, view);
+        return;
+      } catch (error) {
+        this.#tools.diagnose('an exit was not recorded', { tries, error: messageOf(error) });
+        if (tries === RECORD_TRIES) return;
+        await delay(RECORD_PAUSE_MS);
+      }
+    }
+  }
+
+  async #record(options: { readonly sync: boolean }, view = this.#view): Promise<void> {
+    const { leader } = this.#contained;
+    const { bootId, store } = this.#tools;
+    const process = { pid: leader?.pid ?? null, startTicks: leader?.startTicks ?? null };
+    await store.writeRecord({ version: 1, view, ...process, bootId }, options);
+  }
+
+  #baseView(): AttemptKey & Pick<AttemptSpec, 'attempt' | 'session' | 'term' | 'fencingToken'> {
+    const { taskId, assignment, attempt, session, term, fencingToken } = this.#view;
+    invariant(this.#view.type !== 'ended', 'an ended attempt stays as it is');
+    return { taskId, assignment, attempt, session, term, fencingToken };
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * The watchdog: a small process beside the daemon, and the parent of process attempts. It outlives a daemon that is
+ * killed, stopped or restarted, records exits on disk, and keeps the output of tasks in bounded files. One per data
+ * directory; the daemon starts it, and it leaves by itself when there is nothing left to watch.
+ *
+ * It shares a machine with the tasks of every node, so it imports little: node's own modules and a few files.
+ */
+import { mkdirSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+import { invariant } from '../../lib/assert.ts';
+import { messageOf } from '../../lib/errors.ts';
+import { lockFile } from '../../lib/file-lock.ts';
+import type { AttemptTools } from './attempt.ts';
+import { AttemptTable } from './attempt-table.ts';
+import { ProcessContainment } from './containment.ts';
+import type { Diagnose } from './diagnostics.ts';
+import { diagnosticsTo } from './diagnostics.ts';
+import { parseWatchdogOptions, type WatchdogOptions } from './options.ts';
+import { DIAGNOSTICS_FILE, LOCK_FILE, socketAddress, watchdogDirectory } from './paths.ts';
+import { PipePool } from './pipes.ts';
+import { ProcessScanner, readBootId } from './processes.ts';
+import { RecordStore } from './record-store.ts';
+import { WatchdogServer } from './server.ts';
+import { Timer } from './timer.ts';
+
+class Watchdog {
+  readonly #options: WatchdogOptions;
+  readonly #diagnose: Diagnose;
+  readonly #directory: string;
+  readonly #idle = new Timer();
+  #table: AttemptTable | null = null;
+  #server: WatchdogServer | null = null;
+  #shuttingDown = false;
+  #exiting = false;
+
+  constructor(options: WatchdogOptions, diagnose: Diagnose) {
+    this.#options = options;
+    this.#diagnose = diagnose;
+    this.#directory = watchdogDirectory(options.dataDirectory);
+  }
+
+  async run(): Promise<void> {
+    const store = new RecordStore(this.#directory);
+    const stored = await store.load();
+    const tools: AttemptTools = {
+      dataDirectory: this.#options.dataDirectory,
+      bootId: readBootId(),
+      store,
+      containment: new ProcessContainment(new ProcessScanner(), this.#diagnose),
+      pipes: new PipePool(join(this.#directory, 'fifos'), this.#diagnose),
+      logLimits: this.#options.logLimits,
+      diagnose: this.#diagnose,
+      emit: (event) => this.#server?.broadcast(event),
+    };
+    const table = new AttemptTable(tools, () => this.#review());
+    this.#table = table;
+    this.#server = new WatchdogServer({
+      table,
+      session: stored.session,
+      saveSession: (session) => store.writeSession(session),
+      diagnose: this.#diagnose,
+      onConnections: () => this.#review(),
+      onShutdown: (killAll) => this.#shutDown(killAll),
+    });
+    table.recover(stored);
+    process.on('SIGTERM', () => this.#shutDown(false));
+    // Of a terminal that is no longer there, or of a daemon's: not for the watchdog.
+    process.on('SIGINT', () => {});
+    process.on('SIGHUP', () => {});
+    await this.#server.listen(socketAddress(openSync(this.#directory, 'r')));
+    this.#diagnose('watching', { session: stored.session, attempts: stored.records.length });
+    this.#review();
+  }
+
+  #shutDown(killAll: boolean): void {
+    this.#shuttingDown = true;
+    this.#table?.close();
+    if (killAll) this.#table?.stopAll(0);
+    // The answer to this request goes out first.
+    setImmediate(() => this.#review());
+  }
+
+  /** Whether there is a reason to stay. */
+  #review(): void {
+    if (this.#table === null || this.#server === null || this.#exiting) return;
+    const needed = this.#table.active > 0 || (this.#server.connections > 0 && !this.#shuttingDown);
+    this.#idle.clear();
+    if (!needed)
+      this.#idle.startNoLater(this.#shuttingDown ? 0 : this.#options.idleExitMs, () => void this.#exit());
+  }
+
+  async #exit(): Promise<void> {
+    this.#exiting = true;
+    this.#diagnose('nothing left to watch');
+    await this.#server?.close();
+    process.exit(0);
+  }
+}
+
+function main(): void {
+  const { values } = parseArgs({ options: { options: { type: 'string' } } });
+  invariant(values.options !== undefined, 'the daemon passes --options');
+  const options = parseWatchdogOptions(values.options);
+  const directory = watchdogDirectory(options.dataDirectory);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const diagnose = diagnosticsTo(join(directory, DIAGNOSTICS_FILE));
+  // Two that were started at once: one stays.
+  if (lockFile(join(directory, LOCK_FILE)) === null) return;
+  const fail = (error: unknown): void => {
+    diagnose('the watchdog failed', { error: error instanceof Error ? error.stack : messageOf(error) });
+    process.exit(1);
+  };
+  process.on('uncaughtException', fail);
+  process.on('unhandledRejection', fail);
+  new Watchdog(options, diagnose).run().catch(fail);
+}
+
+main();

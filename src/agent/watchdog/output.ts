@@ -1,0 +1,85 @@
+/** Pumps the output of one attempt into its log, no faster than the disk takes it, and keeps the last of it at hand. */
+import type { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { messageOf } from '../../lib/errors.ts';
+import type { Diagnose } from './diagnostics.ts';
+import { WATCHDOG_LIMITS } from './limits.ts';
+import type { LogStream } from './log-format.ts';
+import type { AttemptLogWriter } from './log-writer.ts';
+
+export class OutputPump {
+  readonly #writer: AttemptLogWriter;
+  readonly #diagnose: Diagnose;
+  readonly #open = new Map<Readable, Promise<void>>();
+  #paused = false;
+  /** Counts what arrived, so that a silent pipe is told from a busy one. */
+  #activity = 0;
+  #tail = Buffer.alloc(0);
+
+  constructor(writer: AttemptLogWriter, diagnose: Diagnose) {
+    this.#writer = writer;
+    this.#diagnose = diagnose;
+    writer.onDrain = () => this.#resume();
+  }
+
+  attach(stream: LogStream, source: Readable): void {
+    const closed = new Promise<void>((resolve) => {
+      source.once('close', () => {
+        this.#open.delete(source);
+        resolve();
+      });
+    });
+    this.#open.set(source, closed);
+    source.on('error', (error) => this.#diagnose('output pipe failed', { stream, error: messageOf(error) }));
+    source.on('data', (chunk: Buffer) => this.#take(stream, chunk));
+    if (this.#paused) source.pause();
+  }
+
+  /**
+   * To be called once nothing of the attempt runs: the pipes then end by themselves, unless a process that escaped holds
+   * them; such a one is cut off when it has been silent for a while. Writes the end of the log.
+   */
+  async finish(): Promise<void> {
+    while (this.#open.size > 0) {
+      const before = this.#activity;
+      const silence = new AbortController();
+      await Promise.race([
+        Promise.all(this.#open.values()),
+        delay(WATCHDOG_LIMITS.pipeCloseTimeoutMs, undefined, { signal: silence.signal }).catch(() => {}),
+      ]);
+      silence.abort();
+      if (before === this.#activity && !this.#paused)
+        for (const source of this.#open.keys()) source.destroy();
+    }
+    await this.#writer.end(Date.now());
+    const { bytes, error } = this.#writer.loss;
+    if (bytes > 0) this.#diagnose('output lost', { bytes, error: messageOf(error) });
+  }
+
+  /** The last of the output, as text; a character that was cut in two at its beginning is left out. */
+  get tail(): string {
+    let start = 0;
+    const mayBeCut = this.#tail.length === WATCHDOG_LIMITS.maxTextBytes;
+    if (mayBeCut) while (start < 3 && ((this.#tail[start] ?? 0) & 0xc0) === 0x80) start += 1;
+    return this.#tail.toString('utf8', start);
+  }
+
+  #take(stream: LogStream, chunk: Buffer): void {
+    this.#activity += 1;
+    // A copy: the chunk's memory is not to be kept for the sake of its end.
+    const { maxTextBytes } = WATCHDOG_LIMITS;
+    const kept = chunk.length >= maxTextBytes ? Buffer.alloc(0) : this.#tail;
+    this.#tail = Buffer.from(Buffer.concat([kept, chunk.subarray(-maxTextBytes)]).subarray(-maxTextBytes));
+    if (this.#writer.write(stream, Date.now(), chunk)) return;
+    this.#paused = true;
+    for (const source of this.#open.keys()) source.pause();
+  }
+
+  #resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#activity += 1;
+    for (const source of this.#open.keys()) source.resume();
+  }
+}

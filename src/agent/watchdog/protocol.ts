@@ -1,0 +1,133 @@
+/**
+ * What daemon and watchdog say to each other. The watchdog may be older than the daemon (it lives until its last attempt
+ * ends): the daemon names the newest protocol it speaks, the watchdog answers with the one to use.
+ */
+import type { AttemptKey, AttemptSpec, AttemptView, Exit } from '../drivers/driver.ts';
+import { isAttemptKey } from './paths.ts';
+
+export const PROTOCOL = 1;
+
+export type RequestBody =
+  /** Begins a session, or says again which one this connection belongs to. */
+  | { readonly type: 'hello'; readonly protocol: number; readonly session: number }
+  | { readonly type: 'start'; readonly session: number; readonly spec: AttemptSpec }
+  | (AttemptKey & { readonly type: 'stop'; readonly session: number; readonly graceMs: number })
+  /** `after`: the `next` of the page before. */
+  | { readonly type: 'list'; readonly session: number; readonly after: number | null }
+  | (AttemptKey & { readonly type: 'remove'; readonly session: number })
+  /** Exit once no attempt is left; `killAll` ends them. */
+  | { readonly type: 'shutdown'; readonly session: number; readonly killAll: boolean };
+
+export type Request = RequestBody & { readonly id: number };
+
+export interface Answers {
+  hello: { readonly protocol: number; readonly pid: number };
+  start: { readonly attempt: AttemptView };
+  /** `null`: not known; a start that comes later is refused. */
+  stop: { readonly attempt: AttemptView | null };
+  list: { readonly attempts: readonly AttemptView[]; readonly next: number | null };
+  remove: Record<string, never>;
+  shutdown: Record<string, never>;
+}
+
+export type Reply =
+  | { readonly id: number; readonly answer: Answers[keyof Answers] }
+  | { readonly id: number; readonly refusal: { readonly code: string; readonly message: string } };
+
+/** Pushed to the daemon of the newest session. */
+export interface WatchdogEvent {
+  readonly event: 'started' | 'stopping' | 'exited';
+  readonly attempt: AttemptView;
+}
+
+const STATES: ReadonlySet<unknown> = new Set(['registered', 'running', 'ended']);
+const REASONS: ReadonlySet<unknown> = new Set(['exited', 'timeout', 'stopped', 'startFailed', 'unknown']);
+
+/** @returns null where it is no request of this protocol */
+export function parseRequest(value: unknown): Request | null {
+  if (!isRecord(value) || !isCount(value['id']) || !isCount(value['session'])) return null;
+  return isRequestBody(value) ? (value as unknown as Request) : null;
+}
+
+function isRequestBody(value: Readonly<Record<string, unknown>>): boolean {
+  switch (value['type']) {
+    case 'hello':
+      return isCount(value['protocol']);
+    case 'start':
+      return isSpec(value['spec']) && value['spec'].session === value['session'];
+    case 'stop':
+      return isKey(value) && isDuration(value['graceMs']);
+    case 'list':
+      return value['after'] === null || isCount(value['after']);
+    case 'remove':
+      return isKey(value);
+    case 'shutdown':
+      return typeof value['killAll'] === 'boolean';
+    default:
+      return false;
+  }
+}
+
+/** Judges the shape alone; a command that cannot run is for the attempt to say. */
+export function isSpec(value: unknown): value is AttemptSpec {
+  return (
+    isRecord(value) &&
+    isKey(value) &&
+    isCount(value['attempt']) &&
+    isCount(value['session']) &&
+    isCount(value['term']) &&
+    typeof value['fencingToken'] === 'string' &&
+    Array.isArray(value['command']) &&
+    value['command'].every((word) => typeof word === 'string') &&
+    isRecord(value['env']) &&
+    Object.values(value['env']).every((word) => typeof word === 'string') &&
+    (value['workingDir'] === null || typeof value['workingDir'] === 'string') &&
+    (value['timeoutMs'] === null || isDuration(value['timeoutMs'])) &&
+    isDuration(value['stopGraceMs'])
+  );
+}
+
+export function isAttemptView(value: unknown): value is AttemptView {
+  if (!isRecord(value) || !isKey(value) || !STATES.has(value['type'])) return false;
+  if (!isCount(value['attempt']) || !isCount(value['session']) || !isCount(value['term'])) return false;
+  if (typeof value['fencingToken'] !== 'string') return false;
+  if (value['type'] === 'running')
+    return typeof value['startedAtMs'] === 'number' && typeof value['stopping'] === 'boolean';
+  return value['type'] !== 'ended' || isExit(value['exit']);
+}
+
+function isExit(value: unknown): value is Exit {
+  return (
+    isRecord(value) &&
+    (value['exitCode'] === null || typeof value['exitCode'] === 'number') &&
+    isTextOrNull(value['signal']) &&
+    REASONS.has(value['reason']) &&
+    typeof value['message'] === 'string' &&
+    typeof value['startedAtMs'] === 'number' &&
+    typeof value['finishedAtMs'] === 'number' &&
+    isTextOrNull(value['errorFile']) &&
+    isTextOrNull(value['resultFile']) &&
+    typeof value['logTail'] === 'string'
+  );
+}
+
+function isKey(value: Readonly<Record<string, unknown>>): boolean {
+  const { taskId, assignment } = value as Partial<Record<keyof AttemptKey, unknown>>;
+  return typeof taskId === 'string' && typeof assignment === 'number' && isAttemptKey({ taskId, assignment });
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+function isDuration(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0;
+}
+
+function isTextOrNull(value: unknown): boolean {
+  return value === null || typeof value === 'string';
+}
