@@ -1,0 +1,335 @@
+import { describe, expect, it } from 'vitest';
+
+import type { Assignment, LeaderMessage, Report } from '../../generated/worker.ts';
+import type { AttemptView, Exit } from '../drivers/driver.ts';
+import { assignmentOf, exitOf, registration, viewOf } from './testing.ts';
+import { WorkerCore } from './worker-core.ts';
+import type { WorkerEffect, WorkerEvent } from './worker-events.ts';
+
+function makeCore(
+  unacknowledged: ConstructorParameters<typeof WorkerCore>[0]['unacknowledged'] = [],
+): WorkerCore {
+  return new WorkerCore({
+    registration: registration('n1', 'start-1'),
+    environment: { node: 'n1', path: '/bin', home: '/root' },
+    drivers: ['noop'],
+    unacknowledged,
+    wallMs: () => 1000,
+  });
+}
+
+/** Drives a core by hand; each call returns the effects of one event. */
+class Bench {
+  readonly core: WorkerCore;
+  connection = 0;
+
+  constructor(core = makeCore()) {
+    this.core = core;
+  }
+
+  step(event: WorkerEvent): readonly WorkerEffect[] {
+    return this.core.step(event);
+  }
+
+  receive(kind: LeaderMessage['kind']): readonly WorkerEffect[] {
+    return this.step({ type: 'received', connection: this.connection, message: { kind } });
+  }
+
+  desired(value: {
+    complete?: boolean;
+    more?: boolean;
+    run?: Assignment[];
+    stop?: number[];
+    session?: number;
+  }) {
+    return this.receive({
+      $case: 'desired',
+      value: {
+        session: value.session ?? this.core.session,
+        complete: value.complete ?? false,
+        more: value.more ?? false,
+        run: value.run ?? [],
+        stop: (value.stop ?? []).map((n) => ({ task_id: `task-${n}`, assignment: n, grace_ms: 7 })),
+      },
+    });
+  }
+
+  /** Connects, registers and takes the inventory. */
+  register(session: number, views: readonly AttemptView[] = []): readonly WorkerEffect[] {
+    this.connection += 1;
+    this.step({ type: 'connected', connection: this.connection });
+    this.receive({ $case: 'registered', value: { session, heartbeat_interval_ms: 2000 } });
+    const entries = views.map((view) => ({ driver: 'noop' as const, view }));
+    return this.step({ type: 'inventoried', connection: this.connection, session, entries });
+  }
+
+  sync(session: number, views: readonly AttemptView[] = [], run: Assignment[] = []): readonly WorkerEffect[] {
+    const before = this.register(session, views);
+    return [...before, ...this.desired({ complete: true, run })];
+  }
+
+  end(n: number, exit: Exit): readonly WorkerEffect[] {
+    const key = { taskId: `task-${n}`, assignment: n };
+    return [...this.step({ type: 'ended', key, exit }), ...this.step({ type: 'persisted', key })];
+  }
+}
+
+function ofType<T extends WorkerEffect['type']>(effects: readonly WorkerEffect[], type: T) {
+  return effects.filter((effect): effect is Extract<WorkerEffect, { type: T }> => effect.type === type);
+}
+
+function reportsIn(effects: readonly WorkerEffect[]): readonly Report[] {
+  return ofType(effects, 'send').flatMap(({ message }) =>
+    message.kind?.$case === 'reports' ? message.kind.value.reports : [],
+  );
+}
+
+function sentKinds(effects: readonly WorkerEffect[]): readonly string[] {
+  return ofType(effects, 'send').map(({ message }) => message.kind?.$case ?? 'none');
+}
+
+function tick(monotonicMs: number): WorkerEvent {
+  return { type: 'tick', monotonicMs, usage: null };
+}
+
+describe('the session', () => {
+  it('registers, takes the inventory only then, and follows the complete set', () => {
+    const bench = new Bench();
+    bench.connection = 1;
+    expect(sentKinds(bench.step({ type: 'connected', connection: 1 }))).toEqual(['register']);
+    const granted = bench.receive({ $case: 'registered', value: { session: 5, heartbeat_interval_ms: 20 } });
+    expect(granted).toEqual([{ type: 'takeInventory', connection: 1, session: 5, heartbeatIntervalMs: 20 }]);
+    const known = bench.step({
+      type: 'inventoried',
+      connection: 1,
+      session: 5,
+      entries: [{ driver: 'noop', view: viewOf(3, 'running') }],
+    });
+    expect(ofType(known, 'send').at(0)?.message.kind).toEqual({
+      $case: 'inventory',
+      value: { session: 5, items: [{ task_id: 'task-3', assignment: 3 }] },
+    });
+    expect(bench.core.isSynced).toBe(false);
+    const followed = bench.desired({ complete: true, run: [assignmentOf(3, 5), assignmentOf(4, 5)] });
+    expect(ofType(followed, 'start').map(({ spec }) => spec.assignment)).toEqual([4]);
+    expect(ofType(followed, 'synced')).toEqual([{ type: 'synced', session: 5 }]);
+    expect(reportsIn(followed).map(({ status }) => status)).toEqual(['RUNNING', 'STARTING']);
+  });
+
+  it('hangs up on an older session than it has been granted', () => {
+    const bench = new Bench();
+    bench.sync(5);
+    bench.connection = 2;
+    bench.step({ type: 'connected', connection: 2 });
+    const effects = bench.receive({ $case: 'registered', value: { session: 4, heartbeat_interval_ms: 20 } });
+    expect(ofType(effects, 'hangUp')).toHaveLength(1);
+    expect(bench.core.session).toBe(5);
+  });
+
+  it('keeps what runs over a reconnect in the same session', () => {
+    const bench = new Bench();
+    bench.sync(5, [], [assignmentOf(1, 5)]);
+    bench.step({ type: 'started', key: { taskId: 'task-1', assignment: 1 }, view: viewOf(1, 'running') });
+    bench.step({ type: 'disconnected', connection: 1 });
+    const effects = bench.sync(5, [viewOf(1, 'running')], [assignmentOf(1, 5)]);
+    expect(ofType(effects, 'start')).toEqual([]);
+    expect(ofType(effects, 'stop')).toEqual([]);
+    expect(ofType(effects, 'watch')).toEqual([]);
+  });
+
+  it('ignores what comes from an earlier connection or for another session', () => {
+    const bench = new Bench();
+    bench.sync(5);
+    const message: LeaderMessage = {
+      kind: {
+        $case: 'desired',
+        value: { session: 5, complete: false, more: false, run: [assignmentOf(1, 5)], stop: [] },
+      },
+    };
+    expect(bench.step({ type: 'received', connection: 0, message })).toEqual([]);
+    expect(bench.desired({ session: 4, run: [assignmentOf(1, 4)] })).toEqual([]);
+  });
+
+  it('collects a complete set that comes in parts, and ignores changes before it', () => {
+    const bench = new Bench();
+    bench.register(5, [viewOf(9, 'running')]);
+    expect(bench.desired({ run: [assignmentOf(1, 5)] })).toEqual([]);
+    expect(bench.desired({ complete: true, more: true, run: [assignmentOf(1, 5)] })).toEqual([]);
+    const effects = bench.desired({ complete: true, run: [assignmentOf(2, 5)] });
+    expect(ofType(effects, 'start').map(({ spec }) => spec.assignment)).toEqual([1, 2]);
+    expect(ofType(effects, 'stop').map(({ key }) => key.assignment)).toEqual([9]);
+  });
+});
+
+describe('heartbeats', () => {
+  it('go out once the session is granted, with rising numbers', () => {
+    const bench = new Bench();
+    bench.connection = 1;
+    bench.step({ type: 'connected', connection: 1 });
+    expect(bench.step(tick(0))).toEqual([]);
+    bench.receive({ $case: 'registered', value: { session: 5, heartbeat_interval_ms: 2000 } });
+    const numbers = [tick(1), tick(2)].flatMap((event) =>
+      ofType(bench.step(event), 'send').map(({ message }) =>
+        message.kind?.$case === 'heartbeat' ? message.kind.value.number : null,
+      ),
+    );
+    expect(numbers).toEqual([1, 2]);
+  });
+
+  it('give up a stream on which they are not answered, and none on which they are', () => {
+    const bench = new Bench();
+    bench.sync(5);
+    for (let at = 0; at < 60_000; at += 2000) {
+      expect(ofType(bench.step(tick(at)), 'hangUp')).toEqual([]);
+      bench.receive({ $case: 'heartbeat', value: { session: 5, number: 1 } });
+    }
+    const hangUps: number[] = [];
+    for (let at = 60_000; at < 80_000 && hangUps.length === 0; at += 2000) {
+      if (ofType(bench.step(tick(at)), 'hangUp').length > 0) hangUps.push(at);
+    }
+    expect(hangUps).toEqual([68_000]);
+  });
+
+  it('give up a registration that is not answered', () => {
+    const bench = new Bench();
+    bench.step({ type: 'connected', connection: 1 });
+    expect(bench.step(tick(0))).toEqual([]);
+    expect(ofType(bench.step(tick(12_001)), 'hangUp')).toHaveLength(1);
+  });
+});
+
+describe('starts and stops', () => {
+  const refusals: readonly [string, Assignment, string][] = [
+    ['another session', assignmentOf(8, 4), 'another session'],
+    ['an older term', { ...assignmentOf(8, 5), term: 1 }, 'an older term'],
+  ];
+  it.each(refusals)('refuses a start of %s', (_name, assignment, reason) => {
+    const bench = new Bench();
+    bench.sync(5, [], [assignmentOf(1, 5)]);
+    const effects = bench.desired({ run: [assignment] });
+    expect(ofType(effects, 'start')).toEqual([]);
+    expect(ofType(effects, 'refused').map((effect) => effect.reason)).toEqual([reason]);
+  });
+
+  it('executes a start once, however often it comes', () => {
+    const bench = new Bench();
+    bench.sync(5, [], [assignmentOf(1, 5)]);
+    expect(ofType(bench.desired({ run: [assignmentOf(1, 5)] }), 'start')).toEqual([]);
+  });
+
+  it('refuses a start that comes after its stop, and says that nothing runs', () => {
+    const bench = new Bench();
+    bench.sync(5);
+    const stop = bench.desired({ stop: [1] });
+    expect(ofType(stop, 'stop')).toEqual([
+      { type: 'stop', driver: null, key: { taskId: 'task-1', assignment: 1 }, graceMs: 7 },
+    ]);
+    expect(ofType(bench.desired({ run: [assignmentOf(1, 5)] }), 'start')).toEqual([]);
+    const key = { taskId: 'task-1', assignment: 1 };
+    const stopped = bench.step({ type: 'stopped', key, exit: null });
+    expect(ofType(stopped, 'persist').map(({ report }) => report.status)).toEqual(['CANCELLED']);
+    bench.step({ type: 'persisted', key });
+    bench.receive({ $case: 'reports', value: { session: 5, number: 1 } });
+    bench.step({ type: 'forgotten', key });
+    const again = bench.desired({ run: [assignmentOf(1, 5)] });
+    expect(ofType(again, 'start')).toEqual([]);
+    expect(ofType(again, 'persist').map(({ report }) => report.status)).toEqual(['LOST']);
+  });
+
+  it('reports a driver that the node lacks', () => {
+    const bench = new Bench();
+    const effects = bench.sync(5, [], [{ ...assignmentOf(1, 5), driver: 'docker' }]);
+    expect(ofType(effects, 'start')).toEqual([]);
+    expect(ofType(effects, 'persist').map(({ report }) => report.error?.type)).toEqual(['StartFailed']);
+  });
+
+  it('builds the environment from scratch, the task last', () => {
+    const bench = new Bench();
+    const effects = bench.sync(5, [], [{ ...assignmentOf(1, 5), env: { HOME: '/h', A: '1' } }]);
+    expect(ofType(effects, 'start').map(({ spec }) => spec.env)).toEqual([
+      { PATH: '/bin', HOME: '/h', JARVIS_NODE: 'n1', A: '1' },
+    ]);
+  });
+
+  it('forgets a start of an older session that no driver lists, and adopts one that is listed', () => {
+    const bench = new Bench();
+    bench.sync(5, [], [assignmentOf(1, 5), assignmentOf(2, 5)]);
+    bench.step({ type: 'disconnected', connection: 1 });
+    const effects = bench.register(6, [viewOf(2, 'running')]);
+    const items = ofType(effects, 'send').flatMap(({ message }) =>
+      message.kind?.$case === 'inventory' ? message.kind.value.items : [],
+    );
+    expect(items).toEqual([{ task_id: 'task-2', assignment: 2 }]);
+    expect(ofType(effects, 'watch').map(({ key }) => key.assignment)).toEqual([2]);
+  });
+});
+
+describe('reports', () => {
+  it('writes an end to disk before it is sent, and forgets it only when it is acknowledged', () => {
+    const bench = new Bench();
+    bench.sync(5, [viewOf(1, 'running')], [assignmentOf(1, 5)]);
+    bench.receive({ $case: 'reports', value: { session: 5, number: 1 } });
+    const key = { taskId: 'task-1', assignment: 1 };
+    const ended = bench.step({ type: 'ended', key, exit: exitOf({ exitCode: 3 }) });
+    expect(ended.map(({ type }) => type)).toEqual(['persist']);
+    const sent = bench.step({ type: 'persisted', key });
+    expect(reportsIn(sent)).toMatchObject([{ status: 'FAILED', exit_code: 3, error_type: 'ExitCode' }]);
+    expect(bench.receive({ $case: 'reports', value: { session: 5, number: 1 } })).toEqual([]);
+    expect(bench.receive({ $case: 'reports', value: { session: 5, number: 2 } })).toEqual([
+      { type: 'forget', driver: 'noop', key },
+    ]);
+  });
+
+  it('has one batch under way, and sends the newest of each attempt in the next', () => {
+    const bench = new Bench();
+    bench.sync(5, [], [assignmentOf(1, 5)]);
+    const view = viewOf(1, 'running');
+    expect(reportsIn(bench.step({ type: 'started', key: view, view }))).toEqual([]);
+    expect(reportsIn(bench.end(1, exitOf({})))).toEqual([]);
+    const next = bench.receive({ $case: 'reports', value: { session: 5, number: 1 } });
+    expect(reportsIn(next).map(({ status }) => status)).toEqual(['COMPLETED']);
+  });
+
+  it('sends again after a reconnect what was not acknowledged', () => {
+    const bench = new Bench();
+    bench.sync(5, [viewOf(1, 'running')], [assignmentOf(1, 5)]);
+    bench.receive({ $case: 'reports', value: { session: 5, number: 1 } });
+    bench.end(1, exitOf({}));
+    bench.step({ type: 'disconnected', connection: 1 });
+    const effects = bench.sync(5, [viewOf(1, 'ended')], []);
+    expect(reportsIn(effects).map(({ status }) => status)).toEqual(['COMPLETED']);
+    expect(ofType(effects, 'persist')).toEqual([]);
+  });
+
+  it('lists and reports ends that an earlier daemon left on disk', () => {
+    const report = {
+      taskId: 'task-1',
+      assignment: 1,
+      status: 'COMPLETED' as const,
+      atMs: 2,
+      startedAtMs: 1,
+      exitCode: 0,
+      signal: null,
+      error: null,
+      result: { rows: 1 },
+      logTail: '',
+    };
+    const bench = new Bench(makeCore([report]));
+    const effects = bench.sync(5);
+    expect(reportsIn(effects)).toMatchObject([
+      { task_id: 'task-1', status: 'COMPLETED', result: '{"rows":1}' },
+    ]);
+    const forget = bench.receive({ $case: 'reports', value: { session: 5, number: 1 } });
+    expect(ofType(forget, 'forget').map(({ driver }) => driver)).toEqual([null]);
+  });
+
+  it.each([
+    ['FAILED', { type: 'startRefused', status: 'FAILED', message: 'm' }],
+    ['LOST', { type: 'startRefused', status: 'LOST', message: 'm' }],
+  ] as const)('reports a refused start as %s', (status, event) => {
+    const bench = new Bench();
+    bench.sync(5, [], [assignmentOf(1, 5)]);
+    const effects = bench.step({ ...event, key: { taskId: 'task-1', assignment: 1 } });
+    expect(ofType(effects, 'persist').map(({ report }) => report.status)).toEqual([status]);
+  });
+});

@@ -1,0 +1,71 @@
+/** What happens to a worker, and what it does about it: the vocabulary between `worker-core.ts` and its shell. */
+import type { LeaderMessage, Usage, WorkerMessage } from '../../generated/worker.ts';
+import type { AttemptReport } from '../../model/commands.ts';
+import type { AttemptKey, AttemptSpec, AttemptView, DriverName, Exit } from '../drivers/driver.ts';
+
+export interface InventoryEntry {
+  readonly driver: DriverName;
+  readonly view: AttemptView;
+}
+
+export type WorkerEvent =
+  | { readonly type: 'connected'; readonly connection: number }
+  | { readonly type: 'disconnected'; readonly connection: number }
+  | { readonly type: 'received'; readonly connection: number; readonly message: LeaderMessage }
+  /** Every driver was told the session, and then answered with everything that it knows. */
+  | {
+      readonly type: 'inventoried';
+      readonly connection: number;
+      readonly session: number;
+      readonly entries: readonly InventoryEntry[];
+    }
+  | { readonly type: 'started'; readonly key: AttemptKey; readonly view: AttemptView }
+  /** FAILED: it cannot work; LOST: refused for good. Either way it never runs. */
+  | {
+      readonly type: 'startRefused';
+      readonly key: AttemptKey;
+      readonly status: 'FAILED' | 'LOST';
+      readonly message: string;
+    }
+  | { readonly type: 'ended'; readonly key: AttemptKey; readonly exit: Exit }
+  /** The answer to a stop: nothing of it runs any more; null where no driver has known it. */
+  | { readonly type: 'stopped'; readonly key: AttemptKey; readonly exit: Exit | null }
+  /** A driver that knew the attempt no longer does. */
+  | { readonly type: 'vanished'; readonly key: AttemptKey }
+  /** The final report is on disk. */
+  | { readonly type: 'persisted'; readonly key: AttemptKey }
+  /** Driver and disk have forgotten the attempt. */
+  | { readonly type: 'forgotten'; readonly key: AttemptKey }
+  /** Comes once per heartbeat interval, connected or not. */
+  | { readonly type: 'tick'; readonly monotonicMs: number; readonly usage: Usage | null };
+
+export type WorkerEffect =
+  | { readonly type: 'send'; readonly connection: number; readonly message: WorkerMessage }
+  | { readonly type: 'hangUp'; readonly connection: number; readonly reason: string }
+  /** Tell every driver the session, then list: answered with `inventoried`. Starts of older sessions are given up. */
+  | {
+      readonly type: 'takeInventory';
+      readonly connection: number;
+      readonly session: number;
+      readonly heartbeatIntervalMs: number;
+    }
+  | { readonly type: 'start'; readonly driver: DriverName; readonly spec: AttemptSpec }
+  /** Wait for the end; where it does not run yet, say so once it does (`started`). */
+  | {
+      readonly type: 'watch';
+      readonly driver: DriverName;
+      readonly key: AttemptKey;
+      readonly isRunning: boolean;
+    }
+  /** `driver` null: whichever knows it; the others remember that it must not start. */
+  | {
+      readonly type: 'stop';
+      readonly driver: DriverName | null;
+      readonly key: AttemptKey;
+      readonly graceMs: number;
+    }
+  | { readonly type: 'persist'; readonly report: AttemptReport }
+  | { readonly type: 'forget'; readonly driver: DriverName | null; readonly key: AttemptKey }
+  | { readonly type: 'synced'; readonly session: number }
+  /** For the log: a start that must not be executed. */
+  | { readonly type: 'refused'; readonly key: AttemptKey; readonly reason: string };
