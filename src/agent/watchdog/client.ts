@@ -238,7 +238,9 @@ export class WatchdogClient {
         if (isDead && this.#shutDown) throw new JarvisError('unavailable', 'the watchdog was shut down');
         if (isDead) this.#launch();
         else this.#log.warn({ error: messageOf(error) }, 'the watchdog does not answer');
-        await delay(pauseMs, undefined, { signal: this.#closing.signal });
+        // One that was just started listens soon.
+        const waitMs = this.#launched === null ? pauseMs : FIRST_PAUSE_MS;
+        await delay(waitMs, undefined, { signal: this.#closing.signal });
       }
     }
   }

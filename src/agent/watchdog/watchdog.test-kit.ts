@@ -1,14 +1,19 @@
 /** For tests: a data directory of its own, clients of one watchdog, and the certainty that nothing is left behind. */
-import { mkdirSync, mkdtempSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { silentLog } from '../../lib/log.ts';
+import type { AttemptKey, AttemptSpec, Exit } from '../drivers/driver.ts';
+import { attemptSpec } from '../drivers/driver-contract.test-kit.ts';
 import { ProcessDriver } from '../drivers/process/process-driver.ts';
+import type { ReadLogOptions } from './attempt-log.ts';
+import { readLog } from './attempt-log.ts';
 import type { WatchdogClientOptions } from './client.ts';
 import { WatchdogClient } from './client.ts';
+import { attemptDirectory, workDirectory } from './paths.ts';
 import { readStat } from './processes.ts';
 
 export interface WatchdogHarness {
@@ -40,16 +45,67 @@ export async function createWatchdogHarness(
     client,
     driver: (changes) => new ProcessDriver(client(changes)),
     async dispose() {
+      // First those that would start it again.
+      await Promise.all(clients.map((each) => each.close()));
       const last = client();
       const signal = AbortSignal.timeout(15_000);
       await last.open(LAST_SESSION, signal);
       const pid = await last.watchdogPid(signal);
       await last.shutdown({ killAll: true }, signal);
       await waitUntil(() => isGone(pid));
-      await Promise.all(clients.map((each) => each.close()));
+      await last.close();
+      await endLateStarters(root);
       await rm(root, { recursive: true, force: true });
     },
   };
+}
+
+/** One that lost the race for the lock, but so slowly that the winner has left meanwhile, would stay for a while. */
+async function endLateStarters(root: string): Promise<void> {
+  for (const pid of readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name))) {
+    const path = `/proc/${pid}/cmdline`;
+    const commandLine = existsSync(path) ? await readFile(path, 'utf8').catch(() => '') : '';
+    if (!commandLine.includes(`"dataDirectory":"${root}/`)) continue;
+    process.kill(Number(pid), 'SIGKILL');
+    await waitUntil(() => isGone(Number(pid)));
+  }
+}
+
+/** A shell script as an attempt of session 5. */
+export function shell(script: string, changes: Partial<AttemptSpec> = {}): AttemptSpec {
+  return attemptSpec({ command: ['sh', '-c', script], ...changes });
+}
+
+export async function run(client: WatchdogClient, spec: AttemptSpec): Promise<Exit> {
+  const never = new AbortController().signal;
+  await client.start(spec, never);
+  return client.wait(spec, never);
+}
+
+/** Everything that its log holds. */
+export async function readOutput(
+  { dataDirectory }: WatchdogHarness,
+  key: AttemptKey,
+  options: ReadLogOptions = {},
+): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const { data } of readLog(attemptDirectory(dataDirectory, key), options)) chunks.push(data);
+  return Buffer.concat(chunks).toString();
+}
+
+/** Waits for a file that the script writes into its directory: it is whole once it ends with a line feed. */
+export async function readPid(
+  { dataDirectory }: WatchdogHarness,
+  key: AttemptKey,
+  name: string,
+): Promise<number> {
+  const path = join(workDirectory(attemptDirectory(dataDirectory, key)), name);
+  let text = '';
+  await waitUntil(async () => {
+    if (existsSync(path)) text = await readFile(path, 'utf8');
+    return text.endsWith('\n');
+  });
+  return Number(text);
 }
 
 /** Whether nothing of that process runs; a zombie that nobody reaps counts as gone. */
