@@ -4,6 +4,11 @@
 import { invariant } from './assert.ts';
 
 export const limits = {
+  /** Attempts kept in a task's record; older ones are dropped. */
+  attemptsKept: 20,
+  /** Assignments in one command: a plan of more goes into several. */
+  assignmentsPerCommand: 256,
+
   /** One Raft entry: an array command of many submits fits, a spec of 16 MiB does not. */
   entryBytes: 8 * 1024 * 1024,
   /** Entries per message between members. */
@@ -14,6 +19,21 @@ export const limits = {
   peerQueueBytes: 64 * 1024 * 1024,
   /** The largest gRPC message that a node accepts. */
   rpcMessageBytes: 16 * 1024 * 1024,
+  /** Of an idle connection with calls, seen from the client and from the server. */
+  rpcKeepaliveMs: 1000,
+  rpcServerKeepaliveMs: 10_000,
+  rpcIdleConnectionMs: 300_000,
+  rpcStreamsPerConnection: 1000,
+  rpcConnectTimeoutMs: 2000,
+  rpcPooledChannels: 256,
+  /** A request that one node sends to another for its caller. */
+  forwardTimeoutMs: 12_000,
+  /** A node that was asked keeps looking for a leader so long. */
+  leaderWaitMs: 5000,
+  /** In all, over changes of leader; then the caller is told that it failed or that its outcome is unknown. */
+  routeTimeoutMs: 14_000,
+  routeRetryMs: 100,
+
   peerReconnectMinMs: 50,
   peerReconnectMaxMs: 1000,
   peerHelloTimeoutMs: 2000,
@@ -54,3 +74,8 @@ invariant(
 invariant(limits.heartbeatTicks * 3 <= limits.electionTicks, 'two heartbeats may be lost before an election');
 invariant(limits.entryBytes <= limits.inflightBytes, 'the largest entry fits the window of a follower');
 invariant(limits.entryBytes <= limits.uncommittedBytes, 'the largest entry can be proposed');
+invariant(
+  limits.proposalTimeoutMs < limits.forwardTimeoutMs,
+  'a leader answers before its forwarder gives up',
+);
+invariant(limits.forwardTimeoutMs < limits.routeTimeoutMs, 'one try fits the time for all');

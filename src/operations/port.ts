@@ -17,7 +17,7 @@ import type {
   TaskRequest,
   VersionInfo,
 } from '../generated/cluster.ts';
-import type { LogChunk } from '../generated/worker.ts';
+import type { LogChunk, ReadLogRequest, Usage } from '../generated/worker.ts';
 
 export interface CallContext {
   /** Who asks: part of every idempotency key. `anonymous` while authentication is off. */
@@ -47,4 +47,56 @@ export interface Readiness {
   readonly ready: boolean;
   /** What is missing, in a sentence; empty when ready. */
   readonly reason: string;
+}
+
+/** The same on another node, for one that sends a caller's request on. */
+export type RemoteOperations = Pick<
+  ClusterOperations,
+  | 'submitTasks'
+  | 'getTask'
+  | 'listTasks'
+  | 'cancelTask'
+  | 'watchTask'
+  | 'listNodes'
+  | 'getNode'
+  | 'getCluster'
+>;
+
+/** How this node reaches the others; implemented over gRPC. */
+export interface Remotes {
+  /** @param address `host:port` */
+  operations(address: string): RemoteOperations;
+  /** The output of an attempt that ran on that node. @throws JarvisError unavailable, not_found */
+  readLog(address: string, request: ReadLogRequest, signal: AbortSignal): AsyncIterable<LogChunk>;
+}
+
+/** The output of the attempts that ran on this node. */
+export interface LocalLogs {
+  /**
+   * In the order in which it was written; with `follow` up to the attempt's end, also where it has yet to begin. An
+   * attempt whose log is not there reads as empty. Ends quietly when the signal is aborted.
+   */
+  read(request: ReadLogRequest, signal: AbortSignal): AsyncIterable<LogChunk>;
+}
+
+export interface MemberInsight {
+  readonly name: string;
+  readonly raftId: number;
+  readonly address: string;
+  readonly role: 'voter' | 'learner';
+  readonly matchIndex: number;
+  /** Progress as the leader sees it. */
+  readonly state: 'leader' | 'probe' | 'replicate' | 'snapshot';
+  /** Heard of within the last election timeout. */
+  readonly active: boolean;
+}
+
+/** What only the leader knows, and no state machine: asked of it for answers to clients. */
+export interface ClusterInsight {
+  /** Wall time of the node's newest heartbeat; null where none has come since this node leads. */
+  lastHeartbeatMs(node: string): number | null;
+  /** As of that heartbeat. */
+  usage(node: string): Usage | null;
+  commitIndex(): number;
+  members(): readonly MemberInsight[];
 }

@@ -1,0 +1,145 @@
+/** Calls to another node: a deadline always, an AbortSignal for those who give up, and JarvisErrors for what fails. */
+import * as grpc from '@grpc/grpc-js';
+
+import { JarvisError } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
+import type { ChannelPool } from './channel.ts';
+import { fromServiceError } from './errors.ts';
+
+/** A method as the generated service definitions describe it. */
+export interface Method<Request, Response> {
+  readonly path: string;
+  readonly requestSerialize: (value: Request) => Buffer;
+  readonly responseDeserialize: (value: Buffer) => Response;
+}
+
+export interface Call<Request, Response> {
+  readonly pool: ChannelPool;
+  /** `host:port` */
+  readonly address: string;
+  readonly method: Method<Request, Response>;
+  readonly request: Request;
+  readonly metadata?: grpc.Metadata;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * @param call.write the call changes something: where it is not known whether it did, the error is outcome_unknown
+ * @throws JarvisError unavailable where nothing was sent; timeout; whatever the server answers
+ */
+export async function unaryCall<Request, Response>(
+  call: Call<Request, Response> & { readonly timeoutMs: number; readonly write: boolean },
+): Promise<Response> {
+  const { address, method, signal, write } = call;
+  const deadline = Date.now() + call.timeoutMs;
+  const client = call.pool.client(address);
+  await connected(client, {
+    address,
+    timeoutMs: Math.min(call.timeoutMs, limits.rpcConnectTimeoutMs),
+    signal,
+  });
+  return new Promise((resolve, reject) => {
+    const cancel = (): void => request.cancel();
+    const request = client.makeUnaryRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      call.request,
+      call.metadata ?? new grpc.Metadata(),
+      { deadline },
+      (error, response) => {
+        signal.removeEventListener('abort', cancel);
+        if (error === null && response !== undefined) resolve(response);
+        else reject(aborted(signal, write) ?? fromServiceError(error, { address, write }));
+      },
+    );
+    signal.addEventListener('abort', cancel);
+    if (signal.aborted) cancel();
+  });
+}
+
+/**
+ * The messages of a stream, read no faster than they are consumed. Ends the call when the consumer stops.
+ * @throws JarvisError as `unaryCall` does; streams only read
+ */
+export async function* streamCall<Request, Response>(
+  call: Call<Request, Response>,
+): AsyncGenerator<Response, void> {
+  const { address, method, signal } = call;
+  const client = call.pool.client(address);
+  await connected(client, { address, timeoutMs: limits.rpcConnectTimeoutMs, signal });
+  const stream = client.makeServerStreamRequest(
+    method.path,
+    method.requestSerialize,
+    method.responseDeserialize,
+    call.request,
+    call.metadata ?? new grpc.Metadata(),
+    {},
+  );
+  const cancel = (): void => stream.cancel();
+  // grpc-js emits the status of a cancelled call also when nobody iterates any more.
+  stream.on('error', () => undefined);
+  signal.addEventListener('abort', cancel);
+  if (signal.aborted) cancel();
+  try {
+    for await (const message of stream as AsyncIterable<Response>) yield message;
+  } catch (error) {
+    throw aborted(signal, false) ?? fromServiceError(error, { address, write: false });
+  } finally {
+    signal.removeEventListener('abort', cancel);
+    stream.cancel();
+  }
+}
+
+/**
+ * Resolves once the connection stands, so that a later failure is one of the call's.
+ * @throws JarvisError unavailable
+ */
+export async function connected(
+  client: grpc.Client,
+  options: { readonly address: string; readonly timeoutMs: number; readonly signal: AbortSignal },
+): Promise<void> {
+  const { address, timeoutMs, signal } = options;
+  const deadline = Date.now() + timeoutMs;
+  const channel = client.getChannel();
+  for (;;) {
+    throwIfAborted(signal);
+    const state = channel.getConnectivityState(true);
+    if (state === grpc.connectivityState.READY) return;
+    if (state === grpc.connectivityState.TRANSIENT_FAILURE || state === grpc.connectivityState.SHUTDOWN) {
+      throw new JarvisError('unavailable', `${address} cannot be reached`);
+    }
+    await stateChange(channel, state, deadline, signal);
+    if (Date.now() >= deadline) throw new JarvisError('unavailable', `${address} does not answer`);
+  }
+}
+
+/** Resolves when the state is another, at the deadline, or when the caller has given up. */
+async function stateChange(
+  channel: ReturnType<grpc.Client['getChannel']>,
+  state: grpc.connectivityState,
+  deadline: number,
+  signal: AbortSignal,
+): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    signal.addEventListener('abort', done);
+    channel.watchConnectivityState(state, deadline, done);
+  });
+}
+
+/** @throws the signal's reason where it is a JarvisError, else timeout */
+export function throwIfAborted(signal: AbortSignal): void {
+  const error = aborted(signal, false);
+  if (error !== null) throw error;
+}
+
+function aborted(signal: AbortSignal, write: boolean): JarvisError | null {
+  if (!signal.aborted) return null;
+  const cause: unknown = signal.reason;
+  if (write) return new JarvisError('outcome_unknown', 'given up before the answer came', { cause });
+  return cause instanceof JarvisError ? cause : new JarvisError('timeout', 'given up', { cause });
+}

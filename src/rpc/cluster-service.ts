@@ -1,0 +1,32 @@
+/** The services for clients and for other nodes' clients: parse, call, map errors. */
+import type { ClusterServer } from '../generated/cluster.ts';
+import { ClusterService } from '../generated/cluster.ts';
+import type { NodeLogsServer } from '../generated/worker.ts';
+import { NodeLogsService } from '../generated/worker.ts';
+import type { Log } from '../lib/log.ts';
+import type { ClusterOperations, LocalLogs } from '../operations/port.ts';
+import { streamHandler, unaryHandler } from './handlers.ts';
+import type { Service } from './server.ts';
+
+export function clusterService(operations: ClusterOperations, log: Log): Service {
+  const handlers: ClusterServer = {
+    submitTasks: unaryHandler((request, context) => operations.submitTasks(request, context), log),
+    getTask: unaryHandler((request, context) => operations.getTask(request, context), log),
+    listTasks: unaryHandler((request, context) => operations.listTasks(request, context), log),
+    cancelTask: unaryHandler((request, context) => operations.cancelTask(request, context), log),
+    watchTask: streamHandler((request, context) => operations.watchTask(request, context), log),
+    readLogs: streamHandler((request, context) => operations.readLogs(request, context), log),
+    listNodes: unaryHandler((_request, context) => operations.listNodes(context), log),
+    getNode: unaryHandler((request, context) => operations.getNode(request, context), log),
+    getCluster: unaryHandler((_request, context) => operations.getCluster(context), log),
+    getVersion: unaryHandler(() => operations.version(), log),
+  };
+  return { definition: ClusterService, handlers };
+}
+
+export function nodeLogsService(logs: LocalLogs, log: Log): Service {
+  const handlers: NodeLogsServer = {
+    read: streamHandler((request, context) => logs.read(request, context.signal), log),
+  };
+  return { definition: NodeLogsService, handlers };
+}

@@ -1,0 +1,115 @@
+/** JarvisErrors as gRPC carries them: the status of `ERROR_CODES`, and in the metadata the code itself and the faults. */
+import * as grpc from '@grpc/grpc-js';
+
+import type { ErrorCode, Fault } from '../lib/errors.ts';
+import { ERROR_CODES, JarvisError, isErrorCode, messageOf } from '../lib/errors.ts';
+
+const CODE_KEY = 'jarvis-code';
+/** JSON in UTF-8: keys that end so carry bytes. */
+const FAULTS_KEY = 'jarvis-faults-bin';
+
+/** HTTP/2 peers take 16 to 64 KiB of headers in all; percent and base64 encoding make text up to three times as long. */
+const MAX_MESSAGE_BYTES = 4096;
+const MAX_FAULTS_BYTES = 8192;
+
+/** What a server sends for anything thrown. Whatever is no JarvisError is a bug: internal. */
+export function toStatus(error: unknown): grpc.StatusObject {
+  const known = error instanceof JarvisError ? error : new JarvisError('internal', messageOf(error));
+  const metadata = new grpc.Metadata();
+  metadata.set(CODE_KEY, known.code);
+  if (known.faults.length > 0) metadata.set(FAULTS_KEY, encodeFaults(known.faults));
+  const code: number = ERROR_CODES[known.code].grpc;
+  // oxlint-disable-next-line typescript/no-unsafe-enum-assignment -- the table of codes, which lib owns, needs no gRPC
+  return { code, details: shorten(known.message), metadata };
+}
+
+/**
+ * What a failed call means to the caller.
+ * @param options.address who was asked, for the message
+ * @param options.write the call changes something, so that it matters whether it may have happened
+ */
+export function fromServiceError(
+  error: unknown,
+  options: { readonly address: string; readonly write: boolean },
+): JarvisError {
+  if (error instanceof JarvisError) return error;
+  if (!isServiceError(error)) return new JarvisError('internal', messageOf(error), { cause: error });
+  const [code] = error.metadata.get(CODE_KEY);
+  if (isErrorCode(code))
+    return new JarvisError(code, error.details, { cause: error, faults: faultsIn(error) });
+  const { address, write } = options;
+  return new JarvisError(codeOfStatus(error.code, write), `${address}: ${error.details}`, { cause: error });
+}
+
+/** Statuses that grpc-js itself makes, or a server that is none of ours. */
+function codeOfStatus(status: grpc.status, write: boolean): ErrorCode {
+  switch (status) {
+    case grpc.status.UNAVAILABLE:
+    case grpc.status.CANCELLED:
+      // Only calls over a connection that stood are made: what broke may have been done before.
+      return write ? 'outcome_unknown' : 'unavailable';
+    case grpc.status.DEADLINE_EXCEEDED:
+      return write ? 'outcome_unknown' : 'timeout';
+    case grpc.status.RESOURCE_EXHAUSTED:
+      return 'too_large';
+    case grpc.status.INVALID_ARGUMENT:
+      return 'malformed';
+    case grpc.status.UNAUTHENTICATED:
+      return 'unauthenticated';
+    case grpc.status.PERMISSION_DENIED:
+      return 'forbidden';
+    default:
+      return 'internal';
+  }
+}
+
+function isServiceError(error: unknown): error is grpc.ServiceError {
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    typeof error.code === 'number' &&
+    'details' in error &&
+    typeof error.details === 'string' &&
+    'metadata' in error &&
+    error.metadata instanceof grpc.Metadata
+  );
+}
+
+function encodeFaults(faults: readonly Fault[]): Buffer {
+  let kept = faults.map(({ path, message }) => ({ path: shorten(path), message: shorten(message) }));
+  for (;;) {
+    const bytes = Buffer.from(JSON.stringify(kept));
+    if (bytes.length <= MAX_FAULTS_BYTES) return bytes;
+    kept = kept.slice(0, Math.floor(kept.length / 2));
+  }
+}
+
+/** The faults as the server sent them; none where they are not readable, which no server of ours sends. */
+function faultsIn(error: grpc.ServiceError): readonly Fault[] {
+  const [bytes] = error.metadata.get(FAULTS_KEY);
+  if (!Buffer.isBuffer(bytes)) return [];
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(bytes.toString());
+  } catch {
+    return [];
+  }
+  if (!Array.isArray(parsed)) return [];
+  return parsed.filter(
+    (fault: unknown): fault is Fault =>
+      typeof fault === 'object' &&
+      fault !== null &&
+      'path' in fault &&
+      typeof fault.path === 'string' &&
+      'message' in fault &&
+      typeof fault.message === 'string',
+  );
+}
+
+/** Valid Unicode (grpc-js cannot send anything else) within the bound. */
+function shorten(text: string): string {
+  const wellFormed = text.toWellFormed();
+  if (Buffer.byteLength(wellFormed) <= MAX_MESSAGE_BYTES) return wellFormed;
+  const cut = Buffer.from(wellFormed).subarray(0, MAX_MESSAGE_BYTES).toString();
+  return `${cut.replace(/\ufffd+$/, '')}…`;
+}

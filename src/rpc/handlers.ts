@@ -1,0 +1,102 @@
+/** Server side of a call: a context for the operation, its result or messages sent, its error mapped. */
+import type * as grpc from '@grpc/grpc-js';
+
+import { JarvisError, messageOf } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import type { CallContext } from '../operations/port.ts';
+import { toStatus } from './errors.ts';
+
+/** Present (`1`) on calls that a node sends on for its caller. */
+export const FORWARDED_KEY = 'jarvis-forwarded';
+
+interface ServerCall {
+  readonly metadata: grpc.Metadata;
+  getPath(): string;
+  on(event: 'cancelled', listener: () => void): unknown;
+}
+
+/** The signal is aborted when the caller cancels, its connection breaks or its deadline passes. */
+function contextOf(call: ServerCall): CallContext {
+  const controller = new AbortController();
+  call.on('cancelled', () => controller.abort(new JarvisError('timeout', 'the caller has gone')));
+  return {
+    principal: 'anonymous',
+    signal: controller.signal,
+    forwarded: call.metadata.get(FORWARDED_KEY)[0] === '1',
+  };
+}
+
+export function unaryHandler<Request, Response>(
+  operation: (request: Request, context: CallContext) => Promise<Response> | Response,
+  log: Log,
+): grpc.handleUnaryCall<Request, Response> {
+  const answer = async (
+    call: grpc.ServerUnaryCall<Request, Response>,
+    callback: grpc.sendUnaryData<Response>,
+  ): Promise<void> => {
+    let response: Response;
+    try {
+      response = await operation(call.request, contextOf(call));
+    } catch (error) {
+      report(log, call.getPath(), error);
+      callback(toStatus(error));
+      return;
+    }
+    callback(null, response);
+  };
+  return (call, callback) => void answer(call, callback);
+}
+
+export function streamHandler<Request, Response>(
+  operation: (request: Request, context: CallContext) => AsyncIterable<Response>,
+  log: Log,
+): grpc.handleServerStreamingCall<Request, Response> {
+  return (call) => {
+    const context = contextOf(call);
+    pump(call, operation(call.request, context), context.signal).then(
+      () => call.end(),
+      (error: unknown) => {
+        if (context.signal.aborted) return;
+        report(log, call.getPath(), error);
+        call.emit('error', toStatus(error));
+      },
+    );
+  };
+}
+
+/** Never further ahead of the reader than the stream's buffer. */
+async function pump<Request, Response>(
+  call: grpc.ServerWritableStream<Request, Response>,
+  messages: AsyncIterable<Response>,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const message of messages) {
+    if (signal.aborted) return;
+    if (!call.write(message)) await drained(call, signal);
+  }
+}
+
+async function drained(
+  call: {
+    once(event: 'drain', listener: () => void): unknown;
+    off(event: 'drain', listener: () => void): unknown;
+  },
+  signal: AbortSignal,
+): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      call.off('drain', done);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    call.once('drain', done);
+    signal.addEventListener('abort', done);
+    if (signal.aborted) done();
+  });
+}
+
+function report(log: Log, path: string, error: unknown): void {
+  if (error instanceof JarvisError && error.code !== 'internal') return;
+  const stack = error instanceof Error ? error.stack : undefined;
+  log.error({ path, error: messageOf(error), stack }, 'call failed');
+}

@@ -1,0 +1,54 @@
+/** Other nodes as the operations use them: what a caller asked of this node is sent on, marked as such. */
+import * as grpc from '@grpc/grpc-js';
+
+import { ClusterService } from '../generated/cluster.ts';
+import { NodeLogsService } from '../generated/worker.ts';
+import { limits } from '../lib/limits.ts';
+import type { CallContext, RemoteOperations, Remotes } from '../operations/port.ts';
+import type { ChannelPool } from './channel.ts';
+import type { Method } from './client.ts';
+import { streamCall, unaryCall } from './client.ts';
+import { FORWARDED_KEY } from './handlers.ts';
+
+export function createRemotes(pool: ChannelPool): Remotes {
+  return {
+    operations: (address) => remoteOperations(pool, address),
+    readLog: (address, request, signal) =>
+      streamCall({ pool, address, method: NodeLogsService.read, request, signal }),
+  };
+}
+
+function remoteOperations(pool: ChannelPool, address: string): RemoteOperations {
+  const unary =
+    <Request, Response>(method: Method<Request, Response>, write: boolean) =>
+    (request: Request, { signal }: CallContext): Promise<Response> =>
+      unaryCall({
+        pool,
+        address,
+        method,
+        request,
+        metadata: forwarded(),
+        signal,
+        timeoutMs: limits.forwardTimeoutMs,
+        write,
+      });
+  const listNodes = unary(ClusterService.listNodes, false);
+  const getCluster = unary(ClusterService.getCluster, false);
+  return {
+    submitTasks: unary(ClusterService.submitTasks, true),
+    cancelTask: unary(ClusterService.cancelTask, true),
+    getTask: unary(ClusterService.getTask, false),
+    listTasks: unary(ClusterService.listTasks, false),
+    getNode: unary(ClusterService.getNode, false),
+    listNodes: (context) => listNodes({}, context),
+    getCluster: (context) => getCluster({}, context),
+    watchTask: (request, { signal }) =>
+      streamCall({ pool, address, method: ClusterService.watchTask, request, metadata: forwarded(), signal }),
+  };
+}
+
+function forwarded(): grpc.Metadata {
+  const metadata = new grpc.Metadata();
+  metadata.set(FORWARDED_KEY, '1');
+  return metadata;
+}
