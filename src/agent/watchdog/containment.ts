@@ -11,7 +11,7 @@ import type { Markers, ProcessEntry, ProcessScanner } from './processes.ts';
 import { readStat, sameMarkers } from './processes.ts';
 
 /** The main process: leader of its own session and process group. */
-export interface Leader {
+interface Leader {
   readonly pid: number;
   readonly startTicks: string;
 }

@@ -15,7 +15,7 @@ export type LogFrame =
   /** Nothing follows, ever. */
   | { readonly kind: 'end'; readonly atMs: number };
 
-export const LOG_HEADER_BYTES = 16;
+const LOG_HEADER_BYTES = 16;
 /** More data than this is split over several frames. */
 export const MAX_LOG_DATA_BYTES = 64 * 1024;
 

@@ -40,6 +40,14 @@ async function killWatchdog(): Promise<void> {
   await waitUntil(() => isGone(pid));
 }
 
+/** So that nobody starts another yet. */
+async function endWatchdog(): Promise<void> {
+  const pid = await client.watchdogPid(never);
+  await client.close();
+  process.kill(pid, 'SIGKILL');
+  await waitUntil(() => isGone(pid));
+}
+
 describe('a daemon that goes away', () => {
   it('finds the exits that it missed', async () => {
     const running = attemptSpec({ taskId: 'task-a', command: ['sleep', '1000'] });
@@ -137,7 +145,6 @@ describe('a watchdog that is killed', () => {
 
   it('leaves the process of a recycled pid alone', async () => {
     // A record as a dead watchdog leaves it, whose pid is now that of another process: this one.
-    const pid = await client.watchdogPid(never);
     const view: AttemptView = {
       type: 'running',
       taskId: 'task-r',
@@ -151,29 +158,27 @@ describe('a watchdog that is killed', () => {
     };
     const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
     const record = { version: 1, view, pid: process.pid, startTicks: '1', bootId };
-    await killWatchdog();
-    await writeFile(
-      join(watchdogDirectory(harness.dataDirectory), 'attempts', 'task-r.1.json'),
-      JSON.stringify(record),
-    );
-    expect(await client.watchdogPid(never)).not.toBe(pid);
-    await waitUntil(async () => (await client.list(never))[0]?.type === 'ended');
-    expect(await client.wait(view, never)).toMatchObject({ reason: 'unknown', startedAtMs: 1 });
+    await endWatchdog();
+    const attempts = join(watchdogDirectory(harness.dataDirectory), 'attempts');
+    await writeFile(join(attempts, 'task-r.1.json'), JSON.stringify(record));
+    const next = harness.client();
+    await next.open(6, never);
+    expect(await next.wait(view, never)).toMatchObject({ reason: 'unknown', startedAtMs: 1 });
   });
 
-  it('is not taken for alive because records are torn', async () => {
+  it('leaves torn records: of those nothing runs, and nothing older may start', async () => {
     await run(client, shell('true'));
-    await killWatchdog();
+    await endWatchdog();
     const attempts = join(watchdogDirectory(harness.dataDirectory), 'attempts');
     await writeFile(join(attempts, 'task-t.7.json'), '{"version":1,');
     await writeFile(join(attempts, 'task-t.8.json.tmp'), '{');
-    await waitUntil(async () => (await client.list(never)).every(({ type }) => type === 'ended'));
-    await expect(
-      client.start(shell('true', { taskId: 'task-t', assignment: 6 }), never),
-    ).rejects.toMatchObject({
-      code: 'conflict',
-    });
-    await waitUntil(async () => (await readdir(attempts)).every((name) => name.endsWith('.json')));
+    const next = harness.client();
+    await next.open(6, never);
+    const torn = { taskId: 'task-t', assignment: 7 };
+    expect(await next.wait(torn, never)).toMatchObject({ reason: 'unknown' });
+    const older = shell('true', { taskId: 'task-t', assignment: 6, session: 6 });
+    await expect(next.start(older, never)).rejects.toMatchObject({ code: 'conflict' });
+    expect((await readdir(attempts)).sort()).toEqual(['task-a.1.json', 'task-t.7.json']);
   });
 });
 
