@@ -1,9 +1,12 @@
 import type { AttemptStatus, TaskStatus } from './task.ts';
 
-/** The one table of what may follow what; apply refuses anything else. */
+/**
+ * The one table of what may follow what; apply refuses anything else. PENDING becomes COMPLETED where an attempt that
+ * was given up as lost turns out to have finished, and no newer one has been assigned.
+ */
 const TASK_TRANSITIONS: Readonly<Record<TaskStatus, readonly TaskStatus[]>> = {
   WAITING: ['PENDING', 'CANCELLED', 'SKIPPED'],
-  PENDING: ['ASSIGNED', 'CANCELLED'],
+  PENDING: ['ASSIGNED', 'COMPLETED', 'CANCELLED'],
   ASSIGNED: ['RUNNING', 'PENDING', 'COMPLETED', 'FAILED', 'PERMANENTLY_FAILED', 'CANCELLED'],
   RUNNING: ['PENDING', 'COMPLETED', 'FAILED', 'PERMANENTLY_FAILED', 'CANCELLED'],
   FAILED: ['PENDING', 'CANCELLED'],

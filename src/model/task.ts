@@ -94,6 +94,8 @@ export interface TaskRow {
   readonly createdIndex: number;
   readonly createdPosition: number;
   readonly priority: Priority;
+  /** A copy of the spec's: what is set aside while it is ASSIGNED or RUNNING. */
+  readonly resources: Resources;
   readonly status: TaskStatus;
   readonly statusReason: string | null;
   /** A person asked for the end of what still runs: it is CANCELLED once nothing of it does. */

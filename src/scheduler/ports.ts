@@ -2,31 +2,12 @@
  * The replicated state as the shells of a node see it: what has been applied here, how to change it, and how to know
  * that it is current. One per node, made by the daemon from Raft and the store.
  */
-import type { ClusterRow } from '../model/cluster.ts';
 import type { Command, Outcome } from '../model/commands.ts';
-import type { NodeRow } from '../model/node.ts';
 import type { RowChange, TableName, Tables } from '../model/rows.ts';
-import type { Resources, SpecRow, TaskRow } from '../model/task.ts';
+import type { SpecRow, TaskRow } from '../model/task.ts';
+import type { StateView } from './core/state-view.ts';
 
-/** What has been applied on this node. Valid until the next await: never keep rows across one for a decision. */
-export interface StateView {
-  readonly cluster: ClusterRow | null;
-  readonly nodes: ReadonlyMap<string, NodeRow>;
-  /** Open tasks only; finished ones are read from the store. */
-  readonly tasks: ReadonlyMap<string, TaskRow>;
-  /** Specs of open tasks. */
-  readonly specs: ReadonlyMap<string, SpecRow>;
-  /** Sum of what is set aside on the node for tasks ASSIGNED or RUNNING there. */
-  allocated(node: string): Resources;
-  /** Ids of the tasks ASSIGNED or RUNNING on the node. */
-  tasksOn(node: string): ReadonlySet<string>;
-  /** PENDING tasks in scheduling order: priority, then submission. */
-  pending(): Iterable<TaskRow>;
-  /** FAILED tasks whose next try is due at or before the time. */
-  retriesDue(atMs: number): Iterable<TaskRow>;
-  /** When the next retry is due; null where there is none. */
-  nextRetryAtMs(): number | null;
-}
+export type { StateView } from './core/state-view.ts';
 
 export interface TaskPage {
   readonly tasks: readonly { readonly task: TaskRow; readonly spec: SpecRow }[];

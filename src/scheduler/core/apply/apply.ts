@@ -1,0 +1,98 @@
+/**
+ * What every replica does with a committed command, in log order. It reads nothing but its arguments: time is the
+ * command's stamp, ids come from the entry's position. A refusal is a value; a throw is a bug, which changes nothing.
+ */
+import { unreachable } from '../../../lib/assert.ts';
+import { messageOf } from '../../../lib/errors.ts';
+import type { Command, Outcome } from '../../../model/commands.ts';
+import type { RowChange, RowKey } from '../../../model/rows.ts';
+import type { ClusterState } from '../state.ts';
+import { Transaction, type EntryPosition, type LoadedRows } from '../transaction.ts';
+import { assign } from './assign.ts';
+import { cancelTask } from './cancel-task.ts';
+import { initCluster } from './init-cluster.ts';
+import { nodeHealth, nodeOffline } from './node-health.ts';
+import { refuse } from './outcomes.ts';
+import { reconcileNode } from './reconcile-node.ts';
+import { registerNode } from './register-node.ts';
+import { reportAttempts } from './report-attempts.ts';
+import { retryDue } from './retry-due.ts';
+import { submitTasks } from './submit-tasks.ts';
+
+export interface ApplyResult {
+  readonly outcome: Outcome;
+  readonly changes: readonly RowChange[];
+  /** The command threw: a bug, to be counted and shouted about; every replica has discarded its changes. */
+  readonly poisoned: boolean;
+}
+
+export function apply(
+  state: ClusterState,
+  command: Command,
+  entry: EntryPosition,
+  loaded: LoadedRows,
+): ApplyResult {
+  const transaction = new Transaction({ state, entry, atMs: command.atMs, loaded });
+  let outcome: Outcome;
+  try {
+    outcome = carryOut(transaction, command);
+  } catch (error) {
+    return { outcome: refuse('internal', messageOf(error)), changes: [], poisoned: true };
+  }
+  if (outcome.type === 'refused') return { outcome, changes: [], poisoned: false };
+  if (transaction.cluster.timeMs < transaction.nowMs) transaction.putCluster({ timeMs: transaction.nowMs });
+  const changes = transaction.changes();
+  state.commit(changes);
+  return { outcome, changes, poisoned: false };
+}
+
+function carryOut(transaction: Transaction, command: Command): Outcome {
+  if ('term' in command && command.term !== transaction.entry.term) {
+    return refuse('stale_decision', `decided in term ${command.term}, appended in ${transaction.entry.term}`);
+  }
+  if (command.type !== 'initCluster' && transaction.get('cluster', 'cluster') === null) {
+    return refuse('conflict', 'the cluster has not been initialised');
+  }
+  switch (command.type) {
+    case 'initCluster':
+      return initCluster(transaction, command);
+    case 'submitTasks':
+      return submitTasks(transaction, command);
+    case 'cancelTask':
+      return cancelTask(transaction, command);
+    case 'assign':
+      return assign(transaction, command);
+    case 'registerNode':
+      return registerNode(transaction, command);
+    case 'reconcileNode':
+      return reconcileNode(transaction, command);
+    case 'reportAttempts':
+      return reportAttempts(transaction, command);
+    case 'nodeHealth':
+      return nodeHealth(transaction, command);
+    case 'nodeOffline':
+      return nodeOffline(transaction, command);
+    case 'retryDue':
+      return retryDue(transaction, command);
+    default:
+      return unreachable(command);
+  }
+}
+
+/** Rows that `apply` will want and that memory may not hold; the shell loads them first. */
+export function rowsNamedBy(command: Command): readonly RowKey[] {
+  switch (command.type) {
+    case 'submitTasks':
+      return idempotencyRow(command.idempotency);
+    case 'cancelTask':
+      return [{ table: 'task', key: command.taskId }, ...idempotencyRow(command.idempotency)];
+    case 'reportAttempts':
+      return command.reports.map(({ taskId }) => ({ table: 'task', key: taskId }));
+    default:
+      return [];
+  }
+}
+
+function idempotencyRow(idempotency: { readonly key: string } | null): readonly RowKey[] {
+  return idempotency === null ? [] : [{ table: 'idempotency', key: idempotency.key }];
+}

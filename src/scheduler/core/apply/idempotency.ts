@@ -1,0 +1,31 @@
+import type { IdempotencyKey, Outcome } from '../../../model/commands.ts';
+import type { Transaction } from '../transaction.ts';
+import { refuse } from './outcomes.ts';
+
+/**
+ * Carries out a request once per key: a repeated one gets the first answer, the same key with another request is
+ * refused. Only what succeeded is remembered (contract, section 2).
+ */
+export function once<Result>(
+  transaction: Transaction,
+  idempotency: IdempotencyKey | null,
+  carryOut: () => Outcome<Result>,
+): Outcome {
+  if (idempotency === null) return carryOut();
+  const { key, requestDigest } = idempotency;
+  const first = transaction.get('idempotency', key);
+  if (first !== null) {
+    if (first.requestDigest === requestDigest) return { type: 'done', result: first.answer };
+    return refuse('idempotency_conflict', 'the idempotency key was used before, for another request');
+  }
+  const outcome = carryOut();
+  if (outcome.type === 'done') {
+    transaction.put('idempotency', key, {
+      key,
+      requestDigest,
+      answer: outcome.result,
+      atMs: transaction.nowMs,
+    });
+  }
+  return outcome;
+}

@@ -1,0 +1,34 @@
+import type { Outcome, ReconcileNodeCommand } from '../../../model/commands.ts';
+import type { Transaction } from '../transaction.ts';
+import { done } from './outcomes.ts';
+import { openSession } from './sessions.ts';
+import { currentAttempt, loseAttempt, withAttempt } from './task-changes.ts';
+
+/**
+ * The inventory of a session judges only assignments made for earlier sessions of the node [INVBEFORE]: what it does
+ * not know of them is lost, what it knows goes on in this session. Taken again for the same session it changes nothing.
+ */
+export function reconcileNode(transaction: Transaction, command: ReconcileNodeCommand): Outcome {
+  const opened = openSession(transaction, command);
+  if (opened.type === 'refused') return opened;
+  const known = new Set(command.known.map(({ taskId, assignment }) => `${taskId}/${assignment}`));
+  const lost: string[] = [];
+  const adopted: string[] = [];
+  for (const taskId of [...transaction.state.tasksOn(command.node)].sort()) {
+    const task = transaction.task(taskId);
+    if (task === null) continue;
+    const attempt = currentAttempt(task);
+    if (attempt.session >= command.session) continue;
+    if (known.has(`${taskId}/${attempt.assignment}`)) {
+      transaction.putTask(withAttempt(task, { session: command.session }));
+      adopted.push(taskId);
+    } else {
+      loseAttempt(transaction, task, `node ${command.node} was restarted and does not know the attempt`);
+      lost.push(taskId);
+    }
+  }
+  const { node } = opened;
+  const status = node.status === 'DRAINING' || node.status === 'DRAINED' ? node.status : 'AVAILABLE';
+  transaction.put('node', node.name, { ...node, reconciled: true, status });
+  return done({ lost, adopted });
+}

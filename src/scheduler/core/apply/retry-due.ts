@@ -1,0 +1,17 @@
+import type { Outcome, RetryDueCommand } from '../../../model/commands.ts';
+import type { Transaction } from '../transaction.ts';
+import { done } from './outcomes.ts';
+import { move } from './task-changes.ts';
+
+/** Queues what has waited long enough, by the state's own time. */
+export function retryDue(transaction: Transaction, command: RetryDueCommand): Outcome {
+  const queued: string[] = [];
+  for (const taskId of command.taskIds) {
+    const task = transaction.task(taskId);
+    if (task === null || task.status !== 'FAILED' || task.retryAtMs === null) continue;
+    if (task.retryAtMs > transaction.nowMs) continue;
+    transaction.putTask(move(task, 'PENDING', { retryAtMs: null }));
+    queued.push(taskId);
+  }
+  return done({ queued });
+}

@@ -1,0 +1,52 @@
+import { encodeId, MAX_POSITION } from '../../../lib/ids.ts';
+import type { Outcome, SubmitTasksCommand } from '../../../model/commands.ts';
+import type { TaskRow, TaskSpec } from '../../../model/task.ts';
+import type { Transaction } from '../transaction.ts';
+import { once } from './idempotency.ts';
+import { done, refuse } from './outcomes.ts';
+
+/** All or nothing: one id per task, in their order. */
+export function submitTasks(transaction: Transaction, command: SubmitTasksCommand): Outcome {
+  if (command.tasks.length > MAX_POSITION) {
+    return refuse(
+      'too_many',
+      `${command.tasks.length} tasks in one request; at most ${MAX_POSITION} are allowed`,
+    );
+  }
+  return once(transaction, command.idempotency, () => {
+    const taskIds = command.tasks.map((spec, position) => addTask(transaction, spec, position));
+    return done({ taskIds });
+  });
+}
+
+function addTask(transaction: Transaction, spec: TaskSpec, position: number): string {
+  const { epoch } = transaction.cluster;
+  const { index } = transaction.entry;
+  const id = encodeId('task', { epoch, index, position }, transaction.state.idKey);
+  const task: TaskRow = {
+    id,
+    namespace: 'default',
+    name: spec.name,
+    specId: id,
+    createdIndex: index,
+    createdPosition: position,
+    priority: spec.priority,
+    resources: spec.resources,
+    status: 'PENDING',
+    statusReason: null,
+    cancelRequested: false,
+    attempt: 0,
+    retryCount: 0,
+    consecutiveLosses: 0,
+    retryAtMs: null,
+    result: null,
+    createdAtMs: transaction.nowMs,
+    scheduledAtMs: null,
+    startedAtMs: null,
+    finishedAtMs: null,
+    attempts: [],
+  };
+  transaction.put('spec', id, { id, spec });
+  transaction.putTask(task);
+  return id;
+}

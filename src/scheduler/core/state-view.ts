@@ -1,0 +1,23 @@
+import type { ClusterRow } from '../../model/cluster.ts';
+import type { NodeRow } from '../../model/node.ts';
+import type { Resources, SpecRow, TaskRow } from '../../model/task.ts';
+
+/** What has been applied on this node. Valid until the next await: never keep rows across one for a decision. */
+export interface StateView {
+  readonly cluster: ClusterRow | null;
+  readonly nodes: ReadonlyMap<string, NodeRow>;
+  /** Open tasks only; finished ones are read from the store. */
+  readonly tasks: ReadonlyMap<string, TaskRow>;
+  /** Specs of open tasks. */
+  readonly specs: ReadonlyMap<string, SpecRow>;
+  /** Sum of what is set aside on the node for tasks ASSIGNED or RUNNING there. */
+  allocated(node: string): Resources;
+  /** Ids of the tasks ASSIGNED or RUNNING on the node. */
+  tasksOn(node: string): ReadonlySet<string>;
+  /** PENDING tasks in scheduling order: priority, then submission. */
+  pending(): Iterable<TaskRow>;
+  /** FAILED tasks whose next try is due at or before the time. */
+  retriesDue(atMs: number): Iterable<TaskRow>;
+  /** When the next retry is due; null where there is none. */
+  nextRetryAtMs(): number | null;
+}

@@ -1,0 +1,184 @@
+/**
+ * The replicated state in memory: nodes, open tasks and their specs, and indexes that follow from them. Indexes change
+ * in one place only, from a row before and after, so that a restored state has the same ones by construction.
+ */
+import { idKey, type IdKey } from '../../lib/ids.ts';
+import type { ClusterRow } from '../../model/cluster.ts';
+import type { NodeRow } from '../../model/node.ts';
+import { isTerminal } from '../../model/phases.ts';
+import type { RowChange, TableName, Tables } from '../../model/rows.ts';
+import type { Resources, SpecRow, TaskRow } from '../../model/task.ts';
+import { PendingQueue } from './pending-queue.ts';
+import { RetryTimers } from './retry-timers.ts';
+import type { StateView } from './state-view.ts';
+
+interface NodeLoad {
+  cpuMillis: number;
+  memoryBytes: number;
+  readonly taskIds: Set<string>;
+}
+
+const NOTHING: Resources = { cpuMillis: 0, memoryBytes: 0 };
+const NO_TASKS: ReadonlySet<string> = new Set();
+
+export class ClusterState implements StateView {
+  #cluster: ClusterRow | null = null;
+  #idKey: IdKey = [];
+  readonly #nodes = new Map<string, NodeRow>();
+  readonly #tasks = new Map<string, TaskRow>();
+  readonly #specs = new Map<string, SpecRow>();
+  /** How many open tasks need each spec. */
+  readonly #specUses = new Map<string, number>();
+  readonly #loads = new Map<string, NodeLoad>();
+  readonly #pending = new PendingQueue();
+  readonly #retries = new RetryTimers();
+
+  get cluster(): ClusterRow | null {
+    return this.#cluster;
+  }
+
+  get idKey(): IdKey {
+    return this.#idKey;
+  }
+
+  get nodes(): ReadonlyMap<string, NodeRow> {
+    return this.#nodes;
+  }
+
+  get tasks(): ReadonlyMap<string, TaskRow> {
+    return this.#tasks;
+  }
+
+  get specs(): ReadonlyMap<string, SpecRow> {
+    return this.#specs;
+  }
+
+  allocated(node: string): Resources {
+    return this.#loads.get(node) ?? NOTHING;
+  }
+
+  tasksOn(node: string): ReadonlySet<string> {
+    return this.#loads.get(node)?.taskIds ?? NO_TASKS;
+  }
+
+  pending(): Iterable<TaskRow> {
+    return this.#pending;
+  }
+
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
+  retriesDue(atMs: number): Iterable<TaskRow> {
+    return this.#retries.due(atMs, this.#tasks);
+  }
+
+  nextRetryAtMs(): number | null {
+    return this.#retries.nextMs();
+  }
+
+  /** Whether memory keeps the row, or leaves it to the store. */
+  holdsInMemory<T extends TableName>(table: T, row: Tables[T]): boolean {
+    switch (table) {
+      case 'idempotency':
+        return false;
+      case 'task':
+        return !isTerminal((row as TaskRow).status);
+      case 'spec':
+        return this.#specUses.has((row as SpecRow).id);
+      default:
+        return true;
+    }
+  }
+
+  /** A row as the store has it, before anything is applied; tasks before specs, of which only the needed ones stay. */
+  restore<T extends TableName>(table: T, key: string, row: Tables[T]): void {
+    if (!this.holdsInMemory(table, row)) return;
+    this.#commitOne({ table, key, before: null, after: row } as RowChange);
+  }
+
+  /** Takes over what a command changed. The only way in which memory changes. */
+  commit(changes: readonly RowChange[]): void {
+    for (const change of changes) this.#commitOne(change);
+  }
+
+  #commitOne(change: RowChange): void {
+    switch (change.table) {
+      case 'cluster':
+        this.#setCluster(change.after);
+        break;
+      case 'node':
+        set(this.#nodes, change.key, change.after);
+        break;
+      case 'spec':
+        set(this.#specs, change.key, change.after);
+        break;
+      case 'task':
+        this.#setTask(change.key, change.before, change.after);
+        break;
+      case 'idempotency':
+        break;
+    }
+  }
+
+  #setCluster(cluster: ClusterRow | null): void {
+    if (cluster !== null && cluster.clusterId !== this.#cluster?.clusterId)
+      this.#idKey = idKey(cluster.clusterId);
+    this.#cluster = cluster;
+  }
+
+  #setTask(id: string, before: TaskRow | null, after: TaskRow | null): void {
+    const open = after !== null && !isTerminal(after.status) ? after : null;
+    if (open !== null && !this.#tasks.has(id)) this.#useSpec(open.specId, 1);
+    if (open === null && this.#tasks.has(id) && before !== null) this.#useSpec(before.specId, -1);
+    if (before !== null) this.#unindex(before);
+    set(this.#tasks, id, open);
+    if (open !== null) this.#index(open);
+  }
+
+  #useSpec(specId: string, difference: number): void {
+    const uses = (this.#specUses.get(specId) ?? 0) + difference;
+    if (uses > 0) this.#specUses.set(specId, uses);
+    else {
+      this.#specUses.delete(specId);
+      this.#specs.delete(specId);
+    }
+  }
+
+  #index(task: TaskRow): void {
+    if (task.status === 'PENDING') this.#pending.add(task);
+    if (task.status === 'FAILED' && task.retryAtMs !== null) this.#retries.set(task.id, task.retryAtMs);
+    const node = nodeHolding(task);
+    if (node === null) return;
+    let load = this.#loads.get(node);
+    if (load === undefined) {
+      load = { cpuMillis: 0, memoryBytes: 0, taskIds: new Set() };
+      this.#loads.set(node, load);
+    }
+    load.cpuMillis += task.resources.cpuMillis;
+    load.memoryBytes += task.resources.memoryBytes;
+    load.taskIds.add(task.id);
+  }
+
+  #unindex(task: TaskRow): void {
+    if (task.status === 'PENDING') this.#pending.remove(task);
+    if (task.status === 'FAILED') this.#retries.delete(task.id);
+    const node = nodeHolding(task);
+    const load = node === null ? undefined : this.#loads.get(node);
+    if (node === null || load === undefined || !load.taskIds.delete(task.id)) return;
+    load.cpuMillis -= task.resources.cpuMillis;
+    load.memoryBytes -= task.resources.memoryBytes;
+    if (load.taskIds.size === 0) this.#loads.delete(node);
+  }
+}
+
+/** The node on which the task's resources are set aside: from the assignment until nothing of it runs there. */
+export function nodeHolding(task: TaskRow): string | null {
+  if (task.status !== 'ASSIGNED' && task.status !== 'RUNNING') return null;
+  return task.attempts.at(-1)?.node ?? null;
+}
+
+function set<V>(map: Map<string, V>, key: string, value: V | null): void {
+  if (value === null) map.delete(key);
+  else map.set(key, value);
+}
