@@ -31,6 +31,8 @@ export const WORKER_LIMITS = {
 
   reconnectMinMs: 50,
   reconnectMaxMs: 1000,
+  /** A stream that was in step for less is no proof that the next one works. */
+  steadyStreamMs: 500,
   driverRetryMinMs: 50,
   driverRetryMaxMs: 5000,
   /** Between looks at an attempt that is registered with its driver but not running yet. */

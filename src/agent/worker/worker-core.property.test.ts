@@ -10,7 +10,7 @@ import type { LeaderMessage } from '../../generated/worker.ts';
 import type { AttemptReport } from '../../model/commands.ts';
 import { invariant } from '../../lib/assert.ts';
 import type { AttemptKey } from '../drivers/driver.ts';
-import { assignmentOf, exitOf, registration, viewOf } from './testing.ts';
+import { assignmentOf, exitOf, registration, viewOf } from './testing/values.ts';
 import { WorkerCore } from './worker-core.ts';
 import type { WorkerEffect, WorkerEvent } from './worker-events.ts';
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { Assignment, LeaderMessage, Report } from '../../generated/worker.ts';
 import type { AttemptView, Exit } from '../drivers/driver.ts';
-import { assignmentOf, exitOf, registration, viewOf } from './testing.ts';
+import { assignmentOf, exitOf, registration, viewOf } from './testing/values.ts';
 import { WorkerCore } from './worker-core.ts';
 import type { WorkerEffect, WorkerEvent } from './worker-events.ts';
 

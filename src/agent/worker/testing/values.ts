@@ -1,6 +1,6 @@
 /** What tests of the worker and of the leader's side of it share: values with every field filled in. */
-import type { Assignment, Register } from '../../generated/worker.ts';
-import type { AttemptView, Exit } from '../drivers/driver.ts';
+import type { Assignment, Register } from '../../../generated/worker.ts';
+import type { AttemptView, Exit } from '../../drivers/driver.ts';
 
 export function registration(name: string, startId: string): Register {
   return {

@@ -1,0 +1,81 @@
+import { tmpdir } from 'node:os';
+
+import { describe, expect, it } from 'vitest';
+
+import type { Clock } from '../../lib/clock.ts';
+import { silentLog } from '../../lib/log.ts';
+import { nodeCapacity } from './capacity.ts';
+import { parseCpuTicks, parseNetworkBytes, rates, UsageMeter } from './usage-meter.ts';
+
+describe('usage', () => {
+  it('reads busy and all ticks, waiting for disks not counted as busy', () => {
+    const stat = 'cpu  10 1 5 100 20 0 2 1 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n';
+    expect(parseCpuTicks(stat)).toEqual({ busyTicks: 19, totalTicks: 139 });
+  });
+
+  it('adds up what all interfaces but the loopback received and sent', () => {
+    const table = [
+      'Inter-|   Receive                                                |  Transmit',
+      ' face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets',
+      '    lo: 999 1 0 0 0 0 0 0 999 1 0 0 0 0 0 0',
+      '  eth0: 100 1 0 0 0 0 0 0 20 1 0 0 0 0 0 0',
+      '  eth1:7 1 0 0 0 0 0 0 3 1 0 0 0 0 0 0',
+      '',
+    ].join('\n');
+    expect(parseNetworkBytes(table)).toBe(130);
+  });
+
+  it('takes rates from two samples', () => {
+    const first = { atMs: 0, busyTicks: 10, totalTicks: 100, networkBytes: 500 };
+    expect(rates(null, first)).toEqual({ cpu_percent: 0, network_bytes_per_second: 0 });
+    const second = { atMs: 2000, busyTicks: 60, totalTicks: 300, networkBytes: 2500 };
+    expect(rates(first, second)).toEqual({ cpu_percent: 25, network_bytes_per_second: 1000 });
+    // An interface that went away takes its counters with it.
+    expect(rates(second, { ...first, atMs: 3000 })).toEqual({ cpu_percent: 0, network_bytes_per_second: 0 });
+  });
+
+  it('measures this machine, and goes on after a failure', async () => {
+    for (const [directory, isKnown] of [
+      [tmpdir(), true],
+      ['/does/not/exist', false],
+    ] as const) {
+      const { promise: measured, resolve } = Promise.withResolvers<void>();
+      const clock: Clock = {
+        wallMs: () => 0,
+        monotonicMs: () => 0,
+        after: () => {
+          resolve();
+          return () => {};
+        },
+      };
+      const meter = new UsageMeter({ directory, intervalMs: 1000, clock, log: silentLog });
+      meter.start();
+      await measured;
+      expect(meter.latest() !== null && meter.latest()!.memory_bytes > 0).toBe(isKnown);
+      meter.close();
+    }
+  });
+});
+
+describe('capacity', () => {
+  const measured = { cpuMillis: 4000, memoryBytes: 8000 };
+  it.each([
+    [
+      'measured less the reserve',
+      { cpuMillis: null, memoryBytes: null },
+      { cpuMillis: 3000, memoryBytes: 7000 },
+    ],
+    ['stated as it stands', { cpuMillis: 9000, memoryBytes: null }, { cpuMillis: 9000, memoryBytes: 7000 }],
+  ])('is %s', (_name, stated, expected) => {
+    expect(nodeCapacity({ stated, reserve: { cpuMillis: 1000, memoryBytes: 1000 }, measured })).toEqual(
+      expected,
+    );
+  });
+
+  it('is never below nothing', () => {
+    const stated = { cpuMillis: null, memoryBytes: null };
+    expect(nodeCapacity({ stated, reserve: { cpuMillis: 9000, memoryBytes: 0 }, measured }).cpuMillis).toBe(
+      0,
+    );
+  });
+});

@@ -1,0 +1,123 @@
+/**
+ * What the node uses at present, measured on a timer of its own: a heartbeat takes the newest value there is and never
+ * waits for one. cpu and network come straight from /proc, for systeminformation spawns processes synchronously to read
+ * them, which would hold the ticks of Raft; memory is systeminformation's.
+ */
+import { readFile, statfs } from 'node:fs/promises';
+
+import { mem } from 'systeminformation';
+
+import type { Usage } from '../../generated/worker.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { messageOf } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+
+export interface UsageSource {
+  /** null before the first measurement. */
+  latest(): Usage | null;
+}
+
+interface Counters {
+  readonly atMs: number;
+  readonly busyTicks: number;
+  readonly totalTicks: number;
+  readonly networkBytes: number;
+}
+
+export class UsageMeter implements UsageSource {
+  readonly #options: {
+    readonly directory: string;
+    readonly intervalMs: number;
+    readonly clock: Clock;
+    readonly log: Log;
+  };
+  #latest: Usage | null = null;
+  #previous: Counters | null = null;
+  #cancel: (() => void) | null = null;
+  #failures = 0;
+  #closed = false;
+
+  /** @param options.directory on the file system whose use is reported */
+  constructor(options: { directory: string; intervalMs: number; clock: Clock; log: Log }) {
+    this.#options = options;
+  }
+
+  start(): void {
+    void this.#measure();
+  }
+
+  latest(): Usage | null {
+    return this.#latest;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#cancel?.();
+  }
+
+  /** Never two at once: a measurement that hangs costs later ones, not the node. */
+  async #measure(): Promise<void> {
+    const { clock, directory, intervalMs, log } = this.#options;
+    try {
+      const [stat, network, memory, disk] = await Promise.all([
+        readFile('/proc/stat', 'utf8'),
+        readFile('/proc/net/dev', 'utf8'),
+        mem(),
+        statfs(directory),
+      ]);
+      const counters: Counters = {
+        atMs: clock.monotonicMs(),
+        ...parseCpuTicks(stat),
+        networkBytes: parseNetworkBytes(network),
+      };
+      this.#latest = {
+        ...rates(this.#previous, counters),
+        memory_bytes: memory.active,
+        disk_bytes: (disk.blocks - disk.bfree) * disk.bsize,
+      };
+      this.#previous = counters;
+      this.#failures = 0;
+    } catch (error) {
+      this.#failures += 1;
+      if (this.#failures === 1)
+        log.warn({ error: messageOf(error) }, 'the usage of this node cannot be measured');
+    }
+    if (!this.#closed) this.#cancel = clock.after(intervalMs, () => void this.#measure());
+  }
+}
+
+/** Differences of two samples; zero before there are two. */
+export function rates(
+  before: Counters | null,
+  now: Counters,
+): { readonly cpu_percent: number; readonly network_bytes_per_second: number } {
+  if (before === null || now.atMs <= before.atMs) return { cpu_percent: 0, network_bytes_per_second: 0 };
+  const ticks = now.totalTicks - before.totalTicks;
+  const busy = now.busyTicks - before.busyTicks;
+  const bytes = Math.max(0, now.networkBytes - before.networkBytes);
+  return {
+    cpu_percent: ticks <= 0 ? 0 : Math.min(100, Math.max(0, (busy / ticks) * 100)),
+    network_bytes_per_second: (bytes * 1000) / (now.atMs - before.atMs),
+  };
+}
+
+/** The line `cpu` of /proc/stat: user nice system idle iowait irq softirq steal (proc(5)). */
+export function parseCpuTicks(stat: string): { readonly busyTicks: number; readonly totalTicks: number } {
+  const line = stat.slice(0, stat.indexOf('\n'));
+  const ticks = line.split(/\s+/).slice(1, 9).map(Number);
+  const totalTicks = ticks.reduce((sum, value) => sum + value, 0);
+  const [, , , idle = 0, waiting = 0] = ticks;
+  return { busyTicks: totalTicks - idle - waiting, totalTicks };
+}
+
+/** Received and sent by every interface of /proc/net/dev but the loopback. */
+export function parseNetworkBytes(table: string): number {
+  let bytes = 0;
+  for (const line of table.split('\n')) {
+    const [name, counters] = line.split(':');
+    if (counters === undefined || name?.trim() === 'lo') continue;
+    const fields = counters.trim().split(/\s+/).map(Number);
+    bytes += (fields[0] ?? 0) + (fields[8] ?? 0);
+  }
+  return bytes;
+}

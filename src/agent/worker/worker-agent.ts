@@ -1,0 +1,263 @@
+/**
+ * A node's worker: keeps a session with the leader, and executes what `worker-core.ts` decides. Tasks outlive it: closing
+ * it, or losing it, stops none of them.
+ */
+import type { Register, WorkerMessage } from '../../generated/worker.ts';
+import { unreachable } from '../../lib/assert.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { messageOf } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import type { Random } from '../../lib/random.ts';
+import type { AttemptReport } from '../../model/commands.ts';
+import type { AttemptKey, Driver, DriverName } from '../drivers/driver.ts';
+import { Backoff } from './backoff.ts';
+import { DriverRunner } from './driver-runner.ts';
+import type { NodeEnvironment } from './environment.ts';
+import { WORKER_LIMITS } from './limits.ts';
+import { ReportStore } from './report-store.ts';
+import type { SessionConnector, SessionStream } from './session-connector.ts';
+import type { UsageSource } from './usage-meter.ts';
+import { WorkerCore } from './worker-core.ts';
+import type { WorkerEffect, WorkerEvent } from './worker-events.ts';
+
+export interface WorkerAgentOptions {
+  /** `start_id` names this start of the daemon: the same on every connection. */
+  readonly registration: Register;
+  readonly environment: NodeEnvironment;
+  readonly drivers: readonly Driver[];
+  readonly connector: SessionConnector;
+  /** Below it unacknowledged reports are kept. */
+  readonly reportsDirectory: string;
+  readonly usage: UsageSource;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export interface WorkerStatus {
+  /** 0: none was granted yet. */
+  readonly session: number;
+  /** Registered, and following the leader's desired set at present. */
+  readonly isSynced: boolean;
+  readonly knownAttempts: number;
+}
+
+interface LiveStream {
+  readonly connection: number;
+  readonly stream: SessionStream;
+  readonly controller: AbortController;
+}
+
+export class WorkerAgent {
+  readonly #options: WorkerAgentOptions;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #core: WorkerCore;
+  readonly #store: ReportStore;
+  readonly #runner: DriverRunner;
+  readonly #backoff: Backoff;
+  readonly #events: WorkerEvent[] = [];
+  #isStepping = false;
+  #live: LiveStream | null = null;
+  #connection = 0;
+  /** When the present stream came in step with the leader. */
+  #syncedAtMs: number | null = null;
+  #tickIntervalMs: number = WORKER_LIMITS.defaultHeartbeatIntervalMs;
+  #cancelTick: (() => void) | null = null;
+  #cancelReconnect: (() => void) | null = null;
+  #closed = false;
+
+  private constructor(
+    options: WorkerAgentOptions,
+    store: ReportStore,
+    unacknowledged: readonly AttemptReport[],
+  ) {
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#store = store;
+    this.#core = new WorkerCore({
+      registration: options.registration,
+      environment: options.environment,
+      drivers: options.drivers.map(({ name }) => name),
+      unacknowledged,
+      wallMs: () => options.clock.wallMs(),
+    });
+    this.#runner = new DriverRunner({ ...options, emit: (event) => this.#dispatch(event) });
+    this.#backoff = new Backoff({
+      minMs: WORKER_LIMITS.reconnectMinMs,
+      maxMs: WORKER_LIMITS.reconnectMaxMs,
+      random: options.random,
+    });
+  }
+
+  /** Reads what an earlier start left to report, then connects. */
+  static async start(options: WorkerAgentOptions): Promise<WorkerAgent> {
+    const { store, reports } = await ReportStore.open(options.reportsDirectory, options.log);
+    const agent = new WorkerAgent(options, store, reports);
+    agent.#connect();
+    agent.#scheduleTick();
+    return agent;
+  }
+
+  status(): WorkerStatus {
+    const { session, isSynced, knownAttempts } = this.#core;
+    return { session, isSynced, knownAttempts };
+  }
+
+  /** Ends the session's connection and all watching; attempts run on, and the drivers are the caller's to close. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#cancelTick?.();
+    this.#cancelReconnect?.();
+    this.#dropStream();
+    this.#runner.close();
+    await this.#store.close();
+  }
+
+  // Connection
+
+  #connect(): void {
+    this.#cancelReconnect = null;
+    this.#connection += 1;
+    const connection = this.#connection;
+    this.#syncedAtMs = null;
+    const stream = this.#options.connector.connect({
+      message: (message) => this.#dispatch({ type: 'received', connection, message }),
+      ended: (reason) => this.#streamEnded(connection, reason),
+    });
+    this.#live = { connection, stream, controller: new AbortController() };
+    this.#dispatch({ type: 'connected', connection });
+  }
+
+  #streamEnded(connection: number, reason: string): void {
+    if (this.#live?.connection !== connection || this.#closed) return;
+    this.#log.info({ reason, peer: this.#live.stream.address }, 'the stream to the leader ended');
+    this.#dropStream();
+    this.#dispatch({ type: 'disconnected', connection });
+    // After a stream that worked for a while the next is tried at once: its leader may be back, or another one there.
+    const isReset =
+      this.#syncedAtMs !== null &&
+      this.#clock.monotonicMs() - this.#syncedAtMs > WORKER_LIMITS.steadyStreamMs;
+    if (isReset) this.#backoff.reset();
+    const delayMs = isReset ? 0 : this.#backoff.next();
+    this.#cancelReconnect = this.#clock.after(delayMs, () => this.#connect());
+  }
+
+  #dropStream(): void {
+    const live = this.#live;
+    this.#live = null;
+    live?.controller.abort();
+    live?.stream.close();
+  }
+
+  #scheduleTick(): void {
+    this.#cancelTick = this.#clock.after(this.#tickIntervalMs, () => {
+      this.#scheduleTick();
+      const usage = this.#options.usage.latest();
+      this.#dispatch({ type: 'tick', monotonicMs: this.#clock.monotonicMs(), usage });
+    });
+  }
+
+  /** The leader wants heartbeats as often as that; the first goes out at once. */
+  #beat(intervalMs: number): void {
+    this.#tickIntervalMs = intervalMs;
+    this.#cancelTick?.();
+    this.#scheduleTick();
+    const usage = this.#options.usage.latest();
+    this.#dispatch({ type: 'tick', monotonicMs: this.#clock.monotonicMs(), usage });
+  }
+
+  // Events and effects
+
+  /** One event at a time: what an effect causes at once waits for its turn. */
+  #dispatch(event: WorkerEvent): void {
+    if (this.#closed) return;
+    this.#events.push(event);
+    if (this.#isStepping) return;
+    this.#isStepping = true;
+    try {
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+        for (const effect of this.#core.step(next)) this.#execute(effect);
+      }
+    } finally {
+      this.#isStepping = false;
+    }
+  }
+
+  #execute(effect: WorkerEffect): void {
+    switch (effect.type) {
+      case 'send':
+        return this.#send(effect.connection, effect.message);
+      case 'hangUp':
+        return this.#streamEnded(effect.connection, effect.reason);
+      case 'takeInventory':
+        return this.#takeInventory(effect);
+      case 'start':
+        return this.#carryOut(this.#runner.start(effect.driver, effect.spec));
+      case 'watch':
+        return this.#carryOut(this.#runner.watch(effect.driver, effect.key, effect.isRunning));
+      case 'stop':
+        return this.#carryOut(this.#runner.stop(effect.driver, effect.key, effect.graceMs));
+      case 'persist':
+        return this.#carryOut(this.#persist(effect.report));
+      case 'forget':
+        return this.#carryOut(this.#forget(effect.driver, effect.key));
+      case 'synced':
+        this.#syncedAtMs = this.#clock.monotonicMs();
+        return this.#log.info(
+          { session: effect.session, peer: this.#live?.stream.address },
+          'in step with the leader',
+        );
+      case 'refused':
+        return this.#log.warn({ ...effect.key, reason: effect.reason }, 'a start was refused');
+      default:
+        return unreachable(effect);
+    }
+  }
+
+  #send(connection: number, message: WorkerMessage): void {
+    if (this.#live?.connection === connection) this.#live.stream.send(message);
+  }
+
+  #takeInventory(effect: Extract<WorkerEffect, { type: 'takeInventory' }>): void {
+    if (this.#live?.connection !== effect.connection) return;
+    const { signal } = this.#live.controller;
+    this.#beat(effect.heartbeatIntervalMs);
+    this.#carryOut(this.#runner.takeInventory(effect.session, effect.connection, signal));
+  }
+
+  /** A report that cannot be written is sent all the same: the driver's own record stays until it is acknowledged. */
+  async #persist(report: AttemptReport): Promise<void> {
+    try {
+      await this.#store.put(report);
+    } catch (error) {
+      if (this.#closed) return;
+      this.#log.error({ taskId: report.taskId, error: messageOf(error) }, 'a report is not on disk');
+    }
+    this.#dispatch({ type: 'persisted', key: report });
+  }
+
+  async #forget(driver: DriverName | null, key: AttemptKey): Promise<void> {
+    if (!(await this.#runner.forget(driver, key))) return;
+    this.#dispatch({ type: 'forgotten', key });
+    try {
+      await this.#store.acknowledge(key);
+    } catch (error) {
+      // It will be reported once more after a restart, which changes nothing.
+      if (!this.#closed)
+        this.#log.warn({ ...key, error: messageOf(error) }, 'an acknowledgement is not on disk');
+    }
+  }
+
+  /** Everything that can happen is handled where it is done: what still comes here is a bug. */
+  #carryOut(work: Promise<void>): void {
+    work.catch((error: unknown) => {
+      this.#log.error(
+        { error: messageOf(error), stack: error instanceof Error ? error.stack : '' },
+        'a bug in the worker',
+      );
+    });
+  }
+}
