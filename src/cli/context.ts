@@ -34,7 +34,7 @@ export async function withPeers<T>(
 }
 
 /** `--peer`, before or after the command's name, then JARVIS_PEERS, then the default. @throws JarvisError invalid */
-export function peerAddresses(context: Context, command: Command): readonly string[] {
+function peerAddresses(context: Context, command: Command): readonly string[] {
   for (let owner: Command | null = command; owner !== null; owner = owner.parent) {
     const { peer } = owner.opts<PeerOptions>();
     if (peer !== undefined) return peer;

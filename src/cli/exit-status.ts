@@ -6,8 +6,7 @@ import type { Task } from '../generated/cluster.ts';
 export const EXIT_OK = 0;
 export const EXIT_FAILED = 1;
 export const EXIT_USAGE = 2;
-export const EXIT_WAIT_TIMEOUT = 124;
-export const EXIT_INTERRUPTED = 130;
+const EXIT_INTERRUPTED = 130;
 /** 128 + SIGPIPE: `run` whose reader went away does not know how its task ends. */
 export const EXIT_BROKEN_PIPE = 141;
 

@@ -16,6 +16,8 @@ export const clientLimits = {
   outputPatienceMs: 30_000,
   /** An output stream that ended waits so long for the word that the attempt is over, and is then reopened. */
   attemptEndGraceMs: 2000,
+  /** A command that waits asks for the members' addresses, and does without them after so long. */
+  learnTimeoutMs: 1000,
   /** Tasks watched at the same time by one `wait`. */
   concurrentWatches: 64,
   /** Tasks asked for in one page of a list. */

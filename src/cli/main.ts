@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** jarvisctl, the client: sets up the process's side (signals, broken pipes, exit status) and runs one command. */
+import { exitStatusOfInterrupt } from './exit-status.ts';
 import { dialGrpc } from './grpc-connection.ts';
 import { runProgram } from './program.ts';
 import type { Terminal } from './terminal.ts';
@@ -15,11 +16,20 @@ const terminal: Terminal = {
   brokenPipeStatus: 0,
 };
 
+/** Under npm one Ctrl-C arrives twice: from the terminal, and sent on by npm. */
+const SAME_INTERRUPTION_MS = 1000;
+let interruptedAtMs: number | null = null;
+
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
-    // Whoever asks twice does not want to wait for good manners.
-    if (interruption.signal.aborted) process.exit(signal === 'SIGINT' ? 130 : 143);
-    interruption.abort(signal);
+    const now = performance.now();
+    if (interruptedAtMs === null) {
+      interruptedAtMs = now;
+      interruption.abort(signal);
+    } else if (now - interruptedAtMs > SAME_INTERRUPTION_MS) {
+      // Whoever asks twice does not want to wait for good manners.
+      process.exit(exitStatusOfInterrupt(interruption.signal));
+    }
   });
 }
 

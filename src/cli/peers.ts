@@ -73,7 +73,7 @@ export class Peers {
         }
       }
       if (refusal === null) throw this.#unreachable();
-      if (performance.now() >= deadline) throw refusal;
+      if (performance.now() >= deadline) throw asUnreachable(refusal);
       await backOff(round, signal);
     }
   }
@@ -123,15 +123,16 @@ export class Peers {
 
   /** Remembers the members' addresses, so that a command that waits outlives the peers that the user named. */
   async learn(signal: AbortSignal): Promise<void> {
+    const limited = AbortSignal.any([signal, AbortSignal.timeout(clientLimits.learnTimeoutMs)]);
     try {
-      const status = await this.call((peer, inner) => peer.getCluster(inner), signal);
-      for (const { address } of status.members) {
+      const { members } = await this.#connection().getCluster(limited);
+      for (const { address } of members) {
         if (address !== '' && this.#addresses.length < MAX_ADDRESSES && !this.#addresses.includes(address))
           this.#addresses.push(address);
       }
     } catch (error) {
       // Without it the named peers must do: nothing that the user asked for has failed.
-      if (!(error instanceof JarvisError) && !signal.aborted) throw error;
+      if (!(error instanceof JarvisError) && !limited.aborted) throw error;
     }
   }
 
@@ -169,6 +170,12 @@ export class Peers {
   }
 }
 
+/** A peer that is too slow to answer is as good as none; `timeout` is what a wait's own limit is called. */
+function asUnreachable(error: JarvisError): JarvisError {
+  if (error.code !== 'timeout') return error;
+  return new JarvisError('unavailable', `the cluster does not answer: ${error.message}`, { cause: error });
+}
+
 /** One stretch of time without a working stream. */
 class Outage {
   failures = 0;
@@ -192,7 +199,7 @@ class Outage {
     this.#sinceMs ??= now;
     this.failures += 1;
     const lastedMs = now - this.#sinceMs;
-    if (lastedMs > clientLimits.outageMs) throw error;
+    if (lastedMs > clientLimits.outageMs) throw asUnreachable(error);
     if (lastedMs > OUTAGE_NOTICE_MS && !this.#noted) {
       this.#noted = true;
       this.#onOutage(`the cluster does not answer, still trying: ${messageOf(error)}`);

@@ -20,11 +20,17 @@ export interface Terminal {
   brokenPipeStatus: number;
 }
 
-/** Resolves once the stream has taken the bytes, so that a slow reader slows the sender down. */
+/**
+ * Resolves once the stream has taken the bytes, so that a slow reader slows the sender down. That the reader has gone
+ * away is for the stream's own listener to act on (`main.ts`): a lost message on stderr fails no command.
+ */
 export function write(stream: NodeJS.WritableStream, data: string | Uint8Array): Promise<void> {
   if (data.length === 0) return Promise.resolve();
   return new Promise((resolve, reject) => {
-    stream.write(data, (error) => (error ? reject(error) : resolve()));
+    stream.write(data, (error) => {
+      if (error && (error as NodeJS.ErrnoException).code !== 'EPIPE') reject(error);
+      else resolve();
+    });
   });
 }
 

@@ -14,7 +14,7 @@ const STATUS_STYLES: Readonly<Record<string, Style>> = {
   CANCELLED: 'magenta',
 };
 
-export function taskColumns(terminal: Terminal, nowMs: number): readonly Column<Task>[] {
+function taskColumns(terminal: Terminal, nowMs: number): readonly Column<Task>[] {
   return [
     { title: 'ID', cell: (task) => printable(task.id) },
     { title: 'NAME', cell: (task) => printable(task.name) },

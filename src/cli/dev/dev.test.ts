@@ -1,0 +1,212 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { dev } from '../commands/dev.ts';
+import type { DevOptions } from '../commands/dev.ts';
+import { TestTerminal } from '../testing/run-cli.ts';
+import { capacityOf } from './cluster.ts';
+import { processStartTime } from './daemon.ts';
+import { devDirectory, readRecord, writeRecord } from './layout.ts';
+import type { DevRecord } from './layout.ts';
+import { portOf } from './ports.ts';
+
+/** Stands in for jarvisd: ready at once, or fails as the file `fails` beside the nodes' folders says. */
+const FAKE_DAEMON = `
+import { createServer } from 'node:http';
+import { existsSync, writeFileSync } from 'node:fs';
+const flag = (name) => process.argv[process.argv.indexOf(name) + 1];
+const directory = flag('--data-dir');
+writeFileSync(directory + '/arguments.json', JSON.stringify(process.argv.slice(2)));
+console.error('this is', flag('--name'));
+if (existsSync(directory + '/../fails') && flag('--name') === 'n2') {
+  console.error('cannot go on');
+  process.exit(2);
+}
+const [host, port] = flag('--http').split(':');
+createServer((request, response) => response.end('ready')).listen(Number(port), host);
+process.on('SIGTERM', () => {
+  writeFileSync(directory + '/ended', '');
+  process.exit(0);
+});
+`;
+
+let home: string;
+let directory: string;
+let program: string;
+const running = new Set<{ terminal: TestTerminal; done: Promise<unknown> }>();
+
+beforeEach(() => {
+  home = mkdtempSync(join(tmpdir(), 'jarvis-dev-'));
+  directory = join(home, 'jarvis', 'dev');
+  program = join(home, 'fake-daemon.mjs');
+  writeFileSync(program, FAKE_DAEMON);
+});
+afterEach(async () => {
+  for (const { terminal, done } of running) {
+    terminal.interrupt();
+    await done;
+  }
+  running.clear();
+  rmSync(home, { recursive: true });
+});
+
+function start(options: DevOptions = {}): { terminal: TestTerminal; done: Promise<unknown> } {
+  const terminal = new TestTerminal({ env: { XDG_STATE_HOME: home } });
+  // What it throws is handed on as a value, so that a test may look at it later.
+  const done = dev(terminal, options, program).catch((error: unknown) => error);
+  const started = { terminal, done };
+  running.add(started);
+  return started;
+}
+
+async function startReady(options: DevOptions = {}): Promise<ReturnType<typeof start>> {
+  const started = start(options);
+  await started.terminal.stdout.until(/Ctrl-C ends/);
+  return started;
+}
+
+function recordNow(): DevRecord {
+  const record = readRecord(directory);
+  if (record === null) throw new Error('there is no dev.json');
+  return record;
+}
+
+const addresses = (record: DevRecord): string[] => record.nodes.flatMap((node) => [node.listen, node.http]);
+
+describe('dev', () => {
+  it('starts the daemons with their flags and says what to type next', async () => {
+    const { terminal } = await startReady();
+    const { nodes, pid } = recordNow();
+    expect(pid).toBe(process.pid);
+    expect(nodes.map(({ name }) => name)).toEqual(['n1', 'n2', 'n3']);
+    const [, second] = nodes;
+    const flags = JSON.parse(readFileSync(join(directory, 'n2', 'arguments.json'), 'utf8')) as string[];
+    const peers = nodes.map(({ name, listen }) => `${name}=${listen}`).join(',');
+    expect(flags.join(' ')).toBe(
+      `--name n2 --data-dir ${join(directory, 'n2')} --listen ${second?.listen} --http ${second?.http} ` +
+        `--peers ${peers} --drivers process --capacity ${capacityOf(3)} --kill-tasks-on-exit`,
+    );
+    expect(terminal.stdout.text).toContain('jarvisctl run');
+    expect(readFileSync(join(directory, 'n1', 'jarvisd.log'), 'utf8')).toBe('this is n1\n');
+  });
+
+  it('ends the daemons on Ctrl-C, and without failure', async () => {
+    const { terminal, done } = await startReady();
+    terminal.interrupt();
+    expect(await done).toBeUndefined();
+    for (const { name, process: started } of recordNow().nodes) {
+      expect(existsSync(join(directory, name, 'ended'))).toBe(true);
+      expect(processStartTime(started?.pid ?? 0)).not.toBe(started?.startTime);
+    }
+  });
+
+  it('refuses to run twice with the same data', async () => {
+    await startReady({ nodes: 1 });
+    const { listen } = recordNow().nodes[0] ?? { listen: '' };
+    const error = await start().done;
+    expect(error).toMatchObject({ code: 'conflict' });
+    expect(String(error)).toContain(
+      `(pid ${process.pid}) with the data in ${directory}, its nodes are at ${listen}`,
+    );
+  });
+
+  it('uses the same addresses again, and only with the same number of nodes', async () => {
+    const first = await startReady({ nodes: 2 });
+    const before = addresses(recordNow());
+    first.terminal.interrupt();
+    await first.done;
+    expect(await start({ nodes: 3 }).done).toMatchObject({
+      code: 'invalid',
+      message: '--nodes 3: the data is of a cluster of 2 nodes; --fresh begins anew, without it',
+    });
+    await startReady();
+    expect(addresses(recordNow())).toEqual(before);
+  });
+
+  it('names the port that another program has taken since', async () => {
+    const first = await startReady({ nodes: 1 });
+    first.terminal.interrupt();
+    await first.done;
+    const { http } = recordNow().nodes[0] ?? { http: '' };
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(portOf(http), '127.0.0.1', resolve));
+    try {
+      expect(await start().done).toMatchObject({
+        code: 'invalid',
+        message: expect.stringContaining(`n1: ${http} is in use`) as string,
+      });
+    } finally {
+      await new Promise((resolve) => other.close(resolve));
+    }
+  });
+
+  it('deletes with --fresh what it made, and nothing else', async () => {
+    const first = await startReady({ nodes: 2 });
+    first.terminal.interrupt();
+    await first.done;
+    writeFileSync(join(directory, 'n2', 'old'), '');
+    writeFileSync(join(directory, 'notes.txt'), '');
+    await startReady({ nodes: 1, fresh: true });
+    expect(recordNow().nodes).toHaveLength(1);
+    expect(existsSync(join(directory, 'n2'))).toBe(false);
+    expect(existsSync(join(directory, 'notes.txt'))).toBe(true);
+  });
+
+  it('shows the last log lines of a node that does not come up, and ends the others', async () => {
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(join(directory, 'fails'), '');
+    const error = await start({ nodes: 3 }).done;
+    expect(error).toMatchObject({ code: 'conflict' });
+    expect(String(error)).toMatch(
+      /n2 ended with exit code 2; the end of .*n2\/jarvisd\.log:\n  this is n2\n  cannot go on/,
+    );
+    for (const { process: started } of recordNow().nodes)
+      expect(processStartTime(started?.pid ?? 0)).not.toBe(started?.startTime);
+  });
+
+  it('says that a node has ended, and goes on with the others', async () => {
+    const { terminal, done } = await startReady({ nodes: 2 });
+    process.kill(recordNow().nodes[1]?.process?.pid ?? 0, 'SIGKILL');
+    await terminal.stderr.until(/n2 was ended by SIGKILL; the end of/);
+    terminal.interrupt();
+    expect(await done).toBeUndefined();
+    expect(existsSync(join(directory, 'n1', 'ended'))).toBe(true);
+  });
+
+  it('ends what a killed dev has left running', async () => {
+    const first = await startReady({ nodes: 1 });
+    first.terminal.interrupt();
+    await first.done;
+    const leftover = spawn(process.execPath, ['-e', 'setInterval(() => undefined, 1000)']);
+    const pid = leftover.pid ?? 0;
+    const ended = new Promise((resolve) => leftover.once('exit', (_, signal) => resolve(signal)));
+    const { nodes } = recordNow();
+    const startTime = processStartTime(pid) ?? '';
+    writeRecord(directory, {
+      pid: 1,
+      nodes: nodes.map((node) => ({ ...node, process: { pid, startTime } })),
+    });
+    const { terminal } = await startReady();
+    expect(await ended).toBe('SIGTERM');
+    expect(terminal.stderr.text).toContain(`n1 of an earlier run still runs (pid ${pid}), ending it`);
+  });
+
+  it('says that its record is damaged', async () => {
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(join(directory, 'dev.json'), '{"pid": 1}');
+    const error = await start().done;
+    expect(error).toMatchObject({ code: 'invalid' });
+    expect(String(error)).toContain('dev.json is damaged');
+  });
+});
+
+describe('devDirectory', () => {
+  it('ignores a relative XDG_STATE_HOME', () => {
+    expect(devDirectory({ XDG_STATE_HOME: '/state' })).toBe('/state/jarvis/dev');
+    expect(devDirectory({ XDG_STATE_HOME: 'state' })).toMatch(/\/\.local\/state\/jarvis\/dev$/);
+  });
+});

@@ -1,0 +1,279 @@
+/**
+ * A cluster for tests of the client: the real gRPC service on loopback, with tasks and logs that the test scripts.
+ * One can be stopped (its connections break) and started again at the same port.
+ */
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import type { ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
+
+import {
+  Attempt,
+  ClusterService,
+  ClusterStatus,
+  ListTasksResponse,
+  Node,
+  Task,
+} from '../../generated/cluster.ts';
+import type { ClusterServer, LogsRequest, TaskRequest } from '../../generated/cluster.ts';
+import type { LogChunk } from '../../generated/worker.ts';
+import { JarvisError } from '../../lib/errors.ts';
+import { toStatus } from '../../rpc/errors.ts';
+
+export interface Call {
+  readonly method: string;
+  readonly request: unknown;
+}
+
+interface Log {
+  readonly chunks: LogChunk[];
+  ended: boolean;
+}
+
+type Handler = (request: never) => object;
+
+export class FakeCluster {
+  /** Every request, in order. */
+  readonly calls: Call[] = [];
+  readonly tasks = new Map<string, Task>();
+  nodes: Node[] = [];
+  status: ClusterStatus = ClusterStatus.create({ cluster_id: 'c1', leader: 'n1', term: 3 });
+  /** Called with each request before it is answered; what it throws is the answer. */
+  before: (call: Call) => void = () => undefined;
+  /** Called with each submitted task; for instance to let it run. */
+  onSubmit: (task: Task) => void = () => undefined;
+  readonly #logs = new Map<string, Log>();
+  readonly #byKey = new Map<string, object>();
+  readonly #listeners = new Set<() => void>();
+  #server: Server | null = null;
+  #port = 0;
+
+  static async start(): Promise<FakeCluster> {
+    const cluster = new FakeCluster();
+    await cluster.start();
+    return cluster;
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.#port}`;
+  }
+
+  /** Listens, where it listened before if it did. */
+  async start(): Promise<void> {
+    const server = new Server();
+    server.addService(ClusterService, this.#service());
+    this.#port = await new Promise<number>((resolve, reject) => {
+      server.bindAsync(`127.0.0.1:${this.#port}`, ServerCredentials.createInsecure(), (error, port) => {
+        if (error === null) resolve(port);
+        else reject(error);
+      });
+    });
+    this.#server = server;
+  }
+
+  /** Breaks every connection, as a killed process does. */
+  stop(): void {
+    this.#server?.forceShutdown();
+    this.#server = null;
+  }
+
+  setTask(task: Task): void {
+    this.tasks.set(task.id, task);
+    this.#changed();
+  }
+
+  update(id: string, change: Partial<Task>): void {
+    const task = this.tasks.get(id);
+    if (task === undefined) throw new Error(`the test knows no task ${id}`);
+    this.setTask({ ...task, ...change });
+  }
+
+  log(id: string, attempt: number, stream: 'stdout' | 'stderr', data: string | Uint8Array, atMs = 1): void {
+    this.#log(id, attempt).chunks.push({ stream, at_ms: atMs, data: Buffer.from(data) });
+    this.#changed();
+  }
+
+  endLog(id: string, attempt: number): void {
+    this.#log(id, attempt).ended = true;
+    this.#changed();
+  }
+
+  /** Requests of one method. */
+  requests<T>(method: string): T[] {
+    return this.calls.filter((call) => call.method === method).map((call) => call.request as T);
+  }
+
+  /** Resolves once `condition` holds, which is looked at after every request and change. */
+  until(condition: () => boolean): Promise<void> {
+    if (condition()) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error('the condition did not come to hold')), 15_000);
+      const listener = (): void => {
+        if (!condition()) return;
+        clearTimeout(timer);
+        this.#listeners.delete(listener);
+        resolve();
+      };
+      this.#listeners.add(listener);
+    });
+  }
+
+  #log(id: string, attempt: number): Log {
+    const key = `${id}/${attempt}`;
+    const log = this.#logs.get(key) ?? { chunks: [], ended: false };
+    this.#logs.set(key, log);
+    return log;
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  #receive(method: string, request: unknown): void {
+    const call = { method, request };
+    this.calls.push(call);
+    this.#changed();
+    this.before(call);
+  }
+
+  #find(prefix: string): Task {
+    const found = [...this.tasks.values()].filter((task) => task.id.startsWith(prefix));
+    const [first] = found;
+    if (first === undefined) throw new JarvisError('not_found', `no task ${prefix}`);
+    if (found.length > 1) throw new JarvisError('ambiguous', `${prefix} is the beginning of several tasks`);
+    return first;
+  }
+
+  #service(): ClusterServer {
+    const unary =
+      <A>(method: string, answer: Handler) =>
+      ({ request }: { request: unknown }, callback: sendUnaryData<A>): void => {
+        try {
+          this.#receive(method, request);
+          callback(null, answer(request as never) as A);
+        } catch (error) {
+          callback(toStatus(error));
+        }
+      };
+    return {
+      submitTasks: unary('submitTasks', (request: { tasks: Task[]; idempotency_key: string }) =>
+        this.#once(request.idempotency_key, () => this.#submit(request.tasks)),
+      ),
+      getTask: unary('getTask', ({ id }: TaskRequest) => this.#find(id)),
+      listTasks: unary('listTasks', (request: { limit: number; cursor: string }) => this.#list(request)),
+      cancelTask: unary('cancelTask', ({ id }: TaskRequest) => {
+        this.update(this.#find(id).id, { status: 'CANCELLED' });
+        return this.#find(id);
+      }),
+      watchTask: (call) => this.#watch(call),
+      readLogs: (call) => this.#readLogs(call),
+      listNodes: unary('listNodes', () => ({ items: this.nodes, next_cursor: '' })),
+      getNode: unary('getNode', () => Node.create()),
+      getCluster: unary('getCluster', () => this.status),
+      getVersion: unary('getVersion', () => ({ version: '9.9.9', name: 'n1', node_version: 'v24.0.0' })),
+    };
+  }
+
+  #once(key: string, make: () => object): object {
+    const answer = this.#byKey.get(key) ?? make();
+    this.#byKey.set(key, answer);
+    return answer;
+  }
+
+  #submit(specs: readonly Task[]): object {
+    const tasks = specs.map((spec) => {
+      const task = fakeTask({
+        id: `task-${String(this.tasks.size + 1).padStart(13, 'a')}`,
+        name: spec.name,
+        command: spec.command,
+        status: 'PENDING',
+      });
+      this.setTask(task);
+      return task;
+    });
+    for (const task of tasks) this.onSubmit(task);
+    return { tasks };
+  }
+
+  #list({ limit, cursor }: { limit: number; cursor: string }): object {
+    const from = Number(cursor);
+    const all = [...this.tasks.values()];
+    const next = from + limit < all.length ? String(from + limit) : '';
+    return ListTasksResponse.create({ items: all.slice(from, from + limit), next_cursor: next });
+  }
+
+  #watch(call: ServerWritableStream<TaskRequest, Task>): void {
+    this.#stream(call, 'watchTask', () => {
+      const { id } = this.#find(call.request.id);
+      let last: Task | undefined;
+      return () => {
+        const task = this.tasks.get(id);
+        if (task !== last && task !== undefined) call.write(task);
+        last = task;
+        return task !== undefined && ['COMPLETED', 'PERMANENTLY_FAILED', 'CANCELLED'].includes(task.status);
+      };
+    });
+  }
+
+  #readLogs(call: ServerWritableStream<LogsRequest, LogChunk>): void {
+    this.#stream(call, 'readLogs', () => {
+      const { id, attempt, follow, stream, tail, since } = call.request;
+      const log = this.#log(this.#find(id).id, attempt);
+      const sinceMs = since === undefined ? 0 : Date.parse(since);
+      const firstChunk = tail === undefined ? 0 : Math.max(0, log.chunks.length - tail);
+      let sent = firstChunk;
+      return () => {
+        for (; sent < log.chunks.length; sent += 1) {
+          const chunk = log.chunks[sent];
+          if (chunk === undefined || chunk.at_ms < sinceMs || (stream !== '' && chunk.stream !== stream))
+            continue;
+          call.write(chunk);
+        }
+        return log.ended || !follow;
+      };
+    });
+  }
+
+  /** Runs what `open` returns now and after each change, until it says that the stream is over. */
+  #stream<Q, A>(call: ServerWritableStream<Q, A>, method: string, open: () => () => boolean): void {
+    let pump: () => boolean;
+    try {
+      this.#receive(method, call.request);
+      pump = open();
+    } catch (error) {
+      call.emit('error', toStatus(error));
+      return;
+    }
+    const listener = (): void => {
+      if (!pump()) return;
+      this.#listeners.delete(listener);
+      call.end();
+    };
+    this.#listeners.add(listener);
+    call.on('cancelled', () => this.#listeners.delete(listener));
+    listener();
+  }
+}
+
+/** A task with every field, so that tests name only what they are about. */
+export function fakeTask(fields: Partial<Task>): Task {
+  return {
+    ...Task.create({
+      id: 'task-aaaaaaaaaaaaa',
+      name: 'job',
+      command: ['true'],
+      resources: { cpu: '100m', memory: '64Mi' },
+      priority: 'normal',
+      stop_grace: 10,
+      retry_policy: { max_attempts: 1, backoff_strategy: 'exponential' },
+      created_at: '2026-11-24T00:00:00.000Z',
+    }),
+    ...fields,
+  };
+}
+
+export function fakeAttempt(fields: Partial<Attempt>): Attempt {
+  return {
+    ...Attempt.create({ attempt: 1, assignment: fields.attempt ?? 1, node: 'n1' }),
+    started_at: '2026-11-24T00:00:01.000Z',
+    ...fields,
+  };
+}
