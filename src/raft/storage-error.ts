@@ -1,0 +1,48 @@
+/** What can go wrong with the files that a node's memory of the cluster depends on: log, snapshots, data directory. */
+import { JarvisError } from '../lib/errors.ts';
+
+export type StorageErrorKind =
+  /** The log has lost or changed something that it once held durably: never vote from it again. */
+  | 'log_corrupt'
+  /** The log belongs to another cluster or to another incarnation. */
+  | 'log_foreign'
+  /** There should be a log, and there is none. */
+  | 'log_missing'
+  /** A snapshot file is damaged or incomplete. */
+  | 'snapshot_corrupt'
+  /** Written by another version of Jarvis. */
+  | 'format_unknown'
+  /** A write or a sync failed: its outcome is unknown, and nothing is acknowledged from here on. */
+  | 'storage_failed'
+  /** The data directory is not one, belongs to another node, or is in use. */
+  | 'directory_refused'
+  /** The data directory has joined a cluster, and its log or its state is gone: a lost disk, not a new node. */
+  | 'store_lost';
+
+const CODES = {
+  log_corrupt: 'unavailable',
+  log_foreign: 'conflict',
+  log_missing: 'unavailable',
+  snapshot_corrupt: 'unavailable',
+  format_unknown: 'conflict',
+  storage_failed: 'unavailable',
+  directory_refused: 'conflict',
+  store_lost: 'unavailable',
+} as const satisfies Record<StorageErrorKind, string>;
+
+/** Tell them apart by `kind`, never by the message. */
+export class StorageError extends JarvisError {
+  readonly kind: StorageErrorKind;
+  /** The file or directory that it is about. */
+  readonly path: string;
+
+  constructor(kind: StorageErrorKind, path: string, message: string, options: { cause?: unknown } = {}) {
+    super(CODES[kind], `${message} (${path})`, options);
+    this.kind = kind;
+    this.path = path;
+  }
+}
+
+export function isStorageError(error: unknown, kind?: StorageErrorKind): error is StorageError {
+  return error instanceof StorageError && (kind === undefined || error.kind === kind);
+}
