@@ -128,7 +128,7 @@ describe('following a log', () => {
     await write(['stdout', 2, 'two\n']);
     await unlink(join(directory, logFileName(2)));
     const rest = iterator.next();
-    const writer = new AttemptLogWriter(directory, LIMITS, 4);
+    const writer = new AttemptLogWriter(directory, LIMITS, [4]);
     writer.write('stderr', 3, Buffer.from('five\n'));
     await writer.end(4);
     expect((await rest).value?.data.toString()).toBe('five\n');

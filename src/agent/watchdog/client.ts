@@ -162,8 +162,9 @@ export class WatchdogClient {
       try {
         return await connection.request(body, Math.max(1, leftMs()));
       } catch (error) {
-        const broken = error instanceof JarvisError && error.code === 'unavailable';
-        if (!broken || leftMs() <= 0 || this.#closing.signal.aborted) throw error;
+        // Broken, or a watchdog that is leaving: another follows, unless this client sent it away.
+        const mayRepeat = error instanceof JarvisError && error.code === 'unavailable';
+        if (!mayRepeat || this.#shutDown || leftMs() <= 0 || this.#closing.signal.aborted) throw error;
         await delay(FIRST_PAUSE_MS);
       }
     }

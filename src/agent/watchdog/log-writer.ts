@@ -3,7 +3,7 @@
  * into the next. A disk that refuses output costs that output, never the task.
  */
 import type { FileHandle } from 'node:fs/promises';
-import { open, unlink } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { LogLimits } from './limits.ts';
@@ -16,7 +16,8 @@ export class AttemptLogWriter {
   readonly #limits: LogLimits;
   #file: FileHandle | null = null;
   #fileBytes = 0;
-  #sequence: number;
+  /** The files there are, the newest last. */
+  readonly #files: number[];
   #queue: Buffer[] = [];
   #queuedBytes = 0;
   #writing: Promise<void> | null = null;
@@ -25,16 +26,15 @@ export class AttemptLogWriter {
   #lastError: unknown = null;
 
   /** Use {@link AttemptLogWriter.create}. */
-  constructor(directory: string, limits: LogLimits, sequence: number) {
+  constructor(directory: string, limits: LogLimits, present: readonly number[]) {
     this.#directory = directory;
     this.#limits = limits;
-    this.#sequence = sequence;
+    this.#files = [...present];
   }
 
   /** Begins a new file after those that are there: their tails may be torn. The directory must exist. */
   static async create(directory: string, limits: LogLimits): Promise<AttemptLogWriter> {
-    const present = await listLogFiles(directory);
-    return new AttemptLogWriter(directory, limits, present.at(-1) ?? 0);
+    return new AttemptLogWriter(directory, limits, await listLogFiles(directory));
   }
 
   /** Output that the disk did not take, and why. */
@@ -110,12 +110,15 @@ export class AttemptLogWriter {
 
   async #nextFile(): Promise<void> {
     await this.#closeFile();
-    this.#sequence += 1;
-    this.#file = await open(join(this.#directory, logFileName(this.#sequence)), 'ax', 0o600);
+    const sequence = (this.#files.at(-1) ?? 0) + 1;
+    this.#file = await open(join(this.#directory, logFileName(sequence)), 'ax', 0o600);
+    this.#files.push(sequence);
     this.#fileBytes = 0;
-    const oldest = this.#sequence - this.#limits.maxFiles;
-    for (const sequence of await listLogFiles(this.#directory))
-      if (sequence <= oldest) await unlink(join(this.#directory, logFileName(sequence)));
+    while (this.#files.length > this.#limits.maxFiles) {
+      const [oldest = sequence] = this.#files;
+      await rm(join(this.#directory, logFileName(oldest)), { force: true });
+      this.#files.shift();
+    }
   }
 
   async #closeFile(): Promise<void> {

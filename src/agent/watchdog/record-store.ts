@@ -33,6 +33,8 @@ export interface StoredState {
 export class RecordStore {
   readonly #directory: string;
   readonly #attempts: string;
+  /** Open for as long as the watchdog lives. */
+  #attemptsHandle: FileHandle | null = null;
   /** taskId → assignment, oldest first. */
   readonly #tombstones = new Map<string, number>();
   #newTombstones: string[] = [];
@@ -44,13 +46,14 @@ export class RecordStore {
   constructor(directory: string) {
     this.#directory = directory;
     this.#attempts = join(directory, 'attempts');
-    this.#syncAttempts = coalesce(() => syncDirectory(this.#attempts));
+    this.#syncAttempts = coalesce(async () => this.#attemptsHandle?.sync());
     this.#syncDirectory = coalesce(() => syncDirectory(this.#directory));
     this.#flushTombstones = coalesce(() => this.#writeTombstones());
   }
 
   async load(): Promise<StoredState> {
     await mkdir(this.#attempts, { recursive: true, mode: 0o700 });
+    this.#attemptsHandle ??= await open(this.#attempts, 'r');
     const records: AttemptRecord[] = [];
     const unreadable: AttemptKey[] = [];
     for (const file of await readdir(this.#attempts)) {

@@ -234,6 +234,35 @@ describe('the watchdog itself', () => {
     await raw.closed;
   });
 
+  it('that hangs costs a request its deadline, not the daemon', async () => {
+    const impatient = harness.client({ requestTimeoutMs: 100 });
+    await impatient.open(5, never);
+    const pid = await impatient.watchdogPid(never);
+    process.kill(pid, 'SIGSTOP');
+    try {
+      await expect(impatient.list(never)).rejects.toMatchObject({ code: 'timeout' });
+      const aborted = AbortSignal.abort(new Error('given up'));
+      await expect(impatient.list(aborted)).rejects.toThrow('given up');
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    expect(await client.list(never)).toEqual([]);
+  });
+
+  it('leaves on request, once its attempts have ended', async () => {
+    const spec = shell('while [ ! -e go ]; do sleep 0.01; done');
+    await client.start(spec, never);
+    const pid = await client.watchdogPid(never);
+    await client.shutdown({ killAll: false }, never);
+    await expect(client.start(shell('true', { taskId: 'task-b' }), never)).rejects.toMatchObject({
+      code: 'unavailable',
+    });
+    const exit = client.wait(spec, never);
+    await writeFile(join(attemptDirectory(harness.dataDirectory, spec), 'work', 'go'), '');
+    expect(await exit).toMatchObject({ reason: 'exited', exitCode: 0 });
+    await waitUntil(() => isGone(pid));
+  });
+
   it('lists many attempts page by page', async () => {
     const text = 'x'.repeat(4000);
     const many = Array.from({ length: 40 }, (_, index) =>
