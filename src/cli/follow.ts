@@ -1,6 +1,6 @@
 /**
  * Follows a task: its changes, and the output of its attempts, through outages and changes of peer. A log that breaks
- * off is read again from its beginning, and what has been delivered is skipped, so that output is complete and exact.
+ * off is read again from where it was (`log-position.ts`), so that output is complete and exact.
  */
 import type { Attempt, LogsRequest, Task } from '../generated/cluster.ts';
 import type { LogChunk } from '../generated/worker.ts';

@@ -3,16 +3,17 @@ import type { LogsRequest } from '../generated/cluster.ts';
 import type { LogChunk } from '../generated/worker.ts';
 
 /**
- * Without a tail the same request yields the same bytes again, so that counting them per stream is exact however the
- * chunks are cut. With one it does not: then the log is asked for since the time of the newest chunk, and of that
- * moment's bytes the delivered ones are skipped.
+ * Chunks carry the time at which they were written, and a log can be read since a time: it is asked for since the
+ * newest chunk, and of that moment's bytes the delivered ones are skipped, however they are cut this time. Counting
+ * from the log's beginning would not do: its oldest part is dropped while it grows.
  */
 export class LogPosition {
   readonly #request: LogsRequest;
-  /** Bytes delivered per stream: in all, or (with a tail) with the time of the newest chunk. */
-  readonly #delivered = new Map<string, number>();
-  #skip = new Map<string, number>();
   #newestAtMs: number | null = null;
+  /** Bytes with the time of the newest chunk that have been delivered, per stream. */
+  readonly #delivered = new Map<string, number>();
+  /** Of these, what is still to come again. */
+  readonly #skip = new Map<string, number>();
 
   constructor(request: LogsRequest) {
     this.#request = request;
@@ -20,28 +21,26 @@ export class LogPosition {
 
   /** The request that continues where the last one broke off. */
   resume(): LogsRequest {
-    this.#skip = new Map(this.#delivered);
-    if (this.#request.tail === undefined || this.#newestAtMs === null) return this.#request;
+    if (this.#newestAtMs === null) return this.#request;
+    for (const [stream, bytes] of this.#delivered) this.#skip.set(stream, bytes);
     return { ...this.#request, tail: undefined, since: new Date(this.#newestAtMs).toISOString() };
   }
 
   /** What of the chunk is new; `null`: nothing. */
   accept(chunk: LogChunk): LogChunk | null {
-    if (this.#request.tail !== undefined) this.#moveTo(chunk.at_ms);
-    if (this.#newestAtMs !== null && chunk.at_ms < this.#newestAtMs && this.#request.tail !== undefined)
-      return null;
-    const skip = Math.min(this.#skip.get(chunk.stream) ?? 0, chunk.data.length);
-    if (skip > 0) this.#skip.set(chunk.stream, (this.#skip.get(chunk.stream) ?? 0) - skip);
-    const data = chunk.data.subarray(skip);
+    if (this.#newestAtMs === null || chunk.at_ms > this.#newestAtMs) {
+      this.#newestAtMs = chunk.at_ms;
+      this.#delivered.clear();
+      this.#skip.clear();
+    }
+    // The node's clock was set back; what has such a time is not asked for again.
+    if (chunk.at_ms < this.#newestAtMs) return chunk;
+    const toSkip = this.#skip.get(chunk.stream) ?? 0;
+    const skipped = Math.min(toSkip, chunk.data.length);
+    this.#skip.set(chunk.stream, toSkip - skipped);
+    const data = chunk.data.subarray(skipped);
     if (data.length === 0) return null;
     this.#delivered.set(chunk.stream, (this.#delivered.get(chunk.stream) ?? 0) + data.length);
     return { ...chunk, data };
-  }
-
-  #moveTo(atMs: number): void {
-    if (this.#newestAtMs !== null && atMs <= this.#newestAtMs) return;
-    this.#newestAtMs = atMs;
-    this.#delivered.clear();
-    this.#skip.clear();
   }
 }
