@@ -16,11 +16,16 @@ interface Write {
 }
 
 class SimulatedFile {
+  path: string;
   /** As processes see it. */
   cached = Buffer.alloc(0);
   /** As it is after a power cut. */
   durable = Buffer.alloc(0);
   unsynced: Write[] = [];
+
+  constructor(path: string) {
+    this.path = path;
+  }
 }
 
 export type SimulatedOperation = keyof LogFiles;
@@ -28,7 +33,7 @@ export type SimulatedOperation = keyof LogFiles;
 export class SimulatedLogFiles implements LogFiles {
   #names = new Map<string, SimulatedFile>();
   #durableNames = new Map<string, SimulatedFile>();
-  readonly #handles = new Map<FileHandle, { readonly file: SimulatedFile; readonly path: string }>();
+  readonly #handles = new Map<FileHandle, SimulatedFile>();
   #nextHandle = 1;
   /** Throws where the operation shall fail; it then has no effect. */
   onOperation: (operation: SimulatedOperation, path: string) => void = () => {};
@@ -40,7 +45,7 @@ export class SimulatedLogFiles implements LogFiles {
 
   /** Puts content there, durably. */
   put(path: string, bytes: Buffer): void {
-    const file = new SimulatedFile();
+    const file = new SimulatedFile(path);
     file.cached = Buffer.from(bytes);
     file.durable = Buffer.from(bytes);
     this.#names.set(path, file);
@@ -70,6 +75,7 @@ export class SimulatedLogFiles implements LogFiles {
       file.cached = Buffer.from(file.durable);
     }
     this.#names = new Map(this.#durableNames);
+    for (const [path, file] of this.#names) file.path = path;
     this.#handles.clear();
   }
 
@@ -88,11 +94,11 @@ export class SimulatedLogFiles implements LogFiles {
     this.onOperation('open', path);
     if (mode === 'create') {
       invariant(!this.#names.has(path), `${path} exists`);
-      this.#names.set(path, new SimulatedFile());
+      this.#names.set(path, new SimulatedFile(path));
     }
     const handle = this.#nextHandle;
     this.#nextHandle += 1;
-    this.#handles.set(handle, { file: this.#file(path), path });
+    this.#handles.set(handle, this.#file(path));
     return handle;
   }
 
@@ -124,7 +130,9 @@ export class SimulatedLogFiles implements LogFiles {
 
   rename(from: string, to: string): void {
     this.onOperation('rename', from);
-    this.#names.set(to, this.#file(from));
+    const file = this.#file(from);
+    file.path = to;
+    this.#names.set(to, file);
     this.#names.delete(from);
   }
 
@@ -149,7 +157,7 @@ export class SimulatedLogFiles implements LogFiles {
     const opened = this.#handles.get(handle);
     invariant(opened !== undefined, `${operation} on a closed handle`);
     this.onOperation(operation, opened.path);
-    return opened.file;
+    return opened;
   }
 }
 
