@@ -43,7 +43,7 @@ export async function dev(terminal: Terminal, options: DevOptions, daemon: strin
       say: (message) => writeLine(terminal.stderr, `jarvisctl: ${message}`),
     });
     try {
-      await writeLine(terminal.stderr, `starting ${cluster.nodes.length} nodes …`);
+      await writeLine(terminal.stderr, `starting ${countOf(cluster.nodes)} …`);
       await cluster.ready(interrupted);
       cluster.watch();
       await write(terminal.stdout, welcome(terminal, cluster.nodes, directory));
@@ -67,7 +67,7 @@ function welcome(terminal: Terminal, nodes: readonly DevNode[], directory: strin
   const peer = isDefault ? '' : ` --peer ${first.listen}`;
   const lines = nodes.map((node) => `  ${node.name}   ${node.listen}   http://${node.http}`);
   return [
-    `${nodes.length === 1 ? 'The node is' : `${nodes.length} nodes are`} ready; data and logs in ${directory}`,
+    `${countOf(nodes)} ready; data and logs in ${directory}`,
     ...lines,
     '',
     'In another terminal:',
@@ -78,6 +78,10 @@ function welcome(terminal: Terminal, nodes: readonly DevNode[], directory: strin
     'Ctrl-C ends the nodes and their tasks.',
     '',
   ].join('\n');
+}
+
+function countOf(nodes: readonly DevNode[]): string {
+  return nodes.length === 1 ? '1 node' : `${nodes.length} nodes`;
 }
 
 function untilInterrupted(interrupted: AbortSignal): Promise<void> {

@@ -1,14 +1,16 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import type { LogsRequest, SubmitTasksRequest, Task } from '../../generated/cluster.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import { dialGrpc } from '../grpc-connection.ts';
 import { runProgram } from '../program.ts';
-import { FakeCluster, fakeAttempt, fakeTask } from '../testing/fake-cluster.ts';
-import { CliProcess, TestTerminal, runInProcess } from '../testing/run-cli.ts';
+import { FakeCluster, fakeAttempt, fakeTask } from '../fake-cluster.test-kit.ts';
+import { CliProcess, TestTerminal, runInProcess } from '../run-cli.test-kit.ts';
 
 const ID = 'task-aaaaaaaaaaaa1';
 let cluster: FakeCluster;
@@ -409,6 +411,17 @@ describe('submit', () => {
         ],
       },
     ]);
+  });
+
+  it.each([
+    ['hello', 1],
+    ['retry', 1],
+    ['several', 3],
+  ])('takes examples/%s.yaml', async (name, count) => {
+    const path = fileURLToPath(new URL(`../../../examples/${name}.yaml`, import.meta.url));
+    const { stdout, stderr, status } = await runInProcess(['submit', '-f', path, '-o', 'name', ...peer]);
+    expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
+    expect(stdout.trim().split('\n')).toHaveLength(count);
   });
 
   it('reads stdin', async () => {

@@ -3,8 +3,8 @@ import { parse } from 'yaml';
 
 import { Node } from '../../generated/cluster.ts';
 import { JarvisError } from '../../lib/errors.ts';
-import { FakeCluster, fakeAttempt, fakeTask } from '../testing/fake-cluster.ts';
-import { runInProcess } from '../testing/run-cli.ts';
+import { FakeCluster, fakeAttempt, fakeTask } from '../fake-cluster.test-kit.ts';
+import { runInProcess } from '../run-cli.test-kit.ts';
 
 let cluster: FakeCluster;
 let peer: string[];

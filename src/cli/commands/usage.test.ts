@@ -3,8 +3,8 @@ import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { JarvisError } from '../../lib/errors.ts';
-import { FakeCluster, fakeTask } from '../testing/fake-cluster.ts';
-import { CliProcess, runInProcess } from '../testing/run-cli.ts';
+import { FakeCluster, fakeTask } from '../fake-cluster.test-kit.ts';
+import { CliProcess, runInProcess } from '../run-cli.test-kit.ts';
 
 let cluster: FakeCluster;
 

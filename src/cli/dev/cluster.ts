@@ -2,7 +2,7 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { JarvisError, messageOf } from '../../lib/errors.ts';
+import { JarvisError } from '../../lib/errors.ts';
 import { printable } from '../terminal.ts';
 import { Daemon, lastLines, processStartTime } from './daemon.ts';
 import { nodeLog, readRecord, removeData, writeRecord } from './layout.ts';
@@ -95,25 +95,37 @@ export class DevCluster {
 
   async #watchOne(daemon: Daemon): Promise<void> {
     const how = await daemon.ended;
-    if (!this.#stopping) await this.#options.say(this.#withLog(daemon.node, `${daemon.node.name} ${how}`));
+    if (this.#stopping) return;
+    await this.#options.say(`${daemon.node.name} ${how}, the others go on`);
+    await this.#sayLog(daemon.node);
   }
 
   async #readyOrFail(daemon: Daemon, signal: AbortSignal, limit: AbortSignal): Promise<void> {
+    let reason: string;
+    let cause: unknown;
     try {
       await daemon.ready(signal);
+      return;
     } catch (error) {
-      if (error instanceof JarvisError)
-        throw new JarvisError('conflict', this.#withLog(daemon.node, messageOf(error)), { cause: error });
-      if (!limit.aborted) throw error;
-      const late = `${daemon.node.name} was not ready after ${READY_LIMIT_MS / 1000} s`;
-      throw new JarvisError('conflict', this.#withLog(daemon.node, late), { cause: error });
+      if (!(error instanceof JarvisError) && !limit.aborted) throw error;
+      cause = error;
+      reason =
+        error instanceof JarvisError
+          ? error.message
+          : `${daemon.node.name} was not ready after ${READY_LIMIT_MS / 1000} s`;
     }
+    // Nodes tend to fail together, and for one reason: the first one's is enough.
+    if (!this.#stopping) {
+      this.#stopping = true;
+      await this.#sayLog(daemon.node);
+    }
+    throw new JarvisError('conflict', reason, { cause });
   }
 
-  #withLog(node: DevNode, what: string): string {
+  async #sayLog(node: DevNode): Promise<void> {
     const path = nodeLog(this.#options.directory, node);
     const lines = lastLines(path, LOG_LINES_SHOWN).map((line) => `  ${printable(line)}`);
-    return [`${what}; the end of ${path}:`, ...lines].join('\n');
+    await this.#options.say([`the end of ${path}:`, ...lines].join('\n'));
   }
 }
 

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { dev } from '../commands/dev.ts';
 import type { DevOptions } from '../commands/dev.ts';
-import { TestTerminal } from '../testing/run-cli.ts';
+import { TestTerminal } from '../run-cli.test-kit.ts';
 import { capacityOf } from './cluster.ts';
 import { processStartTime } from './daemon.ts';
 import { devDirectory, readRecord, writeRecord } from './layout.ts';
@@ -159,10 +159,10 @@ describe('dev', () => {
   it('shows the last log lines of a node that does not come up, and ends the others', async () => {
     mkdirSync(directory, { recursive: true });
     writeFileSync(join(directory, 'fails'), '');
-    const error = await start({ nodes: 3 }).done;
-    expect(error).toMatchObject({ code: 'conflict' });
-    expect(String(error)).toMatch(
-      /n2 ended with exit code 2; the end of .*n2\/jarvisd\.log:\n  this is n2\n  cannot go on/,
+    const { terminal, done } = start({ nodes: 3 });
+    expect(await done).toMatchObject({ code: 'conflict', message: 'n2 ended with exit code 2' });
+    expect(terminal.stderr.text).toMatch(
+      /the end of .*n2\/jarvisd\.log:\n {2}this is n2\n {2}cannot go on\n$/,
     );
     for (const { process: started } of recordNow().nodes)
       expect(processStartTime(started?.pid ?? 0)).not.toBe(started?.startTime);
@@ -171,7 +171,7 @@ describe('dev', () => {
   it('says that a node has ended, and goes on with the others', async () => {
     const { terminal, done } = await startReady({ nodes: 2 });
     process.kill(recordNow().nodes[1]?.process?.pid ?? 0, 'SIGKILL');
-    await terminal.stderr.until(/n2 was ended by SIGKILL; the end of/);
+    await terminal.stderr.until(/n2 was ended by SIGKILL, the others go on\n.*the end of/);
     terminal.interrupt();
     expect(await done).toBeUndefined();
     expect(existsSync(join(directory, 'n1', 'ended'))).toBe(true);

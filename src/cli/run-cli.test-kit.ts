@@ -4,11 +4,11 @@ import { once } from 'node:events';
 import { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
-import { dialGrpc } from '../grpc-connection.ts';
-import { runProgram } from '../program.ts';
-import type { Terminal } from '../terminal.ts';
+import { dialGrpc } from './grpc-connection.ts';
+import { runProgram } from './program.ts';
+import type { Terminal } from './terminal.ts';
 
-const PROGRAM = fileURLToPath(new URL('../main.ts', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('./main.ts', import.meta.url));
 
 /** No test of one command takes longer. */
 const LIMIT_MS = 20_000;

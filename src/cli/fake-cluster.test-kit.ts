@@ -12,11 +12,11 @@ import {
   ListTasksResponse,
   Node,
   Task,
-} from '../../generated/cluster.ts';
-import type { ClusterServer, LogsRequest, TaskRequest } from '../../generated/cluster.ts';
-import type { LogChunk } from '../../generated/worker.ts';
-import { JarvisError } from '../../lib/errors.ts';
-import { toStatus } from '../../rpc/errors.ts';
+} from '../generated/cluster.ts';
+import type { ClusterServer, LogsRequest, TaskRequest } from '../generated/cluster.ts';
+import type { LogChunk } from '../generated/worker.ts';
+import { JarvisError } from '../lib/errors.ts';
+import { toStatus } from '../rpc/errors.ts';
 
 export interface Call {
   readonly method: string;
