@@ -74,14 +74,17 @@ export class Applier {
   }
 
   #enqueue(work: () => Promise<void>): Promise<void> {
-    const done = this.#tail.then(async () => {
-      if (!this.#stopped) await work();
-    });
+    const done = this.#after(this.#tail, work);
     this.#tail = done.catch(() => {
       // Whoever queued it hears of the failure; nothing may be applied after it.
       this.#stopped = true;
     });
     return done;
+  }
+
+  async #after(earlier: Promise<void>, work: () => Promise<void>): Promise<void> {
+    await earlier;
+    if (!this.#stopped) await work();
   }
 
   async #applyAll(entries: readonly Entry[]): Promise<void> {
@@ -108,15 +111,11 @@ export class Applier {
     });
   }
 
-  /** Entries that are Raft's own: a new leader's empty one, and configuration changes. */
+  /** Entries that are Raft's own: a new leader's empty one. Configuration changes are not proposed by this version. */
   #pass(entry: Entry): void {
-    const { core, stateMachine, onApplied } = this.#options;
-    if (entry.type === 'confChange') {
-      this.#membership = { ...this.#membership, confState: core.applyConfChange(entry) };
-      this.#membershipIndex = entry.index;
-    }
-    stateMachine.noteApplied(entry.index, entry.term);
-    onApplied(entry.index, entry.term, undefined);
+    invariant(entry.type === 'normal', 'a configuration change is only committed where one was proposed');
+    this.#options.stateMachine.noteApplied(entry.index, entry.term);
+    this.#options.onApplied(entry.index, entry.term, undefined);
   }
 
   async #install(meta: SnapshotMeta): Promise<void> {

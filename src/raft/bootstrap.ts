@@ -46,7 +46,10 @@ export function peerList(peers: readonly PeerAddress[]): readonly string[] {
 }
 
 /** Founders get their Raft ids by the order of their names, so that every node derives the same. */
-export function foundersOf(self: Self, answers: ReadonlyMap<string, BootstrapAnswer>): readonly Peer[] | null {
+export function foundersOf(
+  self: Self,
+  answers: ReadonlyMap<string, BootstrapAnswer>,
+): readonly Peer[] | null {
   const sorted = [...self.peers].sort((a, b) => (a.name < b.name ? -1 : 1));
   const founders: Peer[] = [];
   for (const [position, { name, address }] of sorted.entries()) {
@@ -84,7 +87,9 @@ export function judge(self: Self, asked: PeerAddress, answer: BootstrapAnswer): 
     );
   }
   if (answer.cluster !== null) {
-    if (answer.cluster.founders.some((peer) => peer.name === self.name && peer.incarnation === self.incarnation)) {
+    if (
+      answer.cluster.founders.some((peer) => peer.name === self.name && peer.incarnation === self.incarnation)
+    ) {
       return answer.cluster;
     }
     throw new JarvisError(
@@ -96,7 +101,10 @@ export function judge(self: Self, asked: PeerAddress, answer: BootstrapAnswer): 
   const own = peerList(self.peers).join(',');
   const other = peerList(parsePeerList(answer.peers)).join(',');
   if (own !== other) {
-    throw new JarvisError('conflict', `--peers differs: node ${answer.name} has ${other}, this node has ${own}`);
+    throw new JarvisError(
+      'conflict',
+      `--peers differs: node ${answer.name} has ${other}, this node has ${own}`,
+    );
   }
   if (answer.config !== self.config) {
     throw new JarvisError(

@@ -38,7 +38,9 @@ export class ClusterFormation {
   answer(request: BootstrapRequest): BootstrapReply {
     const formed = this.#formed;
     const agrees =
-      formed === null && this.#founders !== null && sameFounders(this.#founders, request.founders.map(peerFromWire));
+      formed === null &&
+      this.#founders !== null &&
+      sameFounders(this.#founders, request.founders.map(peerFromWire));
     return {
       name: this.#self.name,
       incarnation: this.#self.incarnation,
@@ -73,7 +75,10 @@ export class ClusterFormation {
     }
   }
 
-  async #round(others: readonly PeerAddress[], ask: AskPeer): Promise<{ formed: FormedCluster | null; missing: string }> {
+  async #round(
+    others: readonly PeerAddress[],
+    ask: AskPeer,
+  ): Promise<{ formed: FormedCluster | null; missing: string }> {
     const answers = new Map<string, BootstrapAnswer>();
     const proposed = this.#founders;
     const replies = await Promise.allSettled(others.map((peer) => ask(peer, this.#request(proposed))));
@@ -115,13 +120,18 @@ export class ClusterFormation {
   /** What another node says that it has formed must be what its founders would form. */
   #checked(formed: FormedCluster): FormedCluster {
     if (formed.clusterId === clusterIdOf(formed.founders)) return formed;
-    throw new JarvisError('conflict', `cluster ${formed.clusterId} does not belong to the founders that were named`);
+    throw new JarvisError(
+      'conflict',
+      `cluster ${formed.clusterId} does not belong to the founders that were named`,
+    );
   }
 }
 
 /** A UUID (version 8) that the founders' incarnations alone decide, so that every founder derives the same. */
 export function clusterIdOf(founders: readonly Peer[]): string {
-  const text = founders.map((peer) => [peer.raftId, peer.name, peer.incarnation, peer.address].join(' ')).join('\n');
+  const text = founders
+    .map((peer) => [peer.raftId, peer.name, peer.incarnation, peer.address].join(' '))
+    .join('\n');
   const hex = createHash('sha256').update(`jarvis cluster\n${text}`).digest('hex');
   const variant = ((Number.parseInt(hex.slice(16, 17), 16) & 0x3) | 0x8).toString(16);
   return [
@@ -135,8 +145,7 @@ export function clusterIdOf(founders: readonly Peer[]): string {
 
 function answerFromWire(reply: BootstrapReply): BootstrapAnswer {
   const { name, incarnation, peers, config, agrees, cluster_id, founders } = reply;
-  const cluster =
-    cluster_id === '' ? null : { clusterId: cluster_id, founders: founders.map(peerFromWire) };
+  const cluster = cluster_id === '' ? null : { clusterId: cluster_id, founders: founders.map(peerFromWire) };
   return { name, incarnation, peers, config, agrees, cluster };
 }
 

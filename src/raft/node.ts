@@ -60,6 +60,7 @@ export class RaftNode {
   #leaderTerm = 0;
   #ownTermApplied = false;
   #roundScheduled = false;
+  #persisting: Promise<void> = Promise.resolve();
   #stopped = false;
   #cancelTick: () => void = () => {};
 
@@ -250,22 +251,29 @@ export class RaftNode {
   }
 
   #persist(request: PersistRequest): void {
-    const durable = this.#log.append(request);
-    const complete =
-      request.snapshot === null ? durable : this.#applier.install(request.snapshot, durable);
-    complete.then(
-      () => {
-        this.#input(() => {
-          const snapshotIndex = request.snapshot?.index ?? 0;
-          this.#core.persisted({ term: request.term, index: request.index, snapshotIndex });
-          const toSelf = request.afterDurable.filter((message) => message.to === message.from);
-          for (const message of toSelf) this.#core.step(message);
-          this.#send(request.afterDurable.filter((message) => message.to !== message.from));
-        });
-        if (request.snapshot !== null) this.#transport.setPeers(this.membership.peers);
-      },
-      (error: unknown) => this.#fail(error),
-    );
+    this.#persisting = this.#persistAfter(this.#persisting, request);
+  }
+
+  /** Completions are reported in the order of the requests, which is that of the log. */
+  async #persistAfter(earlier: Promise<void>, request: PersistRequest): Promise<void> {
+    try {
+      // Handed to the log at once; a commit index alone needs no write of its own and rides on the next.
+      const logged = request.mustSync ? this.#log.append(request) : Promise.resolve();
+      const { snapshot } = request;
+      const complete = snapshot === null ? logged : this.#applier.install(snapshot, logged);
+      await Promise.all([earlier, complete]);
+      if (snapshot !== null) this.#transport.setPeers(this.membership.peers);
+      this.#input(() => this.#completed(request));
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #completed(request: PersistRequest): void {
+    const { term, index, snapshot, afterDurable } = request;
+    this.#core.persisted({ term, index, snapshotIndex: snapshot?.index ?? 0 });
+    for (const message of afterDurable) if (message.to === message.from) this.#core.step(message);
+    this.#send(afterDurable.filter((message) => message.to !== message.from));
   }
 
   #send(messages: readonly Message[]): void {
@@ -317,6 +325,6 @@ export class RaftNode {
     if (isLeader === leadership.isLeader && term === leadership.term && leader === leadership.leader) return;
     this.#announced = leadership;
     this.#logger.info({ ...leadership }, 'leadership');
-    for (const listener of [...this.#leadershipListeners]) listener(leadership);
+    for (const listener of this.#leadershipListeners) listener(leadership);
   }
 }

@@ -35,14 +35,17 @@ export class SnapshotSends {
       return;
     }
     this.#underWay.add(to);
-    void this.#send(message).then((ok) => {
-      this.#underWay.delete(to);
-      if (!this.#stopping.signal.aborted) this.#finished(to, ok);
-    });
+    void this.#carryOut(message);
   }
 
   stop(): void {
     this.#stopping.abort();
+  }
+
+  async #carryOut(message: Message): Promise<void> {
+    const ok = await this.#send(message);
+    this.#underWay.delete(message.to);
+    if (!this.#stopping.signal.aborted) this.#finished(message.to, ok);
   }
 
   async #send(message: Message): Promise<boolean> {

@@ -98,6 +98,8 @@ export interface PersistRequest {
   readonly entries: readonly Entry[];
   /** A received snapshot that replaces the log up to its index. */
   readonly snapshot: SnapshotMeta | null;
+  /** False where only the commit index changed: that may ride on the next write. */
+  readonly mustSync: boolean;
   /** Messages that promise what is being written; they leave when it is durable, those to oneself are stepped. */
   readonly afterDurable: readonly Message[];
 }

@@ -164,7 +164,10 @@ export class GrpcTransport implements Transport {
   #refusal(hello: Hello): { code: string; message: string } | null {
     const identity = this.#identity;
     if (hello.protocol !== RAFT_PROTOCOL) {
-      return { code: 'bad_protocol', message: `protocol ${hello.protocol}, this node speaks ${RAFT_PROTOCOL}` };
+      return {
+        code: 'bad_protocol',
+        message: `protocol ${hello.protocol}, this node speaks ${RAFT_PROTOCOL}`,
+      };
     }
     if (hello.cluster_id !== identity.clusterId) {
       return {
@@ -177,7 +180,10 @@ export class GrpcTransport implements Transport {
     }
     const peer = this.#peers.get(hello.raft_id);
     if (peer === undefined || peer.incarnation !== hello.incarnation) {
-      return { code: 'unknown_member', message: `member ${hello.raft_id} with that incarnation is not known` };
+      return {
+        code: 'unknown_member',
+        message: `member ${hello.raft_id} with that incarnation is not known`,
+      };
     }
     const suspicion = this.#judgeStart(hello.incarnation, hello.start_counter, hello.start_id);
     return suspicion === null ? null : { code: 'old_copy', message: suspicion };
