@@ -33,6 +33,16 @@ export const limits = {
   /** In all, over changes of leader; then the caller is told that it failed or that its outcome is unknown. */
   routeTimeoutMs: 14_000,
   routeRetryMs: 100,
+  /** Watches of tasks that one leader serves. */
+  taskWatches: 10_000,
+  logRetryMinMs: 100,
+  logRetryMaxMs: 1000,
+  /** The output of an attempt that is over is asked for so long where its node does not answer. */
+  logPatienceMs: 5000,
+  /** Between the end of an attempt's log and the word that the attempt is over, either way. */
+  attemptEndGraceMs: 2000,
+  /** Pages of the replica looked at for one page of an answer. */
+  listRounds: 16,
 
   peerReconnectMinMs: 50,
   peerReconnectMaxMs: 1000,

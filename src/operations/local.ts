@@ -1,0 +1,211 @@
+/** What clients can ask of a cluster, answered by the leader from its own state. */
+import type {
+  CancelTaskRequest,
+  ClusterStatus,
+  ListNodesResponse,
+  ListTasksRequest,
+  ListTasksResponse,
+  Node,
+  NodeRequest,
+  SubmitTasksRequest,
+  SubmitTasksResponse,
+  Task,
+  TaskRequest,
+} from '../generated/cluster.ts';
+import { unreachable } from '../lib/assert.ts';
+import type { ErrorCode } from '../lib/errors.ts';
+import { JarvisError } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
+import type { RefusalCode } from '../model/commands.ts';
+import type { NodeRow } from '../model/node.ts';
+import { isTerminal } from '../model/phases.ts';
+import type { TaskRow } from '../model/task.ts';
+import type { CommandInput, Replica } from '../scheduler/ports.ts';
+import { show } from '../spec/faults.ts';
+import { closest } from '../spec/suggest.ts';
+import type { CallContext, ClusterInsight, RemoteOperations } from './port.ts';
+import { idempotencyOf, parseListTasks, parseSubmit } from './requests.ts';
+import { TaskWatches } from './task-watches.ts';
+import { clusterView, nodeView, taskView } from './views.ts';
+import { abortError, orAborted } from './waiting.ts';
+
+const TASK_ID_CHARACTERS = 'task-'.length + 18;
+/** Named where a prefix is ambiguous. */
+const AMBIGUOUS_SHOWN = 5;
+
+export class LocalOperations implements RemoteOperations {
+  readonly #replica: Replica;
+  readonly #insight: ClusterInsight;
+  readonly #watches: TaskWatches;
+
+  constructor(options: { replica: Replica; insight: ClusterInsight }) {
+    this.#replica = options.replica;
+    this.#insight = options.insight;
+    this.#watches = new TaskWatches(options.replica);
+  }
+
+  async submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse> {
+    const tasks = parseSubmit(request);
+    const idempotency = idempotencyOf({
+      principal: context.principal,
+      route: 'POST /tasks',
+      key: request.idempotency_key,
+      content: tasks,
+    });
+    const { taskIds } = await this.#propose<{ readonly taskIds: readonly string[] }>(
+      { type: 'submitTasks', tasks, idempotency },
+      context.signal,
+    );
+    return { tasks: await Promise.all(taskIds.map((id) => this.#task(id))) };
+  }
+
+  async getTask(request: TaskRequest, context: CallContext): Promise<Task> {
+    await this.#barrier(context.signal);
+    return this.#task(await this.#resolve(request.id));
+  }
+
+  async listTasks(request: ListTasksRequest, context: CallContext): Promise<ListTasksResponse> {
+    const { limit, cursor, matches } = parseListTasks(request);
+    await this.#barrier(context.signal);
+    const items: Task[] = [];
+    let next = cursor;
+    // A page of the replica looks at so many rows; few of them may match.
+    for (let round = 0; round < limits.listRounds; round += 1) {
+      const page = await this.#replica.tasksNewestFirst({
+        cursor: next,
+        limit: limit - items.length,
+        matches: (task, spec) => matches(task, spec.spec),
+      });
+      for (const { task, spec } of page.tasks) items.push(taskView(task, spec.spec));
+      next = page.nextCursor;
+      if (next === '' || items.length >= limit || context.signal.aborted) break;
+    }
+    return { items, next_cursor: next };
+  }
+
+  async cancelTask(request: CancelTaskRequest, context: CallContext): Promise<Task> {
+    await this.#barrier(context.signal);
+    const taskId = await this.#resolve(request.id);
+    const idempotency = idempotencyOf({
+      principal: context.principal,
+      route: 'DELETE /tasks',
+      key: request.idempotency_key,
+      content: { taskId },
+    });
+    await this.#propose({ type: 'cancelTask', taskId, idempotency }, context.signal);
+    return this.#task(taskId);
+  }
+
+  async *watchTask(request: TaskRequest, context: CallContext): AsyncGenerator<Task, void> {
+    await this.#barrier(context.signal);
+    const id = await this.#resolve(request.id);
+    // Watched before it is read: a change in between wakes us once more than needed, never once less.
+    using watch = this.#watches.watch(id);
+    for (;;) {
+      if (!this.#replica.leadership().isLeader) throw this.#notLeading();
+      const row = await this.#replica.read('task', id);
+      yield await this.#task(id, row);
+      if (row !== null && isTerminal(row.status)) return;
+      await watch.changed(context.signal);
+    }
+  }
+
+  async listNodes(context: CallContext): Promise<ListNodesResponse> {
+    await this.#barrier(context.signal);
+    const nodes = [...this.#replica.state.nodes.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    return { items: nodes.map((node) => this.#node(node)), next_cursor: '' };
+  }
+
+  async getNode(request: NodeRequest, context: CallContext): Promise<Node> {
+    await this.#barrier(context.signal);
+    const { nodes } = this.#replica.state;
+    const node = nodes.get(request.name);
+    if (node !== undefined) return this.#node(node);
+    const meant = closest(request.name, nodes.keys());
+    const hint = meant === null ? '' : `; did you mean ${meant}?`;
+    throw new JarvisError('not_found', `there is no node ${show(request.name)}${hint}`);
+  }
+
+  async getCluster(context: CallContext): Promise<ClusterStatus> {
+    await this.#barrier(context.signal);
+    const { state, appliedIndex, nodeName } = this.#replica;
+    if (state.cluster === null) throw new JarvisError('unavailable', 'the cluster is still being formed');
+    const { term, leader } = this.#replica.leadership();
+    return clusterView(state.cluster, {
+      leader: leader?.name ?? nodeName,
+      term,
+      appliedIndex,
+      insight: this.#insight,
+    });
+  }
+
+  async #barrier(signal: AbortSignal): Promise<void> {
+    if (!this.#replica.leadership().isLeader) throw this.#notLeading();
+    await orAborted(this.#replica.readBarrier(signal), signal, () => abortError(signal));
+  }
+
+  /** @throws JarvisError outcome_unknown where the caller goes before the answer; the refusal of apply */
+  async #propose<Result>(command: CommandInput, signal: AbortSignal): Promise<Result> {
+    if (signal.aborted) throw abortError(signal);
+    const outcome = await orAborted(
+      this.#replica.propose(command),
+      signal,
+      () => new JarvisError('outcome_unknown', 'the caller has gone before the outcome was known'),
+    );
+    if (outcome.type === 'refused') throw new JarvisError(codeOfRefusal(outcome.code), outcome.message);
+    // Each command has one type of result, which apply gives it.
+    return outcome.result as Result;
+  }
+
+  #notLeading(): JarvisError {
+    return new JarvisError('no_leader', `${this.#replica.nodeName} does not lead`);
+  }
+
+  /** The id that the text is, or begins. @throws JarvisError not_found, ambiguous */
+  async #resolve(text: string): Promise<string> {
+    if (/^t(a(s(k(-[0-9a-z]*)?)?)?)?$/.test(text) && text.length <= TASK_ID_CHARACTERS) {
+      if (text.length === TASK_ID_CHARACTERS) return text;
+      const ids = await this.#replica.taskIdsWithPrefix(text, AMBIGUOUS_SHOWN + 1);
+      const [first] = ids;
+      if (first !== undefined && ids.length === 1) return first;
+      if (ids.length > 1) {
+        const more = ids.length > AMBIGUOUS_SHOWN ? ', …' : '';
+        const shown = ids.slice(0, AMBIGUOUS_SHOWN).join(', ');
+        throw new JarvisError('ambiguous', `${show(text)} begins several ids: ${shown}${more}`);
+      }
+    }
+    throw new JarvisError('not_found', `there is no task ${show(text)}`);
+  }
+
+  async #task(id: string, known: TaskRow | null = null): Promise<Task> {
+    const task = known ?? (await this.#replica.read('task', id));
+    if (task === null) throw new JarvisError('not_found', `there is no task ${show(id)}`);
+    const spec = await this.#replica.read('spec', task.specId);
+    if (spec === null) throw new JarvisError('not_found', `the spec of ${show(id)} is gone`);
+    return taskView(task, spec.spec);
+  }
+
+  #node(node: NodeRow): Node {
+    return nodeView(node, {
+      allocated: this.#replica.state.allocated(node.name),
+      activeTasks: this.#replica.state.tasksOn(node.name).size,
+      insight: this.#insight,
+    });
+  }
+}
+
+function codeOfRefusal(code: RefusalCode): ErrorCode {
+  switch (code) {
+    case 'not_found':
+    case 'conflict':
+    case 'idempotency_conflict':
+    case 'too_many':
+      return code;
+    case 'stale_decision':
+    case 'stale_session':
+    case 'internal':
+      return 'internal';
+    default:
+      return unreachable(code);
+  }
+}

@@ -1,0 +1,321 @@
+/**
+ * The output of a task, wherever its attempts ran: found through the leader, read from the node that has it. Following
+ * goes on over broken streams, changes of leader and retries, until the task is over.
+ */
+import type { Attempt, LogsRequest, Node, Task } from '../generated/cluster.ts';
+import type { LogChunk, ReadLogRequest } from '../generated/worker.ts';
+import type { Clock } from '../lib/clock.ts';
+import { JarvisError } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
+import { isAttemptOver, isTerminal } from '../model/phases.ts';
+import type { AttemptStatus, TaskStatus } from '../model/task.ts';
+import { show } from '../spec/faults.ts';
+import { LogPosition } from './log-position.ts';
+import type { CallContext, ClusterOperations, LocalLogs, Remotes } from './port.ts';
+import { parseLogs } from './requests.ts';
+import { pause, throwIfAborted } from './waiting.ts';
+
+export interface LogSources {
+  /** Asked for the task and its node; goes to the leader. */
+  readonly operations: Pick<ClusterOperations, 'getTask' | 'watchTask' | 'getNode'>;
+  readonly remotes: Remotes;
+  readonly localLogs: LocalLogs;
+  readonly clock: Clock;
+  /** The node whose output `localLogs` has. */
+  readonly nodeName: string;
+}
+
+/** @throws JarvisError not_found, invalid, logs_unavailable; no_leader while the task cannot be looked up */
+export async function* readTaskLogs(
+  sources: LogSources,
+  request: LogsRequest,
+  context: CallContext,
+): AsyncGenerator<LogChunk, void> {
+  const wanted = parseLogs(request);
+  // What this node asks for its caller is not the forwarded request itself.
+  const own: CallContext = { ...context, forwarded: false };
+  const task = await sources.operations.getTask({ id: request.id }, own);
+  const reading = new TaskReading(sources, own, { ...request, id: task.id }, wanted);
+  if (request.follow) yield* reading.follow(task);
+  else yield* reading.once(task);
+}
+
+class TaskReading {
+  readonly #sources: LogSources;
+  readonly #context: CallContext;
+  readonly #request: LogsRequest;
+  readonly #wanted: ReturnType<typeof parseLogs>;
+
+  constructor(
+    sources: LogSources,
+    context: CallContext,
+    request: LogsRequest,
+    wanted: ReturnType<typeof parseLogs>,
+  ) {
+    this.#sources = sources;
+    this.#context = context;
+    this.#request = request;
+    this.#wanted = wanted;
+  }
+
+  async *once(task: Task): AsyncGenerator<LogChunk, void> {
+    const attempt = this.#choose(task);
+    if (attempt === undefined || !hasBegun(attempt)) return;
+    const position = this.#position(attempt);
+    const giveUpMs = this.#sources.clock.monotonicMs() + limits.logPatienceMs;
+    yield* this.#rest(attempt, position, giveUpMs);
+  }
+
+  async *follow(first: Task): AsyncGenerator<LogChunk, void> {
+    let task = first;
+    const newest = this.#choose(task);
+    let done = newest === undefined ? 0 : newest.assignment - 1;
+    let missing: JarvisError | null = null;
+    for (;;) {
+      task = await this.#until(
+        task,
+        (now) => this.#next(now, done) !== undefined || isOverFor(now, this.#request),
+      );
+      const attempt = this.#next(task, done);
+      if (attempt === undefined) break;
+      missing = null;
+      try {
+        yield* this.#followAttempt(task, attempt);
+      } catch (error) {
+        if (!(error instanceof JarvisError) || error.code !== 'logs_unavailable') throw error;
+        // Lost with its node: the next attempt, if there is one, is what the follower wants to see.
+        missing = error;
+      }
+      done = attempt.assignment;
+      if (this.#request.attempt !== 0) break;
+    }
+    if (missing !== null) throw missing;
+  }
+
+  /** The attempt that was asked for, or the newest. @throws JarvisError not_found */
+  #choose(task: Task): Attempt | undefined {
+    const { attempt, follow } = this.#request;
+    if (attempt === 0) return task.attempts.at(-1);
+    const chosen = task.attempts.findLast((candidate) => candidate.attempt === attempt);
+    if (chosen === undefined && (!follow || attempt <= task.attempt)) {
+      const kept = task.attempts.map((candidate) => candidate.attempt).join(', ');
+      const message = `${task.id} has no attempt ${attempt}; there are: ${kept === '' ? 'none yet' : kept}`;
+      throw new JarvisError('not_found', message);
+    }
+    return chosen;
+  }
+
+  /** The next attempt after an assignment that has output, or soon will; those that never began have none. */
+  #next(task: Task, done: number): Attempt | undefined {
+    const { attempt } = this.#request;
+    return task.attempts.find(
+      (candidate) =>
+        candidate.assignment > done &&
+        hasBegun(candidate) &&
+        (attempt === 0 || candidate.attempt === attempt),
+    );
+  }
+
+  async #until(task: Task, holds: (task: Task) => boolean): Promise<Task> {
+    if (holds(task)) return task;
+    for await (const now of this.#sources.operations.watchTask({ id: task.id }, this.#context)) {
+      if (holds(now)) return now;
+    }
+    throwIfAborted(this.#context.signal);
+    throw new JarvisError('unavailable', `the changes of ${task.id} ended early`);
+  }
+
+  /**
+   * Two things end an attempt's output: its log, read to the end, and the word of the state that it is over. The log of
+   * an attempt that died with its node has no end; a stream that ends may have lost its node only.
+   */
+  async *#followAttempt(task: Task, attempt: Attempt): AsyncGenerator<LogChunk, void> {
+    const { clock } = this.#sources;
+    const position = this.#position(attempt);
+    using over = new AttemptEnd(this.#sources, this.#context, task, attempt);
+    let delayMs: number = limits.logRetryMinMs;
+    while (!over.isOver) {
+      try {
+        for await (const chunk of this.#source(attempt, position.next(true), over.signal)) {
+          if (!position.accept(chunk)) continue;
+          delayMs = limits.logRetryMinMs;
+          yield chunk;
+        }
+        await over.soon();
+      } catch (error) {
+        throwIfAborted(this.#context.signal);
+        over.check();
+        if (!isOutage(error)) throw error;
+        await pause(clock, delayMs, this.#context.signal);
+        delayMs = Math.min(delayMs * 2, limits.logRetryMaxMs);
+      }
+      over.check();
+    }
+    yield* this.#rest(attempt, position, clock.monotonicMs() + limits.logPatienceMs);
+  }
+
+  /** What there is now, to its end. @throws JarvisError logs_unavailable where the node does not answer for so long */
+  async *#rest(attempt: Attempt, position: LogPosition, giveUpMs: number): AsyncGenerator<LogChunk, void> {
+    const { clock } = this.#sources;
+    const { signal } = this.#context;
+    let delayMs: number = limits.logRetryMinMs;
+    for (;;) {
+      try {
+        for await (const chunk of this.#source(attempt, position.next(false), signal)) {
+          if (position.accept(chunk)) yield chunk;
+        }
+        return;
+      } catch (error) {
+        throwIfAborted(signal);
+        if (!isOutage(error)) throw error;
+        const node = await this.#node(attempt);
+        if (node?.status === 'OFFLINE' || node === null || clock.monotonicMs() + delayMs >= giveUpMs) {
+          yield* this.#instead(attempt, position, node, error);
+        }
+      }
+      await pause(clock, delayMs, signal);
+      delayMs = Math.min(delayMs * 2, limits.logRetryMaxMs);
+    }
+  }
+
+  /** What the cluster keeps of a failed attempt's output, and then the error that says so. */
+  async *#instead(
+    attempt: Attempt,
+    position: LogPosition,
+    node: Node | null,
+    cause: JarvisError,
+  ): AsyncGenerator<LogChunk, never> {
+    const tail = Buffer.from(attempt.log_tail);
+    const shown = position.atStart && tail.length > 0;
+    if (shown) {
+      const at = attempt.finished_at ?? attempt.started_at;
+      yield { stream: 'stdout', at_ms: at === undefined ? 0 : Date.parse(at), data: tail };
+    }
+    const where = node === null ? `${attempt.node}, which has left the cluster` : describe(node);
+    const note = shown ? `; shown are the last ${tail.length} bytes, which the cluster keeps` : '';
+    const message = `the output of attempt ${attempt.attempt} of ${this.#request.id} is on node ${where}${note}`;
+    throw new JarvisError('logs_unavailable', message, { cause });
+  }
+
+  async *#source(
+    attempt: Attempt,
+    request: ReadLogRequest,
+    signal: AbortSignal,
+  ): AsyncGenerator<LogChunk, void> {
+    const { nodeName, localLogs, remotes } = this.#sources;
+    if (attempt.node === nodeName) {
+      yield* localLogs.read(request, signal);
+      return;
+    }
+    const node = await this.#node(attempt);
+    if (node === null) throw new JarvisError('unavailable', `there is no node ${show(attempt.node)}`);
+    yield* remotes.readLog(node.address, request, signal);
+  }
+
+  async #node(attempt: Attempt): Promise<Node | null> {
+    try {
+      return await this.#sources.operations.getNode({ name: attempt.node }, this.#context);
+    } catch (error) {
+      if (error instanceof JarvisError && error.code === 'not_found') return null;
+      throw error;
+    }
+  }
+
+  #position(attempt: Attempt): LogPosition {
+    return new LogPosition({
+      task_id: this.#request.id,
+      assignment: attempt.assignment,
+      follow: false,
+      ...this.#wanted,
+    });
+  }
+}
+
+/** Watches the state for the end of one attempt. */
+class AttemptEnd implements Disposable {
+  readonly #clock: Clock;
+  readonly #scope = new AbortController();
+  /** Aborted a little after the end: a log that has not ended by then never will. */
+  readonly #stragglers = new AbortController();
+  /** Ends the watch. */
+  readonly #watchSignal: AbortSignal;
+  /** Ends the reading of the attempt's log. */
+  readonly signal: AbortSignal;
+  /** Resolved at the end of the attempt, or of the watch. */
+  readonly #settled = Promise.withResolvers<void>();
+  #isOver: boolean;
+  #failure: unknown = null;
+
+  constructor(sources: LogSources, context: CallContext, task: Task, attempt: Attempt) {
+    this.#clock = sources.clock;
+    this.#watchSignal = AbortSignal.any([context.signal, this.#scope.signal]);
+    this.signal = AbortSignal.any([context.signal, this.#stragglers.signal]);
+    this.#isOver = hasEnded(task, attempt);
+    if (!this.#isOver) void this.#watch(sources, { ...context, signal: this.#watchSignal }, task.id, attempt);
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** @throws what ended the watch, where that was not the end of the attempt */
+  check(): void {
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  /** The end of the log and the word of the end travel different ways: gives the word time to arrive. */
+  async soon(): Promise<void> {
+    await pause(this.#clock, limits.attemptEndGraceMs, this.#watchSignal, (wake) => {
+      void this.#settled.promise.then(wake);
+      return () => undefined;
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#scope.abort();
+  }
+
+  /** Never rejects: a failure is kept for {@link check}. */
+  async #watch(sources: LogSources, context: CallContext, id: string, attempt: Attempt): Promise<void> {
+    try {
+      for await (const task of sources.operations.watchTask({ id }, context)) {
+        this.#isOver = hasEnded(task, attempt);
+        if (this.#isOver) break;
+      }
+      if (!this.#isOver) throw new JarvisError('unavailable', `the changes of ${id} ended early`);
+      this.#settled.resolve();
+      await pause(this.#clock, limits.attemptEndGraceMs, this.#watchSignal);
+    } catch (error) {
+      if (!this.#isOver) this.#failure = error;
+    } finally {
+      this.#settled.resolve();
+      this.#stragglers.abort();
+    }
+  }
+}
+
+function hasEnded(task: Task, attempt: Attempt): boolean {
+  if (isTerminal(task.status as TaskStatus)) return true;
+  const now = task.attempts.find((candidate) => candidate.assignment === attempt.assignment);
+  return now === undefined || isAttemptOver(now.status as AttemptStatus);
+}
+
+function hasBegun(attempt: Attempt): boolean {
+  return attempt.status === 'RUNNING' || attempt.started_at !== undefined;
+}
+
+/** Nothing more will come for the request. */
+function isOverFor(task: Task, { attempt }: LogsRequest): boolean {
+  return isTerminal(task.status as TaskStatus) || (attempt !== 0 && task.attempt > attempt);
+}
+
+/** The node may come back. */
+function isOutage(error: unknown): error is JarvisError {
+  return error instanceof JarvisError && (error.code === 'unavailable' || error.code === 'timeout');
+}
+
+function describe(node: Node): string {
+  const since = node.last_heartbeat_at === undefined ? '' : `, last heard of at ${node.last_heartbeat_at}`;
+  const state = node.status === 'OFFLINE' ? 'is OFFLINE' : 'does not answer';
+  return `${node.name} (${node.address}), which ${state}${since}`;
+}

@@ -1,0 +1,218 @@
+/**
+ * Any node answers any request: the leader itself, the others by sending it on. A change of leader in between is waited
+ * out for a bounded time. Every write carries an idempotency key, so that it may be sent again without happening twice.
+ */
+import type {
+  CancelTaskRequest,
+  ClusterStatus,
+  ListNodesResponse,
+  ListTasksRequest,
+  ListTasksResponse,
+  LogsRequest,
+  Node,
+  NodeRequest,
+  SubmitTasksRequest,
+  SubmitTasksResponse,
+  Task,
+  TaskRequest,
+  VersionInfo,
+} from '../generated/cluster.ts';
+import type { LogChunk } from '../generated/worker.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { ErrorCode } from '../lib/errors.ts';
+import { JarvisError } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
+import { isTerminal } from '../model/phases.ts';
+import type { TaskStatus } from '../model/task.ts';
+import type { Leadership, Replica } from '../scheduler/ports.ts';
+import { readTaskLogs } from './logs.ts';
+import type { CallContext, ClusterOperations, LocalLogs, RemoteOperations, Remotes } from './port.ts';
+import { pause, throwIfAborted } from './waiting.ts';
+
+export interface RouterOptions {
+  readonly replica: Replica;
+  /** This node's own answers, asked while it leads. */
+  readonly local: RemoteOperations;
+  readonly remotes: Remotes;
+  readonly localLogs: LocalLogs;
+  readonly clock: Clock;
+  /** Makes idempotency keys: never the same twice. */
+  readonly uniqueId: () => string;
+  readonly version: VersionInfo;
+}
+
+/** After these, asking again may do: nothing has happened, or an idempotency key keeps it from happening twice. */
+const RETRYABLE: ReadonlySet<ErrorCode> = new Set(['no_leader', 'unavailable', 'timeout', 'outcome_unknown']);
+/** After these, a write may have happened. */
+const UNKNOWN: ReadonlySet<ErrorCode> = new Set(['timeout', 'outcome_unknown']);
+const MAX_RETRY_MS = 500;
+
+export class RoutingOperations implements ClusterOperations {
+  readonly #options: RouterOptions;
+
+  constructor(options: RouterOptions) {
+    this.#options = options;
+  }
+
+  submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse> {
+    const keyed = this.#withKey(request);
+    return this.#write(context, (operations) => operations.submitTasks(keyed, context));
+  }
+
+  cancelTask(request: CancelTaskRequest, context: CallContext): Promise<Task> {
+    const keyed = this.#withKey(request);
+    return this.#write(context, (operations) => operations.cancelTask(keyed, context));
+  }
+
+  getTask(request: TaskRequest, context: CallContext): Promise<Task> {
+    return this.#read(context, (operations) => operations.getTask(request, context));
+  }
+
+  listTasks(request: ListTasksRequest, context: CallContext): Promise<ListTasksResponse> {
+    return this.#read(context, (operations) => operations.listTasks(request, context));
+  }
+
+  listNodes(context: CallContext): Promise<ListNodesResponse> {
+    return this.#read(context, (operations) => operations.listNodes(context));
+  }
+
+  getNode(request: NodeRequest, context: CallContext): Promise<Node> {
+    return this.#read(context, (operations) => operations.getNode(request, context));
+  }
+
+  getCluster(context: CallContext): Promise<ClusterStatus> {
+    return this.#read(context, (operations) => operations.getCluster(context));
+  }
+
+  version(): VersionInfo {
+    return this.#options.version;
+  }
+
+  async *watchTask(request: TaskRequest, context: CallContext): AsyncGenerator<Task, void> {
+    let known = null as Task | null;
+    let tries = new Tries(this.#options.clock);
+    for (;;) {
+      try {
+        const operations = await this.#target(context, tries);
+        for await (const task of operations.watchTask({ id: known?.id ?? request.id }, context)) {
+          tries = new Tries(this.#options.clock);
+          // A new stream begins with the task as it is, which need not be news.
+          if (known === null || JSON.stringify(known) !== JSON.stringify(task)) yield task;
+          known = task;
+          if (isTerminal(task.status as TaskStatus)) return;
+        }
+        throw new JarvisError('unavailable', 'the stream of changes ended early');
+      } catch (error) {
+        await this.#beforeRetry(context, tries, error);
+      }
+    }
+  }
+
+  readLogs(request: LogsRequest, context: CallContext): AsyncIterable<LogChunk> {
+    const { remotes, localLogs, clock, replica } = this.#options;
+    return readTaskLogs(
+      { operations: this, remotes, localLogs, clock, nodeName: replica.nodeName },
+      request,
+      context,
+    );
+  }
+
+  async #read<T>(context: CallContext, call: (operations: RemoteOperations) => Promise<T>): Promise<T> {
+    const tries = new Tries(this.#options.clock);
+    for (;;) {
+      try {
+        return await call(await this.#target(context, tries));
+      } catch (error) {
+        await this.#beforeRetry(context, tries, error);
+      }
+    }
+  }
+
+  async #write<T>(context: CallContext, call: (operations: RemoteOperations) => Promise<T>): Promise<T> {
+    const tries = new Tries(this.#options.clock);
+    let unknown: JarvisError | null = null;
+    for (;;) {
+      try {
+        return await call(await this.#target(context, tries));
+      } catch (error) {
+        if (error instanceof JarvisError && UNKNOWN.has(error.code)) unknown = error;
+        try {
+          await this.#beforeRetry(context, tries, error);
+        } catch (final) {
+          if (unknown === null || !isRetryable(final)) throw final;
+          const message = 'it is not known whether the request was carried out: ask before sending it anew';
+          throw new JarvisError('outcome_unknown', message, { cause: unknown });
+        }
+      }
+    }
+  }
+
+  /** The answer to a caller without a key must still be safe to repeat from here. */
+  #withKey<T extends { readonly idempotency_key: string }>(request: T): T {
+    return request.idempotency_key === ''
+      ? { ...request, idempotency_key: this.#options.uniqueId() }
+      : request;
+  }
+
+  /** Who answers now. @throws JarvisError no_leader where there is none for a while, or at once for a forwarded call */
+  async #target(context: CallContext, tries: Tries): Promise<RemoteOperations> {
+    const { replica, clock, local, remotes } = this.#options;
+    const patienceMs = Math.min(limits.leaderWaitMs, tries.remainingMs());
+    const giveUpMs = clock.monotonicMs() + patienceMs;
+    for (;;) {
+      throwIfAborted(context.signal);
+      const { isLeader, leader } = replica.leadership();
+      if (isLeader) return local;
+      // Never sent on again: two nodes that take each other for the leader would play ball.
+      if (context.forwarded) throw new JarvisError('no_leader', `${replica.nodeName} does not lead`);
+      if (leader !== null && leader.name !== replica.nodeName) return remotes.operations(leader.address);
+      const leftMs = giveUpMs - clock.monotonicMs();
+      if (leftMs <= 0) throw new JarvisError('no_leader', 'the cluster has no leader at present');
+      await pause(clock, leftMs, context.signal, (wake) => replica.onLeadership(wake));
+    }
+  }
+
+  /** Waits a little where asking again makes sense, otherwise throws the error. */
+  async #beforeRetry(context: CallContext, tries: Tries, error: unknown): Promise<void> {
+    const { clock, replica } = this.#options;
+    if (context.signal.aborted || context.forwarded || !isRetryable(error)) throw error;
+    const delayMs = tries.nextDelayMs();
+    if (delayMs >= tries.remainingMs()) throw error;
+    const before = replica.leadership();
+    await pause(clock, delayMs, context.signal, (wake) =>
+      replica.onLeadership((now) => {
+        if (!sameLeader(before, now)) wake();
+      }),
+    );
+  }
+}
+
+/** The time that all tries of one request may take together. */
+class Tries {
+  readonly #clock: Clock;
+  readonly #deadlineMs: number;
+  #delayMs: number = limits.routeRetryMs;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#deadlineMs = clock.monotonicMs() + limits.routeTimeoutMs;
+  }
+
+  remainingMs(): number {
+    return Math.max(0, this.#deadlineMs - this.#clock.monotonicMs());
+  }
+
+  nextDelayMs(): number {
+    const delayMs = this.#delayMs;
+    this.#delayMs = Math.min(delayMs * 2, MAX_RETRY_MS);
+    return delayMs;
+  }
+}
+
+function isRetryable(error: unknown): error is JarvisError {
+  return error instanceof JarvisError && RETRYABLE.has(error.code);
+}
+
+function sameLeader(before: Leadership, now: Leadership): boolean {
+  return before.isLeader === now.isLeader && before.leader?.name === now.leader?.name;
+}

@@ -1,0 +1,288 @@
+/** For tests: a cluster in this process, with the real state machine and without Raft, disks and workers. */
+import { systemClock } from '../lib/clock.ts';
+import { JarvisError } from '../lib/errors.ts';
+import type { AttemptReport, Command, Outcome } from '../model/commands.ts';
+import type { TableName, Tables } from '../model/rows.ts';
+import { apply } from '../scheduler/core/apply/apply.ts';
+import { ClusterState } from '../scheduler/core/state.ts';
+import type { Applied, CommandInput, Leadership, Replica, TaskPage } from '../scheduler/ports.ts';
+import { LocalOperations } from './local.ts';
+import type { CallContext, ClusterInsight, LocalLogs, Remotes } from './port.ts';
+import { RoutingOperations } from './router.ts';
+
+type Listener<T> = (value: T) => void;
+
+export class TestCluster {
+  readonly state = new ClusterState();
+  /** Every row, by `table/key`. */
+  readonly rows = new Map<string, Tables[TableName]>();
+  readonly replicas = new Map<string, TestReplica>();
+  nowMs = Date.UTC(2026, 10, 24);
+  term = 1;
+  index = 0;
+  leader: string | null = null;
+
+  constructor(names: readonly string[]) {
+    for (const name of names) this.replicas.set(name, new TestReplica(this, name));
+    const heartbeat = { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 };
+    this.execute({ type: 'initCluster', clusterId: 'c-1', epoch: 1, config: { heartbeat }, term: this.term });
+    this.lead(names[0] ?? null);
+  }
+
+  replica(name: string): TestReplica {
+    const replica = this.replicas.get(name);
+    if (replica === undefined) throw new Error(`no replica ${name}`);
+    return replica;
+  }
+
+  /** Another node leads from now on, or none. */
+  lead(name: string | null): void {
+    this.leader = name;
+    this.term += 1;
+    for (const replica of this.replicas.values()) replica.announce();
+  }
+
+  execute(input: CommandInput): Outcome {
+    this.nowMs += 1;
+    this.index += 1;
+    const command: Command = { ...input, atMs: this.nowMs };
+    const { outcome, changes, poisoned } = apply(
+      this.state,
+      command,
+      { term: this.term, index: this.index },
+      this.rows,
+    );
+    if (poisoned) throw new Error(JSON.stringify(outcome));
+    for (const { table, key, after } of changes) {
+      if (after === null) this.rows.delete(`${table}/${key}`);
+      else this.rows.set(`${table}/${key}`, after);
+    }
+    for (const replica of this.replicas.values()) {
+      replica.applied({ index: this.index, term: this.term, command, outcome, changes });
+    }
+    return outcome;
+  }
+
+  /** A worker of that name that takes tasks. */
+  register(name: string, address: string): void {
+    const outcome = this.execute({
+      type: 'registerNode',
+      name,
+      incarnation: name,
+      machineId: name,
+      bootId: name,
+      startId: name,
+      version: '0',
+      address,
+      http: '',
+      labels: [['zone', 'a']],
+      drivers: ['process'],
+      isolation: 'none',
+      capacity: { cpuMillis: 4000, memoryBytes: 2 ** 32 },
+    });
+    if (outcome.type !== 'done') throw new Error(outcome.message);
+    this.execute({ type: 'reconcileNode', node: name, session: this.session(name), known: [] });
+  }
+
+  session(node: string): number {
+    return this.state.nodes.get(node)?.session ?? 0;
+  }
+
+  /** Places a pending task on a node; the assignment's number. */
+  assign(taskId: string, node: string): number {
+    const assignment = { taskId, node, session: this.session(node) };
+    this.execute({ type: 'assign', term: this.term, planIndex: this.index, assignments: [assignment] });
+    const attempt = this.state.tasks.get(taskId)?.attempts.at(-1);
+    if (attempt === undefined || attempt.status !== 'ASSIGNED') throw new Error(`${taskId} was not assigned`);
+    return attempt.assignment;
+  }
+
+  /** What the worker says of the newest attempt. */
+  report(taskId: string, status: AttemptReport['status'], more: Partial<AttemptReport> = {}): void {
+    const attempt = this.state.tasks.get(taskId)?.attempts.at(-1);
+    if (attempt === undefined) throw new Error(`${taskId} has no attempt`);
+    const report: AttemptReport = {
+      taskId,
+      assignment: attempt.assignment,
+      status,
+      atMs: this.nowMs,
+      startedAtMs: this.nowMs,
+      exitCode: status === 'COMPLETED' ? 0 : null,
+      signal: null,
+      error: null,
+      result: null,
+      logTail: '',
+      ...more,
+    };
+    const session = this.session(attempt.node);
+    this.execute({ type: 'reportAttempts', node: attempt.node, session, reports: [report] });
+  }
+}
+
+export class TestReplica implements Replica {
+  readonly nodeName: string;
+  readonly #cluster: TestCluster;
+  readonly #appliedListeners = new Set<Listener<Applied>>();
+  readonly #leadershipListeners = new Set<Listener<Leadership>>();
+  /** Made by a test: what the next proposals come to, before or instead of the real thing. */
+  beforePropose: ((command: CommandInput) => Promise<void>) | null = null;
+  afterPropose: ((outcome: Outcome) => Promise<void>) | null = null;
+
+  constructor(cluster: TestCluster, nodeName: string) {
+    this.#cluster = cluster;
+    this.nodeName = nodeName;
+  }
+
+  get state(): ClusterState {
+    return this.#cluster.state;
+  }
+
+  get appliedIndex(): number {
+    return this.#cluster.index;
+  }
+
+  leadership(): Leadership {
+    const name = this.#cluster.leader;
+    const address = name === null ? '' : (this.state.nodes.get(name)?.address ?? '');
+    return {
+      isLeader: name === this.nodeName,
+      term: this.#cluster.term,
+      leader: name === null ? null : { name, address },
+    };
+  }
+
+  onLeadership(listener: Listener<Leadership>): () => void {
+    this.#leadershipListeners.add(listener);
+    return () => this.#leadershipListeners.delete(listener);
+  }
+
+  onApplied(listener: Listener<Applied>): () => void {
+    this.#appliedListeners.add(listener);
+    return () => this.#appliedListeners.delete(listener);
+  }
+
+  announce(): void {
+    for (const listener of this.#leadershipListeners) listener(this.leadership());
+  }
+
+  applied(applied: Applied): void {
+    for (const listener of this.#appliedListeners) listener(applied);
+  }
+
+  async propose(command: CommandInput): Promise<Outcome> {
+    await this.beforePropose?.(command);
+    this.#mustLead();
+    const outcome = this.#cluster.execute(command);
+    await this.afterPropose?.(outcome);
+    return outcome;
+  }
+
+  async readBarrier(): Promise<void> {
+    this.#mustLead();
+  }
+
+  async read<T extends TableName>(table: T, key: string): Promise<Tables[T] | null> {
+    return (this.#cluster.rows.get(`${table}/${key}`) as Tables[T] | undefined) ?? null;
+  }
+
+  async taskIdsWithPrefix(prefix: string, limit: number): Promise<readonly string[]> {
+    return this.#tasks()
+      .map((task) => task.id)
+      .filter((id) => id.startsWith(prefix))
+      .slice(0, limit);
+  }
+
+  async tasksNewestFirst(query: Parameters<Replica['tasksNewestFirst']>[0]): Promise<TaskPage> {
+    const tasks: TaskPage['tasks'][number][] = [];
+    const all = this.#tasks().reverse();
+    let at = query.cursor === '' ? 0 : Number(query.cursor);
+    for (; at < all.length && tasks.length < query.limit; at += 1) {
+      const task = all[at];
+      const spec = task === undefined ? null : await this.read('spec', task.specId);
+      if (task !== undefined && spec !== null && query.matches(task, spec)) tasks.push({ task, spec });
+    }
+    return { tasks, nextCursor: at < all.length ? String(at) : '' };
+  }
+
+  #tasks(): Tables['task'][] {
+    return [...this.#cluster.rows].flatMap(([key, row]) =>
+      key.startsWith('task/') ? [row as Tables['task']] : [],
+    );
+  }
+
+  #mustLead(): void {
+    if (this.leadership().isLeader) return;
+    throw new JarvisError('no_leader', `${this.nodeName} does not lead`);
+  }
+}
+
+export const testInsight: ClusterInsight = {
+  lastHeartbeatMs: () => Date.UTC(2026, 10, 24, 12),
+  usage: () => ({ cpu_percent: 12.5, memory_bytes: 1024, disk_bytes: 0, network_bytes_per_second: 0 }),
+  commitIndex: () => 17,
+  members: () =>
+    ['n1', 'n2', 'n3'].map((name, index) => ({
+      name,
+      raftId: index + 1,
+      address: `${name}:7101`,
+      role: 'voter',
+      matchIndex: 17 - index,
+      state: index === 0 ? 'leader' : 'replicate',
+      active: true,
+    })),
+};
+
+/** A caller that stays. */
+export function testContext(changes: Partial<CallContext> = {}): CallContext {
+  return { principal: 'anonymous', signal: new AbortController().signal, forwarded: false, ...changes };
+}
+
+export const noLogs: LocalLogs = {
+  async *read() {},
+};
+
+/** The operations of one node of the cluster. */
+export function testOperations(
+  cluster: TestCluster,
+  name: string,
+  parts: { readonly remotes: Remotes; readonly localLogs?: LocalLogs },
+): RoutingOperations {
+  const replica = cluster.replica(name);
+  let keys = 0;
+  return new RoutingOperations({
+    replica,
+    local: new LocalOperations({ replica, insight: testInsight }),
+    remotes: parts.remotes,
+    localLogs: parts.localLogs ?? noLogs,
+    clock: systemClock,
+    uniqueId: () => `${name}-${(keys += 1)}`,
+    version: { version: '0.1.0', name, node_version: process.version },
+  });
+}
+
+/** The nodes reach each other by a call, as if forwarded. */
+export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>): Remotes {
+  return {
+    operations: (address) => {
+      const node = nodes.get(address);
+      if (node === undefined) throw new JarvisError('unavailable', `${address} cannot be reached`);
+      return {
+        submitTasks: (request, context) => node.submitTasks(request, forwarded(context)),
+        getTask: (request, context) => node.getTask(request, forwarded(context)),
+        listTasks: (request, context) => node.listTasks(request, forwarded(context)),
+        cancelTask: (request, context) => node.cancelTask(request, forwarded(context)),
+        watchTask: (request, context) => node.watchTask(request, forwarded(context)),
+        listNodes: (context) => node.listNodes(forwarded(context)),
+        getNode: (request, context) => node.getNode(request, forwarded(context)),
+        getCluster: (context) => node.getCluster(forwarded(context)),
+      };
+    },
+    readLog: (address) => {
+      throw new JarvisError('unavailable', `${address} cannot be reached`);
+    },
+  };
+}
+
+function forwarded(context: CallContext): CallContext {
+  return { ...context, forwarded: true };
+}

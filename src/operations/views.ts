@@ -1,0 +1,154 @@
+/** Rows of the state as clients see them: the messages of proto/cluster.proto. Times are RFC 3339 in UTC. */
+import type {
+  Attempt as AttemptView,
+  ClusterStatus,
+  Member,
+  Node as NodeView,
+  Task as TaskView,
+} from '../generated/cluster.ts';
+import { formatCpuMillis, formatMemoryBytes } from '../lib/quantities.ts';
+import type { ClusterRow } from '../model/cluster.ts';
+import type { NodeRow } from '../model/node.ts';
+import type { Attempt, Pairs, Resources, TaskRow, TaskSpec } from '../model/task.ts';
+import type { ClusterInsight, MemberInsight } from './port.ts';
+
+export function taskView(task: TaskRow, spec: TaskSpec): TaskView {
+  // While it waits for another try, what the last one came to stands in `attempts` only.
+  const waits = task.status === 'PENDING' || task.status === 'WAITING';
+  const current = waits ? undefined : task.attempts.at(-1);
+  return {
+    id: task.id,
+    name: task.name,
+    command: [...spec.command],
+    env: record(spec.env),
+    working_dir: spec.workingDir ?? undefined,
+    resources: {
+      cpu: formatCpuMillis(spec.resources.cpuMillis),
+      memory: formatMemoryBytes(spec.resources.memoryBytes),
+    },
+    priority: task.priority,
+    timeout: spec.timeoutMs === null ? undefined : spec.timeoutMs / 1000,
+    stop_grace: spec.stopGraceMs / 1000,
+    retry_policy: {
+      max_attempts: spec.retryPolicy.maxAttempts,
+      backoff_strategy: spec.retryPolicy.backoffStrategy,
+      backoff_base: spec.retryPolicy.backoffBase,
+      max_backoff: spec.retryPolicy.maxBackoff,
+      retryable_errors: [...spec.retryPolicy.retryableErrors],
+      non_retryable_errors: [...spec.retryPolicy.nonRetryableErrors],
+      lists_given: true,
+    },
+    labels: record(spec.labels),
+    status: task.status,
+    status_reason: task.statusReason ?? undefined,
+    attempt: task.attempt,
+    retry_count: task.retryCount,
+    node: current?.node,
+    exit_code: current?.exitCode ?? undefined,
+    signal: current?.signal ?? undefined,
+    error: current?.error ?? undefined,
+    result: task.result === null || task.result === undefined ? undefined : JSON.stringify(task.result),
+    created_at: time(task.createdAtMs),
+    scheduled_at: optionalTime(task.scheduledAtMs),
+    started_at: optionalTime(task.startedAtMs),
+    finished_at: optionalTime(task.finishedAtMs),
+    attempts: task.attempts.map(attemptView),
+  };
+}
+
+function attemptView(attempt: Attempt): AttemptView {
+  return {
+    attempt: attempt.attempt,
+    node: attempt.node,
+    status: attempt.status,
+    exit_code: attempt.exitCode ?? undefined,
+    signal: attempt.signal ?? undefined,
+    error: attempt.error ?? undefined,
+    started_at: optionalTime(attempt.startedAtMs),
+    finished_at: optionalTime(attempt.finishedAtMs),
+    log_tail: attempt.logTail,
+    assignment: attempt.assignment,
+  };
+}
+
+export function nodeView(
+  node: NodeRow,
+  options: { readonly allocated: Resources; readonly activeTasks: number; readonly insight: ClusterInsight },
+): NodeView {
+  const { allocated, activeTasks, insight } = options;
+  return {
+    name: node.name,
+    status: node.status,
+    role: insight.members().find((member) => member.name === node.name)?.role ?? 'worker',
+    address: node.address,
+    http: node.http,
+    version: node.version,
+    labels: record(node.labels),
+    drivers: [...node.drivers],
+    isolation: node.isolation,
+    capacity: amounts(node.capacity),
+    allocated: amounts(allocated),
+    usage: insight.usage(node.name) ?? undefined,
+    active_tasks: activeTasks,
+    last_heartbeat_at: optionalTime(insight.lastHeartbeatMs(node.name)),
+    joined_at: time(node.joinedAtMs),
+    schedulable: node.schedulable,
+  };
+}
+
+export function clusterView(
+  cluster: ClusterRow,
+  raft: {
+    readonly leader: string;
+    readonly term: number;
+    readonly appliedIndex: number;
+    readonly insight: ClusterInsight;
+  },
+): ClusterStatus {
+  const members = raft.insight.members();
+  const commitIndex = raft.insight.commitIndex();
+  const named = (role: MemberInsight['role']): string[] =>
+    members.filter((member) => member.role === role).map((member) => member.name);
+  const voters = named('voter');
+  return {
+    cluster_id: cluster.clusterId,
+    leader: raft.leader,
+    term: raft.term,
+    commit_index: commitIndex,
+    applied_index: raft.appliedIndex,
+    voters,
+    learners: named('learner'),
+    failure_tolerance: Math.max(0, Math.floor((voters.length - 1) / 2)),
+    members: members.map((member) => memberView(member, commitIndex)),
+    epoch: cluster.epoch,
+  };
+}
+
+function memberView(member: MemberInsight, commitIndex: number): Member {
+  return {
+    name: member.name,
+    raft_id: member.raftId,
+    address: member.address,
+    role: member.role,
+    match_index: member.matchIndex,
+    lag: Math.max(0, commitIndex - member.matchIndex),
+    state: member.state,
+    active: member.active,
+  };
+}
+
+function amounts(resources: Resources): { cpu_millis: number; memory_bytes: number } {
+  return { cpu_millis: resources.cpuMillis, memory_bytes: resources.memoryBytes };
+}
+
+function record(pairs: Pairs): Record<string, string> {
+  return Object.fromEntries(pairs);
+}
+
+function time(atMs: number): string {
+  return new Date(atMs).toISOString();
+}
+
+function optionalTime(atMs: number | null): string | undefined {
+  return atMs === null ? undefined : time(atMs);
+}
