@@ -14,19 +14,22 @@ export type StorageErrorKind =
   | 'format_unknown'
   /** A write or a sync failed: its outcome is unknown, and nothing is acknowledged from here on. */
   | 'storage_failed'
-  /** The data directory is not one, belongs to another node, or is in use. */
+  /** Not a data directory, or another node's; nothing was changed. */
   | 'directory_refused'
-  /** The data directory has joined a cluster, and its log or its state is gone: a lost disk, not a new node. */
+  /** Another process has it open. */
+  | 'directory_in_use'
+  /** The data directory belongs to a cluster, and something of it is gone: a lost disk, not a new node. */
   | 'store_lost';
 
 const CODES = {
   log_corrupt: 'unavailable',
-  log_foreign: 'conflict',
+  log_foreign: 'invalid',
   log_missing: 'unavailable',
   snapshot_corrupt: 'unavailable',
-  format_unknown: 'conflict',
+  format_unknown: 'invalid',
   storage_failed: 'unavailable',
-  directory_refused: 'conflict',
+  directory_refused: 'invalid',
+  directory_in_use: 'conflict',
   store_lost: 'unavailable',
 } as const satisfies Record<StorageErrorKind, string>;
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { Entry } from '../core/types.ts';
 import { isStorageError } from '../storage-error.ts';
-import { SimulatedLogFiles } from './simulated-log-files.ts';
+import { SimulatedLogFiles } from './simulated-log-files.test-kit.ts';
 import { Wal } from './wal.ts';
 
 const IDENTITY = {

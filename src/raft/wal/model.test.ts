@@ -17,7 +17,7 @@ import { expect, it } from 'vitest';
 import { seededRandom } from '../../lib/random.ts';
 import { unreachable } from '../../lib/assert.ts';
 import type { Entry } from '../core/types.ts';
-import { SimulatedLogFiles } from './simulated-log-files.ts';
+import { SimulatedLogFiles } from './simulated-log-files.test-kit.ts';
 import { Wal } from './wal.ts';
 
 const IDENTITY = {

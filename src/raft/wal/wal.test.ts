@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import type { Entry, HardState, SnapshotMeta } from '../core/types.ts';
 import { isStorageError } from '../storage-error.ts';
-import { SimulatedLogFiles } from './simulated-log-files.ts';
+import { SimulatedLogFiles } from './simulated-log-files.test-kit.ts';
 import { Wal, type WalOptions } from './wal.ts';
 
 const IDENTITY = {
@@ -165,7 +165,7 @@ describe('a log on a simulated disk', () => {
     ])
       await expect(Wal.open(DIRECTORY, identity, { create: true, files })).rejects.toMatchObject({
         kind: 'log_foreign',
-        code: 'conflict',
+        code: 'invalid',
       });
   });
 });

@@ -1,0 +1,183 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { checkDataDirectory, openDataDirectory, type ClusterRecord } from './data-directory.ts';
+
+const NODE = { name: 'n1' };
+
+function cluster(incarnation: string, clusterId = '6f1c2d3e-0000-4000-8000-000000000001'): ClusterRecord {
+  const founders = [{ raftId: 1, name: 'n1', incarnation, address: '127.0.0.1:7101' }];
+  return { clusterId, epoch: 1, founders, raftId: 1 };
+}
+
+describe('a data directory', () => {
+  let parent = '';
+  let path = '';
+  beforeEach(async () => {
+    parent = await mkdtemp(join(tmpdir(), 'jarvis-data-'));
+    path = join(parent, 'deeper', 'n1');
+  });
+  afterEach(async () => {
+    await rm(parent, { recursive: true });
+  });
+
+  it('is made once, and keeps its incarnation while it counts its starts', async () => {
+    expect(await checkDataDirectory(path, NODE)).toBeNull();
+    expect(await readdir(parent)).toEqual([]);
+    const first = await openDataDirectory(path, NODE);
+    expect(first.identity).toMatchObject({ name: 'n1', cluster: null, established: false });
+    expect(first.startCounter).toBe(1);
+    await first.formCluster(cluster(first.identity.incarnation));
+    await first.close();
+
+    const second = await openDataDirectory(path, NODE);
+    expect(second.identity).toEqual(first.identity);
+    expect(second.identity.cluster?.raftId).toBe(1);
+    expect(second.startCounter).toBe(2);
+    expect(second.startId).not.toBe(first.startId);
+    expect((await readdir(path)).sort()).toEqual([
+      'identity.json',
+      'lock',
+      'log',
+      'snapshots',
+      'starts.json',
+      'state',
+      'tasks',
+    ]);
+    expect(await checkDataDirectory(path, NODE)).toEqual(first.identity);
+    await second.close();
+  });
+
+  it('refuses to become part of another cluster', async () => {
+    const directory = await openDataDirectory(path, NODE);
+    const own = cluster(directory.identity.incarnation);
+    await directory.formCluster(own);
+    await directory.formCluster({ ...own, raftId: 4 });
+    await expect(directory.formCluster({ ...own, clusterId: 'another' })).rejects.toMatchObject({
+      kind: 'directory_refused',
+      message: expect.stringMatching(/6f1c2d3e.*another/) as string,
+    });
+    expect(directory.identity.cluster?.raftId).toBe(4);
+    await directory.close();
+  });
+
+  it('of another node is refused and not changed', async () => {
+    await (await openDataDirectory(path, NODE)).close();
+    const before = await readFile(join(path, 'starts.json'), 'utf8');
+    await expect(openDataDirectory(path, { name: 'n2' })).rejects.toMatchObject({
+      kind: 'directory_refused',
+      code: 'invalid',
+      message: expect.stringMatching(/"n1".*"n2"/) as string,
+    });
+    expect(await readFile(join(path, 'starts.json'), 'utf8')).toBe(before);
+  });
+
+  it('is not made where something else is', async () => {
+    await mkdir(path, { recursive: true });
+    await writeFile(join(path, 'thesis.doc'), 'precious');
+    await expect(openDataDirectory(path, NODE)).rejects.toMatchObject({
+      kind: 'directory_refused',
+      message: expect.stringContaining('thesis.doc') as string,
+    });
+    expect(await readdir(path)).toEqual(['thesis.doc']);
+    await expect(openDataDirectory(join(path, 'thesis.doc'), NODE)).rejects.toMatchObject({
+      kind: 'directory_refused',
+    });
+  });
+
+  it('tells a damaged file and an unknown format from a blank directory', async () => {
+    await (await openDataDirectory(path, NODE)).close();
+    const file = join(path, 'identity.json');
+    const text = await readFile(file, 'utf8');
+    await writeFile(file, text.slice(0, 40));
+    await expect(openDataDirectory(path, NODE)).rejects.toMatchObject({ kind: 'store_lost' });
+    await writeFile(file, text.replace('"incarnation"', '"incarnations"'));
+    await expect(openDataDirectory(path, NODE)).rejects.toMatchObject({ kind: 'store_lost' });
+    await writeFile(file, text.replace('"format": 1', '"format": 2'));
+    await expect(openDataDirectory(path, NODE)).rejects.toMatchObject({ kind: 'format_unknown' });
+  });
+
+  it('tells lost stores from those that were never made', async () => {
+    const first = await openDataDirectory(path, NODE);
+    await first.formCluster(cluster(first.identity.incarnation));
+    await first.close();
+    const second = await openDataDirectory(path, NODE);
+    expect(second.lostStores).toEqual([]);
+    await writeFile(join(second.paths.log, '0000000000000001.log'), '');
+    await writeFile(join(second.paths.state, 'CURRENT'), '');
+    await second.establish();
+    await second.close();
+    const third = await openDataDirectory(path, NODE);
+    expect(third.lostStores).toEqual([]);
+    await third.close();
+    await rm(join(path, 'log'), { recursive: true });
+    const fourth = await openDataDirectory(path, NODE);
+    expect(fourth.lostStores).toEqual(['log']);
+    await rm(join(path, 'state', 'CURRENT'));
+    await fourth.close();
+    const fifth = await openDataDirectory(path, NODE);
+    expect(fifth.lostStores).toEqual(['log', 'state']);
+    await fifth.close();
+    await rm(join(path, 'starts.json'));
+    await expect(openDataDirectory(path, NODE)).rejects.toMatchObject({ kind: 'store_lost' });
+  });
+
+  it('remembers the starts of peers and refuses copies', async () => {
+    const directory = await openDataDirectory(path, NODE);
+    await Promise.all([directory.recordPeerStart('p', 3, 'x'), directory.recordPeerStart('q', 1, 'y')]);
+    await directory.recordPeerStart('p', 3, 'x');
+    await directory.recordPeerStart('p', 5, 'z');
+    await directory.close();
+    const again = await openDataDirectory(path, NODE);
+    await expect(again.recordPeerStart('p', 4, 'x')).rejects.toMatchObject({ code: 'conflict' });
+    await expect(again.recordPeerStart('p', 5, 'other')).rejects.toMatchObject({ code: 'conflict' });
+    await again.recordPeerStart('p', 5, 'z');
+    await again.recordPeerStart('q', 2, 'w');
+    await again.close();
+  });
+
+  it('copied and started twice counts the same with different start ids', async () => {
+    await (await openDataDirectory(path, NODE)).close();
+    const copy = join(parent, 'copy');
+    await cp(path, copy, { recursive: true });
+    const [original, copied] = [await openDataDirectory(path, NODE), await openDataDirectory(copy, NODE)];
+    expect(copied.startCounter).toBe(original.startCounter);
+    expect(copied.startId).not.toBe(original.startId);
+    await original.close();
+    await copied.close();
+  });
+
+  it('is held by one process, until that ends', async () => {
+    const module = fileURLToPath(new URL('./data-directory.ts', import.meta.url));
+    const script = `
+      import { openDataDirectory } from ${JSON.stringify(module)};
+      await openDataDirectory(${JSON.stringify(path)}, { name: 'n1' });
+      process.stdout.write('open');
+      setInterval(() => {}, 1000);`;
+    const holder = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    try {
+      await once(holder.stdout, 'data');
+      await expect(openDataDirectory(path, NODE)).rejects.toMatchObject({
+        kind: 'directory_in_use',
+        code: 'conflict',
+        message: expect.stringMatching(new RegExp(`process ${holder.pid}.*${path}`)) as string,
+      });
+    } finally {
+      const ended = once(holder, 'exit');
+      holder.kill('SIGKILL');
+      await ended;
+    }
+    const directory = await openDataDirectory(path, NODE);
+    expect(directory.startCounter).toBe(2);
+    await expect(openDataDirectory(path, NODE)).rejects.toMatchObject({ kind: 'directory_in_use' });
+    await directory.close();
+  });
+});

@@ -1,0 +1,351 @@
+/**
+ * A node's data directory: who the node is (storage.md, "Who is who"), where its stores are, and the lock that keeps a
+ * second process out. The identity stands outside the stores, so that a lost store is never taken for a new node.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+
+import { z } from 'zod';
+
+import { JarvisError } from '../lib/errors.ts';
+import { lockFile, type FileLock } from '../lib/file-lock.ts';
+import { makeDirectoryDurably, writeDurably } from './durable-file.ts';
+import { StorageError } from './storage-error.ts';
+
+const FORMAT = 1;
+const IDENTITY_NAME = 'identity.json';
+const STARTS_NAME = 'starts.json';
+const LOCK_NAME = 'lock';
+/** What a fresh file system or an interrupted first start may have left. */
+const HARMLESS = new Set([LOCK_NAME, `${IDENTITY_NAME}.tmp`, 'lost+found']);
+
+const clusterSchema = z.strictObject({
+  clusterId: z.string().min(1),
+  /** Leads every fencing token, id and session number; higher in a cluster restored from this one. */
+  epoch: z.int().positive(),
+  founders: z.array(
+    z.strictObject({
+      raftId: z.int().positive(),
+      name: z.string(),
+      incarnation: z.string(),
+      address: z.string(),
+    }),
+  ),
+  /** This node's own; 0 while it has none. */
+  raftId: z.int().nonnegative(),
+});
+
+const identitySchema = z.strictObject({
+  format: z.literal(FORMAT),
+  name: z.string().min(1),
+  /** Made with the directory: a node that lost it is another one. */
+  incarnation: z.uuid(),
+  /** A hash of the machine's id where the directory was made, empty where it has none. */
+  machineId: z.string(),
+  cluster: clusterSchema.nullable(),
+  /** Log and state have been made: where they are missing from now on, they were lost. */
+  established: z.boolean(),
+});
+
+const startsSchema = z.strictObject({
+  format: z.literal(FORMAT),
+  counter: z.int().nonnegative(),
+  startId: z.string(),
+  /** The highest start of each peer, by its incarnation. */
+  peers: z.record(z.string(), z.strictObject({ counter: z.int().nonnegative(), startId: z.string() })),
+});
+
+export type ClusterRecord = Readonly<z.infer<typeof clusterSchema>>;
+export type NodeIdentity = Readonly<z.infer<typeof identitySchema>>;
+type Starts = z.infer<typeof startsSchema>;
+
+export interface DataPaths {
+  readonly root: string;
+  /** The write-ahead log. */
+  readonly log: string;
+  readonly snapshots: string;
+  /** LevelDB with the checkpoints. */
+  readonly state: string;
+  /** What the worker keeps of its attempts. */
+  readonly tasks: string;
+}
+
+export type Store = 'log' | 'state';
+
+/**
+ * Looks without changing anything: the identity in the directory, or null where a new one may be made there.
+ * @throws StorageError directory_refused (another node's, or no data directory), store_lost, format_unknown
+ */
+export async function checkDataDirectory(
+  path: string,
+  node: { readonly name: string },
+): Promise<NodeIdentity | null> {
+  const root = resolve(path);
+  const names = await namesIn(root);
+  if (names.includes(IDENTITY_NAME)) {
+    const identity = await readRecord(join(root, IDENTITY_NAME), identitySchema);
+    if (identity.name !== node.name)
+      throw new StorageError(
+        'directory_refused',
+        root,
+        `the data directory belongs to node "${identity.name}", this is node "${node.name}"`,
+      );
+    return identity;
+  }
+  const foreign = names.find((name) => !HARMLESS.has(name));
+  if (foreign === undefined) return null;
+  throw new StorageError(
+    'directory_refused',
+    root,
+    `not a Jarvis data directory: it holds "${foreign}" and no ${IDENTITY_NAME}; name one that is empty or does not exist`,
+  );
+}
+
+/**
+ * Opens the directory for this process alone and counts the start; makes it where it is blank.
+ * @throws StorageError as checkDataDirectory, and directory_in_use; nothing has been changed then
+ */
+export async function openDataDirectory(
+  path: string,
+  node: { readonly name: string },
+): Promise<DataDirectory> {
+  const root = resolve(path);
+  await checkDataDirectory(root, node);
+  await makeDirectoryDurably(root);
+  const lock = await takeLock(root);
+  try {
+    // Once more: until the lock was taken, another process may have changed it.
+    const identity = (await checkDataDirectory(root, node)) ?? (await makeIdentity(root, node.name));
+    const paths = pathsIn(root);
+    for (const directory of [paths.log, paths.snapshots, paths.state, paths.tasks])
+      await makeDirectoryDurably(directory);
+    const starts = await countStart(root, identity);
+    const lostStores = identity.established ? await findLostStores(paths) : [];
+    return new DataDirectory({ paths, identity, starts, lostStores, lock });
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+export class DataDirectory {
+  readonly paths: DataPaths;
+  /** Which start of this incarnation it is; peers refuse one that is not higher than the last. */
+  readonly startCounter: number;
+  /** Tells two processes apart that count the same (a copied or restored directory). */
+  readonly startId: string;
+  /** What an earlier start made and is gone: without the log this node must never vote as who it was. */
+  readonly lostStores: readonly Store[];
+  readonly #lock: FileLock;
+  #identity: NodeIdentity;
+  #starts: Starts;
+  /** Changes of the two files, one behind the other. */
+  #writing: Promise<unknown> = Promise.resolve();
+
+  /** Use {@link openDataDirectory}. */
+  constructor(options: {
+    paths: DataPaths;
+    identity: NodeIdentity;
+    starts: Starts;
+    lostStores: readonly Store[];
+    lock: FileLock;
+  }) {
+    this.paths = options.paths;
+    this.startCounter = options.starts.counter;
+    this.startId = options.starts.startId;
+    this.lostStores = options.lostStores;
+    this.#identity = options.identity;
+    this.#starts = options.starts;
+    this.#lock = options.lock;
+  }
+
+  get identity(): NodeIdentity {
+    return this.#identity;
+  }
+
+  /**
+   * Records the cluster that this node has founded or joined, durably. Again with the same cluster id it may only give
+   * the node its Raft id.
+   * @throws StorageError directory_refused where it belongs to another cluster already
+   */
+  async formCluster(cluster: ClusterRecord): Promise<void> {
+    const checked = clusterSchema.parse(cluster);
+    await this.#exclusively(async () => {
+      const current = this.#identity.cluster;
+      if (current !== null && current.clusterId !== checked.clusterId)
+        throw new StorageError(
+          'directory_refused',
+          this.paths.root,
+          `the data directory belongs to cluster ${current.clusterId}, not to ${checked.clusterId}`,
+        );
+      await this.#changeIdentity({ cluster: checked });
+    });
+  }
+
+  /** To be called once log and state are made and before this node takes part: from now on their absence is a loss. */
+  async establish(): Promise<void> {
+    await this.#exclusively(async () => {
+      if (!this.#identity.established) await this.#changeIdentity({ established: true });
+    });
+  }
+
+  /**
+   * Remembers the highest start that a peer told, durably.
+   * @throws JarvisError conflict where it is lower than one before, or equal and another start: somewhere runs a copy
+   */
+  async recordPeerStart(incarnation: string, counter: number, startId: string): Promise<void> {
+    await this.#exclusively(async () => {
+      const known = this.#starts.peers[incarnation];
+      if (known !== undefined) {
+        if (known.counter === counter && known.startId === startId) return;
+        if (known.counter >= counter)
+          throw new JarvisError(
+            'conflict',
+            `incarnation ${incarnation} says that it is start ${counter} (${startId}), and start ${known.counter} ` +
+              `(${known.startId}) has been seen: its data directory is a copy, was restored, or runs twice`,
+          );
+      }
+      const peers = { ...this.#starts.peers, [incarnation]: { counter, startId } };
+      const starts = { ...this.#starts, peers };
+      await writeRecord(join(this.paths.root, STARTS_NAME), starts);
+      this.#starts = starts;
+    });
+  }
+
+  /** Lets another process have it. Everything that uses the directory must be closed before. */
+  async close(): Promise<void> {
+    await this.#writing.catch(() => {});
+    this.#lock.release();
+  }
+
+  async #changeIdentity(change: Partial<NodeIdentity>): Promise<void> {
+    const identity = { ...this.#identity, ...change };
+    await writeRecord(join(this.paths.root, IDENTITY_NAME), identity);
+    this.#identity = identity;
+  }
+
+  async #exclusively(action: () => Promise<void>): Promise<void> {
+    // A failure is told to whoever caused it; the next change is made all the same.
+    const done = this.#writing.catch(() => {}).then(action);
+    this.#writing = done;
+    await done;
+  }
+}
+
+function pathsIn(root: string): DataPaths {
+  return {
+    root,
+    log: join(root, 'log'),
+    snapshots: join(root, 'snapshots'),
+    state: join(root, 'state'),
+    tasks: join(root, 'tasks'),
+  };
+}
+
+async function takeLock(root: string): Promise<FileLock> {
+  const path = join(root, LOCK_NAME);
+  const lock = lockFile(path);
+  if (lock === null) {
+    const holder = (await readFile(path, 'utf8')).trim();
+    const who = holder === '' ? 'another process' : `process ${holder}`;
+    throw new StorageError('directory_in_use', root, `the data directory is in use by ${who}`);
+  }
+  await writeFile(path, `${process.pid}\n`);
+  return lock;
+}
+
+async function makeIdentity(root: string, name: string): Promise<NodeIdentity> {
+  const identity: NodeIdentity = {
+    format: FORMAT,
+    name,
+    incarnation: randomUUID(),
+    machineId: await machineId(),
+    cluster: null,
+    established: false,
+  };
+  await writeRecord(join(root, IDENTITY_NAME), identity);
+  return identity;
+}
+
+async function countStart(root: string, identity: NodeIdentity): Promise<Starts> {
+  const path = join(root, STARTS_NAME);
+  const present = (await namesIn(root)).includes(STARTS_NAME);
+  // Without it this node would count from the beginning, and its peers would take it for a copy.
+  if (!present && identity.cluster !== null)
+    throw new StorageError('store_lost', root, `the data directory has lost its ${STARTS_NAME}`);
+  const before = present ? await readRecord(path, startsSchema) : { format: FORMAT, counter: 0, peers: {} };
+  const starts: Starts = {
+    format: FORMAT,
+    counter: before.counter + 1,
+    startId: randomUUID(),
+    peers: before.peers,
+  };
+  await writeRecord(path, starts);
+  return starts;
+}
+
+/** LevelDB opens empty where its CURRENT is gone, and a log without segments looks new: so both are looked at. */
+async function findLostStores(paths: DataPaths): Promise<Store[]> {
+  const lost: Store[] = [];
+  if (!(await namesIn(paths.log)).some((name) => name.endsWith('.log'))) lost.push('log');
+  if (!(await namesIn(paths.state)).includes('CURRENT')) lost.push('state');
+  return lost;
+}
+
+async function namesIn(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return [];
+    if (code === 'ENOTDIR')
+      throw new StorageError('directory_refused', directory, 'not a directory', { cause: error });
+    throw error;
+  }
+}
+
+async function machineId(): Promise<string> {
+  try {
+    const id = (await readFile('/etc/machine-id', 'utf8')).trim();
+    // Hashed: machine-id(5) asks that it is not told to others as it is.
+    return createHash('sha256').update(`jarvis machine ${id}`).digest('hex').slice(0, 32);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    throw error;
+  }
+}
+
+async function writeRecord(path: string, record: unknown): Promise<void> {
+  await writeDurably(path, `${JSON.stringify(record, null, 2)}\n`);
+}
+
+async function readRecord<T>(path: string, schema: z.ZodType<T>): Promise<T> {
+  const text = await readFile(path, 'utf8');
+  let plain: unknown;
+  try {
+    plain = JSON.parse(text);
+  } catch (cause) {
+    throw new StorageError('store_lost', path, 'a file of the data directory is damaged: it is no JSON', {
+      cause,
+    });
+  }
+  const format = z.object({ format: z.int() }).safeParse(plain);
+  if (format.success && format.data.format !== FORMAT)
+    throw new StorageError(
+      'format_unknown',
+      path,
+      `format ${format.data.format} of the data directory; this version knows ${FORMAT}`,
+    );
+  const record = schema.safeParse(plain);
+  if (record.success) return record.data;
+  const where = record.error.issues.map((issue) => issue.path.join('.') || 'it').join(', ');
+  throw new StorageError(
+    'store_lost',
+    path,
+    `a file of the data directory is damaged: ${where} cannot be right`,
+    {
+      cause: record.error,
+    },
+  );
+}

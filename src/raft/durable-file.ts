@@ -1,0 +1,35 @@
+/** Small files that change as a whole: after a crash there is the old content or the new, never a mixture. */
+import { mkdir, open, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+/** Replaces the file; durable when it resolves. Only one caller at a time per file. */
+export async function writeDurably(path: string, content: string): Promise<void> {
+  const aside = `${path}.tmp`;
+  const handle = await open(aside, 'w', 0o600);
+  try {
+    await handle.writeFile(content);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(aside, path);
+  await syncDirectory(dirname(path));
+}
+
+/** Makes the names in the directory durable. */
+export async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Creates the directory and those above it where they are missing; their names are durable when it resolves. */
+export async function makeDirectoryDurably(path: string): Promise<void> {
+  const firstMade = await mkdir(path, { recursive: true, mode: 0o700 });
+  if (firstMade === undefined) return;
+  for (let made = path; made.length >= firstMade.length; made = dirname(made))
+    await syncDirectory(dirname(made));
+}
