@@ -1,0 +1,177 @@
+/**
+ * What should run on one node in one session, as it follows from the applied state, and what of that its worker has
+ * been told. Level-triggered: only *which* tasks may have changed is remembered, so that a slow stream costs no more
+ * memory than the node has tasks, and what is sent is always the newest.
+ */
+import type { Assignment, Stop } from '../../generated/worker.ts';
+import { invariant } from '../../lib/assert.ts';
+import { fencingToken } from '../../lib/ids.ts';
+import type { NodeRow } from '../../model/node.ts';
+import type { Attempt, TaskRow, TaskSpec } from '../../model/task.ts';
+import type { StateView } from '../../scheduler/ports.ts';
+import { LEADER_LIMITS } from './limits.ts';
+
+type Mode = 'run' | 'stop';
+
+export interface Wanted {
+  readonly attempt: Attempt;
+  readonly mode: Mode;
+}
+
+/** What the task wants of the node in that session; null: nothing. */
+export function wantedOn(task: TaskRow | undefined, node: string, session: number): Wanted | null {
+  if (task === undefined || (task.status !== 'ASSIGNED' && task.status !== 'RUNNING')) return null;
+  const attempt = task.attempts.at(-1);
+  if (attempt === undefined || attempt.node !== node || attempt.session !== session) return null;
+  return { attempt, mode: task.cancelRequested ? 'stop' : 'run' };
+}
+
+/** The node of the task's newest attempt. */
+export function newestNodeOf(task: TaskRow | null): string | undefined {
+  return task?.attempts.at(-1)?.node;
+}
+
+/** The driver for a task on the node. Images come later; until then whatever runs commands. */
+export function driverFor(node: NodeRow): string {
+  return node.drivers.includes('process') ? 'process' : (node.drivers[0] ?? 'process');
+}
+
+export interface DesiredPart {
+  readonly run: readonly Assignment[];
+  readonly stop: readonly Stop[];
+}
+
+export interface DesiredStateOptions {
+  readonly node: string;
+  readonly session: number;
+  /** Of the leader that sends. */
+  readonly term: number;
+}
+
+export class DesiredState {
+  readonly #options: DesiredStateOptions;
+  /** What the worker was told last about each task. */
+  readonly #told = new Map<string, { readonly assignment: number; readonly mode: Mode }>();
+  readonly #dirty = new Set<string>();
+
+  constructor(options: DesiredStateOptions) {
+    this.#options = options;
+  }
+
+  get isDirty(): boolean {
+    return this.#dirty.size > 0;
+  }
+
+  /** The node may be wanted for something else than its worker was told. */
+  mark(change: {
+    readonly key: string;
+    readonly before: TaskRow | null;
+    readonly after: TaskRow | null;
+  }): void {
+    const { node } = this.#options;
+    if (newestNodeOf(change.before) === node || newestNodeOf(change.after) === node)
+      this.#dirty.add(change.key);
+  }
+
+  /** Everything that the state holds for the node. */
+  markAll(state: StateView): void {
+    for (const taskId of state.tasksOn(this.#options.node)) this.#dirty.add(taskId);
+  }
+
+  /** The worker itself said that the attempt ended: there is nothing to stop. */
+  ended(taskId: string, assignment: number): void {
+    if (this.#told.get(taskId)?.assignment === assignment) this.#told.delete(taskId);
+  }
+
+  /** The next message's worth of what the worker has yet to be told, starts in the order of their assignment. */
+  takePart(state: StateView): DesiredPart {
+    const { node, session } = this.#options;
+    const pending = [...this.#dirty]
+      .map((taskId) => ({ taskId, wanted: wantedOn(state.tasks.get(taskId), node, session) }))
+      .sort((a, b) => (a.wanted?.attempt.assignment ?? 0) - (b.wanted?.attempt.assignment ?? 0));
+    const run: Assignment[] = [];
+    const stop: Stop[] = [];
+    let bytes = 0;
+    for (const { taskId, wanted } of pending) {
+      if (bytes >= LEADER_LIMITS.desiredPartBytes) break;
+      this.#dirty.delete(taskId);
+      bytes += this.#tell(state, taskId, wanted, run, stop);
+    }
+    return { run, stop };
+  }
+
+  #tell(state: StateView, taskId: string, wanted: Wanted | null, run: Assignment[], stop: Stop[]): number {
+    const told = this.#told.get(taskId);
+    const task = state.tasks.get(taskId);
+    const spec = task === undefined ? undefined : state.specs.get(task.specId)?.spec;
+    const graceMs = spec?.stopGraceMs ?? LEADER_LIMITS.defaultStopGraceMs;
+    const isNew = wanted !== null && told?.assignment !== wanted.attempt.assignment;
+    let bytes = 0;
+    if (told?.mode === 'run' && (wanted === null || isNew)) {
+      stop.push({ task_id: taskId, assignment: told.assignment, grace_ms: graceMs });
+      bytes += 64;
+    }
+    if (wanted === null) {
+      this.#told.delete(taskId);
+      return bytes;
+    }
+    if (!isNew && told?.mode === wanted.mode) return bytes;
+    const { attempt, mode } = wanted;
+    this.#told.set(taskId, { assignment: attempt.assignment, mode });
+    if (mode === 'stop') {
+      stop.push({ task_id: taskId, assignment: attempt.assignment, grace_ms: graceMs });
+      return bytes + 64;
+    }
+    const row = state.nodes.get(this.#options.node);
+    invariant(
+      spec !== undefined && row !== undefined && state.cluster !== null,
+      'an open task has its spec and node',
+    );
+    run.push(
+      assignmentToWire({
+        taskId,
+        attempt,
+        spec,
+        node: row,
+        term: this.#options.term,
+        epoch: state.cluster.epoch,
+      }),
+    );
+    return bytes + specBytes(spec);
+  }
+}
+
+function assignmentToWire(options: {
+  readonly taskId: string;
+  readonly attempt: Attempt;
+  readonly spec: TaskSpec;
+  readonly node: NodeRow;
+  readonly term: number;
+  readonly epoch: number;
+}): Assignment {
+  const { taskId, attempt, spec, node, term, epoch } = options;
+  return {
+    task_id: taskId,
+    assignment: attempt.assignment,
+    term,
+    session: attempt.session,
+    attempt: attempt.attempt,
+    fencing_token: fencingToken(epoch, attempt.assignment),
+    driver: driverFor(node),
+    command: [...spec.command],
+    env: Object.fromEntries(spec.env),
+    working_dir: spec.workingDir ?? '',
+    timeout_ms: spec.timeoutMs ?? undefined,
+    stop_grace_ms: spec.stopGraceMs,
+    cpu_millis: spec.resources.cpuMillis,
+    memory_bytes: spec.resources.memoryBytes,
+  };
+}
+
+/** Roughly what an assignment takes on the wire: for bounds. UTF-16 units may take three bytes each. */
+function specBytes(spec: TaskSpec): number {
+  let characters = 0;
+  for (const argument of spec.command) characters += argument.length;
+  for (const [name, value] of spec.env) characters += name.length + value.length + 8;
+  return 256 + characters * 3;
+}

@@ -1,0 +1,177 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+
+import { JarvisError } from '../../lib/errors.ts';
+import { silentLog } from '../../lib/log.ts';
+import { MemoryCluster } from '../../scheduler/testing/memory-cluster.ts';
+import { VirtualClock } from '../../scheduler/testing/virtual-clock.ts';
+import { registration } from '../worker/testing/values.ts';
+import { NodeMonitor } from './node-monitor.ts';
+import { registrationFromWire } from './wire.ts';
+
+const usage = { cpu_percent: 5, memory_bytes: 1, disk_bytes: 2, network_bytes_per_second: 3 };
+
+describe('NodeMonitor', () => {
+  let clock = new VirtualClock();
+  let cluster = new MemoryCluster(() => clock.wallMs());
+  let monitor = makeMonitor();
+
+  function makeMonitor(): NodeMonitor {
+    return new NodeMonitor({ replica: cluster.replica('n1'), clock, log: silentLog });
+  }
+
+  function register(startId: string): number {
+    cluster.execute(registrationFromWire(registration('w', startId)));
+    const session = node().session;
+    cluster.execute({ type: 'reconcileNode', node: 'w', session, known: [] });
+    return session;
+  }
+
+  function node() {
+    const row = cluster.state.nodes.get('w');
+    if (row === undefined) throw new Error('the node is registered');
+    return row;
+  }
+
+  /** Heartbeats every two seconds. */
+  async function beat(session: number, durationMs: number): Promise<void> {
+    for (let passedMs = 0; passedMs < durationMs; passedMs += 2000) {
+      expect(monitor.heard('w', session, usage)).toBe(true);
+      await clock.advance(2000);
+    }
+  }
+
+  function proposals(type: string): number {
+    return cluster.applied.filter(({ command }) => command.type === type).length;
+  }
+
+  beforeEach(() => {
+    clock = new VirtualClock();
+    cluster = new MemoryCluster(() => clock.wallMs());
+    cluster.replica('n1');
+    cluster.lead({ name: 'n1', address: '' });
+    const config = { heartbeat: { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 } };
+    cluster.execute({ type: 'initCluster', clusterId: 'c', epoch: 1, config, term: cluster.term });
+    monitor = makeMonitor();
+  });
+
+  it('leaves a node alone that is heard of, and remembers what it said', async () => {
+    const session = register('a');
+    monitor.start(cluster.term);
+    await beat(session, 120_000);
+    expect(node().status).toBe('AVAILABLE');
+    expect(proposals('nodeHealth')).toBe(0);
+    expect(monitor.lastHeartbeatMs('w')).toBe(clock.wallMs() - 2000);
+    expect(monitor.usage('w')).toEqual(usage);
+  });
+
+  it('finds a silent node UNHEALTHY past the warning and OFFLINE past the timeout, to the millisecond', async () => {
+    const session = register('a');
+    monitor.start(cluster.term);
+    await beat(session, 10_000);
+    await clock.advance(7999);
+    expect(node().status).toBe('AVAILABLE');
+    await clock.advance(1);
+    expect(node().status).toBe('UNHEALTHY');
+    await clock.advance(19_999);
+    expect(node().status).toBe('UNHEALTHY');
+    await clock.advance(1);
+    expect(node()).toMatchObject({ status: 'OFFLINE', sessionOpen: false });
+    await clock.advance(60_000);
+    expect(proposals('nodeOffline')).toBe(1);
+    expect(monitor.heard('w', session, usage)).toBe(false);
+  });
+
+  it('takes a node for healthy as soon as it is heard of again', async () => {
+    const session = register('a');
+    monitor.start(cluster.term);
+    await clock.advance(15_000);
+    expect(node().status).toBe('UNHEALTHY');
+    monitor.heard('w', session, usage);
+    await clock.advance(0);
+    expect(node().status).toBe('AVAILABLE');
+    await beat(session, 20_000);
+    expect(proposals('nodeHealth')).toBe(2);
+  });
+
+  it('counts anew in a new term, and takes nobody for healthy unheard [NEWLEADER]', async () => {
+    const session = register('a');
+    monitor.start(cluster.term);
+    await clock.advance(25_000);
+    expect(node().status).toBe('UNHEALTHY');
+    cluster.lead({ name: 'n1', address: '' });
+    monitor.start(cluster.term);
+    await clock.advance(29_999);
+    expect(node()).toMatchObject({ status: 'UNHEALTHY', session });
+    await clock.advance(1);
+    expect(node().status).toBe('OFFLINE');
+  });
+
+  it('answers nothing once OFFLINE is proposed, and proposes it until it is decided [STOPGRANT]', async () => {
+    const session = register('a');
+    monitor.start(cluster.term);
+    let dropped = 0;
+    cluster.beforeApply = ({ type }) => {
+      if (type !== 'nodeOffline' || dropped >= 3) return;
+      dropped += 1;
+      throw new JarvisError('too_many', 'dropped');
+    };
+    await clock.advance(30_000);
+    expect(dropped).toBe(1);
+    expect(node().status).toBe('UNHEALTHY');
+    expect(monitor.heard('w', session, usage)).toBe(false);
+    await clock.advance(2000);
+    expect(dropped).toBe(3);
+    expect(node().status).toBe('OFFLINE');
+  });
+
+  it('gives a new session a whole timeout, and ends none but the one it names [REGTIMER, OFFSESS]', async () => {
+    register('a');
+    monitor.start(cluster.term);
+    const decided = Promise.withResolvers<void>();
+    cluster.beforeApply = ({ type }) => (type === 'nodeOffline' ? decided.promise : undefined);
+    await clock.advance(30_000);
+    const second = register('b');
+    decided.resolve();
+    await clock.advance(1000);
+    expect(node()).toMatchObject({ session: second, sessionOpen: true, status: 'AVAILABLE' });
+    expect(monitor.heard('w', second, usage)).toBe(true);
+    await clock.advance(29_999);
+    expect(node().sessionOpen).toBe(true);
+    await clock.advance(1);
+    expect(node().status).toBe('OFFLINE');
+  });
+
+  it('takes a session up again that began after OFFLINE', async () => {
+    register('a');
+    monitor.start(cluster.term);
+    await clock.advance(31_000);
+    expect(node().status).toBe('OFFLINE');
+    await clock.advance(100_000);
+    const session = register('a');
+    await clock.advance(2000);
+    expect(node().status).toBe('AVAILABLE');
+    await beat(session, 60_000);
+    expect(node().status).toBe('AVAILABLE');
+  });
+
+  it('does not count time in which this process stood still', async () => {
+    const session = register('a');
+    monitor.start(cluster.term);
+    await beat(session, 10_000);
+    clock.freeze(40_000);
+    await clock.advance(1);
+    expect(node().status).toBe('AVAILABLE');
+    await beat(session, 10_000);
+    expect(proposals('nodeOffline')).toBe(0);
+  });
+
+  it('says nothing once it is stopped', async () => {
+    const session = register('a');
+    monitor.start(cluster.term);
+    monitor.stop();
+    await clock.advance(100_000);
+    expect(node().status).toBe('AVAILABLE');
+    expect(monitor.heard('w', session, usage)).toBe(false);
+    expect(monitor.lastHeartbeatMs('w')).toBe(null);
+  });
+});

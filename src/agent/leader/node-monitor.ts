@@ -1,0 +1,168 @@
+/**
+ * Which nodes the leader hears of (contract §5; leases, rules 3 to 5). Receipts of heartbeats are the leader's own: a new
+ * one counts from becoming leader [NEWLEADER], and the time runs for the node, whatever its session [REGTIMER]: a new
+ * session only ever lengthens it. Once OFFLINE is proposed for a session nothing is answered in it any more [STOPGRANT],
+ * whatever becomes of the proposal, which is made again until it is decided.
+ */
+import type { Usage } from '../../generated/worker.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { messageOf } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import type { NodeRow } from '../../model/node.ts';
+import type { CommandInput, Replica } from '../../scheduler/ports.ts';
+import { LEADER_LIMITS } from './limits.ts';
+
+interface Watch {
+  /** The newest session that was seen open. */
+  session: number;
+  /** Silence counts from here; monotonic. */
+  sinceMs: number;
+  /** Monotonic and wall time of the newest receipt, and its session. */
+  heard: { readonly atMs: number; readonly wallMs: number; readonly session: number } | null;
+  usage: Usage | null;
+  /** The session for which OFFLINE was proposed; 0: none. */
+  endingSession: number;
+  isProposing: boolean;
+  /** No proposal before that: the last came to nothing. */
+  notBeforeMs: number;
+}
+
+export class NodeMonitor {
+  readonly #replica: Replica;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  #watches = new Map<string, Watch>();
+  #term: number | null = null;
+  #cancelTimer: (() => void) | null = null;
+  #dueMs = 0;
+
+  constructor(options: { replica: Replica; clock: Clock; log: Log }) {
+    this.#replica = options.replica;
+    this.#clock = options.clock;
+    this.#log = options.log;
+  }
+
+  start(term: number): void {
+    this.stop();
+    this.#term = term;
+    this.#check();
+  }
+
+  stop(): void {
+    this.#term = null;
+    this.#cancelTimer?.();
+    this.#cancelTimer = null;
+    this.#watches = new Map();
+  }
+
+  /** Takes note of a heartbeat. False: it must not be answered, for that session is over or about to be ended. */
+  heard(node: string, session: number, usage: Usage | null): boolean {
+    const row = this.#replica.state.nodes.get(node);
+    if (this.#term === null || row === undefined || !row.sessionOpen || row.session !== session) return false;
+    const nowMs = this.#clock.monotonicMs();
+    const watch = this.#watch(row, nowMs);
+    if (watch.endingSession === session) return false;
+    watch.sinceMs = Math.max(watch.sinceMs, nowMs);
+    watch.heard = { atMs: nowMs, wallMs: this.#clock.wallMs(), session };
+    watch.usage = usage ?? watch.usage;
+    this.#judge(row, watch, nowMs);
+    return true;
+  }
+
+  /** Wall time of the newest heartbeat; null where none has come since this node leads. */
+  lastHeartbeatMs(node: string): number | null {
+    return this.#watches.get(node)?.heard?.wallMs ?? null;
+  }
+
+  usage(node: string): Usage | null {
+    return this.#watches.get(node)?.usage ?? null;
+  }
+
+  #check(): void {
+    const heartbeat = this.#replica.state.cluster?.config.heartbeat;
+    const nowMs = this.#clock.monotonicMs();
+    const lateMs = this.#dueMs === 0 ? 0 : nowMs - this.#dueMs;
+    if (lateMs > LEADER_LIMITS.stallMs) {
+      this.#log.warn(
+        { lateMs },
+        'this process stood still; the silence of nodes in that time does not count',
+      );
+      for (const watch of this.#watches.values()) watch.sinceMs = Math.min(nowMs, watch.sinceMs + lateMs);
+    }
+    let dueMs = nowMs + (heartbeat?.intervalMs ?? LEADER_LIMITS.stallMs);
+    for (const row of this.#replica.state.nodes.values()) {
+      if (row.sessionOpen) dueMs = Math.min(dueMs, this.#judge(row, this.#watch(row, nowMs), nowMs));
+    }
+    for (const node of this.#watches.keys()) {
+      if (!this.#replica.state.nodes.has(node)) this.#watches.delete(node);
+    }
+    this.#dueMs = dueMs;
+    this.#cancelTimer = this.#clock.after(Math.max(1, dueMs - nowMs), () => {
+      if (this.#term !== null) this.#check();
+    });
+  }
+
+  #watch(row: NodeRow, nowMs: number): Watch {
+    let watch = this.#watches.get(row.name);
+    if (watch === undefined) {
+      watch = {
+        session: row.session,
+        sinceMs: nowMs,
+        heard: null,
+        usage: null,
+        endingSession: 0,
+        isProposing: false,
+        notBeforeMs: 0,
+      };
+      this.#watches.set(row.name, watch);
+    } else if (watch.session !== row.session) {
+      watch.session = row.session;
+      watch.sinceMs = nowMs;
+    }
+    return watch;
+  }
+
+  /** Proposes what the silence of the node calls for; answers when it is to be judged again, at the latest. */
+  #judge(row: NodeRow, watch: Watch, nowMs: number): number {
+    const heartbeat = this.#replica.state.cluster?.config.heartbeat;
+    if (heartbeat === undefined || this.#term === null) return Infinity;
+    const silentMs = nowMs - watch.sinceMs;
+    const decision = { node: row.name, session: row.session, term: this.#term };
+    if (silentMs >= heartbeat.timeoutMs) {
+      watch.endingSession = row.session;
+      this.#propose(watch, nowMs, { type: 'nodeOffline', ...decision });
+      return nowMs + LEADER_LIMITS.decisionRetryMs;
+    }
+    if (silentMs >= heartbeat.warningMs) {
+      if (row.status === 'AVAILABLE')
+        this.#propose(watch, nowMs, { type: 'nodeHealth', ...decision, healthy: false });
+      return watch.sinceMs + heartbeat.timeoutMs;
+    }
+    // Healthy again only once it was heard of, in the session that the word is about.
+    if (row.status === 'UNHEALTHY' && watch.heard?.session === row.session) {
+      this.#propose(watch, nowMs, { type: 'nodeHealth', ...decision, healthy: true });
+    }
+    return watch.sinceMs + heartbeat.warningMs;
+  }
+
+  #propose(watch: Watch, nowMs: number, command: CommandInput & { readonly node: string }): void {
+    if (watch.isProposing || nowMs < watch.notBeforeMs) return;
+    watch.isProposing = true;
+    watch.notBeforeMs = nowMs + LEADER_LIMITS.decisionRetryMs;
+    const { type, node } = command;
+    this.#log.info({ type, node, silentMs: Math.round(nowMs - watch.sinceMs) }, 'a node is judged');
+    void this.#decide(watch, command);
+  }
+
+  async #decide(watch: Watch, command: CommandInput & { readonly node: string }): Promise<void> {
+    const { type, node } = command;
+    try {
+      const outcome = await this.#replica.propose(command);
+      if (outcome.type === 'refused')
+        this.#log.info({ type, node, code: outcome.code }, 'the judgement was refused');
+    } catch (error) {
+      this.#log.warn({ type, node, error: messageOf(error) }, 'the judgement was dropped');
+    }
+    watch.isProposing = false;
+  }
+}

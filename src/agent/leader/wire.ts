@@ -1,0 +1,85 @@
+/** What workers send, checked and as the model has it. Everything wrong is `malformed`. */
+import type { Register, Report } from '../../generated/worker.ts';
+import { JarvisError } from '../../lib/errors.ts';
+import type { AttemptReport, RegisterNodeCommand } from '../../model/commands.ts';
+import { LEADER_LIMITS } from './limits.ts';
+
+const STATUSES: readonly string[] = [
+  'STARTING',
+  'RUNNING',
+  'COMPLETED',
+  'FAILED',
+  'LOST',
+  'CANCELLED',
+] satisfies AttemptReport['status'][];
+
+function isReportStatus(status: string): status is AttemptReport['status'] {
+  return STATUSES.includes(status);
+}
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
+/** @throws JarvisError malformed */
+export function registrationFromWire(register: Register): Omit<RegisterNodeCommand, 'atMs'> {
+  const { capacity } = register;
+  if (!NAME.test(register.name)) {
+    throw new JarvisError('malformed', `${JSON.stringify(register.name)} is no name of a node`);
+  }
+  for (const [what, value] of [
+    ['incarnation', register.incarnation],
+    ['start', register.start_id],
+    ['address', register.address],
+  ] as const) {
+    if (value === '') throw new JarvisError('malformed', `a registration without its ${what}`);
+  }
+  if (capacity === undefined) throw new JarvisError('malformed', 'a registration without its capacity');
+  return {
+    type: 'registerNode',
+    name: register.name,
+    incarnation: register.incarnation,
+    machineId: register.machine_id,
+    bootId: register.boot_id,
+    startId: register.start_id,
+    version: register.version,
+    address: register.address,
+    http: register.http,
+    labels: Object.entries(register.labels).sort(([a], [b]) => (a < b ? -1 : 1)),
+    drivers: register.drivers,
+    isolation: register.isolation,
+    capacity: { cpuMillis: capacity.cpu_millis, memoryBytes: capacity.memory_bytes },
+  };
+}
+
+/** @throws JarvisError malformed */
+export function reportFromWire(report: Report): AttemptReport {
+  if (!isReportStatus(report.status)) {
+    throw new JarvisError('malformed', `an attempt cannot be ${JSON.stringify(report.status)}`);
+  }
+  return {
+    taskId: report.task_id,
+    assignment: report.assignment,
+    status: report.status,
+    atMs: report.at_ms,
+    startedAtMs: report.started_at_ms === 0 ? null : report.started_at_ms,
+    exitCode: report.exit_code ?? null,
+    signal: report.signal ?? null,
+    error:
+      report.error_type === undefined
+        ? null
+        : {
+            type: report.error_type.slice(0, LEADER_LIMITS.errorTypeCharacters),
+            message: report.error_message.slice(0, LEADER_LIMITS.errorMessageCharacters),
+          },
+    result: resultFromWire(report.result),
+    logTail: report.log_tail.slice(-LEADER_LIMITS.logTailCharacters),
+  };
+}
+
+function resultFromWire(result: string | undefined): unknown {
+  if (result === undefined || result.length > LEADER_LIMITS.resultCharacters) return null;
+  try {
+    return JSON.parse(result) as unknown;
+  } catch (cause) {
+    throw new JarvisError('malformed', 'a result that is no JSON', { cause });
+  }
+}
