@@ -133,7 +133,9 @@ export class WorkerAgent {
 
   #streamEnded(connection: number, reason: string): void {
     if (this.#live?.connection !== connection || this.#closed) return;
-    this.#log.info({ reason, peer: this.#live.stream.address }, 'the stream to the leader ended');
+    const fields = { reason, peer: this.#live.stream.address };
+    if (this.#syncedAtMs === null) this.#log.debug(fields, 'no session with a leader yet');
+    else this.#log.info(fields, 'the stream to the leader ended');
     this.#dropStream();
     this.#dispatch({ type: 'disconnected', connection });
     // After a stream that worked for a while the next is tried at once: its leader may be back, or another one there.

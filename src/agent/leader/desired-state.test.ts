@@ -1,0 +1,194 @@
+import { describe, expect, it } from 'vitest';
+
+import { MemoryCluster } from '../../scheduler/testing/memory-cluster.ts';
+import type { Applied } from '../../scheduler/ports.ts';
+import { registration } from '../worker/testing/values.ts';
+import { DesiredState } from './desired-state.ts';
+import { registrationFromWire } from './wire.ts';
+
+/** A cluster with the nodes `w` and `v`, and what the worker of `w` is told. */
+class Bench {
+  readonly cluster = new MemoryCluster(() => 1_700_000_000_000);
+  readonly session: number;
+  readonly desired: DesiredState;
+
+  constructor() {
+    this.cluster.lead({ name: 'n1', address: '' });
+    const config = { heartbeat: { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 } };
+    this.cluster.execute({ type: 'initCluster', clusterId: 'c', epoch: 2, config, term: this.cluster.term });
+    for (const name of ['w', 'v']) {
+      this.cluster.execute(registrationFromWire(registration(name, 's')));
+      this.cluster.execute({ type: 'reconcileNode', node: name, session: this.sessionOf(name), known: [] });
+    }
+    this.session = this.sessionOf('w');
+    this.desired = new DesiredState({ node: 'w', session: this.session, term: 7 });
+    this.cluster.replica('n1').onApplied((applied) => this.follow(applied));
+  }
+
+  sessionOf(node: string): number {
+    return this.cluster.state.nodes.get(node)?.session ?? 0;
+  }
+
+  follow({ command, changes }: Applied): void {
+    if (command.type === 'reportAttempts') {
+      for (const { taskId, assignment } of command.reports) this.desired.ended(taskId, assignment);
+    }
+    for (const change of changes) if (change.table === 'task') this.desired.mark(change);
+  }
+
+  submit(envBytes = 1): string {
+    const known = new Set(this.cluster.state.tasks.keys());
+    const retryPolicy = {
+      maxAttempts: 1,
+      backoffStrategy: 'fixed' as const,
+      backoffBase: 1,
+      maxBackoff: 1,
+      retryableErrors: [],
+      nonRetryableErrors: [],
+    };
+    const spec = {
+      name: 't',
+      command: ['noop'],
+      env: [['A', 'x'.repeat(envBytes)]] as const,
+      workingDir: null,
+      resources: { cpuMillis: 100, memoryBytes: 1024 },
+      priority: 'normal' as const,
+      timeoutMs: null,
+      stopGraceMs: 1234,
+      retryPolicy,
+      labels: [],
+    };
+    this.cluster.execute({ type: 'submitTasks', tasks: [spec], idempotency: null });
+    return [...this.cluster.state.tasks.keys()].find((id) => !known.has(id)) ?? '';
+  }
+
+  assign(taskId: string, node = 'w'): void {
+    const session = this.sessionOf(node);
+    const assignments = [{ taskId, node, session }];
+    this.cluster.execute({
+      type: 'assign',
+      term: this.cluster.term,
+      planIndex: this.cluster.index,
+      assignments,
+    });
+  }
+
+  report(taskId: string, status: 'COMPLETED' | 'LOST'): void {
+    const assignment = this.cluster.state.tasks.get(taskId)?.attempts.at(-1)?.assignment ?? 0;
+    const report = {
+      taskId,
+      assignment,
+      status,
+      atMs: 1,
+      startedAtMs: null,
+      exitCode: null,
+      signal: null,
+      error: null,
+      result: null,
+      logTail: '',
+    };
+    this.cluster.execute({ type: 'reportAttempts', node: 'w', session: this.session, reports: [report] });
+  }
+
+  told(): { run: string[]; stop: string[] } {
+    const { run, stop } = this.desired.takePart(this.cluster.state);
+    return { run: run.map((one) => one.task_id), stop: stop.map((one) => one.task_id) };
+  }
+}
+
+const nothing = { run: [], stop: [] };
+
+describe('DesiredState', () => {
+  it('tells a start once, with the term of the leader and the number of the assignment', () => {
+    const bench = new Bench();
+    const id = bench.submit();
+    expect(bench.told()).toEqual(nothing);
+    bench.assign(id);
+    expect(bench.desired.takePart(bench.cluster.state).run).toMatchObject([
+      {
+        task_id: id,
+        assignment: 1,
+        term: 7,
+        session: bench.session,
+        attempt: 1,
+        fencing_token: String(2n ** 41n + 1n),
+        driver: 'noop',
+      },
+    ]);
+    bench.desired.markAll(bench.cluster.state);
+    expect(bench.told()).toEqual(nothing);
+  });
+
+  it('says nothing of what other nodes run', () => {
+    const bench = new Bench();
+    bench.assign(bench.submit(), 'v');
+    expect(bench.desired.isDirty).toBe(false);
+    expect(bench.told()).toEqual(nothing);
+  });
+
+  it('tells a cancellation as a stop with the grace of the spec', () => {
+    const bench = new Bench();
+    const id = bench.submit();
+    bench.assign(id);
+    bench.told();
+    bench.cluster.execute({ type: 'cancelTask', taskId: id, idempotency: null });
+    expect(bench.desired.takePart(bench.cluster.state)).toEqual({
+      run: [],
+      stop: [{ task_id: id, assignment: 1, grace_ms: 1234 }],
+    });
+  });
+
+  it('never tells the start of what is cancelled by then', () => {
+    const bench = new Bench();
+    const id = bench.submit();
+    bench.assign(id);
+    bench.cluster.execute({ type: 'cancelTask', taskId: id, idempotency: null });
+    expect(bench.told()).toEqual({ run: [], stop: [id] });
+  });
+
+  it('does not stop what the worker itself reported as ended', () => {
+    const bench = new Bench();
+    const id = bench.submit();
+    bench.assign(id);
+    bench.told();
+    bench.report(id, 'COMPLETED');
+    expect(bench.told()).toEqual(nothing);
+  });
+
+  it('tells a new attempt on the same node as a start of its own', () => {
+    const bench = new Bench();
+    const id = bench.submit();
+    bench.assign(id);
+    bench.told();
+    bench.report(id, 'LOST');
+    bench.assign(id);
+    const { run, stop } = bench.desired.takePart(bench.cluster.state);
+    expect(run.map(({ assignment }) => assignment)).toEqual([2]);
+    expect(stop).toEqual([]);
+  });
+
+  it('stops what is no longer the node’s', () => {
+    const bench = new Bench();
+    const id = bench.submit();
+    bench.assign(id);
+    bench.told();
+    bench.cluster.execute({
+      type: 'nodeOffline',
+      node: 'w',
+      session: bench.session,
+      term: bench.cluster.term,
+    });
+    bench.assign(id, 'v');
+    expect(bench.told()).toEqual({ run: [], stop: [id] });
+  });
+
+  it('goes out in parts of bounded size, in the order of assignment', () => {
+    const bench = new Bench();
+    const ids = Array.from({ length: 5 }, () => bench.submit(250_000));
+    for (const id of ids.toReversed()) bench.assign(id);
+    const parts: string[][] = [];
+    while (bench.desired.isDirty) parts.push(bench.told().run);
+    expect(parts.map((part) => part.length)).toEqual([2, 2, 1]);
+    expect(parts.flat()).toEqual(ids.toReversed());
+  });
+});

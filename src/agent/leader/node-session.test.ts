@@ -1,0 +1,132 @@
+import { EventEmitter } from 'node:events';
+
+import type { StatusObject } from '@grpc/grpc-js';
+import { describe, expect, it } from 'vitest';
+
+import type { LeaderMessage, WorkerMessage } from '../../generated/worker.ts';
+import { silentLog } from '../../lib/log.ts';
+import { MemoryCluster } from '../../scheduler/testing/memory-cluster.ts';
+import { VirtualClock } from '../../scheduler/testing/virtual-clock.ts';
+import { registration } from '../worker/testing/values.ts';
+import { LEADER_LIMITS } from './limits.ts';
+import { LeaderSessions } from './leader-sessions.ts';
+import { NodeMonitor } from './node-monitor.ts';
+import type { WorkerCall } from './node-session.ts';
+
+/** The server's end of a stream whose other end reads only when it is told to. */
+class FakeCall extends EventEmitter {
+  readonly sent: LeaderMessage[] = [];
+  takes = true;
+  status: Partial<StatusObject> | null = null;
+
+  constructor() {
+    super();
+    this.on('error', (status: Partial<StatusObject>) => {
+      this.status = status;
+    });
+  }
+
+  get writableLength(): number {
+    return this.takes ? 0 : this.sent.length;
+  }
+
+  write(message: LeaderMessage): boolean {
+    this.sent.push(message);
+    return this.takes;
+  }
+
+  end(): void {}
+
+  getPeer(): string {
+    return 'test';
+  }
+
+  receive(kind: WorkerMessage['kind']): void {
+    this.emit('data', { kind });
+  }
+}
+
+async function open() {
+  const clock = new VirtualClock();
+  const cluster = new MemoryCluster(() => clock.wallMs());
+  const replica = cluster.replica('n1');
+  cluster.lead({ name: 'n1', address: '' });
+  const config = { heartbeat: { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 } };
+  cluster.execute({ type: 'initCluster', clusterId: 'c', epoch: 1, config, term: cluster.term });
+  const parts = { replica, clock, log: silentLog };
+  const monitor = new NodeMonitor(parts);
+  const sessions = new LeaderSessions({ ...parts, monitor });
+  monitor.start(cluster.term);
+  sessions.start(cluster.term);
+  const call = new FakeCall();
+  sessions.accept(call as unknown as WorkerCall);
+  call.receive({ $case: 'register', value: registration('w', 's') });
+  await clock.advance(0);
+  const session = cluster.state.nodes.get('w')?.session ?? 0;
+  const heartbeat = (number: number) =>
+    call.receive({ $case: 'heartbeat', value: { session, number, usage: undefined } });
+  return { clock, call, sessions, session, heartbeat };
+}
+
+describe('a stream', () => {
+  it('that is not read is ended after a while, for its worker to begin anew', async () => {
+    const { clock, call, session } = await open();
+    call.takes = false;
+    call.receive({ $case: 'inventory', value: { session, items: [] } });
+    await clock.advance(LEADER_LIMITS.stalledStreamMs - 1);
+    expect(call.status).toBe(null);
+    await clock.advance(1);
+    expect(call.status?.metadata?.get('jarvis-code')).toEqual(['too_many']);
+  });
+
+  it('lives on when it is read in time', async () => {
+    const { clock, call, session, heartbeat } = await open();
+    call.takes = false;
+    call.receive({ $case: 'inventory', value: { session, items: [] } });
+    await clock.advance(LEADER_LIMITS.stalledStreamMs - 1);
+    call.takes = true;
+    call.emit('drain');
+    heartbeat(1);
+    await clock.advance(LEADER_LIMITS.stalledStreamMs - 1);
+    expect(call.status).toBe(null);
+    expect(call.sent.map(({ kind }) => kind?.$case)).toEqual(['registered', 'desired', 'heartbeat']);
+  });
+
+  it('is ended at once where too much waits to be sent', async () => {
+    const { call, session, heartbeat, clock } = await open();
+    call.takes = false;
+    call.receive({ $case: 'inventory', value: { session, items: [] } });
+    await clock.advance(0);
+    for (let number = 1; number <= LEADER_LIMITS.unsentMessages && call.status === null; number += 1) {
+      heartbeat(number);
+    }
+    expect(call.status?.metadata?.get('jarvis-code')).toEqual(['too_many']);
+  });
+
+  it('is ended where nothing is registered on it', async () => {
+    const { clock, sessions } = await open();
+    const idle = new FakeCall();
+    sessions.accept(idle as unknown as WorkerCall);
+    await clock.advance(LEADER_LIMITS.registerTimeoutMs);
+    expect(idle.status?.metadata?.get('jarvis-code')).toEqual(['timeout']);
+  });
+
+  it('is ended when this node no longer leads', async () => {
+    const { call, sessions } = await open();
+    sessions.stop();
+    expect(call.status?.metadata?.get('jarvis-code')).toEqual(['no_leader']);
+    expect(sessions.accept(new FakeCall() as unknown as WorkerCall)).toBe(false);
+  });
+
+  it('gives way to a newer stream of its node', async () => {
+    const { call, clock, session, sessions } = await open();
+    const newer = new FakeCall();
+    sessions.accept(newer as unknown as WorkerCall);
+    newer.receive({ $case: 'register', value: registration('w', 's') });
+    await clock.advance(0);
+    expect(call.status?.metadata?.get('jarvis-code')).toEqual(['conflict']);
+    expect(newer.sent).toEqual([
+      { kind: { $case: 'registered', value: { session, heartbeat_interval_ms: 2000 } } },
+    ]);
+  });
+});
