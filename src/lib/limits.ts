@@ -6,6 +6,10 @@ import { invariant } from './assert.ts';
 export const limits = {
   /** Attempts kept in a task's record; older ones are dropped. */
   attemptsKept: 20,
+  /** Of an attempt that failed: the end of its output, and what went wrong. */
+  logTailBytes: 4096,
+  errorTypeBytes: 256,
+  errorMessageBytes: 4096,
   /** Assignments in one command: a plan of more goes into several. */
   assignmentsPerCommand: 256,
 
@@ -35,6 +39,14 @@ export const limits = {
   routeRetryMs: 100,
   /** Watches of tasks that one leader serves. */
   taskWatches: 10_000,
+  httpBodyBytes: 16 * 1024 * 1024,
+  /** For a request to arrive in full. */
+  httpRequestTimeoutMs: 60_000,
+  /** For an answer that is no stream. */
+  httpTimeoutMs: 30_000,
+  httpLogsTimeoutMs: 600_000,
+  httpKeepAliveMs: 30_000,
+  httpConnections: 4096,
   logRetryMinMs: 100,
   logRetryMaxMs: 1000,
   /** The output of an attempt that is over is asked for so long where its node does not answer. */
@@ -89,3 +101,4 @@ invariant(
   'a leader answers before its forwarder gives up',
 );
 invariant(limits.forwardTimeoutMs < limits.routeTimeoutMs, 'one try fits the time for all');
+invariant(limits.routeTimeoutMs < limits.httpTimeoutMs, 'HTTP waits for what a route may take');

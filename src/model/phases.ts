@@ -1,22 +1,22 @@
 import type { AttemptStatus, TaskStatus } from './task.ts';
 
 /**
- * The one table of what may follow what; apply refuses anything else. PENDING becomes COMPLETED where an attempt that
- * was given up as lost turns out to have finished, and no newer one has been assigned.
+ * The one table of what may follow what; apply refuses anything else. PENDING and FAILED become COMPLETED where an
+ * attempt that was given up as lost turns out to have done its work, and no newer one has been assigned.
  */
 const TASK_TRANSITIONS: Readonly<Record<TaskStatus, readonly TaskStatus[]>> = {
   WAITING: ['PENDING', 'CANCELLED', 'SKIPPED'],
   PENDING: ['ASSIGNED', 'COMPLETED', 'CANCELLED'],
   ASSIGNED: ['RUNNING', 'PENDING', 'COMPLETED', 'FAILED', 'PERMANENTLY_FAILED', 'CANCELLED'],
   RUNNING: ['PENDING', 'COMPLETED', 'FAILED', 'PERMANENTLY_FAILED', 'CANCELLED'],
-  FAILED: ['PENDING', 'CANCELLED'],
+  FAILED: ['PENDING', 'COMPLETED', 'CANCELLED'],
   COMPLETED: [],
   PERMANENTLY_FAILED: [],
   CANCELLED: [],
   SKIPPED: [],
 };
 
-/** Attempts only move to the right. */
+/** Attempts only move to the right; one that was given up as LOST may still prove to have COMPLETED. */
 const ATTEMPT_RANK: Readonly<Record<AttemptStatus, number>> = {
   ASSIGNED: 0,
   STARTING: 1,
@@ -36,7 +36,7 @@ export function isTerminal(status: TaskStatus): boolean {
 }
 
 export function mayAttemptBecome(from: AttemptStatus, to: AttemptStatus): boolean {
-  return ATTEMPT_RANK[from] < ATTEMPT_RANK[to];
+  return ATTEMPT_RANK[from] < ATTEMPT_RANK[to] || (from === 'LOST' && to === 'COMPLETED');
 }
 
 export function isAttemptOver(status: AttemptStatus): boolean {

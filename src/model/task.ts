@@ -112,7 +112,7 @@ export interface TaskRow {
   readonly scheduledAtMs: number | null;
   readonly startedAtMs: number | null;
   readonly finishedAtMs: number | null;
-  /** The newest last; older ones than `limits.maxAttemptsKept` are dropped. */
+  /** The newest last; older ones than `limits.attemptsKept` are dropped. */
   readonly attempts: readonly Attempt[];
 }
 

@@ -1,155 +1,249 @@
 /**
  * The leader's scheduling: woken by what makes a placement possible, it plans on the applied state and its own plans in
- * flight, and proposes. Nothing polls; one timer waits for the next retry.
+ * flight, and proposes. Nothing polls; one timer waits for the next retry, another holds off after a mishap.
  */
 import type { Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
-import type { Outcome } from '../model/commands.ts';
+import type { AssignCommand, Outcome } from '../model/commands.ts';
 import type { AssignResult } from './core/apply/assign.ts';
-import { plan, toAssignments, type PlannedAssignment } from './core/placement/plan.ts';
+import type { RetryDueResult } from './core/apply/retry-due.ts';
+import { plan, toAssignments } from './core/placement/plan.ts';
+import { PlansInFlight } from './core/placement/plans-in-flight.ts';
+import type { PlanInFlight } from './core/placement/plans-in-flight.ts';
+import { wakes } from './core/placement/wakes.ts';
 import type { Applied, Replica } from './ports.ts';
 
-/** Plans under way at once: enough to keep the log busy, few enough that a plan sees nearly all of the last. */
+/** Plans under way at once: enough to keep the log busy, few enough that each sees nearly all of those before it. */
 const PLANS_IN_FLIGHT = 4;
 const RETRIES_PER_COMMAND = 1000;
-/** After a proposal was dropped (back-pressure, a change of leader) while this node still leads. */
+/** After a proposal that was dropped, or that came to nothing without a reason: else it were repeated at full speed. */
 const PAUSE_MS = 100;
+/** Wall clocks jump: the longest wait before the time is read again. */
+const LONGEST_TIMER_MS = 60_000;
+
+export interface SchedulingLoopOptions {
+  readonly replica: Replica;
+  readonly clock: Clock;
+  readonly log: Log;
+}
 
 export class SchedulingLoop {
+  readonly #options: SchedulingLoopOptions;
+  #leading: LeadingLoop | null = null;
+  #unexplainedRefusals = 0;
+
+  constructor(options: SchedulingLoopOptions) {
+    this.#options = options;
+  }
+
+  /** Assignments refused although nothing that they rest on had changed since they were planned: each is a bug. */
+  get unexplainedRefusals(): number {
+    return this.#unexplainedRefusals;
+  }
+
+  /** From when this node leads in the term, and has applied an entry of it. */
+  start(term: number): void {
+    this.stop();
+    this.#leading = new LeadingLoop(this.#options, term, (count) => {
+      this.#unexplainedRefusals += count;
+    });
+  }
+
+  stop(): void {
+    this.#leading?.stop();
+    this.#leading = null;
+  }
+}
+
+/** One term of leading; what comes back after its end finds it stopped. */
+class LeadingLoop {
   readonly #replica: Replica;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #inFlight = new Map<string, PlannedAssignment>();
-  #term: number | null = null;
-  #plansUnderWay = 0;
+  readonly #term: number;
+  readonly #onUnexplained: (count: number) => void;
+  readonly #plans = new PlansInFlight();
+  readonly #unsubscribe: () => void;
+  #isStopped = false;
+  #isWoken = false;
+  #isPaused = false;
   #retriesUnderWay = false;
-  #woken = false;
-  #unsubscribe: () => void = () => {};
   #cancelRetryTimer: () => void = () => {};
   #cancelPause: () => void = () => {};
-  /** Assignments refused although nothing had changed since they were planned: each is a bug. */
-  unexplainedRefusals = 0;
 
-  constructor(options: { replica: Replica; clock: Clock; log: Log }) {
+  constructor(options: SchedulingLoopOptions, term: number, onUnexplained: (count: number) => void) {
     this.#replica = options.replica;
     this.#clock = options.clock;
-    this.#log = options.log;
-  }
-
-  start(term: number): void {
-    this.stop();
+    this.#log = options.log.child({ term });
     this.#term = term;
-    this.#unsubscribe = this.#replica.onApplied((applied) => this.#onApplied(applied));
+    this.#onUnexplained = onUnexplained;
+    this.#unsubscribe = options.replica.onApplied((applied) => this.#onApplied(applied));
     this.#wake();
   }
 
   stop(): void {
-    this.#term = null;
-    this.#inFlight.clear();
+    this.#isStopped = true;
     this.#unsubscribe();
     this.#cancelRetryTimer();
     this.#cancelPause();
   }
 
+  // Waking
+
   #onApplied(applied: Applied): void {
-    if (applied.changes.some(({ table }) => table === 'task' || table === 'node')) this.#wake();
+    const { command, index, changes } = applied;
+    if (command.type === 'assign' && command.term === this.#term)
+      this.#onAssigned(applied, command.planIndex);
+    else this.#plans.changed(index, changes);
+    if (changes.some(wakes)) this.#wake();
   }
 
   /** Once per turn of the event loop, however much was applied in it. */
   #wake(): void {
-    if (this.#woken || this.#term === null) return;
-    this.#woken = true;
+    if (this.#isWoken || this.#isPaused || this.#isStopped) return;
+    this.#isWoken = true;
     setImmediate(() => {
-      this.#woken = false;
-      this.#schedule();
+      this.#isWoken = false;
+      if (this.#isPaused || this.#isStopped) return;
+      try {
+        this.#schedule();
+      } catch (error) {
+        this.#log.error({ error }, 'scheduling failed: a bug');
+        this.#pause();
+      }
+    });
+  }
+
+  #pause(): void {
+    if (this.#isPaused || this.#isStopped) return;
+    this.#isPaused = true;
+    this.#cancelPause = this.#clock.after(PAUSE_MS, () => {
+      this.#isPaused = false;
+      this.#wake();
     });
   }
 
   #schedule(): void {
-    const term = this.#term;
-    if (term === null) return;
-    this.#scheduleRetries(term);
-    while (this.#plansUnderWay < PLANS_IN_FLIGHT) {
-      const { assignments, more } = plan(this.#replica.state, this.#inFlight, limits.assignmentsPerCommand);
-      if (assignments.length > 0) this.#propose(term, assignments);
+    this.#scheduleRetries();
+    while (this.#plans.count < PLANS_IN_FLIGHT) {
+      const { assignments, more } = plan(
+        this.#replica.state,
+        this.#plans.assignments,
+        limits.assignmentsPerCommand,
+      );
+      if (assignments.length > 0) {
+        const planned = { planIndex: this.#replica.appliedIndex, assignments };
+        this.#plans.add(planned);
+        void this.#assign(planned);
+      }
       if (!more) break;
     }
   }
 
-  #propose(term: number, assignments: readonly PlannedAssignment[]): void {
-    const planIndex = this.#replica.appliedIndex;
-    for (const planned of assignments) this.#inFlight.set(planned.taskId, planned);
-    this.#plansUnderWay += 1;
-    void this.#carryOut(term, planIndex, assignments);
+  // Assignments
+
+  async #assign(planned: PlanInFlight): Promise<void> {
+    const outcome = await this.#propose({
+      type: 'assign',
+      term: this.#term,
+      planIndex: planned.planIndex,
+      assignments: toAssignments(planned.assignments),
+    });
+    if (outcome === null) this.#plans.abandon(planned);
+    else this.#plans.settle(planned);
+    if (outcome?.type === 'refused') this.#onRefused(outcome);
+    this.#wake();
   }
 
-  async #carryOut(term: number, planIndex: number, planned: readonly PlannedAssignment[]): Promise<void> {
-    try {
-      const assignments = toAssignments(planned);
-      this.#onOutcome(
-        await this.#replica.propose({ type: 'assign', term, planIndex, assignments }),
-        planIndex,
-      );
-      this.#wake();
-    } catch (error) {
-      this.#onDropped(error);
-    } finally {
-      this.#plansUnderWay -= 1;
-      for (const one of planned)
-        if (this.#inFlight.get(one.taskId) === one) this.#inFlight.delete(one.taskId);
-    }
-  }
-
-  #onOutcome(outcome: Outcome, planIndex: number): void {
-    if (outcome.type === 'refused') {
-      this.#log.debug({ code: outcome.code, reason: outcome.message }, 'plan refused');
-      return;
-    }
-    const { refused } = outcome.result as AssignResult;
-    if (refused.length === 0) return;
-    // Own plans in flight are accounted for: a refusal needs a command that was applied between plan and assignment.
-    if (this.#replica.appliedIndex <= planIndex + 1) {
-      this.unexplainedRefusals += refused.length;
-      this.#log.error({ refused }, 'assignments were refused although nothing had changed');
-    } else {
-      this.#log.debug({ refused }, 'assignments refused');
-    }
-  }
-
-  #onDropped(error: unknown): void {
-    const code = error instanceof JarvisError ? error.code : 'internal';
-    this.#log.warn({ code, error: messageOf(error) }, 'a proposal of the scheduler was dropped');
-    this.#cancelPause();
-    this.#cancelPause = this.#clock.after(PAUSE_MS, () => this.#wake());
-  }
-
-  #scheduleRetries(term: number): void {
-    this.#cancelRetryTimer();
-    const nextMs = this.#replica.state.nextRetryAtMs();
-    if (nextMs === null || this.#retriesUnderWay) return;
-    const nowMs = Math.max(this.#clock.wallMs(), this.#replica.state.cluster?.timeMs ?? 0);
-    if (nextMs > nowMs) {
-      this.#cancelRetryTimer = this.#clock.after(Math.min(nextMs - nowMs, 60_000), () => this.#wake());
-      return;
-    }
-    const due = [...this.#replica.state.retriesDue(nowMs)].slice(0, RETRIES_PER_COMMAND);
-    this.#retriesUnderWay = true;
-    void this.#queueRetries(
-      term,
-      due.map(({ id }) => id),
+  /** In log order, before anything later is applied: what is refused is judged by what was applied until then. */
+  #judgeRefusals({ outcome, index }: Applied, { planIndex, assignments }: AssignCommand): void {
+    if (outcome.type === 'refused') return;
+    const reasons = new Map((outcome.result as AssignResult).refused.map((one) => [one.taskId, one.reason]));
+    if (reasons.size === 0) return;
+    const refused = assignments.filter(({ taskId }) => reasons.has(taskId));
+    const unexplained = refused.filter((one) => !this.#plans.isExplained(one, planIndex));
+    this.#log.debug(
+      { index, planIndex, refused: refused.length },
+      'assignments refused: the state has changed',
     );
+    if (unexplained.length === 0) return;
+    this.#onUnexplained(unexplained.length);
+    const [first] = unexplained;
+    this.#log.error(
+      {
+        index,
+        planIndex,
+        count: unexplained.length,
+        task: first?.taskId,
+        node: first?.node,
+        reason: reasons.get(first?.taskId ?? ''),
+      },
+      'assignments were refused although nothing that they rest on has changed: a bug',
+    );
+    this.#pause();
   }
 
-  async #queueRetries(term: number, taskIds: readonly string[]): Promise<void> {
+  // Retries
+
+  #scheduleRetries(): void {
+    this.#cancelRetryTimer();
+    const { state } = this.#replica;
+    const nextMs = state.nextRetryAtMs();
+    if (nextMs === null || this.#retriesUnderWay) return;
+    const nowMs = Math.max(this.#clock.wallMs(), state.cluster?.timeMs ?? 0);
+    if (nextMs > nowMs) {
+      const delayMs = Math.min(nextMs - nowMs, LONGEST_TIMER_MS);
+      this.#cancelRetryTimer = this.#clock.after(delayMs, () => this.#wake());
+      return;
+    }
+    const taskIds: string[] = [];
+    for (const { id } of state.retriesDue(nowMs)) {
+      taskIds.push(id);
+      if (taskIds.length === RETRIES_PER_COMMAND) break;
+    }
+    this.#retriesUnderWay = true;
+    void this.#retry(taskIds);
+  }
+
+  async #retry(taskIds: readonly string[]): Promise<void> {
+    const outcome = await this.#propose({ type: 'retryDue', term: this.#term, taskIds });
+    this.#retriesUnderWay = false;
+    if (outcome?.type === 'refused') this.#onRefused(outcome);
+    // Stamped before the time that was read here: nothing was due yet.
+    if (outcome?.type === 'done' && (outcome.result as RetryDueResult).queued.length === 0) this.#pause();
+    this.#wake();
+  }
+
+  // Proposals
+
+  /** Never throws. @returns null where the proposal was dropped, or its outcome is unknown */
+  async #propose(command: Parameters<Replica['propose']>[0]): Promise<Outcome | null> {
     try {
-      await this.#replica.propose({ type: 'retryDue', term, taskIds });
-      this.#wake();
+      return await this.#replica.propose(command);
     } catch (error) {
-      this.#onDropped(error);
-    } finally {
-      this.#retriesUnderWay = false;
+      if (this.#isStopped) return null;
+      const code = error instanceof JarvisError ? error.code : 'internal';
+      const fields = { code, command: command.type, error: messageOf(error) };
+      // Back-pressure and changes of leader belong to the work; anything else does not.
+      if (code === 'internal') this.#log.error(fields, 'a proposal of the scheduler failed');
+      else this.#log.warn(fields, 'a proposal of the scheduler was dropped');
+      this.#pause();
+      return null;
+    }
+  }
+
+  #onRefused(outcome: Extract<Outcome, { type: 'refused' }>): void {
+    const fields = { code: outcome.code, reason: outcome.message };
+    switch (outcome.code) {
+      case 'stale_decision':
+        // The term is over; whoever leads plans anew.
+        this.#log.debug(fields, 'a decision of an earlier term was refused');
+        return;
+      default:
+        this.#log.error(fields, 'a command of the scheduler was refused: a bug');
+        this.#pause();
     }
   }
 }

@@ -1,11 +1,20 @@
 /**
  * PENDING tasks in scheduling order: priority, then submission. A task that is queued anew (a retry, a lost attempt)
- * takes the place of its submission again. Adding at the end and taking from the front, the common cases, cost little.
+ * takes the place of its submission again. Within a priority, tasks of the same request stand in a bucket of their own,
+ * so that a planner for whom a request is hopeless passes over all of them at once.
  */
-import { PRIORITIES, type Priority, type TaskRow } from '../../model/task.ts';
+import { invariant } from '../../lib/assert.ts';
+import type { Priority, Resources, TaskRow } from '../../model/task.ts';
+import { PRIORITIES } from '../../model/task.ts';
+import { Heap } from './heap.ts';
+
+/** Whether nothing that requests so much need be looked at. */
+export type SkipRequest = (request: Resources) => boolean;
 
 export class PendingQueue {
-  readonly #lanes = new Map<Priority, Lane>(PRIORITIES.map((priority) => [priority, new Lane()]));
+  readonly #lanes = new Map<Priority, Map<string, Bucket>>(
+    PRIORITIES.map((priority) => [priority, new Map()]),
+  );
   #size = 0;
 
   get size(): number {
@@ -13,92 +22,155 @@ export class PendingQueue {
   }
 
   add(task: TaskRow): void {
-    this.#lanes.get(task.priority)?.add(task);
-    this.#size += 1;
+    const lane = this.#lanes.get(task.priority);
+    const key = bucketKey(task.resources);
+    let bucket = lane?.get(key);
+    if (bucket === undefined) {
+      bucket = new Bucket(task.resources);
+      lane?.set(key, bucket);
+    }
+    if (bucket.add(task)) this.#size += 1;
   }
 
   remove(task: TaskRow): void {
-    if (this.#lanes.get(task.priority)?.remove(task) === true) this.#size -= 1;
+    const lane = this.#lanes.get(task.priority);
+    const key = bucketKey(task.resources);
+    const bucket = lane?.get(key);
+    if (bucket?.remove(task) !== true) return;
+    this.#size -= 1;
+    if (bucket.isEmpty) lane?.delete(key);
   }
 
-  *[Symbol.iterator](): IterableIterator<TaskRow> {
-    for (const lane of this.#lanes.values()) yield* lane;
+  /** The queue must not change meanwhile. `skip` is asked again before each task of a request. */
+  *tasks(skip: SkipRequest): Generator<TaskRow> {
+    for (const lane of this.#lanes.values()) {
+      const cursors = [...lane.values()].map((bucket) => new Cursor(bucket));
+      const heap = new Heap<Cursor>((a, b) => comparePlaces(a.task, b.task), cursors);
+      for (;;) {
+        const cursor = heap.top;
+        if (cursor === undefined) break;
+        if (skip(cursor.bucket.request)) {
+          heap.pop();
+          continue;
+        }
+        yield cursor.task;
+        if (cursor.advance()) heap.topChanged();
+        else heap.pop();
+      }
+    }
   }
 }
 
-/** One priority's tasks, sorted by submission; removed ones leave a hole until enough of them are gathered. */
-class Lane {
-  #slots: (TaskRow | null)[] = [];
-  /** Where each slot belongs, also that of a hole. */
-  #places: Place[] = [];
+function bucketKey(request: Resources): string {
+  return `${request.cpuMillis}/${request.memoryBytes}`;
+}
+
+type Place = Pick<TaskRow, 'createdIndex' | 'createdPosition'>;
+
+function comparePlaces(a: Place, b: Place): number {
+  return a.createdIndex - b.createdIndex || a.createdPosition - b.createdPosition;
+}
+
+/** A slot keeps its place in the order also where its task has been taken out of it. */
+interface Slot extends Place {
+  task: TaskRow | null;
+}
+
+/**
+ * Tasks of one request, sorted by submission. Adding at the end and taking from the front, the common cases, cost
+ * little; removed ones leave holes until enough of them are gathered.
+ */
+class Bucket {
+  readonly request: Resources;
+  #slots: Slot[] = [];
+  /** Before it are only holes. */
   #start = 0;
   #holes = 0;
 
-  add(task: TaskRow): void {
-    const place = placeOf(task);
-    const at = this.#find(place);
-    const found = this.#places[at];
-    if (found !== undefined && compare(found, place) === 0) {
-      if (this.#slots[at] === null) this.#holes -= 1;
-      this.#slots[at] = task;
-      this.#start = Math.min(this.#start, at);
-      return;
-    }
-    this.#slots.splice(at, 0, task);
-    this.#places.splice(at, 0, place);
-    this.#start = Math.min(this.#start, at);
+  constructor(request: Resources) {
+    this.request = request;
   }
 
+  get isEmpty(): boolean {
+    return this.#holes === this.#slots.length;
+  }
+
+  /** @returns whether it was not there already */
+  add(task: TaskRow): boolean {
+    const at = this.#find(task);
+    const slot = this.#slots[at];
+    this.#start = Math.min(this.#start, at);
+    if (slot === undefined || comparePlaces(slot, task) !== 0) {
+      const { createdIndex, createdPosition } = task;
+      this.#slots.splice(at, 0, { createdIndex, createdPosition, task });
+      return true;
+    }
+    const isNew = slot.task === null;
+    if (isNew) this.#holes -= 1;
+    slot.task = task;
+    return isNew;
+  }
+
+  /** @returns whether it was there */
   remove(task: TaskRow): boolean {
-    const at = this.#find(placeOf(task));
-    if (this.#slots[at]?.id !== task.id) return false;
-    this.#slots[at] = null;
+    const slot = this.#slots[this.#find(task)];
+    if (slot?.task?.id !== task.id) return false;
+    slot.task = null;
     this.#holes += 1;
-    while (this.#start < this.#slots.length && this.#slots[this.#start] === null) this.#start += 1;
-    if (this.#holes > 64 && this.#holes * 2 > this.#slots.length) this.#compact();
+    while (this.#start < this.#slots.length && this.#slots[this.#start]?.task === null) this.#start += 1;
+    if (this.#holes > 64 && this.#holes * 2 > this.#slots.length) {
+      this.#slots = this.#slots.filter((one) => one.task !== null);
+      this.#start = 0;
+      this.#holes = 0;
+    }
     return true;
   }
 
-  *[Symbol.iterator](): IterableIterator<TaskRow> {
-    // A copy of the bounds only: the state does not change while a plan is made of it.
-    for (let at = this.#start; at < this.#slots.length; at += 1) {
-      const task = this.#slots[at];
-      if (task !== null && task !== undefined) yield task;
+  /** The first task at or after a slot, and the slot after it. */
+  next(from: number): { readonly task: TaskRow; readonly after: number } | null {
+    for (let at = Math.max(from, this.#start); at < this.#slots.length; at += 1) {
+      const task = this.#slots[at]?.task;
+      if (task !== null && task !== undefined) return { task, after: at + 1 };
     }
+    return null;
   }
 
-  /** The first slot whose place is not before `place`. */
-  #find(place: Place): number {
+  /** The first slot whose place is not before that of `task`. */
+  #find(task: Place): number {
     let low = 0;
-    let high = this.#places.length;
-    const last = this.#places.at(-1);
-    if (last !== undefined && compare(last, place) < 0) return high;
+    let high = this.#slots.length;
+    const last = this.#slots.at(-1);
+    if (last !== undefined && comparePlaces(last, task) < 0) return high;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const at = this.#places[middle];
-      if (at !== undefined && compare(at, place) < 0) low = middle + 1;
+      const slot = this.#slots[middle];
+      if (slot !== undefined && comparePlaces(slot, task) < 0) low = middle + 1;
       else high = middle;
     }
     return low;
   }
+}
 
-  #compact(): void {
-    this.#places = this.#places.filter((_, at) => this.#slots[at] !== null);
-    this.#slots = this.#slots.filter((task) => task !== null);
-    this.#start = 0;
-    this.#holes = 0;
+/** Where a walk stands in a bucket. */
+class Cursor {
+  readonly bucket: Bucket;
+  task: TaskRow;
+  #after: number;
+
+  constructor(bucket: Bucket) {
+    const first = bucket.next(0);
+    invariant(first !== null, 'empty buckets are removed');
+    this.bucket = bucket;
+    this.task = first.task;
+    this.#after = first.after;
   }
-}
 
-interface Place {
-  readonly index: number;
-  readonly position: number;
-}
-
-function placeOf(task: TaskRow): Place {
-  return { index: task.createdIndex, position: task.createdPosition };
-}
-
-function compare(a: Place, b: Place): number {
-  return a.index - b.index || a.position - b.position;
+  /** @returns false at the end of the bucket */
+  advance(): boolean {
+    const next = this.bucket.next(this.#after);
+    if (next === null) return false;
+    this.task = next.task;
+    this.#after = next.after;
+    return true;
+  }
 }

@@ -1,88 +1,66 @@
-/** FAILED tasks by the time at which their next try is due: a binary heap whose stale entries are dropped lazily. */
+/** FAILED tasks by the time at which their next try is due; entries of the heap that no longer hold are dropped lazily. */
 import type { TaskRow } from '../../model/task.ts';
+import { Heap } from './heap.ts';
 
 interface Timer {
   readonly dueMs: number;
   readonly taskId: string;
 }
 
+/** Stale entries that are tolerated beside as many valid ones. */
+const STALE_TOLERATED = 64;
+
 export class RetryTimers {
-  readonly #heap: Timer[] = [];
-  /** What is due for each task now; a heap entry that differs is stale. */
-  readonly #dueMs = new Map<string, number>();
+  readonly #heap = new Heap<Timer>(compare);
+  /** The timer of each task; any other of it in the heap is stale. */
+  readonly #timers = new Map<string, Timer>();
 
   set(taskId: string, dueMs: number): void {
-    this.#dueMs.set(taskId, dueMs);
-    this.#push({ dueMs, taskId });
+    const timer = { dueMs, taskId };
+    this.#timers.set(taskId, timer);
+    this.#heap.push(timer);
+    if (this.#heap.size > 2 * this.#timers.size + STALE_TOLERATED) {
+      this.#heap.retain((one) => this.#timers.get(one.taskId) === one);
+    }
   }
 
   delete(taskId: string): void {
-    this.#dueMs.delete(taskId);
-    this.#dropStale();
+    this.#timers.delete(taskId);
   }
 
   nextMs(): number | null {
     this.#dropStale();
-    return this.#heap[0]?.dueMs ?? null;
+    return this.#heap.top?.dueMs ?? null;
   }
 
-  /** In the order in which they fall due; they stay until their tasks change. */
-  due(atMs: number, tasks: ReadonlyMap<string, TaskRow>): readonly TaskRow[] {
-    const due: Timer[] = [];
-    for (;;) {
-      this.#dropStale();
-      const top = this.#heap[0];
-      if (top === undefined || top.dueMs > atMs) break;
-      due.push(top);
-      this.#pop();
+  /** In the order in which they fall due; they stay until their tasks change. Costs only as far as it is read. */
+  *due(atMs: number, tasks: ReadonlyMap<string, TaskRow>): Generator<TaskRow> {
+    const taken: Timer[] = [];
+    try {
+      for (;;) {
+        this.#dropStale();
+        const { top } = this.#heap;
+        if (top === undefined || top.dueMs > atMs) return;
+        this.#heap.pop();
+        taken.push(top);
+        const task = tasks.get(top.taskId);
+        if (task !== undefined) yield task;
+      }
+    } finally {
+      for (const timer of taken) this.#heap.push(timer);
     }
-    for (const timer of due) this.#push(timer);
-    return due.flatMap(({ taskId }) => tasks.get(taskId) ?? []);
   }
 
   #dropStale(): void {
     for (;;) {
-      const top = this.#heap[0];
-      if (top === undefined || this.#dueMs.get(top.taskId) === top.dueMs) return;
-      this.#pop();
+      const { top } = this.#heap;
+      if (top === undefined || this.#timers.get(top.taskId) === top) return;
+      this.#heap.pop();
     }
-  }
-
-  #pop(): void {
-    const last = this.#heap.pop();
-    if (last !== undefined && this.#heap.length > 0) this.#sink(last);
-  }
-
-  #push(timer: Timer): void {
-    let at = this.#heap.length;
-    this.#heap.push(timer);
-    while (at > 0) {
-      const parent = (at - 1) >>> 1;
-      const above = this.#heap[parent];
-      if (above === undefined || before(above, timer) <= 0) break;
-      this.#heap[at] = above;
-      at = parent;
-    }
-    this.#heap[at] = timer;
-  }
-
-  #sink(timer: Timer): void {
-    let at = 0;
-    for (;;) {
-      let child = at * 2 + 1;
-      const left = this.#heap[child];
-      if (left === undefined) break;
-      const right = this.#heap[child + 1];
-      if (right !== undefined && before(right, left) < 0) child += 1;
-      const smaller = this.#heap[child];
-      if (smaller === undefined || before(timer, smaller) <= 0) break;
-      this.#heap[at] = smaller;
-      at = child;
-    }
-    this.#heap[at] = timer;
   }
 }
 
-function before(a: Timer, b: Timer): number {
-  return a.dueMs - b.dueMs || (a.taskId < b.taskId ? -1 : 1);
+function compare(a: Timer, b: Timer): number {
+  if (a.dueMs !== b.dueMs) return a.dueMs - b.dueMs;
+  return a.taskId < b.taskId ? -1 : Number(a.taskId > b.taskId);
 }

@@ -1,11 +1,13 @@
 /** Whether a failed attempt is tried again, and when (use case 4; contract, section 3, "Retry" and "Error types"). */
 import type { RetryPolicy } from '../../model/task.ts';
 
-/** Types that a node reports and that policies name by their family. */
-const FAMILY: Readonly<Record<string, string>> = {
-  ImageNotFound: 'ResourceNotFound',
-  ImagePullFailed: 'ServiceUnavailable',
-};
+/** Types that a node reports and that policies know by their family as well. */
+const FAMILIES: ReadonlyMap<string, string> = new Map([
+  ['ImageNotFound', 'ResourceNotFound'],
+  ['ImagePullFailed', 'ServiceUnavailable'],
+]);
+/** Beyond it a base below 1 has long come to nothing. */
+const SHRINKING_STEPS = 64;
 
 export type RetryDecision =
   | { readonly type: 'retry'; readonly delayMs: number }
@@ -13,29 +15,39 @@ export type RetryDecision =
 
 /**
  * @param retryCount retries so far: the failure at hand is that of execution `retryCount + 1`
- * @param errorType a type in neither list is retried
+ * @param errorType its own name in a list counts before its family's; a type in neither list is retried
  */
 export function decideRetry(policy: RetryPolicy, retryCount: number, errorType: string): RetryDecision {
-  const names = [errorType, FAMILY[errorType] ?? errorType];
-  const listed = (list: readonly string[]): boolean => names.some((name) => list.includes(name));
-  if (listed(policy.nonRetryableErrors) && !policy.retryableErrors.includes(errorType)) {
+  if (!isRetryable(policy, errorType)) {
     return { type: 'giveUp', reason: `error type ${errorType} is not retried` };
   }
   if (retryCount + 1 >= policy.maxAttempts) {
-    return { type: 'giveUp', reason: `all ${policy.maxAttempts} attempts failed` };
+    const { maxAttempts } = policy;
+    return {
+      type: 'giveUp',
+      reason: maxAttempts === 1 ? 'its one attempt failed' : `all ${maxAttempts} attempts failed`,
+    };
   }
   return { type: 'retry', delayMs: backoffMs(policy, retryCount + 1) };
 }
 
-/** Before retry k: min(base^k, max) seconds, or the base itself where the strategy is fixed. In milliseconds. */
+function isRetryable(policy: RetryPolicy, errorType: string): boolean {
+  if (policy.nonRetryableErrors.includes(errorType)) return false;
+  if (policy.retryableErrors.includes(errorType)) return true;
+  const family = FAMILIES.get(errorType);
+  return family === undefined || !policy.nonRetryableErrors.includes(family);
+}
+
+/** Before retry k: min(base^k, max) seconds; `fixed` waits the base. In milliseconds. */
 export function backoffMs(policy: RetryPolicy, retry: number): number {
-  let seconds = policy.backoffBase;
-  if (policy.backoffStrategy === 'exponential') {
-    // By multiplication: Math.pow may differ between versions, and replicas must agree to the bit.
-    for (let k = 1; k < retry && seconds < policy.maxBackoff && policy.backoffBase > 1; k += 1) {
-      seconds *= policy.backoffBase;
-    }
-    if (policy.backoffBase < 1) for (let k = 1; k < retry && k < 64; k += 1) seconds *= policy.backoffBase;
+  const { backoffBase: base, maxBackoff } = policy;
+  if (policy.backoffStrategy === 'fixed') return Math.round(base * 1000);
+  let seconds = base;
+  // By multiplication: Math.pow may differ between versions, and replicas must agree to the bit.
+  const steps = base > 1 ? retry : Math.min(retry, SHRINKING_STEPS);
+  for (let k = 1; k < steps; k += 1) {
+    seconds *= base;
+    if (base > 1 && seconds >= maxBackoff) break;
   }
-  return Math.round(Math.min(seconds, policy.maxBackoff) * 1000);
+  return Math.round(Math.min(seconds, maxBackoff) * 1000);
 }

@@ -14,8 +14,12 @@ export interface StateView {
   allocated(node: string): Resources;
   /** Ids of the tasks ASSIGNED or RUNNING on the node. */
   tasksOn(node: string): ReadonlySet<string>;
-  /** PENDING tasks in scheduling order: priority, then submission. */
-  pending(): Iterable<TaskRow>;
+  /**
+   * PENDING tasks in scheduling order: priority, then submission.
+   * @param skip asked again before each task; what requests so much is passed over at once, however much of it there is
+   */
+  pending(skip?: (request: Resources) => boolean): Iterable<TaskRow>;
+  readonly pendingCount: number;
   /** FAILED tasks whose next try is due at or before the time. */
   retriesDue(atMs: number): Iterable<TaskRow>;
   /** When the next retry is due; null where there is none. */

@@ -2,23 +2,26 @@
  * The replicated state in memory: nodes, open tasks and their specs, and indexes that follow from them. Indexes change
  * in one place only, from a row before and after, so that a restored state has the same ones by construction.
  */
-import { idKey, type IdKey } from '../../lib/ids.ts';
+import { unreachable } from '../../lib/assert.ts';
+import { idKey } from '../../lib/ids.ts';
+import type { IdKey } from '../../lib/ids.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { NodeRow } from '../../model/node.ts';
 import { isTerminal } from '../../model/phases.ts';
 import type { RowChange, TableName, Tables } from '../../model/rows.ts';
 import type { Resources, SpecRow, TaskRow } from '../../model/task.ts';
 import { PendingQueue } from './pending-queue.ts';
+import type { SkipRequest } from './pending-queue.ts';
 import { RetryTimers } from './retry-timers.ts';
 import type { StateView } from './state-view.ts';
 
 interface NodeLoad {
-  cpuMillis: number;
-  memoryBytes: number;
+  readonly allocated: Resources;
   readonly taskIds: Set<string>;
 }
 
 const NOTHING: Resources = { cpuMillis: 0, memoryBytes: 0 };
+const skipNothing: SkipRequest = () => false;
 const NO_TASKS: ReadonlySet<string> = new Set();
 
 export class ClusterState implements StateView {
@@ -29,6 +32,8 @@ export class ClusterState implements StateView {
   readonly #specs = new Map<string, SpecRow>();
   /** How many open tasks need each spec. */
   readonly #specUses = new Map<string, number>();
+  /** While rows are restored: specs whose tasks have not come, if they come at all. */
+  readonly #unclaimedSpecs = new Map<string, SpecRow>();
   readonly #loads = new Map<string, NodeLoad>();
   readonly #pending = new PendingQueue();
   readonly #retries = new RetryTimers();
@@ -54,15 +59,15 @@ export class ClusterState implements StateView {
   }
 
   allocated(node: string): Resources {
-    return this.#loads.get(node) ?? NOTHING;
+    return this.#loads.get(node)?.allocated ?? NOTHING;
   }
 
   tasksOn(node: string): ReadonlySet<string> {
     return this.#loads.get(node)?.taskIds ?? NO_TASKS;
   }
 
-  pending(): Iterable<TaskRow> {
-    return this.#pending;
+  pending(skip: SkipRequest = skipNothing): Iterable<TaskRow> {
+    return this.#pending.tasks(skip);
   }
 
   get pendingCount(): number {
@@ -91,14 +96,39 @@ export class ClusterState implements StateView {
     }
   }
 
-  /** A row as the store has it, before anything is applied; tasks before specs, of which only the needed ones stay. */
+  /** The row as memory holds it; null also where it is left to the store. */
+  inMemory<T extends TableName>(table: T, key: string): Tables[T] | null;
+  inMemory(table: TableName, key: string): Tables[TableName] | null {
+    switch (table) {
+      case 'cluster':
+        return this.#cluster;
+      case 'node':
+        return this.#nodes.get(key) ?? null;
+      case 'task':
+        return this.#tasks.get(key) ?? null;
+      case 'spec':
+        return this.#specs.get(key) ?? null;
+      case 'idempotency':
+        return null;
+      default:
+        return unreachable(table);
+    }
+  }
+
+  /**
+   * A row as the store has it, before anything is applied; in any order, and those that memory does not hold are
+   * ignored. Where tasks come before specs, no spec is kept for nothing meanwhile.
+   */
   restore<T extends TableName>(table: T, key: string, row: Tables[T]): void {
-    if (!this.holdsInMemory(table, row)) return;
-    this.#commitOne({ table, key, before: null, after: row } as RowChange);
+    if (table === 'spec' && !this.holdsInMemory(table, row)) this.#unclaimedSpecs.set(key, row as SpecRow);
+    else if (this.holdsInMemory(table, row)) {
+      this.#commitOne({ table, key, before: null, after: row } as RowChange);
+    }
   }
 
   /** Takes over what a command changed. The only way in which memory changes. */
   commit(changes: readonly RowChange[]): void {
+    this.#unclaimedSpecs.clear();
     for (const change of changes) this.#commitOne(change);
   }
 
@@ -138,11 +168,16 @@ export class ClusterState implements StateView {
 
   #useSpec(specId: string, difference: number): void {
     const uses = (this.#specUses.get(specId) ?? 0) + difference;
-    if (uses > 0) this.#specUses.set(specId, uses);
-    else {
+    if (uses === 0) {
       this.#specUses.delete(specId);
       this.#specs.delete(specId);
+      return;
     }
+    this.#specUses.set(specId, uses);
+    const unclaimed = this.#unclaimedSpecs.get(specId);
+    if (unclaimed === undefined) return;
+    this.#unclaimedSpecs.delete(specId);
+    this.#specs.set(specId, unclaimed);
   }
 
   #index(task: TaskRow): void {
@@ -150,14 +185,9 @@ export class ClusterState implements StateView {
     if (task.status === 'FAILED' && task.retryAtMs !== null) this.#retries.set(task.id, task.retryAtMs);
     const node = nodeHolding(task);
     if (node === null) return;
-    let load = this.#loads.get(node);
-    if (load === undefined) {
-      load = { cpuMillis: 0, memoryBytes: 0, taskIds: new Set() };
-      this.#loads.set(node, load);
-    }
-    load.cpuMillis += task.resources.cpuMillis;
-    load.memoryBytes += task.resources.memoryBytes;
-    load.taskIds.add(task.id);
+    const { allocated, taskIds } = this.#loads.get(node) ?? { allocated: NOTHING, taskIds: new Set() };
+    taskIds.add(task.id);
+    this.#loads.set(node, { allocated: add(allocated, task.resources, 1), taskIds });
   }
 
   #unindex(task: TaskRow): void {
@@ -166,10 +196,17 @@ export class ClusterState implements StateView {
     const node = nodeHolding(task);
     const load = node === null ? undefined : this.#loads.get(node);
     if (node === null || load === undefined || !load.taskIds.delete(task.id)) return;
-    load.cpuMillis -= task.resources.cpuMillis;
-    load.memoryBytes -= task.resources.memoryBytes;
-    if (load.taskIds.size === 0) this.#loads.delete(node);
+    const { taskIds } = load;
+    if (taskIds.size === 0) this.#loads.delete(node);
+    else this.#loads.set(node, { allocated: add(load.allocated, task.resources, -1), taskIds });
   }
+}
+
+function add(sum: Resources, request: Resources, sign: 1 | -1): Resources {
+  return {
+    cpuMillis: sum.cpuMillis + sign * request.cpuMillis,
+    memoryBytes: sum.memoryBytes + sign * request.memoryBytes,
+  };
 }
 
 /** The node on which the task's resources are set aside: from the assignment until nothing of it runs there. */

@@ -83,26 +83,10 @@ export class Transaction {
 
   #unstaged<T extends TableName>(table: T, key: string): Tables[T] | null {
     return (
-      this.#inMemory(table, key) ?? (this.#loaded.get(`${table}/${key}`) as Tables[T] | undefined) ?? null
+      this.state.inMemory(table, key) ??
+      (this.#loaded.get(`${table}/${key}`) as Tables[T] | undefined) ??
+      null
     );
-  }
-
-  #inMemory<T extends TableName>(table: T, key: string): Tables[T] | null {
-    const row = ((): Tables[TableName] | null => {
-      switch (table) {
-        case 'cluster':
-          return this.state.cluster;
-        case 'node':
-          return this.state.nodes.get(key) ?? null;
-        case 'task':
-          return this.state.tasks.get(key) ?? null;
-        case 'spec':
-          return this.state.specs.get(key) ?? null;
-        default:
-          return null;
-      }
-    })();
-    return row as Tables[T] | null;
   }
 
   #stage(table: TableName, key: string, after: Tables[TableName]): void {

@@ -1,10 +1,10 @@
+import { limits } from '../../../lib/limits.ts';
 import type { AssignCommand, Outcome } from '../../../model/commands.ts';
-import type { Attempt, TaskRow } from '../../../model/task.ts';
-import { fits } from '../placement/fit.ts';
+import type { Attempt, Resources, TaskRow } from '../../../model/task.ts';
+import { misfit } from '../placement/fit.ts';
 import type { Transaction } from '../transaction.ts';
 import { done } from './outcomes.ts';
 import { move } from './task-changes.ts';
-import { limits } from '../../../lib/limits.ts';
 
 export interface AssignResult {
   readonly accepted: readonly string[];
@@ -17,15 +17,19 @@ export function assign(transaction: Transaction, command: AssignCommand): Outcom
   const accepted: string[] = [];
   const refused: { taskId: string; reason: string }[] = [];
   const planned = new Map<string, { cpuMillis: number; memoryBytes: number }>();
-  for (const { taskId, node, session } of command.assignments) {
+  for (const assignment of command.assignments) {
+    const { taskId, node, session } = assignment;
+    const task = transaction.task(taskId);
     const taken = planned.get(node) ?? { cpuMillis: 0, memoryBytes: 0 };
-    const reason = whyNot(transaction, { taskId, node, session }, taken);
+    if (task === null) {
+      refused.push({ taskId, reason: 'the task is gone' });
+      continue;
+    }
+    const reason = whyNot(transaction, task, assignment, taken);
     if (reason !== null) {
       refused.push({ taskId, reason });
       continue;
     }
-    const task = transaction.task(taskId);
-    if (task === null) continue;
     begin(transaction, task, node, session);
     taken.cpuMillis += task.resources.cpuMillis;
     taken.memoryBytes += task.resources.memoryBytes;
@@ -35,23 +39,25 @@ export function assign(transaction: Transaction, command: AssignCommand): Outcom
   return done({ accepted, refused });
 }
 
+/** @param taken on the node, by this command's earlier assignments */
 function whyNot(
   transaction: Transaction,
+  task: TaskRow,
   assignment: AssignCommand['assignments'][number],
-  taken: { cpuMillis: number; memoryBytes: number },
+  taken: Resources,
 ): string | null {
-  const { taskId, session } = assignment;
-  const task = transaction.task(taskId);
-  if (task === null) return `task ${taskId} is gone`;
-  if (task.status !== 'PENDING') return `task is ${task.status}`;
+  if (task.status !== 'PENDING') return `the task is ${task.status}`;
   const node = transaction.get('node', assignment.node);
   if (node === null) return `node ${assignment.node} is gone`;
-  if (!node.sessionOpen || node.session !== session) return `node ${node.name} has begun another session`;
+  if (!node.sessionOpen || node.session !== assignment.session) {
+    return `session ${assignment.session} of node ${node.name} is over`;
+  }
   const allocated = transaction.state.allocated(node.name);
-  return fits(task.resources, node, {
+  const found = misfit(task.resources, node, {
     cpuMillis: allocated.cpuMillis + taken.cpuMillis,
     memoryBytes: allocated.memoryBytes + taken.memoryBytes,
   });
+  return found?.reason ?? null;
 }
 
 function begin(transaction: Transaction, task: TaskRow, node: string, session: number): void {
@@ -76,6 +82,7 @@ function begin(transaction: Transaction, task: TaskRow, node: string, session: n
       attempt: attempt.attempt,
       scheduledAtMs: transaction.nowMs,
       startedAtMs: null,
+      result: null,
       attempts: [...task.attempts, attempt].slice(-limits.attemptsKept),
     }),
   );

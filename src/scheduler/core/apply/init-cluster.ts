@@ -1,19 +1,23 @@
+import { invariant } from '../../../lib/assert.ts';
+import { MAX_EPOCH } from '../../../lib/ids.ts';
 import type { InitClusterCommand, Outcome } from '../../../model/commands.ts';
 import type { Transaction } from '../transaction.ts';
 import { done, refuse } from './outcomes.ts';
 
-export function initCluster(transaction: Transaction, command: InitClusterCommand): Outcome {
+export function initCluster(transaction: Transaction, command: InitClusterCommand): Outcome<null> {
   if (transaction.get('cluster', 'cluster') !== null) {
     return refuse('conflict', 'the cluster has been initialised already');
   }
+  const { clusterId, epoch, config } = command;
+  invariant(Number.isSafeInteger(epoch) && epoch >= 0 && epoch <= MAX_EPOCH, 'the epoch fits ids');
   transaction.put('cluster', 'cluster', {
-    clusterId: command.clusterId,
-    epoch: command.epoch,
+    clusterId,
+    epoch,
     formedAtMs: transaction.nowMs,
     timeMs: transaction.nowMs,
     assignmentCounter: 0,
     sessionCounter: 0,
-    config: command.config,
+    config,
   });
   return done(null);
 }

@@ -4,11 +4,19 @@ import { done } from './outcomes.ts';
 import { openSession } from './sessions.ts';
 import { currentAttempt, loseAttempt, withAttempt } from './task-changes.ts';
 
+export interface ReconcileNodeResult {
+  readonly lost: readonly string[];
+  readonly adopted: readonly string[];
+}
+
 /**
  * The inventory of a session judges only assignments made for earlier sessions of the node [INVBEFORE]: what it does
  * not know of them is lost, what it knows goes on in this session. Taken again for the same session it changes nothing.
  */
-export function reconcileNode(transaction: Transaction, command: ReconcileNodeCommand): Outcome {
+export function reconcileNode(
+  transaction: Transaction,
+  command: ReconcileNodeCommand,
+): Outcome<ReconcileNodeResult> {
   const opened = openSession(transaction, command);
   if (opened.type === 'refused') return opened;
   const known = new Set(command.known.map(({ taskId, assignment }) => `${taskId}/${assignment}`));

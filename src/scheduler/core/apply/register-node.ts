@@ -1,3 +1,4 @@
+import { invariant } from '../../../lib/assert.ts';
 import type { Outcome, RegisterNodeCommand } from '../../../model/commands.ts';
 import type { NodeRow } from '../../../model/node.ts';
 import type { Transaction } from '../transaction.ts';
@@ -5,21 +6,23 @@ import { done, refuse } from './outcomes.ts';
 
 const SESSIONS_PER_EPOCH = 2 ** 29;
 
+export interface RegisterNodeResult {
+  readonly session: number;
+}
+
 /**
  * A session is one start of a daemon (leases.md, rule 7): the same start keeps its session over any number of
  * connections, another start ends it. What ran for earlier sessions is judged by the inventory that follows.
  */
-export function registerNode(transaction: Transaction, command: RegisterNodeCommand): Outcome {
+export function registerNode(
+  transaction: Transaction,
+  command: RegisterNodeCommand,
+): Outcome<RegisterNodeResult> {
   const known = transaction.get('node', command.name);
-  if (known !== null && known.incarnation !== command.incarnation) {
-    const open = [...transaction.state.tasksOn(command.name)].length;
-    // Another incarnation proves nothing about what the earlier one runs (leases.md, rule 20).
-    if (known.sessionOpen || open > 0) {
-      return refuse(
-        'conflict',
-        `node ${command.name} is known with another data directory (incarnation ${known.incarnation}), which ` +
-          'is not known to be gone',
-      );
+  if (known !== null && !isSame(known, command)) {
+    // Another incarnation or machine proves nothing about what the earlier one runs (leases.md, rule 20).
+    if (known.sessionOpen || transaction.state.tasksOn(command.name).size > 0) {
+      return refuse('conflict', whyAnother(known, command));
     }
   }
   const sameStart = known !== null && known.sessionOpen && known.startId === command.startId;
@@ -47,8 +50,23 @@ export function registerNode(transaction: Transaction, command: RegisterNodeComm
   return done({ session: row.session });
 }
 
+/** A data directory that is found on another machine is another incarnation. */
+function isSame(known: NodeRow, command: RegisterNodeCommand): boolean {
+  return known.incarnation === command.incarnation && known.machineId === command.machineId;
+}
+
+function whyAnother(known: NodeRow, command: RegisterNodeCommand): string {
+  const other =
+    known.incarnation === command.incarnation
+      ? `on another machine (machine id ${known.machineId}, not ${command.machineId})`
+      : `with another data directory (incarnation ${known.incarnation}, not ${command.incarnation})`;
+  return `node ${known.name} is known ${other}, and that one is not known to be gone`;
+}
+
 function nextSession(transaction: Transaction): number {
   const { epoch, sessionCounter } = transaction.cluster;
-  transaction.putCluster({ sessionCounter: sessionCounter + 1 });
-  return epoch * SESSIONS_PER_EPOCH + sessionCounter + 1;
+  const counter = sessionCounter + 1;
+  invariant(counter < SESSIONS_PER_EPOCH, 'sessions of one epoch stay below those of the next');
+  transaction.putCluster({ sessionCounter: counter });
+  return epoch * SESSIONS_PER_EPOCH + counter;
 }

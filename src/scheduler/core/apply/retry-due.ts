@@ -3,8 +3,12 @@ import type { Transaction } from '../transaction.ts';
 import { done } from './outcomes.ts';
 import { move } from './task-changes.ts';
 
+export interface RetryDueResult {
+  readonly queued: readonly string[];
+}
+
 /** Queues what has waited long enough, by the state's own time. */
-export function retryDue(transaction: Transaction, command: RetryDueCommand): Outcome {
+export function retryDue(transaction: Transaction, command: RetryDueCommand): Outcome<RetryDueResult> {
   const queued: string[] = [];
   for (const taskId of command.taskIds) {
     const task = transaction.task(taskId);

@@ -5,6 +5,11 @@ import type { Transaction } from '../transaction.ts';
 import { once } from './idempotency.ts';
 import { done, refuse } from './outcomes.ts';
 
+export interface SubmitTasksResult {
+  /** In the order of the specs. */
+  readonly taskIds: readonly string[];
+}
+
 /** All or nothing: one id per task, in their order. */
 export function submitTasks(transaction: Transaction, command: SubmitTasksCommand): Outcome {
   if (command.tasks.length > MAX_POSITION) {
@@ -15,7 +20,7 @@ export function submitTasks(transaction: Transaction, command: SubmitTasksComman
   }
   return once(transaction, command.idempotency, () => {
     const taskIds = command.tasks.map((spec, position) => addTask(transaction, spec, position));
-    return done({ taskIds });
+    return done<SubmitTasksResult>({ taskIds });
   });
 }
 

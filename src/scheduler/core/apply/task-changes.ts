@@ -6,10 +6,10 @@ import { mayTaskBecome } from '../../../model/phases.ts';
 import type { Attempt, TaskError, TaskRow, TaskStatus } from '../../../model/task.ts';
 import { decideRetry } from '../retry.ts';
 import type { Transaction } from '../transaction.ts';
+import { firstBytes, lastBytes } from './text.ts';
 
 /** So many attempts lost with their nodes, one after the other, count as a failed one. */
 const LOSSES_THAT_FAIL = 5;
-const LOG_TAIL_CHARACTERS = 4096;
 
 export function currentAttempt(task: TaskRow): Attempt {
   const attempt = task.attempts.at(-1);
@@ -19,8 +19,7 @@ export function currentAttempt(task: TaskRow): Attempt {
 
 /** Replaces the newest attempt. */
 export function withAttempt(task: TaskRow, changes: Partial<Attempt>): TaskRow {
-  const attempts = [...task.attempts.slice(0, -1), { ...currentAttempt(task), ...changes }];
-  return { ...task, attempts: attempts.slice(-limits.attemptsKept) };
+  return { ...task, attempts: [...task.attempts.slice(0, -1), { ...currentAttempt(task), ...changes }] };
 }
 
 export function move(task: TaskRow, status: TaskStatus, changes: Partial<TaskRow> = {}): TaskRow {
@@ -30,24 +29,37 @@ export function move(task: TaskRow, status: TaskStatus, changes: Partial<TaskRow
 
 /** The attempt is lost: its node is gone, or does not know it. */
 export function loseAttempt(transaction: Transaction, task: TaskRow, why: string): void {
+  const message = firstBytes(why, limits.errorMessageBytes);
   const lost = withAttempt(task, {
     status: 'LOST',
     finishedAtMs: transaction.nowMs,
-    error: { type: 'NodeLost', message: why },
+    error: { type: 'NodeLost', message },
   });
-  if (lost.cancelRequested) {
-    transaction.putTask(move(lost, 'CANCELLED', { finishedAtMs: transaction.nowMs }));
+  rescheduleLost(transaction, lost);
+}
+
+/** Back to the queue at once, unless nobody wants it any more, or the like has happened too often in a row. */
+function rescheduleLost(transaction: Transaction, task: TaskRow): void {
+  if (task.cancelRequested) {
+    transaction.putTask(move(task, 'CANCELLED', { finishedAtMs: transaction.nowMs }));
     return;
   }
-  const losses = lost.consecutiveLosses + 1;
-  if (losses >= LOSSES_THAT_FAIL) {
-    const message = `${losses} attempts in a row were lost with their nodes; the last: ${why}`;
-    failTask(transaction, { ...lost, consecutiveLosses: 0 }, { type: 'NodeLost', message });
+  const consecutiveLosses = task.consecutiveLosses + 1;
+  if (consecutiveLosses >= LOSSES_THAT_FAIL) {
+    failTask(transaction, { ...task, consecutiveLosses: 0 }, 'NodeLost');
     return;
   }
   transaction.putTask(
-    move(lost, 'PENDING', { statusReason: 'rescheduling', consecutiveLosses: losses, startedAtMs: null }),
+    move(task, 'PENDING', { statusReason: 'rescheduling', consecutiveLosses, startedAtMs: null }),
   );
+}
+
+/**
+ * The time of the worker's clock, kept between two of the cluster's own: clocks of nodes differ, and what is shown of a
+ * task must not end before it began.
+ */
+export function betweenMs(atMs: number, earliestMs: number, latestMs: number): number {
+  return Math.max(Math.min(atMs, latestMs), earliestMs);
 }
 
 /** The attempt that the report names has ended, and nothing of it runs any more. */
@@ -57,54 +69,67 @@ export function endAttempt(transaction: Transaction, task: TaskRow, report: Atte
     return;
   }
   invariant(report.status !== 'STARTING' && report.status !== 'RUNNING', 'the report is of an end');
-  const failed = report.status === 'FAILED';
+  const ended = withEnd(transaction, task, report);
+  const { finishedAtMs } = currentAttempt(ended);
+  if (report.status === 'COMPLETED') {
+    transaction.putTask(
+      move(ended, 'COMPLETED', {
+        finishedAtMs,
+        consecutiveLosses: 0,
+        retryAtMs: null,
+        result: report.result,
+      }),
+    );
+  } else if (ended.cancelRequested) {
+    transaction.putTask(move(ended, 'CANCELLED', { finishedAtMs }));
+  } else if (report.status === 'CANCELLED') {
+    // The node stopped it on its own account: no failure of the task's, but bounded like losses.
+    rescheduleLost(transaction, ended);
+  } else {
+    const failed: TaskRow = { ...ended, consecutiveLosses: 0, result: report.result };
+    failTask(transaction, failed, currentAttempt(failed).error?.type ?? 'ExitCode');
+  }
+}
+
+/** With the end of the attempt, and its start where that was not reported before. */
+function withEnd(transaction: Transaction, task: TaskRow, report: AttemptReport): TaskRow {
+  const { assignedAtMs, startedAtMs: knownStartMs } = currentAttempt(task);
+  const reportedStartMs =
+    report.startedAtMs === null ? null : betweenMs(report.startedAtMs, assignedAtMs, transaction.nowMs);
+  const startedAtMs = knownStartMs ?? reportedStartMs;
   const ended = withAttempt(task, {
     status: report.status,
-    startedAtMs: currentAttempt(task).startedAtMs ?? report.startedAtMs,
-    finishedAtMs: report.atMs,
+    startedAtMs,
+    finishedAtMs: betweenMs(report.atMs, startedAtMs ?? assignedAtMs, transaction.nowMs),
     exitCode: report.exitCode,
     signal: report.signal,
-    error: report.error,
-    logTail: failed ? report.logTail.slice(-LOG_TAIL_CHARACTERS) : '',
+    error: report.error === null ? null : bounded(report.error),
+    logTail: report.status === 'FAILED' ? lastBytes(report.logTail, limits.logTailBytes) : '',
   });
-  const known: TaskRow = {
-    ...ended,
-    consecutiveLosses: 0,
-    startedAtMs: ended.startedAtMs ?? report.startedAtMs,
+  return { ...ended, startedAtMs };
+}
+
+function bounded(error: TaskError): TaskError {
+  return {
+    type: firstBytes(error.type, limits.errorTypeBytes),
+    message: firstBytes(error.message, limits.errorMessageBytes),
   };
-  if (report.status === 'COMPLETED') {
-    transaction.putTask(move(known, 'COMPLETED', { finishedAtMs: report.atMs, result: report.result }));
-  } else if (known.cancelRequested || report.status === 'CANCELLED') {
-    endCancelled(transaction, known, report);
-  } else {
-    const error = report.error ?? { type: 'ExitCode', message: 'the attempt failed' };
-    failTask(transaction, { ...known, result: report.result }, error);
-  }
 }
 
-/** Stopped: final where somebody asked for it; otherwise the node ended it on its own account, and it is tried again. */
-function endCancelled(transaction: Transaction, task: TaskRow, report: AttemptReport): void {
-  if (task.cancelRequested) {
-    transaction.putTask(move(task, 'CANCELLED', { finishedAtMs: report.atMs }));
-    return;
-  }
-  transaction.putTask(move(task, 'PENDING', { statusReason: 'rescheduling', startedAtMs: null }));
-}
-
-function failTask(transaction: Transaction, task: TaskRow, error: TaskError): void {
+function failTask(transaction: Transaction, task: TaskRow, errorType: string): void {
   const { retryPolicy } = transaction.spec(task).spec;
-  const decision = decideRetry(retryPolicy, task.retryCount, error.type);
+  const decision = decideRetry(retryPolicy, task.retryCount, errorType);
   if (decision.type === 'giveUp') {
-    transaction.putTask(
-      move(task, 'PERMANENTLY_FAILED', { finishedAtMs: transaction.nowMs, statusReason: decision.reason }),
-    );
+    const { finishedAtMs } = currentAttempt(task);
+    transaction.putTask(move(task, 'PERMANENTLY_FAILED', { finishedAtMs, statusReason: decision.reason }));
     return;
   }
+  const retry = task.retryCount + 1;
   transaction.putTask(
     move(task, 'FAILED', {
-      retryCount: task.retryCount + 1,
+      retryCount: retry,
       retryAtMs: transaction.nowMs + decision.delayMs,
-      statusReason: `retry ${task.retryCount + 1} in ${decision.delayMs / 1000} s after ${error.type}`,
+      statusReason: `retry ${retry} in ${decision.delayMs / 1000} s after ${errorType}`,
     }),
   );
 }

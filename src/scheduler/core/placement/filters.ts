@@ -1,7 +1,8 @@
-/** What rules a node out for a task. Each can say why, for plans, `explain` and logs. */
-import { fits, takesWork } from './fit.ts';
+/** What rules a node out for a task. Each can say why and how nearly, for plans, `explain` and logs. */
 import type { NodeRow } from '../../../model/node.ts';
 import type { Resources, TaskRow } from '../../../model/task.ts';
+import type { Misfit } from './fit.ts';
+import { closedTo, lacking } from './fit.ts';
 
 export interface Candidate {
   readonly node: NodeRow;
@@ -12,19 +13,43 @@ export interface Candidate {
 
 export interface Filter {
   readonly name: string;
-  /** @returns why the node is ruled out, or null */
-  excludes(task: TaskRow, candidate: Candidate): string | null;
+  /** @returns null where it has nothing against the node */
+  check(task: TaskRow, candidate: Candidate): Misfit | null;
 }
 
-/** In the order in which they are asked: the cheap and general ones first. */
+/** Those of an engine for what a task asks for; without an image that is a command, run by either of these. */
+const COMMAND_DRIVERS: readonly string[] = ['process', 'noop'];
+
+/**
+ * In the order in which they are asked: the general ones first. Together they ask no less than the fit function of
+ * `apply` does. The planner takes tasks that request the same for alike: a filter that looks at more of a task than its
+ * request has to become part of what is alike (`plan.ts`, `PendingQueue`).
+ */
 export const FILTERS: readonly Filter[] = [
-  { name: 'health', excludes: (_task, { node }) => takesWork(node) },
+  { name: 'health', check: (_task, { node }) => closedTo(node) },
   {
     name: 'driver',
-    excludes: (_task, { node }) =>
-      node.drivers.includes('process') || node.drivers.includes('noop')
+    check: (_task, { node }) =>
+      COMMAND_DRIVERS.some((driver) => node.drivers.includes(driver))
         ? null
-        : `node ${node.name} offers no driver for commands`,
+        : { reason: `node ${node.name} offers no driver for commands`, distance: 1 },
   },
-  { name: 'resources', excludes: (task, { node, allocated }) => fits(task.resources, node, allocated) },
+  {
+    name: 'resources',
+    check: (task, { node, allocated }) => lacking(task.resources, node, allocated),
+  },
 ];
+
+export interface Rejection {
+  readonly filter: Filter;
+  readonly misfit: Misfit;
+}
+
+/** The first filter that rules the node out. */
+export function rejectionOf(task: TaskRow, candidate: Candidate): Rejection | null {
+  for (const filter of FILTERS) {
+    const misfit = filter.check(task, candidate);
+    if (misfit !== null) return { filter, misfit };
+  }
+  return null;
+}

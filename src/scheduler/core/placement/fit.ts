@@ -1,24 +1,48 @@
-/** The one fit function: the planner and apply both ask it, so that they cannot disagree (nomad#9506). */
+/** The one fit function: the planner and apply both ask it, so that they cannot disagree. */
 import type { NodeRow } from '../../../model/node.ts';
 import type { Resources } from '../../../model/task.ts';
 
-/** Whether a node takes new work at all. @returns why not, or null */
-export function takesWork(node: NodeRow): string | null {
+/** Why something cannot be placed on a node. */
+export interface Misfit {
+  /** For people; names the node. */
+  readonly reason: string;
+  /** How near a miss it is, to compare within one filter: the share of the node that is lacking; 1 where none helps. */
+  readonly distance: number;
+}
+
+/** Whether a node takes new work at all. @returns null where it does */
+export function closedTo(node: NodeRow): Misfit | null {
+  const reason = whyClosed(node);
+  return reason === null ? null : { reason, distance: 1 };
+}
+
+function whyClosed(node: NodeRow): string | null {
+  // Before the first inventory of its session nothing is known of what runs there.
+  if (node.sessionOpen && !node.reconciled) return `node ${node.name} is registering`;
   if (node.status !== 'AVAILABLE') return `node ${node.name} is ${node.status}`;
+  if (!node.sessionOpen) return `node ${node.name} has no session`;
   if (!node.schedulable) return `node ${node.name} is cordoned`;
-  if (!node.sessionOpen || !node.reconciled) return `node ${node.name} is registering`;
   return null;
 }
 
-/** @param allocated what is set aside there already @returns why the request does not fit the node, or null */
-export function fits(request: Resources, node: NodeRow, allocated: Resources): string | null {
-  const closed = takesWork(node);
-  if (closed !== null) return closed;
-  const cpuLeft = node.capacity.cpuMillis - allocated.cpuMillis;
-  if (request.cpuMillis > cpuLeft) return `node ${node.name} lacks ${request.cpuMillis - cpuLeft}m cpu`;
-  const memoryLeft = node.capacity.memoryBytes - allocated.memoryBytes;
-  if (request.memoryBytes > memoryLeft) {
-    return `node ${node.name} lacks ${request.memoryBytes - memoryLeft} bytes of memory`;
-  }
-  return null;
+/** @param allocated what is set aside there already */
+export function lacking(request: Resources, node: NodeRow, allocated: Resources): Misfit | null {
+  const { capacity } = node;
+  const cpu = allocated.cpuMillis + request.cpuMillis - capacity.cpuMillis;
+  const memory = allocated.memoryBytes + request.memoryBytes - capacity.memoryBytes;
+  if (cpu <= 0 && memory <= 0) return null;
+  const missing = [cpu > 0 ? `${cpu}m cpu` : null, memory > 0 ? `${memory} bytes of memory` : null];
+  return {
+    reason: `node ${node.name} lacks ${missing.filter((one) => one !== null).join(' and ')}`,
+    distance: Math.max(shareOf(cpu, capacity.cpuMillis), shareOf(memory, capacity.memoryBytes)),
+  };
+}
+
+/** Whether the request fits the node now. @returns null where it does */
+export function misfit(request: Resources, node: NodeRow, allocated: Resources): Misfit | null {
+  return closedTo(node) ?? lacking(request, node, allocated);
+}
+
+function shareOf(amount: number, whole: number): number {
+  return whole > 0 ? amount / whole : 1;
 }

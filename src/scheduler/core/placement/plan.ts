@@ -6,7 +6,11 @@ import type { AssignCommand } from '../../../model/commands.ts';
 import type { NodeRow } from '../../../model/node.ts';
 import type { Resources, TaskRow } from '../../../model/task.ts';
 import type { StateView } from '../state-view.ts';
-import { FILTERS, type Candidate } from './filters.ts';
+import type { Reason } from './explain.ts';
+import { explain } from './explain.ts';
+import type { Candidate } from './filters.ts';
+import { rejectionOf } from './filters.ts';
+import { HopelessRequests } from './hopeless.ts';
 import { scoreOf } from './scores.ts';
 
 /** An assignment that has been proposed and is not applied yet. */
@@ -17,39 +21,49 @@ export interface PlannedAssignment {
   readonly resources: Resources;
 }
 
+/** A task that fits no node now; it stands for all of the queue that request as much or more. */
+export interface Unplaced {
+  readonly taskId: string;
+  readonly resources: Resources;
+  readonly reasons: readonly Reason[];
+}
+
 export interface Plan {
   readonly assignments: readonly PlannedAssignment[];
-  /** Whether the bound was reached with tasks left that were not looked at. */
+  readonly unplaced: readonly Unplaced[];
+  /** Whether the limit was reached with tasks left that were not looked at. */
   readonly more: boolean;
 }
 
-interface OpenNode {
-  readonly node: NodeRow;
+interface OpenNode extends Candidate {
   readonly allocated: { cpuMillis: number; memoryBytes: number };
   taskCount: number;
 }
 
-/** @param inFlight by task id @param most assignments at the most */
-export function plan(state: StateView, inFlight: ReadonlyMap<string, PlannedAssignment>, most: number): Plan {
+/** @param inFlight by task id; counted as if applied @param limit assignments at the most */
+export function plan(
+  state: StateView,
+  inFlight: ReadonlyMap<string, PlannedAssignment>,
+  limit: number,
+): Plan {
   const nodes = openNodes(state, inFlight);
   const assignments: PlannedAssignment[] = [];
-  const hopeless: Resources[] = [];
-  for (const task of state.pending()) {
+  const unplaced: Unplaced[] = [];
+  const hopeless = new HopelessRequests();
+  for (const task of state.pending((request) => hopeless.includes(request))) {
     if (inFlight.has(task.id)) continue;
-    if (assignments.length >= most) return { assignments, more: true };
-    if (hopeless.some((request) => atLeast(task.resources, request))) continue;
+    if (assignments.length >= limit) return { assignments, unplaced, more: true };
     const best = bestNode(task, nodes);
     if (best === null) {
-      hopeless.push(task.resources);
+      hopeless.add(task.resources);
+      unplaced.push({ taskId: task.id, resources: task.resources, reasons: explain(task, nodes) });
       continue;
     }
-    best.allocated.cpuMillis += task.resources.cpuMillis;
-    best.allocated.memoryBytes += task.resources.memoryBytes;
-    best.taskCount += 1;
+    take(best, task.resources);
     const { name, session } = best.node;
     assignments.push({ taskId: task.id, node: name, session, resources: task.resources });
   }
-  return { assignments, more: false };
+  return { assignments, unplaced, more: false };
 }
 
 export function toAssignments(planned: readonly PlannedAssignment[]): AssignCommand['assignments'] {
@@ -58,22 +72,23 @@ export function toAssignments(planned: readonly PlannedAssignment[]): AssignComm
 
 function openNodes(state: StateView, inFlight: ReadonlyMap<string, PlannedAssignment>): readonly OpenNode[] {
   const nodes = new Map<string, OpenNode>();
-  for (const node of state.nodes.values()) {
-    const { cpuMillis, memoryBytes } = state.allocated(node.name);
-    nodes.set(node.name, {
-      node,
-      allocated: { cpuMillis, memoryBytes },
-      taskCount: state.tasksOn(node.name).size,
-    });
-  }
+  for (const node of state.nodes.values()) nodes.set(node.name, asOpenNode(state, node));
   for (const planned of inFlight.values()) {
     const open = nodes.get(planned.node);
-    if (open === undefined) continue;
-    open.allocated.cpuMillis += planned.resources.cpuMillis;
-    open.allocated.memoryBytes += planned.resources.memoryBytes;
-    open.taskCount += 1;
+    if (open !== undefined) take(open, planned.resources);
   }
   return [...nodes.values()];
+}
+
+function asOpenNode(state: StateView, node: NodeRow): OpenNode {
+  const { cpuMillis, memoryBytes } = state.allocated(node.name);
+  return { node, allocated: { cpuMillis, memoryBytes }, taskCount: state.tasksOn(node.name).size };
+}
+
+function take(open: OpenNode, request: Resources): void {
+  open.allocated.cpuMillis += request.cpuMillis;
+  open.allocated.memoryBytes += request.memoryBytes;
+  open.taskCount += 1;
 }
 
 /** The highest score; among equals the node with the fewest tasks, then the first by name. */
@@ -81,7 +96,7 @@ function bestNode(task: TaskRow, nodes: readonly OpenNode[]): OpenNode | null {
   let best: OpenNode | null = null;
   let bestScore = 0;
   for (const open of nodes) {
-    if (FILTERS.some((filter) => filter.excludes(task, open) !== null)) continue;
+    if (rejectionOf(task, open) !== null) continue;
     const score = scoreOf(task, open);
     if (best === null || score > bestScore || (score === bestScore && isBefore(open, best))) {
       best = open;
@@ -93,9 +108,4 @@ function bestNode(task: TaskRow, nodes: readonly OpenNode[]): OpenNode | null {
 
 function isBefore(a: Candidate, b: Candidate): boolean {
   return a.taskCount < b.taskCount || (a.taskCount === b.taskCount && a.node.name < b.node.name);
-}
-
-/** Whether a request is no smaller than one that found no place in this round: then it finds none either. */
-function atLeast(request: Resources, hopeless: Resources): boolean {
-  return request.cpuMillis >= hopeless.cpuMillis && request.memoryBytes >= hopeless.memoryBytes;
 }

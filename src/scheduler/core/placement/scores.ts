@@ -11,15 +11,16 @@ export interface Score {
 /** `spread`: the share of the node that stays free with the task on it, mean of cpu and memory. */
 const resourcesLeft: Score = {
   name: 'resourcesLeft',
-  of(task, { node, allocated }) {
-    const cpu = 1 - (allocated.cpuMillis + task.resources.cpuMillis) / node.capacity.cpuMillis;
-    const memory = 1 - (allocated.memoryBytes + task.resources.memoryBytes) / node.capacity.memoryBytes;
+  of({ resources }, { node: { capacity }, allocated }) {
+    const cpu = shareLeft(capacity.cpuMillis, allocated.cpuMillis + resources.cpuMillis);
+    const memory = shareLeft(capacity.memoryBytes, allocated.memoryBytes + resources.memoryBytes);
     return (cpu + memory) / 2;
   },
 };
 
 export const SCORES: readonly Score[] = [resourcesLeft];
 
+/** Of a node that no filter rules out. */
 export function scoreOf(task: TaskRow, candidate: Candidate): number {
   let sum = 0;
   let count = 0;
@@ -30,4 +31,8 @@ export function scoreOf(task: TaskRow, candidate: Candidate): number {
     count += 1;
   }
   return count === 0 ? 0 : sum / count;
+}
+
+function shareLeft(capacity: number, used: number): number {
+  return capacity > 0 ? 1 - used / capacity : 0;
 }

@@ -1,0 +1,85 @@
+/**
+ * Plans that have been proposed and not applied, and what has been applied since the oldest of them was made: by it a
+ * refused assignment is either explained (something it rests on has changed since) or a bug of the planner.
+ */
+import type { RowChange } from '../../../model/rows.ts';
+import { nodeHolding } from '../state.ts';
+import type { PlannedAssignment } from './plan.ts';
+
+export interface PlanInFlight {
+  /** The applied index on which it was made. */
+  readonly planIndex: number;
+  readonly assignments: readonly PlannedAssignment[];
+}
+
+export class PlansInFlight {
+  readonly #plans = new Set<PlanInFlight>();
+  readonly #assignments = new Map<string, PlannedAssignment>();
+  /** For tasks and nodes, the index of the last command but our own assignments that touched them. */
+  readonly #touched = new Map<string, number>();
+  #hasAbandoned = false;
+
+  get count(): number {
+    return this.#plans.size;
+  }
+
+  /** By task id, without what has been applied already. */
+  get assignments(): ReadonlyMap<string, PlannedAssignment> {
+    return this.#assignments;
+  }
+
+  add(plan: PlanInFlight): void {
+    this.#plans.add(plan);
+    for (const planned of plan.assignments) this.#assignments.set(planned.taskId, planned);
+  }
+
+  /** Its proposal was dropped, or it is unknown whether it was: it may still be applied, uncounted by later plans. */
+  abandon(plan: PlanInFlight): void {
+    this.#hasAbandoned = true;
+    this.settle(plan);
+  }
+
+  /** Its fate is known: nothing of it counts as in flight any more. */
+  settle(plan: PlanInFlight): void {
+    if (!this.#plans.delete(plan)) return;
+    for (const planned of plan.assignments) {
+      if (this.#assignments.get(planned.taskId) === planned) this.#assignments.delete(planned.taskId);
+    }
+    this.#forget();
+  }
+
+  /** One of the plans was applied, to the state or in vain. To be told after its refusals were judged. */
+  applied(index: number, taskIds: Iterable<string>, changes: readonly RowChange[]): void {
+    for (const taskId of taskIds) this.#assignments.delete(taskId);
+    // Later plans have counted it already, unless it is one that was given up.
+    if (this.#hasAbandoned) this.changed(index, changes);
+  }
+
+  /** To be told of every other command that was applied. */
+  changed(index: number, changes: readonly RowChange[]): void {
+    if (this.#plans.size === 0) return;
+    for (const change of changes) {
+      if (change.table === 'node') this.#touched.set(`node/${change.key}`, index);
+      if (change.table !== 'task') continue;
+      this.#touched.set(`task/${change.key}`, index);
+      for (const row of [change.before, change.after]) {
+        const node = row === null ? null : nodeHolding(row);
+        if (node !== null) this.#touched.set(`node/${node}`, index);
+      }
+    }
+  }
+
+  /** Whether something that the assignment rests on has changed since the plan. */
+  isExplained(assignment: { readonly taskId: string; readonly node: string }, planIndex: number): boolean {
+    const touched = Math.max(
+      this.#touched.get(`task/${assignment.taskId}`) ?? 0,
+      this.#touched.get(`node/${assignment.node}`) ?? 0,
+    );
+    return touched > planIndex;
+  }
+
+  #forget(): void {
+    const oldest = Math.min(...[...this.#plans].map(({ planIndex }) => planIndex));
+    for (const [name, index] of this.#touched) if (index <= oldest) this.#touched.delete(name);
+  }
+}

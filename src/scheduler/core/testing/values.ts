@@ -1,0 +1,74 @@
+/** Specs, registrations and reports for tests, with what a test does not care about filled in. */
+import type { AttemptReport, RegisterNodeCommand } from '../../../model/commands.ts';
+import type { Resources, RetryPolicy, TaskSpec } from '../../../model/task.ts';
+
+export const MIB = 1024 * 1024;
+
+export function specOf(
+  changes: Partial<Omit<TaskSpec, 'retryPolicy'>> & { retry?: Partial<RetryPolicy> } = {},
+): TaskSpec {
+  const { retry, ...rest } = changes;
+  return {
+    name: 'task',
+    command: ['true'],
+    env: [],
+    workingDir: null,
+    resources: { cpuMillis: 1000, memoryBytes: 64 * MIB },
+    priority: 'normal',
+    timeoutMs: null,
+    stopGraceMs: 10_000,
+    retryPolicy: {
+      maxAttempts: 3,
+      backoffStrategy: 'exponential',
+      backoffBase: 2,
+      maxBackoff: 300,
+      retryableErrors: ['ConnectionTimeout', 'ServiceUnavailable', 'TemporaryFailure'],
+      nonRetryableErrors: ['InvalidInput', 'AuthenticationError', 'ResourceNotFound'],
+      ...retry,
+    },
+    labels: [],
+    ...rest,
+  };
+}
+
+export const NODE_CAPACITY: Resources = { cpuMillis: 4000, memoryBytes: 4096 * MIB };
+
+export function registrationOf(
+  name: string,
+  changes: Partial<RegisterNodeCommand> = {},
+): Omit<RegisterNodeCommand, 'atMs'> {
+  return {
+    type: 'registerNode',
+    name,
+    incarnation: `${name}-data`,
+    machineId: `${name}-machine`,
+    bootId: `${name}-boot`,
+    startId: `${name}-start-1`,
+    version: '0.1.0',
+    address: `${name}:7101`,
+    http: `${name}:8101`,
+    labels: [],
+    drivers: ['process'],
+    isolation: 'cgroup',
+    capacity: NODE_CAPACITY,
+    ...changes,
+  };
+}
+
+export function reportOf(
+  at: { readonly taskId: string; readonly assignment: number; readonly atMs: number },
+  status: AttemptReport['status'],
+  changes: Partial<AttemptReport> = {},
+): AttemptReport {
+  return {
+    ...at,
+    status,
+    startedAtMs: null,
+    exitCode: null,
+    signal: null,
+    error: status === 'FAILED' ? { type: 'ExitCode', message: 'exit code 1' } : null,
+    result: null,
+    logTail: '',
+    ...changes,
+  };
+}
