@@ -6,7 +6,7 @@ import { JarvisError } from '../lib/errors.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import type { CallContext, Remotes } from './port.ts';
 import type { RoutingOperations } from './router.ts';
-import { TestCluster, inProcessRemotes, testContext, testOperations } from './testing.ts';
+import { TestCluster, inProcessRemotes, testContext, testOperations } from './operations.test-kit.ts';
 
 /** What nodes have written, and how reading it fails. */
 class FakeLogs {

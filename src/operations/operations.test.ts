@@ -5,7 +5,7 @@ import { ListTasksRequest as ListTasksMessage } from '../generated/cluster.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import type { RoutingOperations } from './router.ts';
-import { TestCluster, inProcessRemotes, testContext, testOperations } from './testing.ts';
+import { TestCluster, inProcessRemotes, testContext, testOperations } from './operations.test-kit.ts';
 
 let cluster: TestCluster;
 let nodes: Map<string, RoutingOperations>;

@@ -4,6 +4,7 @@ import type { Task } from '../generated/cluster.ts';
 import { ClusterService, Task as TaskMessage } from '../generated/cluster.ts';
 import { NodeLogsService } from '../generated/worker.ts';
 import type { LogChunk } from '../generated/worker.ts';
+import { splitAddress } from '../lib/address.ts';
 import { ERROR_CODES, JarvisError, isErrorCode } from '../lib/errors.ts';
 import { silentLog } from '../lib/log.ts';
 import type { CallContext, ClusterOperations } from '../operations/port.ts';
@@ -12,7 +13,7 @@ import { streamCall, unaryCall } from './client.ts';
 import { clusterService, nodeLogsService } from './cluster-service.ts';
 import { createRemotes } from './remotes.ts';
 import type { RpcServer } from './server.ts';
-import { createServer, splitAddress } from './server.ts';
+import { createServer } from './server.ts';
 
 const opened: { close(graceMs: number): unknown }[] = [];
 

@@ -3,7 +3,7 @@ import { createServer as createProbe } from 'node:net';
 
 import * as grpc from '@grpc/grpc-js';
 
-import { JarvisError, messageOf } from '../lib/errors.ts';
+import { cannotListen, joinAddress, splitAddress } from '../lib/address.ts';
 import { serverCredentials, serverOptions } from './channel.ts';
 
 export interface Service {
@@ -39,7 +39,7 @@ export async function createServer(options: {
     });
   });
   return {
-    address: `${host.includes(':') ? `[${host}]` : host}:${port}`,
+    address: joinAddress(host, port),
     port,
     async close(graceMs) {
       await new Promise<void>((resolve) => {
@@ -53,23 +53,12 @@ export async function createServer(options: {
   };
 }
 
-/** @throws JarvisError invalid where the text is not `host:port` or `[ipv6]:port` */
-export function splitAddress(address: string): { readonly host: string; readonly port: number } {
-  const match = /^(?:\[([0-9A-Fa-f:.%]+)\]|([^:[\]\s/]+)):(\d{1,5})$/.exec(address);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  if (host === undefined || !(port <= 65_535)) {
-    throw new JarvisError('invalid', `${JSON.stringify(address)} is not an address: host:port`);
-  }
-  return { host, port };
-}
-
 /** grpc-js says only that it bound no address; a plain socket says why. */
 async function probe(host: string, port: number): Promise<void> {
   const socket = createProbe();
   try {
     await new Promise<void>((resolve, reject) => {
-      socket.once('error', (error) => reject(cannotListen(`${host}:${port}`, error)));
+      socket.once('error', (error) => reject(cannotListen(joinAddress(host, port), error)));
       socket.listen({ host, port, exclusive: true }, resolve);
     });
   } finally {
@@ -77,17 +66,4 @@ async function probe(host: string, port: number): Promise<void> {
       socket.close(() => resolve());
     });
   }
-}
-
-/** The same words wherever a port is opened. */
-export function cannotListen(address: string, cause: Error): JarvisError {
-  const code = 'code' in cause ? cause.code : undefined;
-  const reasons: Readonly<Record<string, string>> = {
-    EADDRINUSE: 'the port is in use',
-    EACCES: 'not permitted',
-    EADDRNOTAVAIL: 'this machine has no such address',
-    ENOTFOUND: 'no such host',
-  };
-  const reason = (typeof code === 'string' ? reasons[code] : undefined) ?? messageOf(cause);
-  return new JarvisError('conflict', `cannot listen on ${address}: ${reason}`, { cause });
 }

@@ -1,0 +1,144 @@
+/** The API's calls (contract, section 2): parse, call, and the answer as JSON. */
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
+
+import { JarvisError } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
+import type { Log } from '../lib/log.ts';
+import type { ClusterOperations, Readiness } from '../operations/port.ts';
+import { clusterToJson, listToJson, nodeToJson, taskToJson, versionToJson } from '../spec/json.ts';
+import { parseTaskSpec } from '../spec/task-schema.ts';
+import { wireFromPlain } from '../spec/wire.ts';
+import { sendLogs } from './logs-route.ts';
+import { PROBLEM_TYPE, problemOf } from './problem.ts';
+import { asMalformed, expectNoQuery, parseLogsQuery, parseTasksQuery } from './query.ts';
+import type { Calls } from './requests.ts';
+import { idempotencyKey } from './requests.ts';
+
+export interface RouteParts {
+  readonly operations: ClusterOperations;
+  readonly readiness: () => Readiness;
+  readonly calls: Calls;
+  readonly log: Log;
+}
+
+type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
+type Handlers = Readonly<Partial<Record<'GET' | 'POST' | 'DELETE', Handler>>>;
+
+const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+
+export function registerRoutes(app: FastifyInstance, parts: RouteParts): void {
+  registerTasks(app, parts);
+  registerCluster(app, parts);
+  registerHealth(app, parts);
+}
+
+function registerTasks(app: FastifyInstance, { operations, calls, log }: RouteParts): void {
+  const contextOf = (reply: FastifyReply) => calls.context(reply, limits.httpTimeoutMs);
+  on(app, '/tasks', {
+    POST: async (request, reply) => {
+      expectNoQuery(request.query);
+      const key = idempotencyKey(request);
+      parseTaskSpec(request.body);
+      const task = wireFromPlain(request.body as Readonly<Record<string, unknown>>);
+      const answer = await operations.submitTasks({ tasks: [task], idempotency_key: key }, contextOf(reply));
+      const [created] = answer.tasks;
+      if (created === undefined) throw new JarvisError('internal', 'no task came back');
+      return reply.code(201).header('location', `/tasks/${created.id}`).send(taskToJson(created));
+    },
+    GET: async (request, reply) => {
+      const query = parseTasksQuery(request.query);
+      try {
+        const { items, next_cursor: next } = await operations.listTasks(query, contextOf(reply));
+        return listToJson(items.map(taskToJson), next);
+      } catch (error) {
+        throw asMalformed(error);
+      }
+    },
+  });
+  on(app, '/tasks/:id', {
+    GET: async (request, reply) => {
+      expectNoQuery(request.query);
+      return taskToJson(await operations.getTask({ id: parameter(request, 'id') }, contextOf(reply)));
+    },
+    DELETE: async (request, reply) => {
+      expectNoQuery(request.query);
+      const cancelled = await operations.cancelTask(
+        { id: parameter(request, 'id'), idempotency_key: idempotencyKey(request) },
+        contextOf(reply),
+      );
+      return taskToJson(cancelled);
+    },
+  });
+  on(app, '/tasks/:id/logs', {
+    GET: async (request, reply) => {
+      const wanted = parseLogsQuery(parameter(request, 'id'), request.query);
+      const context = calls.context(reply, wanted.follow ? null : limits.httpLogsTimeoutMs);
+      await sendLogs(reply, { operations, request: wanted, context, log });
+      return reply;
+    },
+  });
+}
+
+function registerCluster(app: FastifyInstance, { operations, calls }: RouteParts): void {
+  const contextOf = (reply: FastifyReply) => calls.context(reply, limits.httpTimeoutMs);
+  on(app, '/nodes', {
+    GET: async (request, reply) => {
+      expectNoQuery(request.query);
+      const { items, next_cursor: next } = await operations.listNodes(contextOf(reply));
+      return listToJson(items.map(nodeToJson), next);
+    },
+  });
+  on(app, '/nodes/:name', {
+    GET: async (request, reply) => {
+      expectNoQuery(request.query);
+      return nodeToJson(await operations.getNode({ name: parameter(request, 'name') }, contextOf(reply)));
+    },
+  });
+  on(app, '/cluster', {
+    GET: async (request, reply) => {
+      expectNoQuery(request.query);
+      return clusterToJson(await operations.getCluster(contextOf(reply)));
+    },
+  });
+  on(app, '/version', { GET: async () => versionToJson(operations.version()) });
+}
+
+function registerHealth(app: FastifyInstance, { readiness }: RouteParts): void {
+  on(app, '/healthz', { GET: async () => ({ status: 'ok' }) });
+  on(app, '/readyz', {
+    GET: async () => {
+      const { ready, reason } = readiness();
+      if (!ready) throw new JarvisError('unavailable', reason);
+      return { status: 'ready' };
+    },
+  });
+}
+
+/** The methods of one path; every other method is answered with 405 and the ones there are. */
+function on(app: FastifyInstance, url: string, handlers: Handlers): void {
+  for (const [method, handler] of Object.entries(handlers)) {
+    // HEAD of a log would read it all.
+    app.route({ method, url, handler, exposeHeadRoute: !url.endsWith('/logs') });
+  }
+  const allowed = new Set<string>(Object.keys(handlers));
+  if (allowed.has('GET') && !url.endsWith('/logs')) allowed.add('HEAD');
+  app.route({
+    method: METHODS.filter((method) => !allowed.has(method)),
+    url,
+    // Before any body is looked at.
+    onRequest: async (request, reply) => {
+      const error = new JarvisError('malformed', `${request.method} is not allowed here`);
+      return reply
+        .code(405)
+        .header('allow', [...allowed].join(', '))
+        .header('content-type', PROBLEM_TYPE)
+        .send(JSON.stringify(problemOf(error, 405)));
+    },
+    handler: async () => undefined,
+  });
+}
+
+function parameter(request: FastifyRequest, name: string): string {
+  const value = (request.params as Readonly<Record<string, string | undefined>>)[name];
+  return value ?? '';
+}

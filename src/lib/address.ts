@@ -1,0 +1,31 @@
+/** Addresses as flags and peers write them, and what it means when one cannot be listened on. */
+import { JarvisError, messageOf } from './errors.ts';
+
+/** @throws JarvisError invalid where the text is not `host:port` or `[ipv6]:port` */
+export function splitAddress(address: string): { readonly host: string; readonly port: number } {
+  const match = /^(?:\[([0-9A-Fa-f:.%]+)\]|([^:[\]\s/]+)):(\d{1,5})$/.exec(address);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined || !(port <= 65_535)) {
+    throw new JarvisError('invalid', `${JSON.stringify(address)} is not an address: host:port`);
+  }
+  return { host, port };
+}
+
+export function joinAddress(host: string, port: number): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+const REASONS: ReadonlyMap<unknown, string> = new Map([
+  ['EADDRINUSE', 'the port is in use'],
+  ['EACCES', 'not permitted'],
+  ['EADDRNOTAVAIL', 'this machine has no such address'],
+  ['ENOTFOUND', 'no such host'],
+]);
+
+/** The same words wherever a port is opened. @param cause what Node.js says */
+export function cannotListen(address: string, cause: unknown): JarvisError {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  const reason = REASONS.get(code) ?? messageOf(cause);
+  return new JarvisError('conflict', `cannot listen on ${address}: ${reason}`, { cause });
+}
