@@ -140,6 +140,8 @@ export class DataDirectory {
   readonly #lock: FileLock;
   #identity: NodeIdentity;
   #starts: Starts;
+  /** What of it is on disk. */
+  #writtenStarts: Starts;
   /** Changes of the two files, one behind the other. */
   #writing: Promise<unknown> = Promise.resolve();
 
@@ -157,6 +159,7 @@ export class DataDirectory {
     this.lostStores = options.lostStores;
     this.#identity = options.identity;
     this.#starts = options.starts;
+    this.#writtenStarts = options.starts;
     this.#lock = options.lock;
   }
 
@@ -190,26 +193,32 @@ export class DataDirectory {
     });
   }
 
+  /** Why a peer that says so may not speak (somewhere runs a copy of its data directory), or null where it may. */
+  peerStartFault(incarnation: string, counter: number, startId: string): string | null {
+    const known = this.#starts.peers[incarnation];
+    if (known === undefined || counter > known.counter) return null;
+    if (counter === known.counter && startId === known.startId) return null;
+    return (
+      `incarnation ${incarnation} says that it is start ${counter} (${startId}), and start ${known.counter} ` +
+      `(${known.startId}) has been seen: its data directory is a copy, was restored, or runs twice`
+    );
+  }
+
   /**
-   * Remembers the highest start that a peer told, durably.
-   * @throws JarvisError conflict where it is lower than one before, or equal and another start: somewhere runs a copy
+   * Remembers the highest start that a peer told: at once for {@link peerStartFault}, durably when it resolves.
+   * @throws JarvisError conflict where it is lower than one before, or equal and another start
    */
   async recordPeerStart(incarnation: string, counter: number, startId: string): Promise<void> {
+    const fault = this.peerStartFault(incarnation, counter, startId);
+    if (fault !== null) throw new JarvisError('conflict', fault);
+    const peers = { ...this.#starts.peers, [incarnation]: { counter, startId } };
+    const isKnown = this.#starts.peers[incarnation]?.counter === counter;
+    if (!isKnown) this.#starts = { ...this.#starts, peers };
     await this.#exclusively(async () => {
-      const known = this.#starts.peers[incarnation];
-      if (known !== undefined) {
-        if (known.counter === counter && known.startId === startId) return;
-        if (known.counter >= counter)
-          throw new JarvisError(
-            'conflict',
-            `incarnation ${incarnation} says that it is start ${counter} (${startId}), and start ${known.counter} ` +
-              `(${known.startId}) has been seen: its data directory is a copy, was restored, or runs twice`,
-          );
-      }
-      const peers = { ...this.#starts.peers, [incarnation]: { counter, startId } };
-      const starts = { ...this.#starts, peers };
+      if (this.#starts === this.#writtenStarts) return;
+      const starts = this.#starts;
       await writeRecord(join(this.paths.root, STARTS_NAME), starts);
-      this.#starts = starts;
+      this.#writtenStarts = starts;
     });
   }
 

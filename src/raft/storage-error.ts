@@ -4,7 +4,7 @@ import { JarvisError } from '../lib/errors.ts';
 export type StorageErrorKind =
   /** The log has lost or changed something that it once held durably: never vote from it again. */
   | 'log_corrupt'
-  /** The log belongs to another cluster or to another incarnation. */
+  /** The log belongs to another cluster or to another incarnation, or a snapshot to another cluster. */
   | 'log_foreign'
   /** There should be a log, and there is none. */
   | 'log_missing'

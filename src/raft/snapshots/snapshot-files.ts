@@ -1,0 +1,180 @@
+/**
+ * The node's snapshot files: one directory, one file per index, the newest two kept. Together with the log behind the
+ * older one they are what a node can rebuild its state from alone; LevelDB is never the only copy of anything.
+ */
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { invariant } from '../../lib/assert.ts';
+import { limits } from '../../lib/limits.ts';
+import type { SnapshotMeta } from '../core/types.ts';
+import { makeDirectoryDurably, syncDirectory } from '../durable-file.ts';
+import type { Peer, Row, RowStream, SnapshotFile, SnapshotStore } from '../ports.ts';
+import { isStorageError, StorageError } from '../storage-error.ts';
+import { damaged, isSnapshotName, snapshotName } from './snapshot-format.ts';
+import {
+  inspectSnapshot,
+  readSnapshotBytes,
+  readSnapshotRows,
+  verifySnapshot,
+  type SnapshotInspection,
+} from './snapshot-reader.ts';
+import { SnapshotReceiver, type IncomingSnapshot } from './snapshot-receiver.ts';
+import { writeSnapshot, type RowDigester } from './snapshot-writer.ts';
+
+export interface SnapshotFilesOptions {
+  readonly clusterId: string;
+  readonly epoch: number;
+  readonly newDigester: () => RowDigester;
+  /** Told of each file that does not count, whenever it is met. */
+  readonly onDamaged: (error: StorageError) => void;
+}
+
+type Judged =
+  | { readonly type: 'good'; readonly file: SnapshotFile }
+  | { readonly type: 'bad'; readonly error: StorageError };
+
+export class SnapshotFiles implements SnapshotStore {
+  readonly #directory: string;
+  readonly #options: SnapshotFilesOptions;
+  #receiver: SnapshotReceiver | null = null;
+
+  /** Use {@link SnapshotFiles.open}. */
+  constructor(directory: string, options: SnapshotFilesOptions) {
+    this.#directory = directory;
+    this.#options = options;
+  }
+
+  /** Removes what earlier starts left half-written. */
+  static async open(directory: string, options: SnapshotFilesOptions): Promise<SnapshotFiles> {
+    await makeDirectoryDurably(directory);
+    for (const name of await readdir(directory)) if (name.endsWith('.tmp')) await rm(join(directory, name));
+    return new SnapshotFiles(directory, options);
+  }
+
+  /** Those with an intact header and trailer, newest first; their rows are verified when they are read. */
+  async list(): Promise<readonly SnapshotFile[]> {
+    const files: SnapshotFile[] = [];
+    for (const name of await this.#names()) {
+      const judged = await this.#judge(name);
+      if (judged.type === 'good') files.push(judged.file);
+      else this.#options.onDamaged(judged.error);
+    }
+    return files;
+  }
+
+  async write(meta: SnapshotMeta, peers: readonly Peer[], stream: RowStream): Promise<SnapshotFile> {
+    invariant(stream.index === meta.index, `rows of index ${stream.index} for a snapshot of ${meta.index}`);
+    const path = join(this.#directory, snapshotName(meta));
+    const { clusterId, epoch, newDigester } = this.#options;
+    const { index, term, confState } = meta;
+    const header = {
+      clusterId,
+      epoch,
+      meta: {
+        index,
+        term,
+        confState: {
+          voters: [...confState.voters],
+          votersOutgoing: [...confState.votersOutgoing],
+          learners: [...confState.learners],
+          learnersNext: [...confState.learnersNext],
+          autoLeave: confState.autoLeave,
+        },
+      },
+      peers: peers.map(({ raftId, name, incarnation, address }) => ({ raftId, name, incarnation, address })),
+    };
+    await writeSnapshot(path, header, stream, newDigester());
+    return { path, meta: header.meta, peers: header.peers };
+  }
+
+  rows(file: SnapshotFile): AsyncIterable<Row> {
+    return readSnapshotRows(file.path);
+  }
+
+  /** Header and trailer of a file. @throws StorageError snapshot_corrupt, format_unknown */
+  inspect(file: SnapshotFile): Promise<SnapshotInspection> {
+    return inspectSnapshot(file.path);
+  }
+
+  /** Reads all of it. @throws StorageError snapshot_corrupt, format_unknown */
+  async verify(file: SnapshotFile): Promise<void> {
+    await verifySnapshot(file.path);
+  }
+
+  /** Deletes older files, and those that are damaged; never what another version or cluster wrote. */
+  async keepNewest(count: number): Promise<void> {
+    let kept = 0;
+    let deleted = 0;
+    for (const name of await this.#names()) {
+      const judged = await this.#judge(name);
+      if (judged.type === 'good' && kept < count) {
+        kept += 1;
+        continue;
+      }
+      if (judged.type === 'bad') {
+        this.#options.onDamaged(judged.error);
+        if (judged.error.kind !== 'snapshot_corrupt') continue;
+      }
+      await rm(join(this.#directory, name));
+      deleted += 1;
+    }
+    if (deleted > 0) await syncDirectory(this.#directory);
+  }
+
+  /** The file's bytes for another node, from where it wants them. */
+  bytes(
+    file: SnapshotFile,
+    fromOffset: number,
+  ): AsyncIterable<{ readonly offset: number; readonly bytes: Buffer }> {
+    return readSnapshotBytes(file.path, fromOffset, limits.snapshotChunkBytes);
+  }
+
+  /**
+   * Begins to receive a file, or goes on where the same one from the same sender was interrupted (`nextOffset` says
+   * where). One at a time: another one that is half received is discarded.
+   */
+  async receive(incoming: Omit<IncomingSnapshot, 'clusterId'>): Promise<SnapshotReceiver> {
+    const wanted = { ...incoming, clusterId: this.#options.clusterId };
+    if (this.#receiver?.isOpen === true) {
+      if (isSame(this.#receiver.incoming, wanted)) return this.#receiver;
+      await this.#receiver.discard();
+    }
+    this.#receiver = await SnapshotReceiver.begin(wanted, join(this.#directory, snapshotName(incoming.meta)));
+    return this.#receiver;
+  }
+
+  async close(): Promise<void> {
+    if (this.#receiver?.isOpen === true) await this.#receiver.discard();
+  }
+
+  async #names(): Promise<readonly string[]> {
+    const names = await readdir(this.#directory);
+    return names.filter(isSnapshotName).sort().reverse();
+  }
+
+  async #judge(name: string): Promise<Judged> {
+    const path = join(this.#directory, name);
+    try {
+      const { header } = await inspectSnapshot(path);
+      const { meta, peers, clusterId } = header;
+      if (snapshotName(meta) !== name) throw damaged(path, 'its name is that of another');
+      if (clusterId === this.#options.clusterId) return { type: 'good', file: { path, meta, peers } };
+      const why = `a snapshot of another cluster, ${clusterId}`;
+      return { type: 'bad', error: new StorageError('log_foreign', path, why) };
+    } catch (error) {
+      if (isStorageError(error)) return { type: 'bad', error };
+      throw error;
+    }
+  }
+}
+
+function isSame(a: IncomingSnapshot, b: IncomingSnapshot): boolean {
+  return (
+    a.sender === b.sender &&
+    a.fileBytes === b.fileBytes &&
+    a.meta.index === b.meta.index &&
+    a.meta.term === b.meta.term &&
+    a.clusterId === b.clusterId
+  );
+}
