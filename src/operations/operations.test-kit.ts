@@ -1,4 +1,5 @@
 /** For tests: a cluster in this process, with the real state machine and without Raft, disks and workers. */
+import type { Clock } from '../lib/clock.ts';
 import { systemClock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
 import type { AttemptReport, Command, Outcome } from '../model/commands.ts';
@@ -216,7 +217,7 @@ export class TestReplica implements Replica {
   }
 }
 
-export const testInsight: ClusterInsight = {
+const testInsight: ClusterInsight = {
   lastHeartbeatMs: () => Date.UTC(2026, 10, 24, 12),
   usage: () => ({ cpu_percent: 12.5, memory_bytes: 1024, disk_bytes: 0, network_bytes_per_second: 0 }),
   commitIndex: () => 17,
@@ -237,7 +238,7 @@ export function testContext(changes: Partial<CallContext> = {}): CallContext {
   return { principal: 'anonymous', signal: new AbortController().signal, forwarded: false, ...changes };
 }
 
-export const noLogs: LocalLogs = {
+const noLogs: LocalLogs = {
   async *read() {},
 };
 
@@ -245,7 +246,7 @@ export const noLogs: LocalLogs = {
 export function testOperations(
   cluster: TestCluster,
   name: string,
-  parts: { readonly remotes: Remotes; readonly localLogs?: LocalLogs },
+  parts: { readonly remotes: Remotes; readonly localLogs?: LocalLogs; readonly clock?: Clock },
 ): RoutingOperations {
   const replica = cluster.replica(name);
   let keys = 0;
@@ -254,7 +255,7 @@ export function testOperations(
     local: new LocalOperations({ replica, insight: testInsight }),
     remotes: parts.remotes,
     localLogs: parts.localLogs ?? noLogs,
-    clock: systemClock,
+    clock: parts.clock ?? systemClock,
     uniqueId: () => `${name}-${(keys += 1)}`,
     version: { version: '0.1.0', name, node_version: process.version },
   });
@@ -285,4 +286,20 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
 
 function forwarded(context: CallContext): CallContext {
   return { ...context, forwarded: true };
+}
+
+/** Time passes only while somebody waits for it, and then at once. */
+export function impatientClock(): Clock {
+  let nowMs = 0;
+  return {
+    wallMs: () => nowMs,
+    monotonicMs: () => nowMs,
+    after: (delayMs, callback) => {
+      const timer = setImmediate(() => {
+        nowMs += delayMs;
+        callback();
+      });
+      return () => clearImmediate(timer);
+    },
+  };
 }

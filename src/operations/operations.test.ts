@@ -3,9 +3,16 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { ListTasksRequest, SubmitTasksRequest, Task } from '../generated/cluster.ts';
 import { ListTasksRequest as ListTasksMessage } from '../generated/cluster.ts';
 import { JarvisError } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import type { RoutingOperations } from './router.ts';
-import { TestCluster, inProcessRemotes, testContext, testOperations } from './operations.test-kit.ts';
+import {
+  TestCluster,
+  impatientClock,
+  inProcessRemotes,
+  testContext,
+  testOperations,
+} from './operations.test-kit.ts';
 
 let cluster: TestCluster;
 let nodes: Map<string, RoutingOperations>;
@@ -269,6 +276,27 @@ describe('routing', () => {
     const submitted = n2.submitTasks(submission({}), context);
     setImmediate(() => cluster.lead('n3'));
     await expect(submitted).resolves.toMatchObject({ tasks: [{ status: 'PENDING' }] });
+  });
+
+  it('gives up after a while where there is none', async () => {
+    cluster.lead(null);
+    const clock = impatientClock();
+    const node = testOperations(cluster, 'n2', { remotes: inProcessRemotes(nodes), clock });
+    await expect(node.submitTasks(submission({}), context)).rejects.toMatchObject({ code: 'no_leader' });
+    await expect(node.getTask({ id: 'x' }, context)).rejects.toMatchObject({ code: 'no_leader' });
+    expect(clock.monotonicMs()).toBeLessThanOrEqual(2 * limits.routeTimeoutMs);
+  });
+
+  it('says that an outcome is unknown where it never learns it', async () => {
+    cluster.replica('n1').afterPropose = async () => {
+      cluster.lead(null);
+      throw new JarvisError('outcome_unknown', 'leadership was lost');
+    };
+    const node = testOperations(cluster, 'n1', { remotes: inProcessRemotes(nodes), clock: impatientClock() });
+    await expect(node.submitTasks(submission({}), context)).rejects.toMatchObject({
+      code: 'outcome_unknown',
+      message: expect.stringContaining('not known whether'),
+    });
   });
 
   it('stops waiting with its caller', async () => {

@@ -132,7 +132,7 @@ async function stateChange(
 }
 
 /** @throws the signal's reason where it is a JarvisError, else timeout */
-export function throwIfAborted(signal: AbortSignal): void {
+function throwIfAborted(signal: AbortSignal): void {
   const error = aborted(signal, false);
   if (error !== null) throw error;
 }

@@ -15,7 +15,7 @@ const MAX_DOCUMENTS = 10_000;
 const MAX_ALIASES = 100;
 
 /** One document of a file. */
-export interface SpecDocument {
+interface SpecDocument {
   /** A plain object, list or scalar, not yet checked. */
   readonly value: unknown;
   /** `hello.yaml:12:3`: where the value at the path stands, or the nearest thing around it. */
@@ -23,7 +23,7 @@ export interface SpecDocument {
 }
 
 /** @throws JarvisError invalid: no YAML, a duplicate key, an unknown tag, too large; or nothing in it */
-export function parseSpecFile(text: string, fileName: string): SpecDocument[] {
+function parseSpecFile(text: string, fileName: string): SpecDocument[] {
   if (Buffer.byteLength(text) > MAX_FILE_BYTES) {
     throw new JarvisError('too_large', `${fileName}: more than 16 MiB`);
   }
