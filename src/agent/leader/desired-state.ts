@@ -13,13 +13,13 @@ import { LEADER_LIMITS } from './limits.ts';
 
 type Mode = 'run' | 'stop';
 
-export interface Wanted {
+interface Wanted {
   readonly attempt: Attempt;
   readonly mode: Mode;
 }
 
 /** What the task wants of the node in that session; null: nothing. */
-export function wantedOn(task: TaskRow | undefined, node: string, session: number): Wanted | null {
+function wantedOn(task: TaskRow | undefined, node: string, session: number): Wanted | null {
   if (task === undefined || (task.status !== 'ASSIGNED' && task.status !== 'RUNNING')) return null;
   const attempt = task.attempts.at(-1);
   if (attempt === undefined || attempt.node !== node || attempt.session !== session) return null;
@@ -32,16 +32,16 @@ export function newestNodeOf(task: TaskRow | null): string | undefined {
 }
 
 /** The driver for a task on the node. Images come later; until then whatever runs commands. */
-export function driverFor(node: NodeRow): string {
+function driverFor(node: NodeRow): string {
   return node.drivers.includes('process') ? 'process' : (node.drivers[0] ?? 'process');
 }
 
-export interface DesiredPart {
+interface DesiredPart {
   readonly run: readonly Assignment[];
   readonly stop: readonly Stop[];
 }
 
-export interface DesiredStateOptions {
+interface DesiredStateOptions {
   readonly node: string;
   readonly session: number;
   /** Of the leader that sends. */

@@ -14,19 +14,19 @@ import { NodeMonitor } from './node-monitor.ts';
 import type { WorkerCall } from './node-session.ts';
 
 /** Runs from the beginning of a term as leader to its end; `start` may come again without `stop`. */
-export interface TermDuty {
+interface TermDuty {
   start(term: number): void;
   stop(): void;
 }
 
 /** The first command of a new cluster. */
-export interface Formation {
+interface Formation {
   readonly clusterId: string;
   readonly epoch: number;
   readonly config: ClusterConfig;
 }
 
-export interface LeaderDutiesOptions {
+interface LeaderDutiesOptions {
   readonly replica: Replica;
   readonly formation: Formation;
   /** Begun once the cluster's state exists, in this order, after the monitor and the sessions. */

@@ -1,5 +1,5 @@
 /** Both sides of a session in one process, over real gRPC on the loopback, with the real state machine and scheduler. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -20,8 +20,9 @@ import { createServer, type RpcServer } from '../../rpc/server.ts';
 import { SchedulingLoop } from '../../scheduler/loop.ts';
 import type { CommandInput } from '../../scheduler/ports.ts';
 import { MemoryCluster } from '../../scheduler/testing/memory-cluster.ts';
-import type { AttemptSpec } from '../drivers/driver.ts';
+import type { AttemptSpec, Driver } from '../drivers/driver.ts';
 import { NoopDriver } from '../drivers/noop/noop-driver.ts';
+import { createWatchdogHarness } from '../watchdog/watchdog.test-kit.ts';
 import type { SessionConnector, SessionStream, SessionStreamEvents } from '../worker/session-connector.ts';
 import { GrpcSessionConnector } from '../worker/session-connector.ts';
 import { registration } from '../worker/testing/values.ts';
@@ -105,9 +106,10 @@ class TestNode {
     const parts = { replica, clock: systemClock, log: silentLog };
     this.duties = new LeaderDuties({
       ...parts,
+      // An epoch of 0 keeps sessions below the one with which the watchdog's harness ends.
       formation: {
         clusterId: 'c-1',
-        epoch: newEpoch(systemClock.wallMs()),
+        epoch: 0,
         config: { heartbeat },
       },
       duties: [new SchedulingLoop(parts)],
@@ -144,6 +146,11 @@ function synced(agent: WorkerAgent): Promise<void> {
   return until(() => expect(agent.status().isSynced).toBe(true));
 }
 
+it('numbers epochs by the minutes since 2020, from 1', () => {
+  expect(newEpoch(Date.UTC(2020, 0, 1, 1, 0, 30))).toBe(60);
+  expect(newEpoch(0)).toBe(1);
+});
+
 describe('worker sessions', () => {
   let directory = '';
   let cluster = new MemoryCluster(() => Date.now());
@@ -175,11 +182,7 @@ describe('worker sessions', () => {
   }
 
   /** A daemon's worker that knows the nodes of these numbers, the likeliest leader first. */
-  async function startWorker(options: {
-    startId: string;
-    driver: CountingDriver;
-    through: readonly number[];
-  }) {
+  async function startWorker(options: { startId: string; driver: Driver; through: readonly number[] }) {
     const connector = new FlakyConnector(
       new GrpcSessionConnector({
         addresses: () => options.through.map((index) => at(index).leader.address),
@@ -188,8 +191,8 @@ describe('worker sessions', () => {
       }),
     );
     const agent = await WorkerAgent.start({
-      registration: registration('w', options.startId),
-      environment: { node: 'w', path: '/bin', home: '/' },
+      registration: { ...registration('w', options.startId), drivers: [options.driver.name] },
+      environment: { node: 'w', path: '/bin:/usr/bin', home: '/' },
       drivers: [options.driver],
       connector,
       reportsDirectory: join(directory, 'reports'),
@@ -379,6 +382,38 @@ describe('worker sessions', () => {
     const [id] = submit(specOf(['noop']));
     await status(id, 'COMPLETED');
     expect(ids.map((one) => task(one).status)).toEqual(ids.map(() => 'RUNNING'));
+  });
+
+  it('runs processes, which outlive the daemon', async () => {
+    const harness = await createWatchdogHarness();
+    try {
+      const first = await startWorker({ startId: 's1', driver: harness.driver(), through: [1, 0] });
+      await synced(first.agent);
+      const script =
+        'printf \'"%s %s %s %s"\' "$JARVIS_NODE" "$JARVIS_ATTEMPT" "$A" "$PATH" > "$JARVIS_RESULT_FILE"';
+      const go = join(directory, 'go');
+      const [short, failing, long] = submit(
+        specOf(['sh', '-c', script], { env: [['A', 'b']] }),
+        specOf(['sh', '-c', 'echo oh no >&2; exit 75']),
+        specOf(['sh', '-c', `while [ ! -e "${go}" ]; do sleep 0.02; done; exit 0`]),
+      );
+      await status(short, 'COMPLETED');
+      expect(task(short).result).toBe('w 1 b /bin:/usr/bin');
+      await status(failing, 'PERMANENTLY_FAILED');
+      expect(task(failing).attempts).toMatchObject([
+        { error: { type: 'TemporaryFailure' }, logTail: 'oh no\n' },
+      ]);
+      await status(long, 'RUNNING');
+      await first.agent.close();
+      await writeFile(go, '');
+      const second = await startWorker({ startId: 's2', driver: harness.driver(), through: [0] });
+      await status(long, 'COMPLETED');
+      expect(task(long).attempt).toBe(1);
+      await until(() => expect(second.agent.status().knownAttempts).toBe(0));
+      await second.agent.close();
+    } finally {
+      await harness.dispose();
+    }
   });
 
   const malformed: readonly [string, readonly WorkerMessage['kind'][], string][] = [

@@ -27,7 +27,8 @@ export class ReportStore {
   readonly #directory: string;
   #file: FileHandle;
   #queue: Write[] = [];
-  #isWriting = false;
+  /** The write under way, and those that follow it; null: none. */
+  #writing: Promise<void> | null = null;
   #closed = false;
   /** Lines that are still needed, by attempt. */
   readonly #live: Map<string, string>;
@@ -87,7 +88,8 @@ export class ReportStore {
     if (this.#closed) return;
     this.#closed = true;
     for (const { done } of this.#queue.splice(0)) done(new JarvisError('unavailable', 'the store is closed'));
-    if (!this.#isWriting) await this.#file.close();
+    await this.#writing;
+    await this.#file.close();
   }
 
   #append(line: string): Promise<void> {
@@ -98,13 +100,12 @@ export class ReportStore {
     }
     const done = (error: unknown): void => (error === null ? resolve() : reject(error));
     this.#queue.push({ line, done });
-    if (!this.#isWriting) void this.#write();
+    this.#writing ??= this.#write();
     return promise;
   }
 
   /** What queues while one write is synced goes into the next. */
   async #write(): Promise<void> {
-    this.#isWriting = true;
     while (this.#queue.length > 0) {
       const writes = this.#queue.splice(0);
       try {
@@ -121,8 +122,7 @@ export class ReportStore {
         for (const { done } of writes) done(error);
       }
     }
-    this.#isWriting = false;
-    if (this.#closed) await this.#file.close();
+    this.#writing = null;
   }
 
   /** The live lines contain what is queued. */
