@@ -1,0 +1,47 @@
+/** Committed entries as `apply` takes them: in chunks of bounded size, decoded, with the rows that they name. */
+import { messageOf } from '../lib/errors.ts';
+import type { Entry } from '../raft/core/types.ts';
+import type { StoreBounds } from './bounds.ts';
+import { decodeCommand } from './codec.ts';
+import type { ReplicatedCore, RowName, StoredChange } from './replicated-core.ts';
+
+export interface DecodedEntry<Command> {
+  readonly entry: Entry;
+  /** Null where the entry holds none; `reason` says why. */
+  readonly command: Command | null;
+  readonly reason: string;
+  readonly names: readonly RowName[];
+}
+
+export function decodeEntry<Command>(
+  core: Pick<ReplicatedCore<Command, unknown, StoredChange>, 'isCommand' | 'rowsNamedBy'>,
+  entry: Entry,
+): DecodedEntry<Command> {
+  const decoded = decodeCommand(entry.data);
+  if (decoded.type === 'undecodable') return { entry, command: null, reason: decoded.reason, names: [] };
+  const { value } = decoded;
+  if (!core.isCommand(value)) return { entry, command: null, reason: 'it is no known command', names: [] };
+  try {
+    return { entry, command: value, reason: '', names: core.rowsNamedBy(value) };
+  } catch (error) {
+    // Of a known type, and not of its shape: every replica finds the same.
+    return { entry, command: null, reason: messageOf(error), names: [] };
+  }
+}
+
+export function* chunksOf(
+  entries: readonly Entry[],
+  bounds: Pick<StoreBounds, 'chunkEntries' | 'chunkBytes'>,
+): Generator<readonly Entry[]> {
+  let chunk: Entry[] = [];
+  let bytes = 0;
+  for (const entry of entries) {
+    chunk.push(entry);
+    bytes += entry.data.byteLength;
+    if (chunk.length < bounds.chunkEntries && bytes < bounds.chunkBytes) continue;
+    yield chunk;
+    chunk = [];
+    bytes = 0;
+  }
+  if (chunk.length > 0) yield chunk;
+}

@@ -1,0 +1,142 @@
+/**
+ * Rows that changed since the newest checkpoint, bounded. Two layers: the frozen one is being written by a checkpoint
+ * and does not change; the active one takes what is applied meanwhile and hides it.
+ */
+import { invariant } from '../lib/assert.ts';
+import type { EncodedRow } from './encoded-rows.ts';
+import type { RowValue } from './replicated-core.ts';
+
+/** What Maps and objects cost beside the bytes: roughly, on the safe side. */
+const ENTRY_OVERHEAD_BYTES = 400;
+
+export type DirtyRow =
+  | { readonly row: RowValue; readonly encoded: EncodedRow }
+  /** Deleted. */
+  | { readonly row: null; readonly encoded: null };
+
+export interface CreatedRow {
+  /** Sorts by creation (layout.ts). */
+  readonly createdKey: string;
+  readonly key: string;
+}
+
+export interface OverlayChange {
+  readonly name: string;
+  readonly key: string;
+  readonly dirty: DirtyRow;
+  /** Of rows of listed tables that are new, or gone. */
+  readonly createdKey: string | null;
+}
+
+export class Layer {
+  readonly rows = new Map<string, DirtyRow>();
+  readonly uncreated = new Set<string>();
+  readonly #created: CreatedRow[] = [];
+  #sorted = true;
+  #bytes = 0;
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Index rows that are new in this layer, oldest first. */
+  get created(): readonly CreatedRow[] {
+    if (!this.#sorted) {
+      this.#created.sort((a, b) => (a.createdKey < b.createdKey ? -1 : 1));
+      this.#sorted = true;
+    }
+    return this.#created;
+  }
+
+  put({ name, key, dirty, createdKey }: OverlayChange): void {
+    const old = this.rows.get(name);
+    if (old === undefined) this.#bytes += ENTRY_OVERHEAD_BYTES + name.length;
+    this.#bytes += (dirty.encoded?.byteLength ?? 0) - (old?.encoded?.byteLength ?? 0);
+    this.rows.set(name, dirty);
+    if (createdKey === null) return;
+    if (dirty.row === null) {
+      this.uncreated.add(createdKey);
+      return;
+    }
+    this.uncreated.delete(createdKey);
+    // Positions in the log rise, so this is an append but for rows made in one command in another order.
+    const last = this.#created.at(-1);
+    if (last !== undefined && last.createdKey > createdKey) this.#sorted = false;
+    this.#created.push({ createdKey, key });
+  }
+}
+
+export class Overlay {
+  #active = new Layer();
+  #frozen: Layer | null = null;
+
+  get bytes(): number {
+    return this.#active.bytes + (this.#frozen?.bytes ?? 0);
+  }
+
+  get activeBytes(): number {
+    return this.#active.bytes;
+  }
+
+  /** Newest first. */
+  get layers(): readonly Layer[] {
+    return this.#frozen === null ? [this.#active] : [this.#active, this.#frozen];
+  }
+
+  /** Undefined where the row has not changed since the newest checkpoint: LevelDB has it, or nobody. */
+  get(name: string): DirtyRow | undefined {
+    return this.#active.rows.get(name) ?? this.#frozen?.rows.get(name);
+  }
+
+  put(change: OverlayChange): void {
+    this.#active.put(change);
+  }
+
+  /** What changed so far, for a checkpoint to write. */
+  freeze(): Layer {
+    invariant(this.#frozen === null, 'one checkpoint at a time');
+    this.#frozen = this.#active;
+    this.#active = new Layer();
+    return this.#frozen;
+  }
+
+  /** The checkpoint is durable: LevelDB has the frozen rows. */
+  release(): void {
+    for (const { encoded } of this.#frozen?.rows.values() ?? []) {
+      if (encoded !== null) encoded.stored = null;
+    }
+    this.#frozen = null;
+  }
+
+  /** Rows created since the newest checkpoint and still there, newest first, made before `bound` (all for null). */
+  *createdBefore(bound: string | null): Generator<CreatedRow> {
+    const layers = this.layers;
+    const gone = (key: string): boolean => layers.some((layer) => layer.uncreated.has(key));
+    let last = bound;
+    for (const { created } of layers) {
+      for (let at = firstNotBelow(created, last) - 1; at >= 0; at -= 1) {
+        const row = created[at];
+        if (row === undefined || row.createdKey === last || gone(row.createdKey)) continue;
+        last = row.createdKey;
+        yield row;
+      }
+    }
+  }
+
+  isUncreated(createdKey: string): boolean {
+    return this.layers.some((layer) => layer.uncreated.has(createdKey));
+  }
+}
+
+/** Index of the first that is not below the bound; the length where all are, or the bound is null. */
+function firstNotBelow(created: readonly CreatedRow[], bound: string | null): number {
+  if (bound === null) return created.length;
+  let low = 0;
+  let high = created.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((created[middle]?.createdKey ?? '') < bound) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,97 @@
+/** The scheduler's state, kept by the store: binds the pure core to it, and reads tasks in the ways users ask for. */
+import type { Command, Outcome } from '../model/commands.ts';
+import type { RowChange, RowKey, TableName, Tables } from '../model/rows.ts';
+import type { TaskRow } from '../model/task.ts';
+import { apply, rowsNamedBy } from '../scheduler/core/apply/apply.ts';
+import { ClusterState } from '../scheduler/core/state.ts';
+import type { LoadedRows } from '../scheduler/core/transaction.ts';
+import { openStateMachine, type OpenStateMachineOptions } from './open-state-machine.ts';
+import type {
+  CoreResult,
+  Creation,
+  EntryPosition,
+  LoadedRows as LoadedRowValues,
+  ReplicatedCore,
+  RowValue,
+} from './replicated-core.ts';
+import type { StoredStateMachine } from './state-machine.ts';
+
+const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
+  initCluster: true,
+  submitTasks: true,
+  cancelTask: true,
+  assign: true,
+  registerNode: true,
+  reconcileNode: true,
+  reportAttempts: true,
+  nodeHealth: true,
+  nodeOffline: true,
+  retryDue: true,
+};
+
+/** A spec is kept in memory for as long as an open task needs it, so tasks are restored first. */
+const TABLES: readonly TableName[] = ['cluster', 'node', 'task', 'spec', 'idempotency'];
+
+export class SchedulerCore implements ReplicatedCore<Command, Outcome, RowChange> {
+  readonly tables = TABLES;
+  readonly state = new ClusterState();
+
+  isCommand(value: unknown): value is Command {
+    if (typeof value !== 'object' || value === null) return false;
+    const { type, atMs } = value as { type?: unknown; atMs?: unknown };
+    return typeof type === 'string' && Object.hasOwn(COMMAND_TYPES, type) && Number.isFinite(atMs);
+  }
+
+  rowsNamedBy(command: Command): readonly RowKey[] {
+    return rowsNamedBy(command);
+  }
+
+  inMemory(table: string, key: string): RowValue | null {
+    switch (table as TableName) {
+      case 'cluster':
+        return this.state.cluster;
+      case 'node':
+        return this.state.nodes.get(key) ?? null;
+      case 'task':
+        return this.state.tasks.get(key) ?? null;
+      case 'spec':
+        return this.state.specs.get(key) ?? null;
+      default:
+        return null;
+    }
+  }
+
+  apply(command: Command, entry: EntryPosition, loaded: LoadedRowValues): CoreResult<Outcome, RowChange> {
+    return apply(this.state, command, entry, loaded as LoadedRows);
+  }
+
+  undecodable(reason: string): Outcome {
+    return { type: 'refused', code: 'internal', message: `the command cannot be read: ${reason}` };
+  }
+
+  restore(table: string, key: string, row: RowValue): void {
+    this.state.restore(table as TableName, key, row as Tables[TableName]);
+  }
+
+  holdsInMemory(table: string, row: RowValue): boolean {
+    return this.state.holdsInMemory(table as TableName, row as Tables[TableName]);
+  }
+
+  creationOf(table: string, row: RowValue): Creation | null {
+    if (table !== 'task') return null;
+    const { createdIndex, createdPosition } = row as TaskRow;
+    return { index: createdIndex, position: createdPosition };
+  }
+}
+
+export type SchedulerMachine = StoredStateMachine<Command, Outcome, RowChange, SchedulerCore>;
+
+/** See {@link openStateMachine}. */
+export async function openSchedulerMachine(
+  options: Omit<OpenStateMachineOptions<SchedulerCore>, 'makeCore'>,
+): Promise<SchedulerMachine> {
+  return await openStateMachine<Command, Outcome, RowChange, SchedulerCore>({
+    ...options,
+    makeCore: () => new SchedulerCore(),
+  });
+}

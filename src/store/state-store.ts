@@ -1,0 +1,289 @@
+/**
+ * One store: rows that changed since the newest checkpoint in the overlay, all others in LevelDB, which nothing but
+ * checkpoints writes. A checkpoint is one synced batch with the rows, the index, the count and the digest of one
+ * moment: power cuts leave holes in a LevelDB that also takes unsynced writes (design: faults).
+ */
+import { invariant } from '../lib/assert.ts';
+import { messageOf } from '../lib/errors.ts';
+import type { RowStream } from '../raft/ports.ts';
+import { StorageError } from '../raft/storage-error.ts';
+import type { StoreBounds } from './bounds.ts';
+import { seal, sealed } from './codec.ts';
+import type { RowDigest } from './digest.ts';
+import type { EncodedRows } from './encoded-rows.ts';
+import {
+  META_NAME,
+  createdBefore,
+  createdKey,
+  createdKeyOfName,
+  createdName,
+  namesWithPrefix,
+} from './layout.ts';
+import { SCAN_ROWS, reading, type Level } from './level.ts';
+import { openIndexRow, openStored, scan, type LoadedStore } from './load.ts';
+import { encodeMeta, type CheckpointMeta } from './meta.ts';
+import { Overlay, type CreatedRow, type DirtyRow, type Layer } from './overlay.ts';
+import {
+  nameOf,
+  type Creation,
+  type EntryPosition,
+  type RowValue,
+  type StoredChange,
+} from './replicated-core.ts';
+import { openRowStream } from './row-stream.ts';
+
+export interface StateStoreOptions {
+  readonly level: Level;
+  readonly loaded: LoadedStore;
+  readonly encoded: EncodedRows;
+  readonly bounds: StoreBounds;
+  readonly creationOf: (table: string, row: RowValue) => Creation | null;
+  /** Lets the event loop turn once. */
+  readonly yieldTurn: () => Promise<void>;
+  /** Once: nothing is written any more, and the store ends with this process. */
+  readonly onFailure: (error: StorageError) => void;
+}
+
+export class StateStore {
+  readonly #options: StateStoreOptions;
+  readonly #level: Level;
+  readonly #encoded: EncodedRows;
+  readonly #overlay = new Overlay();
+  readonly #digest: RowDigest;
+  #applied: EntryPosition;
+  #checkpoint: CheckpointMeta;
+  #running: Promise<void> | null = null;
+  #failure: StorageError | null = null;
+
+  constructor(options: StateStoreOptions) {
+    this.#options = options;
+    this.#level = options.level;
+    this.#encoded = options.encoded;
+    this.#digest = options.loaded.digest;
+    this.#checkpoint = options.loaded.meta;
+    this.#applied = { index: options.loaded.meta.index, term: options.loaded.meta.term };
+  }
+
+  get applied(): EntryPosition {
+    return this.#applied;
+  }
+
+  get checkpointIndex(): number {
+    return this.#checkpoint.index;
+  }
+
+  /** Of all rows as of the applied index; 32 hexadecimal digits, the same on every replica. */
+  get digest(): string {
+    return this.#digest.digest;
+  }
+
+  get rowCount(): number {
+    return this.#digest.rowCount;
+  }
+
+  get overlayBytes(): number {
+    return this.#overlay.bytes;
+  }
+
+  /** Changed since the newest checkpoint began. */
+  get gatheredBytes(): number {
+    return this.#overlay.activeBytes;
+  }
+
+  get isCheckpointing(): boolean {
+    return this.#running !== null;
+  }
+
+  /** Takes over what one entry changed: all of it in one turn, so that a checkpoint has all of it or nothing. */
+  advance(applied: EntryPosition, changes: readonly StoredChange[]): void {
+    for (const { table, key, before, after } of changes) {
+      const name = nameOf(table, key);
+      if (before !== null) this.#digest.remove(this.#encoded.of(name, before).hash);
+      let dirty: DirtyRow = { row: null, encoded: null };
+      if (after !== null) {
+        dirty = { row: after, encoded: this.#encoded.of(name, after) };
+        this.#digest.add(dirty.encoded.hash);
+      }
+      this.#overlay.put({ name, key, dirty, createdKey: this.#createdKeyOf(table, before, after) });
+    }
+    this.#applied = applied;
+  }
+
+  #createdKeyOf(table: string, before: RowValue | null, after: RowValue | null): string | null {
+    const row = before === null ? after : after === null ? before : null;
+    const creation = row === null ? null : this.#options.creationOf(table, row);
+    return creation === null ? null : createdKey(creation);
+  }
+
+  /** Undefined where the row has not changed since the newest checkpoint, null where it is gone. */
+  changed(name: string): RowValue | null | undefined {
+    return this.#overlay.get(name)?.row;
+  }
+
+  /** The rows that exist, of those that were asked for. @throws StoreDamagedError */
+  async read(names: readonly string[]): Promise<Map<string, RowValue>> {
+    const found = new Map<string, RowValue>();
+    const cold: string[] = [];
+    for (const name of names) {
+      const row = this.changed(name);
+      if (row === undefined) cold.push(name);
+      else if (row !== null) found.set(name, row);
+    }
+    for (let start = 0; start < cold.length; start += SCAN_ROWS) {
+      const some = cold.slice(start, start + SCAN_ROWS);
+      const values = await reading(this.#level, () => this.#level.getMany(some));
+      for (const [position, name] of some.entries()) {
+        const stored = values[position];
+        if (stored === undefined) continue;
+        const row = openStored(this.#level, name, stored);
+        this.#encoded.decoded(name, row, stored);
+        found.set(name, row);
+      }
+    }
+    return found;
+  }
+
+  /** Listed rows by age, newest first, made before the bound (all for null); fewer than `count` only at the end. */
+  async createdBefore(bound: string | null, count: number): Promise<readonly CreatedRow[]> {
+    const rows: CreatedRow[] = [];
+    for (const row of this.#overlay.createdBefore(bound)) {
+      if (rows.length === count) return rows;
+      rows.push(row);
+    }
+    if (rows.length === count) return rows;
+    return await reading(this.#level, async () => {
+      const range = createdBefore(rows.at(-1)?.createdKey ?? bound);
+      for await (const entries of scan(this.#level, { ...range, reverse: true })) {
+        for (const [name, stored] of entries) {
+          const key = createdKeyOfName(name);
+          if (this.#overlay.isUncreated(key)) continue;
+          rows.push({ createdKey: key, key: openIndexRow(this.#level, name, stored) });
+          if (rows.length === count) return rows;
+        }
+      }
+      return rows;
+    });
+  }
+
+  /** Keys of the listed table that begin so, sorted, at most `limit`. */
+  async keysWithPrefix(table: string, prefix: string, limit: number): Promise<readonly string[]> {
+    const keys = new Set<string>();
+    for (const { key } of this.#overlay.createdBefore(null)) {
+      if (key.startsWith(prefix) && this.changed(nameOf(table, key)) !== undefined) keys.add(key);
+    }
+    await reading(this.#level, async () => {
+      let stored = 0;
+      for await (const entries of scan(this.#level, namesWithPrefix(nameOf(table, prefix)))) {
+        for (const [name] of entries) {
+          if (this.changed(name) === null) continue;
+          keys.add(name.slice(nameOf(table, '').length));
+          stored += 1;
+          if (stored === limit) return;
+        }
+      }
+    });
+    return [...keys].sort().slice(0, limit);
+  }
+
+  /** The rows as of the newest checkpoint. */
+  async rows(): Promise<RowStream> {
+    return await openRowStream(this.#level);
+  }
+
+  /**
+   * Resolves when a durable checkpoint holds what is applied at the moment of the call, with the checkpoint's index.
+   * @throws StorageError storage_failed: after one failed write LevelDB acknowledges writes that it loses, so there is
+   *   never a second try on the same handle.
+   */
+  async checkpoint(): Promise<number> {
+    const { index } = this.#applied;
+    while (this.#running !== null) await this.#running;
+    if (this.#failure !== null) throw this.#failure;
+    if (this.#checkpoint.index < index) {
+      this.#running = this.#write().finally(() => {
+        this.#running = null;
+      });
+      await this.#running;
+    }
+    return this.#checkpoint.index;
+  }
+
+  async #write(): Promise<void> {
+    const meta: CheckpointMeta = {
+      ...this.#applied,
+      rowCount: this.#digest.rowCount,
+      digest: this.#digest.digest,
+    };
+    const layer = this.#overlay.freeze();
+    try {
+      await this.#writeLayer(layer, meta);
+    } catch (error) {
+      const failure = new StorageError(
+        'storage_failed',
+        this.#level.location,
+        `a checkpoint failed: ${messageOf(error)}`,
+        {
+          cause: error,
+        },
+      );
+      this.#failure = failure;
+      this.#options.onFailure(failure);
+      throw failure;
+    }
+    this.#checkpoint = meta;
+    this.#overlay.release();
+  }
+
+  async #writeLayer(layer: Layer, meta: CheckpointMeta): Promise<void> {
+    const { yieldTurn, bounds } = this.#options;
+    const batch = this.#level.batch();
+    let rows = 0;
+    let bytes = 0;
+    const put = (name: string, stored: Uint8Array): void => {
+      batch.put(name, stored);
+      rows += 1;
+      bytes += stored.byteLength;
+    };
+    const turn = async (): Promise<void> => {
+      rows = 0;
+      bytes = 0;
+      await yieldTurn();
+    };
+    const isTurnDue = (): boolean => rows >= bounds.sliceRows || bytes >= bounds.sliceBytes;
+    for (const [name, { row, encoded }] of layer.rows) {
+      if (row === null) {
+        batch.del(name);
+        rows += 1;
+      } else {
+        const stored = encoded.stored ?? this.#encoded.storedOf(name, row);
+        seal(name, stored);
+        put(name, stored);
+      }
+      if (isTurnDue()) await turn();
+    }
+    for (const { createdKey, key } of layer.created) {
+      const name = createdName(createdKey);
+      put(name, sealed(name, Buffer.from(key)));
+      if (isTurnDue()) await turn();
+    }
+    for (const createdKey of layer.uncreated) {
+      batch.del(createdName(createdKey));
+      rows += 1;
+      if (isTurnDue()) await turn();
+    }
+    batch.put(META_NAME, encodeMeta(meta));
+    await batch.write({ sync: true });
+  }
+
+  /** Resolves when no checkpoint is under way; how it ended is told elsewhere. */
+  async settled(): Promise<void> {
+    while (this.#running !== null) await Promise.allSettled([this.#running]);
+  }
+
+  /** What is in the overlay only is in the log as well. */
+  async close(): Promise<void> {
+    await this.settled();
+    await this.#level.close();
+    invariant(this.#level.status === 'closed', 'a closed store holds no lock');
+  }
+}
