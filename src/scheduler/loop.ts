@@ -7,8 +7,7 @@ import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { AssignCommand, Outcome } from '../model/commands.ts';
-import type { AssignResult } from './core/apply/assign.ts';
-import type { RetryDueResult } from './core/apply/retry-due.ts';
+import type { CommandResults } from './core/apply/results.ts';
 import { plan, toAssignments } from './core/placement/plan.ts';
 import { PlansInFlight } from './core/placement/plans-in-flight.ts';
 import type { PlanInFlight } from './core/placement/plans-in-flight.ts';
@@ -94,9 +93,13 @@ class LeadingLoop {
 
   #onApplied(applied: Applied): void {
     const { command, index, changes } = applied;
-    if (command.type === 'assign' && command.term === this.#term)
-      this.#onAssigned(applied, command.planIndex);
-    else this.#plans.changed(index, changes);
+    if (command.type === 'assign' && command.term === this.#term) {
+      this.#judgeRefusals(applied, command);
+      const taskIds = command.assignments.map(({ taskId }) => taskId);
+      this.#plans.applied(index, taskIds, changes);
+    } else {
+      this.#plans.changed(index, changes);
+    }
     if (changes.some(wakes)) this.#wake();
   }
 
@@ -160,7 +163,9 @@ class LeadingLoop {
   /** In log order, before anything later is applied: what is refused is judged by what was applied until then. */
   #judgeRefusals({ outcome, index }: Applied, { planIndex, assignments }: AssignCommand): void {
     if (outcome.type === 'refused') return;
-    const reasons = new Map((outcome.result as AssignResult).refused.map((one) => [one.taskId, one.reason]));
+    const reasons = new Map(
+      (outcome.result as CommandResults['assign']).refused.map((one) => [one.taskId, one.reason]),
+    );
     if (reasons.size === 0) return;
     const refused = assignments.filter(({ taskId }) => reasons.has(taskId));
     const unexplained = refused.filter((one) => !this.#plans.isExplained(one, planIndex));
@@ -212,7 +217,8 @@ class LeadingLoop {
     this.#retriesUnderWay = false;
     if (outcome?.type === 'refused') this.#onRefused(outcome);
     // Stamped before the time that was read here: nothing was due yet.
-    if (outcome?.type === 'done' && (outcome.result as RetryDueResult).queued.length === 0) this.#pause();
+    if (outcome?.type === 'done' && (outcome.result as CommandResults['retryDue']).queued.length === 0)
+      this.#pause();
     this.#wake();
   }
 

@@ -6,6 +6,8 @@ import type { Attempt, TaskRow, TaskSpec } from '../../../model/task.ts';
 import type { CommandInput } from '../../ports.ts';
 import type { ApplyResult } from '../apply/apply.ts';
 import { apply, rowsNamedBy } from '../apply/apply.ts';
+import type { ReconcileNodeResult } from '../apply/reconcile-node.ts';
+import type { CommandResults } from '../apply/results.ts';
 import { ClusterState } from '../state.ts';
 import { registrationOf, reportOf } from './values.ts';
 
@@ -52,10 +54,10 @@ export class TestCluster {
   }
 
   /** @throws InvariantError where it is refused */
-  done<Result = unknown>(input: CommandInput): Result {
+  done<C extends CommandInput>(input: C): CommandResults[C['type']] {
     const { outcome } = this.run(input);
     invariant(outcome.type === 'done', `done, not ${JSON.stringify(outcome)}`);
-    return outcome.result as Result;
+    return outcome.result as CommandResults[C['type']];
   }
 
   /** @throws InvariantError where it is done */
@@ -75,7 +77,7 @@ export class TestCluster {
   // Shortcuts
 
   submit(...specs: readonly TaskSpec[]): readonly string[] {
-    return this.done<{ taskIds: string[] }>({ type: 'submitTasks', tasks: specs, idempotency: null }).taskIds;
+    return this.done({ type: 'submitTasks', tasks: specs, idempotency: null }).taskIds;
   }
 
   submitOne(spec: TaskSpec): string {
@@ -86,7 +88,7 @@ export class TestCluster {
 
   /** @returns the session */
   register(name: string, changes: Parameters<typeof registrationOf>[1] = {}): number {
-    return this.done<{ session: number }>(registrationOf(name, changes)).session;
+    return this.done(registrationOf(name, changes)).session;
   }
 
   /** Registered and reconciled, knowing of nothing. */
@@ -96,11 +98,7 @@ export class TestCluster {
     return session;
   }
 
-  reconcile(
-    node: string,
-    session: number,
-    taskIds: readonly string[],
-  ): { lost: string[]; adopted: string[] } {
+  reconcile(node: string, session: number, taskIds: readonly string[]): ReconcileNodeResult {
     const known = taskIds.map((taskId) => ({ taskId, assignment: this.attempt(taskId).assignment }));
     return this.done({ type: 'reconcileNode', node, session, known });
   }
@@ -108,7 +106,7 @@ export class TestCluster {
   /** @throws InvariantError where it is refused */
   assign(taskId: string, node: string): void {
     const session = this.state.nodes.get(node)?.session ?? 0;
-    const result = this.done<{ refused: readonly unknown[] }>({
+    const result = this.done({
       type: 'assign',
       term: this.term,
       planIndex: this.index,
@@ -122,9 +120,7 @@ export class TestCluster {
     const { node, assignment } = this.attempt(taskId);
     const session = this.state.nodes.get(node)?.session ?? 0;
     const report = reportOf({ taskId, assignment, atMs: this.atMs }, status, changes);
-    return (
-      this.done<{ taken: number }>({ type: 'reportAttempts', node, session, reports: [report] }).taken === 1
-    );
+    return this.done({ type: 'reportAttempts', node, session, reports: [report] }).taken === 1;
   }
 
   offline(node: string): void {
