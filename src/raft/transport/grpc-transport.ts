@@ -25,14 +25,14 @@ export interface TransportIdentity {
   readonly startId: string;
 }
 
-/** Judges a peer's start counter: null when it may speak, otherwise why not (a copied or restored data directory). */
-export type StartJudge = (incarnation: string, startCounter: number, startId: string) => string | null;
+/** Records a peer's start. @throws JarvisError conflict for a copied or restored data directory */
+export type RecordStart = (incarnation: string, startCounter: number, startId: string) => Promise<void>;
 
 type IncomingStream = grpc.ServerDuplexStream<Frame, FrameReply>;
 
 export class GrpcTransport implements Transport {
   readonly #identity: TransportIdentity;
-  readonly #judgeStart: StartJudge;
+  readonly #recordStart: RecordStart;
   readonly #credentials: grpc.ChannelCredentials;
   readonly #channelOptions: grpc.ChannelOptions;
   readonly #clock: Clock;
@@ -45,14 +45,14 @@ export class GrpcTransport implements Transport {
 
   constructor(options: {
     identity: TransportIdentity;
-    judgeStart: StartJudge;
+    recordStart: RecordStart;
     credentials: grpc.ChannelCredentials;
     channelOptions: grpc.ChannelOptions;
     clock: Clock;
     log: Log;
   }) {
     this.#identity = options.identity;
-    this.#judgeStart = options.judgeStart;
+    this.#recordStart = options.recordStart;
     this.#credentials = options.credentials;
     this.#channelOptions = options.channelOptions;
     this.#clock = options.clock;
@@ -98,6 +98,12 @@ export class GrpcTransport implements Transport {
     this.#incoming.clear();
   }
 
+  /** A message that came by another way than the sender's stream: that of a received snapshot. */
+  deliver(message: Message): void {
+    if (message.to === this.#identity.raftId) this.#events?.receive(message);
+    else this.#count('misaddressed');
+  }
+
   /** Refused hellos by code, since the start. */
   refusals(): ReadonlyMap<string, number> {
     return this.#refusals;
@@ -106,13 +112,32 @@ export class GrpcTransport implements Transport {
   /** The handler of `Raft.Messages`. */
   accept(stream: IncomingStream): void {
     let from: RaftId | null = null;
+    const refuse = (error: unknown): void => {
+      this.#count('malformed');
+      this.#log.warn({ from, error: messageOf(error) }, 'malformed frame from a peer');
+      stream.destroy(new Error('malformed frame'));
+    };
+    const greet = async (hello: Hello): Promise<void> => {
+      // Nothing more is read before it is known who speaks.
+      stream.pause();
+      const reply = await this.admit(hello);
+      stream.write({ hello: reply });
+      if (!reply.accepted) {
+        stream.end();
+        return;
+      }
+      from = hello.raft_id;
+      this.#incoming.get(from)?.end();
+      this.#incoming.set(from, stream);
+      stream.resume();
+    };
     stream.on('data', (frame: Frame) => {
       try {
-        from = this.#take(stream, from, frame);
+        if (from !== null) this.#take(stream, from, frame);
+        else if (frame.kind?.$case === 'hello') greet(frame.kind.value).catch(refuse);
+        else refuse(new JarvisError('malformed', 'a frame before its hello'));
       } catch (error) {
-        this.#count('malformed');
-        this.#log.warn({ from, error: messageOf(error) }, 'malformed frame from a peer');
-        stream.destroy(new Error('malformed frame'));
+        refuse(error);
       }
     });
     const ended = (): void => {
@@ -132,33 +157,30 @@ export class GrpcTransport implements Transport {
     });
   }
 
-  /** One frame of an incoming stream; returns who speaks there. @throws JarvisError malformed */
-  #take(stream: IncomingStream, from: RaftId | null, frame: Frame): RaftId | null {
-    if (from === null) {
-      if (frame.kind?.$case !== 'hello') throw new JarvisError('malformed', 'a frame before its hello');
-      const hello = frame.kind.value;
-      const reply = this.admit(hello);
-      stream.write({ hello: reply });
-      if (!reply.accepted) {
-        stream.end();
-        return null;
-      }
-      this.#incoming.get(hello.raft_id)?.end();
-      this.#incoming.set(hello.raft_id, stream);
-      return hello.raft_id;
-    }
+  /** @throws JarvisError malformed */
+  #take(stream: IncomingStream, from: RaftId, frame: Frame): void {
     if (frame.kind?.$case !== 'batch') throw new JarvisError('malformed', 'a second hello');
     this.#receive(stream, from, frame.kind.value.messages.map(messageFromWire));
-    return from;
   }
 
-  /** Whether the sender of a hello may speak here. */
-  admit(hello: Hello): HelloReply {
-    const refusal = this.#refusal(hello);
+  /** Whether the sender of a hello may speak here; its start is on record when it may. */
+  async admit(hello: Hello): Promise<HelloReply> {
+    const refusal = this.#refusal(hello) ?? (await this.#startRefusal(hello));
     if (refusal === null) return { accepted: true, code: '', message: '' };
     this.#count(refusal.code);
     this.#log.warn({ raftId: hello.raft_id, ...refusal }, 'peer refused');
     return { accepted: false, ...refusal };
+  }
+
+  async #startRefusal(hello: Hello): Promise<{ code: string; message: string } | null> {
+    try {
+      await this.#recordStart(hello.incarnation, hello.start_counter, hello.start_id);
+      return null;
+    } catch (error) {
+      if (error instanceof JarvisError && error.code === 'conflict')
+        return { code: 'old_copy', message: error.message };
+      throw error;
+    }
   }
 
   #refusal(hello: Hello): { code: string; message: string } | null {
@@ -179,14 +201,8 @@ export class GrpcTransport implements Transport {
       return { code: 'wrong_target', message: `meant for member ${hello.to}, this is ${identity.raftId}` };
     }
     const peer = this.#peers.get(hello.raft_id);
-    if (peer === undefined || peer.incarnation !== hello.incarnation) {
-      return {
-        code: 'unknown_member',
-        message: `member ${hello.raft_id} with that incarnation is not known`,
-      };
-    }
-    const suspicion = this.#judgeStart(hello.incarnation, hello.start_counter, hello.start_id);
-    return suspicion === null ? null : { code: 'old_copy', message: suspicion };
+    if (peer !== undefined && peer.incarnation === hello.incarnation) return null;
+    return { code: 'unknown_member', message: `member ${hello.raft_id} with that incarnation is not known` };
   }
 
   #receive(stream: IncomingStream, from: RaftId, messages: readonly Message[]): void {

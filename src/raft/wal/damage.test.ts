@@ -159,6 +159,38 @@ describe('a flipped bit', () => {
   });
 });
 
+/** A batch that is in the page cache when the process dies. */
+async function unsyncedBatch() {
+  const files = new SimulatedLogFiles();
+  const { wal } = await open(files);
+  await append(wal, entry(1));
+  files.onOperation = (operation) => {
+    if (operation === 'syncData') throw Object.assign(new Error('EIO'), { code: 'EIO' });
+  };
+  await expect(append(wal, entry(2))).rejects.toMatchObject({ kind: 'storage_failed' });
+  files.onOperation = () => {};
+  return files;
+}
+
+describe('what was written and never synced', () => {
+  it('is durable before it is given back', async () => {
+    const files = await unsyncedBatch();
+    const { recovery } = await open(files);
+    expect(recovery.entries).toHaveLength(2);
+    files.powerCut(() => 1);
+    expect(await outcome(files)).toMatchObject({ kind: 'clean', last: 2 });
+  });
+
+  it('is written once more, since a sync after a failed one may say yes and do nothing', async () => {
+    const files = await unsyncedBatch();
+    files.loseUnsynced();
+    const { recovery } = await open(files);
+    expect(recovery.entries).toHaveLength(2);
+    files.powerCut(() => 1);
+    expect(await outcome(files)).toMatchObject({ kind: 'clean', last: 2 });
+  });
+});
+
 describe('the watermark', () => {
   it('is not fooled by truncation: it is a position in the files', async () => {
     const files = new SimulatedLogFiles();
@@ -246,5 +278,45 @@ describe('segments', () => {
     const { files } = await manySegments();
     expect(await outcome(files, 30)).toMatchObject({ kind: 'clean' });
     expect(await outcome(files, 31)).toMatchObject({ kind: 'log_corrupt' });
+  });
+
+  it('are corrupt where the end of an older one is lost although no index is missing', async () => {
+    const files = new SimulatedLogFiles();
+    const { wal } = await open(files);
+    await append(wal, entry(1, 1, 1500), entry(2, 1, 500));
+    const before = Buffer.from(files.bytes(FIRST));
+    // The same index again, in another term; then a batch that does not fit any more.
+    await append(wal, entry(2, 2, 500));
+    await append(wal, entry(3, 2, 3000));
+    expect(files.list(DIRECTORY)).toContain('0000000000000002.log');
+    files.put(WATERMARK, Buffer.alloc(0));
+    expect(await outcome(files)).toMatchObject({ kind: 'clean', last: 3 });
+    files.put(FIRST, before);
+    expect(await outcome(files)).toMatchObject({ kind: 'log_corrupt' });
+  });
+
+  it('keep all that a snapshot does not cover, wherever it ends', async () => {
+    const { files } = await manySegments();
+    for (let index = 1; index <= 30; index += 1) {
+      const copy = files.clone();
+      const { wal } = await open(copy);
+      await wal.compact({ index, term: 1, confState: CONF_STATE });
+      const { recovery } = await open(copy);
+      expect([recovery.snapshot?.index, recovery.entries.length]).toEqual([index, 30 - index]);
+    }
+  });
+
+  it('never validate a batch that stands where another should', async () => {
+    const { files, firstEnd, thirdEnd } = await threeBatches(0);
+    // An old batch of this very segment, behind the last one.
+    files.bytes(FIRST).copy(files.bytes(FIRST), thirdEnd, HEADER_BYTES, firstEnd);
+    expect(await outcome(files)).toMatchObject({ kind: 'log_corrupt' });
+  });
+
+  it('must reach what was committed', async () => {
+    const files = new SimulatedLogFiles();
+    const { wal } = await open(files);
+    await wal.append({ hardState: { term: 1, vote: 1, commit: 9 }, entries: [entry(1)], snapshot: null });
+    expect(await outcome(files)).toMatchObject({ kind: 'log_corrupt' });
   });
 });

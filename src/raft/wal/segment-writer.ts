@@ -89,19 +89,7 @@ export class SegmentWriter {
   /** Makes all requests durable as one batch; @returns the duration of the sync in ms, null where there was none */
   write(requests: readonly WriteRequest[]): number | null {
     const payload = requests.map(({ records }) => records).filter((records) => records.byteLength > 0);
-    if (payload.length === 0) return null;
-    let payloadBytes = 0;
-    for (const part of payload) payloadBytes += part.byteLength;
-    if (this.#offset + batchBytes(payloadBytes) > this.#segmentBytes) this.#roll(batchBytes(payloadBytes));
-    const position = { salt: this.#salt, chain: this.#state.chain, number: this.#state.nextBatch };
-    const { parts, bytes, chain } = encodeBatch(payload, position);
-    this.#files.write(this.#handle, parts, this.#offset);
-    const startedAtMs = performance.now();
-    this.#files.syncData(this.#handle);
-    const durationMs = performance.now() - startedAtMs;
-    this.#offset += bytes;
-    this.#state = { ...afterRequests(this.#state, requests), chain, nextBatch: position.number + 1 };
-    this.#writeWatermark();
+    const durationMs = payload.length === 0 ? null : this.#writeBatch(requests, payload);
     if (requests.some(({ compacts }) => compacts)) this.#removeCovered();
     return durationMs;
   }
@@ -126,6 +114,22 @@ export class SegmentWriter {
     this.#files.close(this.#handle);
     this.#files.close(this.#watermark);
     if (this.#spare !== null) this.#files.close(this.#spare.handle);
+  }
+
+  #writeBatch(requests: readonly WriteRequest[], payload: readonly Uint8Array[]): number {
+    let payloadBytes = 0;
+    for (const part of payload) payloadBytes += part.byteLength;
+    if (this.#offset + batchBytes(payloadBytes) > this.#segmentBytes) this.#roll(batchBytes(payloadBytes));
+    const position = { salt: this.#salt, chain: this.#state.chain, number: this.#state.nextBatch };
+    const { parts, bytes, chain } = encodeBatch(payload, position);
+    this.#files.write(this.#handle, parts, this.#offset);
+    const startedAtMs = performance.now();
+    this.#files.syncData(this.#handle);
+    const durationMs = performance.now() - startedAtMs;
+    this.#offset += bytes;
+    this.#state = { ...afterRequests(this.#state, requests), chain, nextBatch: position.number + 1 };
+    this.#writeWatermark();
+    return durationMs;
   }
 
   #roll(neededBytes: number): void {

@@ -79,6 +79,11 @@ export class SimulatedLogFiles implements LogFiles {
     this.#handles.clear();
   }
 
+  /** A sync fails as Linux lets it: processes still see what was written, the disk never gets it, and a later sync succeeds. */
+  loseUnsynced(): void {
+    for (const file of this.#names.values()) file.unsynced = [];
+  }
+
   makeDirectory(directory: string): void {
     this.onOperation('makeDirectory', directory);
   }
@@ -119,7 +124,7 @@ export class SimulatedLogFiles implements LogFiles {
 
   syncData(handle: FileHandle): void {
     const file = this.#use('syncData', handle);
-    file.durable = Buffer.from(file.cached);
+    for (const { position, bytes } of file.unsynced) file.durable = written(file.durable, position, bytes);
     file.unsynced = [];
   }
 

@@ -105,6 +105,16 @@ describe('a log on a simulated disk', () => {
     expect(readable(installed.recovery.entries)).toEqual(readable(entries(9, 9, 3)));
   });
 
+  it('keeps what follows an installed snapshot whose last entry it holds', async () => {
+    const files = new SimulatedLogFiles();
+    const { wal } = await open(files);
+    await append(wal, entries(1, 10));
+    await wal.append({ hardState: null, entries: [], snapshot: meta(6) });
+    const { recovery } = await open(files);
+    expect(recovery.snapshot).toEqual(meta(6));
+    expect(readable(recovery.entries)).toEqual(readable(entries(7, 10)));
+  });
+
   it('rolls over to new segments, and deletes those that a snapshot covers', async () => {
     const files = new SimulatedLogFiles();
     const { wal } = await open(files, { segmentBytes: 8192 });
@@ -117,6 +127,21 @@ describe('a log on a simulated disk', () => {
     const { recovery } = await open(files);
     expect(recovery.hardState.commit).toBe(200);
     expect(recovery.entries.map(({ index }) => index)).toEqual(entries(151, 200).map(({ index }) => index));
+  });
+
+  it('deletes the segments before an installed snapshot when that is kept as a file', async () => {
+    const files = new SimulatedLogFiles();
+    const { wal } = await open(files, { segmentBytes: 8192 });
+    for (let index = 1; index <= 30; index += 1) await append(wal, [entry(index, 1, 'x'.repeat(600))]);
+    await wal.append({ hardState: null, entries: [], snapshot: meta(500, 2) });
+    for (let index = 501; index <= 520; index += 1) await append(wal, [entry(index, 2, 'x'.repeat(600))]);
+    const before = wal.stats().segments;
+    await wal.compact(meta(20));
+    expect(wal.stats().segments).toBe(before);
+    await wal.compact(meta(500, 2));
+    expect(wal.stats().segments).toBeLessThan(before / 2);
+    const { recovery } = await open(files);
+    expect([recovery.snapshot, recovery.entries.length]).toEqual([meta(500, 2), 20]);
   });
 
   it('gives a batch that does not fit a segment of its own size', async () => {

@@ -121,14 +121,19 @@ export class Wal implements LogStore {
 
   /**
    * A durable snapshot file covers the log up to `meta.index`: recovery begins behind it, and whole segments below go.
-   * Does nothing where the log begins behind it already.
+   * Does nothing where the log begins later already.
    * @throws StorageError storage_failed, as append
    */
   async compact(meta: SnapshotMeta): Promise<void> {
     this.#assertUsable();
+    if (meta.index < this.#shape.baseIndex) return;
     const record = this.#shape.compact(meta);
-    if (record === null) return;
-    await this.#post([record], { hardState: null, base: meta, compacts: true });
+    // At the base itself (a snapshot that was installed) there is nothing to record, and segments may be left to delete.
+    await this.#post(record === null ? [] : [record], {
+      hardState: null,
+      base: record === null ? null : meta,
+      compacts: true,
+    });
   }
 
   stats(): WalStats {

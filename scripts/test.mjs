@@ -1,0 +1,66 @@
+// Everything that must pass, suite by suite; the last line is the sum over all of them.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+const root = path.join(import.meta.dirname, '..');
+const reports = mkdtempSync(path.join(tmpdir(), 'jarvis-test-'));
+const total = { passed: 0, failed: 0 };
+// The project's own Node comes first, whatever started this script.
+const env = { ...process.env, PATH: `${path.join(root, 'node_modules/.bin')}${path.delimiter}${process.env.PATH}` };
+
+function run(name, command, args) {
+  console.log(`\n=== ${name}: ${[command, ...args].join(' ')}`);
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit', env });
+  if (error !== undefined) console.error(error.message);
+  return status ?? 1;
+}
+
+/** A suite that is one check: it passes or it fails. */
+function step(name, command, args) {
+  if (run(name, command, args) === 0) total.passed += 1;
+  else {
+    total.failed += 1;
+    console.error(`FAILED: ${name}`);
+  }
+}
+
+function vitest(name) {
+  const report = path.join(reports, `${name}.json`);
+  const status = run(name, 'vitest', [
+    'run',
+    '--project',
+    name,
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+  ]);
+  if (!existsSync(report)) {
+    console.error(`FAILED: ${name} left no report`);
+    total.failed += 1;
+    return;
+  }
+  const { numPassedTests, numFailedTests } = JSON.parse(readFileSync(report, 'utf8'));
+  total.passed += numPassedTests;
+  total.failed += numFailedTests;
+  // A file that does not load, or an error outside any test, counts as well.
+  if (status !== 0 && numFailedTests === 0) total.failed += 1;
+}
+
+try {
+  step('build', 'node', ['scripts/build.mjs']);
+  step('format', 'oxfmt', ['--check', '.']);
+  step('lint', 'oxlint', ['--type-aware', '--deny-warnings']);
+  step('types', 'tsc', ['--noEmit', '-p', 'tsconfig.json']);
+  step('dead code', 'knip', []);
+  step('generated code', 'node', ['scripts/generate-proto.mjs', '--check']);
+  vitest('unit');
+  vitest('integration');
+  const seed = process.env.CHAOS_SEED ?? String(Math.floor(Math.random() * 2 ** 31));
+  step('chaos', 'node', ['test/chaos/main.ts', '--seed', seed, '--seconds', '30', '--out', path.join(reports, 'chaos')]);
+} finally {
+  rmSync(reports, { recursive: true, force: true });
+}
+console.log(`\n${total.passed} passed, ${total.failed} failed`);
+process.exitCode = total.failed === 0 ? 0 : 1;

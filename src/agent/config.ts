@@ -1,0 +1,321 @@
+/**
+ * What a node is told at its start: a YAML file, JARVISD_* variables and flags, in rising precedence. Everything is
+ * checked before anything is done; the result is complete, with every default filled in.
+ */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+
+import { parse as parseYaml } from 'yaml';
+import { z } from 'zod';
+
+import { JarvisError, messageOf, type Fault } from '../lib/errors.ts';
+import { parseCpuMillis, parseDurationMs, parseMemoryBytes } from '../lib/quantities.ts';
+import type { ClusterConfig } from '../model/cluster.ts';
+import type { Pairs } from '../model/task.ts';
+import type { PeerAddress } from '../raft/bootstrap.ts';
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+const NAME_RULE = 'a name of letters, digits, ".", "_" and "-", at most 128, the first a letter or digit';
+export const DRIVER_NAMES = ['process', 'noop'] as const;
+export type DriverChoice = (typeof DRIVER_NAMES)[number];
+
+export interface NodeConfig {
+  readonly name: string;
+  readonly dataDir: string;
+  /** host:port of gRPC. */
+  readonly listen: string;
+  /** host:port under which others reach `listen`. */
+  readonly advertise: string;
+  /** host:port of HTTP. */
+  readonly http: string;
+  readonly peers: readonly PeerAddress[];
+  readonly labels: Pairs;
+  /** Null: measured, less `reserve`. */
+  readonly capacity: { readonly cpuMillis: number | null; readonly memoryBytes: number | null };
+  readonly reserve: { readonly cpuMillis: number; readonly memoryBytes: number };
+  readonly drivers: readonly DriverChoice[];
+  readonly insecure: boolean;
+  readonly killTasksOnExit: boolean;
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  /** Cluster-wide; the founders' must agree. */
+  readonly cluster: ClusterConfig;
+}
+
+/** Values as they come, by key of the file; flags and variables have the same keys. */
+export type RawConfig = Readonly<Record<string, unknown>>;
+
+const text = z.union([z.string(), z.number()]).transform(String);
+const flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((value) => value === 'true')]);
+
+/** A parser that reports its JarvisError as a fault of the field. */
+function parsed<T>(parse: (value: string) => T) {
+  return text.transform((value, context) => {
+    try {
+      return parse(value);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: messageOf(error) });
+      return z.NEVER;
+    }
+  });
+}
+
+const duration = parsed(parseDurationMs);
+/** `a=1,b=2` or a map. */
+const assignments = z.union([z.string().transform(splitPairs), z.record(z.string(), text)]);
+
+const rawSchema = z.strictObject({
+  name: text.pipe(z.string().regex(NAME, `is not ${NAME_RULE}`)),
+  data_dir: z.string().min(1),
+  listen: parsed(parseAddress),
+  advertise: parsed(parseAddress).optional(),
+  http: parsed(parseAddress),
+  peers: assignments,
+  labels: assignments.default({}),
+  capacity: assignments.default({}),
+  reserve: assignments.default({}),
+  drivers: z
+    .union([z.string().transform((value) => value.split(',')), z.array(z.string())])
+    .default(['process']),
+  insecure: flag.default(false),
+  kill_tasks_on_exit: flag.default(false),
+  log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  heartbeat: z
+    .strictObject({
+      interval: duration.optional(),
+      warning: duration.optional(),
+      timeout: duration.optional(),
+    })
+    .default({}),
+});
+
+export const CONFIG_KEYS = Object.keys(rawSchema.shape);
+
+/** @throws JarvisError invalid, with one fault for each thing that is wrong */
+export function parseConfig(raw: RawConfig): NodeConfig {
+  const result = rawSchema.safeParse(raw);
+  if (!result.success) throw invalidConfig(result.error.issues.flatMap((issue) => faultsOf(issue, raw)));
+  const value = result.data;
+  const faults: Fault[] = [];
+  const peers = parsePeers(value.peers, faults);
+  const advertise = value.advertise ?? value.listen;
+  checkSelf({ name: value.name, advertise, peers }, faults);
+  const drivers = parseDrivers(value.drivers, faults);
+  const capacity = parseResources('capacity', value.capacity, faults);
+  const reserve = parseResources('reserve', value.reserve, faults);
+  const labels = parseLabels(value.labels, faults);
+  const cluster = parseClusterConfig(value.heartbeat, faults);
+  if (!value.insecure) checkLoopback({ listen: value.listen, http: value.http }, faults);
+  if (faults.length > 0) throw invalidConfig(faults);
+  return {
+    name: value.name,
+    dataDir: path.resolve(value.data_dir),
+    listen: value.listen,
+    advertise,
+    http: value.http,
+    peers,
+    labels,
+    capacity,
+    reserve: { cpuMillis: reserve.cpuMillis ?? 0, memoryBytes: reserve.memoryBytes ?? 0 },
+    drivers,
+    insecure: value.insecure,
+    killTasksOnExit: value.kill_tasks_on_exit,
+    logLevel: value.log_level,
+    cluster,
+  };
+}
+
+/** The file's values, the environment's above them, the flags' on top. @throws JarvisError invalid */
+export function gatherConfig(sources: {
+  readonly file: string | null;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly flags: RawConfig;
+}): RawConfig {
+  const fromFile = sources.file === null ? {} : readConfigFile(sources.file);
+  const fromEnvironment: Record<string, unknown> = {};
+  for (const [variable, value] of Object.entries(sources.environment)) {
+    if (!variable.startsWith('JARVISD_') || value === undefined) continue;
+    const key = variable.slice('JARVISD_'.length).toLowerCase();
+    if (!CONFIG_KEYS.includes(key)) {
+      throw invalidConfig([{ path: variable, message: `is not a setting; allowed: ${environmentNames()}` }]);
+    }
+    fromEnvironment[key] = value;
+  }
+  return { ...fromFile, ...fromEnvironment, ...sources.flags };
+}
+
+function environmentNames(): string {
+  return CONFIG_KEYS.map((key) => `JARVISD_${key.toUpperCase()}`).join(', ');
+}
+
+function readConfigFile(file: string): RawConfig {
+  let content: unknown;
+  try {
+    content = parseYaml(readFileSync(file, 'utf8'), { maxAliasCount: 100 });
+  } catch (error) {
+    throw new JarvisError('invalid', `--config ${file}: ${messageOf(error)}`, { cause: error });
+  }
+  if (content === null || content === undefined) return {};
+  if (typeof content !== 'object' || Array.isArray(content)) {
+    throw new JarvisError('invalid', `--config ${file}: a map of settings is expected`);
+  }
+  return { ...content };
+}
+
+function invalidConfig(faults: readonly Fault[]): JarvisError {
+  const lines = faults.map(({ path: where, message }) => `${where}: ${message}`);
+  return new JarvisError('invalid', lines.join('; '), { faults });
+}
+
+function faultsOf(issue: z.core.$ZodIssue, raw: RawConfig): readonly Fault[] {
+  const where = issue.path.join('.');
+  if (issue.code === 'unrecognized_keys') {
+    const allowed = where === '' ? CONFIG_KEYS.join(', ') : 'interval, warning, timeout';
+    return issue.keys.map((key) => ({
+      path: where === '' ? key : `${where}.${key}`,
+      message: `is not a setting; allowed: ${allowed}`,
+    }));
+  }
+  const given = issue.path.reduce<unknown>(
+    (value, key) => (typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined),
+    raw,
+  );
+  if (given === undefined) return [{ path: where, message: 'is required' }];
+  return [{ path: where, message: `${JSON.stringify(given)} ${issue.message}` }];
+}
+
+function splitPairs(value: string): Record<string, string> {
+  const entries = value
+    .split(',')
+    .filter((item) => item !== '')
+    .map((item): [string, string] => {
+      const at = item.indexOf('=');
+      return at < 0 ? [item, ''] : [item.slice(0, at), item.slice(at + 1)];
+    });
+  return Object.fromEntries(entries);
+}
+
+/** Checks `host:port`; [::1]:7101 for IPv6. @throws JarvisError invalid */
+export function parseAddress(value: string): string {
+  const match = /^(\[[0-9A-Fa-f:.]+\]|[^\s:[\]]+):(\d{1,5})$/.exec(value);
+  if (match === null || Number(match[2]) > 65_535) {
+    throw new JarvisError('invalid', 'is not host:port, such as 127.0.0.1:7101 or [::1]:7101');
+  }
+  return value;
+}
+
+function parsePeers(raw: Record<string, string>, faults: Fault[]): readonly PeerAddress[] {
+  const peers: PeerAddress[] = [];
+  for (const [name, address] of Object.entries(raw)) {
+    if (!NAME.test(name))
+      faults.push({ path: 'peers', message: `${JSON.stringify(name)} is not ${NAME_RULE}` });
+    try {
+      peers.push({ name, address: parseAddress(address) });
+    } catch (error) {
+      faults.push({
+        path: 'peers',
+        message: `${name}=${address}: ${JSON.stringify(address)} ${messageOf(error)}`,
+      });
+    }
+  }
+  if (new Set(peers.map(({ address }) => address)).size < peers.length) {
+    faults.push({ path: 'peers', message: 'two peers have the same address' });
+  }
+  return peers;
+}
+
+function checkSelf(
+  self: { name: string; advertise: string; peers: readonly PeerAddress[] },
+  faults: Fault[],
+): void {
+  const { name, advertise, peers } = self;
+  if (peers.length === 0) {
+    faults.push({
+      path: 'peers',
+      message: 'names no peer; a list such as n1=host:7101,n2=host:7101 is needed',
+    });
+    return;
+  }
+  const own = peers.find((peer) => peer.name === name);
+  const names = peers.map((peer) => peer.name).join(', ');
+  if (own === undefined) {
+    faults.push({ path: 'peers', message: `does not name this node, ${name}; it names ${names}` });
+  } else if (own.address !== advertise) {
+    faults.push({
+      path: 'peers',
+      message: `says ${own.address} for this node, ${name}; it listens on (or advertises) ${advertise}`,
+    });
+  }
+}
+
+function parseDrivers(raw: readonly string[], faults: Fault[]): readonly DriverChoice[] {
+  const drivers: DriverChoice[] = [];
+  for (const name of raw) {
+    const driver = DRIVER_NAMES.find((known) => known === name);
+    if (driver !== undefined) drivers.push(driver);
+    else
+      faults.push({
+        path: 'drivers',
+        message: `${JSON.stringify(name)}; allowed: ${DRIVER_NAMES.join(', ')}`,
+      });
+  }
+  return drivers;
+}
+
+function parseResources(
+  key: 'capacity' | 'reserve',
+  raw: Record<string, string>,
+  faults: Fault[],
+): { cpuMillis: number | null; memoryBytes: number | null } {
+  const resources: { cpuMillis: number | null; memoryBytes: number | null } = {
+    cpuMillis: null,
+    memoryBytes: null,
+  };
+  for (const [name, value] of Object.entries(raw)) {
+    try {
+      if (name === 'cpu') resources.cpuMillis = parseCpuMillis(value);
+      else if (name === 'memory') resources.memoryBytes = parseMemoryBytes(value);
+      else faults.push({ path: `${key}.${name}`, message: 'is not a resource; allowed: cpu, memory' });
+    } catch (error) {
+      faults.push({ path: `${key}.${name}`, message: messageOf(error) });
+    }
+  }
+  return resources;
+}
+
+function parseLabels(raw: Record<string, string>, faults: Fault[]): Pairs {
+  for (const [name, value] of Object.entries(raw)) {
+    if (!NAME.test(name))
+      faults.push({ path: 'labels', message: `${JSON.stringify(name)} is not ${NAME_RULE}` });
+    if (value.length > 256) faults.push({ path: `labels.${name}`, message: 'is longer than 256 characters' });
+  }
+  return Object.entries(raw).sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+function parseClusterConfig(
+  heartbeat: { interval?: number | undefined; warning?: number | undefined; timeout?: number | undefined },
+  faults: Fault[],
+): ClusterConfig {
+  const intervalMs = heartbeat.interval ?? 2000;
+  const warningMs = heartbeat.warning ?? 10_000;
+  const timeoutMs = heartbeat.timeout ?? 30_000;
+  if (!(intervalMs >= 100 && intervalMs * 2 <= warningMs && warningMs < timeoutMs)) {
+    faults.push({
+      path: 'heartbeat',
+      message:
+        `interval ${intervalMs} ms, warning ${warningMs} ms, timeout ${timeoutMs} ms; allowed: an interval of at least ` +
+        '100ms, a warning of at least two intervals, a timeout above the warning',
+    });
+  }
+  return { heartbeat: { intervalMs, warningMs, timeoutMs } };
+}
+
+function checkLoopback(addresses: Readonly<Record<string, string>>, faults: Fault[]): void {
+  for (const [key, address] of Object.entries(addresses)) {
+    const host = address.slice(0, address.lastIndexOf(':')).replaceAll(/[[\]]/g, '');
+    if (host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)) continue;
+    faults.push({
+      path: key,
+      message: `${address} is not a loopback address: without TLS only --insecure allows that`,
+    });
+  }
+}

@@ -1,0 +1,349 @@
+/**
+ * The composition root: makes the parts of a node, in the order in which they need each other, and closes them in the
+ * opposite one. It listens from the beginning, also while the cluster forms, and says so to whoever calls.
+ */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { randomUUID } from 'node:crypto';
+
+import { ClusterService } from '../generated/cluster.ts';
+import { RaftService } from '../generated/raft.ts';
+import { NodeLogsService, WorkerService, type Register } from '../generated/worker.ts';
+import { systemClock, type Clock } from '../lib/clock.ts';
+import { messageOf } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
+import type { Log } from '../lib/log.ts';
+import { createHttpServer } from '../http/server.ts';
+import { LocalOperations } from '../operations/local.ts';
+import type { Readiness } from '../operations/port.ts';
+import { RoutingOperations } from '../operations/router.ts';
+import { openDataDirectory, type ClusterRecord, type DataDirectory } from '../raft/data-directory.ts';
+import { ClusterFormation } from '../raft/form-cluster.ts';
+import type { RaftNode } from '../raft/node.ts';
+import { GrpcTransport } from '../raft/transport/grpc-transport.ts';
+import { RaftPeerService } from '../raft/transport/raft-service.ts';
+import { channelCredentials, channelOptions, ChannelPool } from '../rpc/channel.ts';
+import { unaryCall } from '../rpc/client.ts';
+import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
+import { createRemotes } from '../rpc/remotes.ts';
+import { createServer } from '../rpc/server.ts';
+import { SchedulingLoop } from '../scheduler/loop.ts';
+import type { NodeConfig } from './config.ts';
+import type { Driver } from './drivers/driver.ts';
+import { NoopDriver } from './drivers/noop/noop-driver.ts';
+import { ProcessDriver } from './drivers/process/process-driver.ts';
+import { handOver } from './hand-over.ts';
+import { NodeInsight } from './insight.ts';
+import { lateService } from './late-service.ts';
+import { LeaderDuties, newEpoch } from './leader/leader-duties.ts';
+import { SessionService } from './leader/session-service.ts';
+import { AttemptLogs } from './local-logs.ts';
+import { recoverMember } from './recovery.ts';
+import { ClusterReplica } from './replica.ts';
+import { StartingOperations } from './starting-operations.ts';
+import { WatchdogClient } from './watchdog/client.ts';
+import { measuredCapacity, nodeCapacity } from './worker/capacity.ts';
+import { DEFAULT_PATH } from './worker/environment.ts';
+import { GrpcSessionConnector } from './worker/session-connector.ts';
+import { UsageMeter } from './worker/usage-meter.ts';
+import { WorkerAgent } from './worker/worker-agent.ts';
+
+/** What calls under way get to end at a stop. */
+const CLOSE_GRACE_MS = 300;
+const KILL_TASKS_TIMEOUT_MS = 3000;
+const USAGE_INTERVAL_MS = 2000;
+/** Applied so far behind what is committed, a node still counts as caught up. */
+const CAUGHT_UP_ENTRIES = 1000;
+
+interface Closer {
+  readonly name: string;
+  close(): void | Promise<void>;
+}
+
+export class Daemon {
+  readonly #config: NodeConfig;
+  readonly #log: Log;
+  readonly #version: string;
+  readonly #clock: Clock = systemClock;
+  readonly #closers: Closer[] = [];
+  readonly #failed = Promise.withResolvers<never>();
+  #readiness: () => Readiness = () => ({ ready: false, reason: 'the node is starting' });
+
+  constructor(options: { config: NodeConfig; log: Log; version: string }) {
+    this.#config = options.config;
+    this.#log = options.log;
+    this.#version = options.version;
+    this.#failed.promise.catch(() => {});
+  }
+
+  /** Runs the node until the signal is aborted. @throws whatever keeps it from running, or ends it */
+  async run(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#start(signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error;
+    }
+    const stopped = new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    await Promise.race([stopped, this.#failed.promise]);
+  }
+
+  /** Closes everything, the newest first; what fails to is logged. */
+  async close(): Promise<void> {
+    this.#readiness = () => ({ ready: false, reason: 'the node is stopping' });
+    for (const closer of this.#closers.splice(0).reverse()) {
+      try {
+        await closer.close();
+      } catch (error) {
+        this.#log.error({ part: closer.name, error: messageOf(error) }, 'closing failed');
+      }
+    }
+  }
+
+  #closing(name: string, close: () => void | Promise<void>): void {
+    this.#closers.push({ name, close });
+  }
+
+  async #start(signal: AbortSignal): Promise<void> {
+    const config = this.#config;
+    const directory = await openDataDirectory(config.dataDir, { name: config.name });
+    this.#closing('data directory', () => directory.close());
+    const formation = this.#formation(directory);
+    const peerService = new RaftPeerService({ formation, log: this.#log });
+    const services = {
+      cluster: lateService(ClusterService),
+      logs: lateService(NodeLogsService),
+      worker: lateService(WorkerService),
+    };
+    const operations = new StartingOperations();
+    await this.#listen(operations, [peerService, ...Object.values(services).map(({ service }) => service)]);
+    const pool = new ChannelPool();
+    this.#closing('channels', () => pool.close());
+
+    const cluster = directory.identity.cluster ?? (await this.#form({ directory, formation, pool, signal }));
+    const { raft, machine, snapshots, transport } = await this.#recover(directory, cluster);
+    const replica = new ClusterReplica({ nodeName: config.name, raft, machine, clock: this.#clock });
+    const duties = this.#leaderDuties(replica, cluster);
+    const sessions = new SessionService({
+      replica,
+      accept: (call) => duties.accept(call),
+      credentials: channelCredentials(),
+      log: this.#log,
+    });
+    this.#closing('sessions', () => sessions.close());
+    const localLogs = new AttemptLogs(config.dataDir);
+    const routing = new RoutingOperations({
+      replica,
+      local: new LocalOperations({ replica, insight: new NodeInsight({ raft, duties }) }),
+      remotes: createRemotes(pool),
+      localLogs,
+      clock: this.#clock,
+      uniqueId: randomUUID,
+      version: { version: this.#version, name: config.name, node_version: process.version },
+    });
+    operations.become(routing);
+    services.cluster.become(clusterService(routing, this.#log));
+    services.logs.become(nodeLogsService(localLogs, this.#log));
+    services.worker.become(sessions);
+    peerService.join({ transport, snapshots });
+    raft.start();
+    this.#closing('leadership', () => handOver(raft, this.#clock));
+    const worker = await this.#startWorker(directory, replica);
+    this.#readiness = () => readinessOf(raft, worker);
+    this.#log.info(
+      { listen: config.listen, http: config.http, cluster: cluster.clusterId },
+      'the node is up',
+    );
+  }
+
+  #formation(directory: DataDirectory): ClusterFormation {
+    const { name, peers, cluster } = this.#config;
+    const { incarnation } = directory.identity;
+    const self = { name, incarnation, peers, config: JSON.stringify(cluster) };
+    return new ClusterFormation({ self, formed: directory.identity.cluster, log: this.#log });
+  }
+
+  async #listen(
+    operations: StartingOperations,
+    services: Parameters<typeof createServer>[0]['services'],
+  ): Promise<void> {
+    const http = createHttpServer({ operations, readiness: () => this.#readiness(), log: this.#log });
+    this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
+    await http.listen(this.#config.http);
+    const rpc = await createServer({ services, listen: this.#config.listen });
+    this.#closing('gRPC', () => rpc.close(CLOSE_GRACE_MS));
+    this.#log.info({ listen: this.#config.listen, http: this.#config.http }, 'listening');
+  }
+
+  async #form(options: {
+    directory: DataDirectory;
+    formation: ClusterFormation;
+    pool: ChannelPool;
+    signal: AbortSignal;
+  }): Promise<ClusterRecord> {
+    const { directory, formation, pool, signal } = options;
+    this.#readiness = () => ({
+      ready: false,
+      reason: 'the cluster is forming: not every peer has answered yet',
+    });
+    const formed = await formation.form({
+      ask: (peer, request) =>
+        unaryCall({
+          pool,
+          address: peer.address,
+          method: RaftService.bootstrap,
+          request,
+          signal,
+          timeoutMs: limits.bootstrapCallTimeoutMs,
+          write: false,
+        }),
+      clock: this.#clock,
+      signal,
+    });
+    const own = formed.founders.find(({ incarnation }) => incarnation === directory.identity.incarnation);
+    const record: ClusterRecord = {
+      clusterId: formed.clusterId,
+      epoch: newEpoch(this.#clock.wallMs()),
+      founders: [...formed.founders],
+      raftId: own?.raftId ?? 0,
+    };
+    await directory.formCluster(record);
+    this.#log.info({ cluster: record.clusterId, raftId: record.raftId }, 'the cluster has formed');
+    return record;
+  }
+
+  async #recover(directory: DataDirectory, cluster: ClusterRecord) {
+    const transport = new GrpcTransport({
+      identity: {
+        clusterId: cluster.clusterId,
+        raftId: cluster.raftId,
+        incarnation: directory.identity.incarnation,
+        startCounter: directory.startCounter,
+        startId: directory.startId,
+      },
+      recordStart: (incarnation, counter, startId) =>
+        directory.recordPeerStart(incarnation, counter, startId),
+      credentials: channelCredentials(),
+      channelOptions,
+      clock: this.#clock,
+      log: this.#log,
+    });
+    const member = await recoverMember({
+      directory,
+      cluster,
+      transport,
+      clock: this.#clock,
+      random: Math.random,
+      log: this.#log,
+      onFailure: (error) => this.#fail(error),
+    });
+    this.#closing('snapshots', () => member.snapshots.close());
+    this.#closing('state', () => member.machine.close());
+    this.#closing('Raft', () => member.raft.stop());
+    this.#closing('transport', () => transport.close());
+    member.raft.failed.catch((error: unknown) => this.#fail(error));
+    return { ...member, transport };
+  }
+
+  #fail(error: unknown): void {
+    this.#failed.reject(error instanceof Error ? error : new Error(messageOf(error)));
+  }
+
+  #leaderDuties(replica: ClusterReplica, cluster: ClusterRecord): LeaderDuties {
+    const parts = { replica, clock: this.#clock, log: this.#log };
+    const duties = new LeaderDuties({
+      ...parts,
+      formation: { clusterId: cluster.clusterId, epoch: cluster.epoch, config: this.#config.cluster },
+      duties: [new SchedulingLoop(parts)],
+    });
+    this.#closing('duties', () => duties.close());
+    return duties;
+  }
+
+  async #startWorker(directory: DataDirectory, replica: ClusterReplica): Promise<WorkerAgent> {
+    const config = this.#config;
+    const watchdog = new WatchdogClient({ dataDirectory: config.dataDir, log: this.#log });
+    const drivers = config.drivers.map((name) => this.#driver(name, watchdog));
+    const usage = new UsageMeter({
+      directory: config.dataDir,
+      intervalMs: USAGE_INTERVAL_MS,
+      clock: this.#clock,
+      log: this.#log,
+    });
+    usage.start();
+    this.#closing('usage', () => usage.close());
+    const worker = await WorkerAgent.start({
+      registration: this.#registration(directory),
+      environment: { node: config.name, path: DEFAULT_PATH, home: process.env['HOME'] ?? '/' },
+      drivers,
+      connector: new GrpcSessionConnector({
+        addresses: () => this.#sessionAddresses(replica),
+        credentials: channelCredentials(),
+        channelOptions,
+      }),
+      reportsDirectory: path.join(directory.paths.root, 'reports'),
+      usage,
+      clock: this.#clock,
+      random: Math.random,
+      log: this.#log,
+    });
+    for (const driver of drivers) this.#closing(`driver ${driver.name}`, () => driver.close());
+    this.#closing('worker', async () => {
+      await worker.close();
+      if (!config.killTasksOnExit || !config.drivers.includes('process') || worker.status().session === 0)
+        return;
+      await watchdog.shutdown({ killAll: true }, AbortSignal.timeout(KILL_TASKS_TIMEOUT_MS));
+    });
+    return worker;
+  }
+
+  #driver(name: NodeConfig['drivers'][number], watchdog: WatchdogClient): Driver {
+    return name === 'process' ? new ProcessDriver(watchdog) : new NoopDriver(this.#clock);
+  }
+
+  /** The leader itself, if it is known; then this node, which forwards as soon as it knows; then the others. */
+  #sessionAddresses(replica: ClusterReplica): readonly string[] {
+    const { leader } = replica.leadership();
+    const others = this.#config.peers.map(({ address }) => address);
+    return [...new Set([...(leader === null ? [] : [leader.address]), this.#config.advertise, ...others])];
+  }
+
+  #registration(directory: DataDirectory): Register {
+    const config = this.#config;
+    const capacity = nodeCapacity({
+      stated: config.capacity,
+      reserve: config.reserve,
+      measured: measuredCapacity(),
+    });
+    return {
+      name: config.name,
+      incarnation: directory.identity.incarnation,
+      machine_id: directory.identity.machineId,
+      boot_id: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+      start_id: directory.startId,
+      version: this.#version,
+      address: config.advertise,
+      http: config.http,
+      labels: Object.fromEntries(config.labels),
+      drivers: [...config.drivers],
+      isolation: 'none',
+      capacity: { cpu_millis: capacity.cpuMillis, memory_bytes: capacity.memoryBytes },
+    };
+  }
+}
+
+/** In contact with a leader, caught up, the node's own worker registered (contract, section 1). */
+function readinessOf(raft: RaftNode, worker: WorkerAgent): Readiness {
+  const { leader } = raft.leadership();
+  if (leader === 0) return { ready: false, reason: 'no leader is known' };
+  const { commit, applied } = raft.status();
+  if (commit - applied > CAUGHT_UP_ENTRIES) {
+    return { ready: false, reason: `the state is ${commit - applied} entries behind` };
+  }
+  if (!worker.status().isSynced)
+    return { ready: false, reason: 'the worker of this node is not registered yet' };
+  return { ready: true, reason: '' };
+}

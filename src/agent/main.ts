@@ -1,0 +1,127 @@
+#!/usr/bin/env node
+/** jarvisd, the node: reads its settings, runs a daemon until a signal or a failure, and says in one line what went wrong. */
+import { readFileSync } from 'node:fs';
+
+import { Command, CommanderError, Option } from 'commander';
+import { pino } from 'pino';
+
+import { JarvisError, messageOf, type ErrorCode } from '../lib/errors.ts';
+import { CONFIG_KEYS, gatherConfig, parseConfig, type NodeConfig, type RawConfig } from './config.ts';
+import { Daemon } from './daemon.ts';
+import { checkStart } from './preflight.ts';
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+/** The stop of a node is bounded (contract, section 1); what is not closed by then ends with the process. */
+const STOP_TIMEOUT_MS = 5000;
+/** A start that these prevent is the operator's to mend, and has changed nothing. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set(['invalid', 'malformed', 'conflict']);
+
+function createCommand(): Command {
+  return new Command('jarvisd')
+    .description('One node of a Jarvis cluster. All nodes are the same program, with the same flags.')
+    .version(version(), '--version', 'print the version')
+    .option('--config <file>', 'settings as YAML; JARVISD_* variables and flags win over it')
+    .option('--name <name>', 'the name of this node, one of those in --peers')
+    .option('--data-dir <directory>', 'where everything of this node is kept')
+    .option('--listen <host:port>', 'gRPC, for peers, workers and clients')
+    .option('--advertise <host:port>', 'where others reach --listen, if that is another address')
+    .option('--http <host:port>', 'HTTP API and health')
+    .option('--peers <list>', 'the founders, the same list on each: n1=host:port,n2=host:port,n3=host:port')
+    .option('--labels <list>', 'labels of this node: zone=a,rack=r1')
+    .option('--capacity <list>', 'what it offers to tasks: cpu=4,memory=8Gi (default: measured)')
+    .option('--reserve <list>', 'kept back from what was measured: cpu=500m,memory=1Gi')
+    .option('--drivers <list>', 'how it runs tasks: process (default), noop')
+    .option('--insecure', 'listen beyond loopback without TLS')
+    .option('--log-level <level>', 'debug, info (default), warn or error')
+    .addOption(new Option('--kill-tasks-on-exit').hideHelp())
+    .option('--check', 'check the settings, the data directory and the ports, and do nothing')
+    .addHelpText(
+      'after',
+      '\nExample:\n  jarvisd --name n1 --data-dir ./n1 --listen 127.0.0.1:7101 --http 127.0.0.1:8101 \\\n' +
+        '    --peers n1=127.0.0.1:7101,n2=127.0.0.1:7102,n3=127.0.0.1:7103',
+    )
+    .showSuggestionAfterError()
+    .allowExcessArguments(false)
+    .exitOverride()
+    .configureOutput({
+      outputError: (text, write) =>
+        write(
+          `jarvisd: ${text
+            .replace(/^error: /, '')
+            .replaceAll(/\s*\n\s*/g, ' ')
+            .trim()}\n`,
+        ),
+    });
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** Flags by their keys in the file. */
+function flagsOf(options: Readonly<Record<string, unknown>>): RawConfig {
+  const flags: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(options)) {
+    const key = name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    if (CONFIG_KEYS.includes(key)) flags[key] = value;
+  }
+  return flags;
+}
+
+async function main(): Promise<number> {
+  const options = createCommand().parse(process.argv).opts<Readonly<Record<string, unknown>>>();
+  const { config: file } = options;
+  const raw = gatherConfig({
+    file: typeof file === 'string' ? file : null,
+    environment: process.env,
+    flags: flagsOf(options),
+  });
+  const config = parseConfig(raw);
+  await checkStart(config);
+  if (options['check'] === true) {
+    process.stdout.write('the settings are valid\n');
+    return 0;
+  }
+  return await runUntilStopped(config);
+}
+
+async function runUntilStopped(config: NodeConfig): Promise<number> {
+  const log = pino({
+    level: config.logLevel,
+    base: { node: config.name },
+    formatters: { level: (level) => ({ level }) },
+  });
+  const stopping = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      log.info({ signal }, 'stopping');
+      stopping.abort(signal);
+    });
+  }
+  const daemon = new Daemon({ config, log, version: version() });
+  try {
+    await daemon.run(stopping.signal);
+    return 0;
+  } finally {
+    const timer = setTimeout(() => {
+      log.warn({}, 'not everything was closed in time');
+      process.exit(EXIT_FAILED);
+    }, STOP_TIMEOUT_MS);
+    await daemon.close();
+    clearTimeout(timer);
+  }
+}
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+  process.stderr.write(`jarvisd: ${messageOf(error)}\n`);
+  if (!(error instanceof JarvisError)) {
+    if (error instanceof Error && error.stack !== undefined) process.stderr.write(`${error.stack}\n`);
+    return EXIT_FAILED;
+  }
+  return REFUSALS.has(error.code) ? EXIT_USAGE : EXIT_FAILED;
+}
+
+process.exit(await main().catch(report));

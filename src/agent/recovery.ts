@@ -1,0 +1,150 @@
+/**
+ * Brings a member back from its disk: log, snapshot files and state, each checked against the others, then a Raft node
+ * that knows no less than it ever promised.
+ */
+import type { Clock } from '../lib/clock.ts';
+import { limits } from '../lib/limits.ts';
+import type { Log } from '../lib/log.ts';
+import type { Random } from '../lib/random.ts';
+import { RaftCore } from '../raft/core/raft-core.ts';
+import type { SnapshotMeta } from '../raft/core/types.ts';
+import type { ClusterRecord, DataDirectory } from '../raft/data-directory.ts';
+import { foundingMembership, type Membership } from '../raft/membership.ts';
+import { RaftNode } from '../raft/node.ts';
+import type { Row, SnapshotFile } from '../raft/ports.ts';
+import { SnapshotFiles } from '../raft/snapshots/snapshot-files.ts';
+import { StorageError } from '../raft/storage-error.ts';
+import type { GrpcTransport } from '../raft/transport/grpc-transport.ts';
+import type { WalRecovery } from '../raft/wal/recovery.ts';
+import { Wal } from '../raft/wal/wal.ts';
+import { hashRow, RowDigest } from '../store/digest.ts';
+import { openSchedulerMachine, type SchedulerMachine } from '../store/scheduler-machine.ts';
+
+export interface RecoveredMember {
+  readonly raft: RaftNode;
+  readonly machine: SchedulerMachine;
+  readonly wal: Wal;
+  readonly snapshots: SnapshotFiles;
+}
+
+export interface RecoveryOptions {
+  readonly directory: DataDirectory;
+  readonly cluster: ClusterRecord;
+  readonly transport: GrpcTransport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** The state can be trusted no longer. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+/**
+ * Nothing takes part yet when it resolves: `raft.start()` does.
+ * @throws StorageError, StoreDamagedError where what is left on disk cannot be trusted; nothing has been promised then
+ */
+export async function recoverMember(options: RecoveryOptions): Promise<RecoveredMember> {
+  const { directory, cluster, log } = options;
+  const { paths, identity } = directory;
+  const isNew = !identity.established;
+  if (directory.lostStores.includes('log')) {
+    throw new StorageError(
+      'store_lost',
+      paths.log,
+      'the log of this member is gone, and with it what it has voted and acknowledged: it cannot take part any more; ' +
+        'remove its data directory, and let it join anew',
+    );
+  }
+  const snapshots = await SnapshotFiles.open(paths.snapshots, {
+    clusterId: cluster.clusterId,
+    epoch: cluster.epoch,
+    newDigester,
+    onDamaged: (error) =>
+      log.error({ error: error.message, path: error.path }, 'a snapshot file does not count'),
+  });
+  const files = await snapshots.list();
+  const { wal, recovery } = await Wal.open(
+    paths.log,
+    { clusterId: cluster.clusterId, incarnation: identity.incarnation },
+    { create: isNew, mustReach: files[0]?.meta.index ?? 0 },
+  );
+  if (recovery.repaired !== null) log.warn({ ...recovery.repaired }, 'cut off the torn tail of the log');
+  const machine = await openSchedulerMachine({
+    directory: paths.state,
+    isNew: isNew && recovery.entries.length === 0,
+    snapshots: files.map((file) => ({
+      index: file.meta.index,
+      term: file.meta.term,
+      rows: () => snapshots.rows(file),
+    })),
+    logFirstIndex: (recovery.snapshot?.index ?? 0) + 1,
+    clock: options.clock,
+    logger: log,
+    onFailure: options.onFailure,
+  });
+  checkReach(paths.log, recovery, machine.appliedIndex);
+  await directory.establish();
+  const { core, membership } = makeCore(options, recovery, files, machine.appliedIndex);
+  const raft = new RaftNode({
+    core,
+    log: wal,
+    stateMachine: machine,
+    snapshots,
+    transport: options.transport,
+    clock: options.clock,
+    logger: log,
+    membership,
+  });
+  return { raft, machine, wal, snapshots };
+}
+
+/** The state never holds what the log did not hold durably before (storage design): otherwise the log lost its end. */
+function checkReach(path: string, recovery: WalRecovery, appliedIndex: number): void {
+  const lastIndex = recovery.entries.at(-1)?.index ?? recovery.snapshot?.index ?? 0;
+  if (appliedIndex <= lastIndex) return;
+  throw new StorageError(
+    'log_corrupt',
+    path,
+    `the log ends at index ${lastIndex}, below the state's ${appliedIndex}: it has lost what it once held`,
+  );
+}
+
+function makeCore(
+  options: RecoveryOptions,
+  recovery: WalRecovery,
+  files: readonly SnapshotFile[],
+  applied: number,
+): { core: RaftCore; membership: Membership } {
+  const founding = foundingMembership(options.cluster.founders);
+  const base: SnapshotMeta = recovery.snapshot ?? { index: 0, term: 0, confState: founding.confState };
+  const core = new RaftCore(
+    {
+      id: options.cluster.raftId,
+      electionTicks: limits.electionTicks,
+      heartbeatTicks: limits.heartbeatTicks,
+      random: options.random,
+      maxInflightMessages: limits.inflightMessages,
+      maxInflightBytes: limits.inflightBytes,
+      maxMessageBytes: limits.messageBytes,
+      maxUncommittedBytes: limits.uncommittedBytes,
+      maxCommittedBytesPerReady: limits.committedBytesPerReady,
+      preVote: true,
+      checkQuorum: true,
+    },
+    { hardState: recovery.hardState, snapshot: base, entries: recovery.entries, applied },
+  );
+  const peers = files.find(({ meta }) => meta.index === base.index)?.peers ?? founding.peers;
+  return { core, membership: { confState: base.confState, peers } };
+}
+
+function newDigester(): { add(row: Row): void; readonly rowCount: number; readonly digest: string } {
+  const digest = new RowDigest();
+  return {
+    add: (row) => digest.add(hashRow(row.key, row.value)),
+    get rowCount() {
+      return digest.rowCount;
+    },
+    get digest() {
+      return digest.digest;
+    },
+  };
+}

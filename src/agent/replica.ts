@@ -1,0 +1,74 @@
+/** The replicated state of this node as its shells use it: proposals through Raft, reads from the store. */
+import type { Clock } from '../lib/clock.ts';
+import { JarvisError } from '../lib/errors.ts';
+import type { Command, Outcome } from '../model/commands.ts';
+import type { TableName, Tables } from '../model/rows.ts';
+import type { RaftLeadership, RaftNode } from '../raft/node.ts';
+import type { Applied, CommandInput, Leadership, Replica, StateView, TaskPage } from '../scheduler/ports.ts';
+import { encodeCommand } from '../store/codec.ts';
+import type { SchedulerMachine } from '../store/scheduler-machine.ts';
+import { TaskReads } from '../store/task-reads.ts';
+
+export class ClusterReplica implements Replica {
+  readonly nodeName: string;
+  readonly #raft: RaftNode;
+  readonly #machine: SchedulerMachine;
+  readonly #reads: TaskReads;
+  readonly #clock: Clock;
+
+  constructor(options: { nodeName: string; raft: RaftNode; machine: SchedulerMachine; clock: Clock }) {
+    this.nodeName = options.nodeName;
+    this.#raft = options.raft;
+    this.#machine = options.machine;
+    this.#reads = new TaskReads(options.machine);
+    this.#clock = options.clock;
+  }
+
+  get state(): StateView {
+    return this.#machine.core.state;
+  }
+
+  get appliedIndex(): number {
+    return this.#machine.appliedIndex;
+  }
+
+  leadership(): Leadership {
+    return this.#named(this.#raft.leadership());
+  }
+
+  onLeadership(listener: (leadership: Leadership) => void): () => void {
+    return this.#raft.onLeadership((leadership) => listener(this.#named(leadership)));
+  }
+
+  onApplied(listener: (applied: Applied) => void): () => void {
+    return this.#machine.onApplied(listener);
+  }
+
+  async propose(input: CommandInput): Promise<Outcome> {
+    if (!this.#raft.leadership().isLeader) throw new JarvisError('no_leader', 'this node does not lead');
+    const atMs = Math.max(this.#clock.wallMs(), this.state.cluster?.timeMs ?? 0);
+    const command = { ...input, atMs } as Command;
+    return (await this.#raft.propose(encodeCommand(command))) as Outcome;
+  }
+
+  async readBarrier(signal: AbortSignal): Promise<void> {
+    await this.#raft.readIndex(signal);
+  }
+
+  read<T extends TableName>(table: T, key: string): Promise<Tables[T] | null> {
+    return this.#reads.read(table, key);
+  }
+
+  taskIdsWithPrefix(prefix: string, limit: number): Promise<readonly string[]> {
+    return this.#reads.taskIdsWithPrefix(prefix, limit);
+  }
+
+  tasksNewestFirst(query: Parameters<Replica['tasksNewestFirst']>[0]): Promise<TaskPage> {
+    return this.#reads.tasksNewestFirst(query);
+  }
+
+  #named({ isLeader, term, leader }: RaftLeadership): Leadership {
+    const peer = this.#raft.membership.peers.find(({ raftId }) => raftId === leader);
+    return { isLeader, term, leader: peer === undefined ? null : { name: peer.name, address: peer.address } };
+  }
+}

@@ -1,0 +1,27 @@
+/** The operations of a node that is still starting: each says so, until the real ones take over. */
+import { JarvisError } from '../lib/errors.ts';
+import type { ClusterOperations } from '../operations/port.ts';
+
+export class StartingOperations implements ClusterOperations {
+  #present: ClusterOperations | null = null;
+
+  become(operations: ClusterOperations): void {
+    this.#present = operations;
+  }
+
+  submitTasks: ClusterOperations['submitTasks'] = async (...call) => this.#ready().submitTasks(...call);
+  getTask: ClusterOperations['getTask'] = async (...call) => this.#ready().getTask(...call);
+  listTasks: ClusterOperations['listTasks'] = async (...call) => this.#ready().listTasks(...call);
+  cancelTask: ClusterOperations['cancelTask'] = async (...call) => this.#ready().cancelTask(...call);
+  watchTask: ClusterOperations['watchTask'] = (...call) => this.#ready().watchTask(...call);
+  readLogs: ClusterOperations['readLogs'] = (...call) => this.#ready().readLogs(...call);
+  listNodes: ClusterOperations['listNodes'] = async (...call) => this.#ready().listNodes(...call);
+  getNode: ClusterOperations['getNode'] = async (...call) => this.#ready().getNode(...call);
+  getCluster: ClusterOperations['getCluster'] = async (...call) => this.#ready().getCluster(...call);
+  version: ClusterOperations['version'] = () => this.#ready().version();
+
+  #ready(): ClusterOperations {
+    if (this.#present === null) throw new JarvisError('unavailable', 'this node is starting');
+    return this.#present;
+  }
+}

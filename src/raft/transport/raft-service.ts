@@ -1,0 +1,124 @@
+/**
+ * The gRPC service `Raft`: peers' message streams, received snapshots, and the questions of the bootstrap. It is there
+ * before the node belongs to a cluster, and takes streams only once it does.
+ */
+import * as grpc from '@grpc/grpc-js';
+
+import {
+  RaftService as definition,
+  type BootstrapReply,
+  type BootstrapRequest,
+  type Frame,
+  type FrameReply,
+  type SnapshotChunk,
+  type SnapshotHeader,
+  type SnapshotProgress,
+} from '../../generated/raft.ts';
+import { JarvisError, messageOf } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import type { Message } from '../core/types.ts';
+import type { ClusterFormation } from '../form-cluster.ts';
+import type { SnapshotFiles } from '../snapshots/snapshot-files.ts';
+import type { SnapshotReceiver } from '../snapshots/snapshot-receiver.ts';
+import type { GrpcTransport } from './grpc-transport.ts';
+import { messageFromWire } from './wire.ts';
+
+export interface RaftServiceMember {
+  readonly transport: GrpcTransport;
+  readonly snapshots: SnapshotFiles;
+}
+
+type SnapshotCall = grpc.ServerDuplexStream<SnapshotChunk, SnapshotProgress>;
+
+export class RaftPeerService {
+  readonly definition = definition;
+  readonly handlers: {
+    readonly messages: grpc.handleBidiStreamingCall<Frame, FrameReply>;
+    readonly installSnapshot: grpc.handleBidiStreamingCall<SnapshotChunk, SnapshotProgress>;
+    readonly bootstrap: grpc.handleUnaryCall<BootstrapRequest, BootstrapReply>;
+  };
+  readonly #formation: ClusterFormation;
+  readonly #log: Log;
+  #member: RaftServiceMember | null = null;
+
+  constructor(options: { formation: ClusterFormation; log: Log }) {
+    this.#formation = options.formation;
+    this.#log = options.log;
+    this.handlers = {
+      messages: (call) => {
+        if (this.#member === null) refuse(call, 'this node is not part of a cluster yet');
+        else this.#member.transport.accept(call);
+      },
+      installSnapshot: (call) => {
+        if (this.#member === null) refuse(call, 'this node is not part of a cluster yet');
+        else void this.#receiveSnapshot(call, this.#member);
+      },
+      bootstrap: (call, callback) => callback(null, this.#formation.answer(call.request)),
+    };
+  }
+
+  /** From now on peers may speak to it. */
+  join(member: RaftServiceMember): void {
+    this.#member = member;
+  }
+
+  async #receiveSnapshot(call: SnapshotCall, member: RaftServiceMember): Promise<void> {
+    call.on('error', (error) => this.#log.debug({ error: messageOf(error) }, 'snapshot stream failed'));
+    try {
+      const message = await receive(call, member);
+      // The core is told only now: the file that its message speaks of is verified and durable.
+      member.transport.deliver(message);
+      call.write({ next_offset: 0, installed: true });
+      call.end();
+    } catch (error) {
+      this.#log.warn({ error: messageOf(error) }, 'receiving a snapshot failed');
+      const code = error instanceof JarvisError ? grpc.status.FAILED_PRECONDITION : grpc.status.INTERNAL;
+      call.emit('error', { code, details: messageOf(error) });
+    }
+  }
+}
+
+/** Chunk by chunk, at the pace of the disk; resolves with the sender's message. @throws JarvisError, StorageError */
+async function receive(call: SnapshotCall, member: RaftServiceMember): Promise<Message> {
+  let receiver: SnapshotReceiver | null = null;
+  let message: Message | null = null;
+  for await (const chunk of call as AsyncIterable<SnapshotChunk>) {
+    if (receiver === null) {
+      ({ receiver, message } = await begin(chunk.header, member));
+    } else {
+      await receiver.write(chunk.offset, chunk.data);
+    }
+    call.write({ next_offset: receiver.nextOffset, installed: false });
+    if (receiver.isComplete) break;
+  }
+  if (receiver === null || message === null || !receiver.isComplete) {
+    throw new JarvisError('unavailable', 'the sender ended the stream before the snapshot was whole');
+  }
+  await receiver.finish();
+  return message;
+}
+
+async function begin(
+  header: SnapshotHeader | undefined,
+  member: RaftServiceMember,
+): Promise<{ receiver: SnapshotReceiver; message: Message }> {
+  if (header?.hello === undefined || header.message === undefined) {
+    throw new JarvisError('malformed', 'a snapshot begins with its header');
+  }
+  const reply = await member.transport.admit(header.hello);
+  if (!reply.accepted) throw new JarvisError('forbidden', `${reply.code}: ${reply.message}`);
+  const message = messageFromWire(header.message);
+  if (message.snapshot === null || message.type !== 'snap' || message.from !== header.hello.raft_id) {
+    throw new JarvisError('malformed', 'the header of a snapshot carries another message');
+  }
+  const receiver = await member.snapshots.receive({
+    meta: message.snapshot,
+    fileBytes: header.file_bytes,
+    sender: header.hello.incarnation,
+  });
+  return { receiver, message };
+}
+
+function refuse(call: { emit(event: 'error', status: object): boolean }, why: string): void {
+  call.emit('error', { code: grpc.status.UNAVAILABLE, details: why });
+}
