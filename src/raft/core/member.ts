@@ -1,76 +1,45 @@
 /**
- * The mutable heart of the core: role, term, votes, log and what is to be sent; with the moves between roles (Raft
- * paper, figure 4). Elections, replication and reads work on it from modules of their own.
+ * The mutable heart of the core: role, term, votes, log, what is known of the other members, and what is to be sent;
+ * with the moves between roles (Raft paper, figure 4). Elections, replication, membership and reads work on it from
+ * modules of their own.
  */
-import type { Random } from '../../lib/random.ts';
+import type { MemberOrigin } from './confchange.ts';
+import { validateConfig, type RaftConfig, type RecoveredState } from './config.ts';
+import { Inflights } from './inflights.ts';
 import { RaftLog } from './log.ts';
-import { Progress, type Window } from './progress.ts';
+import { isPromise, makeMessage, type Outgoing } from './messages.ts';
+import { Progress } from './progress.ts';
 import { allMembers, allVoters } from './quorum.ts';
-import type { ConfState, Entry, HardState, Message, RaftId, ReadState, Role, SnapshotMeta } from './types.ts';
+import { ReadRounds } from './read-rounds.ts';
+import type { ConfState, Message, RaftId, ReadState, Role } from './types.ts';
 
-export interface RaftConfig {
-  readonly id: RaftId;
-  /** Randomised to [electionTicks, 2 · electionTicks - 1]. */
-  readonly electionTicks: number;
-  readonly heartbeatTicks: number;
-  readonly random: Random;
-  /** Per follower. */
-  readonly maxInflightMessages: number;
-  readonly maxInflightBytes: number;
-  /** Entries per app message; one entry always fits. */
-  readonly maxMessageBytes: number;
-  readonly maxUncommittedBytes: number;
-  readonly maxCommittedBytesPerReady: number;
-  readonly preVote: boolean;
-  readonly checkQuorum: boolean;
-}
-
-export interface RecoveredState {
-  readonly hardState: HardState;
-  /** Index 0, term 0 and the first configuration where none was taken. */
-  readonly snapshot: SnapshotMeta;
-  readonly entries: readonly Entry[];
-  readonly applied: number;
-}
-
-const BLANK: Omit<Message, 'type' | 'from' | 'to' | 'term'> = {
-  logTerm: 0,
-  index: 0,
-  entries: [],
-  commit: 0,
-  vote: 0,
-  reject: false,
-  rejectHint: 0,
-  snapshot: null,
-  context: '',
-};
-
-/** A message without its sender, whose term is the sender's unless it says otherwise. */
-export type Outgoing = Partial<Message> & Pick<Message, 'type' | 'to'>;
+/** Kept until taken; beyond it the oldest goes. */
+const NOTICES_KEPT = 100;
 
 export class Member {
   readonly config: RaftConfig;
+  readonly id: RaftId;
   readonly log: RaftLog;
   role: Role = 'follower';
   term: number;
   vote: RaftId;
   leader: RaftId = 0;
-  confState: ConfState;
-  /** Of every member; kept by the leader. */
+  #confState: ConfState;
+  #voters: readonly RaftId[];
+  /** Of every member, ascending by id; it means something on the leader only. */
   progress = new Map<RaftId, Progress>();
   votes = new Map<RaftId, boolean>();
   electionElapsed = 0;
   heartbeatElapsed = 0;
   randomizedElectionTicks = 0;
+  /** Ticks until an election is tried because the leader's process is gone; 0 for none. */
+  earlyElectionTicks = 0;
   transferTarget: RaftId = 0;
+  /** A change of membership may be pending up to this index; no other is proposed before it is applied. */
+  pendingConfIndex = 0;
+  /** Payload that this leader proposed and that is not applied here yet. */
   uncommittedBytes = 0;
-  /** ReadIndex rounds under way, oldest first: who asked, what was committed then, and who has confirmed. */
-  reads: {
-    readonly context: string;
-    readonly from: RaftId;
-    readonly index: number;
-    readonly acks: Set<RaftId>;
-  }[] = [];
+  reads = new ReadRounds();
   readStates: ReadState[] = [];
   messages: Message[] = [];
   /** Promises that only hold once what is being written is durable: votes and acknowledgements. */
@@ -79,36 +48,72 @@ export class Member {
   notices: string[] = [];
 
   constructor(config: RaftConfig, recovered: RecoveredState) {
+    validateConfig(config);
     this.config = config;
+    this.id = config.id;
     const { hardState, snapshot, entries, applied } = recovered;
     this.term = hardState.term;
     this.vote = hardState.vote;
-    this.log = new RaftLog(snapshot, entries, hardState.commit, applied);
-    this.confState = snapshot.confState;
-    this.resetElectionTimer();
+    this.log = new RaftLog({
+      snapshot,
+      entries,
+      committed: hardState.commit,
+      applied,
+      maxApplyingBytes: config.maxCommittedBytesPerReady,
+    });
+    this.#confState = snapshot.confState;
+    this.#voters = allVoters(snapshot.confState);
+    this.reset(this.term);
   }
 
-  get id(): RaftId {
-    return this.config.id;
+  get confState(): ConfState {
+    return this.#confState;
   }
 
-  get members(): readonly RaftId[] {
-    return allMembers(this.confState);
-  }
-
+  /** Of the incoming and the outgoing configuration. */
   get voters(): readonly RaftId[] {
-    return allVoters(this.confState);
+    return this.#voters;
   }
 
-  get isVoter(): boolean {
-    return this.voters.includes(this.id);
+  /** Whether it may lead: a member that votes, and whose state is not being replaced by a snapshot. */
+  get isPromotable(): boolean {
+    return this.#voters.includes(this.id) && this.log.pendingSnapshot === null;
   }
 
+  get isLeader(): boolean {
+    return this.role === 'leader';
+  }
+
+  /** Takes a new configuration; members that it keeps keep their progress. */
+  setConfiguration(confState: ConfState, members: ReadonlyMap<RaftId, MemberOrigin>): void {
+    this.#confState = confState;
+    this.#voters = allVoters(confState);
+    const before = this.progress;
+    this.progress = new Map();
+    for (const id of allMembers(confState)) {
+      const isLearner = confState.learners.includes(id);
+      const kept = members.get(id) === 'kept' ? before.get(id) : undefined;
+      if (kept === undefined) {
+        // Probed at the end of the log; and taken to be active, else a check-quorum before its first answer counts it out.
+        const added = this.#makeProgress(0, Math.max(this.log.lastIndex, 1), isLearner);
+        added.recentActive = true;
+        this.progress.set(id, added);
+      } else {
+        kept.isLearner = isLearner;
+        this.progress.set(id, kept);
+      }
+    }
+  }
+
+  /** Messages leave with the Ready; promises when what they promise is durable. */
   send(message: Outgoing): void {
-    const complete: Message = { ...BLANK, from: this.id, term: this.term, ...message };
-    const promises =
-      message.type === 'appResp' || message.type === 'voteResp' || message.type === 'preVoteResp';
-    (promises ? this.afterDurable : this.messages).push(complete);
+    const complete = makeMessage({ from: this.id, term: this.term, ...message });
+    (isPromise(message.type) ? this.afterDurable : this.messages).push(complete);
+  }
+
+  notice(text: string): void {
+    this.notices.push(text);
+    if (this.notices.length > NOTICES_KEPT) this.notices.shift();
   }
 
   becomeFollower(term: number, leader: RaftId): void {
@@ -122,7 +127,6 @@ export class Member {
     this.role = 'preCandidate';
     this.votes.clear();
     this.leader = 0;
-    this.resetElectionTimer();
   }
 
   becomeCandidate(): void {
@@ -136,6 +140,8 @@ export class Member {
     this.reset(this.term);
     this.leader = this.id;
     this.role = 'leader';
+    // Its predecessors' entries may hold a change of membership that it does not know to be committed.
+    this.pendingConfIndex = this.log.lastIndex;
     const own = this.progress.get(this.id);
     own?.becomeReplicate();
     if (own !== undefined) own.recentActive = true;
@@ -147,27 +153,37 @@ export class Member {
       this.vote = 0;
     }
     this.leader = 0;
+    this.electionElapsed = 0;
     this.heartbeatElapsed = 0;
-    this.resetElectionTimer();
+    this.earlyElectionTicks = 0;
+    this.randomizeElectionTimeout();
     this.transferTarget = 0;
     this.votes.clear();
+    this.pendingConfIndex = 0;
     this.uncommittedBytes = 0;
-    this.reads = [];
-    this.progress = new Map(
-      this.members.map((id) => {
-        const match = id === this.id ? this.log.lastIndex : 0;
-        return [id, new Progress(match, this.log.lastIndex + 1, this.#window())];
-      }),
-    );
+    this.reads = new ReadRounds();
+    const next = this.log.lastIndex + 1;
+    this.progress = new Map();
+    for (const id of allMembers(this.#confState)) {
+      // Only what is durable counts here too; the rest is counted when its own append is.
+      const match = id === this.id ? this.log.durable : 0;
+      this.progress.set(id, this.#makeProgress(match, next, this.#confState.learners.includes(id)));
+    }
   }
 
-  resetElectionTimer(): void {
+  randomizeElectionTimeout(): void {
     const { electionTicks, random } = this.config;
-    this.electionElapsed = 0;
     this.randomizedElectionTicks = electionTicks + Math.floor(random() * electionTicks);
   }
 
-  #window(): Window {
-    return { maxMessages: this.config.maxInflightMessages, maxBytes: this.config.maxInflightBytes };
+  heardFromLeader(leader: RaftId): void {
+    this.electionElapsed = 0;
+    this.earlyElectionTicks = 0;
+    this.leader = leader;
+  }
+
+  #makeProgress(match: number, next: number, isLearner: boolean): Progress {
+    const { maxInflightMessages, maxInflightBytes } = this.config;
+    return new Progress(match, next, isLearner, new Inflights(maxInflightMessages, maxInflightBytes));
   }
 }

@@ -5,7 +5,7 @@
 import { invariant } from '../../lib/assert.ts';
 import { seededRandom, type Random } from '../../lib/random.ts';
 import { RaftCore } from './raft-core.ts';
-import type { RaftConfig, RecoveredState } from './member.ts';
+import type { RaftConfig, RecoveredState } from './config.ts';
 import type { ConfState, Entry, HardState, Message, PersistRequest, RaftId } from './types.ts';
 
 interface Disk {

@@ -31,25 +31,31 @@ export function majorityVote(
   return granted + missing >= needed ? 'pending' : 'lost';
 }
 
-export function jointCommitted(confState: ConfState, matchOf: (id: RaftId) => number): number {
-  const incoming = majorityCommitted(confState.voters, matchOf);
-  return Math.min(incoming, majorityCommitted(confState.votersOutgoing, matchOf));
+export type Majorities = Pick<ConfState, 'voters' | 'votersOutgoing'>;
+
+export function jointCommitted(majorities: Majorities, matchOf: (id: RaftId) => number): number {
+  const incoming = majorityCommitted(majorities.voters, matchOf);
+  return Math.min(incoming, majorityCommitted(majorities.votersOutgoing, matchOf));
 }
 
-export function jointVote(confState: ConfState, voteOf: (id: RaftId) => boolean | undefined): VoteResult {
-  const incoming = majorityVote(confState.voters, voteOf);
-  const outgoing = majorityVote(confState.votersOutgoing, voteOf);
+export function jointVote(majorities: Majorities, voteOf: (id: RaftId) => boolean | undefined): VoteResult {
+  const incoming = majorityVote(majorities.voters, voteOf);
+  const outgoing = majorityVote(majorities.votersOutgoing, voteOf);
   if (incoming === outgoing) return incoming;
   return incoming === 'lost' || outgoing === 'lost' ? 'lost' : 'pending';
 }
 
 /** Voters of either configuration, ascending. */
-export function allVoters(confState: ConfState): readonly RaftId[] {
-  return [...new Set([...confState.voters, ...confState.votersOutgoing])].sort((a, b) => a - b);
+export function allVoters(majorities: Majorities): readonly RaftId[] {
+  return ascending([...majorities.voters, ...majorities.votersOutgoing]);
 }
 
 /** Everyone who receives the log, ascending. */
 export function allMembers(confState: ConfState): readonly RaftId[] {
-  const { learners, learnersNext } = confState;
-  return [...new Set([...allVoters(confState), ...learners, ...learnersNext])].sort((a, b) => a - b);
+  const { voters, votersOutgoing, learners, learnersNext } = confState;
+  return ascending([...voters, ...votersOutgoing, ...learners, ...learnersNext]);
+}
+
+function ascending(ids: readonly RaftId[]): readonly RaftId[] {
+  return [...new Set(ids)].sort((a, b) => a - b);
 }

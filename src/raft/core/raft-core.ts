@@ -3,156 +3,153 @@
  * through its methods, and `ready()` says what is to be done. It never waits: appends are handed out, and `persisted`
  * reports them durable, in order. Nothing is acknowledged, voted or counted before that.
  */
-import { invariant, unreachable } from '../../lib/assert.ts';
-import { answerVoteRequest, campaign, checkQuorum, countVote, FORCED, isInLease } from './election.ts';
-import { Member, type RaftConfig, type RecoveredState } from './member.ts';
-import { beginRead, mayRead, newestReadContext, takeHeartbeatContext } from './read-index.ts';
+import { unreachable } from '../../lib/assert.ts';
+import type { ConfChange } from './confchange.ts';
+import type { RaftConfig, RecoveredState } from './config.ts';
 import {
-  appendOwn,
-  broadcastAppend,
+  answerVoteRequest,
+  campaign,
+  checkQuorum,
+  countVote,
+  heedsNoCandidate,
+  tickElection,
+} from './election.ts';
+import { takeAppend, takeHeartbeat, takeSnapshot } from './following.ts';
+import { InvariantWatch } from './invariant-watch.ts';
+import { Member } from './member.ts';
+import {
+  applyConfChange,
+  changeMembership,
+  leaveJointWhenDue,
+  propose,
+  proposeConfChange,
+  takeProposal,
+  type ProposeResult,
+} from './membership.ts';
+import { isFromLeader, isResponse } from './messages.ts';
+import { beginRead, requestRead, takeReadAck, type ReadResult } from './reads.ts';
+import { ReadyTracker } from './ready-tracker.ts';
+import {
   broadcastHeartbeat,
-  sendAppend,
-  takeAppend,
   takeAppendAnswer,
-  takeHeartbeat,
-  takeSnapshot,
+  takeHeartbeatAnswer,
+  takeSnapshotReport,
+  transferLeadership,
 } from './replication.ts';
 import { statusOf, type RaftStatus } from './status.ts';
-import type {
-  ConfState,
-  Entry,
-  HardState,
-  Message,
-  PersistRequest,
-  RaftId,
-  Ready,
-  SnapshotMeta,
-  SoftState,
-} from './types.ts';
+import type { ConfState, Entry, Message, RaftId, Ready, SnapshotMeta } from './types.ts';
 
-export type ProposeResult =
-  | { readonly type: 'accepted'; readonly term: number; readonly index: number }
-  | {
-      readonly type: 'refused';
-      readonly reason: 'notLeader' | 'transferring' | 'overloaded';
-      readonly leader: RaftId;
-    };
-
-export type ReadResult =
-  | { readonly type: 'accepted' }
-  | { readonly type: 'refused'; readonly reason: 'notLeader' | 'noOwnTermCommit'; readonly leader: RaftId };
-
-/** A persist request under way: what its completion proves. */
-interface HandedOut {
-  readonly term: number;
-  readonly index: number;
-  readonly entryTerm: number;
-}
-
-/** After the leader's stream was reset: within so many ticks the follower asks for pre-votes. */
-const RESET_ELECTION_SHARE = 3;
+export type { RaftConfig, RecoveredState } from './config.ts';
+export type { ProposeResult } from './membership.ts';
+export type { ReadResult } from './reads.ts';
 
 export class RaftCore {
   readonly #member: Member;
-  #softState: SoftState = { leader: 0, role: 'follower' };
-  #hardState: HardState;
-  readonly #handedOut: HandedOut[] = [];
+  readonly #tracker: ReadyTracker;
+  readonly #watch: InvariantWatch;
 
+  /** @throws InvariantError where config or recovered state cannot be */
   constructor(config: RaftConfig, recovered: RecoveredState) {
-    invariant(config.id > 0, 'a Raft id is positive');
-    invariant(config.heartbeatTicks > 0, 'heartbeats are some ticks apart');
-    invariant(config.electionTicks > config.heartbeatTicks, 'elections wait longer than heartbeats');
+    const { snapshot, entries, applied } = recovered;
     this.#member = new Member(config, recovered);
-    this.#hardState = recovered.hardState;
-    this.#member.becomeFollower(recovered.hardState.term, 0);
+    for (const entry of entries) {
+      if (entry.index > snapshot.index && entry.index <= applied && entry.type === 'confChange') {
+        changeMembership(this.#member, entry);
+      }
+    }
+    this.#tracker = new ReadyTracker(this.#member, recovered.hardState);
+    this.#watch = new InvariantWatch(this.#member);
   }
 
+  /** The only time that the core knows. */
   tick(): void {
     const member = this.#member;
-    member.electionElapsed += 1;
-    if (member.role !== 'leader') {
-      if (member.isVoter && member.electionElapsed >= member.randomizedElectionTicks) {
-        member.electionElapsed = 0;
-        this.campaign();
-      }
-      return;
-    }
-    member.heartbeatElapsed += 1;
-    if (member.electionElapsed >= member.config.electionTicks) {
-      member.electionElapsed = 0;
-      // A transfer that has not succeeded within an election timeout never will.
-      member.transferTarget = 0;
-      if (member.config.checkQuorum) checkQuorum(member);
-    }
-    if (this.#isLeader() && member.heartbeatElapsed >= member.config.heartbeatTicks) {
-      member.heartbeatElapsed = 0;
-      broadcastHeartbeat(member, newestReadContext(member));
-    }
+    if (member.isLeader) this.#tickLeader();
+    else tickElection(member);
+    this.#watch.check();
   }
 
-  /** Takes a message from a member, itself included. */
+  /** Takes a message from a member, itself included. Nothing that a peer says throws, short of proving a broken log. */
   step(message: Message): void {
-    const before = this.#checkpoint();
-    if (this.#passesTermRules(message)) this.#dispatch(message);
-    this.#check(before);
-  }
-
-  campaign(): void {
-    campaign(this.#member, this.#member.config.preVote ? 'preVote' : 'vote');
-  }
-
-  propose(datas: readonly Uint8Array[]): ProposeResult {
     const member = this.#member;
-    const { leader, log, term, transferTarget, config } = member;
-    if (member.role !== 'leader') return { type: 'refused', reason: 'notLeader', leader };
-    if (transferTarget !== 0) return { type: 'refused', reason: 'transferring', leader };
-    const bytes = datas.reduce((sum, data) => sum + data.byteLength, 0);
-    if (member.uncommittedBytes > 0 && member.uncommittedBytes + bytes > config.maxUncommittedBytes) {
-      return { type: 'refused', reason: 'overloaded', leader };
-    }
-    if (datas.length === 0) return { type: 'accepted', term, index: log.lastIndex + 1 };
-    member.uncommittedBytes += bytes;
-    const index = appendOwn(
-      member,
+    const isStranger = isResponse(message.type) && !member.progress.has(message.from);
+    if (!isStranger && this.#passesTermRules(message)) this.#dispatch(message);
+    this.#watch.check();
+  }
+
+  /** One batch of entries, in one append. */
+  propose(datas: readonly Uint8Array[]): ProposeResult {
+    const result = propose(
+      this.#member,
       datas.map((data) => ({ type: 'normal', data })),
     );
-    broadcastAppend(member);
-    return { type: 'accepted', term, index };
+    this.#watch.check();
+    return result;
   }
 
-  /** The answer is a ReadState with the same context; without one within a bounded time, leadership was lost. */
+  /** One at a time: refused until the one before it is applied here, and in a joint configuration but to leave it. */
+  proposeConfChange(change: ConfChange): ProposeResult {
+    const result = proposeConfChange(this.#member, change);
+    this.#watch.check();
+    return result;
+  }
+
+  /**
+   * Called with each committed entry of type `confChange` when it is applied, before `appliedTo`. An empty one leaves a
+   * joint configuration; one that is invalid changes nothing.
+   * @returns the configuration from here on
+   */
+  applyConfChange(entry: Entry): ConfState {
+    const confState = applyConfChange(this.#member, entry);
+    this.#watch.check();
+    return confState;
+  }
+
+  /**
+   * The answer is a ReadState with the same context, which must differ from those of other reads; without one within a
+   * bounded time, leadership was lost.
+   */
   readIndex(context: string): ReadResult {
-    const { leader, id } = this.#member;
-    if (!this.#isLeader()) return { type: 'refused', reason: 'notLeader', leader };
-    if (!mayRead(this.#member)) return { type: 'refused', reason: 'noOwnTermCommit', leader };
-    beginRead(this.#member, context, id);
-    return { type: 'accepted' };
+    const result = requestRead(this.#member, context);
+    this.#watch.check();
+    return result;
   }
 
-  /** Ignored by all but the leader, and for anything but another voter; given up after an election timeout. */
+  /** To another voter; a follower asks its leader. Given up after an election timeout, in which nothing is proposed. */
   transferLeadership(to: RaftId): void {
     const member = this.#member;
-    if (!this.#isLeader() || to === member.id || !member.voters.includes(to)) return;
-    member.transferTarget = to;
-    member.electionElapsed = 0;
-    if (member.progress.get(to)?.match === member.log.lastIndex) member.send({ type: 'timeoutNow', to });
-    else sendAppend(member, to, true);
+    if (member.isLeader) transferLeadership(member, to);
+    else if (member.leader !== 0) member.send({ type: 'transferLeader', to: member.leader, from: to });
+    this.#watch.check();
   }
 
-  /** Nothing reached the peer: stop sending optimistically. */
+  /** A follower that has reason to believe its leader gone votes for others at once. Not with lease reads. */
+  forgetLeader(): void {
+    const member = this.#member;
+    if (member.role === 'follower' && member.config.readOnly !== 'lease') member.leader = 0;
+    this.#watch.check();
+  }
+
+  /** Starts an election now (with a pre-vote where that is configured), if this member may lead. */
+  campaign(): void {
+    campaign(this.#member, this.#member.config.preVote ? 'preVote' : 'vote');
+    this.#watch.check();
+  }
+
+  /** Nothing reached the peer: what was sent optimistically is probably lost. */
   reportUnreachable(id: RaftId): void {
-    const progress = this.#member.progress.get(id);
-    if (this.#isLeader() && progress?.state === 'replicate') progress.becomeProbe();
+    const { isLeader, progress } = this.#member;
+    const peer = progress.get(id);
+    if (isLeader && peer?.state === 'replicate') peer.becomeProbe();
+    this.#watch.check();
   }
 
-  /** How the streaming of a snapshot to the follower ended. */
+  /** How the streaming of a snapshot to a follower ended. */
   reportSnapshot(id: RaftId, ok: boolean): void {
-    const progress = this.#member.progress.get(id);
-    if (!this.#isLeader() || progress?.state !== 'snapshot') return;
-    if (!ok) progress.pendingSnapshot = 0;
-    progress.becomeProbe();
-    // Wait for an answer to a heartbeat before trying again.
-    progress.paused = true;
+    const { isLeader, progress } = this.#member;
+    const peer = progress.get(id);
+    if (isLeader && peer !== undefined) takeSnapshotReport(peer, ok);
+    this.#watch.check();
   }
 
   /**
@@ -161,131 +158,116 @@ export class RaftCore {
    */
   leaderStreamReset(id: RaftId): void {
     const member = this.#member;
-    if (member.role !== 'follower' || member.leader !== id || id === 0) return;
+    const { electionTicks, random, readOnly } = member.config;
+    if (member.role !== 'follower' || id === 0 || member.leader !== id || readOnly === 'lease') return;
     member.leader = 0;
-    const wait =
-      1 + Math.floor(member.config.random() * (member.config.electionTicks / RESET_ELECTION_SHARE));
-    member.electionElapsed = Math.max(member.electionElapsed, member.randomizedElectionTicks - wait);
+    member.earlyElectionTicks = 1 + Math.floor(random() * (electionTicks - 1));
+    this.#watch.check();
   }
 
   /**
-   * The oldest persist request under way is durable (and its snapshot, where it had one, is the state now). It counts
-   * only in the term in which it was handed out, and for the entries that it held: not for a tail rewritten since.
+   * A persist request is durable (and its snapshot, where it had one, is the state now); called in the order of the
+   * requests. Entries count only in the term in which they were handed out, where no later ones replaced them since.
    */
   persisted(done: { term: number; index: number; snapshotIndex: number }): void {
-    const handedOut = this.#handedOut.shift();
-    invariant(handedOut?.term === done.term && handedOut.index === done.index, 'completions come in order');
-    const { log, term } = this.#member;
-    if (done.snapshotIndex > 0) log.snapshotInstalled(done.snapshotIndex);
-    if (done.index > 0 && done.term === term) log.durableTo(done.index, handedOut.entryTerm);
+    const member = this.#member;
+    const request = this.#tracker.complete(done);
+    if (done.snapshotIndex > 0) member.log.snapshotInstalled(done.snapshotIndex);
+    if (done.index > 0 && done.term === member.term) member.log.durableTo(done.index, request.entryTerm);
+    this.#watch.check();
   }
 
   appliedTo(index: number): void {
-    this.#member.log.appliedTo(index);
+    const member = this.#member;
+    const payload = member.log.appliedTo(index);
+    member.uncommittedBytes = Math.max(0, member.uncommittedBytes - payload);
+    leaveJointWhenDue(member);
+    this.#watch.check();
   }
 
-  compact(meta: SnapshotMeta): void {
-    this.#member.log.compact(meta);
+  /**
+   * There is a snapshot file of `meta.index`: that is what followers get from now on who need entries that are gone.
+   * @param through entries up to here are dropped; those between it and the snapshot stay for followers near behind
+   */
+  compact(meta: SnapshotMeta, through: number = meta.index): void {
+    this.#member.log.compact(meta, through);
+    this.#watch.check();
   }
 
   hasReady(): boolean {
-    const { messages, afterDurable, readStates, log } = this.#member;
-    return (
-      messages.length > 0 ||
-      afterDurable.length > 0 ||
-      readStates.length > 0 ||
-      log.hasUnhanded() ||
-      log.hasApplicable() ||
-      this.#changedSoftState() !== null ||
-      this.#changedHardState() !== null
-    );
+    return this.#tracker.hasReady();
   }
 
   /** Takes everything that is due; several may be under way before the first is complete. */
   ready(): Ready {
-    const member = this.#member;
-    const softState = this.#changedSoftState();
-    if (softState !== null) this.#softState = softState;
-    const persist = this.#takePersist();
-    const messages = member.messages.splice(0);
-    const readStates = member.readStates.splice(0);
-    const committed = member.log.takeApplicable(member.config.maxCommittedBytesPerReady);
-    return { softState, readStates, persist, messages, committed };
+    return this.#tracker.take();
   }
 
   status(): RaftStatus {
     return statusOf(this.#member);
   }
 
+  get confState(): ConfState {
+    return this.#member.confState;
+  }
+
+  /** Null for what is compacted or not there. */
   termAt(index: number): number | null {
     return this.#member.log.termAt(index);
   }
 
   entriesFrom(index: number): readonly Entry[] {
-    return this.#member.log.slice(index, Number.MAX_SAFE_INTEGER);
+    return this.#member.log.entriesFrom(index);
   }
 
-  get confState(): ConfState {
-    return this.#member.confState;
-  }
-
-  /** What peers said that only one that lost its log says, since the last call. */
+  /** What peers said, since the last call, that only one that lost its log says; the newest hundred. */
   takeNotices(): readonly string[] {
     return this.#member.notices.splice(0);
   }
 
-  #takePersist(): PersistRequest | null {
+  /** Ticks until the next election, from when the leader was last heard of. For tests that need a certain order. */
+  setElectionTimeout(ticks: number): void {
+    this.#member.randomizedElectionTicks = ticks;
+  }
+
+  #tickLeader(): void {
     const member = this.#member;
-    const hardState = this.#changedHardState();
-    const { entries, snapshot } = member.log.takeUnhanded();
-    const afterDurable = member.afterDurable.splice(0);
-    if (hardState === null && entries.length === 0 && snapshot === null && afterDurable.length === 0)
-      return null;
-    const mustSync =
-      entries.length > 0 ||
-      snapshot !== null ||
-      (hardState !== null &&
-        (hardState.term !== this.#hardState.term || hardState.vote !== this.#hardState.vote));
-    if (hardState !== null) this.#hardState = hardState;
-    // Also without entries of its own a request proves all that was handed out before it, in this term.
-    const { log, term } = member;
-    const index = log.durable < log.lastIndex ? log.lastIndex : 0;
-    this.#handedOut.push({ term, index, entryTerm: log.lastTerm });
-    return { term, index, hardState, entries, snapshot, mustSync, afterDurable };
-  }
-
-  #changedSoftState(): SoftState | null {
-    const { leader, role } = this.#member;
-    return leader === this.#softState.leader && role === this.#softState.role ? null : { leader, role };
-  }
-
-  #changedHardState(): HardState | null {
-    const { term, vote, log } = this.#member;
-    const before = this.#hardState;
-    if (before.term === term && before.vote === vote && before.commit === log.committed) return null;
-    return { term, vote, commit: log.committed };
+    const { config } = member;
+    member.electionElapsed += 1;
+    member.heartbeatElapsed += 1;
+    if (member.electionElapsed >= config.electionTicks) {
+      member.electionElapsed = 0;
+      if (config.checkQuorum) checkQuorum(member);
+      // A transfer that has not succeeded within an election timeout is given up.
+      member.transferTarget = 0;
+    }
+    if (!member.isLeader || member.heartbeatElapsed < config.heartbeatTicks) return;
+    member.heartbeatElapsed = 0;
+    broadcastHeartbeat(member, member.reads.newestContext);
   }
 
   /** Whether the message is of this term, after what a term above or below its own makes of it. */
   #passesTermRules(message: Message): boolean {
     const member = this.#member;
     const { type, term, from } = message;
+    // These are of no term: they are for whoever leads.
+    if (type === 'propose' || type === 'readIndex') return true;
     if (term > member.term) {
       const asksForVote = type === 'vote' || type === 'preVote';
-      if (asksForVote && message.context !== FORCED && isInLease(member)) return false;
+      if (asksForVote && heedsNoCandidate(member, message)) return false;
       // Neither a pre-vote nor its being granted has made a term yet.
       if (type !== 'preVote' && !(type === 'preVoteResp' && !message.reject)) {
-        const fromLeader = type === 'app' || type === 'heartbeat' || type === 'snap';
-        member.becomeFollower(term, fromLeader ? from : 0);
+        member.becomeFollower(term, isFromLeader(type) ? from : 0);
       }
       return true;
     }
     if (term === member.term) return true;
-    const { checkQuorum: lease, preVote } = member.config;
-    if ((lease || preVote) && (type === 'app' || type === 'heartbeat')) {
-      // A leader of the past, or one that its own pre-voting peers overtook: this term makes it step down.
+    const { config } = member;
+    if ((config.checkQuorum || config.preVote) && (type === 'app' || type === 'heartbeat')) {
+      // A leader that this member's later term has overtaken would never hear of it: its peers ignore candidates.
       member.send({ type: 'appResp', to: from });
     } else if (type === 'preVote') {
+      // The candidate is behind; it must learn of the term, or it asks for ever.
       member.send({ type: 'preVoteResp', to: from, reject: true });
     }
     return false;
@@ -307,81 +289,60 @@ export class RaftCore {
       case 'app':
       case 'heartbeat':
       case 'snap':
-        this.#fromLeader(message);
+        this.#takeFromLeader(message);
         break;
       case 'appResp':
       case 'heartbeatResp':
-      case 'readIndex':
+        this.#takeAnswer(message);
+        break;
       case 'transferLeader':
-        if (this.#isLeader()) this.#toLeader(message);
+        this.transferLeadership(message.from);
         break;
       case 'timeoutNow':
+        // The leader itself asks: no pre-vote is needed, and no lease stands against it.
         if (member.role === 'follower') campaign(member, 'transfer');
         break;
+      case 'readIndex':
+        if (member.isLeader) beginRead(member, message.context, message.from);
+        break;
       case 'readIndexResp':
-        member.readStates.push({ context: message.context, index: message.index });
+        if (member.role === 'follower') {
+          member.readStates.push({ context: message.context, index: message.index });
+        }
         break;
       case 'forgetLeader':
-        if (member.role === 'follower') member.leader = 0;
+        this.forgetLeader();
         break;
       case 'propose':
-        // Proposals are forwarded by the shell, never by the core [APPLYTERM].
+        takeProposal(member, message.entries);
         break;
       default:
         unreachable(message.type);
     }
   }
 
-  #fromLeader(message: Message): void {
+  #takeFromLeader(message: Message): void {
     const member = this.#member;
-    invariant(member.role !== 'leader', 'one leader per term');
+    if (member.isLeader || message.from === member.id) {
+      member.notice(`member ${message.from} claims to lead term ${message.term}, and does not`);
+      return;
+    }
     if (member.role !== 'follower') member.becomeFollower(message.term, message.from);
-    member.electionElapsed = 0;
-    member.leader = message.from;
+    member.heardFromLeader(message.from);
     if (message.type === 'app') takeAppend(member, message);
     else if (message.type === 'heartbeat') takeHeartbeat(member, message);
     else takeSnapshot(member, message);
   }
 
-  #toLeader(message: Message): void {
+  #takeAnswer(message: Message): void {
     const member = this.#member;
     const progress = member.progress.get(message.from);
-    if (progress === undefined) return;
-    switch (message.type) {
-      case 'appResp':
-        takeAppendAnswer(member, message);
-        break;
-      case 'heartbeatResp':
-        progress.recentActive = true;
-        progress.paused = false;
-        if (progress.match < member.log.lastIndex || progress.state === 'probe') {
-          sendAppend(member, message.from, true);
-        }
-        if (message.context !== '') takeHeartbeatContext(member, message);
-        break;
-      case 'readIndex':
-        if (mayRead(member)) beginRead(member, message.context, message.from);
-        break;
-      case 'transferLeader':
-        this.transferLeadership(message.from);
-        break;
-      default:
-        break;
+    if (!member.isLeader || progress === undefined) return;
+    if (message.type === 'appResp') {
+      takeAppendAnswer(member, progress, message);
+      return;
     }
-  }
-
-  #isLeader(): boolean {
-    return this.#member.role === 'leader';
-  }
-
-  #checkpoint(): { term: number; committed: number } {
-    return { term: this.#member.term, committed: this.#member.log.committed };
-  }
-
-  #check(before: { term: number; committed: number }): void {
-    const { term, log } = this.#member;
-    invariant(term >= before.term, 'the term never decreases');
-    invariant(log.committed >= before.committed, 'the commit index never decreases');
-    invariant(log.applied <= log.committed, 'only what is committed is applied');
+    takeHeartbeatAnswer(member, progress, message);
+    takeReadAck(member, message);
   }
 }

@@ -1,11 +1,17 @@
-/** Replication (Raft paper, section 5.3), with per-follower flow control and hints that skip a term at a time. */
+/**
+ * The leader's side of replication (Raft paper, section 5.3), with per-follower flow control and with hints that skip
+ * a term at a time.
+ */
+import { payloadBytes } from './log.ts';
 import type { Member } from './member.ts';
 import type { Progress } from './progress.ts';
 import { jointCommitted } from './quorum.ts';
 import type { Entry, Message, RaftId } from './types.ts';
 
+export type Payload = Pick<Entry, 'type' | 'data'>;
+
 /** Appends entries of the leader's own term; they count here once they are durable. @returns the first's index */
-export function appendOwn(member: Member, payloads: readonly Pick<Entry, 'type' | 'data'>[]): number {
+export function appendOwn(member: Member, payloads: readonly Payload[]): number {
   const { log, term } = member;
   const first = log.lastIndex + 1;
   log.append(payloads.map(({ type, data }, at) => ({ term, index: first + at, type, data })));
@@ -17,7 +23,7 @@ export function broadcastAppend(member: Member): void {
   for (const id of member.progress.keys()) if (id !== member.id) sendAppend(member, id, true);
 }
 
-/** @param evenEmpty also without entries, to tell of the commit index @returns whether a message was sent */
+/** Sends what the follower lacks, as far as one message goes. @param evenEmpty also to tell of the commit index only */
 export function sendAppend(member: Member, to: RaftId, evenEmpty: boolean): boolean {
   const progress = member.progress.get(to);
   if (progress === undefined || progress.isPaused) return false;
@@ -25,140 +31,74 @@ export function sendAppend(member: Member, to: RaftId, evenEmpty: boolean): bool
   const previous = progress.next - 1;
   const logTerm = log.termAt(previous);
   if (logTerm === null) return sendSnapshot(member, to, progress);
-  const full = progress.state === 'replicate' && progress.isWindowFull;
-  const entries = full ? [] : log.slice(progress.next, config.maxMessageBytes);
+  // With a full window an empty message still goes out when asked for: were all before it lost, its answer says so.
+  const isFull = progress.state === 'replicate' && progress.inflights.isFull;
+  const entries = isFull ? [] : log.slice(progress.next, log.lastIndex, config.maxMessageBytes);
   if (entries.length === 0 && !evenEmpty) return false;
   member.send({ type: 'app', to, index: previous, logTerm, entries, commit: log.committed });
-  const bytes = entries.reduce((sum, entry) => sum + entry.data.byteLength, 0);
-  progress.sent(entries.length, bytes);
-  progress.sentCommit = log.committed;
+  progress.sentEntries(entries.length, payloadBytes(entries));
+  progress.sentCommit(log.committed);
   return true;
 }
 
 /** What the follower needs is compacted: it must have the snapshot first. */
 function sendSnapshot(member: Member, to: RaftId, progress: Progress): boolean {
+  // To one that does not answer it would be sent in vain.
   if (!progress.recentActive) return false;
-  const { base } = member.log;
-  progress.becomeSnapshot(base.index);
-  member.send({ type: 'snap', to, snapshot: { ...base, confState: base.confState } });
+  const { snapshot } = member.log;
+  progress.becomeSnapshot(snapshot.index);
+  member.send({ type: 'snap', to, snapshot });
   return true;
 }
 
+/** @param context a round of reads to be confirmed, or empty */
 export function broadcastHeartbeat(member: Member, context: string): void {
   for (const [to, progress] of member.progress) {
     if (to === member.id) continue;
-    // Never beyond what the follower is known to hold: it could not tell a commit of entries that it lacks.
+    // Never beyond what the follower is known to hold: a heartbeat does not show it whether its log matches.
     const commit = Math.min(progress.match, member.log.committed);
-    progress.sentCommit = Math.max(progress.sentCommit, commit);
     member.send({ type: 'heartbeat', to, commit, context });
+    progress.sentCommit(commit);
   }
 }
 
-/** Follower: entries of the leader of this term. */
-export function takeAppend(member: Member, message: Message): void {
-  const { log } = member;
-  const { from, index } = message;
-  if (index < log.committed) {
-    member.send({ type: 'appResp', to: from, index: log.committed });
-    return;
-  }
-  const last = log.maybeAppend(index, message.logTerm, message.entries, message.commit);
-  if (last !== null) {
-    member.send({ type: 'appResp', to: from, index: last });
-    return;
-  }
-  const hint = log.findConflictByTerm(Math.min(index, log.lastIndex), message.logTerm);
-  member.send({
-    type: 'appResp',
-    to: from,
-    index,
-    reject: true,
-    rejectHint: hint.index,
-    logTerm: hint.term,
-  });
-}
-
-/** Follower: the leader lives; its commit index never exceeds what it knows this follower to hold. */
-export function takeHeartbeat(member: Member, message: Message): void {
-  if (message.commit > member.log.lastIndex) {
-    member.notices.push(
-      `the leader believes index ${message.commit} to be here; the log ends at ${member.log.lastIndex}`,
-    );
-  }
-  member.log.commitTo(Math.min(message.commit, member.log.lastIndex));
-  member.send({ type: 'heartbeatResp', to: message.from, context: message.context });
-}
-
-/** Follower: a snapshot whose file the shell has received and verified. */
-export function takeSnapshot(member: Member, message: Message): void {
-  const { log } = member;
-  const { snapshot, from } = message;
-  if (snapshot === null) return;
-  if (snapshot.index > log.committed) {
-    if (log.matches(snapshot.index, snapshot.term)) {
-      log.commitTo(snapshot.index);
-    } else {
-      log.restore(snapshot);
-      member.confState = snapshot.confState;
-    }
-  }
-  member.send({ type: 'appResp', to: from, index: log.committed });
-}
-
-/** Leader: a follower's answer to an append; the leader's own arrives when its entries are durable. */
-export function takeAppendAnswer(member: Member, message: Message): void {
-  const { from } = message;
-  const progress = member.progress.get(from);
-  if (progress === undefined) return;
+/** A follower's answer to an append; the leader's own arrives when its entries are durable. */
+export function takeAppendAnswer(member: Member, progress: Progress, message: Message): void {
   progress.recentActive = true;
   if (message.reject) takeRejection(member, progress, message);
   else takeAcknowledgement(member, progress, message);
 }
 
-function takeRejection(member: Member, progress: Progress, message: Message): void {
-  const { log } = member;
-  if (message.index <= progress.match && message.rejectHint < progress.match) {
-    member.notices.push(
-      `member ${message.from} rejects index ${message.index}, having acknowledged ${progress.match}: it lost part of its log`,
-    );
-    progress.match = 0;
-    progress.becomeProbe();
-    progress.next = message.rejectHint + 1;
+export function takeHeartbeatAnswer(member: Member, progress: Progress, message: Message): void {
+  progress.recentActive = true;
+  progress.isFlowPaused = false;
+  if (message.reject && message.rejectHint < progress.match) forgetMatch(member, progress, message);
+  // One that is caught up but in `probe` needs an (empty) append as well: its answer lets entries flow again.
+  if (progress.match < member.log.lastIndex || progress.state === 'probe') {
     sendAppend(member, message.from, true);
-    return;
   }
-  let hint = message.rejectHint;
-  if (message.logTerm > 0) hint = log.findConflictByTerm(hint, message.logTerm).index;
-  if (!progress.decreaseTo(message.index, hint)) return;
-  if (progress.state === 'replicate') progress.becomeProbe();
-  sendAppend(member, message.from, true);
 }
 
-function takeAcknowledgement(member: Member, progress: Progress, message: Message): void {
-  const { log } = member;
-  const { from } = message;
-  // What nobody appended cannot be acknowledged; a forged or corrupt index must not commit anything.
-  if (message.index > log.lastIndex) return;
-  const news = progress.acknowledge(message.index);
-  if (news || (progress.match === message.index && progress.state === 'probe')) {
-    if (progress.state === 'probe') {
-      progress.becomeReplicate();
-    } else if (progress.state === 'snapshot') {
-      if (progress.match + 1 >= log.firstIndex) {
-        progress.becomeProbe();
-        progress.becomeReplicate();
-      }
-    } else {
-      progress.freeInflight(message.index);
-    }
-    if (maybeCommit(member)) broadcastAppend(member);
-    else if (from !== member.id && log.committed > progress.sentCommit) sendAppend(member, from, true);
-    // Freed room may take several messages.
-    if (from !== member.id) while (sendAppend(member, from, false));
-    if (from === member.transferTarget && progress.match === log.lastIndex) {
-      member.send({ type: 'timeoutNow', to: from });
-    }
-  }
+/** How the streaming of a snapshot ended. */
+export function takeSnapshotReport(progress: Progress, ok: boolean): void {
+  if (progress.state !== 'snapshot') return;
+  // Else it would be probed after a snapshot that never arrived.
+  if (!ok) progress.pendingSnapshot = 0;
+  progress.becomeProbe();
+  // It says itself where it stands, or else answers the next heartbeat: then it is tried again.
+  progress.isFlowPaused = true;
+}
+
+/** Only another voter can take over; given up after an election timeout. */
+export function transferLeadership(member: Member, to: RaftId): void {
+  const progress = member.progress.get(to);
+  if (progress === undefined || progress.isLearner || member.transferTarget === to) return;
+  member.transferTarget = 0;
+  if (to === member.id) return;
+  member.electionElapsed = 0;
+  member.transferTarget = to;
+  if (progress.match === member.log.lastIndex) member.send({ type: 'timeoutNow', to });
+  else sendAppend(member, to, true);
 }
 
 /** By counting only entries of the leader's own term are committed; earlier ones with them (paper, section 5.4.2). */
@@ -166,9 +106,67 @@ export function maybeCommit(member: Member): boolean {
   const { log } = member;
   const index = jointCommitted(member.confState, (id) => member.progress.get(id)?.match ?? 0);
   if (!Number.isFinite(index) || index <= log.committed || log.termAt(index) !== member.term) return false;
-  for (const entry of log.slice(log.committed + 1, Number.MAX_SAFE_INTEGER, index)) {
-    member.uncommittedBytes = Math.max(0, member.uncommittedBytes - entry.data.byteLength);
-  }
   log.commitTo(index);
   return true;
+}
+
+function takeRejection(member: Member, progress: Progress, message: Message): void {
+  const { log } = member;
+  const { from, index, rejectHint } = message;
+  if (index === progress.match && rejectHint < progress.match) {
+    takeImpossibleRejection(member, progress, message);
+    return;
+  }
+  let hint = rejectHint;
+  if (message.logTerm > 0) hint = log.findConflictByTerm(hint, message.logTerm).index;
+  if (!progress.decreaseTo(index, hint)) return;
+  if (progress.state === 'replicate') progress.becomeProbe();
+  sendAppend(member, from, true);
+}
+
+/**
+ * The follower rejects what it once acknowledged: either the answer is an old one that was overtaken, or it lost its
+ * log. It is asked again, one message at a time, and believed then.
+ */
+function takeImpossibleRejection(member: Member, progress: Progress, message: Message): void {
+  if (progress.state === 'replicate') progress.becomeProbe();
+  else if (progress.state === 'probe' && progress.next - 1 === message.index) {
+    forgetMatch(member, progress, message);
+  } else return;
+  sendAppend(member, message.from, true);
+}
+
+function forgetMatch(member: Member, progress: Progress, message: Message): void {
+  const { from, rejectHint } = message;
+  member.notice(
+    `member ${from} had acknowledged entry ${progress.match} and holds at most ${rejectHint} now: it lost part of its log`,
+  );
+  progress.forgetMatch(rejectHint);
+}
+
+function takeAcknowledgement(member: Member, progress: Progress, message: Message): void {
+  const { log } = member;
+  const { from, index } = message;
+  if (index > log.lastIndex) {
+    member.notice(`member ${from} acknowledges entry ${index}; the leader's log ends at ${log.lastIndex}`);
+    return;
+  }
+  // An acknowledgement without news still moves a probed follower on: see `takeHeartbeatAnswer`.
+  const isProbeAnswer = progress.match === index && progress.state === 'probe';
+  if (!progress.acknowledge(index) && !isProbeAnswer) return;
+  if (progress.state === 'probe') {
+    progress.becomeReplicate();
+  } else if (progress.state === 'replicate') {
+    progress.inflights.freeUpTo(index);
+  } else if (index + 1 >= log.firstIndex) {
+    // Whichever snapshot it took, the log continues from there.
+    progress.becomeReplicate();
+  }
+  if (maybeCommit(member)) broadcastAppend(member);
+  else if (from !== member.id && progress.canBumpCommit(log.committed)) sendAppend(member, from, true);
+  // The room that was freed may take several messages.
+  if (from !== member.id) while (sendAppend(member, from, false));
+  if (from === member.transferTarget && progress.match === log.lastIndex) {
+    member.send({ type: 'timeoutNow', to: from });
+  }
 }

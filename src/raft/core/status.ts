@@ -7,7 +7,12 @@ export interface ProgressStatus {
   readonly match: number;
   readonly next: number;
   readonly state: ProgressState;
+  readonly isLearner: boolean;
+  /** Nothing is sent until an answer arrives. */
+  readonly isPaused: boolean;
+  /** Messages under way. */
   readonly inflight: number;
+  readonly isInflightFull: boolean;
   readonly recentActive: boolean;
   readonly pendingSnapshot: number;
 }
@@ -20,17 +25,20 @@ export interface RaftStatus {
   readonly leader: RaftId;
   readonly commit: number;
   readonly applied: number;
+  readonly firstIndex: number;
   readonly lastIndex: number;
   readonly durableIndex: number;
   readonly confState: ConfState;
   readonly transferTarget: RaftId;
+  /** Payload proposed here and not yet applied. */
+  readonly uncommittedBytes: number;
   /** Of every member, as this leader sees it; empty elsewhere. */
   readonly progress: readonly ProgressStatus[];
 }
 
 export function statusOf(member: Member): RaftStatus {
-  const { id, role, term, vote, leader, log, confState, transferTarget } = member;
-  const progress = role === 'leader' ? [...member.progress] : [];
+  const { id, role, term, vote, leader, log, confState, transferTarget, uncommittedBytes } = member;
+  const progress = member.isLeader ? [...member.progress] : [];
   return {
     id,
     role,
@@ -39,18 +47,23 @@ export function statusOf(member: Member): RaftStatus {
     leader,
     commit: log.committed,
     applied: log.applied,
+    firstIndex: log.firstIndex,
     lastIndex: log.lastIndex,
     durableIndex: log.durable,
     confState,
     transferTarget,
-    progress: progress.map(([peer, { match, next, state, inflight, recentActive, pendingSnapshot }]) => ({
+    uncommittedBytes,
+    progress: progress.map(([peer, known]) => ({
       id: peer,
-      match,
-      next,
-      state,
-      inflight,
-      recentActive,
-      pendingSnapshot,
+      match: known.match,
+      next: known.next,
+      state: known.state,
+      isLearner: known.isLearner,
+      isPaused: known.isPaused,
+      inflight: known.inflights.count,
+      isInflightFull: known.inflights.isFull,
+      recentActive: known.recentActive,
+      pendingSnapshot: known.pendingSnapshot,
     })),
   };
 }

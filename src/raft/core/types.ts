@@ -90,7 +90,10 @@ export interface Message {
 export interface PersistRequest {
   /** The node's own term at hand-out, not the entries': an old completion never acknowledges a rewritten tail. */
   readonly term: number;
-  /** Last index of `entries`, or 0 where there are none. */
+  /**
+   * Last index of the log where some of it is not durable yet, also without entries of its own (its completion proves
+   * all that was handed out before it in this term); else 0.
+   */
   readonly index: number;
   /** Absent where it has not changed. */
   readonly hardState: HardState | null;
