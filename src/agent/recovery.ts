@@ -61,13 +61,14 @@ export async function recoverMember(options: RecoveryOptions): Promise<Recovered
     onDamaged: (error) =>
       log.error({ error: error.message, path: error.path }, 'a snapshot file does not count'),
   });
-  const files = await snapshots.list();
   const { wal, recovery } = await Wal.open(
     paths.log,
     { clusterId: cluster.clusterId, incarnation: identity.incarnation },
-    { create: isNew, mustReach: files[0]?.meta.index ?? 0 },
+    { create: isNew, mustReach: await snapshots.newestTakenIndex() },
   );
   if (recovery.repaired !== null) log.warn({ ...recovery.repaired }, 'cut off the torn tail of the log');
+  await snapshots.discardUnrecorded(recovery.snapshot?.index ?? 0);
+  const files = await snapshots.list();
   const machine = await openSchedulerMachine({
     directory: paths.state,
     isNew: isNew && recovery.entries.length === 0,

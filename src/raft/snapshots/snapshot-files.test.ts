@@ -166,9 +166,9 @@ describe('snapshot files', () => {
   });
 
   it('leave no rest of an earlier attempt', async () => {
-    const path = join(directory, `${snapshotName(meta(5))}.tmp`);
+    const path = join(directory, `${snapshotName(meta(5), 'taken')}.tmp`);
     await writeFile(path, 'half');
-    await writeFile(join(directory, `${snapshotName(meta(6))}.received.tmp`), 'half');
+    await writeFile(join(directory, `${snapshotName(meta(6), 'received')}.tmp`), 'half');
     await open();
     expect(await readdir(directory)).toEqual([]);
   });
@@ -275,8 +275,37 @@ describe('receiving a snapshot file', () => {
     await second.finish();
     const [received] = await target.list();
     expect(received?.meta).toEqual(meta(5));
-    expect(basename(received?.path ?? '')).toBe(basename(file.path));
+    expect(basename(received?.path ?? '')).toMatch(/^\d+-\d+\.received\.snapshot$/);
     expect(readable(await collect(target.rows(received as SnapshotFile)))).toEqual(readable(rows));
+  });
+
+  it('does not say that the log must reach it, until the log has recorded it', async () => {
+    const { source, file, target, incoming } = await sourceFile();
+    await writeOne(target, 3, rowsOf(3));
+    const receiver = await target.receive(incoming);
+    for await (const { offset, bytes } of source.bytes(file, 0)) await receiver.write(offset, bytes);
+    await receiver.finish();
+    const again = await open(join(directory, 'target'));
+    expect((await again.list()).map((listed) => listed.meta.index)).toEqual([5, 3]);
+    expect(await again.newestTakenIndex()).toBe(3);
+    await again.discardUnrecorded(5);
+    expect(await again.list()).toHaveLength(2);
+    await writeOne(again, 5, rowsOf(3));
+    expect(await again.newestTakenIndex()).toBe(5);
+    await again.keepNewest(2);
+    expect((await again.list()).map((listed) => listed.meta.index)).toEqual([5, 3]);
+    await again.discardUnrecorded(3);
+    expect(await again.newestTakenIndex()).toBe(5);
+  });
+
+  it('is deleted where a crash came before the log recorded it', async () => {
+    const { source, file, target, incoming } = await sourceFile();
+    await writeOne(target, 3, rowsOf(3));
+    const receiver = await target.receive(incoming);
+    for await (const { offset, bytes } of source.bytes(file, 0)) await receiver.write(offset, bytes);
+    await receiver.finish();
+    await target.discardUnrecorded(4);
+    expect((await target.list()).map((listed) => listed.meta.index)).toEqual([3]);
   });
 
   it('begins anew for another sender or another file', async () => {

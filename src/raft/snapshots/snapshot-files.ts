@@ -1,5 +1,5 @@
 /**
- * The node's snapshot files: one directory, one file per index, the newest two kept. Together with the log behind the
+ * The node's snapshot files: one directory, one file per snapshot, the newest two kept. Together with the log behind the
  * older one they are what a node can rebuild its state from alone; LevelDB is never the only copy of anything.
  */
 import { readdir, rm } from 'node:fs/promises';
@@ -11,7 +11,7 @@ import type { SnapshotMeta } from '../core/types.ts';
 import { makeDirectoryDurably, syncDirectory } from '../durable-file.ts';
 import type { Peer, Row, RowStream, SnapshotFile, SnapshotStore } from '../ports.ts';
 import { isStorageError, StorageError } from '../storage-error.ts';
-import { damaged, isSnapshotName, snapshotName } from './snapshot-format.ts';
+import { damaged, snapshotName, snapshotOrigin, type SnapshotOrigin } from './snapshot-format.ts';
 import {
   inspectSnapshot,
   readSnapshotBytes,
@@ -31,7 +31,7 @@ export interface SnapshotFilesOptions {
 }
 
 type Judged =
-  | { readonly type: 'good'; readonly file: SnapshotFile }
+  | { readonly type: 'good'; readonly file: SnapshotFile; readonly origin: SnapshotOrigin }
   | { readonly type: 'bad'; readonly error: StorageError };
 
 export class SnapshotFiles implements SnapshotStore {
@@ -54,18 +54,31 @@ export class SnapshotFiles implements SnapshotStore {
 
   /** Those with an intact header and trailer, newest first; their rows are verified when they are read. */
   async list(): Promise<readonly SnapshotFile[]> {
-    const files: SnapshotFile[] = [];
-    for (const name of await this.#names()) {
-      const judged = await this.#judge(name);
-      if (judged.type === 'good') files.push(judged.file);
-      else this.#options.onDamaged(judged.error);
-    }
-    return files;
+    return (await this.#listGood()).map(({ file }) => file);
+  }
+
+  /**
+   * Index of the newest file that was taken here, 0 where there is none: the log must reach it. One that was received
+   * says nothing of the log, which records it only later.
+   */
+  async newestTakenIndex(): Promise<number> {
+    const taken = (await this.#listGood()).find(({ origin }) => origin === 'taken');
+    return taken?.file.meta.index ?? 0;
+  }
+
+  /**
+   * Deletes what was received and the log did not record before a crash: recorded ones are at or below `baseIndex`,
+   * where the log begins. The log may hold other entries at that index, so such a file must not become the state.
+   */
+  async discardUnrecorded(baseIndex: number): Promise<void> {
+    for (const { file, origin } of await this.#listGood())
+      if (origin === 'received' && file.meta.index > baseIndex) await rm(file.path);
+    await syncDirectory(this.#directory);
   }
 
   async write(meta: SnapshotMeta, peers: readonly Peer[], stream: RowStream): Promise<SnapshotFile> {
     invariant(stream.index === meta.index, `rows of index ${stream.index} for a snapshot of ${meta.index}`);
-    const path = join(this.#directory, snapshotName(meta));
+    const path = join(this.#directory, snapshotName(meta, 'taken'));
     const { clusterId, epoch, newDigester } = this.#options;
     const { index, term, confState } = meta;
     const header = {
@@ -104,15 +117,17 @@ export class SnapshotFiles implements SnapshotStore {
 
   /** Deletes older files, and those that are damaged; never what another version or cluster wrote. */
   async keepNewest(count: number): Promise<void> {
-    let kept = 0;
+    const kept = new Set<number>();
     let deleted = 0;
     for (const name of await this.#names()) {
       const judged = await this.#judge(name);
-      if (judged.type === 'good' && kept < count) {
-        kept += 1;
-        continue;
-      }
-      if (judged.type === 'bad') {
+      if (judged.type === 'good') {
+        const { index } = judged.file.meta;
+        if (kept.size < count && !kept.has(index)) {
+          kept.add(index);
+          continue;
+        }
+      } else {
         this.#options.onDamaged(judged.error);
         if (judged.error.kind !== 'snapshot_corrupt') continue;
       }
@@ -140,7 +155,10 @@ export class SnapshotFiles implements SnapshotStore {
       if (isSame(this.#receiver.incoming, wanted)) return this.#receiver;
       await this.#receiver.discard();
     }
-    this.#receiver = await SnapshotReceiver.begin(wanted, join(this.#directory, snapshotName(incoming.meta)));
+    this.#receiver = await SnapshotReceiver.begin(
+      wanted,
+      join(this.#directory, snapshotName(incoming.meta, 'received')),
+    );
     return this.#receiver;
   }
 
@@ -148,9 +166,22 @@ export class SnapshotFiles implements SnapshotStore {
     if (this.#receiver?.isOpen === true) await this.#receiver.discard();
   }
 
+  async #listGood(): Promise<readonly Extract<Judged, { type: 'good' }>[]> {
+    const good: Extract<Judged, { type: 'good' }>[] = [];
+    for (const name of await this.#names()) {
+      const judged = await this.#judge(name);
+      if (judged.type === 'good') good.push(judged);
+      else this.#options.onDamaged(judged.error);
+    }
+    return good;
+  }
+
   async #names(): Promise<readonly string[]> {
     const names = await readdir(this.#directory);
-    return names.filter(isSnapshotName).sort().reverse();
+    return names
+      .filter((name) => snapshotOrigin(name) !== null)
+      .sort()
+      .reverse();
   }
 
   async #judge(name: string): Promise<Judged> {
@@ -158,8 +189,10 @@ export class SnapshotFiles implements SnapshotStore {
     try {
       const { header } = await inspectSnapshot(path);
       const { meta, peers, clusterId } = header;
-      if (snapshotName(meta) !== name) throw damaged(path, 'its name is that of another');
-      if (clusterId === this.#options.clusterId) return { type: 'good', file: { path, meta, peers } };
+      const origin = snapshotOrigin(name);
+      if (origin === null || snapshotName(meta, origin) !== name)
+        throw damaged(path, 'its name is that of another');
+      if (clusterId === this.#options.clusterId) return { type: 'good', file: { path, meta, peers }, origin };
       const why = `a snapshot of another cluster, ${clusterId}`;
       return { type: 'bad', error: new StorageError('log_foreign', path, why) };
     } catch (error) {

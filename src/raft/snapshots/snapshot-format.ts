@@ -15,12 +15,12 @@ import type { Row } from '../ports.ts';
 import { StorageError } from '../storage-error.ts';
 import { asBuffer, checksum } from '../wal/binary.ts';
 
-export const SNAPSHOT_FORMAT = 1;
+const SNAPSHOT_FORMAT = 1;
 export const HEADER_PREFIX_BYTES = 20;
 export const CHUNK_HEADER_BYTES = 12;
 export const TRAILER_SUFFIX_BYTES = 16;
 /** A chunk is closed when it holds so much; a row that is larger gets one of its own. */
-export const CHUNK_BYTES = 64 * 1024;
+const CHUNK_BYTES = 64 * 1024;
 /** Longer ones are refused before memory is spent on them: far above the largest row. */
 const MAX_CHUNK_BYTES = 64 * 1024 * 1024;
 const MAX_JSON_BYTES = 16 * 1024 * 1024;
@@ -219,13 +219,22 @@ function parse<T>(path: string, schema: z.ZodType<T>, json: Buffer): T {
   throw damaged(path, `${parsed.error.issues[0]?.path.join('.') ?? 'something'} in it cannot be right`);
 }
 
-const NAME = /^\d{16}-\d{16}\.snapshot$/;
+/** Taken here, or received from another node. */
+export type SnapshotOrigin = 'taken' | 'received';
+
+const SUFFIXES = { taken: '.snapshot', received: '.received.snapshot' } as const;
+const NAME = /^\d{16}-\d{16}(?:\.received)?\.snapshot$/;
 
 /** Sorts by term and index. */
-export function snapshotName(meta: { readonly term: number; readonly index: number }): string {
-  return `${String(meta.term).padStart(16, '0')}-${String(meta.index).padStart(16, '0')}.snapshot`;
+export function snapshotName(
+  meta: { readonly term: number; readonly index: number },
+  origin: SnapshotOrigin,
+): string {
+  return `${String(meta.term).padStart(16, '0')}-${String(meta.index).padStart(16, '0')}${SUFFIXES[origin]}`;
 }
 
-export function isSnapshotName(name: string): boolean {
-  return NAME.test(name);
+/** Where a file of that name comes from; null where it is no snapshot. */
+export function snapshotOrigin(name: string): SnapshotOrigin | null {
+  if (!NAME.test(name)) return null;
+  return name.endsWith(SUFFIXES.received) ? 'received' : 'taken';
 }

@@ -152,5 +152,5 @@ export class SnapshotReceiver {
 }
 
 function asideOf(path: string): string {
-  return `${path}.received.tmp`;
+  return `${path}.tmp`;
 }

@@ -24,7 +24,7 @@ export interface BatchHeader {
 
 /** Batches begin at multiples of this. */
 export const BATCH_ALIGNMENT = 8;
-export const BATCH_HEADER_BYTES = 32;
+const BATCH_HEADER_BYTES = 32;
 const MAGIC = 0x5442524a;
 
 const CODES = { hardState: 1, truncate: 2, entry: 3, base: 4 } as const;
