@@ -132,7 +132,11 @@ describe('a data directory', () => {
     const directory = await openDataDirectory(path, NODE);
     await Promise.all([directory.recordPeerStart('p', 3, 'x'), directory.recordPeerStart('q', 1, 'y')]);
     await directory.recordPeerStart('p', 3, 'x');
-    await directory.recordPeerStart('p', 5, 'z');
+    const recorded = directory.recordPeerStart('p', 5, 'z');
+    // Known at once, on disk a little later.
+    expect(directory.peerStartFault('p', 4, 'x')).toContain('start 4');
+    expect(directory.peerStartFault('p', 5, 'z')).toBeNull();
+    await recorded;
     await directory.close();
     const again = await openDataDirectory(path, NODE);
     await expect(again.recordPeerStart('p', 4, 'x')).rejects.toMatchObject({ code: 'conflict' });

@@ -91,6 +91,8 @@ export function scanSegment(
 
 /**
  * What is behind the last intact batch of the newest segment: nothing, or a torn tail that ends before `dataEnd`.
+ * Rot in the very last batch looks the same; only the watermark tells them apart. With that lost as well (a double
+ * fault) an acknowledged batch is cut off.
  * @throws StorageError log_corrupt where a later batch proves that what is damaged was durable
  */
 export function judgeTail(scan: SegmentScan, identity: LogIdentity): { readonly dataEnd: number } {
