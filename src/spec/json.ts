@@ -10,7 +10,7 @@ export interface JsonList {
 }
 
 /** @param nextCursor empty at the end */
-export function listToJson(items: readonly object[], nextCursor: string): JsonList {
+export function listToJson(items: readonly object[], nextCursor = ''): JsonList {
   return { items, next_cursor: nextCursor === '' ? null : nextCursor };
 }
 

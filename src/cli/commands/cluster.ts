@@ -8,7 +8,7 @@ import { addExamples, outputOption, peerOption } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
 import { printAnswer } from '../output/format.ts';
 import type { Column } from '../output/format.ts';
-import { clusterToJson } from '../output/json.ts';
+import { clusterToJson } from '../../spec/json.ts';
 import { printable, styled, write } from '../terminal.ts';
 import type { Terminal } from '../terminal.ts';
 

@@ -16,7 +16,7 @@ import {
 } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
 import { printAnswer } from '../output/format.ts';
-import { listToJson, taskToJson } from '../output/json.ts';
+import { listToJson, taskToJson } from '../../spec/json.ts';
 import { taskAnswer } from '../output/tasks.ts';
 import type { Peers } from '../peers.ts';
 

@@ -10,7 +10,7 @@ import type { OutputOptions } from '../options.ts';
 import { ageOf } from '../output/age.ts';
 import { printAnswer } from '../output/format.ts';
 import type { Answer, Column } from '../output/format.ts';
-import { listToJson, nodeToJson } from '../output/json.ts';
+import { listToJson, nodeToJson } from '../../spec/json.ts';
 import { formatBytes, formatCpu } from '../output/quantities.ts';
 import { printable, styled } from '../terminal.ts';
 import type { Style, Terminal } from '../terminal.ts';

@@ -8,7 +8,7 @@ import { withPeers } from '../context.ts';
 import { addExamples, outputOption, peerOption } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
 import { printJson } from '../output/format.ts';
-import { versionToJson } from '../output/json.ts';
+import { versionToJson } from '../../spec/json.ts';
 import { isTransient } from '../peers.ts';
 import type { Peers } from '../peers.ts';
 import { notify, printable, writeLine } from '../terminal.ts';

@@ -4,7 +4,7 @@ import { printable, styled } from '../terminal.ts';
 import type { Style, Terminal } from '../terminal.ts';
 import { ageOf, humanDuration } from './age.ts';
 import type { Answer, Column } from './format.ts';
-import { listToJson, taskToJson } from './json.ts';
+import { listToJson, taskToJson } from '../../spec/json.ts';
 
 const STATUS_STYLES: Readonly<Record<string, Style>> = {
   RUNNING: 'cyan',
