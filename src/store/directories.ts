@@ -9,11 +9,14 @@
  *   5. remove `state.old`                            `state`, the new one
  *
  * So `state.new` beside `state` counts for nothing, and without `state` it counts only beside `state.old`: only then
- * was it complete. A store that was missing from the start is replaced by step 4 alone.
+ * was it complete. A store that was missing from the start is replaced by step 4 alone. A directory without LevelDB's
+ * CURRENT is no store: whoever makes the data directory may have made an empty one again.
  */
 import { existsSync } from 'node:fs';
 import { open, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
+
+import { syncDirectory } from '../raft/durable-file.ts';
 
 export interface StoreDirectories {
   readonly current: string;
@@ -32,12 +35,18 @@ export type StepHook = (
 
 /** Brings what a crash left behind to one of the two whole states. */
 export async function settle({ current, fresh, old }: StoreDirectories): Promise<void> {
-  if (!existsSync(current) && existsSync(old)) {
+  if (!holdsStore(current) && existsSync(old)) {
+    await remove(current);
     await rename(existsSync(fresh) ? fresh : old, current);
     await syncDirectory(path.dirname(current));
   }
   await remove(fresh);
   await remove(old);
+}
+
+/** LevelDB makes an empty store where this file is missing, whatever else is there. */
+export function holdsStore(directory: string): boolean {
+  return existsSync(path.join(directory, 'CURRENT'));
 }
 
 export async function remove(directory: string): Promise<void> {
@@ -59,10 +68,6 @@ export async function swap({ current, fresh, old }: StoreDirectories, hook: Step
 async function syncFiles(directory: string): Promise<void> {
   for (const name of await readdir(directory)) await sync(path.join(directory, name));
   await syncDirectory(directory);
-}
-
-export async function syncDirectory(directory: string): Promise<void> {
-  await sync(directory);
 }
 
 async function sync(file: string): Promise<void> {

@@ -1,15 +1,14 @@
 /** Opens, makes and fills stores: each resolves with one that is whole, or throws. */
-import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 
 import { invariant } from '../lib/assert.ts';
 import { messageOf } from '../lib/errors.ts';
+import { makeDirectoryDurably, syncDirectory } from '../raft/durable-file.ts';
 import type { Row } from '../raft/ports.ts';
 import { StorageError } from '../raft/storage-error.ts';
 import { contentOf, decodeContent, sealed } from './codec.ts';
 import { RowDigest, hashRow } from './digest.ts';
-import { remove, settle, storeDirectories, swap, syncDirectory, type StepHook } from './directories.ts';
+import { holdsStore, remove, settle, storeDirectories, swap, type StepHook } from './directories.ts';
 import { EncodedRows } from './encoded-rows.ts';
 import { StoreDamagedError } from './errors.ts';
 import { META_NAME, createdKey, createdName, isRowName } from './layout.ts';
@@ -52,10 +51,10 @@ export async function openStore<Core extends RestorableCore>(
   { isNew }: { readonly isNew: boolean },
 ): Promise<OpenedStore<Core>> {
   await settle(storeDirectories(directory));
-  // LevelDB makes an empty store where this file is missing, whatever else is there.
-  if (!isNew && !existsSync(path.join(directory, 'CURRENT'))) {
+  if (!isNew && !holdsStore(directory)) {
     throw new StoreDamagedError('missing', directory, 'the store is missing');
   }
+  if (isNew) await makeDirectoryDurably(path.dirname(directory));
   const level = await openLevel(directory, { create: isNew });
   return await closingOnError(level, async () => {
     if (isNew && (await level.keys({ limit: 1 }).all()).length === 0) await initialise(level);
@@ -83,7 +82,7 @@ export async function fillBeside<Core extends RestorableCore>(
   await remove(fresh);
   await remove(old);
   await hook('cleared');
-  await mkdir(path.dirname(fresh), { recursive: true });
+  await makeDirectoryDurably(path.dirname(fresh));
   const level = await openLevel(fresh, { create: true });
   return await closingOnError(level, async () => {
     const core = makeCore();
