@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { JarvisError } from './errors.ts';
 import {
   formatCpuMillis,
+  formatDurationMs,
   formatMemoryBytes,
   parseCpuMillis,
   parseDurationMs,
@@ -54,7 +55,21 @@ describe('quantities', () => {
         expect(parseCpuMillis(formatCpuMillis(n))).toBe(n);
         expect(parseMemoryBytes(formatMemoryBytes(n * 1024))).toBe(n * 1024);
         expect(parseMemoryBytes(formatMemoryBytes(n))).toBe(n);
+        expect(parseDurationMs(formatDurationMs(n))).toBe(n);
       }),
     );
+  });
+
+  it.each([
+    [0, '0s'],
+    [500, '500ms'],
+    [5_400_000, '1h30m'],
+    [604_800_000, '7d'],
+    [90_061_001, '1d1h1m1s1ms'],
+  ])('formats %d ms as %s', (durationMs, text) => expect(formatDurationMs(durationMs)).toBe(text));
+
+  it('names the value, the longest by their beginning', () => {
+    expect(() => parseCpuMillis('lots')).toThrow(/cpu "lots" is not allowed: a number of cores/);
+    expect(() => parseMemoryBytes('9'.repeat(1e6))).toThrow(/^.{0,200}$/);
   });
 });

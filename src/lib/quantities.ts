@@ -28,11 +28,13 @@ const DURATION_UNITS_MS: Readonly<Record<string, number>> = {
   d: 86_400_000,
 };
 
-function invalid(what: string, value: unknown, allowed: string): JarvisError {
-  return new JarvisError(
-    'invalid',
-    `${what} ${JSON.stringify(value) ?? String(value)} is not allowed: ${allowed}`,
-  );
+/** Longer values are shown by their beginning. */
+const SHOWN_CHARACTERS = 64;
+
+function invalid(what: string, value: string | number, allowed: string): JarvisError {
+  const text = String(value);
+  const shown = text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
+  return new JarvisError('invalid', `${what} ${JSON.stringify(shown)} is not allowed: ${allowed}`);
 }
 
 /** Whole thousandths of a core, rounded up: `500m`, `2`, `0.5`. @throws JarvisError invalid */
@@ -93,4 +95,17 @@ export function formatMemoryBytes(memoryBytes: number): string {
     if (memoryBytes >= size && memoryBytes % size === 0) return `${memoryBytes / size}${unit}`;
   }
   return String(memoryBytes);
+}
+
+/** `1h30m`, `500ms`, `0s`: canonical, and parsed back to the same. */
+export function formatDurationMs(durationMs: number): string {
+  let left = durationMs;
+  let text = '';
+  for (const unit of ['d', 'h', 'm', 's', 'ms'] as const) {
+    const size = DURATION_UNITS_MS[unit] ?? 1;
+    const count = Math.floor(left / size);
+    left -= count * size;
+    if (count > 0) text += `${count}${unit}`;
+  }
+  return text === '' ? '0s' : text;
 }

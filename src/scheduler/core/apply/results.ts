@@ -1,0 +1,22 @@
+import type { Command } from '../../../model/commands.ts';
+import type { AssignResult } from './assign.ts';
+import type { CancelTaskResult } from './cancel-task.ts';
+import type { ReconcileNodeResult } from './reconcile-node.ts';
+import type { RegisterNodeResult } from './register-node.ts';
+import type { ReportAttemptsResult } from './report-attempts.ts';
+import type { RetryDueResult } from './retry-due.ts';
+import type { SubmitTasksResult } from './submit-tasks.ts';
+
+/** What an outcome `done` carries, by command: plain data, also for idempotency keys, which remember it. */
+export interface CommandResults extends Record<Command['type'], unknown> {
+  readonly initCluster: null;
+  readonly submitTasks: SubmitTasksResult;
+  readonly cancelTask: CancelTaskResult;
+  readonly assign: AssignResult;
+  readonly registerNode: RegisterNodeResult;
+  readonly reconcileNode: ReconcileNodeResult;
+  readonly reportAttempts: ReportAttemptsResult;
+  readonly nodeHealth: null;
+  readonly nodeOffline: null;
+  readonly retryDue: RetryDueResult;
+}

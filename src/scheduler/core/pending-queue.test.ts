@@ -1,0 +1,65 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+import { PRIORITIES } from '../../model/task.ts';
+import type { TaskRow } from '../../model/task.ts';
+import { PendingQueue } from './pending-queue.ts';
+import { specOf } from './testing/values.ts';
+import { TestCluster } from './testing/test-cluster.ts';
+
+const cluster = TestCluster.formed();
+const template = cluster.task(cluster.submitOne(specOf()));
+
+function rowAt(place: number): TaskRow {
+  return {
+    ...template,
+    id: `task-${place}`,
+    createdIndex: place >>> 2,
+    createdPosition: place & 3,
+    priority: PRIORITIES[place % 4] ?? 'normal',
+    resources: { cpuMillis: 1 + (place % 3), memoryBytes: 1 },
+  };
+}
+
+function rank(place: number): number {
+  return (place % 4) * 1e6 + place;
+}
+
+function inOrder(places: Iterable<number>): string[] {
+  return [...places].sort((a, b) => rank(a) - rank(b)).map((place) => `task-${place}`);
+}
+
+describe('PendingQueue', () => {
+  it('is what sorting by priority and submission gives, whatever is added and removed', () => {
+    const steps = fc.array(fc.record({ add: fc.boolean(), place: fc.nat({ max: 400 }) }), { maxLength: 600 });
+    fc.assert(
+      fc.property(steps, (list) => {
+        const queue = new PendingQueue();
+        const model = new Set<number>();
+        for (const { add, place } of list) {
+          if (add) {
+            queue.add(rowAt(place));
+            model.add(place);
+          } else {
+            queue.remove(rowAt(place));
+            model.delete(place);
+          }
+        }
+        expect(queue.size).toBe(model.size);
+        expect([...queue.tasks(() => false)].map(({ id }) => id)).toEqual(inOrder(model));
+        const small = [...queue.tasks(({ cpuMillis }) => cpuMillis > 1)].map(({ id }) => id);
+        expect(small).toEqual(inOrder([...model].filter((place) => place % 3 === 0)));
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('gives its holes back', () => {
+    const queue = new PendingQueue();
+    for (let place = 0; place < 1000; place += 1) queue.add(rowAt(place));
+    for (let place = 0; place < 1000; place += 2) queue.remove(rowAt(place));
+    for (let place = 0; place < 1000; place += 4) queue.add(rowAt(place));
+    const left = Array.from({ length: 1000 }, (_, place) => place).filter((place) => place % 4 !== 2);
+    expect([...queue.tasks(() => false)].map(({ id }) => id)).toEqual(inOrder(left));
+  });
+});

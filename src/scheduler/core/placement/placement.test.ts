@@ -1,0 +1,163 @@
+import { describe, expect, it } from 'vitest';
+
+import type { TaskSpec } from '../../../model/task.ts';
+import type { PlannedAssignment } from './plan.ts';
+import { MIB, specOf } from '../testing/values.ts';
+import { TestCluster } from '../testing/test-cluster.ts';
+import { plan, toAssignments } from './plan.ts';
+
+const NOTHING: ReadonlyMap<string, PlannedAssignment> = new Map();
+
+function clusterOf(...names: readonly string[]): TestCluster {
+  const cluster = TestCluster.formed();
+  for (const name of names) cluster.join(name);
+  return cluster;
+}
+
+function several(count: number, changes: Partial<Pick<TaskSpec, 'resources' | 'priority'>> = {}): TaskSpec[] {
+  return Array.from({ length: count }, () =>
+    specOf({ resources: { cpuMillis: 100, memoryBytes: MIB }, ...changes }),
+  );
+}
+
+function counts(assignments: readonly PlannedAssignment[]): Record<string, number> {
+  const found: Record<string, number> = {};
+  for (const { node } of assignments) found[node] = (found[node] ?? 0) + 1;
+  return found;
+}
+
+describe('spread', () => {
+  it('lands ten equal tasks on three idle, equal nodes as 3, 3 and 4', () => {
+    const cluster = clusterOf('n3', 'n1', 'n2');
+    cluster.submit(...several(10));
+    const { assignments, unplaced, more } = plan(cluster.state, NOTHING, 256);
+    expect(counts(assignments)).toEqual({ n1: 4, n2: 3, n3: 3 });
+    expect({ unplaced, more }).toEqual({ unplaced: [], more: false });
+  });
+
+  it('does so too when the ten come one by one, each planned while the last is in flight', () => {
+    const cluster = clusterOf('n1', 'n2', 'n3');
+    const inFlight = new Map<string, PlannedAssignment>();
+    for (let n = 0; n < 10; n += 1) {
+      cluster.submit(...several(1));
+      for (const one of plan(cluster.state, inFlight, 256).assignments) inFlight.set(one.taskId, one);
+    }
+    expect(counts([...inFlight.values()])).toEqual({ n1: 4, n2: 3, n3: 3 });
+  });
+
+  it('prefers the node with the larger share left, then fewer tasks, then the name', () => {
+    const cluster = clusterOf('n2', 'n1');
+    cluster.join('n0', { capacity: { cpuMillis: 2000, memoryBytes: 2048 * MIB } });
+    const [first, second, third] = cluster.submit(
+      ...several(3, { resources: { cpuMillis: 1000, memoryBytes: MIB } }),
+    );
+    const planned = new Map(plan(cluster.state, NOTHING, 9).assignments.map((one) => [one.taskId, one.node]));
+    expect([first, second, third].map((taskId) => planned.get(taskId ?? ''))).toEqual(['n1', 'n2', 'n0']);
+  });
+});
+
+describe('the order', () => {
+  it('is strictly by priority, then submission', () => {
+    const cluster = clusterOf('n1');
+    const low = cluster.submit(...several(1, { priority: 'low' }));
+    const normal = cluster.submit(...several(2));
+    const critical = cluster.submit(...several(1, { priority: 'critical' }));
+    const big = cluster.submit(...several(1, { resources: { cpuMillis: 500, memoryBytes: MIB } }));
+    const more = cluster.submit(...several(1));
+    const order = plan(cluster.state, NOTHING, 256).assignments.map(({ taskId }) => taskId);
+    expect(order).toEqual([...critical, ...normal, ...big, ...more, ...low]);
+  });
+
+  it('lets what fits overtake what does not', () => {
+    const cluster = clusterOf('n1');
+    const [big] = cluster.submit(specOf({ resources: { cpuMillis: 9000, memoryBytes: MIB } }));
+    const [small] = cluster.submit(...several(1));
+    const { assignments, unplaced } = plan(cluster.state, NOTHING, 256);
+    expect(assignments.map(({ taskId }) => taskId)).toEqual([small]);
+    expect(unplaced).toEqual([
+      {
+        taskId: big,
+        resources: { cpuMillis: 9000, memoryBytes: MIB },
+        reasons: [{ filter: 'resources', excluded: 1, nearestMiss: 'node n1 lacks 5000m cpu' }],
+      },
+    ]);
+  });
+});
+
+describe('what a plan may not do', () => {
+  it('places nothing beyond its limit, and says that there is more', () => {
+    const cluster = clusterOf('n1');
+    cluster.submit(...several(3));
+    expect(plan(cluster.state, NOTHING, 2)).toMatchObject({ assignments: [{}, {}], more: true });
+    expect(plan(cluster.state, NOTHING, 3)).toMatchObject({ assignments: [{}, {}, {}], more: false });
+  });
+
+  it('counts plans in flight as taken, and plans none of their tasks again', () => {
+    const cluster = clusterOf('n1');
+    cluster.submit(...several(3, { resources: { cpuMillis: 2000, memoryBytes: MIB } }));
+    const first = plan(cluster.state, NOTHING, 1);
+    const inFlight = new Map(first.assignments.map((one) => [one.taskId, one]));
+    const second = plan(cluster.state, inFlight, 256);
+    expect(second.assignments).toHaveLength(1);
+    expect(second.unplaced).toHaveLength(1);
+    const assignments = toAssignments([...first.assignments, ...second.assignments]);
+    const result = cluster.done({ type: 'assign', term: 1, planIndex: cluster.index, assignments });
+    expect(result.refused).toEqual([]);
+  });
+
+  it('places nothing on nodes that take no work, and says why', () => {
+    const cluster = clusterOf('n1', 'n2', 'n3');
+    cluster.register('n4');
+    cluster.join('n5', { drivers: ['docker'] });
+    cluster.offline('n1');
+    const session = cluster.state.nodes.get('n2')?.session ?? 0;
+    cluster.done({ type: 'nodeHealth', term: 1, node: 'n2', session, healthy: false });
+    cluster.register('n3', { startId: 'again' });
+    cluster.submit(...several(1));
+    const { assignments, unplaced } = plan(cluster.state, NOTHING, 256);
+    expect(assignments).toEqual([]);
+    expect(unplaced[0]?.reasons).toEqual([
+      { filter: 'health', excluded: 4, nearestMiss: 'node n1 is OFFLINE' },
+      { filter: 'driver', excluded: 1, nearestMiss: 'node n5 offers no driver for commands' },
+    ]);
+  });
+
+  it('names the nearest miss', () => {
+    const cluster = clusterOf('n1');
+    cluster.join('n2', { capacity: { cpuMillis: 4900, memoryBytes: 1 } });
+    cluster.join('n3', { capacity: { cpuMillis: 4900, memoryBytes: 1024 * MIB } });
+    cluster.submit(specOf({ resources: { cpuMillis: 5000, memoryBytes: MIB } }));
+    expect(plan(cluster.state, NOTHING, 1).unplaced[0]?.reasons).toEqual([
+      { filter: 'resources', excluded: 3, nearestMiss: 'node n3 lacks 100m cpu' },
+    ]);
+  });
+});
+
+describe('a long queue that does not fit', () => {
+  it('is looked at once per request, not once per task', () => {
+    const cluster = clusterOf('n1');
+    const wide = { resources: { cpuMillis: 5000, memoryBytes: MIB } };
+    const tall = { resources: { cpuMillis: 100, memoryBytes: 9000 * MIB } };
+    cluster.submit(...several(500, wide), ...several(500, tall));
+    const [small] = cluster.submit(...several(1, { priority: 'low' }));
+    let looks = 0;
+    const counting = new Proxy(cluster.state, {
+      get(target, property) {
+        if (property === 'pending') {
+          return function* pending(skip: Parameters<typeof target.pending>[0]) {
+            for (const task of target.pending(skip)) {
+              looks += 1;
+              yield task;
+            }
+          };
+        }
+        const value: unknown = Reflect.get(target, property, target);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+    const { assignments, unplaced } = plan(counting, NOTHING, 256);
+    expect(assignments.map(({ taskId }) => taskId)).toEqual([small]);
+    expect(unplaced).toHaveLength(2);
+    expect(looks).toBe(3);
+  });
+});
