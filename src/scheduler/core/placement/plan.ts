@@ -22,7 +22,7 @@ export interface PlannedAssignment {
 }
 
 /** A task that fits no node now; it stands for all of the queue that request as much or more. */
-export interface Unplaced {
+interface Unplaced {
   readonly taskId: string;
   readonly resources: Resources;
   readonly reasons: readonly Reason[];

@@ -2,7 +2,7 @@
 import type { TaskRow } from '../../../model/task.ts';
 import type { Candidate } from './filters.ts';
 
-export interface Score {
+interface Score {
   readonly name: string;
   /** @returns null where the score has nothing to say of the task */
   of(task: TaskRow, candidate: Candidate): number | null;
@@ -18,7 +18,7 @@ const resourcesLeft: Score = {
   },
 };
 
-export const SCORES: readonly Score[] = [resourcesLeft];
+const SCORES: readonly Score[] = [resourcesLeft];
 
 /** Of a node that no filter rules out. */
 export function scoreOf(task: TaskRow, candidate: Candidate): number {
