@@ -91,7 +91,7 @@ describe('dev', () => {
         `--peers ${peers} --drivers process --capacity ${capacityOf(3)} --kill-tasks-on-exit`,
     );
     expect(terminal.stdout.text).toContain('jarvisctl run');
-    expect(readFileSync(join(directory, 'n1', 'jarvisd.log'), 'utf8')).toBe('this is n1\n');
+    expect(readFileSync(join(directory, 'n1.log'), 'utf8')).toBe('this is n1\n');
   });
 
   it('ends the daemons on Ctrl-C, and without failure', async () => {
@@ -161,9 +161,7 @@ describe('dev', () => {
     writeFileSync(join(directory, 'fails'), '');
     const { terminal, done } = start({ nodes: 3 });
     expect(await done).toMatchObject({ code: 'conflict', message: 'n2 ended with exit code 2' });
-    expect(terminal.stderr.text).toMatch(
-      /the end of .*n2\/jarvisd\.log:\n {2}this is n2\n {2}cannot go on\n$/,
-    );
+    expect(terminal.stderr.text).toMatch(/the end of .*n2\.log:\n {2}this is n2\n {2}cannot go on\n$/);
     for (const { process: started } of recordNow().nodes)
       expect(processStartTime(started?.pid ?? 0)).not.toBe(started?.startTime);
   });

@@ -41,8 +41,9 @@ export function nodeDirectory(directory: string, node: { readonly name: string }
   return join(directory, node.name);
 }
 
+/** Beside the node's directory: a new node takes only one that is empty. */
 export function nodeLog(directory: string, node: { readonly name: string }): string {
-  return join(nodeDirectory(directory, node), 'jarvisd.log');
+  return join(directory, `${node.name}.log`);
 }
 
 /** One `dev` a directory. @throws JarvisError conflict where another has it, with where its nodes are */
@@ -86,7 +87,7 @@ export function writeRecord(directory: string, record: DevRecord): void {
 /** Removes what a former `dev` made here, and nothing else that somebody may have put beside it. */
 export function removeData(directory: string): void {
   for (const name of readdirSync(directory)) {
-    if (name === 'dev.json' || name === 'dev.json.new' || /^n\d+$/.test(name))
+    if (name === 'dev.json' || name === 'dev.json.new' || /^n\d+(\.log)?$/.test(name))
       rmSync(join(directory, name), { recursive: true, force: true });
   }
 }
