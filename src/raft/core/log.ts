@@ -264,7 +264,7 @@ export class RaftLog {
    */
   compact(meta: SnapshotMeta, through: number): void {
     invariant(through <= meta.index, 'a snapshot covers what is dropped');
-    invariant(meta.index <= this.#applied, 'only what is applied is in a snapshot');
+    invariant(meta.index <= this.#applying, 'only what was handed out to be applied is in a snapshot');
     if (meta.index >= this.#snapshot.index) this.#snapshot = meta;
     if (through <= this.#baseIndex) return;
     const term = this.termAt(through);
