@@ -5,12 +5,16 @@
  *   command   version, MessagePack
  *   row       version, MessagePack                       what is digested, and what snapshots carry
  *   stored    CRC-32 of name and content (little-endian), content        what LevelDB holds
+ *
+ * The hash of a row's former bytes is taken from what its former value encodes to. So a value that came out of the
+ * store must encode to the bytes that it came from, and a new format must not begin before every row is rewritten.
  */
 import { crc32 } from 'node:zlib';
 
 import { Packr } from 'msgpackr';
 
 import { JarvisError, messageOf } from '../lib/errors.ts';
+import { hashRow, type RowHash } from './digest.ts';
 import { faultOfMessagePack } from './message-pack-check.ts';
 import type { RowValue } from './replicated-core.ts';
 
@@ -31,7 +35,7 @@ const packr = new Packr({
 export function encodeCommand(command: object): Uint8Array {
   let packed: Uint8Array;
   try {
-    packed = packr.pack(command);
+    packed = pack(command);
   } catch (error) {
     throw new JarvisError('invalid', `the command cannot be encoded: ${messageOf(error)}`, { cause: error });
   }
@@ -61,13 +65,51 @@ export function decodeCommand(bytes: Uint8Array): Decoded {
   }
 }
 
-/** The row as LevelDB will hold it, its checksum not yet filled in ({@link seal}). */
+/** A row as bytes, made once for the digest and the next checkpoint. */
+export interface EncodedRow {
+  readonly hash: RowHash;
+  /** As LevelDB will hold it, the checksum not yet filled in ({@link seal}). */
+  readonly stored: Uint8Array;
+}
+
+export function encodeRow(name: string, row: RowValue): EncodedRow {
+  const stored = encodeStored(row);
+  return { hash: hashRow(name, contentOf(stored)), stored };
+}
+
+/** Its checksum is not yet filled in ({@link seal}). */
 export function encodeStored(row: RowValue): Uint8Array {
-  const packed: Uint8Array = packr.pack(row);
+  const packed = pack(row);
   const stored = Buffer.allocUnsafe(CHECKSUM_BYTES + VERSION_BYTES + packed.byteLength);
   stored[CHECKSUM_BYTES] = ROW_VERSION;
   stored.set(packed, CHECKSUM_BYTES + VERSION_BYTES);
   return stored;
+}
+
+function pack(value: object): Buffer {
+  const packed: Buffer = packr.pack(value);
+  return holdsHalfPair(packed) ? packr.pack(wellFormed(value)) : packed;
+}
+
+/**
+ * Half a surrogate pair (text cut in its middle) has no UTF-8. msgpackr writes U+FFFD for it in long strings, and in
+ * short ones three bytes that decode to something else: ED, then A0 or more. Those bytes may also be part of a number.
+ */
+function holdsHalfPair(packed: Buffer): boolean {
+  for (let at = packed.indexOf(0xed); at >= 0; at = packed.indexOf(0xed, at + 1)) {
+    if ((packed[at + 1] ?? 0) >= 0xa0) return true;
+  }
+  return false;
+}
+
+function wellFormed(value: unknown): unknown {
+  if (typeof value === 'string') return value.toWellFormed();
+  if (Array.isArray(value)) return value.map(wellFormed);
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype)
+    return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [key.toWellFormed(), wellFormed(inner)]),
+  );
 }
 
 /** What is digested and streamed of a stored value. */

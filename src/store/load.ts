@@ -4,7 +4,6 @@
  */
 import { contentOf, decodeContent, isSealed } from './codec.ts';
 import { RowDigest, hashRow } from './digest.ts';
-import type { EncodedRows } from './encoded-rows.ts';
 import { StoreDamagedError } from './errors.ts';
 import {
   META_NAME,
@@ -24,11 +23,7 @@ export interface LoadedStore {
 }
 
 /** @throws StoreDamagedError */
-export async function loadStore(
-  level: Level,
-  core: RestorableCore,
-  encoded: EncodedRows,
-): Promise<LoadedStore> {
+export async function loadStore(level: Level, core: RestorableCore): Promise<LoadedStore> {
   return await reading(level, async () => {
     const meta = decodeMeta(level, await level.get(META_NAME));
     const digest = new RowDigest();
@@ -41,12 +36,8 @@ export async function loadStore(
           const key = name.slice(keyStart);
           const creation = core.creationOf(table, row);
           if (creation !== null) expectedIndex.add(hashIndexRow(createdKey(creation), key));
-          if (core.holdsInMemory(table, row)) {
-            core.restore(table, key, row);
-            digest.add(encoded.decoded(name, row, stored).hash);
-          } else {
-            digest.add(hashRow(name, contentOf(stored)));
-          }
+          digest.add(hashRow(name, contentOf(stored)));
+          if (core.holdsInMemory(table, row)) core.restore(table, key, row);
         }
       }
     }

@@ -9,7 +9,6 @@ import { StorageError } from '../raft/storage-error.ts';
 import { contentOf, decodeContent, sealed } from './codec.ts';
 import { RowDigest, hashRow } from './digest.ts';
 import { holdsStore, remove, settle, storeDirectories, swap, type StepHook } from './directories.ts';
-import { EncodedRows } from './encoded-rows.ts';
 import { StoreDamagedError } from './errors.ts';
 import { META_NAME, createdKey, createdName, isRowName } from './layout.ts';
 import { openLevel, type Level } from './level.ts';
@@ -22,7 +21,6 @@ export interface OpenedStore<Core> {
   readonly core: Core;
   readonly level: Level;
   readonly loaded: LoadedStore;
-  readonly encoded: EncodedRows;
 }
 
 /** What proves that a stream of rows is complete, where its source knows. */
@@ -59,8 +57,7 @@ export async function openStore<Core extends RestorableCore>(
   return await closingOnError(level, async () => {
     if (isNew && (await level.keys({ limit: 1 }).all()).length === 0) await initialise(level);
     const core = makeCore();
-    const encoded = new EncodedRows();
-    return { core, level, encoded, loaded: await loadStore(level, core, encoded) };
+    return { core, level, loaded: await loadStore(level, core) };
   });
 }
 
@@ -87,9 +84,8 @@ export async function fillBeside<Core extends RestorableCore>(
   return await closingOnError(level, async () => {
     const core = makeCore();
     await fill(level, core, source);
-    const encoded = new EncodedRows();
     // What was written is read again before it replaces anything.
-    return { core, level, encoded, loaded: await loadStore(level, core, encoded) };
+    return { core, level, loaded: await loadStore(level, core) };
   });
 }
 

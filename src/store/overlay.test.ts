@@ -1,17 +1,15 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { EncodedRows } from './encoded-rows.ts';
+import { encodeRow } from './codec.ts';
 import { createdKey } from './layout.ts';
 import { Overlay } from './overlay.ts';
-
-const encoded = new EncodedRows();
 
 function put(overlay: Overlay, key: string, value: string, position: number | null = null): void {
   const name = `item/${key}`;
   const row = { key, value };
   const created = position === null ? null : createdKey({ index: 1, position });
-  overlay.put({ name, key, dirty: { row, encoded: encoded.of(name, row) }, createdKey: created });
+  overlay.put({ name, key, dirty: { row, encoded: encodeRow(name, row) }, createdKey: created });
 }
 
 function drop(overlay: Overlay, key: string, position: number | null = null): void {
@@ -54,18 +52,6 @@ describe('the overlay', () => {
     overlay.release();
     expect(overlay.bytes).toBe(one);
     expect(overlay.activeBytes).toBe(one);
-  });
-
-  it('drops the bytes of released rows, and makes the same again on demand', () => {
-    const overlay = new Overlay();
-    put(overlay, 'a', 'x');
-    const dirty = overlay.get('item/a');
-    const before = Buffer.from(dirty?.encoded?.stored ?? []);
-    overlay.freeze();
-    overlay.release();
-    expect(dirty?.encoded?.stored).toBeNull();
-    if (dirty === undefined || dirty.row === null) throw new Error('the row is there');
-    expect(Buffer.from(encoded.storedOf('item/a', dirty.row)).subarray(4)).toEqual(before.subarray(4));
   });
 
   it('lists by creation, newest first, over both layers, without what is gone', () => {

@@ -3,7 +3,7 @@
  * and does not change; the active one takes what is applied meanwhile and hides it.
  */
 import { invariant } from '../lib/assert.ts';
-import type { EncodedRow } from './encoded-rows.ts';
+import type { EncodedRow } from './codec.ts';
 import type { RowValue } from './replicated-core.ts';
 
 /** What Maps and objects cost beside the bytes: roughly, on the safe side. */
@@ -13,6 +13,10 @@ export type DirtyRow =
   | { readonly row: RowValue; readonly encoded: EncodedRow }
   /** Deleted. */
   | { readonly row: null; readonly encoded: null };
+
+function storedBytes({ encoded }: DirtyRow): number {
+  return encoded?.stored.byteLength ?? 0;
+}
 
 export interface CreatedRow {
   /** Sorts by creation (layout.ts). */
@@ -51,7 +55,7 @@ export class Layer {
   put({ name, key, dirty, createdKey }: OverlayChange): void {
     const old = this.rows.get(name);
     if (old === undefined) this.#bytes += ENTRY_OVERHEAD_BYTES + name.length;
-    this.#bytes += (dirty.encoded?.byteLength ?? 0) - (old?.encoded?.byteLength ?? 0);
+    this.#bytes += storedBytes(dirty) - (old === undefined ? 0 : storedBytes(old));
     this.rows.set(name, dirty);
     if (createdKey === null) return;
     if (dirty.row === null) {
@@ -102,9 +106,6 @@ export class Overlay {
 
   /** The checkpoint is durable: LevelDB has the frozen rows. */
   release(): void {
-    for (const { encoded } of this.#frozen?.rows.values() ?? []) {
-      if (encoded !== null) encoded.stored = null;
-    }
     this.#frozen = null;
   }
 

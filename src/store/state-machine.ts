@@ -58,6 +58,7 @@ export class StoredStateMachine<
   #busy = false;
   #closed = false;
   #poisonedCommands = 0;
+  /** Kept across calls: many short ones in a row hold the event loop as one long one does. */
   #turnStartMs = 0;
   #checkpointedIndex: number;
   #cancelTimer: (() => void) | null = null;
@@ -115,7 +116,6 @@ export class StoredStateMachine<
   async apply(entries: readonly Entry[]): Promise<readonly Outcome[]> {
     return await this.#changing(async () => {
       const outcomes: Outcome[] = [];
-      this.#turnStartMs = this.#options.clock.monotonicMs();
       for (const chunk of chunksOf(entries, this.#options.bounds)) await this.#applyChunk(chunk, outcomes);
       return outcomes;
     });
@@ -318,12 +318,11 @@ export class StoredStateMachine<
     this.#turnStartMs = clock.monotonicMs();
   }
 
-  #storeOf({ core, level, loaded, encoded }: OpenedStore<Core>): StateStore {
+  #storeOf({ core, level, loaded }: OpenedStore<Core>): StateStore {
     const { bounds, yieldTurn } = this.#options;
     return new StateStore({
       level,
       loaded,
-      encoded,
       bounds,
       yieldTurn,
       creationOf: (table, row) => core.creationOf(table, row),

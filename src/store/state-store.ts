@@ -8,9 +8,8 @@ import { messageOf } from '../lib/errors.ts';
 import type { RowStream } from '../raft/ports.ts';
 import { StorageError } from '../raft/storage-error.ts';
 import type { StoreBounds } from './bounds.ts';
-import { seal, sealed } from './codec.ts';
-import type { RowDigest } from './digest.ts';
-import type { EncodedRows } from './encoded-rows.ts';
+import { encodeRow, seal, sealed } from './codec.ts';
+import type { RowDigest, RowHash } from './digest.ts';
 import {
   META_NAME,
   createdBefore,
@@ -35,7 +34,6 @@ import { openRowStream } from './row-stream.ts';
 export interface StateStoreOptions {
   readonly level: Level;
   readonly loaded: LoadedStore;
-  readonly encoded: EncodedRows;
   readonly bounds: StoreBounds;
   readonly creationOf: (table: string, row: RowValue) => Creation | null;
   /** Lets the event loop turn once. */
@@ -47,7 +45,6 @@ export interface StateStoreOptions {
 export class StateStore {
   readonly #options: StateStoreOptions;
   readonly #level: Level;
-  readonly #encoded: EncodedRows;
   readonly #overlay = new Overlay();
   readonly #digest: RowDigest;
   #applied: EntryPosition;
@@ -58,7 +55,6 @@ export class StateStore {
   constructor(options: StateStoreOptions) {
     this.#options = options;
     this.#level = options.level;
-    this.#encoded = options.encoded;
     this.#digest = options.loaded.digest;
     this.#checkpoint = options.loaded.meta;
     this.#applied = { index: options.loaded.meta.index, term: options.loaded.meta.term };
@@ -98,15 +94,21 @@ export class StateStore {
   advance(applied: EntryPosition, changes: readonly StoredChange[]): void {
     for (const { table, key, before, after } of changes) {
       const name = nameOf(table, key);
-      if (before !== null) this.#digest.remove(this.#encoded.of(name, before).hash);
+      if (before !== null) this.#digest.remove(this.#hashOf(name, before));
       let dirty: DirtyRow = { row: null, encoded: null };
       if (after !== null) {
-        dirty = { row: after, encoded: this.#encoded.of(name, after) };
+        dirty = { row: after, encoded: encodeRow(name, after) };
         this.#digest.add(dirty.encoded.hash);
       }
       this.#overlay.put({ name, key, dirty, createdKey: this.#createdKeyOf(table, before, after) });
     }
     this.#applied = applied;
+  }
+
+  #hashOf(name: string, row: RowValue): RowHash {
+    const dirty = this.#overlay.get(name);
+    // Else it has not changed since the checkpoint, and its bytes are gone.
+    return dirty?.row === row && dirty.encoded !== null ? dirty.encoded.hash : encodeRow(name, row).hash;
   }
 
   #createdKeyOf(table: string, before: RowValue | null, after: RowValue | null): string | null {
@@ -135,9 +137,7 @@ export class StateStore {
       for (const [position, name] of some.entries()) {
         const stored = values[position];
         if (stored === undefined) continue;
-        const row = openStored(this.#level, name, stored);
-        this.#encoded.decoded(name, row, stored);
-        found.set(name, row);
+        found.set(name, openStored(this.#level, name, stored));
       }
     }
     return found;
@@ -255,9 +255,8 @@ export class StateStore {
         batch.del(name);
         rows += 1;
       } else {
-        const stored = encoded.stored ?? this.#encoded.storedOf(name, row);
-        seal(name, stored);
-        put(name, stored);
+        seal(name, encoded.stored);
+        put(name, encoded.stored);
       }
       if (isTurnDue()) await turn();
     }
