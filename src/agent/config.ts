@@ -152,7 +152,9 @@ function readConfigFile(file: string): RawConfig {
   try {
     content = parseYaml(readFileSync(file, 'utf8'), { maxAliasCount: 100 });
   } catch (error) {
-    throw new JarvisError('invalid', `--config ${file}: ${messageOf(error)}`, { cause: error });
+    // Below the first line stands a picture of the place, which that line names already.
+    const [what = ''] = messageOf(error).split('\n');
+    throw new JarvisError('invalid', `--config ${file}: ${what.replace(/:$/, '')}`, { cause: error });
   }
   if (content === null || content === undefined) return {};
   if (typeof content !== 'object' || Array.isArray(content)) {

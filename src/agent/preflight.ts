@@ -1,14 +1,62 @@
-/** What is checked before anything is written: ports that can be listened on, and whose data directory it is. */
+/**
+ * What is checked before anything is written: ports that can be listened on, whose data directory it is, and whether the
+ * cluster that it belongs to is the one of the peers.
+ */
 import { createServer } from 'node:net';
 
+import { RaftService } from '../generated/raft.ts';
 import { cannotListen, splitAddress } from '../lib/address.ts';
-import { checkDataDirectory } from '../raft/data-directory.ts';
+import { JarvisError } from '../lib/errors.ts';
+import { checkDataDirectory, type NodeIdentity } from '../raft/data-directory.ts';
+import { ChannelPool } from '../rpc/channel.ts';
+import { unaryCall } from '../rpc/client.ts';
 import type { NodeConfig } from './config.ts';
 
-/** @throws JarvisError conflict for a port in use, invalid for a directory of another node */
+/** A peer that is down refuses at once; one that hangs may delay a start by so much. */
+const PEER_TIMEOUT_MS = 1000;
+
+/** @throws JarvisError conflict for a port in use or another cluster, invalid for a directory of another node */
 export async function checkStart(config: NodeConfig): Promise<void> {
-  await checkDataDirectory(config.dataDir, { name: config.name });
+  const identity = await checkDataDirectory(config.dataDir, { name: config.name });
   for (const address of [config.listen, config.http]) await checkListen(address);
+  if (identity !== null) await checkCluster(config, identity);
+}
+
+/**
+ * A member finds its own cluster among the peers, or nobody yet; where it finds only others, it has been given the
+ * directory or the peers of another cluster, and would be refused by everyone for ever.
+ * @throws JarvisError conflict
+ */
+async function checkCluster({ name, peers, dataDir }: NodeConfig, identity: NodeIdentity): Promise<void> {
+  const { cluster, incarnation } = identity;
+  if (cluster === null) return;
+  const pool = new ChannelPool();
+  try {
+    const replies = await Promise.allSettled(
+      peers
+        .filter((peer) => peer.name !== name)
+        .map(async ({ address }) => {
+          const request = { name, incarnation, peers: [], founders: [], config: '' };
+          const signal = AbortSignal.timeout(PEER_TIMEOUT_MS);
+          const options = { pool, address, method: RaftService.bootstrap, request, signal };
+          const reply = await unaryCall({ ...options, timeoutMs: PEER_TIMEOUT_MS, write: false });
+          return { address, clusterId: reply.cluster_id };
+        }),
+    );
+    // Whoever does not answer, or belongs to no cluster yet, says nothing against it.
+    const members = replies
+      .flatMap((reply) => (reply.status === 'fulfilled' ? [reply.value] : []))
+      .filter(({ clusterId }) => clusterId !== '');
+    const [other] = members;
+    if (other === undefined || members.some(({ clusterId }) => clusterId === cluster.clusterId)) return;
+    throw new JarvisError(
+      'conflict',
+      `the data directory belongs to cluster ${cluster.clusterId}, and the peer at ${other.address} to cluster ` +
+        `${other.clusterId}: name the peers of the one, or the directory of the other (${dataDir})`,
+    );
+  } finally {
+    pool.close();
+  }
 }
 
 /** Opens the port for a moment. @throws JarvisError conflict */
