@@ -1,0 +1,200 @@
+/**
+ * A cluster of real `jarvisd` processes in a directory of its own, on free loopback ports. Whatever happens, nothing of
+ * it is left behind: neither daemons nor watchdogs nor tasks nor files.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import type { Api, TaskJson } from './api.ts';
+import { FINAL_STATUSES } from './api.ts';
+import { NodeProcess, type NodeEnd } from './node-process.ts';
+import { freePort, HOST } from './ports.ts';
+import { endProcessesOf, killProcessesOf, processesOf, type FoundProcess } from './processes.ts';
+import { runProgram, type RunOptions, type RunResult } from './program.ts';
+import { waitFor, type WaitOptions } from './wait.ts';
+
+export interface ClusterOptions {
+  readonly nodes?: number;
+  /** Seconds or durations; absent: the product's defaults. */
+  readonly heartbeat?: { readonly interval: string; readonly warning: string; readonly timeout: string };
+  /** Of each node. */
+  readonly capacity?: string;
+  /** End tasks with their daemon when that is stopped in order (default true). */
+  readonly killTasksOnExit?: boolean;
+}
+
+/** Silence is noticed soon, yet a process that is not scheduled for a moment is not taken for dead. */
+export const SHORT_HEARTBEAT = { interval: '200ms', warning: '1s', timeout: '3s' } as const;
+const DEFAULT_CAPACITY = 'cpu=8,memory=16Gi';
+const LOG_LINES_SHOWN = 25;
+
+/** Of this process: when it exits without having disposed of them, at least their processes go. */
+const living = new Set<TestCluster>();
+process.on('exit', () => {
+  for (const cluster of living) cluster.disposeNow();
+});
+
+export class TestCluster {
+  /** Absolute; also for what tests leave outside the nodes' own directories. */
+  readonly directory: string;
+  readonly nodes: readonly NodeProcess[];
+
+  private constructor(directory: string, nodes: readonly NodeProcess[]) {
+    this.directory = directory;
+    this.nodes = nodes;
+  }
+
+  /** Prepares everything and starts nothing. */
+  static async create(options: ClusterOptions = {}): Promise<TestCluster> {
+    const directory = mkdtempSync(path.join(tmpdir(), 'jarvis-cluster-'));
+    const { nodes: count = 3, heartbeat, capacity = DEFAULT_CAPACITY, killTasksOnExit = true } = options;
+    const names = Array.from({ length: count }, (_, at) => `n${at + 1}`);
+    const members: { name: string; listen: string; http: string }[] = [];
+    for (const name of names) {
+      members.push({ name, listen: `${HOST}:${await freePort()}`, http: `${HOST}:${await freePort()}` });
+    }
+    const config = path.join(directory, 'config.yaml');
+    writeFileSync(config, heartbeat === undefined ? '' : `heartbeat: ${JSON.stringify(heartbeat)}\n`);
+    mkdirSync(path.join(directory, 'home'));
+    const peers = members.map(({ name, listen }) => `${name}=${listen}`).join(',');
+    const nodes = members.map(({ name, listen, http }) => {
+      const dataDir = path.join(directory, name);
+      const flags = ['--config', config, '--name', name, '--data-dir', dataDir, '--listen', listen];
+      flags.push('--http', http, '--peers', peers, '--capacity', capacity, '--drivers', 'process');
+      if (killTasksOnExit) flags.push('--kill-tasks-on-exit');
+      const logFile = path.join(directory, `${name}.log`);
+      return new NodeProcess({
+        name,
+        dataDir,
+        listen,
+        http,
+        flags,
+        logFile,
+        home: path.join(directory, 'home'),
+      });
+    });
+    const cluster = new TestCluster(directory, nodes);
+    living.add(cluster);
+    return cluster;
+  }
+
+  node(name: string): NodeProcess {
+    const node = this.nodes.find((each) => each.name === name);
+    if (node === undefined) throw new Error(`there is no node ${name}`);
+    return node;
+  }
+
+  /** For `--peer`: all of them, or the named one. */
+  peers(name?: string): string {
+    const nodes = name === undefined ? this.nodes : [this.node(name)];
+    return nodes.map(({ settings }) => settings.listen).join(',');
+  }
+
+  async start(): Promise<void> {
+    for (const node of this.nodes) node.start();
+    await this.ready();
+  }
+
+  /** All that run. */
+  async ready(): Promise<void> {
+    await Promise.all(this.nodes.filter((node) => node.isRunning).map((node) => node.ready()));
+  }
+
+  kill(name: string, signal: NodeJS.Signals = 'SIGKILL'): Promise<NodeEnd> {
+    return this.node(name).end(signal);
+  }
+
+  async restart(name: string): Promise<void> {
+    this.node(name).start();
+    await this.node(name).ready();
+  }
+
+  /** In order: TERM to all. */
+  async stopAll(): Promise<readonly NodeEnd[]> {
+    return await Promise.all(this.nodes.filter((node) => node.isRunning).map((node) => node.end('SIGTERM')));
+  }
+
+  /** One that runs; asks it who leads. */
+  async leader(options: WaitOptions & { readonly not?: string } = {}): Promise<NodeProcess> {
+    const name = await waitFor(
+      'a leader',
+      async () => {
+        for (const { api } of this.#running()) {
+          const { leader } = await api.cluster({ timeoutMs: 5000 });
+          if (leader !== null && leader !== options.not) return leader;
+        }
+        return null;
+      },
+      options,
+    );
+    return this.node(name);
+  }
+
+  async followers(): Promise<readonly NodeProcess[]> {
+    const leader = await this.leader();
+    return this.#running().filter((node) => node !== leader);
+  }
+
+  /** Any node's that runs. */
+  api(): Api {
+    const [node] = this.#running();
+    if (node === undefined) throw new Error('no node runs');
+    return node.api;
+  }
+
+  async task(id: string, condition: (task: TaskJson) => boolean, options?: WaitOptions): Promise<TaskJson> {
+    let last = '';
+    try {
+      return await waitFor(
+        `a state of ${id}`,
+        async () => {
+          const task = await this.api().task(id);
+          last = JSON.stringify(task);
+          return condition(task) && task;
+        },
+        options,
+      );
+    } catch (error) {
+      throw new Error(`${error instanceof Error ? error.message : ''}; it is ${last}`, { cause: error });
+    }
+  }
+
+  finalTask(id: string, options?: WaitOptions): Promise<TaskJson> {
+    return this.task(id, ({ status }) => FINAL_STATUSES.has(status), options);
+  }
+
+  cli(args: readonly string[], options: RunOptions & { readonly peer?: string } = {}): Promise<RunResult> {
+    const env = { JARVIS_PEERS: this.peers(options.peer), ...options.env };
+    return runProgram('jarvisctl', args, { ...options, env });
+  }
+
+  processes(): readonly FoundProcess[] {
+    return processesOf(this.directory);
+  }
+
+  logTails(): string {
+    const parts = this.nodes.map((node) => {
+      const state = node.isRunning ? 'runs' : 'does not run';
+      return `--- the end of the log of ${node.name}, which ${state}\n${node.logTail(LOG_LINES_SHOWN)}`;
+    });
+    return `${parts.join('\n')}\n`;
+  }
+
+  async dispose(): Promise<void> {
+    await endProcessesOf(this.directory);
+    await rm(this.directory, { recursive: true, force: true, maxRetries: 5 });
+    living.delete(this);
+  }
+
+  /** Without waiting: for a process that exits. */
+  disposeNow(): void {
+    for (let round = 0; round < 10 && killProcessesOf(this.directory) > 0; round += 1);
+    rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  #running(): readonly NodeProcess[] {
+    return this.nodes.filter((node) => node.isRunning);
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * Finds the processes of a test's own directory: daemons and watchdogs name it in their arguments, tasks in their
+ * environment. The directory is new for each test, so nobody else's process can be meant.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+
+import { waitFor } from './wait.ts';
+
+export interface FoundProcess {
+  readonly pid: number;
+  readonly commandLine: string;
+}
+
+/** Zombies are left out: nothing of them runs. */
+export function processesOf(directory: string): readonly FoundProcess[] {
+  const found: FoundProcess[] = [];
+  for (const name of readdirSync('/proc')) {
+    const pid = Number(name);
+    if (!Number.isSafeInteger(pid) || pid === process.pid) continue;
+    const commandLine = read(`/proc/${pid}/cmdline`);
+    const isOurs =
+      commandLine.includes(`${directory}/`) || read(`/proc/${pid}/environ`).includes(`${directory}/`);
+    if (isOurs && !isZombie(pid)) {
+      found.push({ pid, commandLine: commandLine.replaceAll('\0', ' ').trim().slice(0, 300) });
+    }
+  }
+  return found;
+}
+
+/** KILL to all of them; a daemon that starts another one meanwhile is found by the next look. */
+export function killProcessesOf(directory: string): number {
+  const found = processesOf(directory);
+  for (const { pid } of found) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
+  return found.length;
+}
+
+/** @throws Error where something is still there after a while */
+export async function endProcessesOf(directory: string): Promise<void> {
+  await waitFor(`the end of the processes of ${directory}`, () => killProcessesOf(directory) === 0, {
+    timeoutMs: 15_000,
+    intervalMs: 20,
+  });
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    // It ended between being listed and being read, or belongs to somebody else.
+    return '';
+  }
+}
+
+function isZombie(pid: number): boolean {
+  const stat = read(`/proc/${pid}/stat`);
+  const state = stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3);
+  return state === '' || state === 'Z' || state === 'X';
+}
