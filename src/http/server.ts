@@ -51,6 +51,9 @@ export function createHttpServer(options: {
     }
     const problem = problemOf(known, fault?.status);
     if (problem.status === 503) reply.header('retry-after', String(RETRY_AFTER_SECONDS));
+    // fastify would close the connection, and a client that is still sending would see that before the answer. Node.js
+    // reads what comes to its end instead, for as long as a request may take.
+    if (problem.status === 413) reply.removeHeader('connection');
     return reply.code(problem.status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(problem));
   };
   app.setErrorHandler((error, _request, reply) => answer(reply, error));
