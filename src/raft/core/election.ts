@@ -2,7 +2,7 @@
 import type { Member } from './member.ts';
 import { jointVote } from './quorum.ts';
 import { appendOwn, broadcastAppend } from './replication.ts';
-import type { Message, RaftId } from './types.ts';
+import type { Message } from './types.ts';
 
 /** Context of votes that are asked for on the leader's own order: no lease stands against them. */
 const FORCED = 'transfer';
@@ -42,7 +42,7 @@ export function answerVoteRequest(member: Member, message: Message): void {
   const type = pre ? 'preVoteResp' : 'voteResp';
   // Learners vote too when asked: the asker may know of a configuration in which they are voters already.
   if (!canVote || !member.log.isUpToDate(message.index, message.logTerm)) {
-    member.send({ type, to: from, reject: true });
+    member.send({ type, to: from, reject: true, ...farewell(member) });
     return;
   }
   // A pre-vote is granted in the term it is about: the asker would discard an answer of a term below its own.
@@ -55,8 +55,11 @@ export function answerVoteRequest(member: Member, message: Message): void {
 }
 
 /** An answer to this (pre-)candidate. */
-export function countVote(member: Member, from: RaftId, granted: boolean): void {
-  if (!member.votes.has(from)) member.votes.set(from, granted);
+export function countVote(member: Member, message: Message): void {
+  const { from, reject, commit, logTerm } = message;
+  const { log } = member;
+  if (reject && commit > log.committed && log.matches(commit, logTerm)) log.commitTo(commit);
+  if (!member.votes.has(from)) member.votes.set(from, !reject);
   const result = jointVote(member.confState, (id) => member.votes.get(id));
   if (result === 'lost') {
     member.becomeFollower(member.term, 0);
@@ -67,6 +70,17 @@ export function countVote(member: Member, from: RaftId, granted: boolean): void 
     appendOwn(member, [{ type: 'normal', data: new Uint8Array() }]);
     broadcastAppend(member);
   }
+}
+
+/**
+ * One that is no voter any more tells whoever still asks for its vote what is committed: the asker may need to learn
+ * that, and no more, to apply the change that makes this vote superfluous. Else a leader that was removed and holds
+ * more than its only successor would block it for ever.
+ */
+function farewell(member: Member): Pick<Message, 'commit' | 'logTerm'> {
+  const { voters, id, log } = member;
+  if (voters.includes(id)) return { commit: 0, logTerm: 0 };
+  return { commit: log.committed, logTerm: log.termAt(log.committed) ?? 0 };
 }
 
 /** A leader that has not heard of a majority for an election timeout steps down. */

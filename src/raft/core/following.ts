@@ -1,6 +1,5 @@
 /** The follower's side of replication (Raft paper, sections 5.3 and 7). */
 import type { Member } from './member.ts';
-import { allMembers } from './quorum.ts';
 import type { Message } from './types.ts';
 
 /** Entries of the leader of this term. */
@@ -54,16 +53,13 @@ function restore(member: Member, message: Message): void {
   const { snapshot } = message;
   if (snapshot === null || snapshot.index <= log.committed) return;
   const { index, term, confState } = snapshot;
-  const members = allMembers(confState);
-  if (!members.includes(member.id)) {
-    member.notice(`the snapshot of index ${index} does not know this member`);
-    return;
-  }
   if (log.matches(index, term)) {
     // The log holds it all: nothing need be replaced.
     log.commitTo(index);
     return;
   }
+  // It may be older than the change that added this member: that follows in the log.
   log.restore(snapshot);
-  member.setConfiguration(confState, new Map());
+  member.supersededConfState ??= member.confState;
+  member.setConfiguration(index, confState, new Map());
 }

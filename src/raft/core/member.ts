@@ -26,6 +26,10 @@ export class Member {
   leader: RaftId = 0;
   #confState: ConfState;
   #voters: readonly RaftId[];
+  /** Index of the entry or snapshot that the configuration comes from. */
+  confIndex: number;
+  /** While a snapshot is being installed: the configuration of what the host is still applying below it. */
+  supersededConfState: ConfState | null = null;
   /** Of every member, ascending by id; it means something on the leader only. */
   progress = new Map<RaftId, Progress>();
   votes = new Map<RaftId, boolean>();
@@ -63,6 +67,7 @@ export class Member {
     });
     this.#confState = snapshot.confState;
     this.#voters = allVoters(snapshot.confState);
+    this.confIndex = snapshot.index;
     this.reset(this.term);
   }
 
@@ -84,8 +89,9 @@ export class Member {
     return this.role === 'leader';
   }
 
-  /** Takes a new configuration; members that it keeps keep their progress. */
-  setConfiguration(confState: ConfState, members: ReadonlyMap<RaftId, MemberOrigin>): void {
+  /** Takes the configuration of an index; members that it keeps keep their progress. */
+  setConfiguration(index: number, confState: ConfState, members: ReadonlyMap<RaftId, MemberOrigin>): void {
+    this.confIndex = index;
     this.#confState = confState;
     this.#voters = allVoters(confState);
     const before = this.progress;

@@ -55,6 +55,7 @@ export function takeProposal(member: Member, entries: readonly Entry[]): void {
 
 /** Does what a committed entry says about the membership; what is invalid changes nothing, on every replica alike. */
 export function applyConfChange(member: Member, entry: Entry): ConfState {
+  if (entry.index <= member.confIndex) return applySuperseded(member, entry);
   changeMembership(member, entry);
   const own = member.progress.get(member.id);
   if (!member.isLeader) return member.confState;
@@ -75,7 +76,18 @@ export function changeMembership(member: Member, entry: Entry): void {
   const change = decodeConfChange(entry.data);
   if (change === null) return;
   const changed = changeConfiguration(member.confState, change);
-  if (changed.type === 'changed') member.setConfiguration(changed.confState, changed.members);
+  if (changed.type !== 'changed') return;
+  member.setConfiguration(entry.index, changed.confState, changed.members);
+}
+
+/** The configuration in force is that of a snapshot beyond the entry, which the host has not installed yet. */
+function applySuperseded(member: Member, entry: Entry): ConfState {
+  const { supersededConfState } = member;
+  if (supersededConfState === null) return member.confState;
+  const change = decodeConfChange(entry.data);
+  const changed = change === null ? null : changeConfiguration(supersededConfState, change);
+  if (changed?.type === 'changed') member.supersededConfState = changed.confState;
+  return member.supersededConfState ?? supersededConfState;
 }
 
 /** Called with every applied index: the last of an automatic change leaves the joint configuration. */

@@ -24,7 +24,7 @@ describe('a quiet cluster', () => {
     const network = elected(1);
     network.propose();
     network.settle();
-    expect(network.committed.get(2)).toMatch(/command 1$/);
+    expect(new TextDecoder().decode(network.committed.get(2)?.data)).toBe('command 1');
   });
 
   it('keeps its leader while nothing fails', () => {
@@ -114,9 +114,11 @@ describe('reads', () => {
 describe('under faults', () => {
   // The seed of a failing run is in the test's name.
   const seeds = Array.from({ length: 60 }, (_, at) => at + 1);
+
   it.each(seeds)('seed %d: safe at every step, and live once healed', (seed) => {
     const network = new SimulatedNetwork(seed, seed % 2 === 0 ? 3 : 5);
-    for (let step = 0; step < 3000; step += 1) network.step({ loss: 0.1, crash: 0.004, cut: 0.01 });
+    const faults = { loss: 0.1, crash: 0.004, cut: 0.01, compaction: 0.005, nuisance: 0.003 };
+    for (let step = 0; step < 3000; step += 1) network.step(faults);
     for (const { index, atLeast } of network.confirmedReads) expect(index).toBeGreaterThanOrEqual(atLeast);
     network.heal(120);
     expect(network.leader()).toBeDefined();
@@ -125,4 +127,32 @@ describe('under faults', () => {
     const lengths = [...network.nodes.values()].map((node) => node.applied.length);
     expect(new Set(lengths)).toEqual(new Set([network.committed.size]));
   });
+
+  it.each(seeds)('seed %d: safe while members come and go', (seed) => {
+    const network = new SimulatedNetwork(seed, 3, 3);
+    const faults = {
+      loss: 0.05,
+      crash: 0.002,
+      cut: 0.004,
+      compaction: 0.005,
+      membership: 0.02,
+      nuisance: 0.002,
+    };
+    for (let step = 0; step < 4000; step += 1) network.step(faults);
+    for (const { index, atLeast } of network.confirmedReads) expect(index).toBeGreaterThanOrEqual(atLeast);
+    network.heal(150);
+    const leader = network.leader();
+    expect(leader).toBeDefined();
+    expect(network.propose()).toBe(true);
+    network.heal(20);
+    const { voters, votersOutgoing, learners } =
+      network.leader()?.core.confState ?? leader?.core.confState ?? never();
+    for (const id of [...voters, ...votersOutgoing, ...learners]) {
+      expect(network.nodes.get(id)?.applied.length).toBe(network.committed.size);
+    }
+  });
 });
+
+function never(): never {
+  throw new Error('there is no leader');
+}

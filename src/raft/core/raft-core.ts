@@ -172,7 +172,10 @@ export class RaftCore {
   persisted(done: { term: number; index: number; snapshotIndex: number }): void {
     const member = this.#member;
     const request = this.#tracker.complete(done);
-    if (done.snapshotIndex > 0) member.log.snapshotInstalled(done.snapshotIndex);
+    if (done.snapshotIndex > 0) {
+      member.log.snapshotInstalled(done.snapshotIndex);
+      if (member.log.pendingSnapshot === null) member.supersededConfState = null;
+    }
     if (done.index > 0 && done.term === member.term) member.log.durableTo(done.index, request.entryTerm);
     this.#watch.check();
   }
@@ -281,10 +284,10 @@ export class RaftCore {
         answerVoteRequest(member, message);
         break;
       case 'voteResp':
-        if (member.role === 'candidate') countVote(member, message.from, !message.reject);
+        if (member.role === 'candidate') countVote(member, message);
         break;
       case 'preVoteResp':
-        if (member.role === 'preCandidate') countVote(member, message.from, !message.reject);
+        if (member.role === 'preCandidate') countVote(member, message);
         break;
       case 'app':
       case 'heartbeat':
