@@ -93,6 +93,12 @@ async function runUntilStopped(config: NodeConfig): Promise<number> {
     base: { node: config.name },
     formatters: { level: (level) => ({ level }) },
   });
+  if (config.insecure) {
+    log.warn(
+      { listen: config.listen, http: config.http },
+      'insecure: no TLS and no authentication; whoever reaches these addresses can run commands on this machine',
+    );
+  }
   const stopping = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
