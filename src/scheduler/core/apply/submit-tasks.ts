@@ -1,7 +1,8 @@
 import { encodeId, MAX_POSITION } from '../../../lib/ids.ts';
 import type { Outcome, SubmitTasksCommand } from '../../../model/commands.ts';
-import type { TaskRow, TaskSpec } from '../../../model/task.ts';
+import type { Resources, TaskRow, TaskSpec } from '../../../model/task.ts';
 import type { Transaction } from '../transaction.ts';
+import { lacking } from '../placement/fit.ts';
 import { once } from './idempotency.ts';
 import { done, refuse } from './outcomes.ts';
 
@@ -38,7 +39,7 @@ function addTask(transaction: Transaction, spec: TaskSpec, position: number): st
     priority: spec.priority,
     resources: spec.resources,
     status: 'PENDING',
-    statusReason: null,
+    statusReason: whyNowhere(transaction, spec.resources),
     cancelRequested: false,
     attempt: 0,
     retryCount: 0,
@@ -54,4 +55,22 @@ function addTask(transaction: Transaction, spec: TaskSpec, position: number): st
   transaction.put('spec', id, { id, spec });
   transaction.putTask(task);
   return id;
+}
+
+const NOTHING: Resources = { cpuMillis: 0, memoryBytes: 0 };
+
+/**
+ * A task that no node of today could hold, were it empty, is accepted, for nodes may come; it says so until it is
+ * placed (contract: explain).
+ */
+function whyNowhere(transaction: Transaction, request: Resources): string | null {
+  let nearest: { readonly reason: string; readonly distance: number } | null = null;
+  for (const node of transaction.state.nodes.values()) {
+    const miss = lacking(request, node, NOTHING);
+    if (miss === null) return null;
+    if (nearest === null || miss.distance < nearest.distance) nearest = miss;
+  }
+  return nearest === null
+    ? 'no node is registered yet'
+    : `no node is large enough; the nearest: ${nearest.reason}`;
 }

@@ -91,6 +91,26 @@ describe('submitTasks', () => {
   });
 });
 
+describe('a task that no node of today could hold', () => {
+  const huge = specOf({ resources: { cpuMillis: 64_000, memoryBytes: 1 } });
+
+  it('is accepted, and says what the nearest node lacks', () => {
+    const cluster = TestCluster.formed();
+    expect(cluster.task(cluster.submitOne(huge)).statusReason).toBe('no node is registered yet');
+    cluster.join('n1');
+    cluster.join('n2', { capacity: { cpuMillis: 32_000, memoryBytes: 1024 } });
+    const { status, statusReason } = cluster.task(cluster.submitOne(huge));
+    expect(status).toBe('PENDING');
+    expect(statusReason).toBe('no node is large enough; the nearest: node n2 lacks 32000m cpu');
+  });
+
+  it('is not one that only has to wait for others', () => {
+    const cluster = TestCluster.formed();
+    cluster.join('n1');
+    expect(cluster.task(cluster.submitOne(specOf())).statusReason).toBeNull();
+  });
+});
+
 describe('cancelTask', () => {
   it('ends at once what waits', () => {
     const cluster = TestCluster.formed();
