@@ -1,0 +1,183 @@
+/** What must hold after a run, whatever was done to the nodes. Each judge is a pure function of the evidence. */
+import { FINAL_STATUSES, type TaskJson } from '../support/api.ts';
+import type { Operation, Sighting } from './history.ts';
+import type { RunLine } from './workload.ts';
+
+export interface Evidence {
+  readonly operations: readonly Operation[];
+  readonly sightings: readonly Sighting[];
+  /** All tasks at the end, as each node shows them. */
+  readonly final: Readonly<Record<string, readonly TaskJson[]>>;
+  readonly runs: readonly RunLine[];
+  /** A run in which less was acknowledged proves nothing. */
+  readonly leastAcknowledged: number;
+}
+
+export interface Finding {
+  readonly judge: string;
+  readonly message: string;
+}
+
+type Judge = (evidence: Evidence) => readonly string[];
+
+const JUDGES: Readonly<Record<string, Judge>> = {
+  acknowledged: judgeAcknowledged,
+  keys: judgeKeys,
+  finality: judgeFinality,
+  outcomes: judgeOutcomes,
+  order: judgeOrder,
+  runs: judgeRuns,
+  agreement: judgeAgreement,
+  progress: judgeProgress,
+};
+
+export function judge(evidence: Evidence): readonly Finding[] {
+  return Object.entries(JUDGES).flatMap(([name, find]) =>
+    find(evidence).map((message) => ({ judge: name, message })),
+  );
+}
+
+/** Task ids by key, of submits that were answered. */
+export function acknowledgedIds(operations: readonly Operation[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const ids = new Map<string, Set<string>>();
+  for (const { f, key, ok, out } of operations) {
+    if (f !== 'submit' || ok !== true) continue;
+    const known = ids.get(key) ?? new Set();
+    ids.set(key, known.add((out as { id: string }).id));
+  }
+  return ids;
+}
+
+function finalTasks({ final }: Evidence): ReadonlyMap<string, TaskJson> {
+  const [tasks = []] = Object.values(final);
+  return new Map(tasks.map((task) => [task.id, task]));
+}
+
+/** Promise 1: nothing acknowledged is lost, neither at the end nor from the eyes of a later read. */
+function judgeAcknowledged(evidence: Evidence): readonly string[] {
+  const tasks = finalTasks(evidence);
+  const lost = [...acknowledgedIds(evidence.operations)].flatMap(([key, ids]) =>
+    [...ids].filter((id) => !tasks.has(id)).map((id) => `${key}: ${id} was acknowledged and is gone`),
+  );
+  const unseen = evidence.operations
+    .filter(({ f, out }) => f === 'read' && (out as { status: unknown }).status === 404)
+    .map(
+      (operation) => `${operation.key}: not found at ${operation.call} ms: ${JSON.stringify(operation.in)}`,
+    );
+  return [...lost, ...unseen];
+}
+
+/** Promise 2: one key, one task. */
+function judgeKeys(evidence: Evidence): readonly string[] {
+  const faults: string[] = [];
+  for (const [key, ids] of acknowledgedIds(evidence.operations)) {
+    if (ids.size > 1) faults.push(`${key}: acknowledged as ${[...ids].join(' and ')}`);
+  }
+  const byName = Map.groupBy(finalTasks(evidence).values(), ({ name }) => name);
+  for (const [key, tasks] of byName) {
+    if (tasks.length > 1) faults.push(`${key}: ${tasks.map(({ id }) => id).join(', ')} have the same key`);
+  }
+  const ids = Object.values(evidence.final)[0]?.map(({ id }) => id) ?? [];
+  if (new Set(ids).size !== ids.length) faults.push('a task is listed twice');
+  return faults;
+}
+
+/** Promise 3: exactly one terminal status. */
+function judgeFinality(evidence: Evidence): readonly string[] {
+  return [...finalTasks(evidence).values()]
+    .filter(({ status }) => !FINAL_STATUSES.has(status))
+    .map((task) => `${task.name}: ${task.id} is still ${task.status} on ${task.node ?? 'no node'}`);
+}
+
+/** The status is the one that follows from what the task does, and from what was asked of it. */
+function judgeOutcomes(evidence: Evidence): readonly string[] {
+  const cancels = Map.groupBy(
+    evidence.operations.filter(({ f }) => f === 'cancel'),
+    ({ in: { id } }) => String(id),
+  );
+  const ended = new Set(evidence.runs.filter(({ what }) => what === 'end').map(({ id }) => id));
+  return [...finalTasks(evidence).values()].flatMap(({ id, name, status, attempts }) => {
+    const asked = cancels.get(id) ?? [];
+    const faults: string[] = [];
+    if (status === 'CANCELLED' && asked.every(({ ok }) => ok === false)) faults.push('nobody cancelled it');
+    if (status !== 'COMPLETED' && status !== 'CANCELLED') faults.push(`it is ${status}`);
+    if (
+      asked.some(({ out }) => (out as { status: unknown }).status === 'CANCELLED') &&
+      status !== 'CANCELLED'
+    ) {
+      faults.push(`its cancellation was acknowledged, and it is ${status}`);
+    }
+    if (status === 'COMPLETED' && !ended.has(id)) faults.push('it is COMPLETED and has never run to its end');
+    const completed = attempts.filter((attempt) => attempt.status === 'COMPLETED').length;
+    if (completed !== (status === 'COMPLETED' ? 1 : 0)) faults.push(`${completed} attempts are COMPLETED`);
+    return faults.map((fault) => `${name}: ${id}: ${fault}`);
+  });
+}
+
+const RANKS: Readonly<Record<string, number>> = { ASSIGNED: 1, RUNNING: 2, FAILED: 3, PENDING: 4 };
+const FINAL_RANK = 9;
+
+/** Grows with every move of the phase table; an attempt that was lost or failed is PENDING once more, after all else. */
+function rank({ status, attempt }: Sighting): number {
+  if (FINAL_STATUSES.has(status)) return Number.MAX_SAFE_INTEGER;
+  if (status === 'PENDING' && attempt === 0) return 0;
+  return attempt * (FINAL_RANK + 1) + (RANKS[status] ?? FINAL_RANK);
+}
+
+/** Statuses only move forward; what was seen by anybody is never unseen by a read that begins later. */
+function judgeOrder({ sightings }: Evidence): readonly string[] {
+  const faults: string[] = [];
+  for (const [id, seen] of Map.groupBy(sightings, (sighting) => sighting.id)) {
+    const back = seen.find((later) => seen.some((earlier) => isBackward(earlier, later)));
+    if (back === undefined) continue;
+    const before = seen.find((earlier) => isBackward(earlier, back));
+    faults.push(`${id}: ${JSON.stringify(before)}, and later ${JSON.stringify(back)}`);
+  }
+  return faults;
+}
+
+function isBackward(earlier: Sighting, later: Sighting): boolean {
+  if (earlier.return >= later.call) return false;
+  if (FINAL_STATUSES.has(earlier.status) && earlier.status !== later.status) return true;
+  return rank(earlier) > rank(later) || earlier.attempt > later.attempt;
+}
+
+/** An assignment is started once at most, belongs to one attempt, and later attempts have higher tokens. */
+function judgeRuns(evidence: Evidence): readonly string[] {
+  const faults: string[] = [];
+  const tasks = finalTasks(evidence);
+  for (const [key, lines] of Map.groupBy(evidence.runs, (line) => line.key)) {
+    const starts = lines.filter(({ what }) => what === 'start');
+    if (new Set(starts.map(({ token }) => token)).size < starts.length) {
+      faults.push(`${key}: an assignment was started twice: ${starts.map(({ token }) => token).join(', ')}`);
+    }
+    const ids = new Set(lines.map(({ id }) => id));
+    if (ids.size > 1) faults.push(`${key}: ran as ${[...ids].join(' and ')}`);
+    const tokens = starts.toSorted((a, b) => a.attempt - b.attempt).map(({ token }) => BigInt(token));
+    if (tokens.some((token, at) => at > 0 && token <= (tokens[at - 1] ?? 0n))) {
+      faults.push(`${key}: tokens do not rise with attempts: ${tokens.join(', ')}`);
+    }
+    for (const { id, attempt } of starts) {
+      const task = tasks.get(id);
+      if (task === undefined) faults.push(`${key}: ${id} ran and is not known`);
+      else if (attempt > task.attempt) faults.push(`${key}: attempt ${attempt} ran, of ${task.attempt}`);
+    }
+  }
+  return faults;
+}
+
+function judgeAgreement({ final }: Evidence): readonly string[] {
+  const [first, ...others] = Object.entries(final);
+  if (first === undefined) return ['no node has shown its tasks'];
+  const expected = JSON.stringify(first[1]);
+  return others
+    .filter(([, tasks]) => JSON.stringify(tasks) !== expected)
+    .map(([name]) => `${name} shows other tasks than ${first[0]}`);
+}
+
+function judgeProgress({ operations, leastAcknowledged }: Evidence): readonly string[] {
+  const { size } = acknowledgedIds(operations);
+  return size >= leastAcknowledged
+    ? []
+    : [`${size} tasks were acknowledged, fewer than ${leastAcknowledged}`];
+}
