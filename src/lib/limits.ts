@@ -73,6 +73,8 @@ export const limits = {
   pendingProposals: 10_000,
   proposalTimeoutMs: 10_000,
   readTimeoutMs: 5000,
+  /** Linearizable reads that wait for a quorum or for their index. */
+  pendingReads: 10_000,
 
   /** A snapshot is taken when this much log has been applied since the last. */
   snapshotEntries: 50_000,

@@ -13,6 +13,12 @@ import type { LogStore, SnapshotStore, StateMachine } from './ports.ts';
 
 const SNAPSHOTS_KEPT = 2;
 
+/** How much is applied between two snapshots, at most. */
+export interface SnapshotBounds {
+  readonly entries: number;
+  readonly logBytes: number;
+}
+
 export interface ApplierOptions {
   readonly core: RaftCore;
   readonly log: LogStore;
@@ -20,6 +26,7 @@ export interface ApplierOptions {
   readonly snapshots: SnapshotStore;
   readonly logger: Log;
   readonly membership: Membership;
+  readonly snapshotBounds?: SnapshotBounds;
   /** Once per entry, in log order. */
   readonly onApplied: (index: number, term: number, outcome: unknown) => void;
   /** Once per batch, with the last index applied. */
@@ -39,11 +46,16 @@ export class Applier {
   #snapshotIndex: number;
   #bytesSinceSnapshot = 0;
   #snapshotUnderWay: Promise<void> | null = null;
+  readonly #bounds: SnapshotBounds;
 
   constructor(options: ApplierOptions) {
     this.#options = options;
     this.#membership = options.membership;
     this.#snapshotIndex = options.stateMachine.appliedIndex;
+    this.#bounds = options.snapshotBounds ?? {
+      entries: limits.snapshotEntries,
+      logBytes: limits.snapshotLogBytes,
+    };
   }
 
   get appliedIndex(): number {
@@ -60,15 +72,22 @@ export class Applier {
 
   /** Replaces the state by the snapshot file once the log has recorded it; resolves when both are durable. */
   install(meta: SnapshotMeta, logged: Promise<void>): Promise<void> {
+    // Its failure may come while what is before it is still being applied: it is heard of in its turn.
+    logged.catch(() => {});
     return this.#enqueue(async () => {
       await logged;
       await this.#install(meta);
     });
   }
 
-  /** Resolves when nothing is under way any more; what is queued is dropped. */
-  async stop(): Promise<void> {
+  /** What is queued is dropped; what is under way is finished. */
+  halt(): void {
     this.#stopped = true;
+  }
+
+  /** Halts, and resolves when nothing is under way any more. */
+  async stop(): Promise<void> {
+    this.halt();
     await this.#tail;
     await this.#snapshotUnderWay;
   }
@@ -136,7 +155,7 @@ export class Applier {
   #considerSnapshot(): void {
     if (this.#snapshotUnderWay !== null || this.#stopped) return;
     const entries = this.appliedIndex - this.#snapshotIndex;
-    if (entries < limits.snapshotEntries && this.#bytesSinceSnapshot < limits.snapshotLogBytes) return;
+    if (entries < this.#bounds.entries && this.#bytesSinceSnapshot < this.#bounds.logBytes) return;
     this.#snapshotIndex = this.appliedIndex;
     this.#bytesSinceSnapshot = 0;
     this.#snapshotUnderWay = this.#takeSnapshot()

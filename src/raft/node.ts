@@ -6,8 +6,8 @@ import type { Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
-import { Applier } from './applier.ts';
-import type { RaftCore } from './core/raft-core.ts';
+import { Applier, type SnapshotBounds } from './applier.ts';
+import type { ProposeResult, RaftCore } from './core/raft-core.ts';
 import type { RaftStatus } from './core/status.ts';
 import type { Message, PersistRequest, RaftId, Ready, SoftState } from './core/types.ts';
 import type { Membership } from './membership.ts';
@@ -26,6 +26,8 @@ export interface RaftNodeParts {
   readonly logger: Log;
   /** As of the state machine's applied index. */
   readonly membership: Membership;
+  /** Default: those of `limits`. */
+  readonly snapshotBounds?: SnapshotBounds;
 }
 
 export interface RaftLeadership {
@@ -61,7 +63,9 @@ export class RaftNode {
   #ownTermApplied = false;
   #roundScheduled = false;
   #persisting: Promise<void> = Promise.resolve();
+  /** Nothing is taken in any more: `stop` was called, or it has failed. */
   #stopped = false;
+  #stopping: Promise<void> | null = null;
   #cancelTick: () => void = () => {};
 
   constructor(parts: RaftNodeParts) {
@@ -159,10 +163,17 @@ export class RaftNode {
     this.#input(() => this.#core.transferLeadership(to));
   }
 
-  /** Stops taking part; what is being applied is finished, what is handed to the log is durable or unknown. */
-  async stop(): Promise<void> {
-    if (this.#stopped) return;
-    this.#halt('this node is stopping');
+  /**
+   * Stops taking part; what is being applied is finished, what is handed to the log is durable or unknown. Also after a
+   * failure: only when it resolves are state and log let go.
+   */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    if (!this.#stopped) this.#halt('this node is stopping');
     await this.#applier.stop();
     await this.#log.close();
   }
@@ -170,6 +181,7 @@ export class RaftNode {
   #halt(reason: string): void {
     this.#stopped = true;
     this.#cancelTick();
+    this.#applier.halt();
     this.#sends.stop();
     this.#proposals.forget(Number.MAX_SAFE_INTEGER, reason);
     this.#reads.fail(reason);
@@ -221,13 +233,14 @@ export class RaftNode {
   #round(): void {
     this.#proposeQueued();
     this.#reads.begin();
-    while (this.#core.hasReady()) this.#carryOut(this.#core.ready());
+    while (!this.#stopped && this.#core.hasReady()) this.#carryOut(this.#core.ready());
+    for (const notice of this.#core.takeNotices()) this.#logger.warn({ notice }, 'a peer is at fault');
   }
 
   #proposeQueued(): void {
     const batch = this.#queued.splice(0);
     if (batch.length === 0) return;
-    const result = this.#core.propose(batch.map(({ data }) => data));
+    const result = this.#proposeToCore(batch);
     if (result.type === 'accepted') {
       batch.forEach(({ resolve, reject }, position) => {
         this.#proposals.add({ term: result.term, index: result.index + position }, resolve, reject);
@@ -241,8 +254,20 @@ export class RaftNode {
     for (const { reject } of batch) reject(error);
   }
 
+  /** A throw of the core is a bug: what became of the proposals nobody knows. */
+  #proposeToCore(batch: readonly QueuedProposal[]): ProposeResult {
+    try {
+      return this.#core.propose(batch.map(({ data }) => data));
+    } catch (error) {
+      for (const { reject } of batch) reject(new JarvisError('outcome_unknown', messageOf(error)));
+      throw error;
+    }
+  }
+
   #carryOut(ready: Ready): void {
     if (ready.softState !== null) this.#onSoftState(ready.softState);
+    // A listener may have stopped the node: what is not handed to the log must not be spoken of either.
+    if (this.#stopped) return;
     for (const { context, index } of ready.readStates) this.#reads.confirmed(context, index);
     if (ready.persist !== null) this.#persist(ready.persist);
     if (ready.messages.length > 0) this.#send(ready.messages);
@@ -325,6 +350,16 @@ export class RaftNode {
     if (isLeader === leadership.isLeader && term === leadership.term && leader === leadership.leader) return;
     this.#announced = leadership;
     this.#logger.info({ ...leadership }, 'leadership');
-    for (const listener of this.#leadershipListeners) listener(leadership);
+    for (const listener of this.#leadershipListeners) this.#tell(listener, leadership);
+  }
+
+  /** Whoever does not hear of a leadership acts on the last one: that is a bug, and no reason to leave others untold. */
+  #tell(listener: (leadership: RaftLeadership) => void, leadership: RaftLeadership): void {
+    try {
+      listener(leadership);
+    } catch (error) {
+      this.#logger.error({ error: messageOf(error) }, 'a listener of the leadership threw');
+      this.#fail(error);
+    }
   }
 }

@@ -15,57 +15,65 @@ interface Waiter {
 
 export class PendingProposals {
   readonly #clock: Clock;
-  readonly #byIndex = new Map<number, Waiter>();
+  /**
+   * Usually one per index. Two where this node lost the leadership, its log was cut, and it leads again: which of the
+   * entries is committed there only the log's next reader knows, since another member may still hold the older one.
+   */
+  readonly #byIndex = new Map<number, Waiter[]>();
+  #size = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
   get size(): number {
-    return this.#byIndex.size;
+    return this.#size;
   }
 
   /** Waits for the entry at `index`; gives up with outcome_unknown after a bounded time. */
   add(position: { term: number; index: number }, resolve: Waiter['resolve'], reject: Waiter['reject']): void {
     const { term, index } = position;
-    this.lost(index);
     const cancelTimer = this.#clock.after(limits.proposalTimeoutMs, () => {
-      this.#byIndex.delete(index);
+      this.#remove(index, waiter);
       reject(unknown(`no outcome within ${limits.proposalTimeoutMs} ms`));
     });
-    this.#byIndex.set(index, { term, resolve, reject, cancelTimer });
+    const waiter: Waiter = { term, resolve, reject, cancelTimer };
+    this.#byIndex.set(index, [...(this.#byIndex.get(index) ?? []), waiter]);
+    this.#size += 1;
   }
 
-  /** The entry at `index` with that term has been applied. */
+  /** The entry at `index` with that term has been applied: whoever proposed another one there has lost it for ever. */
   applied(index: number, term: number, outcome: unknown): void {
-    const waiter = this.#byIndex.get(index);
-    if (waiter === undefined) return;
-    if (waiter.term !== term) {
-      this.lost(index);
-      return;
+    for (const waiter of this.#take(index)) {
+      if (waiter.term === term) waiter.resolve(outcome);
+      else
+        waiter.reject(
+          new JarvisError('no_leader', 'the proposal was lost with its leader and did not happen'),
+        );
     }
-    this.#byIndex.delete(index);
-    waiter.cancelTimer();
-    waiter.resolve(outcome);
-  }
-
-  /** Another entry stands, or will stand, at `index`. */
-  lost(index: number): void {
-    const waiter = this.#byIndex.get(index);
-    if (waiter === undefined) return;
-    this.#byIndex.delete(index);
-    waiter.cancelTimer();
-    waiter.reject(new JarvisError('no_leader', 'the proposal was lost with its leader and did not happen'));
   }
 
   /** Nobody here will learn the outcomes at or below `index` any more (a snapshot replaced them, or the end). */
   forget(index: number, reason: string): void {
-    for (const [at, waiter] of this.#byIndex) {
+    for (const at of this.#byIndex.keys()) {
       if (at > index) continue;
-      this.#byIndex.delete(at);
-      waiter.cancelTimer();
-      waiter.reject(unknown(reason));
+      for (const { reject } of this.#take(at)) reject(unknown(reason));
     }
+  }
+
+  #take(index: number): readonly Waiter[] {
+    const waiters = this.#byIndex.get(index) ?? [];
+    this.#byIndex.delete(index);
+    this.#size -= waiters.length;
+    for (const { cancelTimer } of waiters) cancelTimer();
+    return waiters;
+  }
+
+  #remove(index: number, waiter: Waiter): void {
+    const others = (this.#byIndex.get(index) ?? []).filter((other) => other !== waiter);
+    this.#size -= 1;
+    if (others.length === 0) this.#byIndex.delete(index);
+    else this.#byIndex.set(index, others);
   }
 }
 

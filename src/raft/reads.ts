@@ -22,15 +22,20 @@ export class PendingReads {
   /** Confirmed, waiting for the index to be applied; few, since a round serves many. */
   #confirmed: { readonly index: number; readonly waiters: Set<Waiter> }[] = [];
   #roundNumber = 0;
+  #waiting = 0;
 
   constructor(clock: Clock, readIndex: (context: string) => ReadResult) {
     this.#clock = clock;
     this.#readIndex = readIndex;
   }
 
-  /** @throws JarvisError no_leader, timeout; the signal's reason where it is aborted */
+  /** @throws JarvisError no_leader, too_many, timeout where the caller goes; the signal's reason where it has gone */
   async request(signal: AbortSignal): Promise<number> {
     signal.throwIfAborted();
+    if (this.#waiting >= limits.pendingReads) {
+      throw new JarvisError('too_many', `${limits.pendingReads} reads are waiting already`);
+    }
+    this.#waiting += 1;
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     const waiter: Waiter = { resolve, reject };
     this.#arrived.add(waiter);
@@ -42,6 +47,7 @@ export class PendingReads {
     try {
       return await promise;
     } finally {
+      this.#waiting -= 1;
       cancelTimer();
       signal.removeEventListener('abort', abort);
       this.#arrived.delete(waiter);

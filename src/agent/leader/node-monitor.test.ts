@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { JarvisError } from '../../lib/errors.ts';
 import { silentLog } from '../../lib/log.ts';
 import { MemoryCluster } from '../../scheduler/testing/memory-cluster.ts';
-import { VirtualClock } from '../../scheduler/testing/virtual-clock.ts';
+import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
 import { registration } from '../worker/testing/values.ts';
 import { NodeMonitor } from './node-monitor.ts';
 import { registrationFromWire } from './wire.ts';

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import type { LeaderMessage, WorkerMessage } from '../../generated/worker.ts';
 import { silentLog } from '../../lib/log.ts';
 import { MemoryCluster } from '../../scheduler/testing/memory-cluster.ts';
-import { VirtualClock } from '../../scheduler/testing/virtual-clock.ts';
+import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
 import { registration } from '../worker/testing/values.ts';
 import { LEADER_LIMITS } from './limits.ts';
 import { LeaderSessions } from './leader-sessions.ts';

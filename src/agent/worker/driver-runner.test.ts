@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { JarvisError } from '../../lib/errors.ts';
 import { silentLog } from '../../lib/log.ts';
-import { VirtualClock } from '../../scheduler/testing/virtual-clock.ts';
+import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
 import type { AttemptSpec, AttemptView, Driver, Exit } from '../drivers/driver.ts';
 import { DriverRunner } from './driver-runner.ts';
 import { exitOf, viewOf } from './testing/values.ts';

@@ -1,0 +1,132 @@
+import { describe, expect, it } from 'vitest';
+
+import { limits } from '../lib/limits.ts';
+import { VirtualClock } from '../lib/testing/virtual-clock.ts';
+import type { ReadResult } from './core/raft-core.ts';
+import { PendingReads } from './reads.ts';
+
+function setUp() {
+  const clock = new VirtualClock();
+  const rounds: string[] = [];
+  let result: ReadResult = { type: 'accepted' };
+  const reads = new PendingReads(clock, (context) => {
+    rounds.push(context);
+    return result;
+  });
+  const request = (signal = new AbortController().signal): Promise<number> => {
+    const read = reads.request(signal);
+    read.catch(() => {});
+    return read;
+  };
+  const round = (at: number): string => rounds[at] ?? 'none';
+  return { clock, reads, rounds, round, request, refuse: (next: ReadResult) => (result = next) };
+}
+
+/** Whether it is decided once all that is due has run. */
+async function isPending(promise: Promise<unknown>): Promise<boolean> {
+  const pending = Symbol('pending');
+  await new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+  return (await Promise.race([promise.catch(() => null), Promise.resolve(pending)])) === pending;
+}
+
+describe('pending reads', () => {
+  it('that wait when a round begins share it', async () => {
+    const { reads, rounds, round, request } = setUp();
+    const both = [request(), request()];
+    reads.begin();
+    reads.begin();
+    expect(rounds).toHaveLength(1);
+    reads.confirmed(round(0), 7);
+    reads.applied(7);
+    expect(await Promise.all(both)).toEqual([7, 7]);
+  });
+
+  it('that arrive after a round began are not answered by it', async () => {
+    const { reads, round, request } = setUp();
+    const early = request();
+    reads.begin();
+    const late = request();
+    reads.confirmed(round(0), 7);
+    reads.applied(9);
+    expect(await early).toBe(9);
+    expect(await isPending(late)).toBe(true);
+    reads.begin();
+    reads.confirmed(round(1), 12);
+    expect(await isPending(late)).toBe(true);
+    reads.applied(11);
+    expect(await isPending(late)).toBe(true);
+    reads.applied(12);
+    expect(await late).toBe(12);
+  });
+
+  it('are confirmed by their own round only, once', async () => {
+    const { reads, round, request } = setUp();
+    const first = request();
+    reads.begin();
+    const second = request();
+    reads.begin();
+    reads.confirmed('another', 3);
+    reads.confirmed(round(1), 4);
+    reads.confirmed(round(1), 1);
+    reads.applied(4);
+    expect(await second).toBe(4);
+    expect(await isPending(first)).toBe(true);
+    reads.confirmed(round(0), 4);
+    reads.applied(4);
+    expect(await first).toBe(4);
+  });
+
+  it('end with their caller', async () => {
+    const { reads, rounds, request } = setUp();
+    const caller = new AbortController();
+    const read = request(caller.signal);
+    caller.abort();
+    await expect(read).rejects.toMatchObject({ code: 'timeout' });
+    reads.begin();
+    expect(rounds).toEqual([]);
+    await expect(request(AbortSignal.abort())).rejects.toMatchObject({ name: 'AbortError' });
+  });
+
+  it('end in time where no quorum answers', async () => {
+    const { clock, reads, request } = setUp();
+    const [arrived, begun] = [request(), request()];
+    reads.begin();
+    await clock.advance(limits.readTimeoutMs);
+    await expect(arrived).rejects.toMatchObject({ code: 'no_leader' });
+    await expect(begun).rejects.toMatchObject({ code: 'no_leader' });
+  });
+
+  it('are refused where the core refuses the round', async () => {
+    const { reads, request, refuse } = setUp();
+    refuse({ type: 'refused', reason: 'notLeader', leader: 2 });
+    const read = request();
+    reads.begin();
+    await expect(read).rejects.toMatchObject({ code: 'no_leader' });
+  });
+
+  it('all fail together, in whatever stage they are', async () => {
+    const { reads, round, request } = setUp();
+    const confirmed = request();
+    reads.begin();
+    reads.confirmed(round(0), 9);
+    const begun = request();
+    reads.begin();
+    const arrived = request();
+    reads.fail('leadership was lost');
+    for (const read of [confirmed, begun, arrived])
+      await expect(read).rejects.toMatchObject({ code: 'no_leader' });
+    reads.confirmed(round(1), 9);
+    reads.applied(9);
+  });
+
+  it('are bounded in number', async () => {
+    const { reads, request } = setUp();
+    const waiting = Array.from({ length: limits.pendingReads }, () => request());
+    await expect(request()).rejects.toMatchObject({ code: 'too_many' });
+    reads.fail('the end');
+    await Promise.allSettled(waiting);
+    expect(await isPending(request())).toBe(true);
+  });
+});
