@@ -59,8 +59,9 @@ describe('applying', () => {
       isNew: true,
       bounds: { overlayBytes: 0 },
     });
+    await apply(create('a', 'b'));
+    // In memory when the call begins: nothing of them is loaded with it.
     const outcomes = await apply(
-      create('a', 'b'),
       append('a', '1', false),
       append('b', '1', false),
       append('a', '2', false),
@@ -70,7 +71,6 @@ describe('applying', () => {
       append('a', '4', false),
     );
     expect(outcomes.map((outcome) => (outcome.type === 'done' ? outcome.text : outcome.reason))).toEqual([
-      'new,new',
       'new1',
       'new1',
       'new12',
@@ -257,6 +257,19 @@ describe('checkpoints', () => {
     expect(await again.read('item', 'late')).toBeNull();
     expect(await again.read('item', 'k0')).toMatchObject({ text: 'new' });
     expect(await again.read('item', 'k1')).not.toBeNull();
+  });
+
+  it('and what came later agree on what is listed', async () => {
+    const { machine, apply } = await openItems(temporaryDirectory(), { isNew: true });
+    await apply(create('a', 'b', 'c'));
+    await machine.checkpoint();
+    await apply(remove('b'), create('d'));
+    const keys = async (count: number) => (await machine.createdBefore(null, count)).map(({ key }) => key);
+    expect(await keys(3)).toEqual(['d', 'c', 'a']);
+    expect(await keys(1)).toEqual(['d']);
+    await machine.checkpoint();
+    expect(await keys(10)).toEqual(['d', 'c', 'a']);
+    expect(await machine.keysWithPrefix('item', '', 10)).toEqual(['a', 'c', 'd']);
   });
 
   it('asked for while one is written wait for it and cover what was applied meanwhile', async () => {

@@ -129,7 +129,7 @@ export class StoredStateMachine<
 
   async checkpoint(): Promise<number> {
     this.#throwIfUnusable();
-    return await this.#checkpoint();
+    return await this.#reading(() => this.#checkpoint());
   }
 
   async rows(): Promise<RowStream> {
@@ -145,6 +145,8 @@ export class StoredStateMachine<
     await this.#changing(async () => {
       const { directory, makeCore, hook } = this.#options;
       const source = { position: { index: meta.index, term: meta.term }, rows: stream, expected };
+      // Nothing may write to the old store while it makes room.
+      this.#checkpointBegun();
       const filled = await fillBeside(directory, makeCore, source, hook);
       await this.#gate.alone(async () => {
         await this.#store.close();
