@@ -22,7 +22,7 @@ const COMMAND_VERSION = 1;
 const ROW_VERSION = 1;
 const VERSION_BYTES = 1;
 /** In front of every stored value. */
-export const CHECKSUM_BYTES = 4;
+const CHECKSUM_BYTES = 4;
 
 const packr = new Packr({
   useRecords: false,

@@ -24,7 +24,7 @@ import type { EntryPosition, ReplicatedCore, RestorableCore, StoredChange } from
 import { StoredStateMachine } from './state-machine.ts';
 
 /** A snapshot file from which a lost store can be rebuilt. */
-export interface SnapshotSource extends EntryPosition {
+interface SnapshotSource extends EntryPosition {
   /** Throws out of the iteration where the file is damaged. */
   rows(): AsyncIterable<Row>;
   readonly expected?: ExpectedRows;
