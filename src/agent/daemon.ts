@@ -335,7 +335,7 @@ export class Daemon {
   }
 }
 
-/** In contact with a leader, caught up, the node's own worker registered (contract, section 1). */
+/** In contact with a leader, caught up, the node's own worker registered (docs/contract.md, section 1). */
 function readinessOf(raft: RaftNode, worker: WorkerAgent): Readiness {
   const { leader } = raft.leadership();
   if (leader === 0) return { ready: false, reason: 'no leader is known' };

@@ -12,7 +12,7 @@ import { checkStart } from './preflight.ts';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
-/** The stop of a node is bounded (contract, section 1); what is not closed by then ends with the process. */
+/** The stop of a node is bounded (docs/contract.md, section 1); what is not closed by then ends with the process. */
 const STOP_TIMEOUT_MS = 5000;
 /** A start that these prevent is the operator's to mend, and has changed nothing. */
 const REFUSALS: ReadonlySet<ErrorCode> = new Set(['invalid', 'malformed', 'conflict']);

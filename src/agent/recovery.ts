@@ -98,7 +98,7 @@ export async function recoverMember(options: RecoveryOptions): Promise<Recovered
   return { raft, machine, wal, snapshots };
 }
 
-/** The state never holds what the log did not hold durably before (storage design): otherwise the log lost its end. */
+/** The state never holds what the log did not hold durably before (docs/storage.md): otherwise the log lost its end. */
 function checkReach(path: string, recovery: WalRecovery, appliedIndex: number): void {
   const lastIndex = recovery.entries.at(-1)?.index ?? recovery.snapshot?.index ?? 0;
   if (appliedIndex <= lastIndex) return;

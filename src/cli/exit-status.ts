@@ -1,4 +1,4 @@
-/** Exit statuses (contract, section 1): what a finished task, an error or a signal becomes. */
+/** Exit statuses (docs/contract.md, section 1): what a finished task, an error or a signal becomes. */
 import { constants } from 'node:os';
 import { ERROR_CODES, JarvisError } from '../lib/errors.ts';
 import type { Task } from '../generated/cluster.ts';

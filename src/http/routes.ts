@@ -1,4 +1,4 @@
-/** The API's calls (contract, section 2): parse, call, and the answer as JSON. */
+/** The API's calls (docs/contract.md, section 2): parse, call, and the answer as JSON. */
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
 
 import { JarvisError } from '../lib/errors.ts';

@@ -13,7 +13,7 @@ export interface ClusterRow {
   readonly config: ClusterConfig;
 }
 
-/** Settings that belong to the cluster, not to a node (contract, section 6). Durations in milliseconds. */
+/** Settings that belong to the cluster, not to a node (docs/contract.md, section 6). Milliseconds. */
 export interface ClusterConfig {
   readonly heartbeat: {
     readonly intervalMs: number;

@@ -1,5 +1,5 @@
 /**
- * The forming of a new cluster (storage.md, "Who is who"). A cluster forms only when every name of `--peers` answers
+ * The forming of a new cluster (docs/storage.md, "Who is who"). A cluster forms only when every name of `--peers` answers
  * that it is blank and that it would form exactly this cluster; a node may follow one that has formed already if it is
  * named there with the incarnation that it still has. Pure: the shell in `form-cluster.ts` asks the questions.
  *

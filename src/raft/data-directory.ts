@@ -1,6 +1,6 @@
 /**
- * A node's data directory: who the node is (storage.md, "Who is who"), where its stores are, and the lock that keeps a
- * second process out. The identity stands outside the stores, so that a lost store is never taken for a new node.
+ * A node's data directory: who the node is (docs/storage.md, "Who is who"), where its stores are, and the lock that
+ * keeps a second process out. The identity stands outside the stores, so that a lost store is never taken for a new node.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';

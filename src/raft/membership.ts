@@ -7,7 +7,7 @@ export interface Membership {
   readonly peers: readonly Peer[];
 }
 
-/** The membership with which a cluster begins: every founder votes (storage.md, "Who is who"). */
+/** The membership with which a cluster begins: every founder votes (docs/storage.md, "Who is who"). */
 export function foundingMembership(founders: readonly Peer[]): Membership {
   const voters = founders.map((founder) => founder.raftId).sort((a, b) => a - b);
   return {

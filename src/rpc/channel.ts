@@ -7,8 +7,8 @@ import * as grpc from '@grpc/grpc-js';
 import { limits } from '../lib/limits.ts';
 
 /**
- * grpc-js needed 14 s to come back after a 40 s one-way partition with its defaults, and about 1 s with these
- * (design/faults.md, 6). A proxy from the environment is never meant for the cluster's own addresses.
+ * grpc-js needed 14 s to come back after a 40 s one-way partition with its defaults, and about 1 s with these.
+ * A proxy from the environment is never meant for the cluster's own addresses.
  */
 export const channelOptions: grpc.ChannelOptions = {
   'grpc.keepalive_time_ms': limits.rpcKeepaliveMs,

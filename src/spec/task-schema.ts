@@ -1,6 +1,6 @@
 /**
- * What users write as a task (contract, section 3), checked at the edge: every fault at once, each with its place, what
- * was given and what is allowed. What comes out is the model's TaskSpec with every default filled in.
+ * What users write as a task (docs/contract.md, section 3), checked at the edge: every fault at once, each with its
+ * place, what was given and what is allowed. What comes out is the model's TaskSpec with every default filled in.
  */
 import { z } from 'zod';
 

@@ -1,6 +1,6 @@
 /**
  * Reads a whole store: restores what memory holds, and believes nothing until checksums, count, digest and index rows
- * agree with the checkpoint. LevelDB alone would notice neither lost rows nor most flipped bits (design: faults).
+ * agree with the checkpoint. LevelDB alone would notice neither lost rows nor most flipped bits (docs/storage.md).
  */
 import { contentOf, decodeContent, isSealed } from './codec.ts';
 import { RowDigest, hashRow } from './digest.ts';

@@ -1,7 +1,7 @@
 /**
  * One store: rows that changed since the newest checkpoint in the overlay, all others in LevelDB, which nothing but
  * checkpoints writes. A checkpoint is one synced batch with the rows, the index, the count and the digest of one
- * moment: power cuts leave holes in a LevelDB that also takes unsynced writes (design: faults).
+ * moment: power cuts leave holes in a LevelDB that also takes unsynced writes (docs/storage.md).
  */
 import { invariant } from '../lib/assert.ts';
 import { messageOf } from '../lib/errors.ts';

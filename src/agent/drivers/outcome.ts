@@ -1,5 +1,5 @@
 /**
- * What an exit means for the task. Pure, so that the rules of the contract's "Error types" stand in one place and are
+ * What an exit means for the task. Pure, so that the rules of docs/contract.md ("Error types") stand in one place and are
  * tested as a table.
  */
 import { unreachable } from '../../lib/assert.ts';
@@ -26,7 +26,7 @@ const SYSEXITS: Readonly<Record<number, string>> = {
 /** A longer type is no type: the file is then ignored. */
 const MAX_ERROR_TYPE_LENGTH = 128;
 
-/** The task's own word comes first, then its exit code, then what the node saw (contract §3, "Error types"). */
+/** The task's own word comes first, then its exit code, then what the node saw ("Error types"). */
 export function outcomeOf(exit: Exit): Outcome {
   const { exitCode, signal } = exit;
   switch (exit.reason) {

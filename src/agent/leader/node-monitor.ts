@@ -1,8 +1,8 @@
 /**
- * Which nodes the leader hears of (contract §5; leases, rules 3 to 5). Receipts of heartbeats are the leader's own: a new
- * one counts from becoming leader [NEWLEADER], and the time runs for the node, whatever its session [REGTIMER]: a new
- * session only ever lengthens it. Once OFFLINE is proposed for a session nothing is answered in it any more [STOPGRANT],
- * whatever becomes of the proposal, which is made again until it is decided.
+ * Which nodes the leader hears of (docs/contract.md, section 5; docs/leases.md). Receipts of heartbeats are the
+ * leader's own: a new one counts from becoming leader [NEWLEADER], and the time runs for the node, whatever its session
+ * [REGTIMER]: a new session only ever lengthens it. Once OFFLINE is proposed for a session nothing is answered in it any
+ * more [STOPGRANT], whatever becomes of the proposal, which is made again until it is decided.
  */
 import type { Usage } from '../../generated/worker.ts';
 import type { Clock } from '../../lib/clock.ts';

@@ -13,7 +13,7 @@ export function measuredCapacity(): Resources {
   };
 }
 
-/** What is stated is taken as it stands; `reserve` only reduces what was measured (contract §1). */
+/** What is stated is taken as it stands; `reserve` only reduces what was measured (docs/contract.md, section 1). */
 export function nodeCapacity(options: {
   /** null, each for itself: measured. */
   readonly stated: { readonly cpuMillis: number | null; readonly memoryBytes: number | null };

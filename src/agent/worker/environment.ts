@@ -12,7 +12,8 @@ export interface NodeEnvironment {
 
 /**
  * The environment of an attempt, built from scratch: nothing of the daemon's own gets through, and the task's `env` has
- * the last word (contract §3). The names that identify the attempt are the driver's, which sets them after these.
+ * the last word (docs/contract.md, section 3). The names that identify the attempt are the driver's, which sets them
+ * after these.
  */
 export function attemptEnvironment(
   node: NodeEnvironment,

@@ -1,6 +1,6 @@
 /**
- * Assignments that were started or stopped here, and so never start again (leases, rules 8 and 9). Bounded: the lowest
- * are forgotten first, and what is not above the highest forgotten one counts as seen, for assignments rise.
+ * Assignments that were started or stopped here, and so never start again [STARTIDX, TOMB]. Bounded: the lowest are
+ * forgotten first, and what is not above the highest forgotten one counts as seen, for assignments rise.
  */
 export class SeenAssignments {
   readonly #capacity: number;

@@ -1,7 +1,7 @@
 /**
  * Reads a log back: newest segment first, backwards until the snapshot covers the rest, then replayed forwards. Decides
  * whether damage is a torn tail, which is cut off, or corruption, after which this log must never vote again
- * (storage.md, "Torn or corrupt?").
+ * (docs/storage.md, "Torn or corrupt?").
  */
 import { join } from 'node:path';
 

@@ -1,7 +1,7 @@
 /**
  * The write-ahead log: term, vote, entries, truncations and snapshots, durable in the order of the calls. This is the
  * asynchronous front; the format is in `batch-format.ts` and `segment-header.ts`, what happens to a damaged log in
- * `recovery.ts`, writing in `segment-writer.ts`. Why not LevelDB: docs of the storage design.
+ * `recovery.ts`, writing in `segment-writer.ts`. Why not LevelDB: docs/storage.md.
  */
 import { invariant } from '../../lib/assert.ts';
 import type { Entry, HardState, SnapshotMeta } from '../core/types.ts';

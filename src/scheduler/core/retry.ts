@@ -1,4 +1,4 @@
-/** Whether a failed attempt is tried again, and when (use case 4; contract, section 3, "Retry" and "Error types"). */
+/** Whether a failed attempt is tried again, and when (docs/contract.md, section 3). */
 import type { RetryPolicy } from '../../model/task.ts';
 
 /** Types that a node reports and that policies know by their family as well. */

@@ -47,6 +47,7 @@ export function apply(
 }
 
 function carryOut(transaction: Transaction, command: Command): Outcome {
+  // [APPLYTERM]
   if ('term' in command && command.term !== transaction.entry.term) {
     return refuse('stale_decision', `decided in term ${command.term}, appended in ${transaction.entry.term}`);
   }

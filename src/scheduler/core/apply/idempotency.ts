@@ -4,7 +4,7 @@ import { refuse } from './outcomes.ts';
 
 /**
  * Carries out a request once per key: a repeated one gets the first answer, the same key with another request is
- * refused. Only what succeeded is remembered (contract, section 2).
+ * refused. Only what succeeded is remembered (docs/contract.md, section 2).
  */
 export function once<Result>(
   transaction: Transaction,

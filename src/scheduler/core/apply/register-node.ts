@@ -11,7 +11,7 @@ export interface RegisterNodeResult {
 }
 
 /**
- * A session is one start of a daemon (leases.md, rule 7): the same start keeps its session over any number of
+ * A session is one start of a daemon [BUMP]: the same start keeps its session over any number of
  * connections, another start ends it. What ran for earlier sessions is judged by the inventory that follows.
  */
 export function registerNode(
@@ -20,7 +20,7 @@ export function registerNode(
 ): Outcome<RegisterNodeResult> {
   const known = transaction.get('node', command.name);
   if (known !== null && !isSame(known, command)) {
-    // Another incarnation or machine proves nothing about what the earlier one runs (leases.md, rule 20).
+    // Another incarnation or machine proves nothing about what the earlier one runs [INC, MACHINE].
     if (known.sessionOpen || transaction.state.tasksOn(command.name).size > 0) {
       return refuse('conflict', whyAnother(known, command));
     }

@@ -61,7 +61,7 @@ const NOTHING: Resources = { cpuMillis: 0, memoryBytes: 0 };
 
 /**
  * A task that no node of today could hold, were it empty, is accepted, for nodes may come; it says so until it is
- * placed (contract: explain).
+ * placed (docs/contract.md, section 3).
  */
 function whyNowhere(transaction: Transaction, request: Resources): string | null {
   let nearest: { readonly reason: string; readonly distance: number } | null = null;

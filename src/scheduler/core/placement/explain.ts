@@ -4,7 +4,7 @@ import type { Candidate } from './filters.ts';
 import { FILTERS, rejectionOf } from './filters.ts';
 import type { Misfit } from './fit.ts';
 
-/** Contract, section 2, `explain`. */
+/** Nodes that one filter ruled out. */
 export interface Reason {
   readonly filter: string;
   /** Nodes that it ruled out and that no filter before it did. */
