@@ -8,7 +8,10 @@ const root = path.join(import.meta.dirname, '..');
 const reports = mkdtempSync(path.join(tmpdir(), 'jarvis-test-'));
 const total = { passed: 0, failed: 0 };
 // The project's own Node comes first, whatever started this script.
-const env = { ...process.env, PATH: `${path.join(root, 'node_modules/.bin')}${path.delimiter}${process.env.PATH}` };
+const env = {
+  ...process.env,
+  PATH: `${path.join(root, 'node_modules/.bin')}${path.delimiter}${process.env.PATH}`,
+};
 
 function run(name, command, args) {
   console.log(`\n=== ${name}: ${[command, ...args].join(' ')}`);
@@ -58,7 +61,15 @@ try {
   vitest('unit');
   vitest('integration');
   const seed = process.env.CHAOS_SEED ?? String(Math.floor(Math.random() * 2 ** 31));
-  step('chaos', 'node', ['test/chaos/main.ts', '--seed', seed, '--seconds', '30', '--out', path.join(reports, 'chaos')]);
+  step('chaos', 'node', [
+    'test/chaos/main.ts',
+    '--seed',
+    seed,
+    '--seconds',
+    '30',
+    '--out',
+    path.join(reports, 'chaos'),
+  ]);
 } finally {
   rmSync(reports, { recursive: true, force: true });
 }

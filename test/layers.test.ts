@@ -81,12 +81,16 @@ const files: readonly SourceFile[] = readdirSync(source, { recursive: true, with
   .map((entry) => {
     const absolute = path.join(entry.parentPath, entry.name);
     const text = withoutComments(readFileSync(absolute, 'utf8'));
-    const statements = text.matchAll(/^\s*(?:import|export)\b[^;]*?\bfrom\s*'([^']+)'|^\s*import\s*'([^']+)'|\bimport\(\s*'([^']+)'/gm);
+    const statements = text.matchAll(
+      /^\s*(?:import|export)\b[^;]*?\bfrom\s*'([^']+)'|^\s*import\s*'([^']+)'|\bimport\(\s*'([^']+)'/gm,
+    );
     const imports = [...statements].map((match) => match[1] ?? match[2] ?? match[3] ?? '');
     const name = path.relative(source, absolute);
     return { name, folder: folderOf(name), text, imports };
   });
-const production = files.filter(({ name }) => !/\.test\.ts$|\/testing\/|test-support|-contract\.ts$/.test(name));
+const production = files.filter(
+  ({ name }) => !/\.test\.ts$|\/testing\/|test-support|-contract\.ts$/.test(name),
+);
 
 describe('layers', () => {
   it('every file belongs to a folder of the architecture', () => {
@@ -138,6 +142,8 @@ describe('layers', () => {
   });
 
   it('nothing is exported by default', () => {
-    expect(production.filter(({ text }) => /^export default/m.test(text)).map(({ name }) => name)).toEqual([]);
+    expect(production.filter(({ text }) => /^export default/m.test(text)).map(({ name }) => name)).toEqual(
+      [],
+    );
   });
 });

@@ -1,5 +1,5 @@
 /** Thrown when something happened that can only be a bug in Jarvis itself. */
-export class InvariantError extends Error {
+class InvariantError extends Error {
   override readonly name = 'InvariantError';
 }
 

@@ -1,6 +1,6 @@
 import type { Pairs, Resources } from './task.ts';
 
-export type NodeStatus = 'AVAILABLE' | 'UNHEALTHY' | 'OFFLINE' | 'DRAINING' | 'DRAINED';
+type NodeStatus = 'AVAILABLE' | 'UNHEALTHY' | 'OFFLINE' | 'DRAINING' | 'DRAINED';
 
 /** A node as the replicated state holds it; heartbeats and usage are the leader's own and stand elsewhere. */
 export interface NodeRow {

@@ -128,7 +128,7 @@ export class ClusterFormation {
 }
 
 /** A UUID (version 8) that the founders' incarnations alone decide, so that every founder derives the same. */
-export function clusterIdOf(founders: readonly Peer[]): string {
+function clusterIdOf(founders: readonly Peer[]): string {
   const text = founders
     .map((peer) => [peer.raftId, peer.name, peer.incarnation, peer.address].join(' '))
     .join('\n');

@@ -20,7 +20,7 @@ function taskColumns(terminal: Terminal, nowMs: number): readonly Column<Task>[]
     { title: 'NAME', cell: (task) => printable(task.name) },
     {
       title: 'STATUS',
-      cell: (task) => styled(terminal.stdout, STATUS_STYLES[task.status] ?? 'reset', task.status),
+      cell: (task) => styled(terminal.stdout, STATUS_STYLES[task.status] ?? 'reset', shownStatus(task)),
     },
     { title: 'NODE', cell: (task) => printable(task.node ?? '-') },
     { title: 'ATTEMPT', cell: (task) => `${task.attempt}/${task.retry_policy?.max_attempts ?? 1}` },
@@ -77,4 +77,9 @@ function durationOf(task: Task, nowMs: number): string {
 function shorten(text: string): string {
   const shown = printable(text);
   return shown.length > 60 ? `${shown.slice(0, 59)}…` : shown;
+}
+
+/** RUNNING alone would not show that a cancellation was heard. */
+function shownStatus(task: Task): string {
+  return task.status_reason === 'stopping' ? `${task.status} (stopping)` : task.status;
 }

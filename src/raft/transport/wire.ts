@@ -83,7 +83,7 @@ function entryFromWire(wire: pb.Entry): Entry {
   return { term: wire.term, index: wire.index, type, data: wire.data };
 }
 
-export function confStateToWire(confState: ConfState): pb.ConfState {
+function confStateToWire(confState: ConfState): pb.ConfState {
   return {
     voters: [...confState.voters],
     voters_outgoing: [...confState.votersOutgoing],
