@@ -64,7 +64,7 @@ export interface Described {
   readonly responses: readonly Described[];
 }
 
-export function messageName(type: MessageType): string {
+function messageName(type: MessageType): string {
   return MESSAGE_NAMES[type];
 }
 

@@ -11,7 +11,7 @@ import type { Entry, SnapshotMeta } from './types.ts';
 /** What an entry costs beside its data, in memory and in messages; it makes empty entries count too. */
 const ENTRY_OVERHEAD_BYTES = 16;
 
-export function entryBytes(entry: Entry): number {
+function entryBytes(entry: Entry): number {
   return entry.data.byteLength + ENTRY_OVERHEAD_BYTES;
 }
 

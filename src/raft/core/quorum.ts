@@ -7,17 +7,14 @@ import type { ConfState, RaftId } from './types.ts';
 export type VoteResult = 'won' | 'lost' | 'pending';
 
 /** The highest index that a majority of `voters` has acknowledged; infinite for an empty configuration. */
-export function majorityCommitted(voters: readonly RaftId[], matchOf: (id: RaftId) => number): number {
+function majorityCommitted(voters: readonly RaftId[], matchOf: (id: RaftId) => number): number {
   if (voters.length === 0) return Number.POSITIVE_INFINITY;
   const matches = voters.map(matchOf).sort((a, b) => b - a);
   return matches[Math.floor(voters.length / 2)] ?? 0;
 }
 
 /** @param voteOf undefined while the voter has not answered */
-export function majorityVote(
-  voters: readonly RaftId[],
-  voteOf: (id: RaftId) => boolean | undefined,
-): VoteResult {
+function majorityVote(voters: readonly RaftId[], voteOf: (id: RaftId) => boolean | undefined): VoteResult {
   if (voters.length === 0) return 'won';
   let granted = 0;
   let missing = 0;

@@ -120,6 +120,34 @@ describe('4 membership changes', () => {
     expect(node.core.confState).toEqual(voting(1, 2, 4));
   });
 
+  it('4.3 joint: the new majority alone does not decide either', () => {
+    const node = leader();
+    const replace = change('explicit', { type: 'remove', id: 3 }, { type: 'addVoter', id: 4 });
+    node.core.proposeConfChange(replace);
+    node.settle();
+    node.acknowledge(2);
+    node.settle();
+    node.propose('x');
+    node.settle();
+    node.acknowledge(4);
+    node.settle();
+    expect(node.core.status().commit).toBe(2);
+    node.acknowledge(3);
+    node.settle();
+    expect(node.core.status().commit).toBe(3);
+  });
+
+  it('nobody campaigns with a committed change that is not applied', () => {
+    const data = new Uint8Array([1, 0, 1, 0, 4]);
+    const entries = [{ term: 1, index: 1, type: 'confChange', data } as const];
+    const node = new LoneCore({}, { entries, hardState: { term: 1, vote: 0, commit: 1 } });
+    node.core.campaign();
+    expect(node.core.status().role).toBe('follower');
+    node.settle();
+    node.core.campaign();
+    expect(node.core.status().role).toBe('candidate');
+  });
+
   it('4.2.2 a leader that is removed steps down where it is told to', () => {
     const node = leader({ stepDownOnRemoval: true });
     node.core.proposeConfChange(change('auto', { type: 'remove', id: 1 }));
@@ -231,6 +259,25 @@ describe('6.4 reads', () => {
     expect(node.reads).toEqual(['a@1']);
   });
 
+  it('are confirmed by a majority, not by fewer', () => {
+    const confState = voting(1, 2, 3, 4, 5);
+    const node = new LoneCore({}, { snapshot: { index: 0, term: 0, confState } });
+    node.core.campaign();
+    node.settle();
+    for (const id of [2, 3]) node.receive('voteResp', id);
+    node.settle();
+    node.acknowledge(2, 3);
+    node.settle();
+    node.core.readIndex('a');
+    node.receive('heartbeatResp', 2, { context: 'a' });
+    node.receive('heartbeatResp', 2, { context: 'a' });
+    node.settle();
+    expect(node.reads).toEqual([]);
+    node.receive('heartbeatResp', 5, { context: 'a' });
+    node.settle();
+    expect(node.reads).toEqual(['a@1']);
+  });
+
   it('a later round confirms the earlier ones', () => {
     const node = leader();
     node.core.readIndex('a');
@@ -331,6 +378,24 @@ describe('10.2.1 writing to disk while replicating', () => {
     expect(node.writing[1]).toMatchObject({ term: 2, index: 1, entries: [] });
     node.receive('app', 3, { term: 2, entries: [normal(2, 1)] });
     node.drain();
+    node.writeOne();
+    node.writeOne();
+    expect(node.core.status().durableIndex).toBe(0);
+    node.writeOne();
+    expect(node.core.status().durableIndex).toBe(1);
+  });
+
+  it('also where the tail was replaced, and then replaced back', () => {
+    const node = new LoneCore();
+    for (const [from, term, entryTerm] of [
+      [2, 1, 1],
+      [3, 2, 2],
+      [2, 3, 1],
+    ] as const) {
+      node.receive('app', from, { term, entries: [normal(entryTerm, 1)] });
+      node.drain();
+    }
+    // The first write holds the same entry as the log, but the second will replace it on the disk.
     node.writeOne();
     node.writeOne();
     expect(node.core.status().durableIndex).toBe(0);

@@ -264,6 +264,13 @@ describe('7 log compaction', () => {
     expect(node.core.status()).toMatchObject({ applied: 5, lastIndex: 5, confState: voting(1, 2) });
   });
 
+  it('an append from below what is compacted is answered with what is committed', () => {
+    const snapshot = { index: 5, term: 1, confState: voting(1, 2, 3) };
+    const node = new LoneCore({}, { snapshot, hardState: { term: 1, vote: 0, commit: 5 } });
+    node.receive('app', 2, { index: 3, logTerm: 1, entries: [normal(1, 4)] });
+    expect(node.settle()).toMatchObject([{ type: 'appResp', reject: false, index: 5 }]);
+  });
+
   it('one that the log already contains only moves the commit index; an older one changes nothing', () => {
     const entries = [normal(1, 1), normal(1, 2), normal(1, 3)];
     const node = new LoneCore({}, { entries, hardState: { term: 1, vote: 0, commit: 0 } });
