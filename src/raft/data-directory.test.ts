@@ -157,6 +157,21 @@ describe('a data directory', () => {
     await copied.close();
   });
 
+  it('that a peer took for a copy is refused from then on, and not even counted', async () => {
+    const directory = await openDataDirectory(path, NODE);
+    const error = await directory.condemn('start 3 has been seen');
+    await directory.close();
+    expect(error).toMatchObject({ kind: 'directory_refused', code: 'invalid' });
+    const before = await readFile(join(path, 'starts.json'), 'utf8');
+    for (const attempt of [openDataDirectory(path, NODE), checkDataDirectory(path, NODE)]) {
+      await expect(attempt).rejects.toMatchObject({
+        kind: 'directory_refused',
+        message: expect.stringContaining('start 3 has been seen') as string,
+      });
+    }
+    expect(await readFile(join(path, 'starts.json'), 'utf8')).toBe(before);
+  });
+
   it('is held by one process, until that ends', async () => {
     const module = fileURLToPath(new URL('./data-directory.ts', import.meta.url));
     const script = `

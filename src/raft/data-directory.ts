@@ -46,6 +46,8 @@ const identitySchema = z.strictObject({
   cluster: clusterSchema.nullable(),
   /** Log and state have been made: where they are missing from now on, they were lost. */
   established: z.boolean(),
+  /** Why a peer took it for a copy, or null: it never takes part again, however often it is started. */
+  condemned: z.string().nullable().default(null),
 });
 
 const startsSchema = z.strictObject({
@@ -91,6 +93,7 @@ export async function checkDataDirectory(
         root,
         `the data directory belongs to node "${identity.name}", this is node "${node.name}"`,
       );
+    if (identity.condemned !== null) throw condemnedError(root, identity.condemned);
     return identity;
   }
   const foreign = names.find((name) => !HARMLESS.has(name));
@@ -222,6 +225,16 @@ export class DataDirectory {
     });
   }
 
+  /**
+   * A peer has seen a later start of this incarnation: what is here is a copy, or older than it was, and may have
+   * forgotten votes. Durable, since another start would count one further and look like the latest.
+   * @returns the error with which the node must stop
+   */
+  async condemn(reason: string): Promise<StorageError> {
+    await this.#exclusively(() => this.#changeIdentity({ condemned: reason }));
+    return condemnedError(this.paths.root, reason);
+  }
+
   /** Lets another process have it. Everything that uses the directory must be closed before. */
   async close(): Promise<void> {
     await this.#writing.catch(() => {});
@@ -240,6 +253,14 @@ export class DataDirectory {
     this.#writing = done;
     await done;
   }
+}
+
+function condemnedError(root: string, reason: string): StorageError {
+  return new StorageError(
+    'directory_refused',
+    root,
+    `the data directory is a copy or an older state of a member's and must not vote: ${reason}`,
+  );
 }
 
 function pathsIn(root: string): DataPaths {
@@ -272,6 +293,7 @@ async function makeIdentity(root: string, name: string): Promise<NodeIdentity> {
     machineId: await machineId(),
     cluster: null,
     established: false,
+    condemned: null,
   };
   await writeRecord(join(root, IDENTITY_NAME), identity);
   return identity;
