@@ -130,11 +130,12 @@ function makeCore(
       maxCommittedBytesPerReady: limits.committedBytesPerReady,
       preVote: true,
       checkQuorum: true,
+      stepDownOnRemoval: true,
     },
     { hardState: recovery.hardState, snapshot: base, entries: recovery.entries, applied },
   );
   const peers = files.find(({ meta }) => meta.index === base.index)?.peers ?? founding.peers;
-  return { core, membership: { confState: base.confState, peers } };
+  return { core, membership: { confState: core.confState, peers } };
 }
 
 function newDigester(): { add(row: Row): void; readonly rowCount: number; readonly digest: string } {
