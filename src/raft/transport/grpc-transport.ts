@@ -2,7 +2,7 @@
  * Raft's transport over gRPC: one stream per peer and direction. Incoming streams are admitted only from members of
  * this cluster that speak for themselves; everything refused is counted by its code.
  */
-import type * as grpc from '@grpc/grpc-js';
+import * as grpc from '@grpc/grpc-js';
 
 import type { Frame, FrameReply, Hello, HelloReply } from '../../generated/raft.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -42,6 +42,7 @@ export class GrpcTransport implements Transport {
   readonly #refusals = new Map<string, number>();
   #peers = new Map<RaftId, Peer>();
   #events: TransportEvents | null = null;
+  #closed = false;
 
   constructor(options: {
     identity: TransportIdentity;
@@ -92,6 +93,7 @@ export class GrpcTransport implements Transport {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     for (const stream of this.#streams.values()) stream.close();
     this.#streams.clear();
     for (const incoming of this.#incoming.values()) incoming.end();
@@ -111,18 +113,36 @@ export class GrpcTransport implements Transport {
 
   /** The handler of `Raft.Messages`. */
   accept(stream: IncomingStream): void {
+    if (this.#closed) {
+      endWith(stream, grpc.status.UNAVAILABLE, 'this node is stopping');
+      return;
+    }
     let from: RaftId | null = null;
+    let isOver = false;
+    const ended = (): void => {
+      isOver = true;
+      if (from === null || this.#incoming.get(from) !== stream) return;
+      this.#incoming.delete(from);
+      this.#events?.streamReset(from);
+    };
     const refuse = (error: unknown): void => {
-      this.#count('malformed');
-      this.#log.warn({ from, error: messageOf(error) }, 'malformed frame from a peer');
-      stream.destroy(new Error('malformed frame'));
+      if (isOver) return;
+      const isMalformed = error instanceof JarvisError && error.code === 'malformed';
+      if (isMalformed) this.#count('malformed');
+      this.#log.warn({ from, error: messageOf(error) }, 'ended the stream of a peer');
+      ended();
+      const code = isMalformed ? grpc.status.INVALID_ARGUMENT : grpc.status.INTERNAL;
+      endWith(stream, code, messageOf(error));
     };
     const greet = async (hello: Hello): Promise<void> => {
       // Nothing more is read before it is known who speaks.
       stream.pause();
       const reply = await this.admit(hello);
+      // A stream that broke meanwhile must not take the place of the one that came after it.
+      if (isOver) return;
       stream.write({ hello: reply });
-      if (!reply.accepted) {
+      if (!reply.accepted || this.#closed) {
+        isOver = true;
         stream.end();
         return;
       }
@@ -132,19 +152,15 @@ export class GrpcTransport implements Transport {
       stream.resume();
     };
     stream.on('data', (frame: Frame) => {
+      if (isOver) return;
       try {
         if (from !== null) this.#take(stream, from, frame);
         else if (frame.kind?.$case === 'hello') greet(frame.kind.value).catch(refuse);
-        else refuse(new JarvisError('malformed', 'a frame before its hello'));
+        else throw new JarvisError('malformed', 'a frame before its hello');
       } catch (error) {
         refuse(error);
       }
     });
-    const ended = (): void => {
-      if (from === null || this.#incoming.get(from) !== stream) return;
-      this.#incoming.delete(from);
-      this.#events?.streamReset(from);
-    };
     stream.on('end', () => {
       stream.end();
       ended();
@@ -246,4 +262,9 @@ export class GrpcTransport implements Transport {
       },
     });
   }
+}
+
+/** So that the peer hears of it: a stream that is only destroyed stays open at its other end. */
+function endWith(stream: IncomingStream, code: grpc.status, details: string): void {
+  stream.emit('error', { code, details });
 }

@@ -1,0 +1,180 @@
+/** Members that speak over real gRPC on loopback: transport and service, with ears in place of a Raft node. */
+import { EventEmitter, once } from 'node:events';
+
+import * as grpc from '@grpc/grpc-js';
+
+import { RaftService } from '../../generated/raft.ts';
+import { systemClock } from '../../lib/clock.ts';
+import { silentLog } from '../../lib/log.ts';
+import type { Message, RaftId } from '../core/types.ts';
+import { channelOptions, serverOptions } from '../../rpc/channel.ts';
+import { ClusterFormation } from '../form-cluster.ts';
+import type { Peer, TransportEvents } from '../ports.ts';
+import type { SnapshotFiles } from '../snapshots/snapshot-files.ts';
+import { GrpcTransport, type RecordStart, type TransportIdentity } from '../transport/grpc-transport.ts';
+import { RaftPeerService } from '../transport/raft-service.ts';
+
+const DEADLINE_MS = 10_000;
+export const CLUSTER_ID = '6f1c2d3e-0000-4000-8000-000000000001';
+
+/** What a transport tells, in order; a test waits for what it wants to hear. */
+export class Ears implements TransportEvents {
+  readonly messages: Message[] = [];
+  readonly resets: RaftId[] = [];
+  readonly unreachables: RaftId[] = [];
+  readonly #emitter = new EventEmitter();
+
+  receive(message: Message): void {
+    this.messages.push(message);
+    this.#emitter.emit('heard');
+  }
+
+  streamReset(raftId: RaftId): void {
+    this.resets.push(raftId);
+    this.#emitter.emit('heard');
+  }
+
+  unreachable(raftId: RaftId): void {
+    this.unreachables.push(raftId);
+    this.#emitter.emit('heard');
+  }
+
+  /** @throws after ten seconds */
+  async until(condition: () => boolean): Promise<void> {
+    const signal = AbortSignal.timeout(DEADLINE_MS);
+    while (!condition()) await once(this.#emitter, 'heard', { signal });
+  }
+}
+
+/** For what no event tells. @throws after ten seconds */
+export async function eventually(condition: () => boolean): Promise<void> {
+  const deadlineMs = performance.now() + DEADLINE_MS;
+  while (!condition()) {
+    if (performance.now() > deadlineMs) throw new Error('the condition did not come true');
+    await new Promise((resolve) => {
+      setTimeout(resolve, 5);
+    });
+  }
+}
+
+export function message(from: RaftId, to: RaftId, fields: Partial<Message> = {}): Message {
+  return {
+    type: 'heartbeat',
+    from,
+    to,
+    term: 1,
+    logTerm: 0,
+    index: 0,
+    entries: [],
+    commit: 0,
+    vote: 0,
+    reject: false,
+    rejectHint: 0,
+    snapshot: null,
+    context: '',
+    ...fields,
+  };
+}
+
+export interface GrpcMemberOptions {
+  readonly raftId: RaftId;
+  readonly identity?: Partial<TransportIdentity>;
+  readonly recordStart?: RecordStart;
+  readonly snapshots?: SnapshotFiles;
+  /** Of an earlier one, to come back at its address. */
+  readonly port?: number;
+}
+
+export class GrpcMember {
+  readonly raftId: RaftId;
+  readonly peer: Peer;
+  readonly ears = new Ears();
+  readonly transport: GrpcTransport;
+  readonly port: number;
+  readonly #server: grpc.Server;
+
+  private constructor(
+    options: GrpcMemberOptions,
+    parts: { server: grpc.Server; port: number; service: RaftPeerService },
+  ) {
+    const { raftId } = options;
+    this.raftId = raftId;
+    this.port = parts.port;
+    this.#server = parts.server;
+    this.peer = peerOf(raftId, parts.port);
+    this.transport = new GrpcTransport({
+      identity: {
+        clusterId: CLUSTER_ID,
+        raftId,
+        incarnation: this.peer.incarnation,
+        startCounter: 1,
+        startId: `start-${raftId}`,
+        ...options.identity,
+      },
+      recordStart: options.recordStart ?? (async () => {}),
+      credentials: grpc.credentials.createInsecure(),
+      channelOptions,
+      clock: systemClock,
+      log: silentLog,
+    });
+    parts.service.join({ transport: this.transport, snapshots: options.snapshots as SnapshotFiles });
+    this.transport.start(this.ears);
+  }
+
+  static async open(options: GrpcMemberOptions): Promise<GrpcMember> {
+    const { raftId } = options;
+    const service = new RaftPeerService({ formation: formation(`n${raftId}`), log: silentLog });
+    const server = new grpc.Server(serverOptions);
+    server.addService(RaftService, service.handlers);
+    const port = await new Promise<number>((resolve, reject) => {
+      const credentials = grpc.ServerCredentials.createInsecure();
+      server.bindAsync(`127.0.0.1:${options.port ?? 0}`, credentials, (error, bound) => {
+        if (error === null) resolve(bound);
+        else reject(error);
+      });
+    });
+    return new GrpcMember(options, { server, port, service });
+  }
+
+  /** As a process that is killed: connections break. */
+  kill(): void {
+    this.#server.forceShutdown();
+    void this.transport.close();
+  }
+
+  async close(): Promise<void> {
+    await this.transport.close();
+    this.#server.forceShutdown();
+  }
+}
+
+export function peerOf(raftId: RaftId, port: number): Peer {
+  return { raftId, name: `n${raftId}`, incarnation: `incarnation-${raftId}`, address: `127.0.0.1:${port}` };
+}
+
+function formation(name: string): ClusterFormation {
+  const self = { name, incarnation: `of ${name}`, peers: [], config: '{}' };
+  return new ClusterFormation({ self, formed: null, log: silentLog });
+}
+
+/** Members that know each other and whose streams are established. */
+export async function connect(...members: readonly GrpcMember[]): Promise<void> {
+  const peers = members.map(({ peer }) => peer);
+  for (const { transport } of members) transport.setPeers(peers);
+  for (const from of members) {
+    for (const to of members) if (from !== to) await established(from, to);
+  }
+}
+
+/** Resolves once something that `from` sends arrives at `to`. */
+export async function established(from: GrpcMember, to: GrpcMember): Promise<void> {
+  const context = `probe of ${from.raftId}`;
+  await eventually(() => {
+    from.transport.send([message(from.raftId, to.raftId, { context })]);
+    return to.ears.messages.some((heard) => heard.context === context);
+  });
+  await eventually(() => {
+    from.transport.send([message(from.raftId, to.raftId, { context: `${context}, last` })]);
+    return to.ears.messages.some((heard) => heard.context === `${context}, last`);
+  });
+}
