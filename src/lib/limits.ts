@@ -12,6 +12,13 @@ export const limits = {
   errorMessageBytes: 4096,
   /** Assignments in one command: a plan of more goes into several. */
   assignmentsPerCommand: 256,
+  /**
+   * Tasks in one submission: it is checked, and applied by every node, in one turn of the event loop, about 60 ms for so
+   * many. Ten times as many made the followers elect another leader.
+   */
+  tasksPerSubmission: 1000,
+  /** Assigned to one node at a time, however little they ask for: its worker has to list and report them all. */
+  tasksPerNode: 5000,
 
   /** One Raft entry: an array command of many submits fits, a spec of 16 MiB does not. */
   entryBytes: 8 * 1024 * 1024,

@@ -46,6 +46,18 @@ function listing(changes: Partial<ListTasksRequest>): ListTasksRequest {
 }
 
 describe('submitting', () => {
+  it('refuses more tasks at once than a node can take in one turn', async () => {
+    const task = wireFromPlain({ command: ['true'] });
+    const tasks = Array.from({ length: limits.tasksPerSubmission + 1 }, () => task);
+    const before = cluster.index;
+    await expect(n1.submitTasks({ tasks, idempotency_key: '' }, context)).rejects.toMatchObject({
+      code: 'too_large',
+    });
+    expect(cluster.index).toBe(before);
+    const answer = await n1.submitTasks({ tasks: tasks.slice(1), idempotency_key: '' }, context);
+    expect(answer.tasks).toHaveLength(limits.tasksPerSubmission);
+  });
+
   it('answers with the task, defaults filled in', async () => {
     const task = await submit({ name: 'a', env: { K: 'v' }, labels: { team: 'x' }, timeout: '1m' });
     expect(task).toMatchObject({

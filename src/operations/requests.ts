@@ -37,6 +37,12 @@ const ENTRY_RESERVE_BYTES = 64 * 1024;
 export function parseSubmit(request: SubmitTasksRequest): readonly TaskSpec[] {
   if (request.tasks.length === 0)
     throw invalidInput([{ path: 'tasks', message: 'at least one is required' }]);
+  if (request.tasks.length > limits.tasksPerSubmission) {
+    throw new JarvisError(
+      'too_large',
+      `${request.tasks.length} tasks in one request; at most ${limits.tasksPerSubmission} are allowed: send them in parts`,
+    );
+  }
   const faults: Fault[] = [];
   const specs: TaskSpec[] = [];
   for (const [index, task] of request.tasks.entries()) {

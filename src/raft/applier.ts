@@ -182,13 +182,14 @@ export class Applier {
     } finally {
       await stream.close();
     }
-    await snapshots.keepNewest(SNAPSHOTS_KEPT);
-    const files = await snapshots.list();
-    const oldest = files.at(-1);
+    const kept = (await snapshots.list()).slice(0, SNAPSHOTS_KEPT);
+    const oldest = kept.at(-1);
     // The log is never cut to a single file: one that proves damaged later must leave a way to rebuild.
-    if (oldest === undefined || files.length < SNAPSHOTS_KEPT || this.#stopped) return;
+    if (oldest === undefined || kept.length < SNAPSHOTS_KEPT || this.#stopped) return;
     await log.compact(oldest.meta);
     core.compact(oldest.meta);
+    // Last: a log that began behind a file which is gone could help no follower that needs what it no longer has.
+    await snapshots.keepNewest(SNAPSHOTS_KEPT);
   }
 }
 

@@ -274,6 +274,23 @@ describe('snapshots of a node', () => {
     expect(leader.core.termAt(1)).toBeNull();
   });
 
+  it('go only once the log no longer begins behind them: what a crash leaves can still be sent', async () => {
+    const { cluster, leader } = await begin({ snapshotBounds });
+    const { snapshots, log } = leader;
+    const keepNewest = snapshots.keepNewest.bind(snapshots);
+    const missing: number[] = [];
+    snapshots.keepNewest = async (count) => {
+      await keepNewest(count);
+      const base = log.disk.snapshot?.index ?? 0;
+      const files = await snapshots.list();
+      if (base > 0 && !files.some(({ meta }) => meta.index === base)) missing.push(base);
+    };
+    for (let count = 0; count < 45; count += 1) await cluster.propose(leader, `text ${count}`);
+    await cluster.until(() => leader.core.termAt(20) === null);
+    expect(missing).toEqual([]);
+    expect(await snapshots.list()).toHaveLength(2);
+  });
+
   it('are taken for many bytes as well', async () => {
     const { cluster, leader } = await begin({ snapshotBounds: { entries: 1000, logBytes: 100 } });
     await cluster.propose(leader, 'x'.repeat(120));

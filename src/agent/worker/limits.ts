@@ -43,6 +43,10 @@ export const WORKER_LIMITS = {
 } as const;
 
 invariant(
+  limits.tasksPerNode < WORKER_LIMITS.desiredAssignments && limits.tasksPerNode < WORKER_LIMITS.storedReports,
+  'a worker takes the whole desired set of a full node, and keeps the ends of all its tasks',
+);
+invariant(
   WORKER_LIMITS.batchBytes * 2 < limits.rpcMessageBytes,
   'a batch of reports that the last one overfills fits one gRPC message',
 );

@@ -12,15 +12,22 @@ export interface AssignResult {
   readonly refused: readonly { readonly taskId: string; readonly reason: string }[];
 }
 
+/** What the earlier assignments of one command have set aside on a node. */
+interface Taken {
+  cpuMillis: number;
+  memoryBytes: number;
+  count: number;
+}
+
 /** Each assignment stands or falls alone, checked again by the fit function that the planner used. */
 export function assign(transaction: Transaction, command: AssignCommand): Outcome<AssignResult> {
   const accepted: string[] = [];
   const refused: { taskId: string; reason: string }[] = [];
-  const planned = new Map<string, { cpuMillis: number; memoryBytes: number }>();
+  const planned = new Map<string, Taken>();
   for (const assignment of command.assignments) {
     const { taskId, node, session } = assignment;
     const task = transaction.task(taskId);
-    const taken = planned.get(node) ?? { cpuMillis: 0, memoryBytes: 0 };
+    const taken = planned.get(node) ?? { cpuMillis: 0, memoryBytes: 0, count: 0 };
     if (task === null) {
       refused.push({ taskId, reason: 'the task is gone' });
       continue;
@@ -33,6 +40,7 @@ export function assign(transaction: Transaction, command: AssignCommand): Outcom
     begin(transaction, task, node, session);
     taken.cpuMillis += task.resources.cpuMillis;
     taken.memoryBytes += task.resources.memoryBytes;
+    taken.count += 1;
     planned.set(node, taken);
     accepted.push(taskId);
   }
@@ -44,7 +52,7 @@ function whyNot(
   transaction: Transaction,
   task: TaskRow,
   assignment: AssignCommand['assignments'][number],
-  taken: Resources,
+  taken: Taken,
 ): string | null {
   if (task.status !== 'PENDING') return `the task is ${task.status}`;
   const node = transaction.get('node', assignment.node);
@@ -53,10 +61,12 @@ function whyNot(
     return `session ${assignment.session} of node ${node.name} is over`;
   }
   const allocated = transaction.state.allocated(node.name);
-  const found = misfit(task.resources, node, {
+  const sum = {
     cpuMillis: allocated.cpuMillis + taken.cpuMillis,
     memoryBytes: allocated.memoryBytes + taken.memoryBytes,
-  });
+  };
+  const taskCount = transaction.state.tasksOn(node.name).size + taken.count;
+  const found = misfit(task.resources, node, sum, taskCount);
   return found?.reason ?? null;
 }
 

@@ -2,7 +2,7 @@
 import type { NodeRow } from '../../../model/node.ts';
 import type { Resources, TaskRow } from '../../../model/task.ts';
 import type { Misfit } from './fit.ts';
-import { closedTo, lacking } from './fit.ts';
+import { closedTo, crowded, lacking } from './fit.ts';
 
 export interface Candidate {
   readonly node: NodeRow;
@@ -34,6 +34,7 @@ export const FILTERS: readonly Filter[] = [
         ? null
         : { reason: `node ${node.name} offers no driver for commands`, distance: 1 },
   },
+  { name: 'task_count', check: (_task, { node, taskCount }) => crowded(node, taskCount) },
   {
     name: 'resources',
     check: (task, { node, allocated }) => lacking(task.resources, node, allocated),

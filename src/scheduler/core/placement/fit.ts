@@ -1,4 +1,5 @@
 /** The one fit function: the planner and apply both ask it, so that they cannot disagree. */
+import { limits } from '../../../lib/limits.ts';
 import type { NodeRow } from '../../../model/node.ts';
 import type { Resources } from '../../../model/task.ts';
 
@@ -38,9 +39,20 @@ export function lacking(request: Resources, node: NodeRow, allocated: Resources)
   };
 }
 
-/** Whether the request fits the node now. @returns null where it does */
-export function misfit(request: Resources, node: NodeRow, allocated: Resources): Misfit | null {
-  return closedTo(node) ?? lacking(request, node, allocated);
+/** Whether the node has as many tasks as its worker keeps track of. @returns null where it takes one more */
+export function crowded(node: NodeRow, taskCount: number): Misfit | null {
+  if (taskCount < limits.tasksPerNode) return null;
+  return { reason: `node ${node.name} has ${taskCount} tasks, the most that one takes`, distance: 1 };
+}
+
+/** Whether the request fits the node now. @param taskCount of those there already @returns null where it does */
+export function misfit(
+  request: Resources,
+  node: NodeRow,
+  allocated: Resources,
+  taskCount: number,
+): Misfit | null {
+  return closedTo(node) ?? crowded(node, taskCount) ?? lacking(request, node, allocated);
 }
 
 function shareOf(amount: number, whole: number): number {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import { limits } from '../../../lib/limits.ts';
 import type { TaskSpec } from '../../../model/task.ts';
 import type { PlannedAssignment } from './plan.ts';
 import { MIB, specOf } from '../testing/values.ts';
@@ -53,6 +54,21 @@ describe('spread', () => {
     );
     const planned = new Map(plan(cluster.state, NOTHING, 9).assignments.map((one) => [one.taskId, one.node]));
     expect([first, second, third].map((taskId) => planned.get(taskId ?? ''))).toEqual(['n1', 'n2', 'n0']);
+  });
+});
+
+describe('the number of tasks on a node', () => {
+  it('is bounded, in the plan and where it is applied, however little they ask for', () => {
+    const cluster = TestCluster.formed();
+    const most = limits.tasksPerNode;
+    const session = cluster.join('n1', { capacity: { cpuMillis: most * 2, memoryBytes: most * MIB } });
+    const taskIds = cluster.submit(...several(most + 2, { resources: { cpuMillis: 1, memoryBytes: 1 } }));
+    const { assignments, more } = plan(cluster.state, NOTHING, most * 2);
+    expect({ count: assignments.length, more }).toEqual({ count: most, more: false });
+    const all = taskIds.map((taskId) => ({ taskId, node: 'n1', session }));
+    const result = cluster.done({ type: 'assign', term: cluster.term, planIndex: 0, assignments: all });
+    expect(result).toMatchObject({ refused: taskIds.slice(most).map((taskId) => ({ taskId })) });
+    expect(plan(cluster.state, NOTHING, most).assignments).toEqual([]);
   });
 });
 
