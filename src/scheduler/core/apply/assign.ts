@@ -1,6 +1,6 @@
 import { limits } from '../../../lib/limits.ts';
 import type { AssignCommand, Outcome } from '../../../model/commands.ts';
-import type { Attempt, Resources, TaskRow } from '../../../model/task.ts';
+import type { Attempt, TaskRow } from '../../../model/task.ts';
 import { misfit } from '../placement/fit.ts';
 import type { Transaction } from '../transaction.ts';
 import { done } from './outcomes.ts';
