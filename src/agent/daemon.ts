@@ -226,6 +226,9 @@ export class Daemon {
       },
       recordStart: (incarnation, counter, startId) =>
         directory.recordPeerStart(incarnation, counter, startId),
+      onRefused: (code, message) => {
+        if (code === 'old_copy') void this.#condemn(directory, message);
+      },
       credentials: channelCredentials(),
       channelOptions,
       clock: this.#clock,
@@ -246,6 +249,15 @@ export class Daemon {
     this.#closing('transport', () => transport.close());
     member.raft.failed.catch((error: unknown) => this.#fail(error));
     return { ...member, transport };
+  }
+
+  /** A peer has seen a later start of this data directory: the node stops before it can vote, for good. */
+  async #condemn(directory: DataDirectory, reason: string): Promise<void> {
+    try {
+      this.#fail(await directory.condemn(reason));
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   #fail(error: unknown): void {

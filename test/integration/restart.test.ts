@@ -1,6 +1,6 @@
 /** Stops in order, retries over a change of leader, and nodes that start late or come back without their disk. */
 import { readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { cp, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -191,5 +191,36 @@ describe('a node that lost its disk', () => {
     const { id } = await api.submit({ command: ['true'] });
     expect((await cluster.finalTask(id)).status).toBe('COMPLETED');
     expect((await api.task(kept.id)).status).toBe('COMPLETED');
+  });
+});
+
+describe('a node whose data directory was restored from a copy', () => {
+  it('is refused by its peers, and from then on before it asks them', async () => {
+    const cluster = await startCluster({ heartbeat: SHORT_HEARTBEAT });
+    const [old] = await cluster.followers();
+    if (old === undefined) throw new Error('there are followers');
+    const copy = `${old.settings.dataDir}.copy`;
+    await cluster.kill(old.name);
+    const filter = (file: string): boolean => !file.endsWith('.sock');
+    await cp(old.settings.dataDir, copy, { recursive: true, filter });
+    // The original goes on: it counts further, and may vote and acknowledge what the copy knows nothing of.
+    await cluster.restart(old.name);
+    await cluster.kill(old.name);
+    await rm(old.settings.dataDir, { recursive: true });
+    await rename(copy, old.settings.dataDir);
+
+    for (const starts of ['first', 'second', 'third']) {
+      old.start();
+      const end = await waitFor(
+        `the end of the ${starts} start of the copy`,
+        () => !old.isRunning && old.ended,
+      );
+      expect(end).toEqual({ code: 2, signal: null });
+      expect(old.log().trimEnd().split('\n').at(-1)).toMatch(
+        /^jarvisd: the data directory is a copy or an older state/,
+      );
+    }
+    const { id } = await cluster.api().submit({ command: ['true'] });
+    expect((await cluster.finalTask(id)).status).toBe('COMPLETED');
   });
 });

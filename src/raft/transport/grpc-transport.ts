@@ -33,6 +33,7 @@ type IncomingStream = grpc.ServerDuplexStream<Frame, FrameReply>;
 export class GrpcTransport implements Transport {
   readonly #identity: TransportIdentity;
   readonly #recordStart: RecordStart;
+  readonly #onRefused: (code: string, message: string) => void;
   readonly #credentials: grpc.ChannelCredentials;
   readonly #channelOptions: grpc.ChannelOptions;
   readonly #clock: Clock;
@@ -47,6 +48,8 @@ export class GrpcTransport implements Transport {
   constructor(options: {
     identity: TransportIdentity;
     recordStart: RecordStart;
+    /** A peer refuses this node, with one of the codes of {@link HelloReply}. */
+    onRefused?: (code: string, message: string) => void;
     credentials: grpc.ChannelCredentials;
     channelOptions: grpc.ChannelOptions;
     clock: Clock;
@@ -54,6 +57,7 @@ export class GrpcTransport implements Transport {
   }) {
     this.#identity = options.identity;
     this.#recordStart = options.recordStart;
+    this.#onRefused = options.onRefused ?? (() => {});
     this.#credentials = options.credentials;
     this.#channelOptions = options.channelOptions;
     this.#clock = options.clock;
@@ -257,7 +261,10 @@ export class GrpcTransport implements Transport {
       log: this.#log,
       events: {
         unreachable: () => this.#events?.unreachable(peer.raftId),
-        refused: (code, message) => this.#log.warn({ peer: peer.name, code, message }, 'refused by peer'),
+        refused: (code, message) => {
+          this.#log.warn({ peer: peer.name, code, message }, 'refused by peer');
+          this.#onRefused(code, message);
+        },
         reset: () => this.#events?.streamReset(peer.raftId),
       },
     });
