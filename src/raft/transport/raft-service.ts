@@ -82,7 +82,9 @@ export class RaftPeerService {
 async function receive(call: SnapshotCall, member: RaftServiceMember): Promise<Message> {
   let receiver: SnapshotReceiver | null = null;
   let message: Message | null = null;
-  for await (const chunk of call as AsyncIterable<SnapshotChunk>) {
+  // Leaving the loop must not end the call: the sender still waits for the word that the file is installed.
+  const chunks: AsyncIterable<SnapshotChunk> = call.iterator({ destroyOnReturn: false });
+  for await (const chunk of chunks) {
     if (receiver === null) {
       ({ receiver, message } = await begin(chunk.header, member));
     } else {
