@@ -85,6 +85,10 @@ export interface GrpcMemberOptions {
   readonly port?: number;
 }
 
+interface ServiceEvents {
+  snapshotStream: () => void;
+}
+
 export class GrpcMember {
   readonly raftId: RaftId;
   readonly peer: Peer;
@@ -92,15 +96,17 @@ export class GrpcMember {
   readonly transport: GrpcTransport;
   readonly port: number;
   readonly #server: grpc.Server;
+  readonly #service: ServiceEvents;
 
   private constructor(
     options: GrpcMemberOptions,
-    parts: { server: grpc.Server; port: number; service: RaftPeerService },
+    parts: { server: grpc.Server; port: number; service: RaftPeerService; events: ServiceEvents },
   ) {
     const { raftId } = options;
     this.raftId = raftId;
     this.port = parts.port;
     this.#server = parts.server;
+    this.#service = parts.events;
     this.peer = peerOf(raftId, parts.port);
     this.transport = new GrpcTransport({
       identity: {
@@ -125,7 +131,12 @@ export class GrpcMember {
     const { raftId } = options;
     const service = new RaftPeerService({ formation: formation(`n${raftId}`), log: silentLog });
     const server = new grpc.Server(serverOptions);
-    server.addService(RaftService, service.handlers);
+    const events: ServiceEvents = { snapshotStream: () => {} };
+    const installSnapshot: typeof service.handlers.installSnapshot = (call) => {
+      events.snapshotStream();
+      service.handlers.installSnapshot(call);
+    };
+    server.addService(RaftService, { ...service.handlers, installSnapshot });
     const port = await new Promise<number>((resolve, reject) => {
       const credentials = grpc.ServerCredentials.createInsecure();
       server.bindAsync(`127.0.0.1:${options.port ?? 0}`, credentials, (error, bound) => {
@@ -133,7 +144,12 @@ export class GrpcMember {
         else reject(error);
       });
     });
-    return new GrpcMember(options, { server, port, service });
+    return new GrpcMember(options, { server, port, service, events });
+  }
+
+  /** Called when a snapshot begins to arrive. */
+  onSnapshotStream(callback: () => void): void {
+    this.#service.snapshotStream = callback;
   }
 
   /** As a process that is killed: connections break. */

@@ -331,6 +331,7 @@ describe('a peer that goes', () => {
     one.transport.setPeers([one.peer]);
     one.transport.send([message(1, 2)]);
     await two.ears.until(() => two.ears.resets.length > 0);
-    await eventually(() => (one.transport.refusals().get('unknown_member') ?? 0) > 0);
+    await eventually(() => one.transport.refusals().size > 0);
+    expect([...one.transport.refusals().keys()]).toEqual(['unknown_member']);
   });
 });

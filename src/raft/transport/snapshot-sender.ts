@@ -21,8 +21,9 @@ class ReceiverProgress {
 
   constructor(stream: SnapshotStream) {
     stream.on('data', (progress: SnapshotProgress) => {
-      this.#nextOffset = progress.next_offset;
-      this.#installed = progress.installed;
+      // The last word names no offset, and may come before the ones ahead of it were looked at.
+      if (progress.installed) this.#installed = true;
+      else this.#nextOffset = progress.next_offset;
       this.#wake();
     });
     const fail = (error: Error): void => {
@@ -67,9 +68,9 @@ export async function sendSnapshotFile(options: {
   signal: AbortSignal;
 }): Promise<void> {
   const { client, hello, message, file, signal } = options;
-  signal.throwIfAborted();
   await using handle = await open(file, 'r');
   const { size } = await handle.stat();
+  signal.throwIfAborted();
   const stream = client.installSnapshot();
   const cancel = (): void => stream.cancel();
   signal.addEventListener('abort', cancel, { once: true });

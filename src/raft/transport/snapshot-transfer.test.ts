@@ -1,0 +1,278 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, connect as connectSocket, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import * as grpc from '@grpc/grpc-js';
+import { afterEach, describe, expect, it } from 'vitest';
+
+import { RaftClient, type SnapshotChunk, type SnapshotProgress } from '../../generated/raft.ts';
+import { hashRow, RowDigest } from '../../store/digest.ts';
+import type { SnapshotMeta } from '../core/types.ts';
+import type { Row, SnapshotFile } from '../ports.ts';
+import { SnapshotFiles } from '../snapshots/snapshot-files.ts';
+import type { StorageError } from '../storage-error.ts';
+import { CLUSTER_ID, connect, eventually, GrpcMember, message, peerOf } from '../testing/grpc-members.ts';
+import { messageToWire } from './wire.ts';
+
+const ROWS = 400;
+const opened: { close(): unknown }[] = [];
+const directories: string[] = [];
+afterEach(async () => {
+  for (const thing of opened.splice(0).reverse()) await thing.close();
+  for (const directory of directories.splice(0)) await rm(directory, { recursive: true });
+});
+
+const meta: SnapshotMeta = {
+  index: 42,
+  term: 3,
+  confState: { voters: [1, 2], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false },
+};
+
+function rows(): Row[] {
+  return Array.from({ length: ROWS }, (_, at) => ({ key: `task/${at}`, value: Buffer.alloc(10_000, at) }));
+}
+
+function newDigester() {
+  const digest = new RowDigest();
+  return {
+    add: (row: Row): void => digest.add(hashRow(row.key, row.value)),
+    get rowCount() {
+      return digest.rowCount;
+    },
+    get digest() {
+      return digest.digest;
+    },
+  };
+}
+
+async function* streamed(all: readonly Row[]): AsyncGenerator<Row> {
+  yield* all;
+}
+
+async function openSnapshots(): Promise<SnapshotFiles> {
+  const directory = await mkdtemp(path.join(tmpdir(), 'jarvis-transfer-'));
+  directories.push(directory);
+  const files = await SnapshotFiles.open(directory, {
+    clusterId: CLUSTER_ID,
+    epoch: 1,
+    newDigester,
+    onDamaged: (error: StorageError) => {
+      throw error;
+    },
+  });
+  opened.push(files);
+  return files;
+}
+
+async function writeOne(files: SnapshotFiles): Promise<SnapshotFile> {
+  const digester = newDigester();
+  for (const row of rows()) digester.add(row);
+  const { rowCount, digest } = digester;
+  const stream = { index: meta.index, rowCount, digest, rows: streamed(rows()), close: async () => {} };
+  return await files.write(meta, [peerOf(1, 1), peerOf(2, 2)], stream);
+}
+
+async function pair() {
+  const [source, target] = [await openSnapshots(), await openSnapshots()];
+  const one = await GrpcMember.open({ raftId: 1, snapshots: source });
+  const two = await GrpcMember.open({ raftId: 2, snapshots: target });
+  opened.push(one, two);
+  return { one, two, target, file: await writeOne(source) };
+}
+
+const snap = message(1, 2, { type: 'snap', term: 3, snapshot: meta });
+const never = new AbortController().signal;
+
+/** A connection that can be broken in the middle: forwards bytes to `port`, and counts them. */
+class Line {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  /** Bytes towards the receiver after which both ends are cut off, once. */
+  breakAfter = Number.POSITIVE_INFINITY;
+  forwarded = 0;
+
+  constructor(port: number) {
+    this.#server = createServer((near) => {
+      const far = connectSocket(port, '127.0.0.1');
+      for (const socket of [near, far]) {
+        this.#sockets.add(socket);
+        socket.on('error', () => {});
+        socket.on('close', () => {
+          this.#sockets.delete(socket);
+          near.destroy();
+          far.destroy();
+        });
+      }
+      near.on('data', (bytes) => {
+        this.forwarded += bytes.byteLength;
+        if (this.forwarded > this.breakAfter) {
+          this.breakAfter = Number.POSITIVE_INFINITY;
+          near.destroy();
+        } else far.write(bytes);
+      });
+      far.on('data', (bytes) => near.write(bytes));
+    });
+  }
+
+  async listen(): Promise<number> {
+    await new Promise<void>((resolve) => {
+      this.#server.listen(0, '127.0.0.1', resolve);
+    });
+    const address = this.#server.address();
+    if (address === null || typeof address === 'string') throw new Error('no port');
+    return address.port;
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#server.close();
+  }
+}
+
+describe('a snapshot', () => {
+  it('is sent, verified, and only then announced to the receiver', async () => {
+    const { one, two, target, file } = await pair();
+    await connect(one, two);
+    await one.transport.sendSnapshot(snap, file.path, never);
+    const [received] = await target.list();
+    expect(received?.meta).toEqual(meta);
+    expect(received?.peers).toEqual(file.peers);
+    const keys: string[] = [];
+    if (received !== undefined) for await (const row of target.rows(received)) keys.push(row.key);
+    expect(keys).toHaveLength(ROWS);
+    expect(two.ears.messages.filter(({ type }) => type === 'snap')).toEqual([snap]);
+  });
+
+  it('is resumed where the connection broke', async () => {
+    const { one, two, target, file } = await pair();
+    const line = new Line(two.port);
+    opened.push(line);
+    const port = await line.listen();
+    two.transport.setPeers([one.peer, two.peer]);
+    one.transport.setPeers([one.peer, peerOf(2, port)]);
+    line.breakAfter = 2_000_000;
+    await expect(one.transport.sendSnapshot(snap, file.path, never)).rejects.toMatchObject({
+      code: grpc.status.UNAVAILABLE,
+    });
+    const before = line.forwarded;
+    expect(await target.list()).toEqual([]);
+    await one.ears.until(() => one.ears.resets.length > 0 || one.ears.unreachables.length > 0);
+    await retry(() => one.transport.sendSnapshot(snap, file.path, never));
+    expect(await target.list()).toHaveLength(1);
+    const all = ROWS * 10_000;
+    expect(line.forwarded - before).toBeLessThan(all - 500_000);
+  });
+
+  it('is refused from a stranger, with the reason, and nothing is kept of it', async () => {
+    const { one, two, target, file } = await pair();
+    one.transport.setPeers([one.peer, two.peer]);
+    two.transport.setPeers([two.peer]);
+    await expect(one.transport.sendSnapshot(snap, file.path, never)).rejects.toMatchObject({
+      code: grpc.status.FAILED_PRECONDITION,
+      details: expect.stringMatching(/unknown_member/) as string,
+    });
+    expect(await target.list()).toEqual([]);
+    expect(two.ears.messages).toEqual([]);
+  });
+
+  it('to nobody that is known is an error', async () => {
+    const { one, file } = await pair();
+    await expect(one.transport.sendSnapshot(snap, file.path, never)).rejects.toThrow(/Raft id 2/);
+  });
+
+  it('that is damaged on its way does not count', async () => {
+    const { one, two, target, file } = await pair();
+    await connect(one, two);
+    const copy = `${file.path}.copy`;
+    await writeFile(copy, Buffer.alloc(300_000, 7));
+    await expect(one.transport.sendSnapshot(snap, copy, never)).rejects.toMatchObject({
+      code: grpc.status.FAILED_PRECONDITION,
+    });
+    expect(await target.list()).toEqual([]);
+    expect(two.ears.messages.filter(({ type }) => type === 'snap')).toEqual([]);
+    await one.transport.sendSnapshot(snap, file.path, never);
+    expect(await target.list()).toHaveLength(1);
+  });
+
+  it('is given up when its sender stops', async () => {
+    const { one, two, target, file } = await pair();
+    await connect(one, two);
+    const stopping = new AbortController();
+    const sent = one.transport.sendSnapshot(snap, file.path, stopping.signal);
+    stopping.abort();
+    await expect(sent).rejects.toMatchObject({ name: 'AbortError' });
+    await expect(one.transport.sendSnapshot(snap, file.path, stopping.signal)).rejects.toMatchObject({
+      name: 'AbortError',
+    });
+    const underWay = new AbortController();
+    const cancelled = one.transport.sendSnapshot(snap, file.path, underWay.signal);
+    two.onSnapshotStream(() => underWay.abort());
+    await expect(cancelled).rejects.toMatchObject({ code: grpc.status.CANCELLED });
+    expect(await target.list()).toEqual([]);
+  });
+
+  it.each([
+    ['no header', { offset: 0, data: Buffer.from('x'), header: undefined }],
+    [
+      'a header without its hello',
+      { offset: 0, data: Buffer.alloc(0), header: header({ hello: undefined }) },
+    ],
+    ['another message', { offset: 0, data: Buffer.alloc(0), header: header({ message: message(1, 2) }) }],
+    [
+      'a message of another member',
+      { offset: 0, data: Buffer.alloc(0), header: header({ message: message(3, 2, { ...snap, from: 3 }) }) },
+    ],
+  ] as const)('that begins with %s is refused', async (_what, chunk) => {
+    const { one, two } = await pair();
+    two.transport.setPeers([one.peer]);
+    const client = new RaftClient(two.peer.address, grpc.credentials.createInsecure());
+    opened.push(client);
+    const stream = client.installSnapshot();
+    const progress: SnapshotProgress[] = [];
+    stream.on('data', (reply: SnapshotProgress) => progress.push(reply));
+    stream.on('error', () => {});
+    let status: grpc.StatusObject | null = null;
+    stream.on('status', (end) => (status = end));
+    stream.write(chunk as SnapshotChunk);
+    await eventually(() => status !== null);
+    expect(status).toMatchObject({ code: grpc.status.FAILED_PRECONDITION });
+    expect(progress).toEqual([]);
+  });
+});
+
+function header(fields: {
+  hello?: undefined;
+  message?: Parameters<typeof messageToWire>[0];
+}): SnapshotChunk['header'] {
+  const hello = {
+    protocol: 1,
+    cluster_id: CLUSTER_ID,
+    raft_id: 1,
+    incarnation: 'incarnation-1',
+    start_counter: 1,
+    start_id: 'start-1',
+    to: 2,
+  };
+  return {
+    hello: 'hello' in fields ? undefined : hello,
+    file_name: 'x',
+    file_bytes: 10,
+    message: messageToWire(fields.message ?? snap),
+  };
+}
+
+/** The channel needs a moment to connect again. */
+async function retry(action: () => Promise<void>): Promise<void> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      await action();
+      return;
+    } catch (error) {
+      if (attempt === 20) throw error;
+      await new Promise((resolve) => {
+        setTimeout(resolve, 50);
+      });
+    }
+  }
+}
