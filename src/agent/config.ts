@@ -79,12 +79,16 @@ const rawSchema = z.strictObject({
   insecure: flag.default(false),
   kill_tasks_on_exit: flag.default(false),
   log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  // A map in the file; `interval=1s,timeout=5s` in a variable.
   heartbeat: z
-    .strictObject({
-      interval: duration.optional(),
-      warning: duration.optional(),
-      timeout: duration.optional(),
-    })
+    .preprocess(
+      (value) => (typeof value === 'string' ? splitPairs(value) : value),
+      z.strictObject({
+        interval: duration.optional(),
+        warning: duration.optional(),
+        timeout: duration.optional(),
+      }),
+    )
     .default({}),
 });
 
