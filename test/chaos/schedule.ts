@@ -2,7 +2,7 @@
 import type { Random } from '../../src/lib/random.ts';
 
 /** A node by its place in the list, or whoever leads then (and the place where nobody is known to). */
-export interface Target {
+interface Target {
   readonly place: number;
   readonly leader: boolean;
 }

@@ -1,6 +1,6 @@
 /** The HTTP API of one node, as a client sees it. */
 
-export interface AttemptJson {
+interface AttemptJson {
   readonly attempt: number;
   readonly node: string;
   readonly status: string;
