@@ -4,6 +4,7 @@ import { JarvisError } from '../lib/errors.ts';
 import type { Command, Outcome } from '../model/commands.ts';
 import type { TableName, Tables } from '../model/rows.ts';
 import type { RaftLeadership, RaftNode } from '../raft/node.ts';
+import { ClusterTime } from '../scheduler/cluster-time.ts';
 import type { Applied, CommandInput, Leadership, Replica, StateView, TaskPage } from '../scheduler/ports.ts';
 import { encodeCommand } from '../store/codec.ts';
 import type { SchedulerMachine } from '../store/scheduler-machine.ts';
@@ -14,14 +15,14 @@ export class ClusterReplica implements Replica {
   readonly #raft: RaftNode;
   readonly #machine: SchedulerMachine;
   readonly #reads: TaskReads;
-  readonly #clock: Clock;
+  readonly #time: ClusterTime;
 
   constructor(options: { nodeName: string; raft: RaftNode; machine: SchedulerMachine; clock: Clock }) {
     this.nodeName = options.nodeName;
     this.#raft = options.raft;
     this.#machine = options.machine;
     this.#reads = new TaskReads(options.machine);
-    this.#clock = options.clock;
+    this.#time = new ClusterTime(options.clock);
   }
 
   get state(): StateView {
@@ -46,7 +47,7 @@ export class ClusterReplica implements Replica {
 
   async propose(input: CommandInput): Promise<Outcome> {
     if (!this.#raft.leadership().isLeader) throw new JarvisError('no_leader', 'this node does not lead');
-    const atMs = Math.max(this.#clock.wallMs(), this.state.cluster?.timeMs ?? 0);
+    const atMs = this.#time.nowMs(this.state.cluster?.timeMs ?? 0);
     const command = { ...input, atMs } as Command;
     return (await this.#raft.propose(encodeCommand(command))) as Outcome;
   }

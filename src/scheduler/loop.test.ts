@@ -17,6 +17,8 @@ const TERM = 1;
 
 class ManualClock implements Clock {
   nowMs: number;
+  /** How far the wall clock was set back. */
+  setBackMs = 0;
   readonly timers = new Map<() => void, number>();
 
   constructor(nowMs: number) {
@@ -24,7 +26,7 @@ class ManualClock implements Clock {
   }
 
   wallMs(): number {
-    return this.nowMs;
+    return this.nowMs - this.setBackMs;
   }
 
   monotonicMs(): number {
@@ -322,6 +324,23 @@ describe('SchedulingLoop', () => {
     expect(await replica.commit()).toMatchObject({ type: 'retryDue', taskIds: [taskId] });
     expect(await replica.commit()).toMatchObject({ type: 'assign' });
     expect(replica.cluster.task(taskId)).toMatchObject({ status: 'ASSIGNED', attempt: 2 });
+  });
+
+  it('queues retries also where the clock was set back by an hour', async () => {
+    const replica = new TestReplica();
+    replica.cluster.join('n1');
+    const taskId = replica.cluster.submitOne(specOf());
+    replica.cluster.assign(taskId, 'n1');
+    replica.cluster.report(taskId, 'FAILED');
+    replica.clock.setBackMs = 3_600_000;
+    startedOn(replica);
+    for (let step = 0; step < 100 && replica.waiting.length === 0; step += 1) {
+      await settled();
+      replica.clock.advance(100);
+    }
+    expect(replica.waiting.map(({ input }) => input)).toMatchObject([
+      { type: 'retryDue', taskIds: [taskId] },
+    ]);
   });
 
   it('leaves nothing behind when it stops, whatever still comes back', async () => {

@@ -7,6 +7,7 @@ import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { AssignCommand, Outcome } from '../model/commands.ts';
+import { ClusterTime } from './cluster-time.ts';
 import type { CommandResults } from './core/apply/results.ts';
 import { plan, toAssignments } from './core/placement/plan.ts';
 import { PlansInFlight } from './core/placement/plans-in-flight.ts';
@@ -63,6 +64,7 @@ class LeadingLoop {
   readonly #log: Log;
   readonly #term: number;
   readonly #onUnexplained: (count: number) => void;
+  readonly #time: ClusterTime;
   readonly #plans = new PlansInFlight();
   readonly #unsubscribe: () => void;
   #isStopped = false;
@@ -75,6 +77,7 @@ class LeadingLoop {
   constructor(options: SchedulingLoopOptions, term: number, onUnexplained: (count: number) => void) {
     this.#replica = options.replica;
     this.#clock = options.clock;
+    this.#time = new ClusterTime(options.clock);
     this.#log = options.log.child({ term });
     this.#term = term;
     this.#onUnexplained = onUnexplained;
@@ -197,7 +200,7 @@ class LeadingLoop {
     const { state } = this.#replica;
     const nextMs = state.nextRetryAtMs();
     if (nextMs === null || this.#retriesUnderWay) return;
-    const nowMs = Math.max(this.#clock.wallMs(), state.cluster?.timeMs ?? 0);
+    const nowMs = this.#time.nowMs(state.cluster?.timeMs ?? 0);
     if (nextMs > nowMs) {
       const delayMs = Math.min(nextMs - nowMs, LONGEST_TIMER_MS);
       this.#cancelRetryTimer = this.#clock.after(delayMs, () => this.#wake());
