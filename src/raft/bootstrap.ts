@@ -75,11 +75,28 @@ function samePeer(a: Peer, b: Peer | undefined): boolean {
 }
 
 /**
- * What a node learns from one answer: that it may follow a formed cluster, that it can never be part of it, that the
- * answer counts, or that there is nothing to learn yet.
- * @throws JarvisError conflict where the two can never form a cluster together
+ * What a node learns from the answers of a round: the cluster that it may follow, or null where there is none yet. That
+ * somebody names this node in a formed cluster outweighs whatever stands against founding one with the others.
+ * @throws JarvisError conflict where this can never become one cluster
  */
-export function judge(self: Self, asked: PeerAddress, answer: BootstrapAnswer): FormedCluster | null {
+export function judge(
+  self: Self,
+  answers: readonly { readonly asked: PeerAddress; readonly answer: BootstrapAnswer }[],
+): FormedCluster | null {
+  for (const { asked, answer } of answers) {
+    const { cluster, name } = answer;
+    if (name === asked.name && cluster !== null && isFounder(self, cluster)) return cluster;
+  }
+  for (const { asked, answer } of answers) checkFellow(self, asked, answer);
+  return null;
+}
+
+function isFounder(self: Self, cluster: FormedCluster): boolean {
+  return cluster.founders.some((peer) => peer.name === self.name && peer.incarnation === self.incarnation);
+}
+
+/** @throws JarvisError conflict where the two can never form a cluster together */
+function checkFellow(self: Self, asked: PeerAddress, answer: BootstrapAnswer): void {
   if (answer.name !== asked.name) {
     throw new JarvisError(
       'conflict',
@@ -87,11 +104,6 @@ export function judge(self: Self, asked: PeerAddress, answer: BootstrapAnswer): 
     );
   }
   if (answer.cluster !== null) {
-    if (
-      answer.cluster.founders.some((peer) => peer.name === self.name && peer.incarnation === self.incarnation)
-    ) {
-      return answer.cluster;
-    }
     throw new JarvisError(
       'conflict',
       `node ${answer.name} already belongs to cluster ${answer.cluster.clusterId}, which does not know this data ` +
@@ -112,7 +124,6 @@ export function judge(self: Self, asked: PeerAddress, answer: BootstrapAnswer): 
       `cluster-wide settings differ: node ${answer.name} has ${answer.config}, this node has ${self.config}`,
     );
   }
-  return null;
 }
 
 function parsePeerList(list: readonly string[]): readonly PeerAddress[] {

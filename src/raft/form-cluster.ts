@@ -79,7 +79,7 @@ export class ClusterFormation {
     others: readonly PeerAddress[],
     ask: AskPeer,
   ): Promise<{ formed: FormedCluster | null; missing: string }> {
-    const answers = new Map<string, BootstrapAnswer>();
+    const heard: { asked: PeerAddress; answer: BootstrapAnswer }[] = [];
     const proposed = this.#founders;
     const replies = await Promise.allSettled(others.map((peer) => ask(peer, this.#request(proposed))));
     const missing: string[] = [];
@@ -91,11 +91,11 @@ export class ClusterFormation {
         missing.push(`${peer.name}=${peer.address}`);
         continue;
       }
-      const answer = answerFromWire(reply.value);
-      const formed = judge(this.#self, peer, answer);
-      if (formed !== null) return { formed: this.#checked(formed), missing: '' };
-      answers.set(peer.name, answer);
+      heard.push({ asked: peer, answer: answerFromWire(reply.value) });
     }
+    const formed = judge(this.#self, heard);
+    if (formed !== null) return { formed: this.#checked(formed), missing: '' };
+    const answers = new Map(heard.map(({ answer }) => [answer.name, answer]));
     const founders = foundersOf(this.#self, answers);
     if (founders === null) return { formed: null, missing: missing.join(', ') };
     // The answers agree to what was asked, so they count only while that is still what this node would form itself.

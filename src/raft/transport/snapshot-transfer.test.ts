@@ -234,7 +234,7 @@ describe('a snapshot', () => {
     stream.on('error', () => {});
     let status: grpc.StatusObject | null = null;
     stream.on('status', (end) => (status = end));
-    stream.write(chunk as SnapshotChunk);
+    stream.write(chunk);
     await eventually(() => status !== null);
     expect(status).toMatchObject({ code: grpc.status.FAILED_PRECONDITION });
     expect(progress).toEqual([]);
