@@ -41,7 +41,7 @@ export interface Hello {
 
 export interface HelloReply {
   accepted: boolean;
-  /** One of the codes of docs/raft.md: foreign_cluster, unknown_member, wrong_target, old_copy, bad_protocol. */
+  /** One of foreign_cluster, unknown_member, wrong_target, old_copy and bad_protocol (docs/storage.md). */
   code: string;
   message: string;
 }
