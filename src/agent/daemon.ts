@@ -13,7 +13,7 @@ import { systemClock, type Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
-import { createHttpServer } from '../http/server.ts';
+import { createHttpServer, type HttpServer } from '../http/server.ts';
 import { LocalOperations } from '../operations/local.ts';
 import type { Readiness } from '../operations/port.ts';
 import { RoutingOperations } from '../operations/router.ts';
@@ -119,9 +119,13 @@ export class Daemon {
       worker: lateService(WorkerService),
     };
     const operations = new StartingOperations();
-    await this.#listen(operations, [peerService, ...Object.values(services).map(({ service }) => service)]);
+    // Closed after the servers: what they are still answering may have been sent on.
     const pool = new ChannelPool();
     this.#closing('channels', () => pool.close());
+    const http = await this.#listen(operations, [
+      peerService,
+      ...Object.values(services).map(({ service }) => service),
+    ]);
 
     const cluster = directory.identity.cluster ?? (await this.#form({ directory, formation, pool, signal }));
     const { raft, machine, snapshots, transport } = await this.#recover(directory, cluster);
@@ -152,6 +156,8 @@ export class Daemon {
     raft.start();
     this.#closing('leadership', () => handOver(raft, this.#clock));
     const worker = await this.#startWorker(directory, replica);
+    // First of all, while everything that the requests under way need is there.
+    this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
     this.#readiness = () => readinessOf(raft, worker);
     this.#log.info(
       { listen: config.listen, http: config.http, cluster: cluster.clusterId },
@@ -169,13 +175,14 @@ export class Daemon {
   async #listen(
     operations: StartingOperations,
     services: Parameters<typeof createServer>[0]['services'],
-  ): Promise<void> {
+  ): Promise<HttpServer> {
     const http = createHttpServer({ operations, readiness: () => this.#readiness(), log: this.#log });
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
     await http.listen(this.#config.http);
     const rpc = await createServer({ services, listen: this.#config.listen });
     this.#closing('gRPC', () => rpc.close(CLOSE_GRACE_MS));
     this.#log.info({ listen: this.#config.listen, http: this.#config.http }, 'listening');
+    return http;
   }
 
   async #form(options: {

@@ -20,7 +20,7 @@ export interface HttpServer {
    * @throws JarvisError conflict where the address cannot be listened on, invalid where it is none
    */
   listen(address: string): Promise<string>;
-  /** Takes no new requests and ends streams; other answers have `graceMs` to be finished. */
+  /** Takes no new connections and ends streams; other answers have `graceMs` to be finished. Once more does nothing. */
   close(graceMs: number): Promise<void>;
 }
 
@@ -36,6 +36,8 @@ export function createHttpServer(options: {
     requestTimeout: limits.httpRequestTimeoutMs,
     keepAliveTimeout: limits.httpKeepAliveMs,
     forceCloseConnections: 'idle',
+    // What comes on a connection that stood before is answered like the rest.
+    return503OnClosing: false,
     routerOptions: { maxParamLength: 256 },
     // Paths that cannot be decoded never reach the error handler.
     frameworkErrors: (error, _request, reply) => void answer(reply, error),

@@ -4,6 +4,7 @@
  */
 import * as grpc from '@grpc/grpc-js';
 
+import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 
 /**
@@ -48,7 +49,7 @@ export class ChannelPool {
 
   /** @param address `host:port` */
   client(address: string): grpc.Client {
-    if (this.#closed) throw new Error('the pool of channels is closed');
+    if (this.#closed) throw new JarvisError('unavailable', 'this node is stopping');
     const known = this.#clients.get(address);
     const client = known ?? new grpc.Client(address, channelCredentials(), channelOptions);
     // The map's order is the order of use.

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { describe, expect, it } from 'vitest';
 
-import type { TaskJson } from '../support/api.ts';
+import { UnexpectedAnswer, type TaskJson } from '../support/api.ts';
 import { SHORT_HEARTBEAT, type TestCluster } from '../support/cluster.ts';
 import { prepareCluster, startCluster } from '../support/test-cluster.ts';
 import { waitFor } from '../support/wait.ts';
@@ -49,6 +49,34 @@ describe('SIGTERM', () => {
       expect(await cluster.finalTask(id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
     }
     expect(linesOf(trace).toSorted()).toEqual(tasks.map(({ id }) => id).sort());
+  });
+
+  it('answers what still comes to the stopping node, or takes no connection: it makes up no failure', async () => {
+    const cluster = await startCluster();
+    const leader = await cluster.leader();
+    const [follower] = await cluster.followers();
+    for (const node of [follower, leader]) {
+      if (node === undefined) throw new Error('there is no follower');
+      const failures: string[] = [];
+      let acknowledged = 0;
+      const clients = Array.from({ length: 4 }, async () => {
+        while (node.isRunning) {
+          try {
+            await node.api.submit({ command: ['true'] });
+            acknowledged += 1;
+          } catch (error) {
+            if (error instanceof UnexpectedAnswer) failures.push(error.message);
+          }
+          // A pace that leaves the machine room for the tasks.
+          await delay(20);
+        }
+      });
+      await waitFor('submits', async () => acknowledged >= 10);
+      expect(await node.end('SIGTERM')).toEqual({ code: 0, signal: null });
+      await Promise.all(clients);
+      expect(failures).toEqual([]);
+      await cluster.restart(node.name);
+    }
   });
 });
 
