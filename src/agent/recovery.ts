@@ -6,6 +6,7 @@ import type { Clock } from '../lib/clock.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { Random } from '../lib/random.ts';
+import type { SnapshotBounds } from '../raft/applier.ts';
 import { RaftCore } from '../raft/core/raft-core.ts';
 import type { SnapshotMeta } from '../raft/core/types.ts';
 import type { ClusterRecord, DataDirectory } from '../raft/data-directory.ts';
@@ -36,6 +37,8 @@ export interface RecoveryOptions {
   readonly log: Log;
   /** The state can be trusted no longer. */
   readonly onFailure: (error: unknown) => void;
+  /** Default: those of `limits`. */
+  readonly snapshotBounds?: SnapshotBounds;
 }
 
 /**
@@ -66,36 +69,59 @@ export async function recoverMember(options: RecoveryOptions): Promise<Recovered
     { clusterId: cluster.clusterId, incarnation: identity.incarnation },
     { create: isNew, mustReach: await snapshots.newestTakenIndex() },
   );
-  if (recovery.repaired !== null) log.warn({ ...recovery.repaired }, 'cut off the torn tail of the log');
-  await snapshots.discardUnrecorded(recovery.snapshot?.index ?? 0);
-  const files = await snapshots.list();
-  const machine = await openSchedulerMachine({
-    directory: paths.state,
-    isNew: isNew && recovery.entries.length === 0,
-    snapshots: files.map((file) => ({
+  return await closingOnError(wal, async () => {
+    if (recovery.repaired !== null) log.warn({ ...recovery.repaired }, 'cut off the torn tail of the log');
+    await snapshots.discardUnrecorded(recovery.snapshot?.index ?? 0);
+    const files = await snapshots.list();
+    const machine = await openMachine(options, recovery, { files, snapshots, isNew });
+    return await closingOnError(machine, async () => {
+      checkReach(paths.log, recovery, machine.appliedIndex);
+      await directory.establish();
+      const { core, membership } = makeCore(options, recovery, files, machine.appliedIndex);
+      const raft = new RaftNode({
+        core,
+        log: wal,
+        stateMachine: machine,
+        snapshots,
+        transport: options.transport,
+        clock: options.clock,
+        logger: log,
+        membership,
+        ...(options.snapshotBounds === undefined ? {} : { snapshotBounds: options.snapshotBounds }),
+      });
+      return { raft, machine, wal, snapshots };
+    });
+  });
+}
+
+async function openMachine(
+  { directory, clock, log, onFailure }: RecoveryOptions,
+  recovery: WalRecovery,
+  found: { files: readonly SnapshotFile[]; snapshots: SnapshotFiles; isNew: boolean },
+): Promise<SchedulerMachine> {
+  return await openSchedulerMachine({
+    directory: directory.paths.state,
+    isNew: found.isNew && recovery.entries.length === 0,
+    snapshots: found.files.map((file) => ({
       index: file.meta.index,
       term: file.meta.term,
-      rows: () => snapshots.rows(file),
+      rows: () => found.snapshots.rows(file),
     })),
     logFirstIndex: (recovery.snapshot?.index ?? 0) + 1,
-    clock: options.clock,
+    clock,
     logger: log,
-    onFailure: options.onFailure,
+    onFailure,
   });
-  checkReach(paths.log, recovery, machine.appliedIndex);
-  await directory.establish();
-  const { core, membership } = makeCore(options, recovery, files, machine.appliedIndex);
-  const raft = new RaftNode({
-    core,
-    log: wal,
-    stateMachine: machine,
-    snapshots,
-    transport: options.transport,
-    clock: options.clock,
-    logger: log,
-    membership,
-  });
-  return { raft, machine, wal, snapshots };
+}
+
+/** What was opened is let go of where the rest fails: a process may try again. */
+async function closingOnError<T>(opened: { close(): Promise<void> }, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
 }
 
 /** The state never holds what the log did not hold durably before (docs/storage.md): otherwise the log lost its end. */
