@@ -51,7 +51,8 @@ export class Applier {
   constructor(options: ApplierOptions) {
     this.#options = options;
     this.#membership = options.membership;
-    this.#snapshotIndex = options.stateMachine.appliedIndex;
+    // What the log begins behind, not what is applied: else a node that restarts often would never take one.
+    this.#snapshotIndex = options.core.status().firstIndex - 1;
     this.#bounds = options.snapshotBounds ?? {
       entries: limits.snapshotEntries,
       logBytes: limits.snapshotLogBytes,

@@ -6,6 +6,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { JarvisError, messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Random } from '../../lib/random.ts';
+import { Slots } from '../../lib/slots.ts';
 import type { AttemptKey, AttemptSpec, Driver, DriverName, Exit } from '../drivers/driver.ts';
 import { Backoff, pause } from './backoff.ts';
 import { WORKER_LIMITS } from './limits.ts';
@@ -33,6 +34,8 @@ export class DriverRunner {
   readonly #drivers: ReadonlyMap<DriverName, Driver>;
   readonly #closing = new AbortController();
   readonly #starts = new Map<string, PendingStart>();
+  /** A node may be given thousands of tasks at once: more starts at a time would only make each of them late. */
+  readonly #startSlots = new Slots(WORKER_LIMITS.startsAtOnce);
 
   constructor(options: DriverRunnerOptions) {
     this.#options = options;
@@ -83,7 +86,12 @@ export class DriverRunner {
     const driver = this.#driver(name);
     const settled = await this.#insist({ what: 'start', ...key }, controller.signal, async () => {
       try {
-        return { view: await driver.start(spec, controller.signal) };
+        const { signal } = controller;
+        const view = await this.#startSlots.use(async () => {
+          signal.throwIfAborted();
+          return await driver.start(spec, signal);
+        });
+        return { view };
       } catch (error) {
         // Both are final: it never runs.
         if (!(error instanceof JarvisError)) throw error;
