@@ -255,6 +255,8 @@ export class Daemon {
     this.#closing('Raft', () => member.raft.stop());
     this.#closing('transport', () => transport.close());
     member.raft.failed.catch((error: unknown) => this.#fail(error));
+    // Also a sync in idle time may fail, when nobody waits for an append.
+    member.wal.failure.catch((error: unknown) => this.#fail(error));
     return { ...member, transport };
   }
 

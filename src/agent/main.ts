@@ -124,7 +124,11 @@ function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
   process.stderr.write(`jarvisd: ${messageOf(error)}\n`);
   if (!(error instanceof JarvisError)) {
-    if (error instanceof Error && error.stack !== undefined) process.stderr.write(`${error.stack}\n`);
+    // A disk that is full or a file that may not be read is no bug: its message says all.
+    const isSystemError = error instanceof Error && 'syscall' in error;
+    if (error instanceof Error && error.stack !== undefined && !isSystemError) {
+      process.stderr.write(`${error.stack}\n`);
+    }
     return EXIT_FAILED;
   }
   return REFUSALS.has(error.code) ? EXIT_USAGE : EXIT_FAILED;
