@@ -8,6 +8,7 @@ import path from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 
+import { splitAddress } from '../lib/address.ts';
 import { JarvisError, messageOf, type Fault } from '../lib/errors.ts';
 import { parseCpuMillis, parseDurationMs, parseMemoryBytes } from '../lib/quantities.ts';
 import type { ClusterConfig } from '../model/cluster.ts';
@@ -17,6 +18,7 @@ import type { PeerAddress } from '../raft/bootstrap.ts';
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const NAME_RULE = 'a name of letters, digits, ".", "_" and "-", at most 128, the first a letter or digit';
 export const DRIVER_NAMES = ['process', 'noop'] as const;
+const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 export type DriverChoice = (typeof DRIVER_NAMES)[number];
 
 export interface NodeConfig {
@@ -36,7 +38,7 @@ export interface NodeConfig {
   readonly drivers: readonly DriverChoice[];
   readonly insecure: boolean;
   readonly killTasksOnExit: boolean;
-  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  readonly logLevel: (typeof LOG_LEVELS)[number];
   /** Cluster-wide; the founders' must agree. */
   readonly cluster: ClusterConfig;
 }
@@ -44,8 +46,10 @@ export interface NodeConfig {
 /** Values as they come, by key of the file; flags and variables have the same keys. */
 export type RawConfig = Readonly<Record<string, unknown>>;
 
-const text = z.union([z.string(), z.number()]).transform(String);
-const flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((value) => value === 'true')]);
+const text = z.union([z.string(), z.number()], { error: 'is not a text' }).transform(String);
+const flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((value) => value === 'true')], {
+  error: 'is neither true nor false',
+});
 
 /** A parser that reports its JarvisError as a fault of the field. */
 function parsed<T>(parse: (value: string) => T) {
@@ -60,12 +64,34 @@ function parsed<T>(parse: (value: string) => T) {
 }
 
 const duration = parsed(parseDurationMs);
+
 /** `a=1,b=2` or a map. */
-const assignments = z.union([z.string().transform(splitPairs), z.record(z.string(), text)]);
+const assignments = z.union(
+  [
+    z.string().transform((value, context) => {
+      const pairs = splitPairs(value);
+      const twice = pairs.find(([name], at) => pairs.findIndex(([other]) => other === name) < at);
+      if (twice === undefined) return Object.fromEntries(pairs);
+      context.addIssue({ code: 'custom', message: `names ${JSON.stringify(twice[0])} twice` });
+      return z.NEVER;
+    }),
+    z.record(z.string(), text),
+  ],
+  // Of a text it is said what is wrong with it; anything else is no list at all.
+  {
+    error: (issue) =>
+      typeof issue.input === 'string' ? undefined : 'is not a list such as a=1,b=2, or a map',
+  },
+);
+
+const driverNames = z.union(
+  [z.string().transform((value) => value.split(',').map((name) => name.trim())), z.array(z.string())],
+  { error: `is not a list; allowed: ${DRIVER_NAMES.join(', ')}` },
+);
 
 const rawSchema = z.strictObject({
   name: text.pipe(z.string().regex(NAME, `is not ${NAME_RULE}`)),
-  data_dir: z.string().min(1),
+  data_dir: z.string('is not a path').min(1, 'is not a path'),
   listen: parsed(parseAddress),
   advertise: parsed(parseAddress).optional(),
   http: parsed(parseAddress),
@@ -73,21 +99,27 @@ const rawSchema = z.strictObject({
   labels: assignments.default({}),
   capacity: assignments.default({}),
   reserve: assignments.default({}),
-  drivers: z
-    .union([z.string().transform((value) => value.split(',')), z.array(z.string())])
-    .default(['process']),
+  drivers: driverNames.default(['process']),
   insecure: flag.default(false),
   kill_tasks_on_exit: flag.default(false),
-  log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  log_level: z
+    .enum(LOG_LEVELS, { error: `is not a level; allowed: ${LOG_LEVELS.join(', ')}` })
+    .default('info'),
   // A map in the file; `interval=1s,timeout=5s` in a variable.
   heartbeat: z
     .preprocess(
-      (value) => (typeof value === 'string' ? splitPairs(value) : value),
-      z.strictObject({
-        interval: duration.optional(),
-        warning: duration.optional(),
-        timeout: duration.optional(),
-      }),
+      (value) => (typeof value === 'string' ? Object.fromEntries(splitPairs(value)) : value),
+      z.strictObject(
+        {
+          interval: duration.optional(),
+          warning: duration.optional(),
+          timeout: duration.optional(),
+        },
+        {
+          error: (issue) =>
+            issue.code === 'invalid_type' ? 'is not a map of interval, warning, timeout' : undefined,
+        },
+      ),
     )
     .default({}),
 });
@@ -102,7 +134,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
   const faults: Fault[] = [];
   const peers = parsePeers(value.peers, faults);
   const advertise = value.advertise ?? value.listen;
-  checkSelf({ name: value.name, advertise, peers }, faults);
+  if (faults.length === 0) checkSelf({ name: value.name, advertise, peers }, faults);
   const drivers = parseDrivers(value.drivers, faults);
   const capacity = parseResources('capacity', value.capacity, faults);
   const reserve = parseResources('reserve', value.reserve, faults);
@@ -186,27 +218,48 @@ function faultsOf(issue: z.core.$ZodIssue, raw: RawConfig): readonly Fault[] {
     raw,
   );
   if (given === undefined) return [{ path: where, message: 'is required' }];
-  return [{ path: where, message: `${JSON.stringify(given)} ${issue.message}` }];
+  const value = JSON.stringify(given);
+  // A parser of quantities names the value itself.
+  return [
+    {
+      path: where,
+      message: issue.message.includes(value) ? issue.message : `${value} ${messageOfIssue(issue)}`,
+    },
+  ];
 }
 
-function splitPairs(value: string): Record<string, string> {
-  const entries = value
+/** A union says only that no branch fits: the text's own branch knows what is wrong with a text. */
+function messageOfIssue(issue: z.core.$ZodIssue): string {
+  const cause =
+    issue.code === 'invalid_union' ? issue.errors.flat().find(({ code }) => code === 'custom') : undefined;
+  return cause?.message ?? issue.message;
+}
+
+function splitPairs(value: string): readonly (readonly [string, string])[] {
+  return value
     .split(',')
     .filter((item) => item !== '')
     .map((item): [string, string] => {
       const at = item.indexOf('=');
       return at < 0 ? [item, ''] : [item.slice(0, at), item.slice(at + 1)];
     });
-  return Object.fromEntries(entries);
 }
 
 /** Checks `host:port`; [::1]:7101 for IPv6. @throws JarvisError invalid */
-export function parseAddress(value: string): string {
-  const match = /^(\[[0-9A-Fa-f:.]+\]|[^\s:[\]]+):(\d{1,5})$/.exec(value);
-  if (match === null || Number(match[2]) > 65_535) {
-    throw new JarvisError('invalid', 'is not host:port, such as 127.0.0.1:7101 or [::1]:7101');
+function parseAddress(value: string): string {
+  try {
+    splitAddress(value);
+  } catch (error) {
+    const message = 'is not host:port, such as 127.0.0.1:7101 or [::1]:7101';
+    throw new JarvisError('invalid', message, { cause: error });
   }
   return value;
+}
+
+/** One that others connect to. @throws JarvisError invalid */
+function parseReachable(value: string): string {
+  if (splitAddress(parseAddress(value)).port > 0) return value;
+  throw new JarvisError('invalid', 'is no address to connect to: port 0');
 }
 
 function parsePeers(raw: Record<string, string>, faults: Fault[]): readonly PeerAddress[] {
@@ -215,7 +268,7 @@ function parsePeers(raw: Record<string, string>, faults: Fault[]): readonly Peer
     if (!NAME.test(name))
       faults.push({ path: 'peers', message: `${JSON.stringify(name)} is not ${NAME_RULE}` });
     try {
-      peers.push({ name, address: parseAddress(address) });
+      peers.push({ name, address: parseReachable(address) });
     } catch (error) {
       faults.push({
         path: 'peers',
@@ -255,7 +308,9 @@ function checkSelf(
 
 function parseDrivers(raw: readonly string[], faults: Fault[]): readonly DriverChoice[] {
   const drivers: DriverChoice[] = [];
-  for (const name of raw) {
+  if (raw.length === 0)
+    faults.push({ path: 'drivers', message: `names none; allowed: ${DRIVER_NAMES.join(', ')}` });
+  for (const name of new Set(raw)) {
     const driver = DRIVER_NAMES.find((known) => known === name);
     if (driver !== undefined) drivers.push(driver);
     else
@@ -317,7 +372,7 @@ function parseClusterConfig(
 
 function checkLoopback(addresses: Readonly<Record<string, string>>, faults: Fault[]): void {
   for (const [key, address] of Object.entries(addresses)) {
-    const host = address.slice(0, address.lastIndexOf(':')).replaceAll(/[[\]]/g, '');
+    const { host } = splitAddress(address);
     if (host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)) continue;
     faults.push({
       path: key,

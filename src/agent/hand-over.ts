@@ -7,9 +7,9 @@ const HAND_OVER_TIMEOUT_MS = 1000;
 /** Resolves when this node no longer leads, or when it has waited long enough; the others elect by themselves then. */
 export async function handOver(raft: RaftNode, clock: Clock): Promise<void> {
   const { id, role, progress, confState } = raft.status();
-  if (role !== 'leader') return;
+  if (role !== 'leader' || !raft.isRunning) return;
   const heirs = progress
-    .filter((peer) => peer.id !== id && peer.recentActive && confState.voters.includes(peer.id))
+    .filter((peer) => peer.id !== id && raft.isActive(peer.id) && confState.voters.includes(peer.id))
     .sort((a, b) => b.match - a.match);
   const heir = heirs[0];
   if (heir === undefined) return;

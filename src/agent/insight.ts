@@ -37,7 +37,7 @@ export class NodeInsight implements ClusterInsight {
         role: confState.voters.includes(raftId) ? 'voter' : 'learner',
         matchIndex: known?.match ?? 0,
         state: isSelf ? 'leader' : (known?.state ?? 'probe'),
-        active: isSelf || known?.recentActive === true,
+        active: isSelf || this.#raft.isActive(raftId),
       };
     });
   }

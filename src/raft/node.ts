@@ -55,6 +55,8 @@ export class RaftNode {
   readonly #sends: SnapshotSends;
   readonly #leadershipListeners = new Set<(leadership: RaftLeadership) => void>();
   readonly #failed = Promise.withResolvers<never>();
+  /** When a member was last heard of; the transport lets nobody else through. */
+  readonly #heardMs = new Map<RaftId, number>();
   #queued: QueuedProposal[] = [];
   #soft: SoftState = { leader: 0, role: 'follower' };
   #announced: RaftLeadership = { isLeader: false, term: 0, leader: 0 };
@@ -108,7 +110,10 @@ export class RaftNode {
 
   start(): void {
     this.#transport.start({
-      receive: (message) => this.#input(() => this.#core.step(message)),
+      receive: (message) => {
+        this.#heardMs.set(message.from, this.#clock.monotonicMs());
+        this.#input(() => this.#core.step(message));
+      },
       streamReset: (raftId) => this.#input(() => this.#core.leaderStreamReset(raftId)),
       unreachable: (raftId) => this.#input(() => this.#core.reportUnreachable(raftId)),
     });
@@ -119,6 +124,17 @@ export class RaftNode {
 
   status(): RaftStatus {
     return this.#core.status();
+  }
+
+  /** False once it was stopped or has failed. */
+  get isRunning(): boolean {
+    return !this.#stopped;
+  }
+
+  /** Whether it was heard of within an election timeout. The core's own mark is taken back at each check of the quorum. */
+  isActive(id: RaftId): boolean {
+    const heardMs = this.#heardMs.get(id) ?? Number.NEGATIVE_INFINITY;
+    return this.#clock.monotonicMs() - heardMs <= limits.electionTicks * limits.tickMs;
   }
 
   leadership(): RaftLeadership {

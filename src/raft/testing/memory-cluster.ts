@@ -142,6 +142,12 @@ export class MemoryCluster {
     throw new Error(`${what} did not come true`);
   }
 
+  /** One tick. */
+  async pass(): Promise<void> {
+    for (let count = 0; count < TURNS_PER_TICK; count += 1) await turn();
+    await this.clock.advance(limits.tickMs);
+  }
+
   /** The member that leads and may be asked, once there is one. */
   async leader(): Promise<MemoryMember> {
     const leading = (): MemoryMember | undefined =>

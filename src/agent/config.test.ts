@@ -1,0 +1,243 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import { describe, expect, it, onTestFinished } from 'vitest';
+
+import { JarvisError } from '../lib/errors.ts';
+import { CONFIG_KEYS, gatherConfig, parseConfig, type NodeConfig, type RawConfig } from './config.ts';
+
+const LEAST = {
+  name: 'n1',
+  data_dir: '/data/n1',
+  listen: '127.0.0.1:7101',
+  http: '127.0.0.1:8101',
+  peers: 'n1=127.0.0.1:7101,n2=127.0.0.1:7102',
+} as const satisfies RawConfig;
+
+function faultOf(action: () => unknown): string {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof JarvisError && error.code === 'invalid') return error.message;
+    throw error;
+  }
+  return 'accepted';
+}
+
+function fileWith(text: string): string {
+  const directory = mkdtempSync(path.join(tmpdir(), 'jarvis-config-'));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  const file = path.join(directory, 'node.yaml');
+  writeFileSync(file, text);
+  return file;
+}
+
+/** Each key, as a flag or variable has it, as YAML has it, and what comes of it. */
+const KEYS: readonly (readonly [
+  key: string,
+  text: string,
+  yaml: string,
+  pick: (config: NodeConfig) => unknown,
+  expected: unknown,
+])[] = [
+  ['name', 'n2', 'n2', ({ name }) => name, 'n2'],
+  ['data_dir', '/d', '/d', ({ dataDir }) => dataDir, '/d'],
+  ['listen', '127.0.0.1:9', '127.0.0.1:9', ({ listen }) => listen, '127.0.0.1:9'],
+  ['advertise', 'a:9', 'a:9', ({ advertise }) => advertise, 'a:9'],
+  ['http', '[::1]:1', "'[::1]:1'", ({ http }) => http, '[::1]:1'],
+  ['peers', 'n9=h:1', '{n9: "h:1"}', ({ peers }) => peers, [{ name: 'n9', address: 'h:1' }]],
+  [
+    'labels',
+    'zone=b,a=1,flag',
+    '{zone: b, a: 1, flag: ""}',
+    ({ labels }) => labels,
+    [
+      ['a', '1'],
+      ['flag', ''],
+      ['zone', 'b'],
+    ],
+  ],
+  [
+    'capacity',
+    'cpu=1.5,memory=1Gi',
+    '{cpu: 1.5, memory: 1Gi}',
+    ({ capacity }) => capacity,
+    { cpuMillis: 1500, memoryBytes: 2 ** 30 },
+  ],
+  ['reserve', 'cpu=500m', '{cpu: 500m}', ({ reserve }) => reserve, { cpuMillis: 500, memoryBytes: 0 }],
+  ['drivers', 'noop,process', '[noop, process]', ({ drivers }) => drivers, ['noop', 'process']],
+  ['insecure', 'true', 'true', ({ insecure }) => insecure, true],
+  ['kill_tasks_on_exit', 'true', 'true', ({ killTasksOnExit }) => killTasksOnExit, true],
+  ['log_level', 'debug', 'debug', ({ logLevel }) => logLevel, 'debug'],
+  [
+    'heartbeat',
+    'interval=1s,warning=5s,timeout=10s',
+    '{interval: 1s, warning: 5s, timeout: 10}',
+    ({ cluster }) => cluster.heartbeat,
+    { intervalMs: 1000, warningMs: 5000, timeoutMs: 10_000 },
+  ],
+];
+
+/** Makes whatever a key is set to fit the rest. */
+function completed(raw: RawConfig): RawConfig {
+  const all = { ...LEAST, ...raw };
+  const peers = 'peers' in raw && raw['peers'] !== LEAST.peers ? raw['peers'] : undefined;
+  if (peers !== undefined) return { ...all, name: 'n9', advertise: 'h:1' };
+  const address = 'advertise' in raw ? String(raw['advertise']) : all.listen;
+  return { ...all, peers: `${all.name}=${address}` };
+}
+
+describe('the settings of a node', () => {
+  it('are all tested here', () => {
+    expect(KEYS.map(([key]) => key)).toEqual(CONFIG_KEYS);
+  });
+
+  it.each(KEYS)('%s comes from the file, a variable and a flag', (key, text, yaml, pick, expected) => {
+    const environment = { [`JARVISD_${key.toUpperCase()}`]: text, PATH: '/bin', JARVIS: 'x' };
+    const file = fileWith(`${key}: ${yaml}\n`);
+    const sources = [
+      gatherConfig({ file, environment: {}, flags: {} }),
+      gatherConfig({ file: null, environment, flags: {} }),
+      gatherConfig({ file: null, environment: {}, flags: { [key]: text } }),
+    ];
+    for (const raw of sources) expect(pick(parseConfig(completed(raw)))).toEqual(expected);
+  });
+
+  it('rise in precedence from file over variable to flag', () => {
+    const file = fileWith('name: file\nlog_level: debug\nhttp: 127.0.0.1:1\n');
+    const environment = { JARVISD_NAME: 'variable', JARVISD_LOG_LEVEL: 'warn' };
+    expect(gatherConfig({ file, environment, flags: { name: 'flag' } })).toEqual({
+      name: 'flag',
+      log_level: 'warn',
+      http: '127.0.0.1:1',
+    });
+  });
+
+  it('have defaults', () => {
+    expect(parseConfig(LEAST)).toEqual({
+      name: 'n1',
+      dataDir: '/data/n1',
+      listen: '127.0.0.1:7101',
+      advertise: '127.0.0.1:7101',
+      http: '127.0.0.1:8101',
+      peers: [
+        { name: 'n1', address: '127.0.0.1:7101' },
+        { name: 'n2', address: '127.0.0.1:7102' },
+      ],
+      labels: [],
+      capacity: { cpuMillis: null, memoryBytes: null },
+      reserve: { cpuMillis: 0, memoryBytes: 0 },
+      drivers: ['process'],
+      insecure: false,
+      killTasksOnExit: false,
+      logLevel: 'info',
+      cluster: { heartbeat: { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 } },
+    });
+  });
+
+  it('come from a file that may be empty', () => {
+    expect(gatherConfig({ file: fileWith('# nothing\n'), environment: {}, flags: {} })).toEqual({});
+  });
+
+  it('know each driver once', () => {
+    expect(parseConfig({ ...LEAST, drivers: 'noop, noop' }).drivers).toEqual(['noop']);
+  });
+});
+
+describe('a bad value is named with its key and with what is allowed', () => {
+  it.each([
+    [{ name: '-x' }, /^name: "-x" is not a name of letters/],
+    [{ name: ['a'] }, /^name: \["a"\] is not a text$/],
+    [{ name: undefined }, /^name: is required$/],
+    [{ data_dir: '' }, /^data_dir: "" is not a path$/],
+    [{ listen: 'x' }, /^listen: "x" is not host:port, such as 127/],
+    [{ listen: '127.0.0.1:65536' }, /^listen: "127.0.0.1:65536" is not host:port/],
+    [{ advertise: '[::1]' }, /^advertise: "\[::1\]" is not host:port/],
+    [{ http: 8101 }, /^http: 8101 is not host:port/],
+    [{ peers: '' }, /^peers: names no peer; a list such as n1=host:7101/],
+    [{ peers: 'n1' }, /^peers: n1=: "" is not host:port[^;]*$/],
+    [{ peers: 'n1=127.0.0.1:7101,n1=127.0.0.1:7103' }, /^peers: .* names "n1" twice$/],
+    [{ peers: 'n1=127.0.0.1:7101,n2=127.0.0.1:7101' }, /^peers: two peers have the same address$/],
+    [{ peers: 'n1=127.0.0.1:7101,n2=127.0.0.1:0' }, /^peers: n2=127.0.0.1:0: .* port 0$/],
+    [{ peers: 'n2=h:1,n3=h:2' }, /^peers: does not name this node, n1; it names n2, n3$/],
+    [
+      { peers: 'n1=h:1' },
+      /^peers: says h:1 for this node, n1; it listens on \(or advertises\) 127.0.0.1:7101$/,
+    ],
+    [{ peers: 5 }, /^peers: 5 is not a list/],
+    [{ peers: '-=h:1,n1=127.0.0.1:7101' }, /^peers: "-" is not a name/],
+    [{ labels: '-a=1' }, /^labels: "-a" is not a name/],
+    [{ labels: 'a=1,a=2' }, /^labels: .* names "a" twice$/],
+    [{ labels: { a: 'x'.repeat(257) } }, /^labels.a: is longer than 256 characters$/],
+    [{ capacity: 'gpu=1' }, /^capacity.gpu: is not a resource; allowed: cpu, memory$/],
+    [{ capacity: 'cpu=x' }, /^capacity.cpu: cpu "x" is not allowed: a number of cores/],
+    [{ reserve: 'memory=1Q' }, /^reserve.memory: memory "1Q" is not allowed: a number of bytes/],
+    [{ drivers: 'docker' }, /^drivers: "docker"; allowed: process, noop$/],
+    [{ drivers: [] }, /^drivers: names none; allowed: process, noop$/],
+    [{ drivers: 5 }, /^drivers: 5 is not a list; allowed: process, noop$/],
+    [{ insecure: 'maybe' }, /^insecure: "maybe" is neither true nor false$/],
+    [{ kill_tasks_on_exit: 3 }, /^kill_tasks_on_exit: 3 is neither true nor false$/],
+    [{ log_level: 'loud' }, /^log_level: "loud" is not a level; allowed: debug, info, warn, error$/],
+    [{ heartbeat: { interval: 'x' } }, /^heartbeat.interval: duration "x" is not allowed: seconds such as/],
+    [{ heartbeat: { often: 1 } }, /^heartbeat.often: is not a setting; allowed: interval, warning, timeout$/],
+    [{ heartbeat: 5 }, /^heartbeat: 5 is not a map of interval, warning, timeout$/],
+    [
+      { heartbeat: { interval: '20s' } },
+      /^heartbeat: interval 20000 ms, .*; allowed: an interval of at least/,
+    ],
+    [{ raft_id: 1 }, /^raft_id: is not a setting; allowed: name, data_dir, listen/],
+  ] as const)('%j', (raw, message) => {
+    expect(faultOf(() => parseConfig({ ...LEAST, ...raw }))).toMatch(message);
+  });
+
+  it('all of them at once', () => {
+    const message = faultOf(() => parseConfig({ ...LEAST, listen: 'x', log_level: 'loud' }));
+    expect(message).toMatch(/listen: .*; log_level: /);
+  });
+
+  it('an unknown variable', () => {
+    const environment = { JARVISD_RAFT_ID: '1' };
+    expect(faultOf(() => gatherConfig({ file: null, environment, flags: {} }))).toMatch(
+      /^JARVISD_RAFT_ID: is not a setting; allowed: JARVISD_NAME, JARVISD_DATA_DIR/,
+    );
+  });
+
+  it.each([
+    ['- a\n', /a map of settings is expected/],
+    ['name: n1\nname: n2\n', /unique/i],
+    ['{', /--config .*node\.yaml: /],
+  ])('a file of %j', (text, message) => {
+    expect(faultOf(() => gatherConfig({ file: fileWith(text), environment: {}, flags: {} }))).toMatch(
+      message,
+    );
+  });
+
+  it('a file that is not there', () => {
+    expect(faultOf(() => gatherConfig({ file: '/nowhere/node.yaml', environment: {}, flags: {} }))).toMatch(
+      /^--config \/nowhere\/node\.yaml: ENOENT/,
+    );
+  });
+});
+
+describe('without TLS a node listens on loopback only', () => {
+  const open = { ...LEAST, listen: '10.0.0.1:7101', peers: 'n1=10.0.0.1:7101' };
+
+  it('unless it is told to be insecure', () => {
+    expect(faultOf(() => parseConfig(open))).toMatch(
+      /^listen: 10\.0\.0\.1:7101 is not a loopback.*--insecure/,
+    );
+    expect(parseConfig({ ...open, insecure: true }).listen).toBe('10.0.0.1:7101');
+  });
+
+  it.each(['0.0.0.0:1', '[::]:1', '127.0.0.1.example:1', 'localhost.example:1', '1.127.0.0:1'])(
+    '%s is none',
+    (http) => {
+      expect(faultOf(() => parseConfig({ ...LEAST, http }))).toMatch(/^http: .* is not a loopback address/);
+    },
+  );
+
+  it.each(['localhost:1', '127.9.9.9:1', '[::1]:1'])('%s is one', (http) => {
+    expect(parseConfig({ ...LEAST, http }).http).toBe(http);
+  });
+});
