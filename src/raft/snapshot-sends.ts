@@ -1,5 +1,5 @@
 /** Snapshot transfers to followers that are too far behind: one per follower at a time, a few at once. */
-import { messageOf } from '../lib/errors.ts';
+import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { Message, RaftId } from './core/types.ts';
@@ -51,11 +51,18 @@ export class SnapshotSends {
   async #send(message: Message): Promise<boolean> {
     const { to } = message;
     try {
+      const wanted = message.snapshot?.index ?? 0;
       const files = await this.#snapshots.list();
-      const file = files.find(({ meta }) => meta.index === message.snapshot?.index);
-      if (file === undefined) throw new Error(`no snapshot file of index ${message.snapshot?.index}`);
+      // Where the very file is gone or damaged a newer one helps as well: it is all in the log that this node leads with.
+      const file = files.findLast(({ meta }) => meta.index >= wanted);
+      if (file === undefined)
+        throw new JarvisError('unavailable', `no snapshot file of index ${wanted} or later`);
       this.#logger.info({ to, index: file.meta.index }, 'sending a snapshot');
-      await this.#transport.sendSnapshot(message, file.path, this.#stopping.signal);
+      await this.#transport.sendSnapshot(
+        { ...message, snapshot: file.meta },
+        file.path,
+        this.#stopping.signal,
+      );
       this.#logger.info({ to, index: file.meta.index }, 'snapshot installed by the follower');
       return true;
     } catch (error) {

@@ -1,0 +1,111 @@
+import { describe, expect, it } from 'vitest';
+
+import { limits } from '../lib/limits.ts';
+import { silentLog } from '../lib/log.ts';
+import type { Message, SnapshotMeta } from './core/types.ts';
+import type { Transport } from './ports.ts';
+import { SnapshotSends } from './snapshot-sends.ts';
+import { message } from './testing/grpc-members.ts';
+import { MemorySnapshots, turn } from './testing/memory-stores.ts';
+
+const confState = {
+  voters: [1, 2, 3, 4],
+  votersOutgoing: [],
+  learners: [],
+  learnersNext: [],
+  autoLeave: false,
+};
+
+async function setUp(indexes: readonly number[]) {
+  const snapshots = new MemorySnapshots();
+  for (const index of indexes) {
+    const meta: SnapshotMeta = { index, term: 1, confState };
+    const rows = { index, rowCount: 0, digest: '', rows: none(), close: async () => {} };
+    await snapshots.write(meta, [], rows);
+  }
+  const sent: { message: Message; file: string; signal: AbortSignal; end: PromiseWithResolvers<void> }[] = [];
+  const transport: Transport = {
+    start: () => {},
+    setPeers: () => {},
+    send: () => {},
+    close: async () => {},
+    sendSnapshot: async (sending, file, signal) => {
+      const end = Promise.withResolvers<void>();
+      sent.push({ message: sending, file, signal, end });
+      await end.promise;
+    },
+  };
+  const finished: [to: number, ok: boolean][] = [];
+  const sends = new SnapshotSends({
+    transport,
+    snapshots,
+    logger: silentLog,
+    finished: (to, ok) => finished.push([to, ok]),
+  });
+  const begin = (to: number, index: number): void =>
+    sends.begin(message(1, to, { type: 'snap', snapshot: { index, term: 1, confState } }));
+  return { sends, begin, sent, finished };
+}
+
+async function* none(): AsyncGenerator<never> {}
+
+async function settle(): Promise<void> {
+  for (let count = 0; count < 5; count += 1) await turn();
+}
+
+describe('snapshots to followers', () => {
+  it('are sent one at a time to each, and their end is told', async () => {
+    const { begin, sent, finished } = await setUp([10, 20]);
+    begin(2, 10);
+    begin(2, 10);
+    await settle();
+    expect(sent.map(({ file }) => file)).toEqual(['10']);
+    sent[0]?.end.resolve();
+    await settle();
+    expect(finished).toEqual([[2, true]]);
+    begin(2, 20);
+    await settle();
+    sent[1]?.end.reject(new Error('broken'));
+    await settle();
+    expect(finished).toEqual([
+      [2, true],
+      [2, false],
+    ]);
+  });
+
+  it('are sent to a few at once; the others are told to try again', async () => {
+    const { begin, sent, finished } = await setUp([10]);
+    for (let to = 2; to < 2 + limits.snapshotSendsAtOnce + 1; to += 1) begin(to, 10);
+    expect(finished).toEqual([]);
+    await settle();
+    expect(sent).toHaveLength(limits.snapshotSendsAtOnce);
+    expect(finished).toEqual([[2 + limits.snapshotSendsAtOnce, false]]);
+  });
+
+  it('may be newer than asked for where the older is gone, and say so', async () => {
+    const { begin, sent } = await setUp([20, 30]);
+    begin(2, 10);
+    await settle();
+    expect(sent[0]?.file).toBe('20');
+    expect(sent[0]?.message.snapshot?.index).toBe(20);
+  });
+
+  it('fail where none is new enough', async () => {
+    const { begin, sent, finished } = await setUp([10]);
+    begin(2, 20);
+    await settle();
+    expect(sent).toEqual([]);
+    expect(finished).toEqual([[2, false]]);
+  });
+
+  it('are given up at a stop, of which nobody need be told', async () => {
+    const { sends, begin, sent, finished } = await setUp([10]);
+    begin(2, 10);
+    await settle();
+    sends.stop();
+    expect(sent[0]?.signal.aborted).toBe(true);
+    sent[0]?.end.reject(new Error('aborted'));
+    await settle();
+    expect(finished).toEqual([]);
+  });
+});
