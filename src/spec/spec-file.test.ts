@@ -48,7 +48,7 @@ describe('a file of tasks', () => {
     ['command: *x', 'aliases'],
     [`${'['.repeat(20_000)}${']'.repeat(20_000)}`, 'nested too deeply'],
     ['[1, 2]', 'must be an object'],
-  ])('is refused where it is %j', (text, message) => {
+  ])('is refused where it is wrong (case %#)', (text, message) => {
     expect(failure(text).message).toContain(message);
   });
 
