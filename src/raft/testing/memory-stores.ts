@@ -71,6 +71,10 @@ export class MemoryLog implements LogStore {
     this.gate.open();
   }
 
+  get hasFailed(): boolean {
+    return this.#failure !== null;
+  }
+
   append(request: AppendRequest): Promise<void> {
     return this.#enqueue(() => this.disk.write(request));
   }
