@@ -17,9 +17,9 @@ import type { PeerAddress } from '../raft/bootstrap.ts';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const NAME_RULE = 'a name of letters, digits, ".", "_" and "-", at most 128, the first a letter or digit';
-export const DRIVER_NAMES = ['process', 'noop'] as const;
+const DRIVER_NAMES = ['process', 'noop'] as const;
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
-export type DriverChoice = (typeof DRIVER_NAMES)[number];
+type DriverChoice = (typeof DRIVER_NAMES)[number];
 
 export interface NodeConfig {
   readonly name: string;

@@ -18,7 +18,7 @@ const DEADLINE_MS = 10_000;
 export const CLUSTER_ID = '6f1c2d3e-0000-4000-8000-000000000001';
 
 /** What a transport tells, in order; a test waits for what it wants to hear. */
-export class Ears implements TransportEvents {
+class Ears implements TransportEvents {
   readonly messages: Message[] = [];
   readonly resets: RaftId[] = [];
   readonly unreachables: RaftId[] = [];

@@ -15,7 +15,7 @@ import { LogDisk, MemoryLog, MemorySnapshots, MemoryState, turn } from './memory
 const TURNS_PER_TICK = 12;
 const UNTIL_TICKS = 2000;
 
-export class MemoryNetwork {
+class MemoryNetwork {
   readonly #transports = new Map<RaftId, MemoryTransport>();
   readonly #cut = new Set<RaftId>();
   /** Called before a snapshot is handed over. */
@@ -43,7 +43,7 @@ export class MemoryNetwork {
   }
 }
 
-export class MemoryTransport implements Transport {
+class MemoryTransport implements Transport {
   readonly #network: MemoryNetwork;
   readonly #snapshots: MemorySnapshots;
   readonly id: RaftId;
