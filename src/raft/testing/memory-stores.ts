@@ -12,7 +12,7 @@ export function turn(): Promise<void> {
 }
 
 /** Holds back whoever passes while it is closed. */
-export class Gate {
+class Gate {
   #opened: PromiseWithResolvers<void> | null = null;
 
   close(): void {
