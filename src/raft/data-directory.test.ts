@@ -163,8 +163,8 @@ describe('a data directory', () => {
     await directory.close();
     expect(error).toMatchObject({ kind: 'directory_refused', code: 'invalid' });
     const before = await readFile(join(path, 'starts.json'), 'utf8');
-    for (const attempt of [openDataDirectory(path, NODE), checkDataDirectory(path, NODE)]) {
-      await expect(attempt).rejects.toMatchObject({
+    for (const attempt of [openDataDirectory, checkDataDirectory]) {
+      await expect(attempt(path, NODE)).rejects.toMatchObject({
         kind: 'directory_refused',
         message: expect.stringContaining('start 3 has been seen') as string,
       });
