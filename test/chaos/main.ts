@@ -21,8 +21,6 @@ function optionsOrNull(): ChaosOptions | null {
 const options = optionsOrNull();
 if (options === null) process.exit(2);
 const { seed, seconds, directory } = options;
-// Interrupted, it still takes its processes with it.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
 console.log(`chaos: seed ${seed}, ${seconds} s`);
 const { passed, findings, counts, tookMs } = await runChaos(options);
 console.log(`chaos: ${JSON.stringify(counts)}, took ${Math.round(tookMs / 1000)} s`);

@@ -2,16 +2,17 @@
  * A cluster of real `jarvisd` processes in a directory of its own, on free loopback ports. Whatever happens, nothing of
  * it is left behind: neither daemons nor watchdogs nor tasks nor files.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import type { Api, TaskJson } from './api.ts';
 import { FINAL_STATUSES } from './api.ts';
+import { guardDirectory, type Guard } from './guard.ts';
 import { NodeProcess, type NodeEnd } from './node-process.ts';
 import { freePort, HOST } from './ports.ts';
-import { endProcessesOf, killProcessesOf, processesOf, type FoundProcess } from './processes.ts';
+import { endProcessesOf, processesOf, type FoundProcess } from './processes.ts';
 import { runProgram, type RunOptions, type RunResult } from './program.ts';
 import { waitFor, type WaitOptions } from './wait.ts';
 
@@ -30,20 +31,16 @@ export const SHORT_HEARTBEAT = { interval: '200ms', warning: '1s', timeout: '3s'
 const DEFAULT_CAPACITY = 'cpu=8,memory=16Gi';
 const LOG_LINES_SHOWN = 25;
 
-/** Of this process: when it exits without having disposed of them, at least their processes go. */
-const living = new Set<TestCluster>();
-process.on('exit', () => {
-  for (const cluster of living) cluster.disposeNow();
-});
-
 export class TestCluster {
   /** Absolute; also for what tests leave outside the nodes' own directories. */
   readonly directory: string;
   readonly nodes: readonly NodeProcess[];
+  readonly #guard: Guard;
 
   private constructor(directory: string, nodes: readonly NodeProcess[]) {
     this.directory = directory;
     this.nodes = nodes;
+    this.#guard = guardDirectory(directory);
   }
 
   /** Prepares everything and starts nothing. */
@@ -75,9 +72,7 @@ export class TestCluster {
         home: path.join(directory, 'home'),
       });
     });
-    const cluster = new TestCluster(directory, nodes);
-    living.add(cluster);
-    return cluster;
+    return new TestCluster(directory, nodes);
   }
 
   node(name: string): NodeProcess {
@@ -185,13 +180,7 @@ export class TestCluster {
   async dispose(): Promise<void> {
     await endProcessesOf(this.directory);
     await rm(this.directory, { recursive: true, force: true, maxRetries: 5 });
-    living.delete(this);
-  }
-
-  /** Without waiting: for a process that exits. */
-  disposeNow(): void {
-    for (let round = 0; round < 10 && killProcessesOf(this.directory) > 0; round += 1);
-    rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 });
+    await this.#guard.dismiss();
   }
 
   #running(): readonly NodeProcess[] {

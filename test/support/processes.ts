@@ -28,7 +28,7 @@ export function processesOf(directory: string): readonly FoundProcess[] {
 }
 
 /** KILL to all of them; a daemon that starts another one meanwhile is found by the next look. */
-export function killProcessesOf(directory: string): number {
+function killProcessesOf(directory: string): number {
   const found = processesOf(directory);
   for (const { pid } of found) {
     try {
