@@ -2,8 +2,8 @@
 /** jarvisd, the node: reads its settings, runs a daemon until a signal or a failure, and says in one line what went wrong. */
 import { readFileSync } from 'node:fs';
 
-import { Command, CommanderError, Option } from 'commander';
-import { pino } from 'pino';
+import { Command, CommanderError, Option, type ErrorOptions } from 'commander';
+import { pino, type Logger } from 'pino';
 
 import { JarvisError, messageOf, type ErrorCode } from '../lib/errors.ts';
 import { CONFIG_KEYS, gatherConfig, parseConfig, type NodeConfig, type RawConfig } from './config.ts';
@@ -17,8 +17,22 @@ const STOP_TIMEOUT_MS = 5000;
 /** A start that these prevent is the operator's to mend, and has changed nothing. */
 const REFUSALS: ReadonlySet<ErrorCode> = new Set(['invalid', 'malformed', 'conflict']);
 
+class JarvisdCommand extends Command {
+  override error(message: string, options?: ErrorOptions): never {
+    return super.error(message + this.#allowed(options?.code), options);
+  }
+
+  #allowed(code: string | undefined): string {
+    if (code === 'commander.excessArguments')
+      return ` (${this.args.map((word) => JSON.stringify(word)).join(' ')}; allowed: only options)`;
+    if (code !== 'commander.unknownOption') return '';
+    const known = this.options.filter(({ hidden }) => !hidden).map(({ long }) => long);
+    return `; allowed: ${known.join(', ')}`;
+  }
+}
+
 function createCommand(): Command {
-  return new Command('jarvisd')
+  return new JarvisdCommand('jarvisd')
     .description('One node of a Jarvis cluster. All nodes are the same program, with the same flags.')
     .version(version(), '--version', 'print the version')
     .option('--config <file>', 'settings as YAML; JARVISD_* variables and flags win over it')
@@ -103,6 +117,8 @@ async function runUntilStopped(config: NodeConfig): Promise<number> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       log.info({ signal }, 'stopping');
+      // From the signal on: a start that is under way is waited for no longer than the rest.
+      if (!stopping.signal.aborted) limitStop(log);
       stopping.abort(signal);
     });
   }
@@ -111,13 +127,16 @@ async function runUntilStopped(config: NodeConfig): Promise<number> {
     await daemon.run(stopping.signal);
     return 0;
   } finally {
-    const timer = setTimeout(() => {
-      log.warn({}, 'not everything was closed in time');
-      process.exit(EXIT_FAILED);
-    }, STOP_TIMEOUT_MS);
+    if (!stopping.signal.aborted) limitStop(log);
     await daemon.close();
-    clearTimeout(timer);
   }
+}
+
+function limitStop(log: Logger): void {
+  setTimeout(() => {
+    log.warn({}, 'not everything was closed in time');
+    process.exit(EXIT_FAILED);
+  }, STOP_TIMEOUT_MS);
 }
 
 function report(error: unknown): number {

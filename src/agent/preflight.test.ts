@@ -87,6 +87,23 @@ describe('before anything is written', () => {
     expect(readdirSync(root)).toEqual([]);
   });
 
+  it('a reserve that leaves nothing is refused, unless the capacity is stated', async () => {
+    const config = await configOf(newRoot());
+    const everything = { cpuMillis: 1_000_000, memoryBytes: 0 };
+    const error = {
+      code: 'invalid',
+      message: expect.stringMatching(/^reserve.cpu: 1000000m .*allowed:/) as string,
+    };
+    await expect(checkStart({ ...config, reserve: everything })).rejects.toMatchObject(error);
+    await checkStart({
+      ...config,
+      reserve: everything,
+      capacity: { cpuMillis: 500, memoryBytes: null },
+    });
+    const memory = { cpuMillis: 0, memoryBytes: 2 ** 52 };
+    await expect(checkStart({ ...config, reserve: memory })).rejects.toThrow(/^reserve.memory: /);
+  });
+
   it('a directory that is none of ours is refused', async () => {
     const root = newRoot();
     writeFileSync(path.join(root, 'thesis.txt'), '');

@@ -11,15 +11,30 @@ import { checkDataDirectory, type NodeIdentity } from '../raft/data-directory.ts
 import { ChannelPool } from '../rpc/channel.ts';
 import { unaryCall } from '../rpc/client.ts';
 import type { NodeConfig } from './config.ts';
+import { measuredCapacity } from './worker/capacity.ts';
 
 /** A peer that is down refuses at once; one that hangs may delay a start by so much. */
 const PEER_TIMEOUT_MS = 1000;
 
 /** @throws JarvisError conflict for a port in use or another cluster, invalid for a directory of another node */
 export async function checkStart(config: NodeConfig): Promise<void> {
+  checkReserve(config);
   const identity = await checkDataDirectory(config.dataDir, { name: config.name });
   for (const address of [config.listen, config.http]) await checkListen(address);
   if (identity !== null) await checkCluster(config, identity);
+}
+
+/** A node that keeps everything back would wait for tasks for ever. @throws JarvisError invalid */
+function checkReserve({ capacity, reserve }: NodeConfig): void {
+  const { cpuMillis, memoryBytes } = measuredCapacity();
+  if (capacity.cpuMillis === null && reserve.cpuMillis >= cpuMillis) {
+    const what = `${reserve.cpuMillis}m leaves nothing of what was measured; allowed: less than ${cpuMillis}m`;
+    throw new JarvisError('invalid', `reserve.cpu: ${what}`);
+  }
+  if (capacity.memoryBytes === null && reserve.memoryBytes >= memoryBytes) {
+    const what = `${reserve.memoryBytes} bytes leave nothing of what was measured; allowed: less than ${memoryBytes}`;
+    throw new JarvisError('invalid', `reserve.memory: ${what}`);
+  }
 }
 
 /**

@@ -1,7 +1,9 @@
 /** The commands of jarvisctl put together, and what becomes of their failures: lines on stderr and an exit status. */
-import { Command, CommanderError } from 'commander';
+import { CommanderError } from 'commander';
+import type { Command } from 'commander';
 
 import { JarvisError } from '../lib/errors.ts';
+import { CommandLine } from './command-line.ts';
 import { registerCancel } from './commands/cancel.ts';
 import { registerCluster } from './commands/cluster.ts';
 import { registerDev } from './commands/dev.ts';
@@ -35,7 +37,7 @@ export async function runProgram(
 
 function createProgram(context: Context): Command {
   const { stdout, stderr } = context.terminal;
-  const program = new Command('jarvisctl')
+  const program = new CommandLine('jarvisctl')
     .description('Runs tasks on a Jarvis cluster, and shows what becomes of them.')
     .version(clientVersion(), '--version', 'print the version of this program')
     .addOption(peerOption())

@@ -1,5 +1,5 @@
 /** Small files that change as a whole: after a crash there is the old content or the new, never a mixture. */
-import { mkdir, open, rename } from 'node:fs/promises';
+import { mkdir, open, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** Replaces the file; durable when it resolves. Only one caller at a time per file. */
@@ -28,8 +28,31 @@ export async function syncDirectory(path: string): Promise<void> {
 
 /** Creates the directory and those above it where they are missing; their names are durable when it resolves. */
 export async function makeDirectoryDurably(path: string): Promise<void> {
-  const firstMade = await mkdir(path, { recursive: true, mode: 0o700 });
-  if (firstMade === undefined) return;
-  for (let made = path; made.length >= firstMade.length; made = dirname(made))
-    await syncDirectory(dirname(made));
+  if (await madeDirectory(path)) await syncDirectory(dirname(path));
+}
+
+/**
+ * Not by mkdir's own recursion: that never ends where the parent exists and the file system still answers ENOENT, as
+ * /proc does.
+ */
+async function madeDirectory(path: string): Promise<boolean> {
+  if (await isDirectory(path)) return false;
+  await makeDirectoryDurably(dirname(path));
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    // Another process made it in between.
+    if (await isDirectory(path)) return false;
+    throw error;
+  }
+  return true;
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
+    throw error;
+  }
 }

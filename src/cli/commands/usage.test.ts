@@ -15,8 +15,12 @@ afterEach(() => cluster.stop());
 
 describe('bad usage', () => {
   it.each([
-    [['ls', '--lmit', '3'], "jarvisctl: unknown option '--lmit' (Did you mean --limit?)\n"],
-    [['lss'], "jarvisctl: unknown command 'lss' (Did you mean ls?)\n"],
+    [
+      ['ls', '--lmit', '3'],
+      /^jarvisctl: unknown option '--lmit' \(Did you mean --limit\?\); allowed: .*--node.*\n$/,
+    ],
+    [['lss'], /^jarvisctl: unknown command 'lss' \(Did you mean ls\?\); allowed: dev, run, .*\n$/],
+    [['ls', 'x'], /^jarvisctl: too many arguments for 'ls'.* Not expected: "x"\n$/],
     [['get'], "jarvisctl: missing required argument 'task'\n"],
     [['get', ''], 'jarvisctl: a task id must not be empty\n'],
     [['submit'], "jarvisctl: required option '-f, --file <file>' not specified\n"],

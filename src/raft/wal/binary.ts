@@ -1,4 +1,4 @@
-/** Little helpers of the on-disk formats: safe integers as 64 bits, chained CRC-32, search for bytes that are not zero. */
+/** What the on-disk formats share: safe integers as 64 bits, chained CRC-32, search for bytes that are not zero. */
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
