@@ -1,0 +1,102 @@
+// Installs what the suites with real containers need, where it may: as root on Debian and its kin. It starts no service.
+// Prints one line; exits 0 when the suites can run, 3 when they must be skipped (never with CI=true), else 1.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+
+import { missingPrograms } from '../test/support/docker-bed/programs.ts';
+
+const INSTALL_DEADLINE_MS = 10 * 60_000;
+const SKIPPED = 3;
+const POLICY = '/usr/sbin/policy-rc.d';
+const SAVED_POLICY = `${POLICY}.saved-by-jarvis-test-bed`;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+/** Services that these packages bring and enable; the tests start programs of their own instead. */
+const UNITS = ['docker.service', 'docker.socket', 'containerd.service', 'docker-registry.service'];
+
+/** @returns {string | null} why nothing can be installed here */
+function obstacle() {
+  if (process.platform !== 'linux') return `containers need Linux, this is ${process.platform}`;
+  if (process.getuid?.() !== 0) return 'a private dockerd needs root';
+  if (missingPrograms().length > 0 && !isDebian()) return 'packages are installed on Debian only';
+  return null;
+}
+
+function isDebian() {
+  if (!existsSync('/usr/bin/apt-get') || !existsSync('/etc/os-release')) return false;
+  return /^ID(?:_LIKE)?=.*debian/m.test(readFileSync('/etc/os-release', 'utf8'));
+}
+
+function apt(...args) {
+  const { status, signal, error, stdout, stderr } = spawnSync('apt-get', ['-q', ...args], {
+    encoding: 'utf8',
+    timeout: INSTALL_DEADLINE_MS,
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', NEEDRESTART_MODE: 'l' },
+  });
+  if (status === 0) return;
+  const tail = `${stdout ?? ''}${stderr ?? ''}`.trimEnd().split('\n').slice(-20).join('\n');
+  const how = error?.message ?? (signal === null ? `exit ${status}` : signal);
+  throw new Error(`apt-get ${args.join(' ')}: ${how}\n${tail}`);
+}
+
+function ignore() {}
+
+/**
+ * Without this, a package that brings a daemon starts it. A file that was there before comes back, also one that a killed
+ * run has left aside.
+ */
+function withoutStartingServices(action) {
+  if (existsSync(POLICY) && !existsSync(SAVED_POLICY)) renameSync(POLICY, SAVED_POLICY);
+  // The child that runs meanwhile has the signal as well: it ends, and then the file is put back.
+  for (const signal of SIGNALS) process.on(signal, ignore);
+  try {
+    writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+    action();
+  } finally {
+    rmSync(POLICY, { force: true });
+    if (existsSync(SAVED_POLICY)) renameSync(SAVED_POLICY, POLICY);
+    for (const signal of SIGNALS) process.off(signal, ignore);
+  }
+}
+
+/** What the packages enabled would else run from the next boot on. */
+function disable(units) {
+  if (units.length === 0 || !existsSync('/run/systemd/system')) return;
+  spawnSync('systemctl', ['disable', '--quiet', ...units], { stdio: 'ignore' });
+}
+
+function unitExists(unit) {
+  return existsSync(`/lib/systemd/system/${unit}`);
+}
+
+function install(packages) {
+  const unitsBefore = new Set(UNITS.filter(unitExists));
+  console.log(`docker suites: installing ${packages.join(', ')}`);
+  withoutStartingServices(() => {
+    apt('update');
+    apt('install', '-y', '--no-install-recommends', ...packages);
+  });
+  disable(UNITS.filter((unit) => unitExists(unit) && !unitsBefore.has(unit)));
+}
+
+/** @returns {number} the exit code */
+function main() {
+  const reason = obstacle();
+  if (reason !== null) {
+    const isFailure = process.env.CI === 'true';
+    console.log(`docker suites: ${isFailure ? 'cannot run' : 'skipped'}: ${reason}`);
+    return isFailure ? 1 : SKIPPED;
+  }
+  const missing = missingPrograms();
+  if (missing.length > 0) install([...new Set(missing.map(({ packageName }) => packageName))]);
+  const still = missingPrograms().map(({ name }) => name);
+  if (still.length > 0) throw new Error(`still missing after the installation: ${still.join(', ')}`);
+  console.log('docker suites: all programs are there');
+  return 0;
+}
+
+try {
+  process.exitCode = main();
+} catch (error) {
+  console.error(`docker suites: ${error.message}`);
+  process.exitCode = 1;
+}
