@@ -73,6 +73,7 @@ export class Daemon {
     this.#config = options.config;
     this.#log = options.log;
     this.#version = options.version;
+    // `run` hears of a failure; one before or after it has a listener too, so that none counts as unhandled.
     this.#failed.promise.catch(() => {});
   }
 
