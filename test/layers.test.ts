@@ -25,10 +25,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   rpc: ['operations', 'spec', 'generated', 'model', 'lib'],
   http: ['operations', 'spec', 'generated', 'model', 'lib'],
   'agent/watchdog': ['agent/drivers', 'lib'],
-  'agent/drivers': ['agent/watchdog', 'model', 'lib'],
+  'agent/cgroups': ['lib'],
+  'agent/drivers': ['agent/watchdog', 'agent/cgroups', 'model', 'lib'],
   'agent/worker': ['agent/drivers', 'agent/watchdog', 'rpc', 'generated', 'model', 'lib'],
   'agent/leader': ['scheduler', 'scheduler/core', 'rpc', 'generated', 'operations', 'model', 'lib'],
   agent: [
+    'agent/cgroups',
     'agent/watchdog',
     'agent/drivers',
     'agent/worker',

@@ -14,10 +14,12 @@ import { parseCpuMillis, parseDurationMs, parseMemoryBytes } from '../lib/quanti
 import type { ClusterConfig } from '../model/cluster.ts';
 import type { Pairs } from '../model/task.ts';
 import type { PeerAddress } from '../raft/bootstrap.ts';
+import type { DockerPolicy } from './drivers/docker/options.ts';
+import { policyKeysAt, policySchema } from './policy-config.ts';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const NAME_RULE = 'a name of letters, digits, ".", "_" and "-", at most 128, the first a letter or digit';
-const DRIVER_NAMES = ['process', 'noop'] as const;
+const DRIVER_NAMES = ['process', 'docker', 'noop'] as const;
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 type DriverChoice = (typeof DRIVER_NAMES)[number];
 
@@ -35,7 +37,10 @@ export interface NodeConfig {
   /** Null: measured, less `reserve`. */
   readonly capacity: { readonly cpuMillis: number | null; readonly memoryBytes: number | null };
   readonly reserve: { readonly cpuMillis: number; readonly memoryBytes: number };
-  readonly drivers: readonly DriverChoice[];
+  /** Null: process, and docker where an engine answers. */
+  readonly drivers: readonly DriverChoice[] | null;
+  /** What tasks may use here. */
+  readonly policy: DockerPolicy;
   readonly insecure: boolean;
   readonly killTasksOnExit: boolean;
   readonly logLevel: (typeof LOG_LEVELS)[number];
@@ -99,7 +104,9 @@ const rawSchema = z.strictObject({
   labels: assignments.default({}),
   capacity: assignments.default({}),
   reserve: assignments.default({}),
-  drivers: driverNames.default(['process']),
+  drivers: driverNames.optional(),
+  // A map in the file; YAML in a variable.
+  policy: z.preprocess(yamlOfText, policySchema).prefault({}),
   insecure: flag.default(false),
   kill_tasks_on_exit: flag.default(false),
   log_level: z
@@ -124,6 +131,16 @@ const rawSchema = z.strictObject({
     .default({}),
 });
 
+/** A text that is no YAML stays one: then it is no map, and refused as such. */
+function yamlOfText(value: unknown): unknown {
+  if (typeof value !== 'string') return value;
+  try {
+    return parseYaml(value, { maxAliasCount: 100 }) as unknown;
+  } catch {
+    return value;
+  }
+}
+
 export const CONFIG_KEYS = Object.keys(rawSchema.shape);
 
 /** @throws JarvisError invalid, with one fault for each thing that is wrong */
@@ -135,7 +152,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
   const peers = parsePeers(value.peers, faults);
   const advertise = value.advertise ?? value.listen;
   if (faults.length === 0) checkSelf({ name: value.name, advertise, peers }, faults);
-  const drivers = parseDrivers(value.drivers, faults);
+  const drivers = value.drivers === undefined ? null : parseDrivers(value.drivers, faults);
   const capacity = parseResources('capacity', value.capacity, faults);
   const reserve = parseResources('reserve', value.reserve, faults);
   const labels = parseLabels(value.labels, faults);
@@ -153,6 +170,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     capacity,
     reserve: { cpuMillis: reserve.cpuMillis ?? 0, memoryBytes: reserve.memoryBytes ?? 0 },
     drivers,
+    policy: value.policy,
     insecure: value.insecure,
     killTasksOnExit: value.kill_tasks_on_exit,
     logLevel: value.log_level,
@@ -207,7 +225,8 @@ function invalidConfig(faults: readonly Fault[]): JarvisError {
 function faultsOf(issue: z.core.$ZodIssue, raw: RawConfig): readonly Fault[] {
   const where = issue.path.join('.');
   if (issue.code === 'unrecognized_keys') {
-    const allowed = where === '' ? CONFIG_KEYS.join(', ') : 'interval, warning, timeout';
+    const allowed =
+      where === '' ? CONFIG_KEYS.join(', ') : (policyKeysAt(where) ?? 'interval, warning, timeout');
     return issue.keys.map((key) => ({
       path: where === '' ? key : `${where}.${key}`,
       message: `is not a setting; allowed: ${allowed}`,

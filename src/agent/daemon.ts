@@ -2,13 +2,12 @@
  * The composition root: makes the parts of a node, in the order in which they need each other, and closes them in the
  * opposite one. It listens from the beginning, also while the cluster forms, and says so to whoever calls.
  */
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { randomUUID } from 'node:crypto';
 
 import { ClusterService } from '../generated/cluster.ts';
 import { RaftService } from '../generated/raft.ts';
-import { NodeLogsService, WorkerService, type Register } from '../generated/worker.ts';
+import { NodeLogsService, WorkerService } from '../generated/worker.ts';
 import { systemClock, type Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
@@ -29,20 +28,17 @@ import { createRemotes } from '../rpc/remotes.ts';
 import { createServer } from '../rpc/server.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import type { NodeConfig } from './config.ts';
-import type { Driver } from './drivers/driver.ts';
-import { NoopDriver } from './drivers/noop/noop-driver.ts';
-import { ProcessDriver } from './drivers/process/process-driver.ts';
 import { handOver } from './hand-over.ts';
 import { NodeInsight } from './insight.ts';
 import { lateService } from './late-service.ts';
 import { LeaderDuties, newEpoch } from './leader/leader-duties.ts';
 import { SessionService } from './leader/session-service.ts';
 import { AttemptLogs } from './local-logs.ts';
+import { NodeDrivers } from './node-drivers.ts';
 import { recoverMember } from './recovery.ts';
+import { registrationOf } from './registration.ts';
 import { ClusterReplica } from './replica.ts';
 import { StartingOperations } from './starting-operations.ts';
-import { WatchdogClient } from './watchdog/client.ts';
-import { measuredCapacity, nodeCapacity } from './worker/capacity.ts';
 import { DEFAULT_PATH } from './worker/environment.ts';
 import { GrpcSessionConnector } from './worker/session-connector.ts';
 import { UsageMeter } from './worker/usage-meter.ts';
@@ -287,8 +283,15 @@ export class Daemon {
 
   async #startWorker(directory: DataDirectory, replica: ClusterReplica): Promise<WorkerAgent> {
     const config = this.#config;
-    const watchdog = new WatchdogClient({ dataDirectory: config.dataDir, log: this.#log });
-    const drivers = config.drivers.map((name) => this.#driver(name, watchdog));
+    let agent: WorkerAgent | null = null;
+    const drivers = await NodeDrivers.create({
+      config,
+      incarnation: directory.identity.incarnation,
+      clock: this.#clock,
+      log: this.#log,
+      onChange: () => agent?.registerAgain('what this node can run has changed'),
+    });
+    for (const driver of drivers.all) this.#closing(`driver ${driver.name}`, () => driver.close());
     const usage = new UsageMeter({
       directory: config.dataDir,
       intervalMs: USAGE_INTERVAL_MS,
@@ -298,9 +301,10 @@ export class Daemon {
     usage.start();
     this.#closing('usage', () => usage.close());
     const worker = await WorkerAgent.start({
-      registration: this.#registration(directory),
+      registration: () =>
+        registrationOf({ config, directory, version: this.#version, drivers: drivers.available }),
       environment: { node: config.name, path: DEFAULT_PATH, home: process.env['HOME'] ?? '/' },
-      drivers,
+      drivers: drivers.all,
       connector: new GrpcSessionConnector({
         addresses: () => this.#sessionAddresses(replica),
         credentials: channelCredentials(),
@@ -312,18 +316,13 @@ export class Daemon {
       random: Math.random,
       log: this.#log,
     });
-    for (const driver of drivers) this.#closing(`driver ${driver.name}`, () => driver.close());
+    agent = worker;
     this.#closing('worker', async () => {
       await worker.close();
-      if (!config.killTasksOnExit || !config.drivers.includes('process') || worker.status().session === 0)
-        return;
-      await watchdog.shutdown({ killAll: true }, AbortSignal.timeout(KILL_TASKS_TIMEOUT_MS));
+      if (config.killTasksOnExit && worker.status().session > 0)
+        await drivers.killAll(AbortSignal.timeout(KILL_TASKS_TIMEOUT_MS));
     });
     return worker;
-  }
-
-  #driver(name: NodeConfig['drivers'][number], watchdog: WatchdogClient): Driver {
-    return name === 'process' ? new ProcessDriver(watchdog) : new NoopDriver(this.#clock);
   }
 
   /** The leader itself, if it is known; then this node, which forwards as soon as it knows; then the others. */
@@ -331,29 +330,6 @@ export class Daemon {
     const { leader } = replica.leadership();
     const others = this.#config.peers.map(({ address }) => address);
     return [...new Set([...(leader === null ? [] : [leader.address]), this.#config.advertise, ...others])];
-  }
-
-  #registration(directory: DataDirectory): Register {
-    const config = this.#config;
-    const capacity = nodeCapacity({
-      stated: config.capacity,
-      reserve: config.reserve,
-      measured: measuredCapacity(),
-    });
-    return {
-      name: config.name,
-      incarnation: directory.identity.incarnation,
-      machine_id: directory.identity.machineId,
-      boot_id: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
-      start_id: directory.startId,
-      version: this.#version,
-      address: config.advertise,
-      http: config.http,
-      labels: Object.fromEntries(config.labels),
-      drivers: [...config.drivers],
-      isolation: 'none',
-      capacity: { cpu_millis: capacity.cpuMillis, memory_bytes: capacity.memoryBytes },
-    };
   }
 }
 

@@ -45,7 +45,10 @@ function createCommand(): Command {
     .option('--labels <list>', 'labels of this node: zone=a,rack=r1')
     .option('--capacity <list>', 'what it offers to tasks: cpu=4,memory=8Gi (default: measured)')
     .option('--reserve <list>', 'kept back from what was measured: cpu=500m,memory=1Gi')
-    .option('--drivers <list>', 'how it runs tasks: process (default), noop')
+    .option(
+      '--drivers <list>',
+      'how it runs tasks: process, docker, noop (default: process, and docker where an engine answers)',
+    )
     .option('--insecure', 'listen beyond loopback without TLS')
     .option('--log-level <level>', 'debug, info (default), warn or error')
     .addOption(new Option('--kill-tasks-on-exit').hideHelp())

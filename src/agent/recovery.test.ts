@@ -7,6 +7,7 @@ import { onTestFinished, describe, expect, it } from 'vitest';
 import { systemClock, type Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import type { Command, Outcome } from '../model/commands.ts';
+import { DEFAULT_POLICY } from '../model/policy.ts';
 import { openDataDirectory, type ClusterRecord, type DataDirectory } from '../raft/data-directory.ts';
 import { GrpcTransport } from '../raft/transport/grpc-transport.ts';
 import { channelCredentials, channelOptions } from '../rpc/channel.ts';
@@ -116,6 +117,7 @@ function registration(name: string): Command {
     http: 'host:2',
     labels: [],
     drivers: ['noop'],
+    policy: DEFAULT_POLICY,
     isolation: 'none',
     capacity: { cpuMillis: 1000, memoryBytes: 1 },
   };

@@ -183,6 +183,7 @@ export class FakeCluster {
       const task = fakeTask({
         id: `task-${String(this.tasks.size + 1).padStart(13, 'a')}`,
         name: spec.name,
+        image: spec.image,
         command: spec.command,
         status: 'PENDING',
       });

@@ -84,6 +84,23 @@ export function collectPairs(
   return new Map([...(previous ?? []), [text.slice(0, at), text.slice(at + 1)]]);
 }
 
+export interface MountOption {
+  readonly source: string;
+  readonly target: string;
+  readonly read_only: boolean;
+}
+
+/** Collects `source:target[:ro]`. */
+export function collectMounts(
+  text: string,
+  previous: readonly MountOption[] | undefined,
+): readonly MountOption[] {
+  const [source = '', target = '', mode = 'rw', ...more] = text.split(':');
+  if (source === '' || target === '' || !['ro', 'rw'].includes(mode) || more.length > 0)
+    throw new InvalidArgumentError('Allowed: source:target or source:target:ro, two absolute paths.');
+  return [...(previous ?? []), { source, target, read_only: mode === 'ro' }];
+}
+
 /** `5m` ago, or an RFC 3339 time; as RFC 3339. */
 export function parseSince(text: string): string {
   const durationMs = durationOf(text);

@@ -6,6 +6,7 @@ import { JarvisError } from '../lib/errors.ts';
 import { CommandLine } from './command-line.ts';
 import { registerCancel } from './commands/cancel.ts';
 import { registerCluster } from './commands/cluster.ts';
+import { registerDescribe } from './commands/describe.ts';
 import { registerDev } from './commands/dev.ts';
 import { registerGet } from './commands/get.ts';
 import { registerLogs } from './commands/logs.ts';
@@ -56,6 +57,7 @@ function createProgram(context: Context): Command {
     registerSubmit,
     registerLs,
     registerGet,
+    registerDescribe,
     registerWait,
     registerLogs,
     registerCancel,

@@ -20,7 +20,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { Capacity, LogChunk, Usage } from "./worker.ts";
+import { Capacity, LogChunk, Mount, Usage } from "./worker.ts";
 
 export const protobufPackage = "jarvis.cluster";
 
@@ -32,6 +32,14 @@ export interface Resources {
   /** Kubernetes quantities */
   cpu: string;
   memory: string;
+}
+
+/** What an attempt can never exceed; absent: no cap. */
+export interface Limits {
+  /** Kubernetes quantities */
+  cpu?: string | undefined;
+  memory?: string | undefined;
+  pids?: number | undefined;
 }
 
 /** In a submitted task, what is absent means the default. */
@@ -48,6 +56,13 @@ export interface RetryPolicy {
 
 export interface TaskSpec {
   name: string;
+  /** Absent: a process of the node. What follows it, up to the limits, is for images only. */
+  image?: string | undefined;
+  user?: string | undefined;
+  mounts: Mount[];
+  network?: string | undefined;
+  pull_policy?: string | undefined;
+  limits?: Limits | undefined;
   command: string[];
   env: { [key: string]: string };
   working_dir?: string | undefined;
@@ -88,15 +103,26 @@ export interface Attempt {
   finished_at?: string | undefined;
   log_tail: string;
   assignment: number;
+  /** The image that it ran, by its content. */
+  image_digest?: string | undefined;
 }
 
 export interface Task {
   id: string;
   name: string;
+  image?: string | undefined;
   command: string[];
   env: { [key: string]: string };
   working_dir?: string | undefined;
-  resources: Resources | undefined;
+  user?: string | undefined;
+  mounts: Mount[];
+  network?: string | undefined;
+  pull_policy?: string | undefined;
+  resources:
+    | Resources
+    | undefined;
+  /** Absent: no cap at all. */
+  limits?: Limits | undefined;
   priority: string;
   /** Seconds; absent: none. */
   timeout?: number | undefined;
@@ -325,6 +351,85 @@ export const Resources: MessageFns<Resources> = {
   },
 };
 
+function createBaseLimits(): Limits {
+  return { cpu: undefined, memory: undefined, pids: undefined };
+}
+
+export const Limits: MessageFns<Limits> = {
+  encode(message: Limits, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cpu !== undefined) {
+      writer.uint32(10).string(message.cpu);
+    }
+    if (message.memory !== undefined) {
+      writer.uint32(18).string(message.memory);
+    }
+    if (message.pids !== undefined) {
+      writer.uint32(24).uint32(message.pids);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Limits {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLimits();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cpu = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.memory = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.pids = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Limits>): Limits {
+    return Limits.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Limits>): Limits {
+    const message = createBaseLimits();
+    message.cpu = object.cpu ?? undefined;
+    message.memory = object.memory ?? undefined;
+    message.pids = object.pids ?? undefined;
+    return message;
+  },
+};
+
 function createBaseRetryPolicy(): RetryPolicy {
   return {
     max_attempts: undefined,
@@ -463,6 +568,12 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
 function createBaseTaskSpec(): TaskSpec {
   return {
     name: "",
+    image: undefined,
+    user: undefined,
+    mounts: [],
+    network: undefined,
+    pull_policy: undefined,
+    limits: undefined,
     command: [],
     env: {},
     working_dir: undefined,
@@ -479,6 +590,24 @@ export const TaskSpec: MessageFns<TaskSpec> = {
   encode(message: TaskSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.name !== "") {
       writer.uint32(10).string(message.name);
+    }
+    if (message.image !== undefined) {
+      writer.uint32(90).string(message.image);
+    }
+    if (message.user !== undefined) {
+      writer.uint32(98).string(message.user);
+    }
+    for (const v of message.mounts) {
+      Mount.encode(v!, writer.uint32(106).fork()).join();
+    }
+    if (message.network !== undefined) {
+      writer.uint32(114).string(message.network);
+    }
+    if (message.pull_policy !== undefined) {
+      writer.uint32(122).string(message.pull_policy);
+    }
+    if (message.limits !== undefined) {
+      Limits.encode(message.limits, writer.uint32(130).fork()).join();
     }
     for (const v of message.command) {
       writer.uint32(18).string(v!);
@@ -529,6 +658,54 @@ export const TaskSpec: MessageFns<TaskSpec> = {
             }
 
             message.name = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.user = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.mounts.push(Mount.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.network = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.pull_policy = reader.string();
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.limits = Limits.decode(reader, reader.uint32());
             continue;
           }
           case 2: {
@@ -627,6 +804,14 @@ export const TaskSpec: MessageFns<TaskSpec> = {
   fromPartial(object: DeepPartial<TaskSpec>): TaskSpec {
     const message = createBaseTaskSpec();
     message.name = object.name ?? "";
+    message.image = object.image ?? undefined;
+    message.user = object.user ?? undefined;
+    message.mounts = object.mounts?.map((e) => Mount.fromPartial(e)) || [];
+    message.network = object.network ?? undefined;
+    message.pull_policy = object.pull_policy ?? undefined;
+    message.limits = (object.limits !== undefined && object.limits !== null)
+      ? Limits.fromPartial(object.limits)
+      : undefined;
     message.command = object.command?.map((e) => e) || [];
     message.env = (globalThis.Object.entries(object.env ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -873,6 +1058,7 @@ function createBaseAttempt(): Attempt {
     finished_at: undefined,
     log_tail: "",
     assignment: 0,
+    image_digest: undefined,
   };
 }
 
@@ -907,6 +1093,9 @@ export const Attempt: MessageFns<Attempt> = {
     }
     if (message.assignment !== 0) {
       writer.uint32(80).uint64(message.assignment);
+    }
+    if (message.image_digest !== undefined) {
+      writer.uint32(90).string(message.image_digest);
     }
     return writer;
   },
@@ -1004,6 +1193,14 @@ export const Attempt: MessageFns<Attempt> = {
             message.assignment = longToNumber(reader.uint64());
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.image_digest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1033,6 +1230,7 @@ export const Attempt: MessageFns<Attempt> = {
     message.finished_at = object.finished_at ?? undefined;
     message.log_tail = object.log_tail ?? "";
     message.assignment = object.assignment ?? 0;
+    message.image_digest = object.image_digest ?? undefined;
     return message;
   },
 };
@@ -1041,10 +1239,16 @@ function createBaseTask(): Task {
   return {
     id: "",
     name: "",
+    image: undefined,
     command: [],
     env: {},
     working_dir: undefined,
+    user: undefined,
+    mounts: [],
+    network: undefined,
+    pull_policy: undefined,
     resources: undefined,
+    limits: undefined,
     priority: "",
     timeout: undefined,
     stop_grace: 0,
@@ -1075,6 +1279,9 @@ export const Task: MessageFns<Task> = {
     if (message.name !== "") {
       writer.uint32(18).string(message.name);
     }
+    if (message.image !== undefined) {
+      writer.uint32(210).string(message.image);
+    }
     for (const v of message.command) {
       writer.uint32(26).string(v!);
     }
@@ -1084,8 +1291,23 @@ export const Task: MessageFns<Task> = {
     if (message.working_dir !== undefined) {
       writer.uint32(42).string(message.working_dir);
     }
+    if (message.user !== undefined) {
+      writer.uint32(218).string(message.user);
+    }
+    for (const v of message.mounts) {
+      Mount.encode(v!, writer.uint32(226).fork()).join();
+    }
+    if (message.network !== undefined) {
+      writer.uint32(234).string(message.network);
+    }
+    if (message.pull_policy !== undefined) {
+      writer.uint32(242).string(message.pull_policy);
+    }
     if (message.resources !== undefined) {
       Resources.encode(message.resources, writer.uint32(50).fork()).join();
+    }
+    if (message.limits !== undefined) {
+      Limits.encode(message.limits, writer.uint32(250).fork()).join();
     }
     if (message.priority !== "") {
       writer.uint32(58).string(message.priority);
@@ -1176,6 +1398,14 @@ export const Task: MessageFns<Task> = {
             message.name = reader.string();
             continue;
           }
+          case 26: {
+            if (tag !== 210) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
           case 3: {
             if (tag !== 26) {
               break;
@@ -1203,12 +1433,52 @@ export const Task: MessageFns<Task> = {
             message.working_dir = reader.string();
             continue;
           }
+          case 27: {
+            if (tag !== 218) {
+              break;
+            }
+
+            message.user = reader.string();
+            continue;
+          }
+          case 28: {
+            if (tag !== 226) {
+              break;
+            }
+
+            message.mounts.push(Mount.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 29: {
+            if (tag !== 234) {
+              break;
+            }
+
+            message.network = reader.string();
+            continue;
+          }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.pull_policy = reader.string();
+            continue;
+          }
           case 6: {
             if (tag !== 50) {
               break;
             }
 
             message.resources = Resources.decode(reader, reader.uint32());
+            continue;
+          }
+          case 31: {
+            if (tag !== 250) {
+              break;
+            }
+
+            message.limits = Limits.decode(reader, reader.uint32());
             continue;
           }
           case 7: {
@@ -1385,6 +1655,7 @@ export const Task: MessageFns<Task> = {
     const message = createBaseTask();
     message.id = object.id ?? "";
     message.name = object.name ?? "";
+    message.image = object.image ?? undefined;
     message.command = object.command?.map((e) => e) || [];
     message.env = (globalThis.Object.entries(object.env ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -1396,8 +1667,15 @@ export const Task: MessageFns<Task> = {
       {},
     );
     message.working_dir = object.working_dir ?? undefined;
+    message.user = object.user ?? undefined;
+    message.mounts = object.mounts?.map((e) => Mount.fromPartial(e)) || [];
+    message.network = object.network ?? undefined;
+    message.pull_policy = object.pull_policy ?? undefined;
     message.resources = (object.resources !== undefined && object.resources !== null)
       ? Resources.fromPartial(object.resources)
+      : undefined;
+    message.limits = (object.limits !== undefined && object.limits !== null)
+      ? Limits.fromPartial(object.limits)
       : undefined;
     message.priority = object.priority ?? "";
     message.timeout = object.timeout ?? undefined;

@@ -53,12 +53,38 @@ export interface Register {
   labels: { [key: string]: string };
   drivers: string[];
   isolation: string;
-  capacity: Capacity | undefined;
+  capacity:
+    | Capacity
+    | undefined;
+  /** Absent: nothing of the node itself is allowed. */
+  policy?: Policy | undefined;
 }
 
 export interface Register_LabelsEntry {
   key: string;
   value: string;
+}
+
+/** What tasks may use of the node beyond their own container. */
+export interface Policy {
+  mounts: AllowedMount[];
+  host_network: boolean;
+  /** Absent: anybody. */
+  users?:
+    | AllowedNames
+    | undefined;
+  /** Absent: any. */
+  registries?: AllowedNames | undefined;
+}
+
+export interface AllowedMount {
+  source: string;
+  read_only: boolean;
+}
+
+/** A list that may be empty and still be one. */
+export interface AllowedNames {
+  names: string[];
 }
 
 /** Everything that the node knows of, in every state, taken after the session was granted. */
@@ -106,6 +132,10 @@ export interface Report {
   result?: string | undefined;
   log_tail: string;
   started_at_ms: number;
+  /** What an attempt that is STARTING does at present, for people. */
+  note: string;
+  /** The image that it runs, by its content. */
+  image_digest?: string | undefined;
 }
 
 export interface LeaderMessage {
@@ -159,11 +189,36 @@ export interface Assignment {
   stop_grace_ms: number;
   cpu_millis: number;
   memory_bytes: number;
+  /** Absent: a process of the node. */
+  container: Container | undefined;
+  limits: Limits | undefined;
 }
 
 export interface Assignment_EnvEntry {
   key: string;
   value: string;
+}
+
+export interface Container {
+  image: string;
+  user?: string | undefined;
+  mounts: Mount[];
+  network: string;
+  pull_policy: string;
+}
+
+/** A path of the node that the container sees as the target. */
+export interface Mount {
+  source: string;
+  target: string;
+  read_only: boolean;
+}
+
+/** What an attempt can never exceed; absent: no cap. */
+export interface Limits {
+  cpu_millis?: number | undefined;
+  memory_bytes?: number | undefined;
+  pids?: number | undefined;
 }
 
 export interface Stop {
@@ -388,6 +443,7 @@ function createBaseRegister(): Register {
     drivers: [],
     isolation: "",
     capacity: undefined,
+    policy: undefined,
   };
 }
 
@@ -428,6 +484,9 @@ export const Register: MessageFns<Register> = {
     }
     if (message.capacity !== undefined) {
       Capacity.encode(message.capacity, writer.uint32(98).fork()).join();
+    }
+    if (message.policy !== undefined) {
+      Policy.encode(message.policy, writer.uint32(106).fork()).join();
     }
     return writer;
   },
@@ -544,6 +603,14 @@ export const Register: MessageFns<Register> = {
             message.capacity = Capacity.decode(reader, reader.uint32());
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.policy = Policy.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -582,6 +649,9 @@ export const Register: MessageFns<Register> = {
     message.isolation = object.isolation ?? "";
     message.capacity = (object.capacity !== undefined && object.capacity !== null)
       ? Capacity.fromPartial(object.capacity)
+      : undefined;
+    message.policy = (object.policy !== undefined && object.policy !== null)
+      ? Policy.fromPartial(object.policy)
       : undefined;
     return message;
   },
@@ -650,6 +720,223 @@ export const Register_LabelsEntry: MessageFns<Register_LabelsEntry> = {
     const message = createBaseRegister_LabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBasePolicy(): Policy {
+  return { mounts: [], host_network: false, users: undefined, registries: undefined };
+}
+
+export const Policy: MessageFns<Policy> = {
+  encode(message: Policy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.mounts) {
+      AllowedMount.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.host_network !== false) {
+      writer.uint32(16).bool(message.host_network);
+    }
+    if (message.users !== undefined) {
+      AllowedNames.encode(message.users, writer.uint32(26).fork()).join();
+    }
+    if (message.registries !== undefined) {
+      AllowedNames.encode(message.registries, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Policy {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePolicy();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.mounts.push(AllowedMount.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.host_network = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.users = AllowedNames.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.registries = AllowedNames.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Policy>): Policy {
+    return Policy.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Policy>): Policy {
+    const message = createBasePolicy();
+    message.mounts = object.mounts?.map((e) => AllowedMount.fromPartial(e)) || [];
+    message.host_network = object.host_network ?? false;
+    message.users = (object.users !== undefined && object.users !== null)
+      ? AllowedNames.fromPartial(object.users)
+      : undefined;
+    message.registries = (object.registries !== undefined && object.registries !== null)
+      ? AllowedNames.fromPartial(object.registries)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseAllowedMount(): AllowedMount {
+  return { source: "", read_only: false };
+}
+
+export const AllowedMount: MessageFns<AllowedMount> = {
+  encode(message: AllowedMount, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.source !== "") {
+      writer.uint32(10).string(message.source);
+    }
+    if (message.read_only !== false) {
+      writer.uint32(16).bool(message.read_only);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AllowedMount {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAllowedMount();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.read_only = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AllowedMount>): AllowedMount {
+    return AllowedMount.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AllowedMount>): AllowedMount {
+    const message = createBaseAllowedMount();
+    message.source = object.source ?? "";
+    message.read_only = object.read_only ?? false;
+    return message;
+  },
+};
+
+function createBaseAllowedNames(): AllowedNames {
+  return { names: [] };
+}
+
+export const AllowedNames: MessageFns<AllowedNames> = {
+  encode(message: AllowedNames, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.names) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AllowedNames {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAllowedNames();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.names.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AllowedNames>): AllowedNames {
+    return AllowedNames.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AllowedNames>): AllowedNames {
+    const message = createBaseAllowedNames();
+    message.names = object.names?.map((e) => e) || [];
     return message;
   },
 };
@@ -1050,6 +1337,8 @@ function createBaseReport(): Report {
     result: undefined,
     log_tail: "",
     started_at_ms: 0,
+    note: "",
+    image_digest: undefined,
   };
 }
 
@@ -1087,6 +1376,12 @@ export const Report: MessageFns<Report> = {
     }
     if (message.started_at_ms !== 0) {
       writer.uint32(88).uint64(message.started_at_ms);
+    }
+    if (message.note !== "") {
+      writer.uint32(98).string(message.note);
+    }
+    if (message.image_digest !== undefined) {
+      writer.uint32(106).string(message.image_digest);
     }
     return writer;
   },
@@ -1192,6 +1487,22 @@ export const Report: MessageFns<Report> = {
             message.started_at_ms = longToNumber(reader.uint64());
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.note = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.image_digest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1220,6 +1531,8 @@ export const Report: MessageFns<Report> = {
     message.result = object.result ?? undefined;
     message.log_tail = object.log_tail ?? "";
     message.started_at_ms = object.started_at_ms ?? 0;
+    message.note = object.note ?? "";
+    message.image_digest = object.image_digest ?? undefined;
     return message;
   },
 };
@@ -1659,6 +1972,8 @@ function createBaseAssignment(): Assignment {
     stop_grace_ms: 0,
     cpu_millis: 0,
     memory_bytes: 0,
+    container: undefined,
+    limits: undefined,
   };
 }
 
@@ -1705,6 +2020,12 @@ export const Assignment: MessageFns<Assignment> = {
     }
     if (message.memory_bytes !== 0) {
       writer.uint32(112).uint64(message.memory_bytes);
+    }
+    if (message.container !== undefined) {
+      Container.encode(message.container, writer.uint32(122).fork()).join();
+    }
+    if (message.limits !== undefined) {
+      Limits.encode(message.limits, writer.uint32(130).fork()).join();
     }
     return writer;
   },
@@ -1837,6 +2158,22 @@ export const Assignment: MessageFns<Assignment> = {
             message.memory_bytes = longToNumber(reader.uint64());
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.container = Container.decode(reader, reader.uint32());
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.limits = Limits.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1876,6 +2213,12 @@ export const Assignment: MessageFns<Assignment> = {
     message.stop_grace_ms = object.stop_grace_ms ?? 0;
     message.cpu_millis = object.cpu_millis ?? 0;
     message.memory_bytes = object.memory_bytes ?? 0;
+    message.container = (object.container !== undefined && object.container !== null)
+      ? Container.fromPartial(object.container)
+      : undefined;
+    message.limits = (object.limits !== undefined && object.limits !== null)
+      ? Limits.fromPartial(object.limits)
+      : undefined;
     return message;
   },
 };
@@ -1943,6 +2286,267 @@ export const Assignment_EnvEntry: MessageFns<Assignment_EnvEntry> = {
     const message = createBaseAssignment_EnvEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseContainer(): Container {
+  return { image: "", user: undefined, mounts: [], network: "", pull_policy: "" };
+}
+
+export const Container: MessageFns<Container> = {
+  encode(message: Container, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.image !== "") {
+      writer.uint32(10).string(message.image);
+    }
+    if (message.user !== undefined) {
+      writer.uint32(18).string(message.user);
+    }
+    for (const v of message.mounts) {
+      Mount.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.network !== "") {
+      writer.uint32(34).string(message.network);
+    }
+    if (message.pull_policy !== "") {
+      writer.uint32(42).string(message.pull_policy);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Container {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseContainer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.user = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.mounts.push(Mount.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.network = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.pull_policy = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Container>): Container {
+    return Container.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Container>): Container {
+    const message = createBaseContainer();
+    message.image = object.image ?? "";
+    message.user = object.user ?? undefined;
+    message.mounts = object.mounts?.map((e) => Mount.fromPartial(e)) || [];
+    message.network = object.network ?? "";
+    message.pull_policy = object.pull_policy ?? "";
+    return message;
+  },
+};
+
+function createBaseMount(): Mount {
+  return { source: "", target: "", read_only: false };
+}
+
+export const Mount: MessageFns<Mount> = {
+  encode(message: Mount, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.source !== "") {
+      writer.uint32(10).string(message.source);
+    }
+    if (message.target !== "") {
+      writer.uint32(18).string(message.target);
+    }
+    if (message.read_only !== false) {
+      writer.uint32(24).bool(message.read_only);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Mount {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMount();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.target = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.read_only = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Mount>): Mount {
+    return Mount.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Mount>): Mount {
+    const message = createBaseMount();
+    message.source = object.source ?? "";
+    message.target = object.target ?? "";
+    message.read_only = object.read_only ?? false;
+    return message;
+  },
+};
+
+function createBaseLimits(): Limits {
+  return { cpu_millis: undefined, memory_bytes: undefined, pids: undefined };
+}
+
+export const Limits: MessageFns<Limits> = {
+  encode(message: Limits, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cpu_millis !== undefined) {
+      writer.uint32(8).uint64(message.cpu_millis);
+    }
+    if (message.memory_bytes !== undefined) {
+      writer.uint32(16).uint64(message.memory_bytes);
+    }
+    if (message.pids !== undefined) {
+      writer.uint32(24).uint32(message.pids);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Limits {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLimits();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.cpu_millis = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.memory_bytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.pids = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Limits>): Limits {
+    return Limits.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Limits>): Limits {
+    const message = createBaseLimits();
+    message.cpu_millis = object.cpu_millis ?? undefined;
+    message.memory_bytes = object.memory_bytes ?? undefined;
+    message.pids = object.pids ?? undefined;
     return message;
   },
 };

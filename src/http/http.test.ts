@@ -4,6 +4,7 @@ import type { LogChunk } from '../generated/worker.ts';
 import type { ErrorCode } from '../lib/errors.ts';
 import { ERROR_CODES, JarvisError, isErrorCode } from '../lib/errors.ts';
 import { silentLog } from '../lib/log.ts';
+import { DEFAULT_POLICY } from '../model/policy.ts';
 import { TestCluster, inProcessRemotes, testOperations } from '../operations/operations.test-kit.ts';
 import type { ClusterOperations, LocalLogs, Readiness } from '../operations/port.ts';
 import type { HttpServer } from './server.ts';
@@ -84,8 +85,14 @@ describe('tasks', () => {
     expect(created.json).toEqual({
       ...body,
       id,
+      image: null,
       working_dir: null,
+      user: null,
+      mounts: [],
+      network: null,
+      pull_policy: null,
       resources: { cpu: '100m', memory: '64Mi' },
+      limits: null,
       priority: 'normal',
       timeout: 90,
       stop_grace: 10,
@@ -136,6 +143,45 @@ describe('tasks', () => {
     });
   });
 
+  it('may be images', async () => {
+    const mounts = [{ source: '/srv', target: '/data', read_only: true }];
+    const body = { image: 'python:3.9', user: '1000', mounts, limits: { memory: '1Gi', pids: 5 } };
+    const { status, json } = await call('POST', '/tasks', { body });
+    expect(status).toBe(201);
+    expect(json).toMatchObject({
+      ...body,
+      name: 'python',
+      command: [],
+      network: 'bridge',
+      pull_policy: 'if_not_present',
+      limits: { cpu: null, memory: '1Gi', pids: 5 },
+      status_reason: 'no node offers a driver for images',
+    });
+    cluster.register('n4', 'n4:1', { drivers: ['docker'], policy: { ...DEFAULT_POLICY, users: ['app'] } });
+    const refused = await call('POST', '/tasks', { body: { image: 'python:3.9', mounts } });
+    expect(refused).toMatchObject({
+      status: 422,
+      json: { faults: [{ path: 'mounts[0]' }, { path: 'user' }] },
+    });
+    cluster.register('n5', 'n5:1', { drivers: ['docker'] });
+    const accepted = await call('POST', '/tasks', { body: { image: 'python:3.9' } });
+    expect(accepted.status).toBe(201);
+    const id = String(accepted.json['id']);
+    cluster.assign(id, 'n5');
+    cluster.report(id, 'STARTING', { note: 'pulling python:3.9: 10 %' });
+    expect((await call('GET', `/tasks/${id}`)).json).toMatchObject({
+      status: 'ASSIGNED',
+      status_reason: 'pulling python:3.9: 10 %',
+      attempts: [{ status: 'STARTING', image_digest: null }],
+    });
+    cluster.report(id, 'RUNNING', { imageDigest: 'python@sha256:1' });
+    expect((await call('GET', `/tasks/${id}`)).json).toMatchObject({
+      status: 'RUNNING',
+      status_reason: null,
+      attempts: [{ image_digest: 'python@sha256:1' }],
+    });
+  });
+
   it('are made once per Idempotency-Key', async () => {
     const send = (name: string) =>
       call('POST', '/tasks', { body: { name, command: ['true'] }, headers: { 'idempotency-key': 'k' } });
@@ -147,7 +193,7 @@ describe('tasks', () => {
   });
 
   it('are refused with every fault', async () => {
-    const body = { nmae: 'a', command: [], resources: { cpu: 'lots' }, image: 'python' };
+    const body = { nmae: 'a', command: [], resources: { cpu: 'lots' }, user: 'root' };
     const { status, headers, json } = await call('POST', '/tasks', { body });
     expect(status).toBe(422);
     expect(headers['content-type']).toContain('application/problem+json');
@@ -158,7 +204,7 @@ describe('tasks', () => {
       code: 'invalid',
     });
     const paths = (json['faults'] as { path: string }[]).map((fault) => fault.path);
-    expect(paths.toSorted()).toEqual(['command', 'image', 'nmae', 'resources.cpu']);
+    expect(paths.toSorted()).toEqual(['command', 'nmae', 'resources.cpu', 'user']);
     expect(await call('POST', '/tasks', { body: [1] })).toMatchObject({ status: 422 });
   });
 

@@ -10,6 +10,8 @@ export const limits = {
   logTailBytes: 4096,
   errorTypeBytes: 256,
   errorMessageBytes: 4096,
+  /** Of the name of an image by its content: 255 for the repository, and the digest. */
+  imageDigestBytes: 512,
   /** Assignments in one command: a plan of more goes into several. */
   assignmentsPerCommand: 256,
   /**

@@ -1,4 +1,5 @@
 import type { ClusterConfig } from './cluster.ts';
+import type { NodePolicy } from './policy.ts';
 import type { Pairs, Resources, TaskError, TaskSpec } from './task.ts';
 
 /**
@@ -77,6 +78,7 @@ export interface RegisterNodeCommand extends Stamped {
   readonly http: string;
   readonly labels: Pairs;
   readonly drivers: readonly string[];
+  readonly policy: NodePolicy;
   readonly isolation: string;
   readonly capacity: Resources;
 }
@@ -101,6 +103,10 @@ export interface AttemptReport {
   readonly error: TaskError | null;
   readonly result: unknown;
   readonly logTail: string;
+  /** STARTING only: what it does at present, for people; empty where there is nothing to say. */
+  readonly note: string;
+  /** Of a container that was created. */
+  readonly imageDigest: string | null;
 }
 
 export interface ReportAttemptsCommand extends Stamped {

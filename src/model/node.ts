@@ -1,3 +1,4 @@
+import type { NodePolicy } from './policy.ts';
 import type { Pairs, Resources } from './task.ts';
 
 type NodeStatus = 'AVAILABLE' | 'UNHEALTHY' | 'OFFLINE' | 'DRAINING' | 'DRAINED';
@@ -23,6 +24,8 @@ export interface NodeRow {
   readonly http: string;
   readonly labels: Pairs;
   readonly drivers: readonly string[];
+  /** What containers may use of the node itself. */
+  readonly policy: NodePolicy;
   readonly isolation: string;
   readonly capacity: Resources;
   readonly joinedAtMs: number;

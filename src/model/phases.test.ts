@@ -31,7 +31,7 @@ describe('phases', () => {
     const ends = ['COMPLETED', 'FAILED', 'LOST', 'CANCELLED'];
     expect(moves).toEqual([
       ...['STARTING', 'RUNNING', ...ends].map((to) => `ASSIGNED → ${to}`),
-      ...['RUNNING', ...ends].map((to) => `STARTING → ${to}`),
+      ...['STARTING', 'RUNNING', ...ends].map((to) => `STARTING → ${to}`),
       ...ends.map((to) => `RUNNING → ${to}`),
       'LOST → COMPLETED',
     ]);

@@ -16,7 +16,10 @@ const TASK_TRANSITIONS: Readonly<Record<TaskStatus, readonly TaskStatus[]>> = {
   SKIPPED: [],
 };
 
-/** Attempts only move to the right; one that was given up as LOST may still prove to have COMPLETED. */
+/**
+ * Attempts only move to the right; one that was given up as LOST may still prove to have COMPLETED, and one that is
+ * STARTING may say so again, with another note.
+ */
 const ATTEMPT_RANK: Readonly<Record<AttemptStatus, number>> = {
   ASSIGNED: 0,
   STARTING: 1,
@@ -36,6 +39,7 @@ export function isTerminal(status: TaskStatus): boolean {
 }
 
 export function mayAttemptBecome(from: AttemptStatus, to: AttemptStatus): boolean {
+  if (from === 'STARTING' && to === 'STARTING') return true;
   return ATTEMPT_RANK[from] < ATTEMPT_RANK[to] || (from === 'LOST' && to === 'COMPLETED');
 }
 

@@ -33,6 +33,46 @@ export interface Resources {
   readonly memoryBytes: number;
 }
 
+/** What an attempt can never exceed; null: no cap. */
+export interface TaskLimits {
+  readonly cpuMillis: number | null;
+  readonly memoryBytes: number | null;
+  readonly pids: number | null;
+}
+
+/** A path of the node that the container sees as `target`. Both are absolute and without `.` or `..`. */
+export interface Mount {
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+}
+
+export const NETWORK_MODES = ['bridge', 'none', 'host'] as const;
+export type NetworkMode = (typeof NETWORK_MODES)[number];
+
+export const PULL_POLICIES = ['if_not_present', 'always', 'never'] as const;
+export type PullPolicy = (typeof PULL_POLICIES)[number];
+
+/** What makes a task a container. */
+export interface ContainerSpec {
+  /** As the user wrote it; `lib/image-reference.ts` says what it names. */
+  readonly image: string;
+  /** `name`, `uid` or `uid:gid`; null: the image's. */
+  readonly user: string | null;
+  readonly mounts: readonly Mount[];
+  readonly network: NetworkMode;
+  readonly pullPolicy: PullPolicy;
+}
+
+/** What of a container the policies of nodes look at: containers whose needs are equal may run on the same nodes. */
+export interface ContainerNeeds {
+  /** Host of the image. */
+  readonly registry: string;
+  readonly user: string | null;
+  readonly hostNetwork: boolean;
+  readonly mounts: readonly Pick<Mount, 'source' | 'readOnly'>[];
+}
+
 export interface RetryPolicy {
   /** Executions in all: 3 is one try and two retries. */
   readonly maxAttempts: number;
@@ -48,10 +88,15 @@ export interface RetryPolicy {
 /** What the user asked for, validated and with every default filled in. */
 export interface TaskSpec {
   readonly name: string;
+  /** Null: a process of the node. */
+  readonly container: ContainerSpec | null;
+  /** With an image it replaces the image's CMD, and may be empty. */
   readonly command: readonly string[];
   readonly env: Pairs;
   readonly workingDir: string | null;
+  /** Set aside for it. */
   readonly resources: Resources;
+  readonly limits: TaskLimits;
   readonly priority: Priority;
   readonly timeoutMs: number | null;
   readonly stopGraceMs: number;
@@ -81,6 +126,8 @@ export interface Attempt {
   readonly finishedAtMs: number | null;
   /** The last output of an attempt that failed, at most 4 KiB. */
   readonly logTail: string;
+  /** `repository@sha256:…` of the image that it ran, or the image's id where it came from no registry. */
+  readonly imageDigest: string | null;
 }
 
 /** The changing half of a task; its spec stands in a row of its own, written once. */
@@ -96,6 +143,8 @@ export interface TaskRow {
   readonly priority: Priority;
   /** A copy of the spec's: what is set aside while it is ASSIGNED or RUNNING. */
   readonly resources: Resources;
+  /** Taken from the spec: what it needs of a node beside the resources. Null: a command. */
+  readonly needs: ContainerNeeds | null;
   readonly status: TaskStatus;
   readonly statusReason: string | null;
   /** A person asked for the end of what still runs: it is CANCELLED once nothing of it does. */

@@ -16,14 +16,15 @@ import { unreachable } from '../lib/assert.ts';
 import type { ErrorCode } from '../lib/errors.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
-import type { RefusalCode } from '../model/commands.ts';
+import type { IdempotencyKey, RefusalCode } from '../model/commands.ts';
 import type { NodeRow } from '../model/node.ts';
 import { isTerminal } from '../model/phases.ts';
-import type { TaskRow } from '../model/task.ts';
+import type { TaskRow, TaskSpec } from '../model/task.ts';
 import type { CommandInput, Replica } from '../scheduler/ports.ts';
-import { show } from '../spec/faults.ts';
+import { invalidInput, show } from '../spec/faults.ts';
 import { closest } from '../spec/suggest.ts';
 import type { CallContext, ClusterInsight, RemoteOperations } from './port.ts';
+import { policyFaults } from './policy-check.ts';
 import { idempotencyOf, parseListTasks, parseSubmit } from './requests.ts';
 import { TaskWatches } from './task-watches.ts';
 import { clusterView, nodeView, taskView } from './views.ts';
@@ -52,6 +53,7 @@ export class LocalOperations implements RemoteOperations {
       key: request.idempotency_key,
       content: tasks,
     });
+    await this.#checkPolicies(tasks, idempotency, context.signal);
     const { taskIds } = await this.#propose<{ readonly taskIds: readonly string[] }>(
       { type: 'submitTasks', tasks, idempotency },
       context.signal,
@@ -137,6 +139,25 @@ export class LocalOperations implements RemoteOperations {
       appliedIndex,
       insight: this.#insight,
     });
+  }
+
+  /**
+   * A refusal rests on what the policies are now, not on what an earlier leader knew; and a request that was accepted
+   * once, and is repeated, gets its answer whatever has changed since.
+   * @throws JarvisError invalid where every node that could run a task forbids it
+   */
+  async #checkPolicies(
+    tasks: readonly TaskSpec[],
+    idempotency: IdempotencyKey | null,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (policyFaults(tasks, this.#replica.state.nodes.values()).length === 0) return;
+    await this.#barrier(signal);
+    const faults = policyFaults(tasks, this.#replica.state.nodes.values());
+    if (faults.length === 0) return;
+    const isKnown =
+      idempotency !== null && (await this.#replica.read('idempotency', idempotency.key)) !== null;
+    if (!isKnown) throw invalidInput(faults);
   }
 
   async #barrier(signal: AbortSignal): Promise<void> {

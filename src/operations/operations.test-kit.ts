@@ -2,7 +2,8 @@
 import type { Clock } from '../lib/clock.ts';
 import { systemClock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
-import type { AttemptReport, Command, Outcome } from '../model/commands.ts';
+import type { AttemptReport, Command, Outcome, RegisterNodeCommand } from '../model/commands.ts';
+import { DEFAULT_POLICY } from '../model/policy.ts';
 import type { TableName, Tables } from '../model/rows.ts';
 import { apply } from '../scheduler/core/apply/apply.ts';
 import { ClusterState } from '../scheduler/core/state.ts';
@@ -65,7 +66,11 @@ export class TestCluster {
   }
 
   /** A worker of that name that takes tasks. */
-  register(name: string, address: string): void {
+  register(
+    name: string,
+    address: string,
+    changes: Partial<Pick<RegisterNodeCommand, 'drivers' | 'policy'>> = {},
+  ): void {
     const outcome = this.execute({
       type: 'registerNode',
       name,
@@ -78,8 +83,10 @@ export class TestCluster {
       http: '',
       labels: [['zone', 'a']],
       drivers: ['process'],
+      policy: DEFAULT_POLICY,
       isolation: 'none',
       capacity: { cpuMillis: 4000, memoryBytes: 2 ** 32 },
+      ...changes,
     });
     if (outcome.type !== 'done') throw new Error(outcome.message);
     this.execute({ type: 'reconcileNode', node: name, session: this.session(name), known: [] });
@@ -113,6 +120,8 @@ export class TestCluster {
       error: null,
       result: null,
       logTail: '',
+      note: '',
+      imageDigest: null,
       ...more,
     };
     const session = this.session(attempt.node);

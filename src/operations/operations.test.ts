@@ -4,6 +4,7 @@ import type { ListTasksRequest, SubmitTasksRequest, Task } from '../generated/cl
 import { ListTasksRequest as ListTasksMessage } from '../generated/cluster.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
+import { DEFAULT_POLICY } from '../model/policy.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import type { RoutingOperations } from './router.ts';
 import {
@@ -56,6 +57,39 @@ describe('submitting', () => {
     expect(cluster.index).toBe(before);
     const answer = await n1.submitTasks({ tasks: tasks.slice(1), idempotency_key: '' }, context);
     expect(answer.tasks).toHaveLength(limits.tasksPerSubmission);
+  });
+
+  it('refuses what the policy of every node with an engine forbids, before anything is proposed', async () => {
+    const mounts = [{ source: '/srv', target: '/data', read_only: false }];
+    const image = { image: 'python:3.9', command: [], mounts, network: 'host' };
+    const early = await submit(image, 'k');
+    expect(early.status_reason).toBe('no node offers a driver for images');
+    const policy = { ...DEFAULT_POLICY, mounts: [{ source: '/srv', readOnly: true }] };
+    cluster.register('n4', 'n4:1', { drivers: ['docker'], policy });
+    cluster.register('n5', 'n5:1', { drivers: ['docker', 'process'] });
+    const before = cluster.index;
+    const onEvery = 'host is forbidden by policy.host_network, on every node';
+    await expect(submit(image)).rejects.toMatchObject({
+      code: 'invalid',
+      faults: [
+        { path: 'mounts[0]', message: expect.stringMatching(/allows it with read_only: true, on n4$/) },
+        { path: 'network', message: onEvery },
+        { path: 'mounts[0]', message: expect.stringMatching(/which allows none, on n5$/) },
+      ],
+    });
+    const several = {
+      tasks: [wireFromPlain({ command: ['true'] }), wireFromPlain({ ...image, mounts: [] })],
+      idempotency_key: '',
+    };
+    await expect(n2.submitTasks(several, context)).rejects.toMatchObject({
+      faults: [{ path: 'tasks[1].network', message: onEvery }],
+    });
+    expect(cluster.index).toBe(before);
+    // What was accepted once is answered again, whatever the policies have become since.
+    expect((await submit(image, 'k')).id).toBe(early.id);
+    cluster.register('n6', 'n6:1', { drivers: ['docker'], policy: { ...policy, hostNetwork: true } });
+    await expect(submit(image)).rejects.toMatchObject({ code: 'invalid' });
+    expect((await submit({ ...image, mounts: [] })).status_reason).toBeUndefined();
   });
 
   it('answers with the task, defaults filled in', async () => {

@@ -2,14 +2,16 @@
 import type {
   Attempt as AttemptView,
   ClusterStatus,
+  Limits,
   Member,
   Node as NodeView,
   Task as TaskView,
 } from '../generated/cluster.ts';
 import { formatCpuMillis, formatMemoryBytes } from '../lib/quantities.ts';
 import type { ClusterRow } from '../model/cluster.ts';
+import { containerOf, limitsOf } from '../model/earlier-rows.ts';
 import type { NodeRow } from '../model/node.ts';
-import type { Attempt, Pairs, Resources, TaskRow, TaskSpec } from '../model/task.ts';
+import type { Attempt, Pairs, Resources, TaskLimits, TaskRow, TaskSpec } from '../model/task.ts';
 import type { ClusterInsight, MemberInsight } from './port.ts';
 
 export function taskView(task: TaskRow, spec: TaskSpec): TaskView {
@@ -19,26 +21,8 @@ export function taskView(task: TaskRow, spec: TaskSpec): TaskView {
   return {
     id: task.id,
     name: task.name,
-    command: [...spec.command],
-    env: record(spec.env),
-    working_dir: spec.workingDir ?? undefined,
-    resources: {
-      cpu: formatCpuMillis(spec.resources.cpuMillis),
-      memory: formatMemoryBytes(spec.resources.memoryBytes),
-    },
+    ...specView(spec),
     priority: task.priority,
-    timeout: spec.timeoutMs === null ? undefined : spec.timeoutMs / 1000,
-    stop_grace: spec.stopGraceMs / 1000,
-    retry_policy: {
-      max_attempts: spec.retryPolicy.maxAttempts,
-      backoff_strategy: spec.retryPolicy.backoffStrategy,
-      backoff_base: spec.retryPolicy.backoffBase,
-      max_backoff: spec.retryPolicy.maxBackoff,
-      retryable_errors: [...spec.retryPolicy.retryableErrors],
-      non_retryable_errors: [...spec.retryPolicy.nonRetryableErrors],
-      lists_given: true,
-    },
-    labels: record(spec.labels),
     status: task.status,
     status_reason: task.statusReason ?? undefined,
     attempt: task.attempt,
@@ -56,6 +40,70 @@ export function taskView(task: TaskRow, spec: TaskSpec): TaskView {
   };
 }
 
+type SpecPart = Pick<
+  TaskView,
+  | 'image'
+  | 'command'
+  | 'env'
+  | 'working_dir'
+  | 'user'
+  | 'mounts'
+  | 'network'
+  | 'pull_policy'
+  | 'resources'
+  | 'limits'
+  | 'timeout'
+  | 'stop_grace'
+  | 'retry_policy'
+  | 'labels'
+>;
+
+/** What the user asked for, with every default filled in. */
+function specView(spec: TaskSpec): SpecPart {
+  const container = containerOf(spec);
+  return {
+    image: container?.image,
+    command: [...spec.command],
+    env: record(spec.env),
+    working_dir: spec.workingDir ?? undefined,
+    user: container?.user ?? undefined,
+    mounts: (container?.mounts ?? []).map(({ source, target, readOnly }) => ({
+      source,
+      target,
+      read_only: readOnly,
+    })),
+    network: container?.network,
+    pull_policy: container?.pullPolicy,
+    resources: {
+      cpu: formatCpuMillis(spec.resources.cpuMillis),
+      memory: formatMemoryBytes(spec.resources.memoryBytes),
+    },
+    limits: limitsView(limitsOf(spec)),
+    timeout: spec.timeoutMs === null ? undefined : spec.timeoutMs / 1000,
+    stop_grace: spec.stopGraceMs / 1000,
+    retry_policy: {
+      max_attempts: spec.retryPolicy.maxAttempts,
+      backoff_strategy: spec.retryPolicy.backoffStrategy,
+      backoff_base: spec.retryPolicy.backoffBase,
+      max_backoff: spec.retryPolicy.maxBackoff,
+      retryable_errors: [...spec.retryPolicy.retryableErrors],
+      non_retryable_errors: [...spec.retryPolicy.nonRetryableErrors],
+      lists_given: true,
+    },
+    labels: record(spec.labels),
+  };
+}
+
+/** Undefined where nothing is capped. */
+function limitsView({ cpuMillis, memoryBytes, pids }: TaskLimits): Limits | undefined {
+  if (cpuMillis === null && memoryBytes === null && pids === null) return undefined;
+  return {
+    cpu: cpuMillis === null ? undefined : formatCpuMillis(cpuMillis),
+    memory: memoryBytes === null ? undefined : formatMemoryBytes(memoryBytes),
+    pids: pids ?? undefined,
+  };
+}
+
 function attemptView(attempt: Attempt): AttemptView {
   return {
     attempt: attempt.attempt,
@@ -68,6 +116,7 @@ function attemptView(attempt: Attempt): AttemptView {
     finished_at: optionalTime(attempt.finishedAtMs),
     log_tail: attempt.logTail,
     assignment: attempt.assignment,
+    image_digest: attempt.imageDigest ?? undefined,
   };
 }
 

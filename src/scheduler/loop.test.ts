@@ -9,7 +9,7 @@ import { silentLog } from '../lib/log.ts';
 import type { Outcome } from '../model/commands.ts';
 import type { ClusterState } from './core/state.ts';
 import { TestCluster } from './core/testing/test-cluster.ts';
-import { MIB, specOf } from './core/testing/values.ts';
+import { MIB, reportOf, specOf } from './core/testing/values.ts';
 import { SchedulingLoop } from './loop.ts';
 import type { Applied, CommandInput, Leadership, Replica } from './ports.ts';
 
@@ -215,8 +215,7 @@ describe('SchedulingLoop', () => {
     await settled();
     expect(replica.waiting).toEqual([]);
     const { assignment } = replica.cluster.attempt(taskId ?? '');
-    const end = { status: 'CANCELLED', atMs: 0, startedAtMs: null, exitCode: null, signal: null } as const;
-    const report = { ...end, taskId: taskId ?? '', assignment, error: null, result: null, logTail: '' };
+    const report = reportOf({ taskId: taskId ?? '', assignment, atMs: 0 }, 'CANCELLED');
     replica.apply({ type: 'reportAttempts', node: 'n1', session, reports: [report] });
     await settled();
     await replica.commitAll();

@@ -13,7 +13,7 @@ export interface LocatedFault {
   readonly message: string;
 }
 
-/** What may stand at a path, for messages about what may not; paths as {@link formatPath} writes them. */
+/** What may stand at a path, for messages about what may not; paths as {@link formatPath} writes them, without indexes. */
 export interface KnownFields {
   readonly fields: readonly string[];
   /** Part of the contract, but not of this version. */
@@ -54,7 +54,8 @@ export function faultsOf(error: z.ZodError, known: Readonly<Record<string, Known
   return error.issues.flatMap((issue): LocatedFault[] => {
     const path = issue.path.map((segment) => (typeof segment === 'number' ? segment : String(segment)));
     if (issue.code === 'unrecognized_keys') {
-      const here = known[formatPath(path)] ?? { fields: [], unsupported: [] };
+      const place = formatPath(path.filter((segment) => typeof segment === 'string'));
+      const here = known[place] ?? { fields: [], unsupported: [] };
       return issue.keys.map((key) => ({ path: [...path, key], message: unknownField(key, here) }));
     }
     return [{ path, message: messageOfIssue(issue) }];

@@ -12,7 +12,7 @@ const NAME_RULE = 'a letter or digit, then at most 127 letters, digits, dots, un
 const ENV_NAME_PATTERN = /^[A-Za-z_.-][A-Za-z0-9_.-]*$/;
 
 const MAX_TEXT_BYTES = 1024 * 1024;
-const MAX_PATH_BYTES = 4096;
+export const MAX_PATH_BYTES = 4096;
 const MAX_LABELS = 64;
 const MAX_LABEL_VALUE = 256;
 
@@ -21,7 +21,7 @@ interface Context {
   readonly issues: z.core.$ZodRawIssue[];
 }
 
-function refuse(context: Context, input: unknown, message: string, path: FaultPath = []): void {
+export function refuse(context: Context, input: unknown, message: string, path: FaultPath = []): void {
   context.issues.push({ code: 'custom', input, message, path: [...path] });
 }
 
@@ -35,17 +35,13 @@ export const name = z.unknown().transform((value, context): string => {
   return z.NEVER;
 });
 
+/** Whether it may be absent or empty depends on the image (`container-rules.ts`). */
 export const command = z.unknown().transform((value, context): readonly string[] => {
-  if (value === undefined || value === null) {
-    refuse(context, value, 'is required: a list of the program and its arguments');
-    return z.NEVER;
-  }
   if (!Array.isArray(value)) {
     refuse(context, value, `must be a list of the program and its arguments, not ${show(value)}`);
     return z.NEVER;
   }
   const words = value.map((word: unknown, index) => text(context, word, [index]));
-  if (words.length === 0) refuse(context, value, 'must not be empty: the program, then its arguments');
   if (value[0] === '') refuse(context, value, 'the program must not be empty', [0]);
   const bytes = words.reduce((sum, word) => sum + Buffer.byteLength(word), 0);
   if (bytes > MAX_TEXT_BYTES) refuse(context, value, `${bytes} bytes are too much: 1 MiB in all`);
@@ -53,7 +49,7 @@ export const command = z.unknown().transform((value, context): readonly string[]
 });
 
 /** A string without NUL, which no program could be given. */
-function text(context: Context, value: unknown, path: FaultPath): string {
+export function text(context: Context, value: unknown, path: FaultPath): string {
   if (typeof value !== 'string') {
     refuse(context, value, `must be a string, not ${show(value)}${quoteHint(value)}`, path);
     return '';

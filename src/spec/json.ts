@@ -2,7 +2,7 @@
  * Messages as JSON: what the HTTP API returns and `jarvisctl -o json` prints. Every field is present, null where it is
  * absent; `result` is the value that it is.
  */
-import type { Attempt, ClusterStatus, Node, Task, VersionInfo } from '../generated/cluster.ts';
+import type { Attempt, ClusterStatus, Limits, Node, Task, VersionInfo } from '../generated/cluster.ts';
 
 export interface JsonList {
   readonly items: readonly object[];
@@ -18,7 +18,12 @@ export function taskToJson(task: Task): object {
   const { lists_given: _, ...retryPolicy } = task.retry_policy ?? { lists_given: true };
   return {
     ...task,
+    image: task.image ?? null,
     working_dir: task.working_dir ?? null,
+    user: task.user ?? null,
+    network: task.network ?? null,
+    pull_policy: task.pull_policy ?? null,
+    limits: task.limits === undefined ? null : limitsToJson(task.limits),
     timeout: task.timeout ?? null,
     retry_policy: retryPolicy,
     status_reason: task.status_reason ?? null,
@@ -38,6 +43,10 @@ export function taskToJson(task: Task): object {
   };
 }
 
+function limitsToJson({ cpu, memory, pids }: Limits): object {
+  return { cpu: cpu ?? null, memory: memory ?? null, pids: pids ?? null };
+}
+
 function attemptToJson(attempt: Attempt): object {
   return {
     ...attempt,
@@ -46,6 +55,7 @@ function attemptToJson(attempt: Attempt): object {
     error: attempt.error ?? null,
     started_at: attempt.started_at ?? null,
     finished_at: attempt.finished_at ?? null,
+    image_digest: attempt.image_digest ?? null,
   };
 }
 

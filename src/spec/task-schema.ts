@@ -4,9 +4,12 @@
  */
 import { z } from 'zod';
 
+import { parseImageReference } from '../lib/image-reference.ts';
 import { parseCpuMillis, parseDurationMs, parseMemoryBytes } from '../lib/quantities.ts';
-import type { RetryPolicy, TaskSpec } from '../model/task.ts';
+import type { ContainerSpec, Resources, RetryPolicy, TaskLimits, TaskSpec } from '../model/task.ts';
 import { PRIORITIES } from '../model/task.ts';
+import { image, limitFields, mountFields, mounts, network, pullPolicy, user } from './container-fields.ts';
+import { withContainerFaults } from './container-rules.ts';
 import { command, env, labels, name, quantity, workingDir } from './fields.ts';
 import type { KnownFields, LocatedFault } from './faults.ts';
 import { faultsOf, formatPath, invalidInput, show } from './faults.ts';
@@ -17,6 +20,7 @@ const MAX_STOP_GRACE_MS = 3600 * 1000;
 const MAX_ATTEMPTS = 1000;
 const MAX_BACKOFF_SECONDS = 7 * 24 * 3600;
 const MAX_ERROR_TYPES = 100;
+const DEFAULT_RESOURCES: Resources = { cpuMillis: 100, memoryBytes: 64 * 1024 * 1024 };
 
 export const DEFAULT_RETRY_POLICY: RetryPolicy = {
   maxAttempts: 3,
@@ -82,10 +86,16 @@ const taskFields = {
   apiVersion: z.literal('jarvis/v1').nullish(),
   kind: kind.nullish(),
   name: name.nullish(),
-  command,
+  image: image.nullish(),
+  command: command.nullish(),
   env: env.nullish(),
   working_dir: workingDir.nullish(),
+  user: user.nullish(),
+  mounts: mounts.nullish(),
+  network: network.nullish(),
+  pull_policy: pullPolicy.nullish(),
   resources: z.strictObject(resourceFields).nullish(),
+  limits: z.strictObject(limitFields).nullish(),
   priority: z.enum(PRIORITIES).nullish(),
   timeout: timeout.nullish(),
   stop_grace: stopGrace.nullish(),
@@ -95,7 +105,7 @@ const taskFields = {
 
 /** Fields of the contract that are not there yet. */
 const LATER_FIELDS =
-  'image mounts network pull_policy limits not_before concurrency affinity locality on_node_loss user ' +
+  'not_before concurrency affinity locality on_node_loss ' +
   'tasks template count parameters dependencies max_parallel max_failures';
 
 const KNOWN: Readonly<Record<string, KnownFields>> = {
@@ -104,6 +114,8 @@ const KNOWN: Readonly<Record<string, KnownFields>> = {
     unsupported: LATER_FIELDS.split(' '),
   },
   resources: { fields: Object.keys(resourceFields), unsupported: ['pids'] },
+  mounts: { fields: Object.keys(mountFields), unsupported: [] },
+  limits: { fields: Object.keys(limitFields), unsupported: [] },
   retry_policy: { fields: Object.keys(retryFields), unsupported: [] },
 };
 
@@ -117,7 +129,9 @@ export type TaskSpecResult =
 /** Checks one task as users write it (JSON, or YAML once parsed). Never throws. */
 export function checkTaskSpec(plain: unknown): TaskSpecResult {
   const result = taskSpecSchema.safeParse(plain, { reportInput: true });
-  if (!result.success) return { type: 'invalid', faults: faultsOf(result.error, KNOWN) };
+  const found = result.success ? [] : faultsOf(result.error, KNOWN);
+  const faults = withContainerFaults(plain, found, { resources: resourceFields, limits: limitFields });
+  if (!result.success || faults.length > 0) return { type: 'invalid', faults };
   return { type: 'valid', spec: toModel(result.data) };
 }
 
@@ -130,17 +144,19 @@ export function parseTaskSpec(plain: unknown, at: LocatedFault['path'] = []): Ta
   );
 }
 
-function toModel(fields: z.output<typeof taskSpecSchema>): TaskSpec {
+type Fields = z.output<typeof taskSpecSchema>;
+
+function toModel(fields: Fields): TaskSpec {
   const policy = fields.retry_policy ?? {};
+  const limits = limitsOf(fields);
   return {
-    name: fields.name ?? defaultName(fields.command),
-    command: fields.command,
+    name: fields.name ?? defaultName(fields),
+    container: containerOf(fields),
+    command: fields.command ?? [],
     env: fields.env ?? [],
     workingDir: fields.working_dir ?? null,
-    resources: {
-      cpuMillis: fields.resources?.cpu ?? 100,
-      memoryBytes: fields.resources?.memory ?? 64 * 1024 * 1024,
-    },
+    resources: resourcesOf(fields, limits),
+    limits,
     priority: fields.priority ?? 'normal',
     timeoutMs: fields.timeout ?? null,
     stopGraceMs: fields.stop_grace ?? 10_000,
@@ -156,9 +172,44 @@ function toModel(fields: z.output<typeof taskSpecSchema>): TaskSpec {
   };
 }
 
-/** The last part of the program's path, made to fit the pattern of names. */
-function defaultName(command: readonly string[]): string {
-  const base = (command[0] ?? '').split('/').at(-1) ?? '';
+function containerOf(fields: Fields): ContainerSpec | null {
+  if (fields.image === null || fields.image === undefined) return null;
+  return {
+    image: fields.image,
+    user: fields.user ?? null,
+    mounts: (fields.mounts ?? []).map(({ source, target, read_only: readOnly }) => ({
+      source,
+      target,
+      readOnly: readOnly ?? false,
+    })),
+    network: fields.network ?? 'bridge',
+    pullPolicy: fields.pull_policy ?? 'if_not_present',
+  };
+}
+
+function limitsOf({ limits }: Fields): TaskLimits {
+  return {
+    cpuMillis: limits?.cpu ?? null,
+    memoryBytes: limits?.memory ?? null,
+    pids: limits?.pids ?? null,
+  };
+}
+
+/** Nothing is set aside that the task could never use: a limit below the default takes its place. */
+function resourcesOf({ resources }: Fields, limits: TaskLimits): Resources {
+  const { cpuMillis, memoryBytes } = DEFAULT_RESOURCES;
+  return {
+    cpuMillis: resources?.cpu ?? Math.min(cpuMillis, limits.cpuMillis ?? cpuMillis),
+    memoryBytes: resources?.memory ?? Math.min(memoryBytes, limits.memoryBytes ?? memoryBytes),
+  };
+}
+
+/** The last part of the image's path, or of the program's, made to fit the pattern of names. */
+function defaultName({ image: reference, command: words }: Fields): string {
+  const program = words?.[0] ?? '';
+  const path =
+    reference === null || reference === undefined ? program : parseImageReference(reference).repository;
+  const base = path.split('/').at(-1) ?? '';
   const clean = base.replaceAll(/[^A-Za-z0-9._-]/g, '-').replace(/^[^A-Za-z0-9]+/, '');
   return clean === '' ? 'task' : clean.slice(0, 128);
 }

@@ -27,6 +27,21 @@ describe('a task on the wire', () => {
     { command: ['a'], retry_policy: { non_retryable_errors: [] } },
     { command: ['a'], retry_policy: { retryable_errors: ['X'] } },
     { command: ['a'], retry_policy: {} },
+    { image: 'python' },
+    {
+      image: 'python:3.9',
+      command: ['x'],
+      user: 1000,
+      mounts: [
+        { source: '/a', target: '/b', read_only: true },
+        { source: '/c', target: '/d', read_only: null },
+      ],
+      network: 'none',
+      pull_policy: 'never',
+      limits: { cpu: 2, memory: '1Gi', pids: 5 },
+    },
+    { image: 'python', limits: {}, mounts: [] },
+    { image: 'python', limits: { cpu: 0.5 }, mounts: null },
   ])('means the same as before: %j', (plain) => {
     expect(parseTaskSpec(throughWire(plain))).toEqual(parseTaskSpec(plain));
   });

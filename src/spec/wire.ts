@@ -1,5 +1,9 @@
 /** Between a task as users write it and as it travels to a node (proto/cluster.proto). What is absent stays absent. */
-import type { RetryPolicy as WireRetryPolicy, TaskSpec as WireTaskSpec } from '../generated/cluster.ts';
+import type {
+  Limits as WireLimits,
+  RetryPolicy as WireRetryPolicy,
+  TaskSpec as WireTaskSpec,
+} from '../generated/cluster.ts';
 import { DEFAULT_RETRY_POLICY } from './task-schema.ts';
 
 type Plain = Readonly<Record<string, unknown>>;
@@ -12,7 +16,17 @@ export function wireFromPlain(plain: Plain): WireTaskSpec {
   const policy = plain['retry_policy'] as Plain | null | undefined;
   return {
     name: text(plain['name']) ?? '',
-    command: [...(plain['command'] as readonly string[])],
+    image: text(plain['image']),
+    user: text(plain['user']),
+    mounts: ((plain['mounts'] ?? []) as readonly Plain[]).map((mount) => ({
+      source: text(mount['source']) ?? '',
+      target: text(mount['target']) ?? '',
+      read_only: mount['read_only'] === true,
+    })),
+    network: text(plain['network']),
+    pull_policy: text(plain['pull_policy']),
+    limits: wireLimits(plain['limits'] as Plain | null | undefined),
+    command: [...((plain['command'] ?? []) as readonly string[])],
     env: { ...(plain['env'] as Record<string, string> | null | undefined) },
     working_dir: text(plain['working_dir']),
     resources: isAbsent(resources)
@@ -24,6 +38,11 @@ export function wireFromPlain(plain: Plain): WireTaskSpec {
     retry_policy: isAbsent(policy) ? undefined : wirePolicy(policy),
     labels: { ...(plain['labels'] as Record<string, string> | null | undefined) },
   };
+}
+
+function wireLimits(limits: Plain | null | undefined): WireLimits | undefined {
+  if (isAbsent(limits)) return undefined;
+  return { cpu: text(limits['cpu']), memory: text(limits['memory']), pids: number(limits['pids']) };
 }
 
 function wirePolicy(policy: Plain): WireRetryPolicy {
@@ -42,9 +61,15 @@ function wirePolicy(policy: Plain): WireRetryPolicy {
 
 /** The task as users would have written it, for `parseTaskSpec`. */
 export function plainFromWire(wire: WireTaskSpec): Plain {
-  const { resources, retry_policy: policy } = wire;
+  const { resources, limits, mounts, retry_policy: policy } = wire;
   return withoutAbsent({
     name: wire.name === '' ? undefined : wire.name,
+    image: wire.image,
+    user: wire.user,
+    mounts: mounts.length === 0 ? undefined : mounts.map((mount) => ({ ...mount })),
+    network: wire.network,
+    pull_policy: wire.pull_policy,
+    limits: limits === undefined ? undefined : withoutAbsent({ ...limits }),
     command: wire.command,
     env: wire.env,
     working_dir: wire.working_dir,

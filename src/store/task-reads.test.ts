@@ -3,6 +3,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { silentLog } from '../lib/log.ts';
 import type { Command, Outcome } from '../model/commands.ts';
+import { NO_LIMITS } from '../model/earlier-rows.ts';
 import type { TaskSpec } from '../model/task.ts';
 import { encodeCommand } from './codec.ts';
 import { openSchedulerMachine, type SchedulerMachine } from './scheduler-machine.ts';
@@ -11,10 +12,12 @@ import { StillClock, temporaryDirectory } from './testing.ts';
 
 const SPEC: TaskSpec = {
   name: 'hello',
+  container: null,
   command: ['true'],
   env: [],
   workingDir: null,
   resources: { cpuMillis: 100, memoryBytes: 1024 },
+  limits: NO_LIMITS,
   priority: 'normal',
   timeoutMs: null,
   stopGraceMs: 1000,

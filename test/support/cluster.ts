@@ -24,6 +24,10 @@ export interface ClusterOptions {
   readonly capacity?: string;
   /** End tasks with their daemon when that is stopped in order (default true). */
   readonly killTasksOnExit?: boolean;
+  /** Of each node, as `--drivers` takes them (default `process`). */
+  readonly drivers?: string;
+  /** Added to the environment of each node, such as `DOCKER_HOST`. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Silence is noticed soon, yet a process that is not scheduled for a moment is not taken for dead. */
@@ -47,6 +51,7 @@ export class TestCluster {
   static async create(options: ClusterOptions = {}): Promise<TestCluster> {
     const directory = mkdtempSync(path.join(tmpdir(), 'jarvis-cluster-'));
     const { nodes: count = 3, heartbeat, capacity = DEFAULT_CAPACITY, killTasksOnExit = true } = options;
+    const { drivers = 'process', env = {} } = options;
     const names = Array.from({ length: count }, (_, at) => `n${at + 1}`);
     const members: { name: string; listen: string; http: string }[] = [];
     for (const name of names) {
@@ -59,7 +64,7 @@ export class TestCluster {
     const nodes = members.map(({ name, listen, http }) => {
       const dataDir = path.join(directory, name);
       const flags = ['--config', config, '--name', name, '--data-dir', dataDir, '--listen', listen];
-      flags.push('--http', http, '--peers', peers, '--capacity', capacity, '--drivers', 'process');
+      flags.push('--http', http, '--peers', peers, '--capacity', capacity, '--drivers', drivers);
       if (killTasksOnExit) flags.push('--kill-tasks-on-exit');
       const logFile = path.join(directory, `${name}.log`);
       return new NodeProcess({
@@ -70,6 +75,7 @@ export class TestCluster {
         flags,
         logFile,
         home: path.join(directory, 'home'),
+        env,
       });
     });
     return new TestCluster(directory, nodes);

@@ -15,6 +15,8 @@ export interface NodeSettings {
   readonly flags: readonly string[];
   readonly logFile: string;
   readonly home: string;
+  /** Beside PATH and HOME. */
+  readonly env: Readonly<Record<string, string>>;
 }
 
 export interface NodeEnd {
@@ -58,11 +60,11 @@ export class NodeProcess {
 
   start(moreFlags: readonly string[] = []): void {
     if (this.isRunning) throw new Error(`${this.name} runs already`);
-    const { flags, logFile, home } = this.settings;
+    const { flags, logFile, home, env } = this.settings;
     const log = openSync(logFile, 'a', 0o600);
     try {
       const child = spawn(process.execPath, [programPath('jarvisd'), ...flags, ...moreFlags], {
-        env: programEnvironment(home),
+        env: programEnvironment(home, env),
         stdio: ['ignore', log, log],
       });
       this.#child = child;

@@ -14,9 +14,12 @@ export function programPath(name: keyof typeof PROGRAMS): string {
   return fileURLToPath(new URL(`../../${path}`, import.meta.url));
 }
 
-/** Nothing of the tests' own environment gets through. */
-export function programEnvironment(home: string): Record<string, string> {
-  return { PATH: process.env['PATH'] ?? '', HOME: home };
+/** Nothing of the tests' own environment gets through; `more` is what a test sets. */
+export function programEnvironment(
+  home: string,
+  more: Readonly<Record<string, string>> = {},
+): Record<string, string> {
+  return { PATH: process.env['PATH'] ?? '', HOME: home, ...more };
 }
 
 export interface RunOptions {
@@ -38,7 +41,7 @@ export async function runProgram(
   options: RunOptions = {},
 ): Promise<RunResult> {
   const child = spawn(process.execPath, [programPath(name), ...args], {
-    env: { ...programEnvironment('/nonexistent'), ...options.env },
+    env: programEnvironment('/nonexistent', options.env),
     timeout: options.timeoutMs ?? TIMEOUT_MS,
     killSignal: 'SIGKILL',
   });

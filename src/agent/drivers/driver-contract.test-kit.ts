@@ -1,10 +1,13 @@
 /** What every driver promises, as tests: each driver's own test file runs this suite. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import type { ContainerSpec } from '../../model/task.ts';
 import type { AttemptSpec, Driver } from './driver.ts';
 
 export interface DriverHarness {
   readonly driver: Driver;
+  /** What its attempts run in; absent: they are processes of the node. */
+  readonly container?: ContainerSpec;
   readonly commands: {
     /** Ends at once with code 0. */
     readonly succeed: readonly string[];
@@ -33,10 +36,24 @@ export function attemptSpec(changes: Partial<AttemptSpec> & Pick<AttemptSpec, 'c
     session: 5,
     term: 2,
     fencingToken: String(assignment),
+    container: null,
     env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin' },
     workingDir: null,
+    resources: { cpuMillis: 100, memoryBytes: 64 * 1024 * 1024 },
+    limits: { cpuMillis: null, memoryBytes: null, pids: null },
     timeoutMs: null,
     stopGraceMs: 1000,
+    ...changes,
+  };
+}
+
+export function containerSpec(changes: Partial<ContainerSpec> = {}): ContainerSpec {
+  return {
+    image: 'python:3.9',
+    user: null,
+    mounts: [],
+    network: 'bridge',
+    pullPolicy: 'if_not_present',
     ...changes,
   };
 }
@@ -45,6 +62,12 @@ export function describeDriver(name: string, create: () => Promise<DriverHarness
   describe(`${name} as a driver`, () => {
     let harness: DriverHarness;
     let driver: Driver;
+
+    function specOf(changes: Partial<AttemptSpec> & Pick<AttemptSpec, 'command'>): AttemptSpec {
+      const { container } = harness;
+      // An image brings its own PATH.
+      return attemptSpec(container === undefined ? changes : { container, env: {}, ...changes });
+    }
 
     beforeEach(async () => {
       harness = await create();
@@ -57,8 +80,8 @@ export function describeDriver(name: string, create: () => Promise<DriverHarness
     });
 
     it('reports exit codes', async () => {
-      const succeed = attemptSpec({ taskId: 'task-a', command: harness.commands.succeed });
-      const fail = attemptSpec({ taskId: 'task-b', command: harness.commands.exit3 });
+      const succeed = specOf({ taskId: 'task-a', command: harness.commands.succeed });
+      const fail = specOf({ taskId: 'task-b', command: harness.commands.exit3 });
       await Promise.all([driver.start(succeed, never), driver.start(fail, never)]);
       expect(await driver.wait(succeed, never)).toMatchObject({
         reason: 'exited',
@@ -71,7 +94,7 @@ export function describeDriver(name: string, create: () => Promise<DriverHarness
     });
 
     it('gives an attempt that cannot start an exit of its own', async () => {
-      const spec = attemptSpec({ command: harness.commands.impossible });
+      const spec = specOf({ command: harness.commands.impossible });
       expect(await driver.start(spec, never)).toMatchObject({
         type: 'ended',
         exit: { reason: 'startFailed' },
@@ -82,7 +105,7 @@ export function describeDriver(name: string, create: () => Promise<DriverHarness
     });
 
     it('starts an attempt once, however often it is asked', async () => {
-      const spec = attemptSpec({ command: harness.commands.endless });
+      const spec = specOf({ command: harness.commands.endless });
       const first = await driver.start(spec, never);
       expect(first).toMatchObject({
         type: 'running',
@@ -99,7 +122,7 @@ export function describeDriver(name: string, create: () => Promise<DriverHarness
     });
 
     it('stops what runs, and says so to all who wait', async () => {
-      const spec = attemptSpec({ command: harness.commands.endless });
+      const spec = specOf({ command: harness.commands.endless });
       await driver.start(spec, never);
       const waits = [driver.wait(spec, never), driver.wait(spec, never)];
       const exit = await driver.stop(spec, { graceMs: 1000 }, never);
@@ -112,25 +135,25 @@ export function describeDriver(name: string, create: () => Promise<DriverHarness
       expect(await driver.stop({ taskId: 'task-a', assignment: 7 }, { graceMs: 0 }, never)).toBeNull();
       for (const assignment of [7, 6])
         await expect(
-          driver.start(attemptSpec({ assignment, command: harness.commands.succeed }), never),
+          driver.start(specOf({ assignment, command: harness.commands.succeed }), never),
         ).rejects.toMatchObject(conflict);
-      const later = attemptSpec({ assignment: 8, command: harness.commands.succeed });
+      const later = specOf({ assignment: 8, command: harness.commands.succeed });
       await driver.start(later, never);
       expect((await driver.wait(later, never)).exitCode).toBe(0);
     });
 
     it('refuses an assignment older than one it has seen', async () => {
-      const newer = attemptSpec({ assignment: 9, command: harness.commands.succeed });
+      const newer = specOf({ assignment: 9, command: harness.commands.succeed });
       await driver.start(newer, never);
       await driver.wait(newer, never);
       await expect(
-        driver.start(attemptSpec({ assignment: 8, command: harness.commands.succeed }), never),
+        driver.start(specOf({ assignment: 8, command: harness.commands.succeed }), never),
       ).rejects.toMatchObject(conflict);
     });
 
     it('removes what has ended, for good', async () => {
-      const spec = attemptSpec({ command: harness.commands.succeed });
-      const running = attemptSpec({ taskId: 'task-b', command: harness.commands.endless });
+      const spec = specOf({ command: harness.commands.succeed });
+      const running = specOf({ taskId: 'task-b', command: harness.commands.endless });
       await Promise.all([driver.start(spec, never), driver.start(running, never)]);
       await driver.wait(spec, never);
       await driver.remove(spec, never);
@@ -145,14 +168,14 @@ export function describeDriver(name: string, create: () => Promise<DriverHarness
       await driver.open(6, never);
       await driver.open(6, never);
       await expect(driver.open(5, never)).rejects.toMatchObject(conflict);
-      const spec = attemptSpec({ session: 5, command: harness.commands.succeed });
+      const spec = specOf({ session: 5, command: harness.commands.succeed });
       await expect(driver.start(spec, never)).rejects.toMatchObject(conflict);
       expect(await driver.list(never)).toEqual([]);
     });
 
     it('keeps attempts over sessions', async () => {
-      const ended = attemptSpec({ taskId: 'task-a', command: harness.commands.exit3 });
-      const running = attemptSpec({ taskId: 'task-b', command: harness.commands.endless });
+      const ended = specOf({ taskId: 'task-a', command: harness.commands.exit3 });
+      const running = specOf({ taskId: 'task-b', command: harness.commands.endless });
       await Promise.all([driver.start(ended, never), driver.start(running, never)]);
       await driver.wait(ended, never);
       const waiting = driver.wait(running, never);
@@ -177,7 +200,7 @@ export function describeDriver(name: string, create: () => Promise<DriverHarness
     });
 
     it('lets go of a wait that is given up', async () => {
-      const spec = attemptSpec({ command: harness.commands.endless });
+      const spec = specOf({ command: harness.commands.endless });
       await driver.start(spec, never);
       const controller = new AbortController();
       const wait = driver.wait(spec, controller.signal);

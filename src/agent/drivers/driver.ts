@@ -6,7 +6,12 @@
  * (taskId, assignment) names an attempt here. *Session*: one registration of a daemon with the cluster; a driver that has
  * seen a session refuses requests of older ones.
  */
+import type { ContainerSpec, Resources, TaskLimits } from '../../model/task.ts';
+
 export type DriverName = 'process' | 'docker' | 'noop';
+
+/** `startsAtOnce` of drivers whose starts cost little more than a fork. */
+export const CHEAP_STARTS_AT_ONCE = 32;
 
 /** Names an attempt for every call of this port. */
 export interface AttemptKey {
@@ -24,14 +29,20 @@ export interface AttemptSpec extends AttemptKey {
   readonly term: number;
   /** Decimal, below 2^63; rises with every assignment, cluster-wide. */
   readonly fencingToken: string;
+  /** Null: a process of the node. */
+  readonly container: ContainerSpec | null;
+  /** With an image it replaces the image's CMD, and may be empty. */
   readonly command: readonly string[];
   /**
    * The whole environment. The driver itself sets, last: JARVIS_TASK_ID, JARVIS_ATTEMPT, JARVIS_FENCING_TOKEN,
    * JARVIS_ERROR_FILE and JARVIS_RESULT_FILE.
    */
   readonly env: Readonly<Record<string, string>>;
-  /** Absolute; `null`: an empty directory of the attempt's own. */
+  /** Absolute; `null`: an empty directory of the attempt's own, or the image's. */
   readonly workingDir: string | null;
+  /** Set aside for it. */
+  readonly resources: Resources;
+  readonly limits: TaskLimits;
   /** Counted from the start of execution; `null`: none. */
   readonly timeoutMs: number | null;
   /** From TERM to KILL where the timeout ends the attempt. */
@@ -44,6 +55,8 @@ export interface Exit {
   /** For instance `SIGKILL`. */
   readonly signal: string | null;
   readonly reason: 'exited' | 'timeout' | 'stopped' | 'startFailed' | 'unknown';
+  /** What the node saw, where that is more than `reason` says (docs/contract.md, "Error types"). */
+  readonly errorType?: 'ImageNotFound' | 'ImagePullFailed' | 'AuthenticationError' | 'OutOfMemory';
   /** For people; empty where there is nothing to add. */
   readonly message: string;
   /** When it began to execute, or should have; wall time. */
@@ -63,6 +76,8 @@ interface AttemptBase extends AttemptKey {
   readonly session: number;
   readonly term: number;
   readonly fencingToken: string;
+  /** Of a container that was created: the image, by its content. */
+  readonly imageDigest?: string;
 }
 
 /** An attempt as the driver knows it. It moves only downwards through this list. */
@@ -78,6 +93,8 @@ export type AttemptView =
  */
 export interface Driver {
   readonly name: DriverName;
+  /** Starts that it takes at the same time; more would only make each of them late. */
+  readonly startsAtOnce: number;
   /**
    * Begins a session, before the inventory is taken: from then on requests of older ones are refused, also those under
    * way. May be called again with a higher number. @throws `conflict` where a higher one was seen.
@@ -87,8 +104,9 @@ export interface Driver {
    * Resolves once the attempt runs or has failed to start (then `ended` with reason `startFailed`). Repeated for an
    * attempt that is known, it answers with that and executes nothing. @throws `conflict` where the assignment was
    * stopped or removed before, or a newer one of the task was seen: then it never runs.
+   * @param onProgress what a start that takes long does at present, for people; seldom more than every two seconds
    */
-  start(attempt: AttemptSpec, signal: AbortSignal): Promise<AttemptView>;
+  start(attempt: AttemptSpec, signal: AbortSignal, onProgress?: (note: string) => void): Promise<AttemptView>;
   /** Every attempt known, in every state, also those started by earlier daemons. */
   list(signal: AbortSignal): Promise<readonly AttemptView[]>;
   /** Resolves once nothing of it runs any more. @throws `not_found` for an attempt that is not known. */

@@ -45,7 +45,7 @@ export function outcomeOf(exit: Exit): Outcome {
         status: 'FAILED',
         exitCode,
         signal,
-        error: { type: 'StartFailed', message: exit.message },
+        error: { type: exit.errorType ?? 'StartFailed', message: exit.message },
         result: null,
       };
     case 'exited':
@@ -68,6 +68,7 @@ function sysexitsError({ exitCode }: Exit): Outcome['error'] {
 
 function observedError(exit: Exit): NonNullable<Outcome['error']> {
   if (exit.reason === 'timeout') return { type: 'Timeout', message: exit.message };
+  if (exit.errorType !== undefined) return { type: exit.errorType, message: exit.message };
   if (exit.signal !== null) return { type: 'Signal', message: `ended by ${exit.signal}` };
   return { type: 'ExitCode', message: `exit code ${exit.exitCode}` };
 }

@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
+import { NO_LIMITS } from '../../model/earlier-rows.ts';
+import { DEFAULT_POLICY } from '../../model/policy.ts';
+import type { TaskSpec } from '../../model/task.ts';
 import { MemoryCluster } from '../../scheduler/testing/memory-cluster.ts';
 import type { Applied } from '../../scheduler/ports.ts';
 import { registration } from '../worker/testing/values.ts';
@@ -36,7 +39,7 @@ class Bench {
     for (const change of changes) if (change.table === 'task') this.desired.mark(change);
   }
 
-  submit(envBytes = 1): string {
+  submit(envBytes = 1, changes: Partial<TaskSpec> = {}): string {
     const known = new Set(this.cluster.state.tasks.keys());
     const retryPolicy = {
       maxAttempts: 1,
@@ -48,15 +51,18 @@ class Bench {
     };
     const spec = {
       name: 't',
+      container: null,
       command: ['noop'],
       env: [['A', 'x'.repeat(envBytes)]] as const,
       workingDir: null,
       resources: { cpuMillis: 100, memoryBytes: 1024 },
+      limits: NO_LIMITS,
       priority: 'normal' as const,
       timeoutMs: null,
       stopGraceMs: 1234,
       retryPolicy,
       labels: [],
+      ...changes,
     };
     this.cluster.execute({ type: 'submitTasks', tasks: [spec], idempotency: null });
     return [...this.cluster.state.tasks.keys()].find((id) => !known.has(id)) ?? '';
@@ -86,6 +92,8 @@ class Bench {
       error: null,
       result: null,
       logTail: '',
+      note: '',
+      imageDigest: null,
     };
     this.cluster.execute({ type: 'reportAttempts', node: 'w', session: this.session, reports: [report] });
   }
@@ -117,6 +125,37 @@ describe('DesiredState', () => {
     ]);
     bench.desired.markAll(bench.cluster.state);
     expect(bench.told()).toEqual(nothing);
+  });
+
+  it('tells the image and its limits, and that they are for the engine', () => {
+    const bench = new Bench();
+    const container = {
+      image: 'python',
+      user: null,
+      mounts: [{ source: '/a', target: '/b', readOnly: true }],
+      network: 'host' as const,
+      pullPolicy: 'never' as const,
+    };
+    const policy = { ...DEFAULT_POLICY, mounts: [{ source: '/', readOnly: false }], hostNetwork: true };
+    bench.cluster.execute({
+      ...registrationFromWire(registration('w', 's')),
+      drivers: ['noop', 'docker'],
+      policy,
+    });
+    bench.assign(bench.submit(1, { container, limits: { cpuMillis: 5, memoryBytes: null, pids: 7 } }));
+    expect(bench.desired.takePart(bench.cluster.state).run).toEqual([
+      expect.objectContaining({
+        driver: 'docker',
+        container: {
+          image: 'python',
+          user: undefined,
+          mounts: [{ source: '/a', target: '/b', read_only: true }],
+          network: 'host',
+          pull_policy: 'never',
+        },
+        limits: { cpu_millis: 5, memory_bytes: undefined, pids: 7 },
+      }),
+    ]);
   });
 
   it('says nothing of what other nodes run', () => {

@@ -3,11 +3,12 @@
  * been told. Level-triggered: only *which* tasks may have changed is remembered, so that a slow stream costs no more
  * memory than the node has tasks, and what is sent is always the newest.
  */
-import type { Assignment, Stop } from '../../generated/worker.ts';
+import type { Assignment, Container, Limits, Stop } from '../../generated/worker.ts';
 import { invariant } from '../../lib/assert.ts';
 import { fencingToken } from '../../lib/ids.ts';
+import { containerOf, limitsOf } from '../../model/earlier-rows.ts';
 import type { NodeRow } from '../../model/node.ts';
-import type { Attempt, TaskRow, TaskSpec } from '../../model/task.ts';
+import type { Attempt, ContainerSpec, TaskLimits, TaskRow, TaskSpec } from '../../model/task.ts';
 import type { StateView } from '../../scheduler/ports.ts';
 import { LEADER_LIMITS } from './limits.ts';
 
@@ -31,8 +32,9 @@ export function newestNodeOf(task: TaskRow | null): string | undefined {
   return task?.attempts.at(-1)?.node;
 }
 
-/** The driver for a task on the node. Images come later; until then whatever runs commands. */
-function driverFor(node: NodeRow): string {
+/** The driver for a task on the node: an image's, or whatever runs commands there. */
+function driverFor(node: NodeRow, spec: TaskSpec): string {
+  if (containerOf(spec) !== null) return 'docker';
   return node.drivers.includes('process') ? 'process' : (node.drivers[0] ?? 'process');
 }
 
@@ -157,7 +159,7 @@ function assignmentToWire(options: {
     session: attempt.session,
     attempt: attempt.attempt,
     fencing_token: fencingToken(epoch, attempt.assignment),
-    driver: driverFor(node),
+    driver: driverFor(node, spec),
     command: [...spec.command],
     env: Object.fromEntries(spec.env),
     working_dir: spec.workingDir ?? '',
@@ -165,6 +167,27 @@ function assignmentToWire(options: {
     stop_grace_ms: spec.stopGraceMs,
     cpu_millis: spec.resources.cpuMillis,
     memory_bytes: spec.resources.memoryBytes,
+    container: containerToWire(containerOf(spec)),
+    limits: limitsToWire(limitsOf(spec)),
+  };
+}
+
+function containerToWire(container: ContainerSpec | null): Container | undefined {
+  if (container === null) return undefined;
+  return {
+    image: container.image,
+    user: container.user ?? undefined,
+    mounts: container.mounts.map(({ source, target, readOnly }) => ({ source, target, read_only: readOnly })),
+    network: container.network,
+    pull_policy: container.pullPolicy,
+  };
+}
+
+function limitsToWire({ cpuMillis, memoryBytes, pids }: TaskLimits): Limits {
+  return {
+    cpu_millis: cpuMillis ?? undefined,
+    memory_bytes: memoryBytes ?? undefined,
+    pids: pids ?? undefined,
   };
 }
 
@@ -173,5 +196,7 @@ function specBytes(spec: TaskSpec): number {
   let characters = 0;
   for (const argument of spec.command) characters += argument.length;
   for (const [name, value] of spec.env) characters += name.length + value.length + 8;
+  for (const { source, target } of containerOf(spec)?.mounts ?? [])
+    characters += source.length + target.length + 8;
   return 256 + characters * 3;
 }

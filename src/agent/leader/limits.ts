@@ -28,6 +28,11 @@ export const LEADER_LIMITS = {
   errorMessageCharacters: 4096,
   logTailCharacters: 4096,
   resultCharacters: 4096,
+  noteCharacters: 4096,
+  imageDigestCharacters: 512,
+  /** Entries of one list of a node's policy, and the length of one: as long as a path may be. */
+  policyEntries: 1024,
+  policyEntryCharacters: 4096,
   /** TERM to KILL of an attempt whose spec is gone. */
   defaultStopGraceMs: 10_000,
 } as const;

@@ -6,12 +6,13 @@ import { join } from 'node:path';
 import { Metadata } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import type { WorkerMessage } from '../../generated/worker.ts';
+import type { Register, WorkerMessage } from '../../generated/worker.ts';
 import { WorkerClient } from '../../generated/worker.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import { silentLog } from '../../lib/log.ts';
 import type { ClusterConfig } from '../../model/cluster.ts';
+import { NO_LIMITS } from '../../model/earlier-rows.ts';
 import type { TaskRow, TaskSpec } from '../../model/task.ts';
 import { channelCredentials, channelOptions } from '../../rpc/channel.ts';
 import { fromServiceError } from '../../rpc/errors.ts';
@@ -37,10 +38,12 @@ const IMPATIENT = { intervalMs: 40, warningMs: 300, timeoutMs: 900 };
 function specOf(command: readonly string[], changes: Partial<TaskSpec> = {}): TaskSpec {
   return {
     name: 't',
+    container: null,
     command,
     env: [],
     workingDir: null,
     resources: { cpuMillis: 100, memoryBytes: 1024 },
+    limits: NO_LIMITS,
     priority: 'normal',
     timeoutMs: null,
     stopGraceMs: 100,
@@ -190,8 +193,9 @@ describe('worker sessions', () => {
         channelOptions,
       }),
     );
+    const offered: Pick<Register, 'drivers'> = { drivers: [options.driver.name] };
     const agent = await WorkerAgent.start({
-      registration: { ...registration('w', options.startId), drivers: [options.driver.name] },
+      registration: () => ({ ...registration('w', options.startId), ...offered }),
       environment: { node: 'w', path: '/bin:/usr/bin', home: '/' },
       drivers: [options.driver],
       connector,
@@ -204,7 +208,7 @@ describe('worker sessions', () => {
       log: silentLog,
     });
     agents.push(agent);
-    return { agent, connector };
+    return { agent, connector, offered };
   }
 
   function submit(...specs: readonly TaskSpec[]): string[] {
@@ -258,6 +262,28 @@ describe('worker sessions', () => {
     await status(next, 'COMPLETED');
     expect(driver.started.filter((name) => name.startsWith(`${id}.`))).toHaveLength(1);
     expect(task(id).status).toBe('RUNNING');
+  });
+
+  it('registers again what the node offers, in the same session, and restarts nothing', async () => {
+    const driver = new CountingDriver(systemClock);
+    const { agent, connector, offered } = await startWorker({ startId: 's1', driver, through: [0] });
+    await synced(agent);
+    const { session } = agent.status();
+    const [id] = submit(specOf(['noop', '100s']));
+    await status(id, 'RUNNING');
+    offered.drivers = ['noop', 'docker'];
+    agent.registerAgain('an engine answers');
+    agent.registerAgain('and again');
+    await until(() => expect(cluster.state.nodes.get('w')?.drivers).toEqual(['noop', 'docker']));
+    await synced(agent);
+    expect(agent.status().session).toBe(session);
+    connector.cut();
+    agent.registerAgain('while nothing is connected');
+    await synced(agent);
+    expect(driver.started).toHaveLength(1);
+    expect(task(id)).toMatchObject({ status: 'RUNNING', attempt: 1 });
+    await agent.close();
+    agent.registerAgain('after the end');
   });
 
   it('adopts what runs after a restart of the daemon', async () => {

@@ -1,7 +1,9 @@
 /** What workers send, checked and as the model has it. Everything wrong is `malformed`. */
-import type { Register, Report } from '../../generated/worker.ts';
+import type { Policy, Register, Report } from '../../generated/worker.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import type { AttemptReport, RegisterNodeCommand } from '../../model/commands.ts';
+import type { NodePolicy } from '../../model/policy.ts';
+import { DEFAULT_POLICY } from '../../model/policy.ts';
 import { LEADER_LIMITS } from './limits.ts';
 
 const STATUSES: readonly string[] = [
@@ -45,9 +47,35 @@ export function registrationFromWire(register: Register): Omit<RegisterNodeComma
     http: register.http,
     labels: Object.entries(register.labels).sort(([a], [b]) => (a < b ? -1 : 1)),
     drivers: register.drivers,
+    policy: policyFromWire(register.policy),
     isolation: register.isolation,
     capacity: { cpuMillis: capacity.cpu_millis, memoryBytes: capacity.memory_bytes },
   };
+}
+
+/** @throws JarvisError malformed */
+function policyFromWire(policy: Policy | undefined): NodePolicy {
+  if (policy === undefined) return DEFAULT_POLICY;
+  const sources = policy.mounts.map(({ source }) => source);
+  checkEntries('mounts', sources);
+  if (!sources.every((source) => source.startsWith('/')))
+    throw new JarvisError('malformed', 'a policy whose mounts are no absolute paths');
+  checkEntries('users', policy.users?.names ?? []);
+  checkEntries('registries', policy.registries?.names ?? []);
+  return {
+    mounts: policy.mounts.map(({ source, read_only: readOnly }) => ({ source, readOnly })),
+    hostNetwork: policy.host_network,
+    users: policy.users?.names ?? null,
+    registries: policy.registries?.names ?? null,
+  };
+}
+
+function checkEntries(what: string, entries: readonly string[]): void {
+  const { policyEntries, policyEntryCharacters } = LEADER_LIMITS;
+  if (entries.length > policyEntries)
+    throw new JarvisError('malformed', `a policy of ${entries.length} ${what}, at most ${policyEntries}`);
+  if (entries.some((entry) => entry === '' || entry.length > policyEntryCharacters))
+    throw new JarvisError('malformed', `a policy whose ${what} are empty or too long`);
 }
 
 /** @throws JarvisError malformed */
@@ -72,6 +100,8 @@ export function reportFromWire(report: Report): AttemptReport {
           },
     result: resultFromWire(report.result),
     logTail: report.log_tail.slice(-LEADER_LIMITS.logTailCharacters),
+    note: report.note.slice(0, LEADER_LIMITS.noteCharacters),
+    imageDigest: report.image_digest?.slice(0, LEADER_LIMITS.imageDigestCharacters) ?? null,
   };
 }
 

@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { isErrno } from './errno.ts';
+import { isErrno } from '../../lib/errno.ts';
 import type { LogFrame, LogStream } from './log-format.ts';
 import { decodeLogFrame, listLogFiles, logFileName } from './log-format.ts';
 
@@ -51,6 +51,15 @@ export async function* readLog(directory: string, options: ReadLogOptions = {}):
     const skipped = skip(frame.data, skipLines);
     skipLines -= skipped.lines;
     if (skipped.rest.length > 0) yield { atMs: frame.atMs, stream: frame.kind, data: skipped.rest };
+  }
+}
+
+/** What the newest two files hold, for who goes on writing: enough to know the end of it. */
+export async function* readNewestLog(directory: string): AsyncGenerator<LogChunk> {
+  const from = (await listLogFiles(directory)).slice(-2)[0];
+  if (from === undefined) return;
+  for await (const { frame } of frames(directory, { from, follow: false, signal: undefined })) {
+    if (frame.kind !== 'end') yield { atMs: frame.atMs, stream: frame.kind, data: frame.data };
   }
 }
 

@@ -1,26 +1,44 @@
-/** All attempts of a watchdog, and what it refuses: assignments seen before, older than one seen, or stopped before. */
+/** All attempts of a watchdog or driver, and what it refuses: assignments seen before, older than one seen, or stopped before. */
 import { JarvisError } from '../../lib/errors.ts';
 import type { AttemptKey, AttemptSpec, AttemptView } from '../drivers/driver.ts';
-import type { AttemptTools } from './attempt.ts';
-import { Attempt } from './attempt.ts';
 import { WATCHDOG_LIMITS } from './limits.ts';
 import { attemptName } from './paths.ts';
-import type { StoredState } from './record-store.ts';
 
-export class AttemptTable {
-  readonly #tools: AttemptTools;
-  readonly #onEnded: () => void;
+/** What the table needs of an attempt. */
+export interface TableAttempt {
+  readonly view: AttemptView;
+  /** Resolves once it runs or has ended. */
+  readonly started: Promise<void>;
+  /** Resolves once nothing of it runs and that is on disk. */
+  readonly ended: Promise<void>;
+  stop(graceMs: number): void;
+}
+
+/** {@link RecordStore} has these. */
+interface Tombstones {
+  tombstoneOf(taskId: string): number;
+  addTombstone(key: AttemptKey): Promise<void>;
+  removeRecord(key: AttemptKey): Promise<void>;
+}
+
+export interface AttemptTableOptions<A> {
+  readonly store: Tombstones;
+  readonly start: (spec: AttemptSpec) => A;
+  /** Called after each attempt that ended. */
+  readonly onEnded: () => void;
+}
+
+export class AttemptTable<A extends TableAttempt> {
+  readonly #options: AttemptTableOptions<A>;
   /** In the order in which they came, which is the order of lists. */
-  readonly #byNumber = new Map<number, Attempt>();
-  readonly #byTask = new Map<string, Map<number, { readonly number: number; readonly attempt: Attempt }>>();
+  readonly #byNumber = new Map<number, A>();
+  readonly #byTask = new Map<string, Map<number, { readonly number: number; readonly attempt: A }>>();
   #lastNumber = 0;
   #active = 0;
   #closed = false;
 
-  /** @param onEnded called after each attempt that ended */
-  constructor(tools: AttemptTools, onEnded: () => void) {
-    this.#tools = tools;
-    this.#onEnded = onEnded;
+  constructor(options: AttemptTableOptions<A>) {
+    this.#options = options;
   }
 
   /** Attempts of which something may still run. */
@@ -28,29 +46,27 @@ export class AttemptTable {
     return this.#active;
   }
 
-  recover({ records, unreadable }: StoredState): void {
-    for (const record of records) this.#add(record.view, Attempt.recover(record, this.#tools));
-    for (const key of unreadable) {
-      this.#tools.diagnose('the record of an attempt does not read', { ...key });
-      // Such a file is what a crash of the machine left: nothing of it runs.
-      const view = { ...key, type: 'registered', attempt: 0, session: 0, term: 0, fencingToken: '' } as const;
-      const record = { version: 1, view, pid: null, startTicks: null, bootId: '' } as const;
-      this.#add(key, Attempt.recover(record, this.#tools));
-    }
+  /** One that an earlier process left behind. */
+  adopt(attempt: A): void {
+    this.#add(attempt.view, attempt);
+  }
+
+  all(): Iterable<A> {
+    return this.#byNumber.values();
   }
 
   /** Answers once it runs or has failed to; the same for one that is known. @throws JarvisError */
   async start(spec: AttemptSpec): Promise<AttemptView> {
-    const known = this.#find(spec);
+    const known = this.find(spec);
     if (known === undefined) this.#refuse(spec);
-    const attempt = known ?? this.#add(spec, Attempt.start(spec, this.#tools));
+    const attempt = known ?? this.#add(spec, this.#options.start(spec));
     await attempt.started;
     return attempt.view;
   }
 
   #refuse(key: AttemptKey): void {
-    const others = this.#byTask.get(key.taskId) ?? new Map<number, { attempt: Attempt }>();
-    const highest = Math.max(this.#tools.store.tombstoneOf(key.taskId), ...others.keys());
+    const others = this.#byTask.get(key.taskId) ?? new Map<number, { attempt: A }>();
+    const highest = Math.max(this.#options.store.tombstoneOf(key.taskId), ...others.keys());
     if (key.assignment <= highest)
       throw new JarvisError(
         'conflict',
@@ -62,16 +78,16 @@ export class AttemptTable {
           'conflict',
           `${attemptName(attempt.view)} still runs, ${attemptName(key)} must not`,
         );
-    if (this.#closed) throw new JarvisError('unavailable', 'the watchdog is shutting down');
+    if (this.#closed) throw new JarvisError('unavailable', 'it is shutting down');
     if (this.#byNumber.size >= WATCHDOG_LIMITS.maxAttempts)
       throw new JarvisError('too_many', `${WATCHDOG_LIMITS.maxAttempts} attempts are known already`);
   }
 
   /** Returns at once; what comes of it is an event. For one that is not known it leaves a tombstone. */
   async stop(key: AttemptKey, graceMs: number): Promise<AttemptView | null> {
-    const attempt = this.#find(key);
+    const attempt = this.find(key);
     if (attempt === undefined) {
-      await this.#tools.store.addTombstone(key);
+      await this.#options.store.addTombstone(key);
       return null;
     }
     attempt.stop(graceMs);
@@ -93,11 +109,11 @@ export class AttemptTable {
 
   /** @throws JarvisError `conflict` where it has not ended */
   async remove(key: AttemptKey): Promise<void> {
-    const attempt = this.#find(key);
+    const attempt = this.find(key);
     if (attempt === undefined) return;
     if (attempt.view.type !== 'ended')
       throw new JarvisError('conflict', `${attemptName(key)} has not ended, it cannot be removed`);
-    const { store } = this.#tools;
+    const { store } = this.#options;
     await store.addTombstone(key);
     await store.removeRecord(key);
     this.#delete(key);
@@ -112,25 +128,25 @@ export class AttemptTable {
     for (const attempt of this.#byNumber.values()) attempt.stop(graceMs);
   }
 
-  #find({ taskId, assignment }: AttemptKey): Attempt | undefined {
+  find({ taskId, assignment }: AttemptKey): A | undefined {
     return this.#byTask.get(taskId)?.get(assignment)?.attempt;
   }
 
-  #add({ taskId, assignment }: AttemptKey, attempt: Attempt): Attempt {
+  #add({ taskId, assignment }: AttemptKey, attempt: A): A {
     this.#lastNumber += 1;
     const number = this.#lastNumber;
     this.#byNumber.set(number, attempt);
-    const ofTask = this.#byTask.get(taskId) ?? new Map<number, { number: number; attempt: Attempt }>();
+    const ofTask = this.#byTask.get(taskId) ?? new Map<number, { number: number; attempt: A }>();
     this.#byTask.set(taskId, ofTask.set(assignment, { number, attempt }));
     void this.#count(attempt);
     return attempt;
   }
 
-  async #count(attempt: Attempt): Promise<void> {
+  async #count(attempt: A): Promise<void> {
     this.#active += 1;
     await attempt.ended;
     this.#active -= 1;
-    this.#onEnded();
+    this.#options.onEnded();
   }
 
   #delete({ taskId, assignment }: AttemptKey): void {

@@ -20,7 +20,8 @@ import { attemptDirectory, errorFilePath, resultFilePath } from './paths.ts';
 import type { PipePool } from './pipes.ts';
 import { readStat } from './processes.ts';
 import type { WatchdogEvent } from './protocol.ts';
-import type { AttemptRecord, RecordStore } from './record-store.ts';
+import { isAttemptView } from './protocol.ts';
+import type { RecordStore } from './record-store.ts';
 import type { Started } from './spawn.ts';
 import {
   checkCommand,
@@ -33,11 +34,32 @@ import {
 import { readSmallFile } from './text-files.ts';
 import { Timer } from './timer.ts';
 
+export interface ProcessRecord {
+  readonly version: 1;
+  readonly view: AttemptView;
+  /** The main process; `null` before it was started. */
+  readonly pid: number | null;
+  readonly startTicks: string | null;
+  readonly bootId: string;
+}
+
+/** @returns null where it is none */
+export function parseProcessRecord(value: object): ProcessRecord | null {
+  const { version, view, pid, startTicks, bootId } = value as Partial<Record<keyof ProcessRecord, unknown>>;
+  const isValid =
+    version === 1 &&
+    isAttemptView(view) &&
+    (pid === null || typeof pid === 'number') &&
+    (startTicks === null || typeof startTicks === 'string') &&
+    typeof bootId === 'string';
+  return isValid ? { version, view, pid, startTicks, bootId } : null;
+}
+
 /** What attempts share. */
 export interface AttemptTools {
   readonly dataDirectory: string;
   readonly bootId: string;
-  readonly store: RecordStore;
+  readonly store: RecordStore<ProcessRecord>;
   readonly containment: Containment;
   readonly pipes: PipePool;
   readonly logLimits: LogLimits;
@@ -89,8 +111,14 @@ export class Attempt {
   }
 
   /** One that a watchdog before this one left behind: what still runs of it is killed, for its exit cannot be known. */
-  static recover(record: AttemptRecord, tools: AttemptTools): Attempt {
+  static recover(record: ProcessRecord, tools: AttemptTools): Attempt {
     return new Attempt(record.view, tools, async (self, started) => self.#recover(record, started));
+  }
+
+  /** One whose record does not read: such a file is what a crash of the machine left, nothing of it runs. */
+  static recoverUnreadable(key: AttemptKey, tools: AttemptTools): Attempt {
+    const view = { ...key, type: 'registered', attempt: 0, session: 0, term: 0, fencingToken: '' } as const;
+    return Attempt.recover({ version: 1, view, pid: null, startTicks: null, bootId: '' }, tools);
   }
 
   get view(): AttemptView {
@@ -209,7 +237,7 @@ export class Attempt {
     this.#end(spec.stopGraceMs);
   }
 
-  async #recover(record: AttemptRecord, started: () => void): Promise<void> {
+  async #recover(record: ProcessRecord, started: () => void): Promise<void> {
     this.#over = true;
     started();
     if (record.view.type === 'ended') return;

@@ -11,7 +11,7 @@ import type { Log } from '../../lib/log.ts';
 import type { AttemptKey, AttemptSpec, AttemptView, Exit } from '../drivers/driver.ts';
 import { AttemptCache } from './attempt-cache.ts';
 import { WatchdogConnection } from './connection.ts';
-import { isErrno } from './errno.ts';
+import { isErrno } from '../../lib/errno.ts';
 import type { LaunchedWatchdog } from './launch.ts';
 import { launchWatchdog } from './launch.ts';
 import type { LogLimits } from './limits.ts';

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { messageOf } from '../../lib/errors.ts';
 import type { Diagnose } from './diagnostics.ts';
-import { isErrno } from './errno.ts';
+import { isErrno } from '../../lib/errno.ts';
 import type { Markers, ProcessEntry, ProcessScanner } from './processes.ts';
 import { readStat, sameMarkers } from './processes.ts';
 

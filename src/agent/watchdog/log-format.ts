@@ -6,7 +6,7 @@
 import { readdir } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 
-import { isErrno } from './errno.ts';
+import { isErrno } from '../../lib/errno.ts';
 
 export type LogStream = 'stdout' | 'stderr';
 

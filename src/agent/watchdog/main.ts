@@ -13,6 +13,7 @@ import { invariant } from '../../lib/assert.ts';
 import { messageOf } from '../../lib/errors.ts';
 import { lockFile } from '../../lib/file-lock.ts';
 import type { AttemptTools } from './attempt.ts';
+import { Attempt, parseProcessRecord } from './attempt.ts';
 import { AttemptTable } from './attempt-table.ts';
 import { ProcessContainment } from './containment.ts';
 import type { Diagnose } from './diagnostics.ts';
@@ -30,7 +31,7 @@ class Watchdog {
   readonly #diagnose: Diagnose;
   readonly #directory: string;
   readonly #idle = new Timer();
-  #table: AttemptTable | null = null;
+  #table: AttemptTable<Attempt> | null = null;
   #server: WatchdogServer | null = null;
   #shuttingDown = false;
   #exiting = false;
@@ -42,7 +43,7 @@ class Watchdog {
   }
 
   async run(): Promise<void> {
-    const store = new RecordStore(this.#directory);
+    const store = new RecordStore(this.#directory, parseProcessRecord);
     const stored = await store.load();
     const tools: AttemptTools = {
       dataDirectory: this.#options.dataDirectory,
@@ -54,7 +55,11 @@ class Watchdog {
       diagnose: this.#diagnose,
       emit: (event) => this.#server?.broadcast(event),
     };
-    const table = new AttemptTable(tools, () => this.#review());
+    const table = new AttemptTable({
+      store,
+      start: (spec) => Attempt.start(spec, tools),
+      onEnded: () => this.#review(),
+    });
     this.#table = table;
     this.#server = new WatchdogServer({
       table,
@@ -64,7 +69,11 @@ class Watchdog {
       onConnections: () => this.#review(),
       onShutdown: (killAll) => this.#shutDown(killAll),
     });
-    table.recover(stored);
+    for (const record of stored.records) table.adopt(Attempt.recover(record, tools));
+    for (const key of stored.unreadable) {
+      this.#diagnose('the record of an attempt does not read', { ...key });
+      table.adopt(Attempt.recoverUnreadable(key, tools));
+    }
     process.on('SIGTERM', () => this.#shutDown(false));
     // Of a terminal that is no longer there, or of a daemon's: not for the watchdog.
     process.on('SIGINT', () => {});

@@ -7,6 +7,7 @@ import type { Diagnose } from './diagnostics.ts';
 import { WATCHDOG_LIMITS } from './limits.ts';
 import type { LogStream } from './log-format.ts';
 import type { AttemptLogWriter } from './log-writer.ts';
+import { OutputTail } from './output-tail.ts';
 
 export class OutputPump {
   readonly #writer: AttemptLogWriter;
@@ -15,7 +16,7 @@ export class OutputPump {
   #paused = false;
   /** Counts what arrived, so that a silent pipe is told from a busy one. */
   #activity = 0;
-  #tail = Buffer.alloc(0);
+  readonly #tail = new OutputTail();
 
   constructor(writer: AttemptLogWriter, diagnose: Diagnose) {
     this.#writer = writer;
@@ -57,20 +58,14 @@ export class OutputPump {
     if (bytes > 0) this.#diagnose('output lost', { bytes, error: messageOf(error) });
   }
 
-  /** The last of the output, as text; a character that was cut in two at its beginning is left out. */
+  /** The last of the output, as text. */
   get tail(): string {
-    let start = 0;
-    const mayBeCut = this.#tail.length === WATCHDOG_LIMITS.maxTextBytes;
-    if (mayBeCut) while (start < 3 && ((this.#tail[start] ?? 0) & 0xc0) === 0x80) start += 1;
-    return this.#tail.toString('utf8', start);
+    return this.#tail.text;
   }
 
   #take(stream: LogStream, chunk: Buffer): void {
     this.#activity += 1;
-    // A copy: the chunk's memory is not to be kept for the sake of its end.
-    const { maxTextBytes } = WATCHDOG_LIMITS;
-    const kept = chunk.length >= maxTextBytes ? Buffer.alloc(0) : this.#tail;
-    this.#tail = Buffer.from(Buffer.concat([kept, chunk.subarray(-maxTextBytes)]).subarray(-maxTextBytes));
+    this.#tail.add(chunk);
     if (this.#writer.write(stream, Date.now(), chunk)) return;
     this.#paused = true;
     for (const source of this.#open.keys()) source.pause();

@@ -6,7 +6,7 @@ import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:f
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 
 import { coalesce } from './coalesce.ts';
-import { isErrno } from './errno.ts';
+import { isErrno } from '../../lib/errno.ts';
 
 /** What tells a process of an attempt from all others, however often it forked and detached itself. */
 export interface Markers {

@@ -1,6 +1,7 @@
 /**
- * What the watchdog remembers on disk: a file per attempt, written aside and renamed; the highest session seen; and
- * tombstones, the highest assignment of tasks whose attempts were removed or stopped before they came.
+ * What is remembered of attempts on disk, by the watchdog and by the docker driver: a file per attempt, written aside and
+ * renamed; the highest session seen; and tombstones, the highest assignment of tasks whose attempts were removed or
+ * stopped before they came.
  */
 import type { FileHandle } from 'node:fs/promises';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
@@ -8,32 +9,27 @@ import { join } from 'node:path';
 
 import type { AttemptKey, AttemptView } from '../drivers/driver.ts';
 import { coalesce } from './coalesce.ts';
-import { isErrno } from './errno.ts';
+import { isErrno } from '../../lib/errno.ts';
 import { WATCHDOG_LIMITS } from './limits.ts';
 import { attemptName, parseAttemptName } from './paths.ts';
-import { isAttemptView } from './protocol.ts';
 
 /** Never holds the command or the environment: those may be secret, and nothing needs them again. */
-export interface AttemptRecord {
-  readonly version: 1;
+interface StoredRecord {
   readonly view: AttemptView;
-  /** The main process; `null` before it was started. */
-  readonly pid: number | null;
-  readonly startTicks: string | null;
-  readonly bootId: string;
 }
 
-export interface StoredState {
+export interface StoredState<R> {
   readonly session: number;
-  readonly records: readonly AttemptRecord[];
+  readonly records: readonly R[];
   /** Attempts whose file does not read: they were registered, no more is known. */
   readonly unreadable: readonly AttemptKey[];
 }
 
-export class RecordStore {
+export class RecordStore<R extends StoredRecord> {
   readonly #directory: string;
+  readonly #parse: (value: object) => R | null;
   readonly #attempts: string;
-  /** Open for as long as the watchdog lives. */
+  /** Open for as long as the store is used. */
   #attemptsHandle: FileHandle | null = null;
   /** taskId → assignment, oldest first. */
   readonly #tombstones = new Map<string, number>();
@@ -43,18 +39,20 @@ export class RecordStore {
   readonly #syncDirectory: () => Promise<void>;
   readonly #flushTombstones: () => Promise<void>;
 
-  constructor(directory: string) {
+  /** @param parse null where it is no record of this kind */
+  constructor(directory: string, parse: (value: object) => R | null) {
     this.#directory = directory;
+    this.#parse = parse;
     this.#attempts = join(directory, 'attempts');
     this.#syncAttempts = coalesce(async () => this.#attemptsHandle?.sync());
     this.#syncDirectory = coalesce(() => syncDirectory(this.#directory));
     this.#flushTombstones = coalesce(() => this.#writeTombstones());
   }
 
-  async load(): Promise<StoredState> {
+  async load(): Promise<StoredState<R>> {
     await mkdir(this.#attempts, { recursive: true, mode: 0o700 });
     this.#attemptsHandle ??= await open(this.#attempts, 'r');
-    const records: AttemptRecord[] = [];
+    const records: R[] = [];
     const unreadable: AttemptKey[] = [];
     for (const file of await readdir(this.#attempts)) {
       const key = file.endsWith('.json') ? parseAttemptName(file.slice(0, -'.json'.length)) : null;
@@ -62,7 +60,7 @@ export class RecordStore {
         await rm(join(this.#attempts, file), { force: true });
         continue;
       }
-      const record = parseRecord(await readFile(join(this.#attempts, file), 'utf8'), key);
+      const record = this.#record(parseJson(await readFile(join(this.#attempts, file), 'utf8')), key);
       if (record === null) unreadable.push(key);
       else records.push(record);
     }
@@ -70,8 +68,13 @@ export class RecordStore {
     return { session: await this.#loadSession(), records, unreadable };
   }
 
-  /** @param options.sync false: survives the watchdog, perhaps not the machine */
-  async writeRecord(record: AttemptRecord, { sync }: { readonly sync: boolean }): Promise<void> {
+  #record(value: unknown, { taskId, assignment }: AttemptKey): R | null {
+    const record = typeof value === 'object' && value !== null ? this.#parse(value) : null;
+    return record?.view.taskId === taskId && record.view.assignment === assignment ? record : null;
+  }
+
+  /** @param options.sync false: survives the process, perhaps not the machine */
+  async writeRecord(record: R, { sync }: { readonly sync: boolean }): Promise<void> {
     const path = join(this.#attempts, `${attemptName(record.view)}.json`);
     await writeAside(path, JSON.stringify(record), sync);
     if (sync) await this.#syncAttempts();
@@ -147,6 +150,12 @@ export class RecordStore {
     }
   }
 
+  /** Lets go of the directory; nothing may be written any more. */
+  async close(): Promise<void> {
+    await this.#attemptsHandle?.close();
+    this.#attemptsHandle = null;
+  }
+
   async #loadSession(): Promise<number> {
     const value = parseJson((await readIfPresent(join(this.#directory, 'session.json'))) ?? '');
     const session = typeof value === 'object' && value !== null && 'session' in value ? value.session : 0;
@@ -157,21 +166,6 @@ export class RecordStore {
 function tombstoneLine({ taskId, assignment }: AttemptKey): string {
   // The leading line feed ends a line that a crash has torn.
   return `\n${JSON.stringify([taskId, assignment])}`;
-}
-
-function parseRecord(text: string, key: AttemptKey): AttemptRecord | null {
-  const value = parseJson(text);
-  if (typeof value !== 'object' || value === null) return null;
-  const { version, view, pid, startTicks, bootId } = value as Partial<Record<keyof AttemptRecord, unknown>>;
-  const valid =
-    version === 1 &&
-    isAttemptView(view) &&
-    view.taskId === key.taskId &&
-    view.assignment === key.assignment &&
-    (pid === null || typeof pid === 'number') &&
-    (startTicks === null || typeof startTicks === 'string') &&
-    typeof bootId === 'string';
-  return valid ? { version, view, pid, startTicks, bootId } : null;
 }
 
 function parseJson(text: string): unknown {
@@ -192,7 +186,7 @@ async function readIfPresent(path: string): Promise<string | null> {
   }
 }
 
-async function writeAside(path: string, text: string, sync: boolean): Promise<void> {
+export async function writeAside(path: string, text: string, sync: boolean): Promise<void> {
   const aside = `${path}.tmp`;
   const file: FileHandle = await open(aside, 'w', 0o600);
   try {

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 
 import { unreachable } from '../../lib/assert.ts';
 import { JarvisError, messageOf } from '../../lib/errors.ts';
-import type { AttemptTable } from './attempt-table.ts';
+import type { AttemptTable, TableAttempt } from './attempt-table.ts';
 import type { Diagnose } from './diagnostics.ts';
 import { encodeFrame, FrameDecoder } from './frames.ts';
 import { WATCHDOG_LIMITS } from './limits.ts';
@@ -13,7 +13,7 @@ import type { Answers, Reply, Request, WatchdogEvent } from './protocol.ts';
 import { parseRequest, PROTOCOL } from './protocol.ts';
 
 export interface ServerOptions {
-  readonly table: AttemptTable;
+  readonly table: AttemptTable<TableAttempt>;
   /** The highest session that was ever told. */
   readonly session: number;
   readonly saveSession: (session: number) => Promise<void>;

@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises';
 
 import { messageOf } from '../../lib/errors.ts';
 import type { Diagnose } from './diagnostics.ts';
-import { isErrno } from './errno.ts';
+import { isErrno } from '../../lib/errno.ts';
 import { WATCHDOG_LIMITS } from './limits.ts';
 
 /** @returns null where there is no regular file of at most 4 KiB */

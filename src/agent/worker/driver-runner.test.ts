@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { JarvisError } from '../../lib/errors.ts';
 import { silentLog } from '../../lib/log.ts';
 import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
-import type { AttemptSpec, AttemptView, Driver, Exit } from '../drivers/driver.ts';
+import { NO_LIMITS } from '../../model/earlier-rows.ts';
+import type { AttemptSpec, AttemptView, Driver, DriverName, Exit } from '../drivers/driver.ts';
 import { DriverRunner } from './driver-runner.ts';
 import { exitOf, viewOf } from './testing/values.ts';
 import type { WorkerEvent } from './worker-events.ts';
@@ -17,18 +18,20 @@ const spec: AttemptSpec = {
   session: 1,
   term: 1,
   fencingToken: '1',
+  container: null,
   command: ['noop'],
   env: {},
   workingDir: null,
+  resources: { cpuMillis: 1, memoryBytes: 1 },
+  limits: NO_LIMITS,
   timeoutMs: null,
   stopGraceMs: 1,
 };
 
-function run(calls: Calls) {
-  const clock = new VirtualClock();
-  const events: WorkerEvent[] = [];
-  const driver: Driver = {
+function driverOf(calls: Calls): Driver {
+  return {
     name: 'noop',
+    startsAtOnce: 2,
     open: async () => {},
     start: async () => viewOf(1, 'running'),
     list: async () => [],
@@ -38,6 +41,12 @@ function run(calls: Calls) {
     close: async () => {},
     ...calls,
   };
+}
+
+function run(calls: Calls) {
+  const clock = new VirtualClock();
+  const events: WorkerEvent[] = [];
+  const driver = driverOf(calls);
   const emit = (event: WorkerEvent): void => void events.push(event);
   const runner = new DriverRunner({ drivers: [driver], emit, clock, random: () => 0.5, log: silentLog });
   return { clock, events, runner };
@@ -92,6 +101,51 @@ describe('DriverRunner', () => {
       'ended',
       'stopped',
     ]);
+  });
+
+  it('tells what a start does, as long as somebody waits for it', async () => {
+    const said: ((note: string) => void)[] = [];
+    const { events, runner } = run({
+      start: async (_spec, signal, onProgress = () => {}) => {
+        said.push(onProgress);
+        onProgress('pulling');
+        return hanging(signal);
+      },
+    });
+    const started = runner.start('noop', spec);
+    await Promise.resolve();
+    expect(events).toEqual([{ type: 'progress', key, note: 'pulling' }]);
+    await runner.stop('noop', key, 1);
+    await started;
+    said[0]?.('still pulling');
+    expect(events.map(({ type }) => type)).toEqual(['progress', 'stopped']);
+  });
+
+  it('starts as many at a time as the driver takes, and no fewer for another that is slow', async () => {
+    const order: string[] = [];
+    const starts =
+      (name: DriverName) =>
+      async ({ taskId }: AttemptSpec, signal: AbortSignal): Promise<never> => {
+        order.push(`${name} ${taskId}`);
+        return hanging(signal);
+      };
+    const docker = { ...driverOf({ start: starts('docker') }), name: 'docker' as const, startsAtOnce: 1 };
+    const noop = driverOf({ start: starts('noop') });
+    const runner = new DriverRunner({
+      drivers: [docker, noop],
+      emit: () => {},
+      clock: new VirtualClock(),
+      random: () => 0.5,
+      log: silentLog,
+    });
+    const all = [
+      ...['a', 'b'].map((taskId) => runner.start('docker', { ...spec, taskId })),
+      ...['c', 'd', 'e'].map((taskId) => runner.start('noop', { ...spec, taskId })),
+    ];
+    await new Promise(setImmediate);
+    expect(order).toEqual(['docker a', 'noop c', 'noop d']);
+    runner.close();
+    await Promise.all(all);
   });
 
   it('takes an unknown attempt for vanished', async () => {

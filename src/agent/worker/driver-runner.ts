@@ -2,13 +2,14 @@
  * Carries out what the core wants of the drivers, and asks again as long as it is not known whether it happened: nothing
  * is ever taken for ended because a driver did not answer.
  */
+import { invariant } from '../../lib/assert.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { JarvisError, messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Random } from '../../lib/random.ts';
 import { Slots } from '../../lib/slots.ts';
-import type { AttemptKey, AttemptSpec, Driver, DriverName, Exit } from '../drivers/driver.ts';
-import { Backoff, pause } from './backoff.ts';
+import type { AttemptKey, AttemptSpec, AttemptView, Driver, DriverName, Exit } from '../drivers/driver.ts';
+import { Backoff, pause } from '../../lib/backoff.ts';
 import { WORKER_LIMITS } from './limits.ts';
 import { nameOf } from './report-outbox.ts';
 import type { InventoryEntry, WorkerEvent } from './worker-events.ts';
@@ -34,12 +35,15 @@ export class DriverRunner {
   readonly #drivers: ReadonlyMap<DriverName, Driver>;
   readonly #closing = new AbortController();
   readonly #starts = new Map<string, PendingStart>();
-  /** A node may be given thousands of tasks at once: more starts at a time would only make each of them late. */
-  readonly #startSlots = new Slots(WORKER_LIMITS.startsAtOnce);
+  /** A node may be given thousands of tasks at once: each driver starts as many at a time as it says. */
+  readonly #startSlots: ReadonlyMap<DriverName, Slots>;
 
   constructor(options: DriverRunnerOptions) {
     this.#options = options;
     this.#drivers = new Map(options.drivers.map((driver) => [driver.name, driver]));
+    this.#startSlots = new Map(
+      options.drivers.map(({ name, startsAtOnce }) => [name, new Slots(startsAtOnce)]),
+    );
   }
 
   /** Gives everything up; what runs, runs on. */
@@ -86,12 +90,7 @@ export class DriverRunner {
     const driver = this.#driver(name);
     const settled = await this.#insist({ what: 'start', ...key }, controller.signal, async () => {
       try {
-        const { signal } = controller;
-        const view = await this.#startSlots.use(async () => {
-          signal.throwIfAborted();
-          return await driver.start(spec, signal);
-        });
-        return { view };
+        return { view: await this.#startOnce(driver, spec, start) };
       } catch (error) {
         // Both are final: it never runs.
         if (!(error instanceof JarvisError)) throw error;
@@ -105,6 +104,22 @@ export class DriverRunner {
     const { value } = settled;
     if ('view' in value) this.#options.emit({ type: 'started', key, view: value.view });
     else this.#options.emit({ type: 'startRefused', key, ...value });
+  }
+
+  /** Within the driver's slots; says what the start does for as long as somebody waits for it. */
+  #startOnce(driver: Driver, spec: AttemptSpec, start: PendingStart): Promise<AttemptView> {
+    const key: AttemptKey = { taskId: spec.taskId, assignment: spec.assignment };
+    const slots = this.#startSlots.get(driver.name);
+    invariant(slots !== undefined, 'every driver has its slots');
+    const { signal } = start.controller;
+    const onProgress = (note: string): void => {
+      if (signal.aborted || this.#starts.get(nameOf(key)) !== start) return;
+      this.#options.emit({ type: 'progress', key, note });
+    };
+    return slots.use(async () => {
+      signal.throwIfAborted();
+      return await driver.start(spec, signal, onProgress);
+    });
   }
 
   async watch(name: DriverName, key: AttemptKey, isRunning: boolean): Promise<void> {

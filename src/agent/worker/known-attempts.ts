@@ -25,6 +25,8 @@ interface KnownAttempt {
   driver: DriverName | null;
   phase: AttemptPhase;
   startedAtMs: number | null;
+  /** As its driver showed it; null: not yet, or no container was created. */
+  imageDigest: string | null;
 }
 
 export interface KnownAttemptsOptions {
@@ -86,12 +88,13 @@ export class KnownAttempts {
     this.#seen.add(key.assignment);
     let attempt = this.#attempts.get(nameOf(key));
     if (attempt === undefined) {
-      attempt = { key, driver, phase: 'starting', startedAtMs: null };
+      attempt = { key, driver, phase: 'starting', startedAtMs: null, imageDigest: null };
       this.#attempts.set(nameOf(key), attempt);
     }
     attempt.driver = driver;
     if (attempt.phase === 'ended') return;
-    if (view.type === 'ended') return this.#final(attempt, reportOfExit(key, view.exit));
+    this.#look(attempt, view);
+    if (view.type === 'ended') return this.#exited(attempt, view.exit);
     if (attempt.phase === 'starting') this.#runs(attempt, view);
   }
 
@@ -148,7 +151,7 @@ export class KnownAttempts {
   }
 
   #know(key: AttemptKey, driver: DriverName | null, phase: AttemptPhase): KnownAttempt {
-    const attempt: KnownAttempt = { key, driver, phase, startedAtMs: null };
+    const attempt: KnownAttempt = { key, driver, phase, startedAtMs: null, imageDigest: null };
     this.#attempts.set(nameOf(key), attempt);
     return attempt;
   }
@@ -157,10 +160,17 @@ export class KnownAttempts {
     this.#attempts.delete(nameOf(key));
   }
 
+  /** The newest note takes the place of one that is not sent yet; what runs or is being stopped has none. */
+  progress(key: AttemptKey, note: string): void {
+    if (this.#attempts.get(nameOf(key))?.phase !== 'starting') return;
+    this.#outbox.put({ ...this.#report(key, 'STARTING', ''), note: cut(note) });
+  }
+
   started(key: AttemptKey, view: AttemptView): void {
     const attempt = this.#attempts.get(nameOf(key));
     if (attempt === undefined || attempt.phase === 'ended') return;
-    if (view.type === 'ended') return this.#final(attempt, reportOfExit(key, view.exit));
+    this.#look(attempt, view);
+    if (view.type === 'ended') return this.#exited(attempt, view.exit);
     if (attempt.phase === 'starting') return this.#runs(attempt, view);
     // It was registered only when it was adopted.
     if (attempt.phase === 'running' && view.type === 'running')
@@ -189,13 +199,14 @@ export class KnownAttempts {
 
   ended(key: AttemptKey, exit: Exit): void {
     const attempt = this.#attempts.get(nameOf(key));
-    if (attempt !== undefined && attempt.phase !== 'ended') this.#final(attempt, reportOfExit(key, exit));
+    if (attempt !== undefined && attempt.phase !== 'ended') this.#exited(attempt, exit);
   }
 
   stopped(key: AttemptKey, exit: Exit | null): void {
     const attempt = this.#attempts.get(nameOf(key));
     if (attempt?.phase !== 'stopping') return;
-    this.#final(attempt, exit === null ? this.#report(key, 'CANCELLED', '') : reportOfExit(key, exit));
+    if (exit === null) this.#final(attempt, this.#report(key, 'CANCELLED', ''));
+    else this.#exited(attempt, exit);
   }
 
   vanished(key: AttemptKey): void {
@@ -204,6 +215,14 @@ export class KnownAttempts {
     if (attempt?.phase === 'running') {
       this.#final(attempt, this.#report(key, 'LOST', 'the driver has no record of it'));
     }
+  }
+
+  #look(attempt: KnownAttempt, { imageDigest }: AttemptView): void {
+    attempt.imageDigest = imageDigest ?? attempt.imageDigest;
+  }
+
+  #exited(attempt: KnownAttempt, exit: Exit): void {
+    this.#final(attempt, reportOfExit(attempt.key, exit, attempt.imageDigest));
   }
 
   #final(attempt: KnownAttempt, report: AttemptReport): void {
@@ -231,17 +250,20 @@ export class KnownAttempts {
 
   #report(key: AttemptKey, status: AttemptReport['status'], message: string): AttemptReport {
     const type = status === 'LOST' ? 'NodeLost' : 'StartFailed';
+    const attempt = this.#attempts.get(nameOf(key));
     return {
       taskId: key.taskId,
       assignment: key.assignment,
       status,
       atMs: this.#options.wallMs(),
-      startedAtMs: this.#attempts.get(nameOf(key))?.startedAtMs ?? null,
+      startedAtMs: attempt?.startedAtMs ?? null,
       exitCode: null,
       signal: null,
       error: message === '' ? null : { type, message: cut(message) },
       result: null,
       logTail: '',
+      note: '',
+      imageDigest: attempt?.imageDigest ?? null,
     };
   }
 }

@@ -14,8 +14,6 @@ export const WORKER_LIMITS = {
   seenAssignments: 16_384,
   /** Assignments in one complete desired set. */
   desiredAssignments: 16_384,
-  /** Starts that a driver is asked for at the same time. */
-  startsAtOnce: 32,
   /** Text of an error that is reported. */
   messageBytes: 4096,
 

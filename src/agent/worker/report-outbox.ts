@@ -69,5 +69,11 @@ export function nameOf(key: AttemptKey): string {
 /** Roughly what a report takes on the wire: for bounds. */
 function reportBytes(report: AttemptReport): number {
   const result = report.result === null ? 0 : JSON.stringify(report.result).length;
-  return 200 + report.logTail.length * 2 + result * 2 + (report.error?.message.length ?? 0) * 2;
+  return (
+    200 +
+    report.logTail.length * 2 +
+    result * 2 +
+    (report.error?.message.length ?? 0) * 2 +
+    report.note.length * 2
+  );
 }

@@ -1,6 +1,7 @@
-import { appendFile, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
@@ -11,7 +12,7 @@ import { exitOf } from './testing/values.ts';
 import { reportOfExit } from './wire.ts';
 
 const report = (n: number, logTail = '') =>
-  reportOfExit({ taskId: `task-${n}`, assignment: n }, exitOf({ logTail }));
+  reportOfExit({ taskId: `task-${n}`, assignment: n }, exitOf({ logTail }), null);
 
 describe('ReportStore', () => {
   let directory = '';
@@ -19,6 +20,16 @@ describe('ReportStore', () => {
     directory = join(await mkdtemp(join(tmpdir(), 'jarvis-reports-')), 'reports');
   });
   afterEach(() => rm(join(directory, '..'), { recursive: true, force: true }));
+
+  it('reads what was written before there were notes and images', async () => {
+    await mkdir(directory, { recursive: true });
+    const { note: _note, imageDigest: _digest, ...earlier } = report(1);
+    const json = JSON.stringify({ put: earlier });
+    await writeFile(join(directory, 'reports.log'), `${crc32(json).toString(16).padStart(8, '0')} ${json}\n`);
+    const { store, reports } = await ReportStore.open(directory, silentLog);
+    expect(reports).toEqual([report(1)]);
+    await store.close();
+  });
 
   it('gives back after a restart what was not acknowledged', async () => {
     const first = await ReportStore.open(directory, silentLog);

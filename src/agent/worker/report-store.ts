@@ -23,6 +23,9 @@ interface Write {
 
 type StoredLine = { readonly put: AttemptReport } | { readonly ack: readonly [string, number] };
 
+/** What lines lack that were written before there were containers. */
+const NEWER_FIELDS: Pick<AttemptReport, 'note' | 'imageDigest'> = { note: '', imageDigest: null };
+
 export class ReportStore {
   readonly #directory: string;
   #file: FileHandle;
@@ -52,7 +55,7 @@ export class ReportStore {
       if (line === '') continue;
       const stored = decodeLine(line);
       if (stored === null) damaged += 1;
-      else if ('put' in stored) reports.set(nameOf(stored.put), stored.put);
+      else if ('put' in stored) reports.set(nameOf(stored.put), { ...NEWER_FIELDS, ...stored.put });
       else reports.delete(nameOf({ taskId: stored.ack[0], assignment: stored.ack[1] }));
     }
     if (damaged > 0) log.warn({ damaged, directory }, 'left out damaged lines of the reports file');

@@ -1,6 +1,7 @@
 /** Worker messages as proto/worker.proto has them, from the model's own types. */
-import type { Assignment, Report } from '../../generated/worker.ts';
+import type { Assignment, Container, Limits, Report } from '../../generated/worker.ts';
 import type { AttemptReport } from '../../model/commands.ts';
+import type { ContainerSpec, NetworkMode, PullPolicy, TaskLimits } from '../../model/task.ts';
 import type { AttemptSpec, DriverName, Exit } from '../drivers/driver.ts';
 import { outcomeOf } from '../drivers/outcome.ts';
 import type { NodeEnvironment } from './environment.ts';
@@ -26,6 +27,8 @@ export function reportToWire(report: AttemptReport): Report {
     result: report.result === null ? undefined : JSON.stringify(report.result),
     log_tail: report.logTail,
     started_at_ms: report.startedAtMs ?? 0,
+    note: report.note,
+    image_digest: report.imageDigest ?? undefined,
   };
 }
 
@@ -41,18 +44,44 @@ export function attemptSpecOf(
     session: assignment.session,
     term: assignment.term,
     fencingToken: assignment.fencing_token,
+    container: assignment.container === undefined ? null : containerFromWire(assignment.container),
     command: assignment.command,
     env: attemptEnvironment(node, driver, assignment.env),
     workingDir: assignment.working_dir === '' ? null : assignment.working_dir,
+    resources: { cpuMillis: assignment.cpu_millis, memoryBytes: assignment.memory_bytes },
+    limits: limitsFromWire(assignment.limits),
     timeoutMs: assignment.timeout_ms ?? null,
     stopGraceMs: assignment.stop_grace_ms,
   };
 }
 
-/** The final report of an attempt that the driver saw end. */
+/** The leader has checked it, and its driver judges it once more. */
+function containerFromWire(container: Container): ContainerSpec {
+  return {
+    image: container.image,
+    user: container.user ?? null,
+    mounts: container.mounts.map(({ source, target, read_only: readOnly }) => ({ source, target, readOnly })),
+    network: container.network as NetworkMode,
+    pullPolicy: container.pull_policy as PullPolicy,
+  };
+}
+
+function limitsFromWire(limits: Limits | undefined): TaskLimits {
+  return {
+    cpuMillis: limits?.cpu_millis ?? null,
+    memoryBytes: limits?.memory_bytes ?? null,
+    pids: limits?.pids ?? null,
+  };
+}
+
+/**
+ * The final report of an attempt that the driver saw end.
+ * @param imageDigest of what the driver showed of it; null: no container was created
+ */
 export function reportOfExit(
   key: { readonly taskId: string; readonly assignment: number },
   exit: Exit,
+  imageDigest: string | null,
 ): AttemptReport {
   const outcome = outcomeOf(exit);
   return {
@@ -67,6 +96,8 @@ export function reportOfExit(
     error: outcome.error === null ? null : { ...outcome.error, message: cut(outcome.error.message) },
     result: outcome.result,
     logTail: exit.logTail,
+    note: '',
+    imageDigest,
   };
 }
 

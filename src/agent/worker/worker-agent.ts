@@ -10,7 +10,7 @@ import type { Log } from '../../lib/log.ts';
 import type { Random } from '../../lib/random.ts';
 import type { AttemptReport } from '../../model/commands.ts';
 import type { AttemptKey, Driver, DriverName } from '../drivers/driver.ts';
-import { Backoff } from './backoff.ts';
+import { Backoff } from '../../lib/backoff.ts';
 import { DriverRunner } from './driver-runner.ts';
 import type { NodeEnvironment } from './environment.ts';
 import { WORKER_LIMITS } from './limits.ts';
@@ -21,8 +21,8 @@ import { WorkerCore } from './worker-core.ts';
 import type { WorkerEffect, WorkerEvent } from './worker-events.ts';
 
 export interface WorkerAgentOptions {
-  /** `start_id` names this start of the daemon: the same on every connection. */
-  readonly registration: Register;
+  /** Asked for anew on each connection. `start_id` names this start of the daemon: it is always the same. */
+  readonly registration: () => Register;
   readonly environment: NodeEnvironment;
   readonly drivers: readonly Driver[];
   readonly connector: SessionConnector;
@@ -103,6 +103,20 @@ export class WorkerAgent {
   status(): WorkerStatus {
     const { session, isSynced, knownAttempts } = this.#core;
     return { session, isSynced, knownAttempts };
+  }
+
+  /**
+   * What `registration` says has changed: connects anew at once, so that the leader learns it. The session and all
+   * attempts stay. Where nothing is connected the next connection will tell.
+   * @param reason for the log
+   */
+  registerAgain(reason: string): void {
+    if (this.#closed || this.#live === null) return;
+    const { connection } = this.#live;
+    this.#log.info({ reason }, 'registering again');
+    this.#dropStream();
+    this.#dispatch({ type: 'disconnected', connection });
+    this.#connect();
   }
 
   /** Ends the session's connection and all watching; attempts run on, and the drivers are the caller's to close. */

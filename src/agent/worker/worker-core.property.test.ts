@@ -86,7 +86,7 @@ class World {
 
   makeCore(): WorkerCore {
     return new WorkerCore({
-      registration: registration('n1', String(this.startId)),
+      registration: () => registration('n1', String(this.startId)),
       environment: { node: 'n1', path: '', home: '' },
       drivers: ['noop'],
       unacknowledged: [...this.disk.values()],

@@ -4,18 +4,19 @@ import type { Assignment, LeaderMessage, Report } from '../../generated/worker.t
 import type { AttemptView, Exit } from '../drivers/driver.ts';
 import { assignmentOf, exitOf, registration, viewOf } from './testing/values.ts';
 import { WorkerCore } from './worker-core.ts';
+import type { WorkerCoreOptions } from './worker-core.ts';
 import type { WorkerEffect, WorkerEvent } from './worker-events.ts';
 
-function makeCore(
-  unacknowledged: ConstructorParameters<typeof WorkerCore>[0]['unacknowledged'] = [],
-): WorkerCore {
-  return new WorkerCore({
-    registration: registration('n1', 'start-1'),
-    environment: { node: 'n1', path: '/bin', home: '/root' },
-    drivers: ['noop'],
-    unacknowledged,
-    wallMs: () => 1000,
-  });
+const CORE_OPTIONS: WorkerCoreOptions = {
+  registration: () => registration('n1', 'start-1'),
+  environment: { node: 'n1', path: '/bin', home: '/root' },
+  drivers: ['noop'],
+  unacknowledged: [],
+  wallMs: () => 1000,
+};
+
+function makeCore(unacknowledged: WorkerCoreOptions['unacknowledged'] = []): WorkerCore {
+  return new WorkerCore({ ...CORE_OPTIONS, unacknowledged });
 }
 
 /** Drives a core by hand; each call returns the effects of one event. */
@@ -313,6 +314,8 @@ describe('reports', () => {
       error: null,
       result: { rows: 1 },
       logTail: '',
+      note: '',
+      imageDigest: null,
     };
     const bench = new Bench(makeCore([report]));
     const effects = bench.sync(5);
@@ -321,6 +324,78 @@ describe('reports', () => {
     ]);
     const forget = bench.receive({ $case: 'reports', value: { session: 5, number: 1 } });
     expect(ofType(forget, 'forget').map(({ driver }) => driver)).toEqual([null]);
+  });
+
+  it('says what a start does, the newest first, and nothing of it once it runs', () => {
+    const bench = new Bench();
+    const key = { taskId: 'task-1', assignment: 1 };
+    const progress = (note: string) => bench.step({ type: 'progress', key, note });
+    const acknowledge = (number: number) =>
+      bench.receive({ $case: 'reports', value: { session: 5, number } });
+    expect(reportsIn(bench.sync(5, [], [assignmentOf(1, 5)]))).toMatchObject([
+      { status: 'STARTING', note: '' },
+    ]);
+    progress('pulling: 1 %');
+    progress('pulling: 2 %');
+    expect(reportsIn(acknowledge(1))).toMatchObject([{ status: 'STARTING', note: 'pulling: 2 %' }]);
+    progress('pulling: 3 %');
+    bench.step({ type: 'started', key, view: { ...viewOf(1, 'running'), imageDigest: 'a@sha256:1' } });
+    expect(reportsIn(progress('late'))).toEqual([]);
+    expect(reportsIn(acknowledge(2))).toMatchObject([
+      { status: 'RUNNING', note: '', image_digest: 'a@sha256:1' },
+    ]);
+    bench.end(1, exitOf({}));
+    expect(reportsIn(progress('later'))).toEqual([]);
+    expect(reportsIn(acknowledge(3))).toMatchObject([{ status: 'COMPLETED', image_digest: 'a@sha256:1' }]);
+  });
+
+  it('says of an attempt that ended at once what it ran', () => {
+    const bench = new Bench();
+    const key = { taskId: 'task-1', assignment: 1 };
+    bench.sync(5, [], [assignmentOf(1, 5)]);
+    const view = { ...viewOf(1, 'ended'), imageDigest: 'a@sha256:1' };
+    const [persisted] = ofType(bench.step({ type: 'started', key, view }), 'persist');
+    expect(persisted?.report).toMatchObject({ status: 'COMPLETED', imageDigest: 'a@sha256:1' });
+  });
+
+  it('gives the driver the image and the limits of an assignment', () => {
+    const bench = new Bench();
+    const container = {
+      image: 'python',
+      mounts: [{ source: '/a', target: '/b', read_only: true }],
+      network: 'none',
+      pull_policy: 'never',
+    };
+    const run = [
+      { ...assignmentOf(1, 5), container, limits: { cpu_millis: 5, pids: 7 } },
+      assignmentOf(2, 5),
+    ];
+    const starts = ofType(bench.sync(5, [], run), 'start');
+    expect(starts.map(({ spec }) => spec)).toMatchObject([
+      {
+        container: {
+          image: 'python',
+          user: null,
+          mounts: [{ source: '/a', target: '/b', readOnly: true }],
+          network: 'none',
+          pullPolicy: 'never',
+        },
+        resources: { cpuMillis: 100, memoryBytes: 1024 },
+        limits: { cpuMillis: 5, memoryBytes: null, pids: 7 },
+      },
+      { container: null, limits: { cpuMillis: null, memoryBytes: null, pids: null } },
+    ]);
+  });
+
+  it('registers with what the node offers at the time', () => {
+    const drivers = [['noop'], ['noop', 'docker']];
+    const registered = () => ({ ...registration('n1', 's'), drivers: drivers.shift() ?? [] });
+    const core = new WorkerCore({ ...CORE_OPTIONS, registration: registered });
+    const told = [1, 2].map((connection) => ofType(core.step({ type: 'connected', connection }), 'send'));
+    expect(told.map(([effect]) => effect?.message.kind?.value)).toMatchObject([
+      { drivers: ['noop'] },
+      { drivers: ['noop', 'docker'] },
+    ]);
   });
 
   it.each([

@@ -42,7 +42,8 @@ interface Connection {
 }
 
 export interface WorkerCoreOptions {
-  readonly registration: Register;
+  /** Asked for anew on each connection: what the node offers may change. */
+  readonly registration: () => Register;
   readonly environment: NodeEnvironment;
   readonly drivers: readonly DriverName[];
   /** Ends that an earlier start of the daemon left unacknowledged on disk. */
@@ -104,6 +105,8 @@ export class WorkerCore {
         return this.#received(event.connection, event.message);
       case 'inventoried':
         return this.#inventoried(event.connection, event.session, event.entries);
+      case 'progress':
+        return this.#attempts.progress(event.key, event.note);
       case 'started':
         return this.#attempts.started(event.key, event.view);
       case 'startRefused':
@@ -130,7 +133,7 @@ export class WorkerCore {
   #connected(id: number): void {
     this.#outbox.rewind();
     this.#connection = { id, phase: 'registering', heardAtMs: null, phaseSinceMs: null, run: [], stop: [] };
-    this.#send({ kind: { $case: 'register', value: this.#options.registration } });
+    this.#send({ kind: { $case: 'register', value: this.#options.registration() } });
   }
 
   #received(id: number, message: LeaderMessage): void {

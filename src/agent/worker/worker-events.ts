@@ -19,6 +19,8 @@ export type WorkerEvent =
       readonly session: number;
       readonly entries: readonly InventoryEntry[];
     }
+  /** What a start that is under way does at present, for people. */
+  | { readonly type: 'progress'; readonly key: AttemptKey; readonly note: string }
   | { readonly type: 'started'; readonly key: AttemptKey; readonly view: AttemptView }
   /** FAILED: it cannot work; LOST: refused for good. Either way it never runs. */
   | {

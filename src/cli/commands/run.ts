@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 
 import type { Task } from '../../generated/cluster.ts';
 import { JarvisError } from '../../lib/errors.ts';
-import { PRIORITIES } from '../../model/task.ts';
+import { NETWORK_MODES, PRIORITIES, PULL_POLICIES } from '../../model/task.ts';
 import { parseTaskSpec } from '../../spec/task-schema.ts';
 import { wireFromPlain } from '../../spec/wire.ts';
 import type { Context } from '../context.ts';
@@ -13,9 +13,18 @@ import { peerArguments, withPeers } from '../context.ts';
 import { Deadline } from '../deadline.ts';
 import { EXIT_BROKEN_PIPE, exitStatusOfTask, needsExplanation } from '../exit-status.ts';
 import { followTask } from '../follow.ts';
-import { addExamples, collectPairs, parseCount, parseDuration, peerOption } from '../options.ts';
+import {
+  addExamples,
+  collectMounts,
+  collectPairs,
+  parseCount,
+  parseDuration,
+  peerOption,
+} from '../options.ts';
+import type { MountOption } from '../options.ts';
 import { describeEnd } from '../output/tasks.ts';
 import type { Peers } from '../peers.ts';
+import { RunProgress } from '../run-progress.ts';
 import { notify, programName, writeLine } from '../terminal.ts';
 import type { Terminal } from '../terminal.ts';
 import { writeChunk } from './logs.ts';
@@ -24,6 +33,14 @@ interface RunOptions {
   readonly name?: string;
   readonly cpu?: string;
   readonly memory?: string;
+  readonly image?: string;
+  readonly mount?: readonly MountOption[];
+  readonly limitCpu?: string;
+  readonly limitMemory?: string;
+  readonly limitPids?: number;
+  readonly user?: string;
+  readonly network?: string;
+  readonly pull?: string;
   readonly priority?: string;
   readonly env?: ReadonlyMap<string, string>;
   readonly label?: ReadonlyMap<string, string>;
@@ -38,24 +55,39 @@ interface RunOptions {
 export function registerRun(program: Command, context: Context): void {
   const command = program
     .command('run')
-    .usage('[options] -- command [args…]')
+    .usage('[options] [--image image] -- [command [args…]]')
     .description(
       'Run a command on the cluster, show its output, and exit with its exit code. Ctrl-C lets it go on.',
     )
-    .argument('<command...>', 'the program and its arguments')
+    .argument('[command...]', "the program and its arguments; with an image they replace the image's")
     .passThroughOptions()
-    .option('--name <name>', 'default: the name of the program')
+    .option('--name <name>', 'default: the name of the image, or of the program')
     .option('--cpu <quantity>', 'what is set aside for it, such as 500m or 2; default: 100m')
     .option('--memory <quantity>', 'what is set aside for it, such as 64Mi or 1Gi; default: 64Mi')
     .addOption(new Option('--priority <priority>', 'default: normal').choices(PRIORITIES))
     .option('--env <key=value>', 'a variable of its environment (repeat)', collectPairs)
     .option('-l, --label <key=value>', 'a label (repeat)', collectPairs)
-    .option('--working-dir <path>', 'where it starts, on the node; default: an empty directory')
+    .option('--working-dir <path>', "where it starts; default: an empty directory, or the image's own")
     .option('--timeout <duration>', "the task's own limit, such as 5m, per attempt")
     .option('--stop-grace <duration>', 'from TERM to KILL when it is stopped; default: 10s')
     .option('--max-attempts <n>', 'try so often; default: 1', parseCount)
     .option('--wait-timeout <duration>', 'stop waiting after so long, with exit status 124', parseDuration)
     .option('-d, --detach', 'print the id and do not wait')
+    .optionsGroup('Containers:')
+    .option('--image <image>', 'run it in a container of this image, such as python:3.9')
+    .option('--limit-cpu <quantity>', 'what it can never exceed, such as 2; default: no limit')
+    .option('--limit-memory <quantity>', 'what it can never exceed, such as 1Gi; default: no limit')
+    .option('--limit-pids <n>', 'so many processes at once; default: no limit', parseCount)
+    .option(
+      '--mount <source:target[:ro]>',
+      'a path of the node that it sees as target (repeat)',
+      collectMounts,
+    )
+    .option('--user <user[:group]>', "a name or id, in the image; default: the image's own")
+    .addOption(new Option('--network <network>', 'default: bridge').choices(NETWORK_MODES))
+    .addOption(
+      new Option('--pull <policy>', 'when to pull it; default: if_not_present').choices(PULL_POLICIES),
+    )
     .addOption(peerOption())
     .action(async (words: readonly string[], options: RunOptions) => {
       await withPeers(context, command, (peers) => run(context, command, peers, words, options));
@@ -64,6 +96,7 @@ export function registerRun(program: Command, context: Context): void {
     command,
     "jarvisctl run -- sh -c 'echo hello; hostname'",
     'jarvisctl run --cpu 2 --memory 1Gi --env LEVEL=9 --timeout 5m -- ./convert.sh input.mkv',
+    "jarvisctl run --image python:3.9 --limit-memory 256Mi -- python -c 'print(6 * 7)'",
   );
 }
 
@@ -104,59 +137,39 @@ async function run(
   }
 }
 
-function follow(terminal: Terminal, peers: Peers, task: Task, signal: AbortSignal): Promise<Task> {
-  const progress = new Progress(terminal);
-  return followTask(peers, task.id, {
-    signal,
-    attempt: 0,
-    firstAttempt: 1,
-    stream: '',
-    tail: undefined,
-    since: undefined,
-    onChunk: (chunk) => writeChunk(terminal, chunk),
-    onTask: (state) => progress.update(state),
-    onNotice: (message) => notify(terminal, message),
-  });
-}
-
-/** What is worth a line on stderr before the end: why a task does not start, and that it is tried again. */
-class Progress {
-  readonly #terminal: Terminal;
-  #said = '';
-
-  constructor(terminal: Terminal) {
-    this.#terminal = terminal;
-  }
-
-  async update(task: Task): Promise<void> {
-    const text = this.#text(task);
-    if (text === '' || text === this.#said) return;
-    this.#said = text;
-    await notify(this.#terminal, text);
-  }
-
-  #text(task: Task): string {
-    switch (task.status) {
-      case 'PENDING':
-        return (task.status_reason ?? '') === '' ? '' : `${task.id} is waiting: ${task.status_reason}`;
-      case 'FAILED': {
-        const reason = [task.error?.type, task.error?.message]
-          .filter((part) => (part ?? '') !== '')
-          .join(': ');
-        const tries = `attempt ${task.attempt} of ${task.retry_policy?.max_attempts ?? task.attempt}`;
-        return `${tries} failed${reason === '' ? '' : ` (${reason})`}, it will be tried again`;
-      }
-      default:
-        return '';
-    }
+async function follow(terminal: Terminal, peers: Peers, task: Task, signal: AbortSignal): Promise<Task> {
+  const progress = new RunProgress(terminal);
+  try {
+    return await followTask(peers, task.id, {
+      signal,
+      attempt: 0,
+      firstAttempt: 1,
+      stream: '',
+      tail: undefined,
+      since: undefined,
+      onChunk: async (chunk) => {
+        await progress.clear();
+        await writeChunk(terminal, chunk);
+      },
+      onTask: (state) => progress.update(state),
+      onNotice: (message) => progress.say(message),
+    });
+  } finally {
+    await progress.clear();
   }
 }
 
 /** The task as a file would have it; what was not given is absent. */
 function plainTask(words: readonly string[], options: RunOptions): Readonly<Record<string, unknown>> {
   return {
-    command: words,
+    command: words.length === 0 ? undefined : words,
     name: options.name,
+    image: options.image,
+    user: options.user,
+    mounts: options.mount,
+    network: options.network,
+    pull_policy: options.pull,
+    limits: limitsOf(options),
     env: options.env && Object.fromEntries(options.env),
     working_dir: options.workingDir,
     resources: { cpu: options.cpu, memory: options.memory },
@@ -168,6 +181,12 @@ function plainTask(words: readonly string[], options: RunOptions): Readonly<Reco
   };
 }
 
+/** Absent where none is given: a task without an image may have none. */
+function limitsOf(options: RunOptions): Readonly<Record<string, unknown>> | undefined {
+  const { limitCpu: cpu, limitMemory: memory, limitPids: pids } = options;
+  return cpu === undefined && memory === undefined && pids === undefined ? undefined : { cpu, memory, pids };
+}
+
 const FLAG_OF_PATH: Readonly<Record<string, string>> = {
   command: 'command',
   name: '--name',
@@ -175,6 +194,15 @@ const FLAG_OF_PATH: Readonly<Record<string, string>> = {
   working_dir: '--working-dir',
   'resources.cpu': '--cpu',
   'resources.memory': '--memory',
+  image: '--image',
+  user: '--user',
+  mounts: '--mount',
+  network: '--network',
+  pull_policy: '--pull',
+  'limits.cpu': '--limit-cpu',
+  'limits.memory': '--limit-memory',
+  'limits.pids': '--limit-pids',
+  limits: '--limit-cpu, --limit-memory, --limit-pids',
   priority: '--priority',
   timeout: '--timeout',
   stop_grace: '--stop-grace',

@@ -69,6 +69,7 @@ describe('help', () => {
     'submit',
     'ls',
     'get',
+    'describe',
     'wait',
     'logs',
     'cancel',

@@ -98,7 +98,6 @@ function daemonArguments({ node, directory, peers, capacity }: DaemonOptions): s
     '--listen': node.listen,
     '--http': node.http,
     '--peers': peers.map((peer) => `${peer.name}=${peer.listen}`).join(','),
-    '--drivers': 'process',
     '--capacity': capacity,
   };
   return [...Object.entries(flags).flat(), '--kill-tasks-on-exit'];

@@ -88,7 +88,7 @@ describe('dev', () => {
     const peers = nodes.map(({ name, listen }) => `${name}=${listen}`).join(',');
     expect(flags.join(' ')).toBe(
       `--name n2 --data-dir ${join(directory, 'n2')} --listen ${second?.listen} --http ${second?.http} ` +
-        `--peers ${peers} --drivers process --capacity ${capacityOf(3)} --kill-tasks-on-exit`,
+        `--peers ${peers} --capacity ${capacityOf(3)} --kill-tasks-on-exit`,
     );
     expect(terminal.stdout.text).toContain('jarvisctl run');
     expect(readFileSync(join(directory, 'n1.log'), 'utf8')).toBe('this is n1\n');

@@ -30,8 +30,9 @@ function taskColumns(terminal: Terminal, nowMs: number): readonly Column<Task>[]
     { title: 'PRIORITY', wide: true, cell: (task) => task.priority },
     { title: 'CPU', wide: true, cell: (task) => task.resources?.cpu ?? '-' },
     { title: 'MEMORY', wide: true, cell: (task) => task.resources?.memory ?? '-' },
+    { title: 'IMAGE', wide: true, cell: (task) => shorten(task.image ?? '-') },
     { title: 'REASON', wide: true, cell: (task) => shorten(reasonOf(task) ?? '-') },
-    { title: 'COMMAND', wide: true, cell: (task) => shorten(task.command.join(' ')) },
+    { title: 'COMMAND', wide: true, cell: (task) => shorten(task.command.join(' ') || '-') },
   ];
 }
 
@@ -68,10 +69,11 @@ function reasonOf(task: Task): string | null {
   return reason === '' ? null : reason;
 }
 
-function durationOf(task: Task, nowMs: number): string {
-  if (task.started_at === undefined) return '-';
-  const endMs = task.finished_at === undefined ? nowMs : Date.parse(task.finished_at);
-  return humanDuration(endMs - Date.parse(task.started_at));
+/** Of a task or an attempt. */
+export function durationOf(timed: Pick<Task, 'started_at' | 'finished_at'>, nowMs: number): string {
+  if (timed.started_at === undefined) return '-';
+  const endMs = timed.finished_at === undefined ? nowMs : Date.parse(timed.finished_at);
+  return humanDuration(endMs - Date.parse(timed.started_at));
 }
 
 function shorten(text: string): string {
@@ -80,6 +82,6 @@ function shorten(text: string): string {
 }
 
 /** RUNNING alone would not show that a cancellation was heard. */
-function shownStatus(task: Task): string {
+export function shownStatus(task: Task): string {
   return task.status_reason === 'stopping' ? `${task.status} (stopping)` : task.status;
 }

@@ -47,7 +47,7 @@ describe('PendingQueue', () => {
         }
         expect(queue.size).toBe(model.size);
         expect([...queue.tasks(() => false)].map(({ id }) => id)).toEqual(inOrder(model));
-        const small = [...queue.tasks(({ cpuMillis }) => cpuMillis > 1)].map(({ id }) => id);
+        const small = [...queue.tasks(({ resources }) => resources.cpuMillis > 1)].map(({ id }) => id);
         expect(small).toEqual(inOrder([...model].filter((place) => place % 3 === 0)));
       }),
       { numRuns: 60 },

@@ -4,12 +4,14 @@
  * so that a planner for whom a request is hopeless passes over all of them at once.
  */
 import { invariant } from '../../lib/assert.ts';
-import type { Priority, Resources, TaskRow } from '../../model/task.ts';
+import type { Priority, TaskRow } from '../../model/task.ts';
 import { PRIORITIES } from '../../model/task.ts';
 import { Heap } from './heap.ts';
+import type { TaskRequest } from './request.ts';
+import { requestKey, requestOf } from './request.ts';
 
-/** Whether nothing that requests so much need be looked at. */
-export type SkipRequest = (request: Resources) => boolean;
+/** Whether nothing of such a request need be looked at. */
+export type SkipRequest = (request: TaskRequest) => boolean;
 
 export class PendingQueue {
   readonly #lanes = new Map<Priority, Map<string, Bucket>>(
@@ -23,10 +25,10 @@ export class PendingQueue {
 
   add(task: TaskRow): void {
     const lane = this.#lanes.get(task.priority);
-    const key = bucketKey(task.resources);
+    const key = requestKey(task);
     let bucket = lane?.get(key);
     if (bucket === undefined) {
-      bucket = new Bucket(task.resources);
+      bucket = new Bucket(requestOf(task));
       lane?.set(key, bucket);
     }
     if (bucket.add(task)) this.#size += 1;
@@ -34,7 +36,7 @@ export class PendingQueue {
 
   remove(task: TaskRow): void {
     const lane = this.#lanes.get(task.priority);
-    const key = bucketKey(task.resources);
+    const key = requestKey(task);
     const bucket = lane?.get(key);
     if (bucket?.remove(task) !== true) return;
     this.#size -= 1;
@@ -61,10 +63,6 @@ export class PendingQueue {
   }
 }
 
-function bucketKey(request: Resources): string {
-  return `${request.cpuMillis}/${request.memoryBytes}`;
-}
-
 type Place = Pick<TaskRow, 'createdIndex' | 'createdPosition'>;
 
 function comparePlaces(a: Place, b: Place): number {
@@ -81,13 +79,13 @@ interface Slot extends Place {
  * little; removed ones leave holes until enough of them are gathered.
  */
 class Bucket {
-  readonly request: Resources;
+  readonly request: TaskRequest;
   #slots: Slot[] = [];
   /** Before it are only holes. */
   #start = 0;
   #holes = 0;
 
-  constructor(request: Resources) {
+  constructor(request: TaskRequest) {
     this.request = request;
   }
 

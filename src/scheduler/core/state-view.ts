@@ -1,6 +1,7 @@
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { NodeRow } from '../../model/node.ts';
 import type { Resources, SpecRow, TaskRow } from '../../model/task.ts';
+import type { TaskRequest } from './request.ts';
 
 /** What has been applied on this node. Valid until the next await: never keep rows across one for a decision. */
 export interface StateView {
@@ -16,9 +17,9 @@ export interface StateView {
   tasksOn(node: string): ReadonlySet<string>;
   /**
    * PENDING tasks in scheduling order: priority, then submission.
-   * @param skip asked again before each task; what requests so much is passed over at once, however much of it there is
+   * @param skip asked again before each task; what has such a request is passed over at once, however much of it there is
    */
-  pending(skip?: (request: Resources) => boolean): Iterable<TaskRow>;
+  pending(skip?: (request: TaskRequest) => boolean): Iterable<TaskRow>;
   readonly pendingCount: number;
   /** FAILED tasks whose next try is due at or before the time. */
   retriesDue(atMs: number): Iterable<TaskRow>;

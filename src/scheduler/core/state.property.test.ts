@@ -6,6 +6,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { isTerminal, mayAttemptBecome, mayTaskBecome } from '../../model/phases.ts';
+import { DEFAULT_POLICY } from '../../model/policy.ts';
 import type { RowChange } from '../../model/rows.ts';
 import { PRIORITIES } from '../../model/task.ts';
 import type { Attempt, TaskRow } from '../../model/task.ts';
@@ -14,9 +15,10 @@ import { plan, toAssignments } from './placement/plan.ts';
 import type { ClusterState } from './state.ts';
 import { nodeHolding } from './state.ts';
 import { TestCluster } from './testing/test-cluster.ts';
-import { MIB, NODE_CAPACITY, registrationOf, reportOf, specOf } from './testing/values.ts';
+import { MIB, NODE_CAPACITY, containerOf, registrationOf, reportOf, specOf } from './testing/values.ts';
 
 const NODES = ['n1', 'n2', 'n3'] as const;
+const DRIVERS = ['process', 'docker'];
 const REPORTS = ['STARTING', 'RUNNING', 'COMPLETED', 'FAILED', 'LOST', 'CANCELLED'] as const;
 
 /** Left out: FAILED → COMPLETED, which takes five losses in a row and a late end. */
@@ -54,7 +56,8 @@ function inputOf(cluster: TestCluster, { kind, pick, node, variant, flag }: Step
     case 'submit': {
       const resources = { cpuMillis: 500 * (1 + variant), memoryBytes: 64 * MIB };
       const retry = { maxAttempts: 1 + (pick % 3), backoffBase: 1 + (pick % 2) };
-      const spec = specOf({ resources, retry, priority: PRIORITIES[pick % 4] ?? 'low' });
+      const container = pick % 5 === 0 ? containerOf({ user: flag ? 'app' : null }) : null;
+      const spec = specOf({ container, resources, retry, priority: PRIORITIES[pick % 4] ?? 'low' });
       const idempotency = flag ? { key: `key-${pick % 4}`, requestDigest: `${variant % 2}` } : null;
       return { type: 'submitTasks', tasks: variant % 2 === 0 ? [spec] : [spec, spec, spec], idempotency };
     }
@@ -79,7 +82,10 @@ function inputOf(cluster: TestCluster, { kind, pick, node, variant, flag }: Step
     }
     case 'register': {
       const startId = `${node}-start-${variant}`;
-      return registrationOf(node, { startId, incarnation: pick === 0 ? 'other' : `${node}-data` });
+      const drivers = flag ? DRIVERS : ['process'];
+      const policy = { ...DEFAULT_POLICY, users: pick % 4 === 0 ? ['app'] : null };
+      const incarnation = pick === 0 ? 'other' : `${node}-data`;
+      return registrationOf(node, { startId, incarnation, drivers, policy });
     }
     case 'reconcile': {
       const known = [...state.tasksOn(node)]
@@ -94,7 +100,8 @@ function inputOf(cluster: TestCluster, { kind, pick, node, variant, flag }: Step
       const at = { taskId, assignment: attempt?.assignment ?? pick, atMs: cluster.atMs };
       const from = attempt?.node ?? node;
       const reported = (state.nodes.get(from)?.session ?? 0) - (pick % 7 === 0 ? 1 : 0);
-      const reports = [reportOf(at, REPORTS[variant] ?? 'LOST')];
+      const more = { note: flag ? '' : `part ${pick}`, imageDigest: flag ? null : `a@${pick}` };
+      const reports = [reportOf(at, REPORTS[variant] ?? 'LOST', more)];
       return { type: 'reportAttempts', node: from, session: reported, reports };
     }
     case 'health':
@@ -122,7 +129,9 @@ function checkChange(change: RowChange): void {
   const earlier = new Map<number, Attempt>((before?.attempts ?? []).map((one) => [one.assignment, one]));
   for (const attempt of after.attempts) {
     const known = earlier.get(attempt.assignment);
-    if (known === undefined || known.status === attempt.status) continue;
+    if (known === undefined) continue;
+    expect(attempt.imageDigest !== null || known.imageDigest === null).toBe(true);
+    if (known.status === attempt.status) continue;
     expect(mayAttemptBecome(known.status, attempt.status)).toBe(true);
   }
   expect(after.attempt).toBeGreaterThanOrEqual(before?.attempt ?? 0);
@@ -181,7 +190,7 @@ function storedTasks(cluster: TestCluster): readonly TaskRow[] {
 
 function formed(): TestCluster {
   const cluster = TestCluster.formed();
-  for (const node of NODES) cluster.join(node);
+  for (const node of NODES) cluster.join(node, { drivers: DRIVERS });
   return cluster;
 }
 

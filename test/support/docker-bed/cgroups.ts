@@ -29,10 +29,19 @@ export function cgroupFolders(cgroupPath: string): readonly string[] {
 
 /** The paths of all groups, in any hierarchy, that have one of the names as their last part. */
 export function findCgroups(names: ReadonlySet<string>): readonly string[] {
+  return findGroups((name) => names.has(name));
+}
+
+/** The same by how that last part begins. */
+export function findCgroupsBeginning(prefix: string): readonly string[] {
+  return findGroups((name) => name.startsWith(prefix));
+}
+
+function findGroups(isMeant: (name: string) => boolean): readonly string[] {
   const found = new Set<string>();
   for (const { folder } of hierarchies()) {
     for (const inside of descendants(folder)) {
-      if (names.has(path.basename(inside))) found.add(inside.slice(folder.length));
+      if (isMeant(path.basename(inside))) found.add(inside.slice(folder.length));
     }
   }
   return [...found];

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { systemClock } from '../../../lib/clock.ts';
 import type { Clock } from '../../../lib/clock.ts';
-import { attemptSpec, describeDriver } from '../driver-contract.test-kit.ts';
+import { attemptSpec, containerSpec, describeDriver } from '../driver-contract.test-kit.ts';
 import { NoopDriver } from './noop-driver.ts';
 
 const never = new AbortController().signal;
@@ -22,6 +22,15 @@ describeDriver('noop', async () => {
 });
 
 describe('noop', () => {
+  it('refuses an image', async () => {
+    const driver = new NoopDriver(systemClock);
+    const spec = attemptSpec({ command: ['noop'], container: containerSpec() });
+    await expect(driver.start(spec, never)).rejects.toMatchObject({
+      code: 'invalid',
+      message: 'the noop driver runs no images, but was given "python:3.9"',
+    });
+  });
+
   it('ends after its time, or its timeout, by the clock that it is given', async () => {
     let nowMs = 1000;
     const alarms: { atMs: number; callback: () => void }[] = [];

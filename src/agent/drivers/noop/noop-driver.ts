@@ -7,6 +7,8 @@
 import type { Clock } from '../../../lib/clock.ts';
 import { JarvisError } from '../../../lib/errors.ts';
 import type { AttemptKey, AttemptSpec, AttemptView, Driver, Exit } from '../driver.ts';
+import { CHEAP_STARTS_AT_ONCE } from '../driver.ts';
+import { noImages } from '../no-images.ts';
 
 const MAX_SEEN_TASKS = 100_000;
 
@@ -18,6 +20,7 @@ interface NoopAttempt {
 
 export class NoopDriver implements Driver {
   readonly name = 'noop';
+  readonly startsAtOnce = CHEAP_STARTS_AT_ONCE;
   readonly #clock: Clock;
   readonly #attempts = new Map<string, NoopAttempt>();
   /** The highest assignment seen of a task, that of a stop or a removal included. */
@@ -36,6 +39,7 @@ export class NoopDriver implements Driver {
 
   async start(spec: AttemptSpec, signal: AbortSignal): Promise<AttemptView> {
     signal.throwIfAborted();
+    if (spec.container !== null) throw new JarvisError('invalid', noImages(this.name, spec.container));
     this.#checkSession(spec.session);
     const known = this.#attempts.get(nameOf(spec));
     if (known !== undefined) return known.view;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { attemptSpec, describeDriver } from '../driver-contract.test-kit.ts';
+import { attemptSpec, containerSpec, describeDriver } from '../driver-contract.test-kit.ts';
 import { createWatchdogHarness } from '../../watchdog/watchdog.test-kit.ts';
 
 const never = new AbortController().signal;
@@ -32,6 +32,9 @@ describe('process', () => {
           invalid,
         );
       }
+      await expect(driver.start({ ...spec, container: containerSpec() }, never)).rejects.toMatchObject(
+        invalid,
+      );
       await expect(driver.start({ ...spec, assignment: 1.5 }, never)).rejects.toMatchObject(invalid);
       await expect(driver.stop(spec, { graceMs: -1 }, never)).rejects.toMatchObject(invalid);
     } finally {

@@ -4,9 +4,12 @@ import type { WatchdogClient } from '../../watchdog/client.ts';
 import { isAttemptKey } from '../../watchdog/paths.ts';
 import { isSpec } from '../../watchdog/protocol.ts';
 import type { AttemptKey, AttemptSpec, AttemptView, Driver, Exit } from '../driver.ts';
+import { CHEAP_STARTS_AT_ONCE } from '../driver.ts';
+import { noImages } from '../no-images.ts';
 
 export class ProcessDriver implements Driver {
   readonly name = 'process';
+  readonly startsAtOnce = CHEAP_STARTS_AT_ONCE;
   readonly #client: WatchdogClient;
 
   /** The client is the driver's from then on: `close` closes it. */
@@ -19,6 +22,7 @@ export class ProcessDriver implements Driver {
   }
 
   async start(attempt: AttemptSpec, signal: AbortSignal): Promise<AttemptView> {
+    if (attempt.container !== null) throw new JarvisError('invalid', noImages(this.name, attempt.container));
     // Here, too: the watchdog cuts a connection that sends what it cannot read.
     if (!isSpec(attempt)) throw new JarvisError('invalid', 'no attempt that a process could run');
     return this.#client.start(attempt, signal);

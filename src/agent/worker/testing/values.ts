@@ -35,6 +35,8 @@ export function assignmentOf(n: number, session: number, term = 3): Assignment {
     stop_grace_ms: 1000,
     cpu_millis: 100,
     memory_bytes: 1024,
+    container: undefined,
+    limits: undefined,
   };
 }
 

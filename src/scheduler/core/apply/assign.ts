@@ -66,7 +66,7 @@ function whyNot(
     memoryBytes: allocated.memoryBytes + taken.memoryBytes,
   };
   const taskCount = transaction.state.tasksOn(node.name).size + taken.count;
-  const found = misfit(task.resources, node, sum, taskCount);
+  const found = misfit(task, node, sum, taskCount);
   return found?.reason ?? null;
 }
 
@@ -86,6 +86,7 @@ function begin(transaction: Transaction, task: TaskRow, node: string, session: n
     startedAtMs: null,
     finishedAtMs: null,
     logTail: '',
+    imageDigest: null,
   };
   transaction.putTask(
     move(task, 'ASSIGNED', {

@@ -149,6 +149,54 @@ describe('reportAttempts', () => {
     expect(running.cluster.task(running.taskId).status).toBe(fromRunning);
   });
 
+  it('say what a start does, until it runs', () => {
+    const { cluster, taskId } = withAssigned();
+    const reason = () => cluster.task(taskId).statusReason;
+    expect(cluster.report(taskId, 'STARTING')).toBe(true);
+    expect(reason()).toBeNull();
+    expect(cluster.report(taskId, 'STARTING', { note: 'pulling a: 1 %' })).toBe(true);
+    expect(cluster.report(taskId, 'STARTING', { note: 'pulling a: 1 %' })).toBe(false);
+    expect(reason()).toBe('pulling a: 1 %');
+    cluster.report(taskId, 'STARTING', { note: '€'.repeat(limits.errorMessageBytes) });
+    expect(Buffer.byteLength(reason() ?? '')).toBeLessThanOrEqual(limits.errorMessageBytes);
+    expect(cluster.task(taskId).status).toBe('ASSIGNED');
+    expect(cluster.report(taskId, 'RUNNING')).toBe(true);
+    expect(reason()).toBeNull();
+    expect(cluster.report(taskId, 'STARTING', { note: 'late' })).toBe(false);
+    expect(reason()).toBeNull();
+  });
+
+  it('leave a task that is being stopped to say so', () => {
+    const { cluster, taskId } = withAssigned();
+    cluster.report(taskId, 'STARTING', { note: 'pulling' });
+    cluster.done({ type: 'cancelTask', taskId, idempotency: null });
+    expect(cluster.report(taskId, 'STARTING', { note: 'still pulling' })).toBe(false);
+    expect(cluster.task(taskId).statusReason).toBe('stopping');
+    cluster.report(taskId, 'RUNNING');
+    expect(cluster.task(taskId)).toMatchObject({ status: 'RUNNING', statusReason: 'stopping' });
+  });
+
+  it('keep the image that the attempt ran, once it is known', () => {
+    const { cluster, taskId } = withAssigned();
+    expect(cluster.attempt(taskId).imageDigest).toBeNull();
+    cluster.report(taskId, 'RUNNING', { imageDigest: 'a@sha256:1' });
+    expect(cluster.attempt(taskId).imageDigest).toBe('a@sha256:1');
+    cluster.report(taskId, 'LOST');
+    expect(cluster.attempt(taskId)).toMatchObject({ status: 'LOST', imageDigest: 'a@sha256:1' });
+    cluster.report(taskId, 'COMPLETED', { imageDigest: 'a@sha256:2' });
+    expect(cluster.attempt(taskId)).toMatchObject({ status: 'COMPLETED', imageDigest: 'a@sha256:2' });
+  });
+
+  it('may come from before there were notes and images', () => {
+    const { cluster, taskId } = withAssigned();
+    const earlier = { note: undefined, imageDigest: undefined } as unknown as Partial<AttemptReport>;
+    cluster.report(taskId, 'STARTING', earlier);
+    cluster.report(taskId, 'RUNNING', earlier);
+    cluster.report(taskId, 'COMPLETED', earlier);
+    expect(cluster.task(taskId)).toMatchObject({ status: 'COMPLETED', statusReason: null });
+    expect(cluster.attempt(taskId).imageDigest).toBeNull();
+  });
+
   it('does nothing a second time, nor after the end', () => {
     const { cluster, taskId } = withAssigned();
     cluster.report(taskId, 'COMPLETED', { result: 1 });

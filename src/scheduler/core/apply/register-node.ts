@@ -1,5 +1,6 @@
 import { invariant } from '../../../lib/assert.ts';
 import type { Outcome, RegisterNodeCommand } from '../../../model/commands.ts';
+import { policyOf } from '../../../model/earlier-rows.ts';
 import type { NodeRow } from '../../../model/node.ts';
 import type { Transaction } from '../transaction.ts';
 import { done, refuse } from './outcomes.ts';
@@ -42,6 +43,7 @@ export function registerNode(
     http: command.http,
     labels: command.labels,
     drivers: command.drivers,
+    policy: policyOf(command),
     isolation: command.isolation,
     capacity: command.capacity,
     joinedAtMs: known?.joinedAtMs ?? transaction.nowMs,

@@ -1,9 +1,11 @@
+import { limits } from '../../../lib/limits.ts';
 import type { AttemptReport, Outcome, ReportAttemptsCommand } from '../../../model/commands.ts';
 import { isTerminal, mayAttemptBecome } from '../../../model/phases.ts';
 import type { TaskRow } from '../../../model/task.ts';
 import type { Transaction } from '../transaction.ts';
 import { done } from './outcomes.ts';
-import { betweenMs, currentAttempt, endAttempt, move, withAttempt } from './task-changes.ts';
+import { betweenMs, currentAttempt, endAttempt, move, withAttempt, withDigest } from './task-changes.ts';
+import { firstBytes } from '../text.ts';
 
 export interface ReportAttemptsResult {
   /** How many of the reports were news. */
@@ -34,22 +36,30 @@ function take(transaction: Transaction, node: string, report: AttemptReport, isC
   if (attempt.assignment !== report.assignment || attempt.node !== node) return false;
   if (!mayAttemptBecome(attempt.status, report.status)) return false;
   if (report.status !== 'STARTING' && report.status !== 'RUNNING') {
-    endAttempt(transaction, task, report);
+    endAttempt(transaction, withDigest(task, report), report);
     return true;
   }
-  if (!isCurrent) return false;
-  advance(transaction, task, report);
+  return isCurrent && advance(transaction, task, report);
+}
+
+/** @returns whether it was news */
+function advance(transaction: Transaction, task: TaskRow, report: AttemptReport): boolean {
+  // A task that is being stopped says so until it is.
+  const reason = task.cancelRequested ? task.statusReason : null;
+  const { status, assignedAtMs } = currentAttempt(task);
+  if (report.status === 'STARTING') {
+    const statusReason = reason ?? noteOf(report);
+    if (status === 'STARTING' && statusReason === task.statusReason) return false;
+    transaction.putTask({ ...withAttempt(task, { status: 'STARTING' }), statusReason });
+    return true;
+  }
+  const startedAtMs = betweenMs(report.startedAtMs ?? report.atMs, assignedAtMs, transaction.nowMs);
+  const running = withDigest(withAttempt(task, { status: 'RUNNING', startedAtMs }), report);
+  transaction.putTask(move(running, 'RUNNING', { startedAtMs, statusReason: reason }));
   return true;
 }
 
-function advance(transaction: Transaction, task: TaskRow, report: AttemptReport): void {
-  if (report.status === 'STARTING') {
-    transaction.putTask(withAttempt(task, { status: 'STARTING' }));
-    return;
-  }
-  const { assignedAtMs } = currentAttempt(task);
-  const startedAtMs = betweenMs(report.startedAtMs ?? report.atMs, assignedAtMs, transaction.nowMs);
-  const running = withAttempt(task, { status: 'RUNNING', startedAtMs });
-  // A task that is being stopped says so until it is.
-  transaction.putTask(move(running, 'RUNNING', { startedAtMs, statusReason: task.statusReason }));
+/** What an attempt that is starting says of it; null where that is nothing. Reports before there were notes have none. */
+function noteOf({ note }: { readonly note?: string }): string | null {
+  return note === undefined || note === '' ? null : firstBytes(note, limits.errorMessageBytes);
 }

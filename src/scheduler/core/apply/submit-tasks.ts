@@ -1,8 +1,10 @@
 import { encodeId, MAX_POSITION } from '../../../lib/ids.ts';
 import type { Outcome, SubmitTasksCommand } from '../../../model/commands.ts';
-import type { Resources, TaskRow, TaskSpec } from '../../../model/task.ts';
+import { containerOf } from '../../../model/earlier-rows.ts';
+import { needsOfContainer } from '../../../model/policy.ts';
+import type { TaskRow, TaskSpec } from '../../../model/task.ts';
+import { whyNowhere } from '../placement/why-nowhere.ts';
 import type { Transaction } from '../transaction.ts';
-import { lacking } from '../placement/fit.ts';
 import { once } from './idempotency.ts';
 import { done, refuse } from './outcomes.ts';
 
@@ -28,6 +30,8 @@ export function submitTasks(transaction: Transaction, command: SubmitTasksComman
 function addTask(transaction: Transaction, spec: TaskSpec, position: number): string {
   const { epoch } = transaction.cluster;
   const { index } = transaction.entry;
+  const container = containerOf(spec);
+  const needs = container === null ? null : needsOfContainer(container);
   const id = encodeId('task', { epoch, index, position }, transaction.state.idKey);
   const task: TaskRow = {
     id,
@@ -38,8 +42,9 @@ function addTask(transaction: Transaction, spec: TaskSpec, position: number): st
     createdPosition: position,
     priority: spec.priority,
     resources: spec.resources,
+    needs,
     status: 'PENDING',
-    statusReason: whyNowhere(transaction, spec.resources),
+    statusReason: whyNowhere({ resources: spec.resources, needs }, transaction.state.nodes.values()),
     cancelRequested: false,
     attempt: 0,
     retryCount: 0,
@@ -55,22 +60,4 @@ function addTask(transaction: Transaction, spec: TaskSpec, position: number): st
   transaction.put('spec', id, { id, spec });
   transaction.putTask(task);
   return id;
-}
-
-const NOTHING: Resources = { cpuMillis: 0, memoryBytes: 0 };
-
-/**
- * A task that no node of today could hold, were it empty, is accepted, for nodes may come; it says so until it is
- * placed (docs/contract.md, section 3).
- */
-function whyNowhere(transaction: Transaction, request: Resources): string | null {
-  let nearest: { readonly reason: string; readonly distance: number } | null = null;
-  for (const node of transaction.state.nodes.values()) {
-    const miss = lacking(request, node, NOTHING);
-    if (miss === null) return null;
-    if (nearest === null || miss.distance < nearest.distance) nearest = miss;
-  }
-  return nearest === null
-    ? 'no node is registered yet'
-    : `no node is large enough; the nearest: ${nearest.reason}`;
 }

@@ -6,7 +6,7 @@ import { mayTaskBecome } from '../../../model/phases.ts';
 import type { Attempt, TaskError, TaskRow, TaskStatus } from '../../../model/task.ts';
 import { decideRetry } from '../retry.ts';
 import type { Transaction } from '../transaction.ts';
-import { firstBytes, lastBytes } from './text.ts';
+import { firstBytes, lastBytes } from '../text.ts';
 
 /** So many attempts lost with their nodes, one after the other, count as a failed one. */
 const LOSSES_THAT_FAIL = 5;
@@ -20,6 +20,13 @@ export function currentAttempt(task: TaskRow): Attempt {
 /** Replaces the newest attempt. */
 export function withAttempt(task: TaskRow, changes: Partial<Attempt>): TaskRow {
   return { ...task, attempts: [...task.attempts.slice(0, -1), { ...currentAttempt(task), ...changes }] };
+}
+
+/** With the image that the attempt runs, where the report names one: what is known of it is never forgotten. */
+export function withDigest(task: TaskRow, report: { readonly imageDigest?: string | null }): TaskRow {
+  const imageDigest = report.imageDigest ?? null;
+  if (imageDigest === null) return task;
+  return withAttempt(task, { imageDigest: firstBytes(imageDigest, limits.imageDigestBytes) });
 }
 
 export function move(task: TaskRow, status: TaskStatus, changes: Partial<TaskRow> = {}): TaskRow {

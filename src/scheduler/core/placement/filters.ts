@@ -1,8 +1,9 @@
 /** What rules a node out for a task. Each can say why and how nearly, for plans, `explain` and logs. */
+import { needsOf } from '../../../model/earlier-rows.ts';
 import type { NodeRow } from '../../../model/node.ts';
 import type { Resources, TaskRow } from '../../../model/task.ts';
 import type { Misfit } from './fit.ts';
-import { closedTo, crowded, lacking } from './fit.ts';
+import { closedTo, crowded, forbidden, lacking, undriven } from './fit.ts';
 
 export interface Candidate {
   readonly node: NodeRow;
@@ -17,23 +18,15 @@ export interface Filter {
   check(task: TaskRow, candidate: Candidate): Misfit | null;
 }
 
-/** Those of an engine for what a task asks for; without an image that is a command, run by either of these. */
-const COMMAND_DRIVERS: readonly string[] = ['process', 'noop'];
-
 /**
  * In the order in which they are asked: the general ones first. Together they ask no less than the fit function of
- * `apply` does. The planner takes tasks that request the same for alike: a filter that looks at more of a task than its
- * request has to become part of what is alike (`plan.ts`, `PendingQueue`).
+ * `apply` does. The planner takes tasks of the same request for alike: a filter that looks at more of a task than that
+ * has to become part of what is alike (`request.ts`).
  */
 export const FILTERS: readonly Filter[] = [
   { name: 'health', check: (_task, { node }) => closedTo(node) },
-  {
-    name: 'driver',
-    check: (_task, { node }) =>
-      COMMAND_DRIVERS.some((driver) => node.drivers.includes(driver))
-        ? null
-        : { reason: `node ${node.name} offers no driver for commands`, distance: 1 },
-  },
+  { name: 'driver', check: (task, { node }) => undriven(needsOf(task), node) },
+  { name: 'policy', check: (task, { node }) => forbidden(needsOf(task), node) },
   { name: 'task_count', check: (_task, { node, taskCount }) => crowded(node, taskCount) },
   {
     name: 'resources',

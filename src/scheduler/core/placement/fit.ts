@@ -1,7 +1,9 @@
 /** The one fit function: the planner and apply both ask it, so that they cannot disagree. */
 import { limits } from '../../../lib/limits.ts';
+import { needsOf, policyOf } from '../../../model/earlier-rows.ts';
 import type { NodeRow } from '../../../model/node.ts';
-import type { Resources } from '../../../model/task.ts';
+import { violationsOfNeeds } from '../../../model/policy.ts';
+import type { ContainerNeeds, Resources, TaskRow } from '../../../model/task.ts';
 
 /** Why something cannot be placed on a node. */
 export interface Misfit {
@@ -26,6 +28,29 @@ function whyClosed(node: NodeRow): string | null {
   return null;
 }
 
+/** Of what a node offers for a task without an image either of these will do. */
+const COMMAND_DRIVERS: readonly string[] = ['process', 'noop'];
+
+/** @param needs null: of a command @returns null where the node has a driver for it */
+export function undriven(needs: ContainerNeeds | null, node: NodeRow): Misfit | null {
+  const drivers = needs === null ? COMMAND_DRIVERS : ['docker'];
+  if (drivers.some((driver) => node.drivers.includes(driver))) return null;
+  return { reason: `node ${node.name} offers no driver for ${kindOf(needs)}`, distance: 1 };
+}
+
+/** What a task of such needs is, in messages. */
+export function kindOf(needs: ContainerNeeds | null): 'commands' | 'images' {
+  return needs === null ? 'commands' : 'images';
+}
+
+/** @returns null where the node's policy allows it; else the first thing that it forbids */
+export function forbidden(needs: ContainerNeeds | null, node: NodeRow): Misfit | null {
+  if (needs === null) return null;
+  const [violation] = violationsOfNeeds(needs, policyOf(node));
+  if (violation === undefined) return null;
+  return { reason: `node ${node.name}: ${violation.path.join(' ')} ${violation.message}`, distance: 1 };
+}
+
 /** @param allocated what is set aside there already */
 export function lacking(request: Resources, node: NodeRow, allocated: Resources): Misfit | null {
   const { capacity } = node;
@@ -45,14 +70,21 @@ export function crowded(node: NodeRow, taskCount: number): Misfit | null {
   return { reason: `node ${node.name} has ${taskCount} tasks, the most that one takes`, distance: 1 };
 }
 
-/** Whether the request fits the node now. @param taskCount of those there already @returns null where it does */
+/** Whether the task fits the node now. @param taskCount of those there already @returns null where it does */
 export function misfit(
-  request: Resources,
+  task: Pick<TaskRow, 'resources' | 'needs'>,
   node: NodeRow,
   allocated: Resources,
   taskCount: number,
 ): Misfit | null {
-  return closedTo(node) ?? crowded(node, taskCount) ?? lacking(request, node, allocated);
+  const needs = needsOf(task);
+  return (
+    closedTo(node) ??
+    undriven(needs, node) ??
+    forbidden(needs, node) ??
+    crowded(node, taskCount) ??
+    lacking(task.resources, node, allocated)
+  );
 }
 
 function shareOf(amount: number, whole: number): number {

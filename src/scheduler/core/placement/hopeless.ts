@@ -1,19 +1,24 @@
 import type { Resources } from '../../../model/task.ts';
+import type { TaskRequest } from '../request.ts';
 
 /** Beyond so many that do not contain each other, further ones are looked at anew each time. */
 const MOST = 64;
+/** The same, of different needs. */
+const MOST_NEEDS = 1024;
 
-/** Requests that found no place in this round: what asks for no less of everything finds none either. */
+/** Requests that found no place in this round: what has the same needs and asks for no less finds none either. */
 export class HopelessRequests {
-  #smallest: Resources[] = [];
+  readonly #smallest = new Map<string, readonly Resources[]>();
 
-  includes(request: Resources): boolean {
-    return this.#smallest.some((hopeless) => isNoLess(request, hopeless));
+  includes({ needsKey, resources }: TaskRequest): boolean {
+    return this.#smallest.get(needsKey)?.some((hopeless) => isNoLess(resources, hopeless)) ?? false;
   }
 
-  add(request: Resources): void {
-    this.#smallest = this.#smallest.filter((larger) => !isNoLess(larger, request));
-    if (this.#smallest.length < MOST) this.#smallest.push(request);
+  add({ needsKey, resources }: TaskRequest): void {
+    const known = this.#smallest.get(needsKey);
+    if (known === undefined && this.#smallest.size >= MOST_NEEDS) return;
+    const smaller = (known ?? []).filter((larger) => !isNoLess(larger, resources));
+    this.#smallest.set(needsKey, smaller.length < MOST ? [...smaller, resources] : smaller);
   }
 }
 

@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
 
 import { limits } from '../../../lib/limits.ts';
-import type { TaskSpec } from '../../../model/task.ts';
+import type { NodePolicy } from '../../../model/policy.ts';
+import type { ContainerSpec, TaskSpec } from '../../../model/task.ts';
+import { requestKey } from '../request.ts';
 import type { PlannedAssignment } from './plan.ts';
-import { MIB, specOf } from '../testing/values.ts';
+import { MIB, containerOf, specOf } from '../testing/values.ts';
 import { TestCluster } from '../testing/test-cluster.ts';
 import { plan, toAssignments } from './plan.ts';
 
@@ -149,6 +151,118 @@ describe('what a plan may not do', () => {
   });
 });
 
+describe('images', () => {
+  const open: NodePolicy = {
+    mounts: [{ source: '/srv', readOnly: false }],
+    hostNetwork: true,
+    users: null,
+    registries: null,
+  };
+
+  it('go where there is an engine, commands where there is none', () => {
+    const cluster = clusterOf('n1');
+    cluster.join('n2', { drivers: ['docker'] });
+    cluster.submit(...several(2), ...images({}, {}));
+    expect(counts(plan(cluster.state, NOTHING, 9).assignments)).toEqual({ n1: 2, n2: 2 });
+  });
+
+  it('go where the policy allows them, also past others of the queue that find no place', () => {
+    const cluster = TestCluster.formed();
+    cluster.join('n1', { drivers: ['docker', 'process'] });
+    const [forbidden, again] = cluster.submit(...images({ network: 'host' }, { network: 'host' }));
+    const [plain] = cluster.submit(...images({}));
+    const first = plan(cluster.state, NOTHING, 9);
+    expect(first.assignments.map(({ taskId }) => taskId)).toEqual([plain]);
+    expect(first.unplaced).toEqual([
+      {
+        taskId: forbidden,
+        resources: { cpuMillis: 100, memoryBytes: MIB },
+        reasons: [
+          {
+            filter: 'policy',
+            excluded: 1,
+            nearestMiss: 'node n1: network host is forbidden by policy.host_network',
+          },
+        ],
+      },
+    ]);
+    cluster.join('n2', { drivers: ['docker'], policy: open });
+    const second = plan(cluster.state, NOTHING, 9).assignments;
+    expect(second.filter(({ node }) => node === 'n2').map(({ taskId }) => taskId)).toEqual([
+      forbidden,
+      again,
+    ]);
+  });
+
+  it('are refused where the state has changed since the plan', () => {
+    const cluster = TestCluster.formed();
+    const session = cluster.join('n1', { drivers: ['docker'], policy: open });
+    const [taskId = ''] = cluster.submit(
+      ...images({ mounts: [{ source: '/srv/a', target: '/a', readOnly: false }] }),
+    );
+    const assignments = [{ taskId, node: 'n1', session }];
+    const assign = { type: 'assign', term: 1, planIndex: cluster.index, assignments } as const;
+    cluster.register('n1', { drivers: ['process'] });
+    expect(cluster.done(assign).refused).toEqual([{ taskId, reason: 'node n1 offers no driver for images' }]);
+    cluster.register('n1', { drivers: ['docker'] });
+    expect(cluster.done(assign).refused).toMatchObject([
+      { taskId, reason: expect.stringContaining('node n1: mounts 0 "/srv/a" is forbidden by policy.mounts') },
+    ]);
+    cluster.register('n1', { drivers: ['docker'], policy: open });
+    expect(cluster.done(assign).accepted).toEqual([taskId]);
+  });
+
+  it('are alike where policies cannot tell them apart', () => {
+    const plain = keyOf({});
+    expect(keyOf({ image: 'redis:7', pullPolicy: 'never', network: 'none' })).toBe(plain);
+    const mounts = [{ source: '/a', target: '/b', readOnly: true }];
+    const others = [
+      keyOf({ image: 'localhost:5000/python' }),
+      keyOf({ user: 'root' }),
+      keyOf({ network: 'host' }),
+      keyOf({ mounts }),
+      keyOf({ mounts: [{ source: '/a', target: '/b', readOnly: false }] }),
+    ];
+    expect(new Set([plain, ...others]).size).toBe(6);
+    expect(keyOf({ mounts: [{ source: '/a', target: '/c', readOnly: true }] })).toBe(keyOf({ mounts }));
+  });
+
+  it('say why no node of today could hold them', () => {
+    const cluster = TestCluster.formed();
+    const reasonFor = (changes: Partial<ContainerSpec>, cpuMillis = 1) => {
+      const spec = specOf({ container: containerOf(changes), resources: { cpuMillis, memoryBytes: 1 } });
+      return cluster.task(cluster.submitOne(spec)).statusReason;
+    };
+    expect(reasonFor({})).toBe('no node is registered yet');
+    cluster.join('n1');
+    expect(reasonFor({})).toBe('no node offers a driver for images');
+    cluster.join('n2', { drivers: ['docker'] });
+    expect(reasonFor({})).toBeNull();
+    expect(reasonFor({ network: 'host' })).toBe(
+      'no node can hold it: 1 without a driver for images; ' +
+        '1 where it is forbidden (node n2: network host is forbidden by policy.host_network)',
+    );
+    expect(reasonFor({}, 5000)).toBe(
+      'no node can hold it: 1 without a driver for images; 1 too small (node n2 lacks 1000m cpu)',
+    );
+    cluster.register('n1', { drivers: ['docker'] });
+    expect(reasonFor({ network: 'host' })).toBe(
+      'forbidden on every node; for instance node n1: network host is forbidden by policy.host_network',
+    );
+  });
+});
+
+describe('rows from before there were images', () => {
+  it('are commands, and nodes that allow nothing', () => {
+    const cluster = clusterOf('n1');
+    const [taskId = ''] = cluster.submit(...several(1));
+    for (const stored of cluster.stored.values()) Object.assign(stored, { row: without(stored.row) });
+    cluster.state = cluster.restored();
+    expect(plan(cluster.state, NOTHING, 1).assignments).toMatchObject([{ taskId, node: 'n1' }]);
+    cluster.assign(taskId, 'n1');
+  });
+});
+
 describe('a long queue that does not fit', () => {
   it('is looked at once per request, not once per task', () => {
     const cluster = clusterOf('n1');
@@ -177,3 +291,18 @@ describe('a long queue that does not fit', () => {
     expect(looks).toBe(3);
   });
 });
+
+function images(...containers: readonly Partial<ContainerSpec>[]) {
+  return containers.map((changes) =>
+    specOf({ container: containerOf(changes), resources: { cpuMillis: 100, memoryBytes: MIB } }),
+  );
+}
+
+function keyOf(changes: Partial<ContainerSpec>) {
+  const cluster = TestCluster.formed();
+  return requestKey(cluster.task(cluster.submitOne(specOf({ container: containerOf(changes) }))));
+}
+
+function without(row: object): object {
+  return Object.fromEntries(Object.entries(row).filter(([key]) => key !== 'needs' && key !== 'policy'));
+}

@@ -5,6 +5,7 @@
 import type { AssignCommand } from '../../../model/commands.ts';
 import type { NodeRow } from '../../../model/node.ts';
 import type { Resources, TaskRow } from '../../../model/task.ts';
+import { requestOf } from '../request.ts';
 import type { StateView } from '../state-view.ts';
 import type { Reason } from './explain.ts';
 import { explain } from './explain.ts';
@@ -21,7 +22,7 @@ export interface PlannedAssignment {
   readonly resources: Resources;
 }
 
-/** A task that fits no node now; it stands for all of the queue that request as much or more. */
+/** A task that fits no node now; it stands for all of the queue that have its needs and request as much or more. */
 interface Unplaced {
   readonly taskId: string;
   readonly resources: Resources;
@@ -55,7 +56,7 @@ export function plan(
     if (assignments.length >= limit) return { assignments, unplaced, more: true };
     const best = bestNode(task, nodes);
     if (best === null) {
-      hopeless.add(task.resources);
+      hopeless.add(requestOf(task));
       unplaced.push({ taskId: task.id, resources: task.resources, reasons: explain(task, nodes) });
       continue;
     }

@@ -1,6 +1,8 @@
 /** Specs, registrations and reports for tests, with what a test does not care about filled in. */
 import type { AttemptReport, RegisterNodeCommand } from '../../../model/commands.ts';
-import type { Resources, RetryPolicy, TaskSpec } from '../../../model/task.ts';
+import { NO_LIMITS } from '../../../model/earlier-rows.ts';
+import { DEFAULT_POLICY } from '../../../model/policy.ts';
+import type { ContainerSpec, Resources, RetryPolicy, TaskSpec } from '../../../model/task.ts';
 
 export const MIB = 1024 * 1024;
 
@@ -10,10 +12,12 @@ export function specOf(
   const { retry, ...rest } = changes;
   return {
     name: 'task',
+    container: null,
     command: ['true'],
     env: [],
     workingDir: null,
     resources: { cpuMillis: 1000, memoryBytes: 64 * MIB },
+    limits: NO_LIMITS,
     priority: 'normal',
     timeoutMs: null,
     stopGraceMs: 10_000,
@@ -28,6 +32,17 @@ export function specOf(
     },
     labels: [],
     ...rest,
+  };
+}
+
+export function containerOf(changes: Partial<ContainerSpec> = {}): ContainerSpec {
+  return {
+    image: 'python:3.9',
+    user: null,
+    mounts: [],
+    network: 'bridge',
+    pullPolicy: 'if_not_present',
+    ...changes,
   };
 }
 
@@ -49,6 +64,7 @@ export function registrationOf(
     http: `${name}:8101`,
     labels: [],
     drivers: ['process'],
+    policy: DEFAULT_POLICY,
     isolation: 'cgroup',
     capacity: NODE_CAPACITY,
     ...changes,
@@ -69,6 +85,8 @@ export function reportOf(
     error: status === 'FAILED' ? { type: 'ExitCode', message: 'exit code 1' } : null,
     result: null,
     logTail: '',
+    note: '',
+    imageDigest: null,
     ...changes,
   };
 }

@@ -1,5 +1,5 @@
-import type { Clock } from '../../lib/clock.ts';
-import type { Random } from '../../lib/random.ts';
+import type { Clock } from './clock.ts';
+import type { Random } from './random.ts';
 
 /** Waits between tries: doubling within bounds, each drawn from the upper half so that many do not come at once. */
 export class Backoff {

@@ -1,0 +1,136 @@
+/**
+ * Keeps the output of one container in the attempt's own log, complete and once, also where the connection, the engine or
+ * the daemon breaks in between: the engine holds it until it is read, and `log-position.ts` knows how far that has come.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { messageOf } from '../../../lib/errors.ts';
+import type { Log } from '../../../lib/log.ts';
+import { readNewestLog } from '../../watchdog/attempt-log.ts';
+import type { LogLimits } from '../../watchdog/limits.ts';
+import { AttemptLogWriter } from '../../watchdog/log-writer.ts';
+import { OutputTail } from '../../watchdog/output-tail.ts';
+import type { Engine } from './engine.ts';
+import { chunksOf, EngineRefusal } from './engine.ts';
+import { insist } from './insist.ts';
+import { DOCKER_LIMITS } from './limits.ts';
+import { readLogEntries } from './log-frames.ts';
+import { LogPosition } from './log-position.ts';
+
+export interface ContainerLogOptions {
+  /** Of the attempt; must exist. */
+  readonly directory: string;
+  readonly limits: LogLimits;
+  readonly engine: Engine;
+  readonly log: Log;
+}
+
+export class ContainerLog {
+  readonly #options: ContainerLogOptions;
+  readonly #writer: AttemptLogWriter;
+  readonly #position: LogPosition;
+  readonly #tail: OutputTail;
+  /** The container has ended: what is being read is the last. */
+  readonly #over = new AbortController();
+  /** The end of that was waited for long enough. */
+  readonly #cut = new AbortController();
+  #followed: Promise<void> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
+  #drained = Promise.withResolvers<void>();
+
+  private constructor(
+    options: ContainerLogOptions,
+    parts: { writer: AttemptLogWriter; position: LogPosition; tail: OutputTail },
+  ) {
+    this.#options = options;
+    ({ writer: this.#writer, position: this.#position, tail: this.#tail } = parts);
+    this.#writer.onDrain = () => this.#drained.resolve();
+  }
+
+  /** Goes on after what an earlier daemon kept. */
+  static async open(options: ContainerLogOptions): Promise<ContainerLog> {
+    const position = new LogPosition();
+    const tail = new OutputTail();
+    for await (const { atMs, data } of readNewestLog(options.directory)) {
+      position.add(atMs);
+      tail.add(data);
+    }
+    const writer = await AttemptLogWriter.create(options.directory, options.limits);
+    return new ContainerLog(options, { writer, position, tail });
+  }
+
+  get tail(): string {
+    return this.#tail.text;
+  }
+
+  /** From a moment on, so that a container that ends at once costs one reading. The signal ends it, whatever happens. */
+  follow(id: string, signal: AbortSignal): void {
+    this.#timer = setTimeout(() => {
+      this.#followed = this.#follow(id, AbortSignal.any([signal, this.#cut.signal]));
+    }, DOCKER_LIMITS.followAfterMs);
+  }
+
+  /** To be called once the container has ended, or is gone: reads what is missing and writes the end of the log. */
+  async finish(id: string | null, signal: AbortSignal): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#over.abort();
+    const late = new AbortController();
+    await Promise.race([
+      this.#followed,
+      delay(DOCKER_LIMITS.logEndTimeoutMs, undefined, { signal: late.signal }).catch(() => undefined),
+    ]);
+    late.abort();
+    this.#cut.abort();
+    await this.#followed;
+    if (id !== null) await this.#readRest(id, signal);
+    await this.#writer.end(Date.now());
+    const { bytes, error } = this.#writer.loss;
+    if (bytes > 0) this.#options.log.warn({ bytes, error: messageOf(error) }, 'output of a task was lost');
+  }
+
+  async #follow(id: string, signal: AbortSignal): Promise<void> {
+    const over = AbortSignal.any([signal, this.#over.signal]);
+    while (!over.aborted) {
+      try {
+        await insist(signal, () => this.#read(id, signal));
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#options.log.debug({ id, error: messageOf(error) }, 'following the output broke');
+      }
+      // It ends when the container does, and then `finish` comes; or the engine let go of it.
+      await delay(DOCKER_LIMITS.followAfterMs, undefined, { signal: over }).catch(() => undefined);
+    }
+  }
+
+  async #readRest(id: string, signal: AbortSignal): Promise<void> {
+    try {
+      await insist(signal, () => this.#read(id, signal));
+    } catch (error) {
+      if (signal.aborted) throw error;
+      if (!(error instanceof EngineRefusal)) throw error;
+      this.#options.log.warn({ id, error: messageOf(error) }, 'the engine refuses the output of a container');
+    }
+  }
+
+  /** Once, up to the end of the stream. @throws NoAnswer, EngineRefusal, the signal's reason */
+  async #read(id: string, signal: AbortSignal): Promise<void> {
+    const { sinceSeconds, skipEntries, skipUntilMs } = this.#position.resume;
+    const stream = await this.#options.engine.logs(id, String(sinceSeconds), signal);
+    if (stream === null) return;
+    let skipped = 0;
+    for await (const { stream: kind, atMs, data } of readLogEntries(chunksOf(stream, signal))) {
+      if (skipped < skipEntries && atMs <= skipUntilMs) {
+        skipped += 1;
+        continue;
+      }
+      this.#position.add(atMs);
+      this.#tail.add(data);
+      if (!this.#writer.write(kind, atMs, data)) await this.#drain();
+    }
+  }
+
+  async #drain(): Promise<void> {
+    await this.#drained.promise;
+    this.#drained = Promise.withResolvers<void>();
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * Watches the engine: whether it answers, which containers end, and, because an event may be missed, again and again which
+ * there are. All that it tells are hints: whoever is meant looks for himself.
+ */
+import { z } from 'zod';
+
+import { pause } from '../../../lib/backoff.ts';
+import { systemClock } from '../../../lib/clock.ts';
+import { messageOf } from '../../../lib/errors.ts';
+import type { Log } from '../../../lib/log.ts';
+import type { ContainerSummary, Engine } from './engine.ts';
+import { chunksOf } from './engine.ts';
+import { DOCKER_LIMITS } from './limits.ts';
+import { readLines } from './lines.ts';
+
+export interface EngineListener {
+  /** Something has happened to a container with these labels. */
+  onEvent(labels: Readonly<Record<string, string>>): void;
+  /** All of this and other nodes of Jarvis, in every state. */
+  onList(containers: readonly ContainerSummary[]): void;
+  onAvailability(isAvailable: boolean): void;
+  /** Whether a list is worth asking for. */
+  wantsLists(): boolean;
+}
+
+/** Wall time; until: null while it lasts. */
+export interface Outage {
+  readonly fromMs: number;
+  readonly untilMs: number | null;
+}
+
+const eventSchema = z.object({ Actor: z.object({ Attributes: z.record(z.string(), z.string()) }) });
+const EVENT_BYTES = 1024 * 1024;
+
+export class EngineMonitor {
+  readonly #engine: Engine;
+  readonly #label: string;
+  readonly #listener: EngineListener;
+  readonly #log: Log;
+  readonly #closing = new AbortController();
+  #isAvailable = false;
+  #lastAnswerMs = Number.NEGATIVE_INFINITY;
+  #lastListMs = Number.NEGATIVE_INFINITY;
+  #outage: Outage | null = null;
+  #events: Promise<void> | null = null;
+  #run: Promise<void> = Promise.resolve();
+
+  constructor(options: { engine: Engine; label: string; listener: EngineListener; log: Log }) {
+    this.#engine = options.engine;
+    this.#label = options.label;
+    this.#listener = options.listener;
+    this.#log = options.log;
+  }
+
+  /** It answered not long ago. */
+  get isAvailable(): boolean {
+    return this.#isAvailable;
+  }
+
+  /** When the engine was last gone, as a broken connection shows: then it ended its containers, or may have. */
+  get outage(): Outage | null {
+    return this.#outage;
+  }
+
+  /** Resolves after the first look. */
+  async start(): Promise<void> {
+    await this.#look();
+    this.#run = this.#watch();
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(new Error('the driver is closed'));
+    await Promise.allSettled([this.#run, this.#events]);
+  }
+
+  async #watch(): Promise<void> {
+    const { signal } = this.#closing;
+    for (;;) {
+      await pause(systemClock, DOCKER_LIMITS.pingIntervalMs, signal);
+      if (signal.aborted) return;
+      await this.#look();
+    }
+  }
+
+  /** Whether it answers; if so, that events come in, and what there is. */
+  async #look(): Promise<void> {
+    const { signal } = this.#closing;
+    try {
+      await this.#engine.ping(signal);
+      this.#answered();
+      this.#events ??= this.#followEvents();
+      const sinceMs = performance.now() - this.#lastListMs;
+      if (sinceMs < DOCKER_LIMITS.reconcileIntervalMs || !this.#listener.wantsLists()) return;
+      const containers = await this.#engine.list(this.#label, signal);
+      this.#lastListMs = performance.now();
+      this.#listener.onList(containers);
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#log.debug({ error: messageOf(error) }, 'the container engine does not answer');
+      const silenceMs = performance.now() - this.#lastAnswerMs;
+      if (silenceMs > DOCKER_LIMITS.unavailableAfterMs) this.#setAvailable(false, messageOf(error));
+    }
+  }
+
+  #answered(): void {
+    this.#lastAnswerMs = performance.now();
+    if (this.#outage !== null && this.#outage.untilMs === null)
+      this.#outage = { ...this.#outage, untilMs: Date.now() };
+    this.#setAvailable(true, '');
+  }
+
+  #setAvailable(isAvailable: boolean, why: string): void {
+    if (this.#isAvailable === isAvailable) return;
+    this.#isAvailable = isAvailable;
+    if (isAvailable) this.#log.info({}, 'the container engine answers');
+    else this.#log.warn({ error: why }, 'the container engine does not answer: it gets no new tasks');
+    this.#listener.onAvailability(isAvailable);
+  }
+
+  async #followEvents(): Promise<void> {
+    const { signal } = this.#closing;
+    try {
+      const stream = await this.#engine.events(this.#label, signal);
+      // What came before it was open is in the next list.
+      this.#lastListMs = Number.NEGATIVE_INFINITY;
+      for await (const line of readLines(chunksOf(stream, signal), EVENT_BYTES)) {
+        const event = eventSchema.safeParse(JSON.parse(line));
+        if (event.success) this.#listener.onEvent(event.data.Actor.Attributes);
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#log.debug({ error: messageOf(error) }, 'the events of the container engine broke off');
+    }
+    if (signal.aborted) return;
+    // An engine ends its side of a connection only when it ends itself.
+    this.#outage = { fromMs: Date.now(), untilMs: null };
+    this.#lastListMs = Number.NEGATIVE_INFINITY;
+    this.#events = null;
+  }
+}

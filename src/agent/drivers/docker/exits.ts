@@ -1,0 +1,75 @@
+/** What the end of a container means for its attempt. Pure. */
+import { unreachable } from '../../../lib/assert.ts';
+import type { Exit } from '../driver.ts';
+import type { Judgement } from './container-state.ts';
+import type { Outage } from './engine-monitor.ts';
+
+export type Ending = Pick<Exit, 'exitCode' | 'signal' | 'reason' | 'message' | 'errorType'> & {
+  /** Wall time, where the engine has told it. */
+  readonly startedAtMs?: number;
+  readonly finishedAtMs?: number;
+};
+
+export interface EndContext {
+  /** What this node ended it for. */
+  readonly cause: 'stopped' | 'timeout' | null;
+  readonly timeoutMs: number | null;
+  /** Of the engine, the newest. */
+  readonly outage: Outage | null;
+}
+
+/** An engine that is restarted ends its containers by these; its clock and ours are the same, but for rounding. */
+const ENGINE_SIGNALS: ReadonlySet<string | null> = new Set(['SIGTERM', 'SIGKILL']);
+const OUTAGE_SLACK_MS = 1000;
+
+export function endOf(judgement: Judgement, { cause, timeoutMs, outage }: EndContext): Ending {
+  const isTimeout = cause === 'timeout';
+  const message = isTimeout ? `ran longer than ${(timeoutMs ?? 0) / 1000} s` : '';
+  const unseen = { exitCode: null, signal: null } as const;
+  switch (judgement.type) {
+    case 'ended': {
+      const { exitCode, signal, startedAtMs, finishedAtMs } = judgement;
+      const seen = { exitCode, signal, startedAtMs, finishedAtMs };
+      if (cause !== null) return { ...seen, reason: cause, message };
+      if (judgement.outOfMemory && exitCode !== 0)
+        return {
+          ...seen,
+          reason: 'exited',
+          errorType: 'OutOfMemory',
+          message: 'ran out of the memory that it may use',
+        };
+      if (wasEndedByEngine(judgement, outage))
+        return {
+          ...seen,
+          ...unseen,
+          reason: 'unknown',
+          message: 'the container engine was restarted, which ended it',
+        };
+      return { ...seen, reason: 'exited', message };
+    }
+    case 'gone':
+      if (cause !== null) return { ...unseen, reason: cause, message };
+      return { ...unseen, reason: 'unknown', message: 'the container was removed by somebody else' };
+    case 'lost':
+      if (cause !== null) return { ...unseen, reason: cause, message };
+      return { ...unseen, reason: 'unknown', message: judgement.message };
+    case 'created':
+      return { ...unseen, reason: 'startFailed', message: judgement.error };
+    case 'running':
+      throw new TypeError('a container that runs has not ended');
+    default:
+      return unreachable(judgement);
+  }
+}
+
+function wasEndedByEngine(
+  { signal, isGuess, finishedAtMs }: Extract<Judgement, { type: 'ended' }>,
+  outage: Outage | null,
+): boolean {
+  if (outage === null || (!isGuess && !ENGINE_SIGNALS.has(signal))) return false;
+  const { fromMs, untilMs } = outage;
+  return (
+    finishedAtMs >= fromMs - OUTAGE_SLACK_MS &&
+    (untilMs === null || finishedAtMs <= untilMs + OUTAGE_SLACK_MS)
+  );
+}

@@ -1,0 +1,90 @@
+/** Ends a container: TERM, KILL after the grace, and by host pid where the engine does not carry that out. */
+import { pause } from '../../../lib/backoff.ts';
+import { systemClock } from '../../../lib/clock.ts';
+import { messageOf } from '../../../lib/errors.ts';
+import type { Log } from '../../../lib/log.ts';
+import type { Cgroups } from '../../cgroups/cgroups.ts';
+import { Timer } from '../../watchdog/timer.ts';
+import type { Engine } from './engine.ts';
+import { insist } from './insist.ts';
+import { DOCKER_LIMITS } from './limits.ts';
+
+export interface KillerOptions {
+  readonly engine: Engine;
+  readonly cgroups: Cgroups;
+  /** null: there is nothing to end. */
+  readonly target: () => { readonly id: string; readonly cgroup: string } | null;
+  /** Called when it may have ended. */
+  readonly ring: () => void;
+  readonly log: Log;
+}
+
+export class Killer {
+  readonly #options: KillerOptions;
+  readonly #over = new AbortController();
+  readonly #grace = new Timer();
+  #termSent = false;
+  #killing = false;
+
+  constructor(options: KillerOptions) {
+    this.#options = options;
+  }
+
+  /** A shorter grace than one under way counts. */
+  end(graceMs: number): void {
+    if (this.#over.signal.aborted) return;
+    this.#grace.startNoLater(graceMs, () => void this.#kill());
+    if (graceMs === 0 || this.#termSent) return;
+    this.#termSent = true;
+    void this.#terminate();
+  }
+
+  /** It has ended: no more signals. */
+  stop(): void {
+    this.#grace.clear();
+    this.#over.abort(new Error('it has ended'));
+  }
+
+  async #terminate(): Promise<void> {
+    const { signal } = this.#over;
+    try {
+      await insist(signal, async () => {
+        const target = this.#options.target();
+        if (target !== null) await this.#options.engine.kill(target.id, 'SIGTERM', signal);
+      });
+    } catch (error) {
+      if (!signal.aborted) this.#options.log.warn({ error: messageOf(error) }, 'TERM was not delivered');
+    }
+  }
+
+  /** Again and again: it may fork, and a start whose answer never came may still happen. */
+  async #kill(): Promise<void> {
+    if (this.#killing) return;
+    this.#killing = true;
+    const { signal } = this.#over;
+    let pauseMs: number = DOCKER_LIMITS.killPauseMinMs;
+    while (!signal.aborted) {
+      await this.#killOnce();
+      this.#options.ring();
+      await pause(systemClock, pauseMs, signal);
+      pauseMs = Math.min(pauseMs * 2, DOCKER_LIMITS.killPauseMaxMs);
+    }
+  }
+
+  async #killOnce(): Promise<void> {
+    const target = this.#options.target();
+    if (target === null) return;
+    const { engine, cgroups, log } = this.#options;
+    const signal = AbortSignal.any([
+      this.#over.signal,
+      AbortSignal.timeout(DOCKER_LIMITS.engineKillTimeoutMs),
+    ]);
+    try {
+      await engine.kill(target.id, 'SIGKILL', signal);
+    } catch (error) {
+      if (this.#over.signal.aborted) return;
+      log.debug({ error: messageOf(error) }, 'the engine did not kill a container; killing it by pid');
+      cgroups.kill(target.cgroup);
+    }
+  }
+}

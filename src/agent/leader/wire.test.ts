@@ -1,0 +1,58 @@
+import { describe, expect, it } from 'vitest';
+
+import { Register, Report } from '../../generated/worker.ts';
+import { DEFAULT_POLICY } from '../../model/policy.ts';
+import { registration } from '../worker/testing/values.ts';
+import { LEADER_LIMITS } from './limits.ts';
+import { registrationFromWire, reportFromWire } from './wire.ts';
+
+type WirePolicy = NonNullable<Register['policy']>;
+
+function policyOf(policy: WirePolicy | undefined) {
+  const register = Register.decode(Register.encode({ ...registration('n1', 's'), policy }).finish());
+  return registrationFromWire(register).policy;
+}
+
+const nothing: WirePolicy = { mounts: [], host_network: false };
+
+describe('a registration', () => {
+  it('without a policy allows nothing of the node', () => {
+    expect(policyOf(undefined)).toEqual(DEFAULT_POLICY);
+    expect(policyOf(nothing)).toEqual(DEFAULT_POLICY);
+  });
+
+  it('tells an empty list from one that is absent', () => {
+    const policy = {
+      mounts: [{ source: '/srv', read_only: true }],
+      host_network: true,
+      users: { names: [] },
+      registries: { names: ['localhost:5000'] },
+    };
+    expect(policyOf(policy)).toEqual({
+      mounts: [{ source: '/srv', readOnly: true }],
+      hostNetwork: true,
+      users: [],
+      registries: ['localhost:5000'],
+    });
+  });
+
+  it.each([
+    { ...nothing, mounts: [{ source: 'srv', read_only: true }] },
+    { ...nothing, users: { names: [''] } },
+    { ...nothing, registries: { names: ['x'.repeat(LEADER_LIMITS.policyEntryCharacters + 1)] } },
+    { ...nothing, users: { names: Array.from({ length: LEADER_LIMITS.policyEntries + 1 }, () => 'a') } },
+  ])('is malformed with a policy that is none', (policy) => {
+    expect(() => policyOf(policy)).toThrow(expect.objectContaining({ code: 'malformed' }));
+  });
+});
+
+describe('a report', () => {
+  it('has its note and image, within bounds', () => {
+    const report = Report.create({ task_id: 't', assignment: 1, status: 'STARTING' });
+    expect(reportFromWire(report)).toMatchObject({ note: '', imageDigest: null });
+    const long = { ...report, note: 'x'.repeat(10_000), image_digest: 'y'.repeat(10_000) };
+    const { note, imageDigest } = reportFromWire(long);
+    expect(note).toHaveLength(LEADER_LIMITS.noteCharacters);
+    expect(imageDigest).toHaveLength(LEADER_LIMITS.imageDigestCharacters);
+  });
+});

@@ -1,0 +1,84 @@
+/** The drivers of a node, as its settings want them and as the machine allows. */
+import type { Clock } from '../lib/clock.ts';
+import { messageOf } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import type { NodeConfig } from './config.ts';
+import { DockerDriver } from './drivers/docker/docker-driver.ts';
+import type { Driver, DriverName } from './drivers/driver.ts';
+import { NoopDriver } from './drivers/noop/noop-driver.ts';
+import { ProcessDriver } from './drivers/process/process-driver.ts';
+import { WatchdogClient } from './watchdog/client.ts';
+
+export interface NodeDriversOptions {
+  readonly config: NodeConfig;
+  readonly incarnation: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** What the node can run has changed. */
+  readonly onChange: () => void;
+}
+
+export class NodeDrivers {
+  readonly all: readonly Driver[];
+  readonly #watchdog: WatchdogClient;
+  readonly #docker: DockerDriver | null;
+
+  private constructor(all: readonly Driver[], watchdog: WatchdogClient, docker: DockerDriver | null) {
+    this.all = all;
+    this.#watchdog = watchdog;
+    this.#docker = docker;
+  }
+
+  /** @throws JarvisError where a driver that the settings name cannot work on this machine */
+  static async create(options: NodeDriversOptions): Promise<NodeDrivers> {
+    const { config, clock, log } = options;
+    const wanted: readonly DriverName[] = config.drivers ?? ['process', 'docker'];
+    const { logLimits } = config.policy;
+    const watchdog = new WatchdogClient({ dataDirectory: config.dataDir, log, logLimits });
+    const docker = wanted.includes('docker') ? await createDocker(options) : null;
+    const all = wanted.flatMap((name): readonly Driver[] => {
+      if (name === 'process') return [new ProcessDriver(watchdog)];
+      if (name === 'noop') return [new NoopDriver(clock)];
+      return docker === null ? [] : [docker];
+    });
+    return new NodeDrivers(all, watchdog, docker);
+  }
+
+  /** Those that can run something at present. */
+  get available(): readonly DriverName[] {
+    return this.all
+      .filter((driver) => driver !== this.#docker || this.#docker.isAvailable)
+      .map(({ name }) => name);
+  }
+
+  /** Ends all attempts of this node. */
+  async killAll(signal: AbortSignal): Promise<void> {
+    const hasProcesses = this.all.some(({ name }) => name === 'process');
+    await Promise.all([
+      hasProcesses ? this.#watchdog.shutdown({ killAll: true }, signal) : null,
+      this.#docker?.killAll(signal),
+    ]);
+  }
+}
+
+/** Where nobody asked for it by name, a machine without control groups simply offers no containers. */
+async function createDocker({
+  config,
+  incarnation,
+  log,
+  onChange,
+}: NodeDriversOptions): Promise<DockerDriver | null> {
+  const owner = { node: config.name, incarnation, dataDirectory: config.dataDir };
+  try {
+    return await DockerDriver.create({
+      owner,
+      policy: config.policy,
+      log: log.child({ driver: 'docker' }),
+      onAvailability: onChange,
+    });
+  } catch (error) {
+    if (config.drivers !== null) throw error;
+    log.info({ reason: messageOf(error) }, 'this node offers no containers');
+    return null;
+  }
+}

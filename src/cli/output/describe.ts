@@ -1,0 +1,168 @@
+/** A task in full, as text for people: one field a line, what belongs together indented below its title. */
+import type { Attempt, RetryPolicy, Task, TaskError } from '../../generated/cluster.ts';
+import { printable } from '../terminal.ts';
+import { ageOf } from './age.ts';
+import { durationOf, shownStatus } from './tasks.ts';
+
+/** One line, or a title with what stands below it; null: not shown. */
+type Field = readonly [title: string, value: string | readonly string[]] | null;
+
+const INDENT = '  ';
+const NONE = '-';
+
+/** Ends with an end of line. */
+export function describeTask(task: Task, nowMs: number): string {
+  const lines = [
+    ...fields([
+      ['Name', task.name],
+      ['Id', task.id],
+      ['Labels', pairs(task.labels)],
+      ['Status', shownStatus(task)],
+      optional('Reason', task.status_reason),
+      optional('Node', task.node),
+      ['Attempt', `${task.attempt} of ${task.retry_policy?.max_attempts ?? 1}`],
+      ['Retries', String(task.retry_count)],
+      ...ending(task),
+      optional('Result', task.result),
+    ]),
+    ...section('Times', timesOfTask(task, nowMs)),
+    ...section('Spec', specOf(task)),
+    'Attempts:',
+    ...(task.attempts.length === 0 ? [`${INDENT}${NONE}`] : []),
+    ...task.attempts.flatMap((attempt) => describeAttempt(attempt, nowMs)),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function timesOfTask(task: Task, nowMs: number): readonly Field[] {
+  return [
+    ['Created', timeOf(task.created_at, nowMs)],
+    ['Scheduled', timeOf(task.scheduled_at, nowMs)],
+    ['Started', timeOf(task.started_at, nowMs)],
+    ['Finished', timeOf(task.finished_at, nowMs)],
+    ['Duration', durationOf(task, nowMs)],
+  ];
+}
+
+function specOf(task: Task): readonly Field[] {
+  const { image, resources, limits } = task;
+  const ofContainer: readonly Field[] = [
+    ['User', task.user ?? "the image's"],
+    ['Network', task.network ?? NONE],
+    ['Pull policy', task.pull_policy ?? NONE],
+    [
+      'Mounts',
+      task.mounts.map(
+        (mount) => `${mount.source} at ${mount.target}${mount.read_only ? ' (read-only)' : ''}`,
+      ),
+    ],
+    [
+      'Limits',
+      `cpu ${limits?.cpu ?? 'none'}, memory ${limits?.memory ?? 'none'}, pids ${limits?.pids ?? 'none'}`,
+    ],
+  ];
+  return [
+    ['Image', image ?? 'none: a process of the node'],
+    ['Command', task.command.length === 0 ? "the image's" : commandLine(task.command)],
+    ['Working dir', task.working_dir ?? (image === undefined ? 'an empty directory' : "the image's")],
+    ['Environment', pairs(task.env)],
+    ['Resources', `cpu ${resources?.cpu ?? NONE}, memory ${resources?.memory ?? NONE}`],
+    ...(image === undefined ? [] : ofContainer),
+    ['Priority', task.priority],
+    ['Timeout', task.timeout === undefined ? 'none' : `${task.timeout} s`],
+    ['Stop grace', `${task.stop_grace} s`],
+    ...(task.retry_policy === undefined ? [] : [retryOf(task.retry_policy)]),
+  ];
+}
+
+function listed(types: readonly string[]): string {
+  return types.length === 0 ? 'none' : types.join(', ');
+}
+
+function retryOf(policy: RetryPolicy): Field {
+  const {
+    max_attempts: attempts,
+    backoff_strategy: strategy,
+    backoff_base: base,
+    max_backoff: most,
+  } = policy;
+  return [
+    'Retry policy',
+    [
+      `max attempts ${attempts ?? 1}, ${strategy ?? NONE} backoff, base ${base ?? NONE} s, at most ${most ?? NONE} s`,
+      `retried: ${listed(policy.retryable_errors)}`,
+      `not retried: ${listed(policy.non_retryable_errors)}`,
+    ],
+  ];
+}
+
+function describeAttempt(attempt: Attempt, nowMs: number): readonly string[] {
+  return [
+    printable(`${INDENT}${attempt.attempt}: ${attempt.status} on ${attempt.node}`),
+    ...fields([
+      ...ending(attempt),
+      optional('Image digest', attempt.image_digest),
+      ['Started', timeOf(attempt.started_at, nowMs)],
+      ['Finished', timeOf(attempt.finished_at, nowMs)],
+      ['Duration', durationOf(attempt, nowMs)],
+      attempt.log_tail === '' ? null : ['Log tail', linesOf(attempt.log_tail)],
+    ]).map((line) => `${INDENT}${INDENT}${line}`),
+  ];
+}
+
+/** How it ended, where it has. */
+function ending(of: {
+  readonly exit_code?: number | undefined;
+  readonly signal?: string | undefined;
+  readonly error?: TaskError | undefined;
+}): readonly Field[] {
+  return [
+    optional('Exit code', of.exit_code?.toString()),
+    optional('Signal', of.signal),
+    optional('Error', of.error?.type),
+    optional('Message', of.error?.message),
+  ];
+}
+
+function optional(title: string, value: string | undefined): Field {
+  return value === undefined || value === '' ? null : [title, value];
+}
+
+function section(title: string, content: readonly Field[]): readonly string[] {
+  return [`${title}:`, ...fields(content).map((line) => `${INDENT}${line}`)];
+}
+
+/** Values stand in one column. */
+function fields(content: readonly Field[]): readonly string[] {
+  const shown = content.filter((field) => field !== null);
+  const width = Math.max(...shown.map(([title]) => title.length)) + 3;
+  return shown.flatMap(([title, value]) => {
+    const head = `${title}:`;
+    if (typeof value === 'string') return [`${head.padEnd(width)}${printable(value)}`];
+    if (value.length === 0) return [`${head.padEnd(width)}${NONE}`];
+    return [head, ...value.map((line) => `${INDENT}${printable(line)}`)];
+  });
+}
+
+function pairs(record: Readonly<Record<string, string>>): readonly string[] {
+  return Object.entries(record).map(([key, value]) => `${key}=${value}`);
+}
+
+function timeOf(time: string | undefined, nowMs: number): string {
+  return time === undefined ? NONE : `${time} (${ageOf(time, nowMs)} ago)`;
+}
+
+/** As a shell would need it: words that it would take apart are quoted. */
+function commandLine(words: readonly string[]): string {
+  return words
+    .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`))
+    .join(' ');
+}
+
+/** Without the end of the last line; tabs as spaces, which stay what they are in any column. */
+function linesOf(text: string): readonly string[] {
+  return text
+    .replace(/\r?\n$/, '')
+    .split(/\r?\n/)
+    .map((line) => line.replaceAll('\t', '    '));
+}

@@ -1,0 +1,31 @@
+/**
+ * Rows that were written before there were containers lack what belongs to these, and stay as they are: their digests
+ * are made of their bytes. Whoever reads such a field reads it through here.
+ */
+import type { NodeRow } from './node.ts';
+import type { NodePolicy } from './policy.ts';
+import { DEFAULT_POLICY } from './policy.ts';
+import type { ContainerNeeds, ContainerSpec, TaskLimits, TaskRow, TaskSpec } from './task.ts';
+
+export const NO_LIMITS: TaskLimits = { cpuMillis: null, memoryBytes: null, pids: null };
+
+type Earlier<Row, Field extends keyof Row> = { readonly [F in Field]?: Row[F] | undefined };
+
+/** Null: a process of the node. */
+export function containerOf({ container }: Earlier<TaskSpec, 'container'>): ContainerSpec | null {
+  return container ?? null;
+}
+
+export function limitsOf({ limits }: Earlier<TaskSpec, 'limits'>): TaskLimits {
+  return limits ?? NO_LIMITS;
+}
+
+/** Null: a command. */
+export function needsOf({ needs }: Earlier<TaskRow, 'needs'>): ContainerNeeds | null {
+  return needs ?? null;
+}
+
+/** Also of a registration. */
+export function policyOf({ policy }: Earlier<NodeRow, 'policy'>): NodePolicy {
+  return policy ?? DEFAULT_POLICY;
+}

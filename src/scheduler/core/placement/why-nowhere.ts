@@ -1,0 +1,61 @@
+/**
+ * A task that no node of today could hold, were it empty, is accepted, for nodes may come; it says so until it is
+ * placed (docs/contract.md, section 3).
+ */
+import { limits } from '../../../lib/limits.ts';
+import type { NodeRow } from '../../../model/node.ts';
+import type { Resources, TaskRow } from '../../../model/task.ts';
+import { firstBytes } from '../text.ts';
+import type { Misfit } from './fit.ts';
+import { forbidden, kindOf, lacking, undriven } from './fit.ts';
+
+const NOTHING: Resources = { cpuMillis: 0, memoryBytes: 0 };
+
+interface Excluded {
+  count: number;
+  nearest: Misfit | null;
+}
+
+/** @returns null where some node could hold the task */
+export function whyNowhere(
+  task: Pick<TaskRow, 'resources' | 'needs'>,
+  nodes: Iterable<NodeRow>,
+): string | null {
+  const driver: Excluded = { count: 0, nearest: null };
+  const policy: Excluded = { count: 0, nearest: null };
+  const size: Excluded = { count: 0, nearest: null };
+  for (const node of nodes) {
+    const found =
+      excludes(driver, undriven(task.needs, node)) ||
+      excludes(policy, forbidden(task.needs, node)) ||
+      excludes(size, lacking(task.resources, node, NOTHING));
+    if (!found) return null;
+  }
+  const all = driver.count + policy.count + size.count;
+  if (all === 0) return 'no node is registered yet';
+  const kind = kindOf(task.needs);
+  if (driver.count === all) return `no node offers a driver for ${kind}`;
+  if (policy.count === all) return shortened(`forbidden on every node; for instance ${reasonOf(policy)}`);
+  if (size.count === all) return `no node is large enough; the nearest: ${reasonOf(size)}`;
+  const parts = [
+    driver.count === 0 ? null : `${driver.count} without a driver for ${kind}`,
+    policy.count === 0 ? null : `${policy.count} where it is forbidden (${reasonOf(policy)})`,
+    size.count === 0 ? null : `${size.count} too small (${reasonOf(size)})`,
+  ];
+  return shortened(`no node can hold it: ${parts.filter((part) => part !== null).join('; ')}`);
+}
+
+function excludes(excluded: Excluded, misfit: Misfit | null): boolean {
+  if (misfit === null) return false;
+  excluded.count += 1;
+  if (excluded.nearest === null || misfit.distance < excluded.nearest.distance) excluded.nearest = misfit;
+  return true;
+}
+
+function reasonOf({ nearest }: Excluded): string {
+  return nearest?.reason ?? '';
+}
+
+function shortened(reason: string): string {
+  return firstBytes(reason, limits.errorMessageBytes);
+}
