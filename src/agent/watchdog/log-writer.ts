@@ -57,6 +57,11 @@ export class AttemptLogWriter {
   /** Writes the mark after which followers stop; resolves once all is written and the file closed. */
   async end(atMs: number): Promise<void> {
     this.#enqueue(encodeLogFrame('end', atMs, Buffer.alloc(0)));
+    await this.release();
+  }
+
+  /** Writes what there is and closes the file; somebody else goes on with the log. */
+  async release(): Promise<void> {
     while (this.#writing !== null) await this.#writing;
     await this.#closeFile();
   }

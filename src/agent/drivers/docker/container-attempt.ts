@@ -87,6 +87,8 @@ export class ContainerAttempt implements TableAttempt {
   readonly #onProgress = new Set<(note: string) => void>();
   readonly started: Promise<void>;
   readonly ended: Promise<void>;
+  /** Resolves once nothing is done for it any more, also where the driver was closed in the middle. */
+  readonly released: Promise<void>;
 
   private constructor(
     record: ContainerRecord,
@@ -109,7 +111,7 @@ export class ContainerAttempt implements TableAttempt {
     this.started = promise;
     const end = Promise.withResolvers<void>();
     this.ended = end.promise;
-    void this.#live(run(this, resolve), () => {
+    this.released = this.#live(run(this, resolve), () => {
       resolve();
       end.resolve();
     });
@@ -123,6 +125,9 @@ export class ContainerAttempt implements TableAttempt {
     } catch (error) {
       if (!this.#tools.closing.aborted)
         this.#log.error({ error: messageOf(error) }, 'a bug in the docker driver');
+      this.#timeout.clear();
+      this.#killer.stop();
+      await this.#output?.release();
     }
   }
 
@@ -299,7 +304,7 @@ export class ContainerAttempt implements TableAttempt {
       endOf(judgement, {
         cause: this.#cause,
         timeoutMs: this.#record.timeoutMs,
-        outage: this.#tools.outage(),
+        outage: await this.#outage(),
       }),
     );
   }
@@ -335,6 +340,12 @@ export class ContainerAttempt implements TableAttempt {
       type: 'lost',
       message: 'the container was started again by somebody else; how it first ended is not known',
     };
+  }
+
+  /** An engine that keeps its containers over a restart ends none of them. */
+  async #outage(): Promise<Outage | null> {
+    const { images, outage, closing } = this.#tools;
+    return (await images.facts(closing)).keepsContainers ? null : outage();
   }
 
   async #inspect(id: string): Promise<Judgement> {

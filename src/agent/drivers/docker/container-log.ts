@@ -88,6 +88,14 @@ export class ContainerLog {
     if (bytes > 0) this.#options.log.warn({ bytes, error: messageOf(error) }, 'output of a task was lost');
   }
 
+  /** Lets go of it where its attempt is no longer followed; a later daemon goes on. */
+  async release(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#cut.abort(new Error('the output is no longer followed'));
+    await this.#followed;
+    await this.#writer.release();
+  }
+
   async #follow(id: string, signal: AbortSignal): Promise<void> {
     const over = AbortSignal.any([signal, this.#over.signal]);
     while (!over.aborted) {

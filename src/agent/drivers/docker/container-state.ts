@@ -19,8 +19,6 @@ export type Judgement =
       readonly exitCode: number | null;
       readonly signal: string | null;
       readonly outOfMemory: boolean;
-      /** The engine's own code for an end that it did not see. */
-      readonly isGuess: boolean;
     }
   | { readonly type: 'gone' }
   /** It cannot be told what became of it, and nothing of it runs. Never of an inspection. */
@@ -28,7 +26,6 @@ export type Judgement =
 
 /** What a shell and runc make of a signal: 128 and its number. */
 const SIGNAL_BASE = 128;
-const UNSEEN_EXIT = 255;
 const SIGNAL_NAMES: ReadonlyMap<number, string> = new Map(
   // Some have a second, older name: it comes later.
   Object.entries(constants.signals)
@@ -59,7 +56,6 @@ export function judge(details: ContainerDetails | null): Judgement {
         exitCode,
         signal,
         outOfMemory: state.OOMKilled,
-        isGuess: state.ExitCode === UNSEEN_EXIT,
       };
     }
     default:

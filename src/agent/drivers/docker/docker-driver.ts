@@ -203,8 +203,9 @@ export class DockerDriver implements Driver {
     const patience = AbortSignal.timeout(DOCKER_LIMITS.closeTimeoutMs);
     await Promise.race([Promise.allSettled(cleanings), once(patience, 'abort')]);
     closing.abort(new JarvisError('unavailable', 'the driver is closed'));
-    for (const attempt of table.all()) attempt.look();
-    await Promise.all([monitor.close(), collector.close()]);
+    const attempts = [...table.all()];
+    for (const attempt of attempts) attempt.look();
+    await Promise.all([monitor.close(), collector.close(), ...attempts.map(({ released }) => released)]);
     await store.close();
   }
 

@@ -44,6 +44,8 @@ export interface EngineFacts {
   /** As images name it: `amd64`, `arm64` … */
   readonly architecture: string;
   readonly operatingSystem: string;
+  /** Whether containers live on when it is restarted. */
+  readonly keepsContainers: boolean;
 }
 
 export interface ContainerSummary {
@@ -100,12 +102,13 @@ export class Engine {
 
   async facts(signal: AbortSignal): Promise<EngineFacts> {
     const info = (await this.#quick(signal, (abortSignal) => this.#docker.info({ abortSignal }))) as Readonly<
-      Record<'CgroupDriver' | 'Architecture' | 'OSType', string>
+      Record<'CgroupDriver' | 'Architecture' | 'OSType', string> & { LiveRestoreEnabled: boolean }
     >;
     return {
       cgroupDriver: info.CgroupDriver,
       architecture: ARCHITECTURES[info.Architecture] ?? info.Architecture,
       operatingSystem: info.OSType,
+      keepsContainers: info.LiveRestoreEnabled,
     };
   }
 

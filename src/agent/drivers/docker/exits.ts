@@ -18,8 +18,7 @@ export interface EndContext {
   readonly outage: Outage | null;
 }
 
-/** An engine that is restarted ends its containers by these; its clock and ours are the same, but for rounding. */
-const ENGINE_SIGNALS: ReadonlySet<string | null> = new Set(['SIGTERM', 'SIGKILL']);
+/** The clocks are the same, but what is seen of the engine's end and return is a little late. */
 const OUTAGE_SLACK_MS = 1000;
 
 export function endOf(judgement: Judgement, { cause, timeoutMs, outage }: EndContext): Ending {
@@ -62,13 +61,16 @@ export function endOf(judgement: Judgement, { cause, timeoutMs, outage }: EndCon
   }
 }
 
+/** Asked by TERM to end, a task may well exit with 0: no code tells that from an end of its own. */
 function wasEndedByEngine(
-  { signal, isGuess, finishedAtMs }: Extract<Judgement, { type: 'ended' }>,
+  { startedAtMs, finishedAtMs }: Extract<Judgement, { type: 'ended' }>,
   outage: Outage | null,
 ): boolean {
-  if (outage === null || (!isGuess && !ENGINE_SIGNALS.has(signal))) return false;
+  if (outage === null) return false;
   const { fromMs, untilMs } = outage;
+  // One that the engine started after its return is none of those that it ended.
   return (
+    startedAtMs <= fromMs &&
     finishedAtMs >= fromMs - OUTAGE_SLACK_MS &&
     (untilMs === null || finishedAtMs <= untilMs + OUTAGE_SLACK_MS)
   );
