@@ -86,9 +86,11 @@ function hostConfig(options: SettingsOptions): NonNullable<ContainerSettings['Ho
       ReadOnly: readOnly,
       BindOptions: { Propagation: 'rprivate' },
     })),
+    // The engine's usual driver, json-file, does not keep bytes that are no UTF-8.
     LogConfig: {
-      Type: 'json-file',
+      Type: 'local',
       Config: {
+        compress: 'false',
         'max-size': String(DOCKER_LIMITS.engineLogFileBytes),
         'max-file': String(DOCKER_LIMITS.engineLogFiles),
       },

@@ -187,6 +187,11 @@ export class DockerDriver implements Driver {
     await this.#parts.table.remove(key);
   }
 
+  /** Removes images that are no longer needed, as is done now and then by itself. */
+  async collectImages(signal: AbortSignal): Promise<void> {
+    await this.#parts.collector.collect(signal);
+  }
+
   /** Ends all attempts; resolves once nothing of them is left at the engine. */
   async killAll(signal: AbortSignal): Promise<void> {
     const { table } = this.#parts;

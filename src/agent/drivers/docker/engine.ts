@@ -5,6 +5,7 @@
  */
 import { Agent } from 'node:http';
 import type { Readable } from 'node:stream';
+import { inspect } from 'node:util';
 
 import Dockerode from 'dockerode';
 
@@ -92,7 +93,7 @@ export class Engine {
   constructor() {
     this.#docker = new Dockerode();
     // A kept connection would outlive the engine behind it, and a start on it would have an unknown outcome for nothing.
-    (this.#docker.modem as { agent?: Agent }).agent = new Agent({ keepAlive: false });
+    (this.#docker.modem as { agent?: Agent }).agent = terse(new Agent({ keepAlive: false }));
   }
 
   /** @throws NoAnswer */
@@ -140,7 +141,7 @@ export class Engine {
         ...authOf(credentials),
         fromImage: repository,
         tag: digest ?? tag,
-        abortSignal: signal,
+        abortSignal: terse(AbortSignal.any([signal])),
       }),
     );
   }
@@ -216,7 +217,9 @@ export class Engine {
       this.#translate(
         signal,
         async () =>
-          (await this.#docker.getContainer(id).logs({ ...options, abortSignal: signal })) as Readable,
+          (await this.#docker
+            .getContainer(id)
+            .logs({ ...options, abortSignal: terse(AbortSignal.any([signal])) })) as Readable,
       ),
     );
   }
@@ -224,7 +227,9 @@ export class Engine {
   /** Ends of containers that bear the label, as JSON texts, for as long as the engine runs. */
   async events(label: string, signal: AbortSignal): Promise<NodeJS.ReadableStream> {
     const filters = { type: ['container' as const], event: ['die', 'destroy'], label: [label] };
-    return this.#translate(signal, () => this.#docker.getEvents({ filters, abortSignal: signal }));
+    return this.#translate(signal, () =>
+      this.#docker.getEvents({ filters, abortSignal: terse(AbortSignal.any([signal])) }),
+    );
   }
 
   #quick<T>(signal: AbortSignal, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -236,7 +241,7 @@ export class Engine {
     signal: AbortSignal,
     call: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+    const deadline = terse(AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
     return this.#translate(signal, () => call(deadline));
   }
 
@@ -249,6 +254,14 @@ export class Engine {
       throw translated(error);
     }
   }
+}
+
+/**
+ * docker-modem describes the options of every request at full depth, for a debugger that is not there: 150 ms of work with
+ * an agent and a signal among them, most of what a container cost.
+ */
+function terse<T extends object>(value: T): T {
+  return Object.defineProperty(value, inspect.custom, { value: () => value.constructor.name });
 }
 
 /** dockerode's errors carry the status of the answer, where there was one. */

@@ -1,0 +1,6 @@
+/** All benchmarks, in the order in which they run. */
+import type { Benchmark } from './benchmark.ts';
+import { dockerBenchmark } from './benchmarks/docker.ts';
+import { processBenchmark } from './benchmarks/process.ts';
+
+export const CATALOGUE: readonly Benchmark[] = [processBenchmark, dockerBenchmark];
