@@ -26,6 +26,8 @@ export interface ClusterOptions {
   readonly killTasksOnExit?: boolean;
   /** Of each node, as `--drivers` takes them (default `process`). */
   readonly drivers?: string;
+  /** Of each node; `MARKS` stands for a directory of the cluster's own, `marks`. */
+  readonly policy?: object;
   /** Added to the environment of each node, such as `DOCKER_HOST`. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -58,7 +60,11 @@ export class TestCluster {
       members.push({ name, listen: `${HOST}:${await freePort()}`, http: `${HOST}:${await freePort()}` });
     }
     const config = path.join(directory, 'config.yaml');
-    writeFileSync(config, heartbeat === undefined ? '' : `heartbeat: ${JSON.stringify(heartbeat)}\n`);
+    const marks = path.join(directory, 'marks');
+    mkdirSync(marks);
+    // YAML reads JSON.
+    const settings = JSON.stringify({ heartbeat, policy: options.policy });
+    writeFileSync(config, settings.replaceAll('"MARKS"', JSON.stringify(marks)));
     mkdirSync(path.join(directory, 'home'));
     const peers = members.map(({ name, listen }) => `${name}=${listen}`).join(',');
     const nodes = members.map(({ name, listen, http }) => {

@@ -47,6 +47,7 @@ describe('submit', () => {
   });
 
   it.each([
+    ['container', 1],
     ['hello', 1],
     ['retry', 1],
     ['several', 3],

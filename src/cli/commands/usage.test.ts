@@ -41,6 +41,22 @@ describe('bad usage', () => {
       ['run', '--env', 'A B=1', '--name', '-', '--', 'true'],
       /^jarvisctl: --name: .*\njarvisctl: --env .*A B.*\n$/,
     ],
+    [['run'], /^jarvisctl: command: is required without an image/],
+    [
+      ['run', '--limit-cpu', '1', '--', 'true'],
+      /^jarvisctl: --limit-cpu.*: needs an image in this version\n$/,
+    ],
+    [['run', '--mount', '/a', '--', 'true'], /'\/a' is invalid. Allowed: source:target or source:target:ro/],
+    [['run', '--mount', '/a:/b:rx', '--', 'true'], /'\/a:\/b:rx' is invalid. Allowed: source:target/],
+    [['run', '--network', 'mesh', '--', 'true'], /Allowed choices are bridge, none, host/],
+    [
+      ['run', '--image', 'A', '--mount', '/a:/run/jarvis', '--user', 'a b', '--limit-memory', '1'],
+      /^jarvisctl: --image: "A" .*\n(.*\n)*jarvisctl: --mount \[0\]\.target: .*reserved.*\n(.*\n)*$/,
+    ],
+    [
+      ['run', '--image', 'a', '--cpu', '2', '--limit-cpu', '1'],
+      /^jarvisctl: --cpu: "2" is above limits.cpu, "1"/,
+    ],
     [['run', '--working-dir', 'here', '--', 'true'], /^jarvisctl: --working-dir: "here" .*absolute/],
   ])('%j: a clear line and exit status 2', async (args, message) => {
     const { stdout, stderr, status } = await runInProcess(args, { env: { JARVIS_PEERS: cluster.address } });

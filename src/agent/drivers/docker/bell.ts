@@ -1,13 +1,21 @@
-/** Wakes whoever waits. Take `next` before looking at what may have changed: a ring in between is then not missed. */
+/** Wakes whoever waits for a ring after the last that he has seen: none that comes in between is missed. */
 export class Bell {
+  #count = 0;
   #bell = Promise.withResolvers<void>();
 
-  get next(): Promise<void> {
-    return this.#bell.promise;
+  /** How often it has rung. */
+  get count(): number {
+    return this.#count;
   }
 
   ring(): void {
+    this.#count += 1;
     this.#bell.resolve();
     this.#bell = Promise.withResolvers<void>();
+  }
+
+  /** Resolves once it has rung more often than that. */
+  after(count: number): Promise<void> {
+    return this.#count > count ? Promise.resolve() : this.#bell.promise;
   }
 }

@@ -79,6 +79,8 @@ export class ContainerAttempt implements TableAttempt {
   /** What ends it before its time; the first counts. */
   #cause: Cause | null = null;
   readonly #bell = new Bell();
+  /** Rings from before the newest look at the container, or its start. */
+  #seen = 0;
   /** Aborted where it is no longer to be started. */
   readonly #launching = new AbortController();
   readonly #killer: Killer;
@@ -253,12 +255,13 @@ export class ContainerAttempt implements TableAttempt {
 
   /** @throws StartFailure where the engine refused, and nothing of it ran */
   async #startOnce(id: string): Promise<Judgement> {
+    this.#seen = this.#bell.count;
     const answer = this.#tools.engine.start(id).then(
       () => ({ error: null }),
       (error: unknown) => ({ error }),
     );
     for (;;) {
-      const rung = this.#bell.next.then(() => null);
+      const rung = this.#bell.after(this.#seen).then(() => null);
       const first = await Promise.race([answer, rung]);
       this.#tools.closing.throwIfAborted();
       if (first?.error === null) return { type: 'running', startedAtMs: Date.now(), startId: null };
@@ -289,13 +292,12 @@ export class ContainerAttempt implements TableAttempt {
     if (judgement.type === 'running') await this.#runs(judgement.startedAtMs);
     started();
     while (judgement.type === 'running') {
-      const rung = this.#bell.next;
       this.#learnStart(judgement.startId);
       if (judgement.startId !== null && judgement.startId !== this.#record.startId) {
         judgement = await this.#endSecondExecution();
         break;
       }
-      await rung;
+      await this.#bell.after(this.#seen);
       judgement = await this.#inspect(this.#idOfContainer());
     }
     const startedAtMs = this.view.type === 'running' ? this.view.startedAtMs : Date.now();
@@ -350,7 +352,11 @@ export class ContainerAttempt implements TableAttempt {
 
   async #inspect(id: string): Promise<Judgement> {
     const { engine, closing, inspectSlots } = this.#tools;
-    const look = () => inspectSlots.use(() => engine.inspect(id, closing));
+    const look = () =>
+      inspectSlots.use(() => {
+        this.#seen = this.#bell.count;
+        return engine.inspect(id, closing);
+      });
     return judge(await insistThroughRefusals(closing, look));
   }
 

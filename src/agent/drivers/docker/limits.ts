@@ -1,9 +1,11 @@
+import { availableParallelism } from 'node:os';
+
 import { invariant } from '../../../lib/assert.ts';
 
 /** Every bound of the docker driver. Bytes and milliseconds. */
 export const DOCKER_LIMITS = {
-  /** Containers that are created and started at the same time: an engine gets no faster with more. */
-  startsAtOnce: 8,
+  /** Containers that are created and started at the same time: with more an engine gets no faster. */
+  startsAtOnce: Math.max(4, 2 * availableParallelism()),
   /** Images that are pulled at the same time. */
   pullsAtOnce: 3,
   /** Of those who wait for one image, so many tell how far it is; the others only that it is pulled. */
