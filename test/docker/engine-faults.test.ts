@@ -212,12 +212,6 @@ describeWithBed('a driver whose engine fails', (bed) => {
     it('removes containers that nobody knows, and only its own', async () => {
       const { api } = bed().engine;
       const image = bed().openRegistry.reference(IMAGES.hello);
-      const labels = (incarnation: string, directory: string): Record<string, string> => ({
-        'io.jarvis.incarnation': incarnation,
-        'io.jarvis.data-directory': directory,
-        'io.jarvis.task': 'task-unknown',
-        'io.jarvis.assignment': '3',
-      });
       const create = async (name: string, Labels: Record<string, string>): Promise<string> =>
         api.create(name, { Image: image, Cmd: ['sleep', '1000'], Labels });
       const ours = await create('ours', labels(bench.owner.incarnation, bench.directory));
@@ -230,6 +224,7 @@ describeWithBed('a driver whose engine fails', (bed) => {
         const names = (await api.list()).flatMap(({ Names }) => Names).sort();
         return names.join() === '/nobody,/others';
       });
+      expect(await bench.driver.list(never)).toEqual([]);
       await Promise.all([others, nobody].map((id) => api.remove(id)));
     });
   });
@@ -261,4 +256,13 @@ function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+function labels(incarnation: string, directory: string): Record<string, string> {
+  return {
+    'io.jarvis.incarnation': incarnation,
+    'io.jarvis.data-directory': directory,
+    'io.jarvis.task': 'task-unknown',
+    'io.jarvis.assignment': '3',
+  };
 }

@@ -61,6 +61,7 @@ describeWithBed('the output of containers', (bed) => {
     const spec = bench.spec(['sh', '-c', 'echo first; sleep 1000']);
     await bench.driver.start(spec, never);
     await waitFor('the first line', async () => (await streams(spec)).stdout === 'first\n');
+    expect(await bench.view(spec)).toMatchObject({ type: 'running' });
     await bench.driver.stop(spec, { graceMs: 0 }, never);
   });
 
