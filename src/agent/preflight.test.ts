@@ -13,7 +13,7 @@ import { ClusterFormation } from '../raft/form-cluster.ts';
 import { RaftPeerService } from '../raft/transport/raft-service.ts';
 import { createServer as createRpcServer, type Service } from '../rpc/server.ts';
 import { parseConfig, type NodeConfig } from './config.ts';
-import { checkStart } from './preflight.ts';
+import { checkContainers, checkStart } from './preflight.ts';
 
 function newRoot(): string {
   const root = mkdtempSync(path.join(tmpdir(), 'jarvis-preflight-'));
@@ -129,5 +129,29 @@ describe('before anything is written', () => {
       await checkStart(await configOf(root, other === undefined ? {} : { other }));
     }
     expect(readdirSync(root)).toContain('identity.json');
+  });
+});
+
+describe('the engine of a node', () => {
+  it.each([undefined, '', 'unix:///run/docker.sock', 'tcp://127.0.0.1:2375', 'http://localhost:2375/'])(
+    'may be at %j',
+    (dockerHost) => {
+      expect(() => checkContainers({ drivers: null }, dockerHost)).not.toThrow();
+    },
+  );
+
+  it.each([
+    'docker',
+    'unix://',
+    'unix://relative',
+    'ssh://user@host',
+    'npipe:////./pipe/x',
+    'tcp://',
+    '/run/x',
+  ])('cannot be at %j', (dockerHost) => {
+    expect(() => checkContainers({ drivers: null }, dockerHost)).toThrow(
+      `DOCKER_HOST: ${JSON.stringify(dockerHost)} is not allowed: unix:///path`,
+    );
+    expect(() => checkContainers({ drivers: ['process'] }, dockerHost)).not.toThrow();
   });
 });

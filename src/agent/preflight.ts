@@ -10,6 +10,7 @@ import { JarvisError } from '../lib/errors.ts';
 import { checkDataDirectory, type NodeIdentity } from '../raft/data-directory.ts';
 import { ChannelPool } from '../rpc/channel.ts';
 import { unaryCall } from '../rpc/client.ts';
+import { Cgroups } from './cgroups/cgroups.ts';
 import type { NodeConfig } from './config.ts';
 import { measuredCapacity } from './worker/capacity.ts';
 
@@ -19,6 +20,7 @@ const PEER_TIMEOUT_MS = 1000;
 /** @throws JarvisError conflict for a port in use or another cluster, invalid for a directory of another node */
 export async function checkStart(config: NodeConfig): Promise<void> {
   checkReserve(config);
+  checkContainers(config, process.env['DOCKER_HOST']);
   const identity = await checkDataDirectory(config.dataDir, { name: config.name });
   for (const address of [config.listen, config.http]) await checkListen(address);
   if (identity !== null) await checkCluster(config, identity);
@@ -35,6 +37,23 @@ function checkReserve({ capacity, reserve }: NodeConfig): void {
     const what = `${reserve.memoryBytes} bytes leave nothing of what was measured; allowed: less than ${memoryBytes}`;
     throw new JarvisError('invalid', `reserve.memory: ${what}`);
   }
+}
+
+/** @throws JarvisError invalid where containers are asked for, or not ruled out, and can never be had */
+export function checkContainers(
+  { drivers }: Pick<NodeConfig, 'drivers'>,
+  dockerHost: string | undefined,
+): void {
+  if (drivers?.includes('docker') === true && Cgroups.find() === null) {
+    const what = 'needs control groups that this process may write: run it as root, or leave docker out';
+    throw new JarvisError('invalid', `drivers: "docker" ${what}`);
+  }
+  const mayUseEngine = drivers === null || drivers.includes('docker');
+  if (!mayUseEngine || dockerHost === undefined || dockerHost === '') return;
+  // An engine that is reached by other ways is on another machine, where nothing of a node's can be.
+  if (/^unix:\/\/\/./.test(dockerHost) || /^(?:tcp|https?):\/\/[^/:]+(?::\d+)?\/?$/.test(dockerHost)) return;
+  const allowed = 'unix:///path/of/the/socket or tcp://host:port';
+  throw new JarvisError('invalid', `DOCKER_HOST: ${JSON.stringify(dockerHost)} is not allowed: ${allowed}`);
 }
 
 /**

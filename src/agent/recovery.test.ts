@@ -192,8 +192,11 @@ function content(root: string): ReadonlyMap<string, string> {
   );
 }
 
+/** Whole ones: a stop may come while another is written, or before the oldest is removed. */
 function snapshotsOf(root: string): readonly string[] {
-  return readdirSync(path.join(root, 'snapshots')).sort();
+  return readdirSync(path.join(root, 'snapshots'))
+    .filter((name) => !name.endsWith('.tmp'))
+    .sort();
 }
 
 async function kindOfFailure(root: string): Promise<unknown> {
@@ -231,7 +234,7 @@ describe('a member that comes back', () => {
   it('without its state rebuilds it from a snapshot and the log behind it', async () => {
     const root = newRoot();
     await withMember(root, (member) => member.register(0, 75));
-    expect(snapshotsOf(root)).toHaveLength(2);
+    expect(snapshotsOf(root).length).toBeGreaterThanOrEqual(2);
     rmSync(path.join(root, 'state'), { recursive: true });
     await withMember(root, async (member) => {
       await member.leading();
