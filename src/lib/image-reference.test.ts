@@ -42,6 +42,8 @@ describe('parseImageReference', () => {
     'a@sha256:12',
     'a@md5:12',
     'a b',
+    'sha256:0123456789ab',
+    '0123456789abcdef'.repeat(4),
     'a\n',
     'a'.repeat(300),
     `a:${'t'.repeat(129)}`,

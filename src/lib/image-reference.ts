@@ -35,7 +35,12 @@ export function parseImageReference(text: string): ImageReference {
   const [, path, tag, digest] = REFERENCE.exec(isHost ? text.slice(slash + 1) : text) ?? [];
   const registry = isHost ? first : DEFAULT_REGISTRY;
   const isHostValid = !isHost || HOST.test(first);
-  if (path === undefined || !isHostValid || registry.length + path.length >= MAX_NAME_LENGTH) {
+  if (
+    path === undefined ||
+    !isHostValid ||
+    (!isHost && isImageId(path)) ||
+    registry.length + path.length >= MAX_NAME_LENGTH
+  ) {
     throw new JarvisError(
       'invalid',
       'is no image: [host[:port]/]path[:tag][@sha256:…], such as python:3.9 or registry.example.com/team/app@sha256:…',
@@ -52,4 +57,9 @@ export function parseImageReference(text: string): ImageReference {
 /** What an engine is asked for: always one image, never all tags of a repository. */
 export function canonicalImage({ repository, tag, digest }: ImageReference): string {
   return digest === null ? `${repository}:${tag}` : `${repository}@${digest}`;
+}
+
+/** An engine would take it for an image by its content, wherever that came from. */
+function isImageId(path: string): boolean {
+  return path === 'sha256' || /^[0-9a-f]{64}$/.test(path);
 }

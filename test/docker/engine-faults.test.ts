@@ -5,6 +5,7 @@ import path from 'node:path';
 
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
+import { placeOf } from '../../src/agent/drivers/docker/naming.ts';
 import { outcomeOf } from '../../src/agent/drivers/outcome.ts';
 import type { AttemptSpec } from '../../src/agent/drivers/driver.ts';
 import { DEFAULT_POLICY } from '../../src/model/policy.ts';
@@ -214,8 +215,8 @@ describeWithBed('a driver whose engine fails', (bed) => {
       const image = bed().openRegistry.reference(IMAGES.hello);
       const create = async (name: string, Labels: Record<string, string>): Promise<string> =>
         api.create(name, { Image: image, Cmd: ['sleep', '1000'], Labels });
-      const ours = await create('ours', labels(bench.owner.incarnation, bench.directory));
-      const before = await create('before', labels('an-earlier-incarnation', bench.directory));
+      const ours = await create('ours', labels(bench.owner.incarnation, placeOf(bench.directory)));
+      const before = await create('before', labels('an-earlier-incarnation', placeOf(bench.directory)));
       const others = await create('others', labels('another', '/elsewhere'));
       const nobody = await create('nobody', {});
       await Promise.all([ours, before, others, nobody].map((id) => api.start(id)));

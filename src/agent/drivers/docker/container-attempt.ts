@@ -4,9 +4,7 @@
  *     registered ──► running ──► ended
  *          └────────────────────────┘   stopped before it started, or it could not start
  *
- * What is known comes from inspections; events only say that one is worth while. A container is asked to start at most
- * once, ever: where the answer never came it is found out whether it did, and if it did not it is removed and the attempt
- * is lost. It has ended only once the engine says so and its control group is empty [EMPTY].
+ * What `container.ts` does with the container, this turns into records, views and exits.
  */
 import { chmod, mkdir } from 'node:fs/promises';
 import path from 'node:path';
@@ -16,54 +14,24 @@ import { invariant } from '../../../lib/assert.ts';
 import { messageOf } from '../../../lib/errors.ts';
 import { canonicalImage, parseImageReference } from '../../../lib/image-reference.ts';
 import type { Log } from '../../../lib/log.ts';
-import type { Slots } from '../../../lib/slots.ts';
-import type { Cgroups } from '../../cgroups/cgroups.ts';
 import type { TableAttempt } from '../../watchdog/attempt-table.ts';
 import { attemptDirectory } from '../../watchdog/paths.ts';
-import type { RecordStore } from '../../watchdog/record-store.ts';
 import { readSmallFile } from '../../watchdog/text-files.ts';
 import { Timer } from '../../watchdog/timer.ts';
 import type { AttemptSpec, AttemptView, Exit } from '../driver.ts';
-import { Bell } from './bell.ts';
+import { Container } from './container.ts';
 import { ContainerLog } from './container-log.ts';
 import type { ContainerRecord } from './container-record.ts';
 import { ERROR_FILE, RESULT_FILE } from './container-settings.ts';
 import type { Judgement } from './container-state.ts';
-import { judge } from './container-state.ts';
 import { createContainer } from './create-container.ts';
-import type { Engine } from './engine.ts';
-import { EngineRefusal, NoAnswer } from './engine.ts';
 import type { Outage } from './engine-monitor.ts';
-import { endOf } from './exits.ts';
+import type { DockerTools } from './docker-tools.ts';
 import type { Ending } from './exits.ts';
-import type { Images } from './images.ts';
+import { endOf, endOfFailedStart } from './exits.ts';
 import { insistThroughRefusals } from './insist.ts';
-import { Killer } from './killer.ts';
 import { cgroupPathOf, containerNameOf } from './naming.ts';
-import type { ContainerOwner, DockerPolicy } from './options.ts';
 import { StartFailure } from './start-failure.ts';
-
-/** What attempts share. */
-export interface DockerTools {
-  readonly dataDirectory: string;
-  readonly bootId: string;
-  readonly owner: ContainerOwner;
-  readonly policy: DockerPolicy;
-  readonly engine: Engine;
-  readonly images: Images;
-  readonly cgroups: Cgroups;
-  readonly store: RecordStore<ContainerRecord>;
-  /** Creates and starts at the same time. */
-  readonly startSlots: Slots;
-  /** Looks at containers at the same time. */
-  readonly inspectSlots: Slots;
-  readonly outage: () => Outage | null;
-  /** Removals under way. */
-  readonly cleanings: Set<Promise<void>>;
-  /** Aborted when the driver is closed: attempts run on, and are no longer followed. */
-  readonly closing: AbortSignal;
-  readonly log: Log;
-}
 
 type Cause = 'stopped' | 'timeout';
 
@@ -78,12 +46,10 @@ export class ContainerAttempt implements TableAttempt {
   #output: ContainerLog | null = null;
   /** What ends it before its time; the first counts. */
   #cause: Cause | null = null;
-  readonly #bell = new Bell();
-  /** Rings from before the newest look at the container, or its start. */
-  #seen = 0;
   /** Aborted where it is no longer to be started. */
   readonly #launching = new AbortController();
-  readonly #killer: Killer;
+  /** Once something of it may execute. */
+  #container: Container | null = null;
   readonly #timeout = new Timer();
   #cleaning: Promise<void> | null = null;
   readonly #onProgress = new Set<(note: string) => void>();
@@ -102,13 +68,6 @@ export class ContainerAttempt implements TableAttempt {
     this.#directory = attemptDirectory(tools.dataDirectory, record.view);
     const { taskId, assignment } = record.view;
     this.#log = tools.log.child({ task: taskId, assignment });
-    this.#killer = new Killer({
-      engine: tools.engine,
-      cgroups: tools.cgroups,
-      target: () => this.#target(),
-      ring: () => this.#bell.ring(),
-      log: this.#log,
-    });
     const { promise, resolve } = Promise.withResolvers<void>();
     this.started = promise;
     const end = Promise.withResolvers<void>();
@@ -128,7 +87,7 @@ export class ContainerAttempt implements TableAttempt {
       if (!this.#tools.closing.aborted)
         this.#log.error({ error: messageOf(error) }, 'a bug in the docker driver');
       this.#timeout.clear();
-      this.#killer.stop();
+      this.#container?.release();
       await this.#output?.release();
     }
   }
@@ -144,7 +103,6 @@ export class ContainerAttempt implements TableAttempt {
       containerId: null,
       cgroupParent: null,
       isStartSent: false,
-      startId: null,
       timeoutMs: spec.timeoutMs,
       stopGraceMs: spec.stopGraceMs,
     };
@@ -176,7 +134,7 @@ export class ContainerAttempt implements TableAttempt {
 
   /** Something may have happened to the container. */
   look(): void {
-    this.#bell.ring();
+    this.#container?.ring();
   }
 
   stop(graceMs: number): void {
@@ -199,17 +157,10 @@ export class ContainerAttempt implements TableAttempt {
   }
 
   #end(graceMs: number): void {
-    if (!this.#record.isStartSent) return;
-    this.#killer.end(graceMs);
+    if (this.#container === null) return;
+    this.#container.end(graceMs);
     const { view } = this.#record;
     if (view.type === 'running') this.#update({ view: { ...view, stopping: true } });
-  }
-
-  /** Where signals go; null where nothing can execute yet, or nothing can any more. */
-  #target(): { readonly id: string; readonly cgroup: string } | null {
-    const { containerId, cgroupParent, isStartSent, view } = this.#record;
-    if (containerId === null || cgroupParent === null || !isStartSent || view.type === 'ended') return null;
-    return { id: containerId, cgroup: cgroupPathOf(cgroupParent) };
   }
 
   // Starting
@@ -223,7 +174,7 @@ export class ContainerAttempt implements TableAttempt {
       judgement = await this.#launch(spec);
     } catch (error) {
       this.#tools.closing.throwIfAborted();
-      return this.#finish(plannedAtMs, this.#endingOf(error));
+      return this.#finish(plannedAtMs, this.#failure(error));
     }
     return this.#supervise(judgement, started);
   }
@@ -249,36 +200,23 @@ export class ContainerAttempt implements TableAttempt {
       // On disk before it can happen; not synced, for if the machine goes down so does the container.
       this.#update({ isStartSent: true });
       await this.#save({ sync: false });
-      return this.#startOnce(containerId);
+      return this.#take(containerId, cgroupParent).startOnce();
     });
   }
 
-  /** @throws StartFailure where the engine refused, and nothing of it ran */
-  async #startOnce(id: string): Promise<Judgement> {
-    this.#seen = this.#bell.count;
-    const answer = this.#tools.engine.start(id).then(
-      () => ({ error: null }),
-      (error: unknown) => ({ error }),
-    );
-    for (;;) {
-      const rung = this.#bell.after(this.#seen).then(() => null);
-      const first = await Promise.race([answer, rung]);
-      this.#tools.closing.throwIfAborted();
-      if (first?.error === null) return { type: 'running', startedAtMs: Date.now(), startId: null };
-      const judgement = await this.#inspect(id);
-      // An engine that is slow to answer may have started it long ago.
-      if (judgement.type !== 'created') return judgement;
-      if (first === null) continue;
-      const { error } = first;
-      if (error instanceof EngineRefusal) throw new StartFailure(error.message, { cause: error });
-      if (!(error instanceof NoAnswer)) throw error;
-      // It may still come to it: only a container that is gone can never start.
-      await this.#removeContainer(id);
-      return {
-        type: 'lost',
-        message: 'the container engine broke off the start; whether it ran is not known',
-      };
-    }
+  #take(id: string, cgroupParent: string): Container {
+    const { engine, cgroups, inspectSlots, closing } = this.#tools;
+    const log = this.#log;
+    this.#container = new Container({
+      id,
+      cgroupParent,
+      engine,
+      cgroups,
+      inspectSlots,
+      closing,
+      log,
+    });
+    return this.#container;
   }
 
   #tell(note: string): void {
@@ -289,26 +227,15 @@ export class ContainerAttempt implements TableAttempt {
 
   async #supervise(first: Judgement, started: () => void): Promise<void> {
     let judgement = first;
-    if (judgement.type === 'running') await this.#runs(judgement.startedAtMs);
-    started();
-    while (judgement.type === 'running') {
-      this.#learnStart(judgement.startId);
-      if (judgement.startId !== null && judgement.startId !== this.#record.startId) {
-        judgement = await this.#endSecondExecution();
-        break;
-      }
-      await this.#bell.after(this.#seen);
-      judgement = await this.#inspect(this.#idOfContainer());
+    if (judgement.type === 'running') {
+      await this.#runs(judgement.startedAtMs);
+      started();
+      judgement = await this.#containerOf().ended();
     }
-    const startedAtMs = this.view.type === 'running' ? this.view.startedAtMs : Date.now();
-    await this.#finish(
-      startedAtMs,
-      endOf(judgement, {
-        cause: this.#cause,
-        timeoutMs: this.#record.timeoutMs,
-        outage: await this.#outage(),
-      }),
-    );
+    const { timeoutMs } = this.#record;
+    const cause = this.#cause;
+    const ending = endOf(judgement, { cause, timeoutMs, outage: await this.#outage() });
+    await this.#finish(this.view.type === 'running' ? this.view.startedAtMs : Date.now(), ending);
   }
 
   async #runs(startedAtMs: number): Promise<void> {
@@ -322,7 +249,7 @@ export class ContainerAttempt implements TableAttempt {
         this.#end(stopGraceMs);
       });
     }
-    this.#output?.follow(this.#idOfContainer(), this.#tools.closing);
+    this.#output?.follow(this.#containerOf().id, this.#tools.closing);
     try {
       await this.#save({ sync: false });
     } catch (error) {
@@ -331,61 +258,25 @@ export class ContainerAttempt implements TableAttempt {
     }
   }
 
-  #learnStart(startId: string | null): void {
-    if (startId !== null && this.#record.startId === null) this.#update({ startId });
-  }
-
-  /** Somebody else started the container again: that is no execution of this attempt's. */
-  async #endSecondExecution(): Promise<Judgement> {
-    await this.#removeContainer(this.#idOfContainer());
-    return {
-      type: 'lost',
-      message: 'the container was started again by somebody else; how it first ended is not known',
-    };
-  }
-
   /** An engine that keeps its containers over a restart ends none of them. */
   async #outage(): Promise<Outage | null> {
     const { images, outage, closing } = this.#tools;
     return (await images.facts(closing)).keepsContainers ? null : outage();
   }
 
-  async #inspect(id: string): Promise<Judgement> {
-    const { engine, closing, inspectSlots } = this.#tools;
-    const look = () =>
-      inspectSlots.use(() => {
-        this.#seen = this.#bell.count;
-        return engine.inspect(id, closing);
-      });
-    return judge(await insistThroughRefusals(closing, look));
-  }
-
-  /** Resolves once it is gone: from then on nothing of it can run. */
-  async #removeContainer(nameOrId: string): Promise<void> {
-    const { engine, closing } = this.#tools;
-    await insistThroughRefusals(closing, () => engine.remove(nameOrId, closing));
-  }
-
   // Ending
 
-  #endingOf(error: unknown): Ending {
-    const none = { exitCode: null, signal: null };
-    if (this.#cause === 'stopped')
-      return { ...none, reason: 'stopped', message: 'stopped before it started' };
-    if (!(error instanceof StartFailure))
-      this.#log.error({ error: messageOf(error) }, 'a container could not be started');
-    const errorType = error instanceof StartFailure ? error.errorType : undefined;
-    const what = errorType === undefined ? {} : { errorType };
-    return { ...none, reason: 'startFailed', message: messageOf(error), ...what };
+  #failure(error: unknown): Ending {
+    const isUnexpected = !(error instanceof StartFailure) && this.#cause === null;
+    if (isUnexpected) this.#log.error({ error: messageOf(error) }, 'a container could not be started');
+    return endOfFailedStart(error, this.#cause);
   }
 
   async #finish(startedAtMs: number, ending: Ending): Promise<void> {
     this.#timeout.clear();
-    const { containerId } = this.#record;
-    const target = this.#target();
-    this.#killer.stop();
-    if (target !== null) await this.#emptied(target.cgroup);
-    await this.#output?.finish(ending.reason === 'startFailed' ? null : containerId, this.#tools.closing);
+    await this.#container?.emptied();
+    const hasOutput = ending.reason !== 'startFailed' && this.#container !== null;
+    await this.#output?.finish(hasOutput ? this.#containerOf().id : null, this.#tools.closing);
     const didRun = ending.reason !== 'startFailed';
     const exit: Exit = {
       startedAtMs,
@@ -401,12 +292,6 @@ export class ContainerAttempt implements TableAttempt {
     this.#record = { ...this.#record, view };
     this.#onProgress.clear();
     this.clean();
-  }
-
-  /** The engine says that it ended; what was put into its group from outside may be there all the same. */
-  async #emptied(cgroup: string): Promise<void> {
-    const { cgroups, closing } = this.#tools;
-    while (cgroups.kill(cgroup) > 0) await delay(RECORD_PAUSE_MS / 10, undefined, { signal: closing });
   }
 
   async #smallFile(name: string): Promise<string | null> {
@@ -430,10 +315,11 @@ export class ContainerAttempt implements TableAttempt {
 
   /** The container by its name, which also finds one whose create was never answered; then its group. */
   async #removeLeftovers(): Promise<void> {
-    const { owner, cgroups, closing } = this.#tools;
+    const { engine, owner, cgroups, closing } = this.#tools;
     const { cgroupParent, containerId } = this.#record;
     try {
-      await this.#removeContainer(containerId ?? containerNameOf(owner, this.view));
+      const name = containerId ?? containerNameOf(owner, this.view);
+      await insistThroughRefusals(closing, () => engine.remove(name, closing));
       if (cgroupParent !== null && !cgroups.remove(cgroupPathOf(cgroupParent)))
         this.#log.warn({ cgroupParent }, 'a control group of an ended attempt is still in use');
     } catch (error) {
@@ -446,21 +332,23 @@ export class ContainerAttempt implements TableAttempt {
 
   async #recover(started: () => void): Promise<void> {
     started();
-    const { view, isStartSent, bootId, containerId } = this.#record;
+    const { view, isStartSent, bootId, containerId, cgroupParent, image } = this.#record;
     if (view.type === 'ended') return this.clean();
     await this.#openLog();
     const startedAtMs = view.type === 'running' ? view.startedAtMs : Date.now();
     const lose = (message: string): Promise<void> =>
       this.#finish(startedAtMs, { exitCode: null, signal: null, reason: 'unknown', message });
-    if (!isStartSent || containerId === null)
+    // Of a record that did not read nothing is known: its container goes before the attempt is said to be over.
+    if (image === '') await this.#removeLeftovers();
+    this.#tools.closing.throwIfAborted();
+    if (!isStartSent || containerId === null || cgroupParent === null)
       return lose('the node was restarted before it started the container');
     if (bootId !== this.#tools.bootId) return lose('the machine was restarted');
-    const judgement = await this.#inspect(containerId);
-    if (judgement.type === 'created') {
-      await this.#removeContainer(containerId);
-      return lose('the node was restarted while it started the container; whether it ran is not known');
-    }
-    return this.#supervise(judgement, started);
+    const container = this.#take(containerId, cgroupParent);
+    const judgement = await container.look();
+    if (judgement.type !== 'created') return this.#supervise(judgement, started);
+    await container.remove();
+    return lose('the node was restarted while it started the container; whether it ran is not known');
   }
 
   // Small things
@@ -469,10 +357,9 @@ export class ContainerAttempt implements TableAttempt {
     return path.join(this.#directory, 'exchange');
   }
 
-  #idOfContainer(): string {
-    const { containerId } = this.#record;
-    invariant(containerId !== null, 'what was started has an id');
-    return containerId;
+  #containerOf(): Container {
+    invariant(this.#container !== null, 'what was started has a container');
+    return this.#container;
   }
 
   async #openLog(): Promise<void> {

@@ -32,9 +32,7 @@ export class ContainerReconciler {
     this.#options = options;
   }
 
-  /** Once in any case, for what an earlier daemon left. */
-  get wantsLists(): boolean {
-    if (!this.#hasSeenAll) return true;
+  get isBusy(): boolean {
     for (const { view } of this.#options.table.all()) if (view.type !== 'ended') return true;
     return false;
   }

@@ -15,8 +15,6 @@ export interface ContainerRecord {
   readonly cgroupParent: string | null;
   /** From then on it may execute. A container is asked to start at most once, ever. */
   readonly isStartSent: boolean;
-  /** The engine's name for the container's one execution: its start to the nanosecond. */
-  readonly startId: string | null;
   readonly timeoutMs: number | null;
   readonly stopGraceMs: number;
 }
@@ -32,7 +30,6 @@ export function parseContainerRecord(value: object): ContainerRecord | null {
     isTextOrNull(record.containerId) &&
     isTextOrNull(record.cgroupParent) &&
     typeof record.isStartSent === 'boolean' &&
-    isTextOrNull(record.startId) &&
     (record.timeoutMs === null || typeof record.timeoutMs === 'number') &&
     typeof record.stopGraceMs === 'number';
   return isValid ? (value as ContainerRecord) : null;

@@ -15,7 +15,7 @@ import { readBootId } from '../../watchdog/processes.ts';
 import { isSpec } from '../../watchdog/protocol.ts';
 import { RecordStore } from '../../watchdog/record-store.ts';
 import type { AttemptKey, AttemptSpec, AttemptView, Driver, Exit } from '../driver.ts';
-import type { DockerTools } from './container-attempt.ts';
+import type { DockerTools } from './docker-tools.ts';
 import { ContainerAttempt } from './container-attempt.ts';
 import type { ContainerRecord } from './container-record.ts';
 import { parseContainerRecord } from './container-record.ts';
@@ -110,7 +110,7 @@ export class DockerDriver implements Driver {
       onEvent: (labels: Readonly<Record<string, string>>) => reconciler.seeEvent(labels),
       onList: (containers: readonly ContainerSummary[]) => reconciler.seeAll(containers),
       onAvailability,
-      wantsLists: () => reconciler.wantsLists,
+      isBusy: () => reconciler.isBusy,
     };
     const monitor = new EngineMonitor({ engine, label: OWNED_LABEL, listener, log });
     for (const record of stored.records) table.adopt(ContainerAttempt.recover(record, tools));
@@ -242,7 +242,6 @@ function unreadableRecord(key: AttemptKey): ContainerRecord {
     containerId: null,
     cgroupParent: null,
     isStartSent: false,
-    startId: null,
     timeoutMs: null,
     stopGraceMs: 0,
   };

@@ -6,10 +6,11 @@ import { z } from 'zod';
 
 import { pause } from '../../../lib/backoff.ts';
 import { systemClock } from '../../../lib/clock.ts';
+import { isErrno } from '../../../lib/errno.ts';
 import { messageOf } from '../../../lib/errors.ts';
 import type { Log } from '../../../lib/log.ts';
 import type { ContainerSummary, Engine } from './engine.ts';
-import { chunksOf } from './engine.ts';
+import { chunksOf, NoAnswer } from './engine.ts';
 import { DOCKER_LIMITS } from './limits.ts';
 import { readLines } from './lines.ts';
 
@@ -19,13 +20,17 @@ export interface EngineListener {
   /** All of this and other nodes of Jarvis, in every state. */
   onList(containers: readonly ContainerSummary[]): void;
   onAvailability(isAvailable: boolean): void;
-  /** Whether a list is worth asking for. */
-  wantsLists(): boolean;
+  /** Whether something runs: then it is looked at more often. */
+  isBusy(): boolean;
 }
 
-/** Wall time; until: null while it lasts. */
+/** Wall time. */
 export interface Outage {
+  /** Not later than its beginning. */
   readonly fromMs: number;
+  /** Not earlier. */
+  readonly noticedMs: number;
+  /** Null while it lasts. */
   readonly untilMs: number | null;
 }
 
@@ -40,6 +45,7 @@ export class EngineMonitor {
   readonly #closing = new AbortController();
   #isAvailable = false;
   #lastAnswerMs = Number.NEGATIVE_INFINITY;
+  #lastAnswerWallMs = 0;
   #lastListMs = Number.NEGATIVE_INFINITY;
   #outage: Outage | null = null;
   #events: Promise<void> | null = null;
@@ -89,14 +95,16 @@ export class EngineMonitor {
       await this.#engine.ping(signal);
       this.#answered();
       this.#events ??= this.#followEvents();
-      const sinceMs = performance.now() - this.#lastListMs;
-      if (sinceMs < DOCKER_LIMITS.reconcileIntervalMs || !this.#listener.wantsLists()) return;
+      const { reconcileIntervalMs, idleReconcileIntervalMs } = DOCKER_LIMITS;
+      const intervalMs = this.#listener.isBusy() ? reconcileIntervalMs : idleReconcileIntervalMs;
+      if (performance.now() - this.#lastListMs < intervalMs) return;
       const containers = await this.#engine.list(this.#label, signal);
       this.#lastListMs = performance.now();
       this.#listener.onList(containers);
     } catch (error) {
       if (signal.aborted) return;
       this.#log.debug({ error: messageOf(error) }, 'the container engine does not answer');
+      if (isAbsent(error)) this.#beginOutage(this.#lastAnswerWallMs);
       const silenceMs = performance.now() - this.#lastAnswerMs;
       if (silenceMs > DOCKER_LIMITS.unavailableAfterMs) this.#setAvailable(false, messageOf(error));
     }
@@ -104,9 +112,15 @@ export class EngineMonitor {
 
   #answered(): void {
     this.#lastAnswerMs = performance.now();
+    this.#lastAnswerWallMs = Date.now();
     if (this.#outage !== null && this.#outage.untilMs === null)
       this.#outage = { ...this.#outage, untilMs: Date.now() };
     this.#setAvailable(true, '');
+  }
+
+  #beginOutage(fromMs: number): void {
+    if (this.#outage?.untilMs === null) return;
+    this.#outage = { fromMs, noticedMs: Date.now(), untilMs: null };
   }
 
   #setAvailable(isAvailable: boolean, why: string): void {
@@ -133,8 +147,13 @@ export class EngineMonitor {
     }
     if (signal.aborted) return;
     // An engine ends its side of a connection only when it ends itself.
-    this.#outage = { fromMs: Date.now(), untilMs: null };
+    this.#beginOutage(Date.now());
     this.#lastListMs = Number.NEGATIVE_INFINITY;
     this.#events = null;
   }
+}
+
+/** Nobody listens, as opposed to nobody answering. */
+function isAbsent(error: unknown): boolean {
+  return error instanceof NoAnswer && isErrno(error.cause, 'ECONNREFUSED', 'ENOENT', 'ECONNRESET', 'EPIPE');
 }

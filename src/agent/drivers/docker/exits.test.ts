@@ -77,19 +77,19 @@ describe('endOf', () => {
     [
       'an end while the engine was away',
       judge(details({})),
-      { outage: { fromMs: endMs - 100, untilMs: endMs + 100 } },
+      { outage: { fromMs: endMs - 100, noticedMs: endMs - 100, untilMs: endMs + 100 } },
       { reason: 'unknown', exitCode: null },
     ],
     [
       'an end before the engine went away',
       judge(details({})),
-      { outage: { fromMs: endMs + 5000, untilMs: null } },
+      { outage: { fromMs: endMs + 5000, noticedMs: endMs + 5000, untilMs: null } },
       { reason: 'exited', exitCode: 0 },
     ],
     [
       'one that the engine started when it was back',
       judge(details({})),
-      { outage: { fromMs: Date.parse(BEGIN) - 100, untilMs: endMs } },
+      { outage: { fromMs: Date.parse(BEGIN) - 100, noticedMs: Date.parse(BEGIN) - 50, untilMs: endMs } },
       { reason: 'exited', exitCode: 0 },
     ],
   ])('%s', (_name, judgement, changes, expected) => {

@@ -1,8 +1,10 @@
 /** What the end of a container means for its attempt. Pure. */
 import { unreachable } from '../../../lib/assert.ts';
+import { messageOf } from '../../../lib/errors.ts';
 import type { Exit } from '../driver.ts';
 import type { Judgement } from './container-state.ts';
 import type { Outage } from './engine-monitor.ts';
+import { StartFailure } from './start-failure.ts';
 
 export type Ending = Pick<Exit, 'exitCode' | 'signal' | 'reason' | 'message' | 'errorType'> & {
   /** Wall time, where the engine has told it. */
@@ -61,16 +63,25 @@ export function endOf(judgement: Judgement, { cause, timeoutMs, outage }: EndCon
   }
 }
 
+/** Of an attempt whose container was never started. */
+export function endOfFailedStart(error: unknown, cause: EndContext['cause']): Ending {
+  const none = { exitCode: null, signal: null } as const;
+  if (cause !== null) return { ...none, reason: cause, message: 'stopped before it started' };
+  const errorType = error instanceof StartFailure ? error.errorType : undefined;
+  const what = errorType === undefined ? {} : { errorType };
+  return { ...none, reason: 'startFailed', message: messageOf(error), ...what };
+}
+
 /** Asked by TERM to end, a task may well exit with 0: no code tells that from an end of its own. */
 function wasEndedByEngine(
   { startedAtMs, finishedAtMs }: Extract<Judgement, { type: 'ended' }>,
   outage: Outage | null,
 ): boolean {
   if (outage === null) return false;
-  const { fromMs, untilMs } = outage;
+  const { fromMs, noticedMs, untilMs } = outage;
   // One that the engine started after its return is none of those that it ended.
   return (
-    startedAtMs <= fromMs &&
+    startedAtMs <= noticedMs &&
     finishedAtMs >= fromMs - OUTAGE_SLACK_MS &&
     (untilMs === null || finishedAtMs <= untilMs + OUTAGE_SLACK_MS)
   );

@@ -47,7 +47,7 @@ export class Images {
   readonly #pulls = new Map<string, SharedPull>();
   readonly #slots = new Slots(DOCKER_LIMITS.pullsAtOnce);
   readonly #recent = new Map<string, { readonly image: ProvidedImage; readonly atMs: number }>();
-  #facts: EngineFacts | null = null;
+  #facts: { readonly facts: EngineFacts; readonly atMs: number } | null = null;
 
   constructor(options: { engine: Engine; policy: DockerPolicy; pulled: PulledImages; log: Log }) {
     this.#engine = options.engine;
@@ -56,10 +56,13 @@ export class Images {
     this.#log = options.log;
   }
 
-  /** What the engine is; asked once. @throws the signal's reason */
+  /** What the engine is: another one may have taken its place since it was last asked. @throws the signal's reason */
   async facts(signal: AbortSignal): Promise<EngineFacts> {
-    this.#facts ??= await insist(signal, () => this.#engine.facts(signal));
-    return this.#facts;
+    const known = this.#facts;
+    if (known !== null && performance.now() - known.atMs < DOCKER_LIMITS.factsMemoryMs) return known.facts;
+    const facts = await insist(signal, () => this.#engine.facts(signal));
+    this.#facts = { facts, atMs: performance.now() };
+    return facts;
   }
 
   /**

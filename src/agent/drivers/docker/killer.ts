@@ -10,10 +10,10 @@ import { insist } from './insist.ts';
 import { DOCKER_LIMITS } from './limits.ts';
 
 export interface KillerOptions {
+  readonly id: string;
+  readonly cgroup: string;
   readonly engine: Engine;
   readonly cgroups: Cgroups;
-  /** null: there is nothing to end. */
-  readonly target: () => { readonly id: string; readonly cgroup: string } | null;
   /** Called when it may have ended. */
   readonly ring: () => void;
   readonly log: Log;
@@ -47,13 +47,11 @@ export class Killer {
 
   async #terminate(): Promise<void> {
     const { signal } = this.#over;
+    const { engine, id, log } = this.#options;
     try {
-      await insist(signal, async () => {
-        const target = this.#options.target();
-        if (target !== null) await this.#options.engine.kill(target.id, 'SIGTERM', signal);
-      });
+      await insist(signal, () => engine.kill(id, 'SIGTERM', signal));
     } catch (error) {
-      if (!signal.aborted) this.#options.log.warn({ error: messageOf(error) }, 'TERM was not delivered');
+      if (!signal.aborted) log.warn({ error: messageOf(error) }, 'TERM was not delivered');
     }
   }
 
@@ -72,19 +70,17 @@ export class Killer {
   }
 
   async #killOnce(): Promise<void> {
-    const target = this.#options.target();
-    if (target === null) return;
-    const { engine, cgroups, log } = this.#options;
+    const { engine, id, cgroups, cgroup, log } = this.#options;
     const signal = AbortSignal.any([
       this.#over.signal,
       AbortSignal.timeout(DOCKER_LIMITS.engineKillTimeoutMs),
     ]);
     try {
-      await engine.kill(target.id, 'SIGKILL', signal);
+      await engine.kill(id, 'SIGKILL', signal);
     } catch (error) {
       if (this.#over.signal.aborted) return;
       log.debug({ error: messageOf(error) }, 'the engine did not kill a container; killing it by pid');
-      cgroups.kill(target.cgroup);
+      cgroups.kill(cgroup);
     }
   }
 }

@@ -17,6 +17,8 @@ export const DOCKER_LIMITS = {
   pullLineBytes: 1024 * 1024,
   /** An image that was looked at is taken for there so long; one that is not there after all shows at `create`. */
   imageMemoryMs: 10_000,
+  /** What the engine said of itself. */
+  factsMemoryMs: 60_000,
   /** The image may be removed between its pull and `create`: so often it is pulled once more. */
   createTries: 3,
 
@@ -28,6 +30,8 @@ export const DOCKER_LIMITS = {
   pingIntervalMs: 2000,
   /** Between looks at all containers: an event may have been missed. */
   reconcileIntervalMs: 5000,
+  /** Where nothing runs: a create that was given up may still be carried out. */
+  idleReconcileIntervalMs: 20_000,
   /** An engine that has not answered for so long gets no new tasks. */
   unavailableAfterMs: 8000,
   retryMinMs: 50,

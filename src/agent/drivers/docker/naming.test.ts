@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { attemptSpec, containerSpec } from '../driver-contract.test-kit.ts';
 import { attemptOfLabels, cgroupParentOf, cgroupPathOf, containerNameOf, labelsOf } from './naming.ts';
 
-const owner = { node: 'n1', incarnation: '1f2e3d4c-aaaa', dataDirectory: '/var/lib/jarvis' };
+const owner = { node: 'n1', incarnation: '1f2e3d4c-aaaa', dataDirectory: '/tmp/jarvis' };
 const spec = attemptSpec({ command: [], container: containerSpec(), assignment: 7 });
 
 describe('names of containers', () => {

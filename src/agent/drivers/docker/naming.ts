@@ -1,4 +1,7 @@
 /** How containers and control groups of attempts are named, and how they are found again. */
+import { statSync } from 'node:fs';
+import path from 'node:path';
+
 import { z } from 'zod';
 
 import { isAttemptKey } from '../../watchdog/paths.ts';
@@ -19,7 +22,7 @@ const labelsSchema = z.object({
 export function labelsOf(owner: ContainerOwner, spec: AttemptSpec): Record<string, string> {
   return {
     [OWNED_LABEL]: owner.incarnation,
-    [`${LABEL}.data-directory`]: owner.dataDirectory,
+    [`${LABEL}.data-directory`]: placeOf(owner.dataDirectory),
     [`${LABEL}.node`]: owner.node,
     [`${LABEL}.task`]: spec.taskId,
     [`${LABEL}.assignment`]: String(spec.assignment),
@@ -42,12 +45,21 @@ export function attemptOfLabels(
   if (!parsed.success) return null;
   const incarnation = parsed.data[OWNED_LABEL];
   const isOfIncarnation = incarnation === owner.incarnation;
-  const isOfDirectory = parsed.data[`${LABEL}.data-directory`] === owner.dataDirectory;
+  const isOfDirectory = parsed.data[`${LABEL}.data-directory`] === placeOf(owner.dataDirectory);
   const key = {
     taskId: parsed.data[`${LABEL}.task`] ?? '',
     assignment: Number(parsed.data[`${LABEL}.assignment`]),
   };
   return (isOfIncarnation || isOfDirectory) && isAttemptKey(key) ? { key, isOfIncarnation } : null;
+}
+
+/**
+ * A data directory by its path and by what that path lies in: nodes in different file systems may give theirs the same
+ * path, and one that was wiped and made anew is in the same place.
+ */
+export function placeOf(dataDirectory: string): string {
+  const { dev, ino } = statSync(path.dirname(dataDirectory));
+  return `${dev}:${ino}:${dataDirectory}`;
 }
 
 function prefixOf({ incarnation }: ContainerOwner): string {

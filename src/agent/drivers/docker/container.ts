@@ -1,0 +1,137 @@
+/**
+ * One container of this node's, by its id: started at most once, looked at whenever something may have happened to it, and
+ * ended by whatever still works (docs/containers.md). Knows nothing of attempts.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { Log } from '../../../lib/log.ts';
+import type { Slots } from '../../../lib/slots.ts';
+import type { Cgroups } from '../../cgroups/cgroups.ts';
+import { Bell } from './bell.ts';
+import type { Judgement } from './container-state.ts';
+import { judge } from './container-state.ts';
+import type { Engine } from './engine.ts';
+import { EngineRefusal, NoAnswer } from './engine.ts';
+import { insistThroughRefusals } from './insist.ts';
+import { Killer } from './killer.ts';
+import { DOCKER_LIMITS } from './limits.ts';
+import { cgroupPathOf } from './naming.ts';
+import { StartFailure } from './start-failure.ts';
+
+export interface ContainerOptions {
+  readonly id: string;
+  readonly cgroupParent: string;
+  readonly engine: Engine;
+  readonly cgroups: Cgroups;
+  /** Looks at containers at the same time. */
+  readonly inspectSlots: Slots;
+  /** Ends all waiting; the container is left as it is. */
+  readonly closing: AbortSignal;
+  readonly log: Log;
+}
+
+export class Container {
+  readonly id: string;
+  readonly #options: ContainerOptions;
+  readonly #cgroup: string;
+  readonly #bell = new Bell();
+  readonly #killer: Killer;
+  /** Rings from before the newest look, or the start. */
+  #seen = 0;
+  /** The engine's name for its one execution: its start to the nanosecond. Another one is somebody else's. */
+  #startId: string | null = null;
+
+  constructor(options: ContainerOptions) {
+    this.#options = options;
+    this.id = options.id;
+    this.#cgroup = cgroupPathOf(options.cgroupParent);
+    const { engine, cgroups, log } = options;
+    const ring = (): void => this.ring();
+    this.#killer = new Killer({ id: this.id, cgroup: this.#cgroup, engine, cgroups, ring, log });
+  }
+
+  /** Something may have happened to it. */
+  ring(): void {
+    this.#bell.ring();
+  }
+
+  /** TERM, then KILL after the grace; a shorter grace than one under way counts. */
+  end(graceMs: number): void {
+    this.#killer.end(graceMs);
+  }
+
+  /**
+   * To be called once, ever. Resolves once it runs, or what became of it is known.
+   * @throws StartFailure where the engine refused, and nothing of it ran
+   */
+  async startOnce(): Promise<Judgement> {
+    const { engine, closing } = this.#options;
+    this.#seen = this.#bell.count;
+    const answer = engine.start(this.id).then(
+      () => ({ error: null }),
+      (error: unknown) => ({ error }),
+    );
+    for (;;) {
+      const rung = this.#bell.after(this.#seen).then(() => null);
+      const first = await Promise.race([answer, rung]);
+      closing.throwIfAborted();
+      if (first?.error === null) return { type: 'running', startedAtMs: Date.now(), startId: null };
+      const judgement = await this.look();
+      // An engine that is slow to answer may have started it long ago.
+      if (judgement.type !== 'created') return judgement;
+      if (first === null) continue;
+      const { error } = first;
+      if (error instanceof EngineRefusal) throw new StartFailure(error.message, { cause: error });
+      if (!(error instanceof NoAnswer)) throw error;
+      // It may still come to it: only a container that is gone can never start.
+      await this.remove();
+      const message = 'the container engine broke off the start; whether it ran is not known';
+      return { type: 'lost', message };
+    }
+  }
+
+  /** Waits until it no longer runs. */
+  async ended(): Promise<Judgement> {
+    for (;;) {
+      await this.#bell.after(this.#seen);
+      const judgement = await this.look();
+      if (judgement.type !== 'running') return judgement;
+    }
+  }
+
+  /** Waits for the engine's answer. One that somebody else has started again is removed: that is no execution of ours. */
+  async look(): Promise<Judgement> {
+    const { engine, closing, inspectSlots } = this.#options;
+    const ask = () =>
+      inspectSlots.use(() => {
+        this.#seen = this.#bell.count;
+        return engine.inspect(this.id, closing);
+      });
+    const judgement = judge(await insistThroughRefusals(closing, ask));
+    if (judgement.type !== 'running' && judgement.type !== 'ended') return judgement;
+    this.#startId ??= judgement.startId;
+    if (judgement.startId === this.#startId) return judgement;
+    await this.remove();
+    const message = 'the container was started again by somebody else; how it first ended is not known';
+    return { type: 'lost', message };
+  }
+
+  /** Resolves once it is gone: from then on nothing of it can run. */
+  async remove(): Promise<void> {
+    const { engine, closing } = this.#options;
+    await insistThroughRefusals(closing, () => engine.remove(this.id, closing));
+  }
+
+  /** The engine says that it ended; what was put into its group from outside may be there all the same [EMPTY]. */
+  async emptied(): Promise<void> {
+    const { cgroups, closing } = this.#options;
+    this.#killer.stop();
+    while (cgroups.kill(this.#cgroup) > 0)
+      await delay(DOCKER_LIMITS.killPauseMinMs, undefined, { signal: closing });
+  }
+
+  /** No more signals. */
+  release(): void {
+    this.#killer.stop();
+  }
+}
