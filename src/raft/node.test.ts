@@ -73,6 +73,16 @@ describe('a Raft node', () => {
     expect(writes[0]).toBe(3);
   });
 
+  it('keeps a commit index that needs no write of its own with the next write', async () => {
+    const { cluster, leader } = await begin();
+    await cluster.propose(leader, 'one');
+    const { commit } = leader.node.status();
+    // Everybody has heard of the commit, and written nothing since.
+    await cluster.until(() => cluster.members.every(({ node }) => node.status().commit === commit));
+    await cluster.propose(leader, 'two');
+    await cluster.until(() => cluster.members.every(({ log }) => log.disk.hardState.commit >= commit));
+  });
+
   it('refuses what it cannot do', async () => {
     const { cluster, leader, followers } = await begin();
     const follower = first(followers);

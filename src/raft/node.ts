@@ -10,6 +10,7 @@ import { Applier, type SnapshotBounds } from './applier.ts';
 import type { ProposeResult, RaftCore } from './core/raft-core.ts';
 import type { RaftStatus } from './core/status.ts';
 import type { Message, PersistRequest, RaftId, Ready, SoftState } from './core/types.ts';
+import { LogRequests } from './log-requests.ts';
 import type { Membership } from './membership.ts';
 import type { LogStore, SnapshotStore, StateMachine, Transport } from './ports.ts';
 import { PendingProposals } from './proposals.ts';
@@ -46,6 +47,7 @@ interface QueuedProposal {
 export class RaftNode {
   readonly #core: RaftCore;
   readonly #log: LogStore;
+  readonly #logRequests = new LogRequests();
   readonly #transport: Transport;
   readonly #clock: Clock;
   readonly #logger: Log;
@@ -298,8 +300,9 @@ export class RaftNode {
   /** Completions are reported in the order of the requests, which is that of the log. */
   async #persistAfter(earlier: Promise<void>, request: PersistRequest): Promise<void> {
     try {
-      // Handed to the log at once; a commit index alone needs no write of its own and rides on the next.
-      const logged = request.mustSync ? this.#log.append(request) : Promise.resolve();
+      // Handed to the log at once, where there is something to write.
+      const forLog = this.#logRequests.next(request);
+      const logged = forLog === null ? Promise.resolve() : this.#log.append(forLog);
       const { snapshot } = request;
       const complete = snapshot === null ? logged : this.#applier.install(snapshot, logged);
       await Promise.all([earlier, complete]);

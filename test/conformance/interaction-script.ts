@@ -153,6 +153,7 @@ export class InteractionScript {
         stepDownOnRemoval: args.flag('step-down-on-removal'),
         disableConfChangeValidation: args.flag('disable-conf-change-validation'),
         applyBeforeDurable: !isAsynchronous,
+        campaignBeforeDurable: isAsynchronous,
       };
       this.nodes.push(new ScriptNode(config, snapshot, isAsynchronous));
     }

@@ -35,6 +35,11 @@ export interface RaftConfig {
    * before it takes the next. By default only durable ones are.
    */
   readonly applyBeforeDurable?: boolean;
+  /**
+   * Votes are asked for before the candidate's own is durable, as a public script has it. Not safe where a candidate can
+   * crash and restart in between: by default they wait (`waitsForDurability`).
+   */
+  readonly campaignBeforeDurable?: boolean;
 }
 
 /** What a node finds on its disk. */

@@ -7,7 +7,7 @@ import type { MemberOrigin } from './confchange.ts';
 import { validateConfig, type RaftConfig, type RecoveredState } from './config.ts';
 import { Inflights } from './inflights.ts';
 import { RaftLog } from './log.ts';
-import { isPromise, makeMessage, type Outgoing } from './messages.ts';
+import { makeMessage, waitsForDurability, type Outgoing } from './messages.ts';
 import { Progress } from './progress.ts';
 import { allMembers, allVoters } from './quorum.ts';
 import { ReadRounds } from './read-rounds.ts';
@@ -46,7 +46,7 @@ export class Member {
   reads = new ReadRounds();
   readStates: ReadState[] = [];
   messages: Message[] = [];
-  /** Promises that only hold once what is being written is durable: votes and acknowledgements. */
+  /** What only holds once what is being written is durable: votes, asked for and given, and acknowledgements. */
   afterDurable: Message[] = [];
   /** What peers said that only a peer that lost its log says; for the operator. */
   notices: string[] = [];
@@ -114,7 +114,8 @@ export class Member {
   /** Messages leave with the Ready; promises when what they promise is durable. */
   send(message: Outgoing): void {
     const complete = makeMessage({ from: this.id, term: this.term, ...message });
-    (isPromise(message.type) ? this.afterDurable : this.messages).push(complete);
+    const isEarly = message.type === 'vote' && this.config.campaignBeforeDurable === true;
+    (waitsForDurability(message.type) && !isEarly ? this.afterDurable : this.messages).push(complete);
   }
 
   notice(text: string): void {

@@ -23,8 +23,17 @@ export function makeMessage(fields: Outgoing): Message {
 }
 
 /** Votes and acknowledgements: they promise what must be durable first. */
-export function isPromise(type: MessageType): boolean {
+function isPromise(type: MessageType): boolean {
   return type === 'appResp' || type === 'voteResp' || type === 'preVoteResp';
+}
+
+/**
+ * What must be durable here before it leaves. A candidate asks for votes only once its term, its own vote and the log
+ * that it boasts of are: else it could be elected, forget all that in a crash, and be elected in the same term again,
+ * by the same voters or by a late answer of theirs, with another log.
+ */
+export function waitsForDurability(type: MessageType): boolean {
+  return isPromise(type) || type === 'vote';
 }
 
 /** Answers count only from members: one that has left is not heeded, whatever its term. */

@@ -94,6 +94,15 @@ describe('5.2 leader election', () => {
     expect(alone.core.status().role).toBe('leader');
   });
 
+  it('a candidate asks for votes when its term and its own vote are durable: else it could be elected twice in a term', () => {
+    const node = new LoneCore();
+    node.core.campaign();
+    node.drain();
+    expect(names(node.takeSent())).toEqual([]);
+    node.writeOne();
+    expect(names(node.takeSent())).toEqual(['vote>2', 'vote>3']);
+  });
+
   it('a candidate that hears from a leader of its term follows it', () => {
     const node = new LoneCore();
     node.core.campaign();
