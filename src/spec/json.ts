@@ -2,7 +2,16 @@
  * Messages as JSON: what the HTTP API returns and `jarvisctl -o json` prints. Every field is present, null where it is
  * absent; `result` is the value that it is.
  */
-import type { Attempt, ClusterStatus, Limits, Node, Task, VersionInfo } from '../generated/cluster.ts';
+import type {
+  Attempt,
+  ClusterStatus,
+  Limits,
+  Node,
+  RetryPolicy,
+  Task,
+  TaskError,
+  VersionInfo,
+} from '../generated/cluster.ts';
 
 export interface JsonList {
   readonly items: readonly object[];
@@ -14,32 +23,59 @@ export function listToJson(items: readonly object[], nextCursor = ''): JsonList 
   return { items, next_cursor: nextCursor === '' ? null : nextCursor };
 }
 
+/** Field by field: the answer reads the same whether the task was made here or came over the wire. */
 export function taskToJson(task: Task): object {
-  const { lists_given: _, ...retryPolicy } = task.retry_policy ?? { lists_given: true };
   return {
-    ...task,
+    id: task.id,
+    name: task.name,
     image: task.image ?? null,
+    command: task.command,
+    env: task.env,
     working_dir: task.working_dir ?? null,
     user: task.user ?? null,
+    mounts: task.mounts.map(({ source, target, read_only }) => ({ source, target, read_only })),
     network: task.network ?? null,
     pull_policy: task.pull_policy ?? null,
+    resources: { cpu: task.resources?.cpu ?? null, memory: task.resources?.memory ?? null },
     limits: task.limits === undefined ? null : limitsToJson(task.limits),
+    priority: task.priority,
     timeout: task.timeout ?? null,
-    retry_policy: retryPolicy,
+    stop_grace: task.stop_grace,
+    retry_policy: task.retry_policy === undefined ? null : retryPolicyToJson(task.retry_policy),
+    labels: task.labels,
+    status: task.status,
     status_reason: task.status_reason ?? null,
+    attempt: task.attempt,
+    retry_count: task.retry_count,
     node: task.node ?? null,
     exit_code: task.exit_code ?? null,
     signal: task.signal ?? null,
-    error: task.error ?? null,
+    error: errorToJson(task.error),
     result: task.result === undefined ? null : (JSON.parse(task.result) as unknown),
     batch_id: null,
     batch_index: null,
     dag_id: null,
     dag_task: null,
+    created_at: task.created_at,
     scheduled_at: task.scheduled_at ?? null,
     started_at: task.started_at ?? null,
     finished_at: task.finished_at ?? null,
     attempts: task.attempts.map(attemptToJson),
+  };
+}
+
+function errorToJson(error: TaskError | undefined): object | null {
+  return error === undefined ? null : { type: error.type, message: error.message };
+}
+
+function retryPolicyToJson(policy: RetryPolicy): object {
+  return {
+    max_attempts: policy.max_attempts ?? null,
+    backoff_strategy: policy.backoff_strategy ?? null,
+    backoff_base: policy.backoff_base ?? null,
+    max_backoff: policy.max_backoff ?? null,
+    retryable_errors: policy.retryable_errors,
+    non_retryable_errors: policy.non_retryable_errors,
   };
 }
 
@@ -49,12 +85,16 @@ function limitsToJson({ cpu, memory, pids }: Limits): object {
 
 function attemptToJson(attempt: Attempt): object {
   return {
-    ...attempt,
+    attempt: attempt.attempt,
+    assignment: attempt.assignment,
+    node: attempt.node,
+    status: attempt.status,
     exit_code: attempt.exit_code ?? null,
     signal: attempt.signal ?? null,
-    error: attempt.error ?? null,
+    error: errorToJson(attempt.error),
     started_at: attempt.started_at ?? null,
     finished_at: attempt.finished_at ?? null,
+    log_tail: attempt.log_tail,
     image_digest: attempt.image_digest ?? null,
   };
 }

@@ -18,6 +18,9 @@ export interface Finding {
   readonly message: string;
 }
 
+const DIFFERENCES_SHOWN = 2;
+const DIFFERENCE_CONTEXT = 80;
+
 type Judge = (evidence: Evidence) => readonly string[];
 
 const JUDGES: Readonly<Record<string, Judge>> = {
@@ -169,10 +172,29 @@ function judgeRuns(evidence: Evidence): readonly string[] {
 function judgeAgreement({ final }: Evidence): readonly string[] {
   const [first, ...others] = Object.entries(final);
   if (first === undefined) return ['no node has shown its tasks'];
-  const expected = JSON.stringify(first[1]);
-  return others
-    .filter(([, tasks]) => JSON.stringify(tasks) !== expected)
-    .map(([name]) => `${name} shows other tasks than ${first[0]}`);
+  const expected = new Map(first[1].map((task) => [task.id, JSON.stringify(task)]));
+  return others.flatMap(([name, tasks]) => {
+    const shown = new Map(tasks.map((task) => [task.id, JSON.stringify(task)]));
+    const ids = new Set([...expected.keys(), ...shown.keys()]);
+    const different = [...ids].filter((id) => expected.get(id) !== shown.get(id));
+    if (different.length === 0)
+      return [...shown.keys()].join() === [...expected.keys()].join()
+        ? []
+        : [`${first[0]} and ${name} list in another order`];
+    const examples = different
+      .slice(0, DIFFERENCES_SHOWN)
+      .map((id) => differenceOf(expected.get(id) ?? 'nothing', shown.get(id) ?? 'nothing'));
+    return [`${first[0]} and ${name} differ in ${different.length} tasks: ${examples.join('; ')}`];
+  });
+}
+
+/** From a little before where they part. */
+function differenceOf(one: string, other: string): string {
+  let at = 0;
+  while (at < one.length && one[at] === other[at]) at += 1;
+  const from = Math.max(0, at - DIFFERENCE_CONTEXT);
+  const cut = (text: string): string => text.slice(from, at + DIFFERENCE_CONTEXT);
+  return `${cut(one)} and ${cut(other)}`;
 }
 
 function judgeProgress({ operations, leastAcknowledged }: Evidence): readonly string[] {

@@ -1,8 +1,10 @@
 /** One run: three nodes, faults and load at the same time, then everything is healed and judged. */
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { messageOf } from '../../src/lib/errors.ts';
+import { limits } from '../../src/lib/limits.ts';
 import { seededRandom } from '../../src/lib/random.ts';
 import { FINAL_STATUSES, type TaskJson } from '../support/api.ts';
 import { SHORT_HEARTBEAT, TestCluster } from '../support/cluster.ts';
@@ -30,6 +32,8 @@ const LEAST_ACKNOWLEDGED = 1;
 const CLIENT_TIMEOUT_MS = 30_000;
 const FINAL_TIMEOUT_MS = 45_000;
 const LEAVE_TIMEOUT_MS = 15_000;
+const AGREEMENT_SLACK_MS = 5000;
+const AGREEMENT_PAUSE_MS = 500;
 
 interface Parts {
   readonly options: ChaosOptions;
@@ -128,11 +132,30 @@ async function heal({ options, cluster, history, nemesis, workload, findings }: 
       message: `${messageOf(error)}; ${left.length} task processes: ${left.join('; ')}`,
     });
   }
-  const final: Record<string, readonly TaskJson[]> = {};
-  for (const { name, api } of cluster.nodes) final[name] = await workload.look(api, 'end', 20_000);
+  const final = await finalLooks(cluster, workload);
   const { operations, sightings } = history;
   const leastAcknowledged = LEAST_ACKNOWLEDGED * options.seconds;
   return { operations, sightings, final, runs: workload.runLines(), leastAcknowledged };
+}
+
+/**
+ * What every node shows, once they agree that all is over. A write whose caller has given up may still be sent on by a node
+ * and come between two looks, for as long as a route takes; whoever differs after that is judged.
+ */
+async function finalLooks(cluster: TestCluster, workload: Workload): Promise<Evidence['final']> {
+  const deadlineMs = performance.now() + limits.routeTimeoutMs + AGREEMENT_SLACK_MS;
+  for (;;) {
+    const final: Record<string, readonly TaskJson[]> = {};
+    for (const { name, api } of cluster.nodes) final[name] = await workload.look(api, 'end', 20_000);
+    const shown = new Set(Object.values(final).map((tasks) => JSON.stringify(tasks)));
+    const areOver = Object.values(final).every((tasks) => tasks.every(isOver));
+    if ((shown.size === 1 && areOver) || performance.now() > deadlineMs) return final;
+    await delay(AGREEMENT_PAUSE_MS);
+  }
+}
+
+function isOver({ status }: TaskJson): boolean {
+  return FINAL_STATUSES.has(status);
 }
 
 function aboutProcesses(message: string): Finding {

@@ -206,10 +206,12 @@ export class ContainerAttempt implements TableAttempt {
 
   #take(id: string, cgroupParent: string): Container {
     const { engine, cgroups, inspectSlots, closing } = this.#tools;
+    const { view } = this.#record;
     const log = this.#log;
     this.#container = new Container({
       id,
       cgroupParent,
+      knownRunningAtMs: view.type === 'running' ? view.startedAtMs : null,
       engine,
       cgroups,
       inspectSlots,

@@ -21,6 +21,8 @@ import { StartFailure } from './start-failure.ts';
 export interface ContainerOptions {
   readonly id: string;
   readonly cgroupParent: string;
+  /** Wall time of an earlier daemon's, when it knew that it ran; null: never. */
+  readonly knownRunningAtMs: number | null;
   readonly engine: Engine;
   readonly cgroups: Cgroups;
   /** Looks at containers at the same time. */
@@ -40,10 +42,13 @@ export class Container {
   #seen = 0;
   /** The engine's name for its one execution: its start to the nanosecond. Another one is somebody else's. */
   #startId: string | null = null;
+  /** It began before; what began later is somebody else's. Wall time. */
+  #begunByMs: number;
 
   constructor(options: ContainerOptions) {
     this.#options = options;
     this.id = options.id;
+    this.#begunByMs = options.knownRunningAtMs ?? Number.POSITIVE_INFINITY;
     this.#cgroup = cgroupPathOf(options.cgroupParent);
     const { engine, cgroups, log } = options;
     const ring = (): void => this.ring();
@@ -75,7 +80,10 @@ export class Container {
       const rung = this.#bell.after(this.#seen).then(() => null);
       const first = await Promise.race([answer, rung]);
       closing.throwIfAborted();
-      if (first?.error === null) return { type: 'running', startedAtMs: Date.now(), startId: null };
+      if (first?.error === null) {
+        this.#begunByMs = Date.now();
+        return { type: 'running', startedAtMs: this.#begunByMs, startId: null };
+      }
       const judgement = await this.look();
       // An engine that is slow to answer may have started it long ago.
       if (judgement.type !== 'created') return judgement;
@@ -109,7 +117,7 @@ export class Container {
       });
     const judgement = judge(await insistThroughRefusals(closing, ask));
     if (judgement.type !== 'running' && judgement.type !== 'ended') return judgement;
-    this.#startId ??= judgement.startId;
+    if (this.#startId === null && judgement.startedAtMs <= this.#begunByMs) this.#startId = judgement.startId;
     if (judgement.startId === this.#startId) return judgement;
     await this.remove();
     const message = 'the container was started again by somebody else; how it first ended is not known';
