@@ -78,6 +78,7 @@ describeWithBed('three nodes', (bed) => {
       const { id } = await cluster.api().submit({
         image: hello,
         command: ['sleep', '1000'],
+        stop_grace: '0s',
         resources: { cpu: '200m', memory: '32Mi' },
         limits: { cpu: '500m', memory: '48Mi', pids: 20 },
       });

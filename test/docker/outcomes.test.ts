@@ -1,5 +1,5 @@
 /** Every way in which a container can end, or not begin, told apart: issue and contract name the error types. */
-import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -289,6 +289,7 @@ describeWithBed('how containers end', (bed) => {
 
     afterAll(async () => {
       await generous.dispose();
+      rmSync(folder, { recursive: true });
     });
 
     const at = (...names: string[]): string => path.join(folder, 'data', ...names);
