@@ -68,10 +68,18 @@ export class EngineMonitor {
     return this.#outage;
   }
 
-  /** Resolves after the first look. */
+  /** Resolves after the first look, or when an engine that is silent has been waited for long enough. */
   async start(): Promise<void> {
-    await this.#look();
-    this.#run = this.#watch();
+    const first = this.#look();
+    this.#run = this.#watchAfter(first);
+    const patience = new AbortController();
+    await Promise.race([first, pause(systemClock, DOCKER_LIMITS.firstLookMs, patience.signal)]);
+    patience.abort();
+  }
+
+  async #watchAfter(first: Promise<void>): Promise<void> {
+    await first;
+    await this.#watch();
   }
 
   async close(): Promise<void> {

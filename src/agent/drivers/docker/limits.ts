@@ -26,6 +26,8 @@ export const DOCKER_LIMITS = {
   quickTimeoutMs: 10_000,
   /** Creates, removals and lists wait for other work of the engine. */
   slowTimeoutMs: 60_000,
+  /** A start of the node waits so long to know whether there is an engine. */
+  firstLookMs: 1000,
   /** Between looks at whether the engine answers. */
   pingIntervalMs: 2000,
   /** Between looks at all containers: an event may have been missed. */
