@@ -183,15 +183,27 @@ export class Applier {
     } finally {
       await stream.close();
     }
-    const kept = (await snapshots.list()).slice(0, SNAPSHOTS_KEPT);
-    const oldest = kept.at(-1);
-    // The log is never cut to a single file: one that proves damaged later must leave a way to rebuild.
-    if (oldest === undefined || kept.length < SNAPSHOTS_KEPT || this.#stopped) return;
-    await log.compact(oldest.meta);
-    core.compact(oldest.meta);
+    const { base, keep } = compactionPoint(await snapshots.list(), stream.index);
+    if (base === null || this.#stopped) return;
+    await log.compact(base);
+    core.compact(base);
     // Last: a log that began behind a file which is gone could help no follower that needs what it no longer has.
-    await snapshots.keepNewest(SNAPSHOTS_KEPT);
+    await snapshots.keepNewest(keep);
   }
+}
+
+/**
+ * Behind which snapshot the log may begin once one of `takenIndex` is taken, and how many files stay. The log is never cut
+ * to a single file: one that proves damaged later must leave a way to rebuild. Files above `takenIndex` were received and
+ * are not installed: the state does not hold them, the log need not, and a crash discards them, so they count for nothing.
+ */
+export function compactionPoint(
+  newestFirst: readonly { readonly meta: SnapshotMeta }[],
+  takenIndex: number,
+): { readonly base: SnapshotMeta | null; readonly keep: number } {
+  const held = newestFirst.filter(({ meta }) => meta.index <= takenIndex);
+  const base = held[SNAPSHOTS_KEPT - 1]?.meta ?? null;
+  return { base, keep: newestFirst.length - held.length + SNAPSHOTS_KEPT };
 }
 
 function isCommand(entry: Entry | undefined): boolean {

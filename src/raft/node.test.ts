@@ -45,6 +45,9 @@ function first<T>(items: readonly T[]): T {
   return item;
 }
 
+/** Of an empty state. */
+async function* noRows(): AsyncGenerator<never> {}
+
 describe('a Raft node', () => {
   it('elects, replicates and answers with the outcome; all members apply the same', async () => {
     const { cluster, leader } = await begin();
@@ -80,7 +83,9 @@ describe('a Raft node', () => {
     // Everybody has heard of the commit, and written nothing since.
     await cluster.until(() => cluster.members.every(({ node }) => node.status().commit === commit));
     await cluster.propose(leader, 'two');
-    await cluster.until(() => cluster.members.every(({ log }) => log.disk.hardState.commit >= commit));
+    const written = (): readonly number[] => cluster.members.map(({ log }) => log.disk.hardState.commit);
+    await cluster.until(() => written().every((index) => index >= commit));
+    expect(Math.min(...written())).toBeGreaterThanOrEqual(commit);
   });
 
   it('refuses what it cannot do', async () => {
@@ -299,6 +304,21 @@ describe('snapshots of a node', () => {
     await cluster.until(() => leader.core.termAt(20) === null);
     expect(missing).toEqual([]);
     expect(await snapshots.list()).toHaveLength(2);
+  });
+
+  it('count for nothing while they are received and not installed: the log is not cut to them', async () => {
+    const { cluster, leader } = await begin({ snapshotBounds });
+    const confState = leader.core.confState;
+    const rows = { rowCount: 0, digest: '', close: async () => {}, rows: noRows() };
+    for (const index of [1000, 1001])
+      await leader.snapshots.write({ index, term: 9, confState }, [], { ...rows, index });
+    for (let count = 0; count < 45; count += 1) await cluster.propose(leader, `text ${count}`);
+    await cluster.until(() => leader.log.disk.snapshot !== null);
+    expect(leader.node.isRunning).toBe(true);
+    const [newest, , own, base] = (await leader.snapshots.list()).map(({ meta }) => meta.index);
+    expect(newest).toBe(1001);
+    expect(own).toBeLessThanOrEqual(leader.state.appliedIndex);
+    expect(leader.log.disk.snapshot?.index).toBe(base);
   });
 
   it('are taken for many bytes as well', async () => {
