@@ -72,6 +72,16 @@ try {
   step('generated code', 'node', ['scripts/generate-proto.mjs', '--check']);
   vitest('unit');
   vitest('integration');
+  vitest('sim');
+  const simSeed = process.env.SIM_SEED ?? String(Math.floor(Math.random() * 2 ** 32));
+  step('simulation', 'node', [
+    'test/sim/main.ts',
+    '--failed-seeds',
+    '--seed',
+    simSeed,
+    '--seconds',
+    process.env.SIM_SECONDS ?? '60',
+  ]);
   docker();
   const seed = process.env.CHAOS_SEED ?? String(Math.floor(Math.random() * 2 ** 31));
   step('chaos', 'node', [

@@ -1,0 +1,209 @@
+/** One computer: a disk, a clock that drifts, and at times a process. */
+import { limits } from '../../src/lib/limits.ts';
+import { RaftCore } from '../../src/raft/core/raft-core.ts';
+import type { SnapshotMeta } from '../../src/raft/core/types.ts';
+import { isStorageError } from '../../src/raft/storage-error.ts';
+import type { WalRecovery } from '../../src/raft/wal/recovery.ts';
+import { Wal } from '../../src/raft/wal/wal.ts';
+import { Disk, LOG_DIRECTORY } from './disk.ts';
+import { Member } from './member.ts';
+import { Replica } from './replica.ts';
+import { Violation } from './trace.ts';
+import type { World } from './world.ts';
+
+/** Small, so that a run goes through many of them. */
+const SEGMENT_BYTES = 12 * 1024;
+
+export class Machine {
+  readonly slot: number;
+  readonly #world: World;
+  disk: Disk;
+  member: Member | null = null;
+  /** Of its clock against the others'. */
+  readonly drift: number;
+  slowDiskUntilMs = 0;
+  /** Ends when its process next asks for votes, or leads: with much that it said and its disk does not have yet. */
+  isAmbushed = false;
+  /** A copy of the directory, taken while its process ran. */
+  copy: Disk | null = null;
+  /** Its ticket: a start that is planned and no longer wanted does nothing. */
+  startTicket = 0;
+
+  constructor(world: World, slot: number, raftId: number) {
+    this.#world = world;
+    this.slot = slot;
+    this.disk = new Disk(raftId);
+    this.drift = world.chance.between(0.9, 1.1);
+  }
+
+  get isHealthy(): boolean {
+    return !this.disk.retired;
+  }
+
+  writeMs(): number {
+    const { chance, time } = this.#world;
+    const usual = chance.between(0.2, chance.happens(0.05) ? 30 : 3);
+    return time.nowMs < this.slowDiskUntilMs ? usual + chance.between(50, 700) : usual;
+  }
+
+  applyMs(): number {
+    const { chance } = this.#world;
+    return chance.happens(0.03) ? chance.between(0, 300) : chance.between(0.05, 2);
+  }
+
+  /** Starts a process, where the disk still permits one. */
+  async start(): Promise<void> {
+    const { disk } = this;
+    if (this.member !== null || disk.retired) return;
+    const world = this.#world;
+    disk.starts = {
+      counter: disk.starts.counter + 1,
+      startId: `${disk.raftId}.${world.chance.whole(2 ** 30)}`,
+    };
+    const opened = await this.#open();
+    if (opened === null) return;
+    const { wal, recovery } = opened;
+    disk.established = true;
+    disk.discardUnrecorded(recovery.snapshot?.index ?? 0);
+    const first = recovery.snapshot?.index ?? 0;
+    const file = disk.snapshots.find(({ meta }) => meta.index >= first);
+    if (file === undefined && first > 0)
+      throw new Violation(
+        `the log of node ${disk.raftId} begins behind ${first}, and no snapshot reaches it`,
+      );
+    const replica = new Replica(file?.image ?? null);
+    const snapshot: SnapshotMeta = recovery.snapshot ?? { index: 0, term: 0, confState: world.founding };
+    const { hardState, entries } = recovery;
+    const core = new RaftCore(world.coreConfig(disk.raftId), {
+      hardState,
+      snapshot,
+      entries,
+      applied: replica.appliedIndex,
+    });
+    this.member = new Member({ world, machine: this, disk, wal, core, replica });
+    world.trace.note(world.time.nowMs, 'start', disk.raftId, hardState.term, core.status().lastIndex);
+  }
+
+  /** The process ends at once, as by SIGKILL, or with the power. */
+  async crash(powerFails: boolean): Promise<void> {
+    const { member, disk } = this;
+    if (member === null) return;
+    const { trace, time, chance } = this.#world;
+    trace.note(time.nowMs, powerFails ? 'power cut' : 'kill', disk.raftId);
+    if (member.log.isBusy)
+      trace.count(powerFails ? 'power cut during a write' : 'process killed during a write');
+    if (member.isInstalling) trace.count('crash during an install');
+    this.#end(member);
+    disk.inDoubt = await member.log.abandon();
+    if (powerFails) disk.files.powerCut(chance.random);
+    // Another start would count further than any that its peers have heard of: docs/simulation.md.
+    if (disk.damage === 'olderCopy') disk.retired = true;
+  }
+
+  /** The disk fails the write that is under way, and the node must end by itself. @returns whether there was one */
+  async failDisk(code: 'ENOSPC' | 'EIO'): Promise<boolean> {
+    const { member, disk } = this;
+    if (member === null || !member.log.isBusy) return false;
+    const { trace, time } = this.#world;
+    trace.note(time.nowMs, 'disk fails', disk.raftId, code);
+    await member.log.fail(code);
+    this.#end(member);
+    disk.inDoubt = await member.log.abandon();
+    trace.count('disk failed and the node ended');
+    return true;
+  }
+
+  /** The disk is gone; the machine comes back as somebody else. */
+  replaceDisk(raftId: number): void {
+    this.disk.retired = true;
+    this.disk = new Disk(raftId);
+    this.copy = null;
+  }
+
+  retire(counter: Parameters<World['trace']['count']>[0]): void {
+    this.#world.trace.count(counter);
+    this.#world.trace.note(this.#world.time.nowMs, counter, this.disk.raftId);
+    this.disk.retired = true;
+    if (this.member !== null) this.#end(this.member);
+  }
+
+  #end(member: Member): void {
+    this.member = null;
+    member.end();
+    this.#world.ended(this, member);
+  }
+
+  /** @returns null where the log is not to be trusted, which must have a reason */
+  async #open(): Promise<{ wal: Wal; recovery: WalRecovery } | null> {
+    const { disk } = this;
+    try {
+      const { files, identity } = disk;
+      const opened = await Wal.open(LOG_DIRECTORY, identity, {
+        create: !disk.established,
+        segmentBytes: SEGMENT_BYTES,
+        mustReach: disk.newestTakenIndex,
+        files,
+      });
+      this.#judgeRecovery(opened.recovery);
+      return opened;
+    } catch (error) {
+      if (!isStorageError(error)) throw error;
+      this.#judgeRefusal(error.message);
+      return null;
+    }
+  }
+
+  #judgeRefusal(message: string): void {
+    switch (this.disk.damage) {
+      case 'flipped':
+        this.retire('damage in the log noticed');
+        break;
+      case 'logLost':
+        this.retire('lost log noticed');
+        break;
+      case 'olderLog':
+        this.retire('log older than the state refused');
+        break;
+      default:
+        throw new Violation(`node ${this.disk.raftId} refuses a log that nothing was done to: ${message}`);
+    }
+  }
+
+  /** The log holds exactly what it acknowledged, and of what was under way at the end all or nothing. */
+  #judgeRecovery(recovery: WalRecovery): void {
+    const { disk } = this;
+    const { trace } = this.#world;
+    const withDoubt = disk.log.copy();
+    for (const job of disk.inDoubt) withDoubt.apply(job);
+    const missing = disk.log.differenceTo(recovery);
+    const more = withDoubt.differenceTo(recovery);
+    if (missing !== null && more !== null)
+      throw new Violation(
+        `the log of node ${disk.raftId} (${disk.damage}) lost something durable: ${missing}`,
+      );
+    const { promised } = disk;
+    const { term, vote } = recovery.hardState;
+    if (term < promised.term || (term === promised.term && promised.vote !== 0 && vote !== promised.vote))
+      throw new Violation(`node ${disk.raftId} forgot its vote of term ${promised.term}`);
+    if (more === null && missing !== null) trace.count('unacknowledged write survived');
+    if (recovery.repaired !== null) trace.count('torn tail cut off');
+    if (disk.damage === 'flipped') trace.count('damage where nothing was needed');
+    if (more === null) disk.log = withDoubt;
+    disk.inDoubt = [];
+    if (disk.damage !== 'olderCopy') disk.damage = 'none';
+  }
+}
+
+/** As the product has them, but for sizes, which are small so that their limits are met. */
+export const CORE_SETTINGS = {
+  electionTicks: limits.electionTicks,
+  heartbeatTicks: limits.heartbeatTicks,
+  maxInflightMessages: 6,
+  maxInflightBytes: 3000,
+  maxMessageBytes: 600,
+  maxUncommittedBytes: 1500,
+  maxCommittedBytesPerReady: 800,
+  preVote: true,
+  checkQuorum: true,
+  stepDownOnRemoval: true,
+} as const;

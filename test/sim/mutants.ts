@@ -1,0 +1,277 @@
+/** Deliberate bugs, each of a kind that real implementations shipped; `find` occurs once in the file. */
+export interface Mutant {
+  readonly name: string;
+  readonly what: string;
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+const CORE = 'src/raft/core';
+const WAL = 'src/raft/wal';
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'vote-before-fsync',
+    what: 'a vote and an acknowledgement leave before they are durable',
+    file: `${CORE}/messages.ts`,
+    find: "return isPromise(type) || type === 'vote';",
+    replace: "return type === 'vote';",
+  },
+  {
+    name: 'candidate-before-fsync',
+    what: 'votes are asked for before the own term is durable',
+    file: `${CORE}/messages.ts`,
+    find: "return isPromise(type) || type === 'vote';",
+    replace: 'return isPromise(type);',
+  },
+  {
+    name: 'commit-index-dropped',
+    what: 'a commit index that needs no write of its own is never written',
+    file: 'src/raft/log-requests.ts',
+    find: 'this.#riding = request.mustSync ? null : hardState;',
+    replace: 'this.#riding = null;',
+  },
+  {
+    name: 'commit-of-old-term',
+    what: 'entries of earlier terms are committed by counting',
+    file: `${CORE}/replication.ts`,
+    find: ' || log.termAt(index) !== member.term) return false;',
+    replace: ') return false;',
+  },
+  {
+    name: 'read-before-own-commit',
+    what: 'ReadIndex is answered before an entry of the own term is committed',
+    file: `${CORE}/reads.ts`,
+    find: 'return member.log.termAt(member.log.committed) === member.term;',
+    replace: 'return member.log.committed > 0;',
+  },
+  {
+    name: 'read-without-quorum',
+    what: 'a round of reads is confirmed by any one answer',
+    file: `${CORE}/reads.ts`,
+    find: "if (result !== 'won') return;",
+    replace: "if (result === 'lost') return;",
+  },
+  {
+    name: 'commit-quorum-off-by-one',
+    what: 'one acknowledgement too few commits',
+    file: `${CORE}/quorum.ts`,
+    find: 'matches[Math.floor(voters.length / 2)]',
+    replace: 'matches[Math.floor(voters.length / 2) - 1]',
+  },
+  {
+    name: 'vote-quorum-off-by-one',
+    what: 'one vote too few elects',
+    file: `${CORE}/quorum.ts`,
+    find: 'Math.floor(voters.length / 2) + 1;',
+    replace: 'Math.max(1, Math.floor(voters.length / 2));',
+  },
+  {
+    name: 'joint-commit-ignored',
+    what: 'the outgoing majority has no say in commits',
+    file: `${CORE}/quorum.ts`,
+    find: 'return Math.min(incoming, majorityCommitted(majorities.votersOutgoing, matchOf));',
+    replace: 'return incoming;',
+  },
+  {
+    name: 'joint-vote-ignored',
+    what: 'the outgoing majority has no say in elections',
+    file: `${CORE}/quorum.ts`,
+    find: 'const outgoing = majorityVote(majorities.votersOutgoing, voteOf);',
+    replace: 'const outgoing = incoming;',
+  },
+  {
+    name: 'learner-counted',
+    what: 'learners count as voters where commits are counted',
+    file: `${CORE}/replication.ts`,
+    find: 'const index = jointCommitted(member.confState, (id)',
+    replace:
+      'const { confState: known } = member;\n  const counted = { ...known, voters: [...known.voters, ...known.learners] };\n  const index = jointCommitted(counted, (id)',
+  },
+  {
+    name: 'second-change-at-once',
+    what: 'a change of membership is taken while one is pending',
+    file: `${CORE}/membership.ts`,
+    find: "if (member.pendingConfIndex > member.log.applied) return 'a change may be pending';",
+    replace: '',
+  },
+  {
+    name: 'joint-never-left',
+    what: 'a new leader does not leave the joint configuration that it finds',
+    file: `${CORE}/membership.ts`,
+    find: 'if (!member.isLeader || !confState.autoLeave || log.applied < pendingConfIndex) return;',
+    replace:
+      'if (!member.isLeader || !confState.autoLeave || log.applied < pendingConfIndex || log.termAt(member.confIndex) !== member.term) return;',
+  },
+  {
+    name: 'campaign-with-unapplied-change',
+    what: 'an election under a configuration that a committed change replaces',
+    file: `${CORE}/election.ts`,
+    find: ' || member.log.hasUnappliedConfChange()) return;',
+    replace: ') return;',
+  },
+  {
+    name: 'vote-for-anybody',
+    what: 'a vote is given whatever the log of the candidate holds',
+    file: `${CORE}/log.ts`,
+    find: 'return term > this.lastTerm || (term === this.lastTerm && index >= this.lastIndex);',
+    replace: 'return term >= 0 && index >= 0;',
+  },
+  {
+    name: 'vote-by-index',
+    what: 'the longer log is taken for the newer one, whatever its term',
+    file: `${CORE}/log.ts`,
+    find: 'return term > this.lastTerm || (term === this.lastTerm && index >= this.lastIndex);',
+    replace: 'return term >= this.lastTerm || index > this.lastIndex;',
+  },
+  {
+    name: 'vote-forgotten-in-term',
+    what: 'a step-down clears the vote of the term',
+    file: `${CORE}/member.ts`,
+    find: '    this.leader = 0;\n    this.electionElapsed = 0;\n    this.heartbeatElapsed = 0;',
+    replace:
+      '    this.vote = 0;\n    this.leader = 0;\n    this.electionElapsed = 0;\n    this.heartbeatElapsed = 0;',
+  },
+  {
+    name: 'old-completion-counts',
+    what: 'the completion of a write of an earlier term acknowledges a rewritten tail',
+    file: `${CORE}/log.ts`,
+    find: 'if (index > this.#durable && index <= this.#handedOut && this.matches(index, term)) this.#durable = index;',
+    replace: 'if (index > this.#durable && index <= this.lastIndex) this.#durable = this.lastIndex;',
+  },
+  {
+    name: 'commit-beyond-match',
+    what: 'a heartbeat tells the commit index whether or not the follower matches',
+    file: `${CORE}/replication.ts`,
+    find: 'const commit = Math.min(progress.match, member.log.committed);',
+    replace: 'const commit = Math.min(progress.next - 1, member.log.committed);',
+  },
+  {
+    name: 'append-without-check',
+    what: 'entries are taken without a look at the one before them',
+    file: `${CORE}/log.ts`,
+    find: 'if (!this.matches(index, term)) return null;',
+    replace: 'if (index > this.lastIndex) return null;',
+  },
+  {
+    name: 'commit-of-unsent',
+    what: 'a follower commits what the leader has, beyond what the message proves',
+    file: `${CORE}/log.ts`,
+    find: 'this.commitTo(Math.min(committed, lastNew));',
+    replace: 'this.commitTo(Math.min(committed, this.lastIndex));',
+  },
+  {
+    name: 'stale-snapshot',
+    what: 'an old snapshot replaces a newer log',
+    file: `${CORE}/following.ts`,
+    find: 'if (snapshot === null || snapshot.index <= log.committed) return;',
+    replace: 'if (snapshot === null) return;',
+  },
+  {
+    name: 'window-never-freed',
+    what: 'acknowledgements do not free the window of a follower',
+    file: `${CORE}/inflights.ts`,
+    find: 'if (oldest === undefined || oldest.index > index) break;',
+    replace: 'if (oldest === undefined || oldest.index >= index) break;',
+  },
+  {
+    name: 'transfer-never-given-up',
+    what: 'a transfer of leadership holds proposals back for ever',
+    file: `${CORE}/raft-core.ts`,
+    find: '      member.transferTarget = 0;\n',
+    replace: '',
+  },
+  {
+    name: 'snapshot-limbo',
+    what: 'a failed snapshot transfer is not tried again',
+    file: `${CORE}/replication.ts`,
+    find: "if (progress.state !== 'snapshot') return;",
+    replace: "if (progress.state !== 'snapshot' || !ok) return;",
+  },
+  {
+    name: 'acknowledged-after-enospc',
+    what: 'a write that failed counts as written',
+    file: `${WAL}/writers.ts`,
+    find: "this.#failed = true;\n        this.#events.failed(writeFailure(this.#settings, error, error instanceof Error ? error.message : ''));",
+    replace: 'void error;\n        this.#events.written(batch.length, 0, this.#writer.stats);',
+  },
+  {
+    name: 'log-never-synced',
+    what: 'a batch is acknowledged without a sync',
+    file: `${WAL}/segment-writer.ts`,
+    find: '    this.#files.syncData(this.#handle);\n    const durationMs',
+    replace: '    const durationMs',
+  },
+  {
+    name: 'log-deleted-above-snapshot',
+    what: 'segments are deleted that the snapshot does not cover',
+    file: `${WAL}/segment-writer.ts`,
+    find: 'this.#segments.findLastIndex(({ startLastIndex }) => startLastIndex <= baseIndex)',
+    replace: 'this.#segments.findLastIndex(({ startLastIndex }) => startLastIndex >= baseIndex)',
+  },
+  {
+    name: 'segment-name-not-synced',
+    what: 'a new segment is used before its directory entry is durable',
+    file: `${WAL}/segment-writer.ts`,
+    find: '  files.rename(join(directory, name), join(directory, segmentName(sequence)));\n  files.syncDirectory(directory);',
+    replace: '  files.rename(join(directory, name), join(directory, segmentName(sequence)));',
+  },
+  {
+    name: 'truncation-not-replayed',
+    what: 'recovery brings back entries that were replaced',
+    file: `${WAL}/recovery.ts`,
+    find: 'this.entries.length = Math.max(kept, 0);',
+    replace: 'this.entries.length = Math.max(kept + 1, 0);',
+  },
+  {
+    name: 'watermark-ahead',
+    what: 'the watermark tells of a batch that is not written yet, and a torn tail becomes corruption',
+    file: `${WAL}/segment-writer.ts`,
+    find: '    this.#files.write(this.#handle, parts, this.#offset);\n',
+    replace:
+      '    const [before, offset] = [this.#state, this.#offset];\n    this.#state = { ...before, chain };\n    this.#offset += bytes;\n    this.#writeWatermark();\n    [this.#state, this.#offset] = [before, offset];\n    this.#files.write(this.#handle, parts, this.#offset);\n',
+  },
+  {
+    name: 'checksum-ignored',
+    what: 'a batch is believed whatever its checksum says',
+    file: `${WAL}/batch-format.ts`,
+    find: 'if (checksum(header.previousChain, segment.subarray(offset, offset + 20), body) !== header.chain)\n    return null;',
+    replace: '',
+  },
+  {
+    name: 'corrupt-as-torn',
+    what: 'damage below the watermark is cut off as a torn tail',
+    file: `${WAL}/recovery.ts`,
+    find: 'if (watermark !== null) checkWatermark(directory, scans, watermark.position);',
+    replace: '',
+  },
+  {
+    name: 'older-log-votes',
+    what: 'a log that ends below the state is believed',
+    file: `${WAL}/recovery.ts`,
+    find: 'if (state.lastIndex < mustReach)',
+    replace: 'if (state.lastIndex < 0)',
+  },
+  {
+    name: 'blank-disk-votes',
+    what: 'a node that lost its log begins a new one under the same id',
+    file: `${WAL}/wal.ts`,
+    find: 'if (!options.create || mustReach > 0)',
+    replace: 'if (mustReach < 0)',
+  },
+  {
+    name: 'older-copy-votes',
+    what: 'a copy of a data directory is heeded like the node itself',
+    file: 'src/raft/data-directory.ts',
+    find: 'if (known === undefined || counter > known.counter) return null;',
+    replace: 'if (known === undefined || counter > 0) return null;',
+  },
+  {
+    name: 'time-from-the-clock',
+    what: 'apply looks at the wall clock',
+    file: 'src/scheduler/core/transaction.ts',
+    find: 'this.nowMs = Math.max(options.state.cluster?.timeMs ?? 0, options.atMs);',
+    replace: 'this.nowMs = Math.max(options.state.cluster?.timeMs ?? 0, performance.now() * 1e6);',
+  },
+];

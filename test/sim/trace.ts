@@ -1,0 +1,100 @@
+/** What happened, as a hash that two runs of a seed must share, and the last events for whoever reads a failure. */
+const KEPT = 150;
+
+/** A promise of the product is broken: what a run is there to find. */
+export class Violation extends Error {
+  override readonly name = 'Violation';
+}
+
+export class Trace {
+  #hash = 0x811c9dc5;
+  #at = 0;
+  readonly #last: (readonly [number, string, readonly (string | number)[]])[] = [];
+  readonly #kinds = new Map<string, number>();
+  /** Rare paths, by name, and how often they were taken. */
+  readonly counters = new Map<string, number>();
+
+  get hash(): string {
+    return (this.#hash >>> 0).toString(16).padStart(8, '0');
+  }
+
+  note(atMs: number, kind: string, ...details: readonly (string | number)[]): void {
+    this.#mix(Math.round(atMs * 1000));
+    this.#mix(this.#numberOf(kind));
+    for (const detail of details) this.#mix(typeof detail === 'number' ? detail : this.#numberOf(detail));
+    this.#last[this.#at % KEPT] = [atMs, kind, details];
+    this.#at += 1;
+  }
+
+  count(counter: Counter): void {
+    this.counters.set(counter, (this.counters.get(counter) ?? 0) + 1);
+  }
+
+  lastEvents(): readonly string[] {
+    const start = this.#at % KEPT;
+    return [...this.#last.slice(start), ...this.#last.slice(0, start)].map(
+      ([atMs, kind, details]) => `${(atMs / 1000).toFixed(4).padStart(9)} s  ${kind} ${details.join(' ')}`,
+    );
+  }
+
+  #mix(value: number): void {
+    this.#hash = Math.imul(this.#hash ^ (value | 0), 0x01000193);
+    this.#hash ^= this.#hash >>> 15;
+  }
+
+  #numberOf(text: string): number {
+    const known = this.#kinds.get(text);
+    if (known !== undefined) return known;
+    let number = 0;
+    for (let at = 0; at < text.length; at += 1) number = (Math.imul(number, 31) + text.charCodeAt(at)) | 0;
+    this.#kinds.set(text, number);
+    return number;
+  }
+}
+
+/** Every rare path that the simulator must take from time to time; a test sees to it. */
+export const COUNTERS = [
+  'leader elected',
+  'leader deposed by check-quorum',
+  'leader paused and deposed',
+  'leadership transferred',
+  'vote kept over a restart',
+  'conflicting suffix truncated',
+  'completion of an earlier term',
+  'proposal lost for certain',
+  'proposal of unknown outcome',
+  'proposal refused as overloaded',
+  'read answered',
+  'read refused before an own-term commit',
+  'snapshot taken',
+  'snapshot sent',
+  'snapshot transfer failed',
+  'snapshot installed',
+  'snapshot installed while partitioned',
+  'crash during an install',
+  'log compacted',
+  'power cut during a write',
+  'process killed during a write',
+  'unacknowledged write survived',
+  'torn tail cut off',
+  'damage in the log noticed',
+  'damage where nothing was needed',
+  'lost log noticed',
+  'older copy refused by its peers',
+  'log older than the state refused',
+  'disk failed and the node ended',
+  'disk lost and replaced under a new id',
+  'learner promoted',
+  'voter replaced through a joint configuration',
+  'voter removed',
+  'leader removed',
+  'joint state survived a change of leader',
+  'rolling restart',
+  'message duplicated',
+  'link clogged',
+  'one-way partition',
+  'partition',
+  'message of an ended process refused',
+  'peer taken to have lost entries',
+] as const;
+export type Counter = (typeof COUNTERS)[number];

@@ -1,0 +1,229 @@
+/** Everything of one run: machines, network, time, and what is known of all of them together. */
+import { limits } from '../../src/lib/limits.ts';
+import type { RaftConfig } from '../../src/raft/core/raft-core.ts';
+import type { ConfState, Message, RaftId, SoftState } from '../../src/raft/core/types.ts';
+import { Chance } from './chance.ts';
+import { Checks, decides } from './checks.ts';
+import type { Disk, Start, StoredSnapshot } from './disk.ts';
+import { CORE_SETTINGS, Machine } from './machine.ts';
+import type { Member } from './member.ts';
+import { Network } from './network.ts';
+import { Registers } from './registers.ts';
+import { Trace, Violation } from './trace.ts';
+import { VirtualTime } from './virtual-time.ts';
+
+export class World {
+  readonly time = new VirtualTime();
+  readonly trace = new Trace();
+  readonly chance: Chance;
+  readonly network: Network;
+  readonly machines: readonly Machine[];
+  readonly founding: ConfState;
+  readonly checks: Checks;
+  readonly registers = new Registers();
+  readonly tickMs = limits.tickMs;
+  readonly snapshotEntries: number;
+  /** Every disk that there ever was, by the Raft id of its node: ids are never reused. */
+  readonly #disks = new Map<RaftId, Disk>();
+  #nextRaftId: number;
+  /** In which term and where a change of membership was proposed whose fate is open. */
+  changeInDoubt = false;
+  #jointTerm = 0;
+  /** The nemesis waits for some moments. */
+  onRole: (member: Member, soft: SoftState) => void = () => {};
+  /** What broke outside any event's own call. */
+  violation: Error | null = null;
+
+  constructor(seed: number) {
+    this.chance = new Chance(seed);
+    const { chance } = this;
+    const voters = chance.happens(0.6) ? 3 : 5;
+    const size = voters + 1 + chance.whole(2);
+    this.#nextRaftId = size + 1;
+    this.snapshotEntries = chance.pick([20, 40, 80, 200]) ?? 50;
+    this.founding = {
+      voters: Array.from({ length: voters }, (_, at) => at + 1),
+      votersOutgoing: [],
+      learners: [],
+      learnersNext: [],
+      autoLeave: false,
+    };
+    this.network = new Network({ size, time: this.time, chance: chance.fork(), trace: this.trace });
+    this.machines = Array.from({ length: size }, (_, slot) => new Machine(this, slot, slot + 1));
+    for (const { disk } of this.machines) this.#disks.set(disk.raftId, disk);
+    this.checks = new Checks(
+      this.founding,
+      () => this.members,
+      (id) => this.#disks.get(id),
+    );
+  }
+
+  get members(): readonly Member[] {
+    return this.machines.flatMap(({ member }) => member ?? []);
+  }
+
+  /** Of those that believe to lead the one of the latest term. */
+  get leader(): Member | undefined {
+    return this.members
+      .filter((member) => member.isLeading)
+      .sort((a, b) => b.core.status().term - a.core.status().term)[0];
+  }
+
+  machineOf(id: RaftId): Machine | undefined {
+    return this.machines.find(({ disk }) => disk.raftId === id);
+  }
+
+  /** Has a disk that may take part. */
+  isHealthy(id: RaftId): boolean {
+    const machine = this.machineOf(id);
+    return machine !== undefined && machine.isHealthy && machine.disk.damage === 'none';
+  }
+
+  /** Configurations by which somebody may still count: the newest, and what members have in force. */
+  configurations(): readonly ConfState[] {
+    return [this.checks.configuration.confState, ...this.members.map(({ core }) => core.confState)];
+  }
+
+  /** Whether the cluster can do without this disk for ever. */
+  maySpare(machine: Machine): boolean {
+    if (this.changeInDoubt) return false;
+    return this.configurations().every((confState) =>
+      decides(confState, (id) => id !== machine.disk.raftId && this.isHealthy(id)),
+    );
+  }
+
+  coreConfig(id: RaftId): RaftConfig {
+    return { id, random: this.chance.fork().random, ...CORE_SETTINGS };
+  }
+
+  newDisk(machine: Machine): void {
+    machine.replaceDisk(this.#nextRaftId);
+    this.#disks.set(this.#nextRaftId, machine.disk);
+    this.#nextRaftId += 1;
+  }
+
+  /** A copy takes the directory's place; what the id has acknowledged is still what the directory acknowledged. */
+  restoreDisk(machine: Machine, copy: Disk): void {
+    machine.disk = copy;
+  }
+
+  send(from: Member, message: Message): void {
+    const target = this.machineOf(message.to);
+    const { network, trace, time, chance } = this;
+    if (target === undefined) return;
+    trace.note(time.nowMs, message.type, message.from, message.to, message.term, message.index);
+    const isCarried = network.carry(from.machine.slot, target.slot, () => this.#arrive(from, message));
+    if (isCarried && target.member !== null) return;
+    // The transport notices now and then that what it sent went nowhere.
+    if (chance.happens(0.1))
+      from.later(chance.between(1, 50), () => from.input(() => from.core.reportUnreachable(message.to)));
+  }
+
+  /** @param received tells the sender, when the message has been taken in */
+  sendSnapshot(from: Member, message: Message, file: StoredSnapshot, received: () => void): void {
+    const target = this.machineOf(message.to);
+    if (target === undefined) return;
+    const back = (): void => {
+      this.network.carry(target.slot, from.machine.slot, received);
+    };
+    this.trace.note(this.time.nowMs, 'snapshot', message.from, message.to, file.meta.index);
+    this.network.carry(from.machine.slot, target.slot, () => {
+      const member = this.#receiver(from.disk, from.start, from.machine, message.to);
+      if (member === null) return;
+      // One that is there already stays what it is: taken here, it may be relied on.
+      const known = member.disk.snapshots.some(({ meta }) => meta.index === file.meta.index);
+      if (!known) member.disk.addSnapshot({ ...file, origin: 'received' });
+      this.#deliver(member, message);
+      back();
+    });
+  }
+
+  roleChanged(member: Member, soft: SoftState): void {
+    this.trace.note(this.time.nowMs, soft.role, member.id, soft.leader);
+    this.onRole(member, soft);
+    const { term: now } = member.core.status();
+    if (soft.role === 'follower' && soft.leader === 0 && member.ledTerm === now)
+      this.trace.count('leader deposed by check-quorum');
+    member.ledTerm = soft.role === 'leader' ? now : 0;
+    if (soft.role !== 'leader') return;
+    this.trace.count('leader elected');
+    const { term, confState } = member.core.status();
+    if (confState.votersOutgoing.length > 0 && this.#jointTerm > 0 && term > this.#jointTerm) {
+      this.trace.count('joint state survived a change of leader');
+      this.#jointTerm = term;
+    }
+  }
+
+  configured(member: Member, before: ConfState, after: ConfState): void {
+    this.trace.note(this.time.nowMs, 'configuration', member.id, JSON.stringify(after));
+    if (!member.isLeading) return;
+    const joined = after.votersOutgoing.length > 0;
+    if (joined && before.votersOutgoing.length === 0) this.#jointTerm = member.core.status().term;
+  }
+
+  /** Not a fault: answers that overtake each other look like those of a peer that lost its log, and cost only time. */
+  noticed(member: Member, notice: string): void {
+    this.trace.note(this.time.nowMs, 'notice', member.id, notice);
+    this.trace.count('peer taken to have lost entries');
+  }
+
+  /** Its peers see the streams of a process that ends being reset, where they are not cut off from it. */
+  ended(machine: Machine, member: Member): void {
+    for (const peer of this.members) {
+      if (!this.chance.happens(0.7)) continue;
+      this.network.carry(machine.slot, peer.machine.slot, () => {
+        peer.later(0, () => peer.input(() => peer.core.leaderStreamReset(member.id)));
+      });
+    }
+  }
+
+  #arrive(from: Member, message: Message): void {
+    const member = this.#receiver(from.disk, from.start, from.machine, message.to);
+    if (member !== null) this.#deliver(member, message);
+  }
+
+  #deliver(member: Member, message: Message): void {
+    member.later(0, () => {
+      const before = member.core.status();
+      member.receive(message);
+      if (!member.isAlive) return;
+      const after = member.core.status();
+      const { term, vote } = member.recovered;
+      if (message.type === 'vote' && vote !== 0 && term === message.term)
+        this.trace.count('vote kept over a restart');
+      if (message.type === 'app' && after.lastIndex < before.lastIndex)
+        this.trace.count('conflicting suffix truncated');
+      if (message.type === 'timeoutNow' && before.role === 'follower')
+        this.trace.count('leadership transferred');
+    });
+  }
+
+  /** Who takes a message in: both ends have to accept each other's start first. */
+  #receiver(disk: Disk, start: Start, machine: Machine, to: RaftId): Member | null {
+    const target = this.machineOf(to);
+    const member = target?.member ?? null;
+    if (target === undefined || member === null || member.id !== to) return null;
+    if (member.disk.peerStartFault(disk, start) !== null) {
+      this.#refuse(machine, start);
+      return null;
+    }
+    if (disk.peerStartFault(member.disk, member.start) !== null && machine.disk === disk) {
+      this.#refuse(target, member.start);
+      return null;
+    }
+    if (disk.damage === 'olderCopy' || member.disk.damage === 'olderCopy')
+      throw new Violation(`an older copy of a data directory takes part, as node ${disk.raftId} or ${to}`);
+    return member;
+  }
+
+  #refuse(machine: Machine, start: Start): void {
+    const { member } = machine;
+    if (member === null || member.start.startId !== start.startId) {
+      this.trace.count('message of an ended process refused');
+      return;
+    }
+    if (member.disk.damage !== 'olderCopy')
+      throw new Violation(`node ${member.id} is taken for a copy of itself`);
+    machine.retire('older copy refused by its peers');
+  }
+}
