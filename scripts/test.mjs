@@ -80,7 +80,7 @@ try {
     '--seed',
     simSeed,
     '--seconds',
-    process.env.SIM_SECONDS ?? '60',
+    process.env.SIM_SECONDS ?? '20',
   ]);
   docker();
   const seed = process.env.CHAOS_SEED ?? String(Math.floor(Math.random() * 2 ** 31));

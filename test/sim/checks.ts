@@ -136,7 +136,7 @@ export class Checks {
     this.#configurations.push({ index, confState });
   }
 
-  /** Votes and acknowledgements promise what must be durable by the time they leave. */
+  /** Votes, asked for and given, and acknowledgements promise what must be durable by the time they leave. */
   sent(member: Member, message: Message): void {
     const { log } = member.disk;
     const { hardState } = log;
@@ -149,8 +149,13 @@ export class Checks {
         );
       this.#promised(member, message.term, hardState.term === message.term ? hardState.vote : 0);
     }
+    // A candidate that forgets its term in a crash could be elected in it twice.
+    if (message.type === 'vote' && !hasVoted(hardState, message.term, member.id))
+      throw new Violation(
+        `node ${member.id} asks for votes in term ${message.term}; durable is a vote for ${hardState.vote} in ${hardState.term}`,
+      );
     if (message.type !== 'voteResp' || message.reject) return;
-    if (hardState.term < message.term || (hardState.term === message.term && hardState.vote !== message.to))
+    if (!hasVoted(hardState, message.term, message.to))
       throw new Violation(
         `node ${member.id} votes for ${message.to} in term ${message.term}; durable is a vote for ${hardState.vote} in ${hardState.term}`,
       );
@@ -195,9 +200,7 @@ export class Checks {
   #votedFor(leader: RaftId, term: number, voter: RaftId): boolean {
     const disk = this.#diskOf(voter);
     if (disk === undefined) return false;
-    return [disk.promised, disk.log.hardState].some(
-      (durable) => durable.term > term || (durable.term === term && durable.vote === leader),
-    );
+    return [disk.promised, disk.log.hardState].some((durable) => hasVoted(durable, term, leader));
   }
 
   #checkComplete(member: Member, index: number): void {
@@ -253,6 +256,11 @@ export class Checks {
     const known = (this.#digests[index] ??= digest);
     if (known !== digest) throw new Violation(`node ${member.id} has another state at index ${index}`);
   }
+}
+
+/** As far as a later term does not hide it. */
+function hasVoted(durable: { term: number; vote: RaftId }, term: number, candidate: RaftId): boolean {
+  return durable.term > term || (durable.term === term && durable.vote === candidate);
 }
 
 function isSame(one: Entry, other: Entry): boolean {

@@ -155,13 +155,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'if (index > this.lastIndex) return null;',
   },
   {
-    name: 'commit-of-unsent',
-    what: 'a follower commits what the leader has, beyond what the message proves',
-    file: `${CORE}/log.ts`,
-    find: 'this.commitTo(Math.min(committed, lastNew));',
-    replace: 'this.commitTo(Math.min(committed, this.lastIndex));',
-  },
-  {
     name: 'stale-snapshot',
     what: 'an old snapshot replaces a newer log',
     file: `${CORE}/following.ts`,
@@ -173,7 +166,7 @@ export const MUTANTS: readonly Mutant[] = [
     what: 'acknowledgements do not free the window of a follower',
     file: `${CORE}/inflights.ts`,
     find: 'if (oldest === undefined || oldest.index > index) break;',
-    replace: 'if (oldest === undefined || oldest.index >= index) break;',
+    replace: 'if (oldest === undefined || oldest.index > 0) break;',
   },
   {
     name: 'transfer-never-given-up',

@@ -1,5 +1,6 @@
 /** What becomes of disks. Those that are lost for ever leave a quorum of disks that are not. */
 import { allMembers } from '../../src/raft/core/quorum.ts';
+import { endOfData } from '../../src/raft/wal/binary.ts';
 import { SimulatedLogFiles } from '../../src/raft/wal/simulated-log-files.test-kit.ts';
 import type { Chance } from './chance.ts';
 import { LOG_DIRECTORY } from './disk.ts';
@@ -33,14 +34,18 @@ export class NemesisDisks {
 
   /** One bit of what the log has on disk, at rest. */
   async flip(machine: Machine | undefined): Promise<void> {
-    if (machine === undefined || !this.#mayLose(machine)) return;
-    // Killed, not cut off from power: the watermark is there, without which damage at the very end looks torn.
+    // It runs, and is killed, not cut off from power: the watermark is there, without which damage at the very end looks torn.
+    if (machine === undefined || machine.member === null || !this.#mayLose(machine)) return;
     await machine.crash(false);
     const { files } = machine.disk;
-    const name = this.#chance.pick([...files.list(LOG_DIRECTORY)].sort());
+    const names = [...files.list(LOG_DIRECTORY)].sort();
+    // Often at the very end of the newest segment, where damage looks most like a torn tail.
+    const isAtEnd = this.#chance.happens(0.5);
+    const name = isAtEnd ? names.findLast((one) => one.endsWith('.log')) : this.#chance.pick(names);
     if (name === undefined) return;
     const bytes = files.bytes(`${LOG_DIRECTORY}/${name}`);
-    const at = this.#chance.whole(bytes.byteLength);
+    const end = endOfData(bytes, 0, bytes.byteLength);
+    const at = isAtEnd ? Math.max(0, end - 1 - this.#chance.whole(80)) : this.#chance.whole(bytes.byteLength);
     bytes[at] = (bytes[at] ?? 0) ^ (1 << this.#chance.whole(8));
     machine.disk.damage = 'flipped';
     this.#restartLater(machine, 5, 200);

@@ -6,7 +6,7 @@ import type { ConfState, RaftId } from '../../src/raft/core/types.ts';
 import type { Chance } from './chance.ts';
 import { decides } from './checks.ts';
 import type { Member } from './member.ts';
-import type { Counter } from './trace.ts';
+import { Violation, type Counter } from './trace.ts';
 import type { World } from './world.ts';
 
 /** A learner so close behind counts as caught up. */
@@ -149,6 +149,8 @@ export class Operator {
     // Never one that could not decide any more: that is the operator's to see to, not Raft's.
     if (next.type !== 'changed' || !this.#isAlive(next.confState)) return false;
     const { type, term, index } = { term: 0, index: 0, ...leader.core.proposeConfChange(change) };
+    if (type === 'accepted' && leader.core.proposeConfChange(change).type === 'accepted')
+      throw new Violation(`leader ${leader.id} takes a change of membership while one is pending`);
     leader.input(() => {});
     if (type === 'refused') return false;
     this.#pending = { term, index, counter };
