@@ -40,6 +40,7 @@ export interface ClusterJson {
   readonly term: number;
   readonly commit_index: number;
   readonly voters: readonly string[];
+  readonly learners: readonly string[];
   readonly failure_tolerance: number;
   readonly members: readonly { readonly name: string; readonly active: boolean }[];
 }
