@@ -72,8 +72,16 @@ export interface Transport {
   start(events: TransportEvents): void;
   setPeers(peers: readonly Peer[]): void;
   send(messages: readonly Message[]): void;
-  /** Streams the newest snapshot file to the receiver of the `snap` message; resolves once it is installed there. */
-  sendSnapshot(message: Message, file: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Streams the newest snapshot file to the receiver of the `snap` message; resolves once it is installed there.
+   * `onProgress` is told what the receiver has taken so far, of how much.
+   */
+  sendSnapshot(
+    message: Message,
+    file: string,
+    signal: AbortSignal,
+    onProgress?: (takenBytes: number, totalBytes: number) => void,
+  ): Promise<void>;
   close(): Promise<void>;
 }
 
