@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
 import { limits } from '../lib/limits.ts';
+import type { MemberInsight } from '../operations/port.ts';
+import type { SnapshotBounds } from '../raft/applier.ts';
 import type { RaftNode } from '../raft/node.ts';
 import { StorageError } from '../raft/storage-error.ts';
 import { MemoryCluster } from '../raft/testing/memory-cluster.ts';
@@ -23,8 +25,8 @@ function insightOf(raft: RaftNode, duties: object = {}): NodeInsight {
   return new NodeInsight({ raft, duties: duties as LeaderDuties, self });
 }
 
-async function begin() {
-  const cluster = new MemoryCluster({ size: 3 });
+async function begin(options: { snapshotBounds?: SnapshotBounds } = {}) {
+  const cluster = new MemoryCluster({ size: 3, ...options });
   cluster.start();
   const leader = await cluster.leader();
   const follower = cluster.members.find((member) => member !== leader) ?? leader;
@@ -73,6 +75,32 @@ describe('what a leader knows of the members', () => {
     const silent = members.find(({ raftId }) => raftId === follower.id);
     expect(silent?.lastContactMs).toBeGreaterThanOrEqual(cluster.clock.monotonicMs() - cutMs);
     expect(silent?.matchIndex).toBe(insight.commitIndex() - 1);
+    await cluster.stop();
+    await turn();
+  });
+
+  it('is what snapshot is under way to one that is too far behind for the log', async () => {
+    const { cluster, leader, follower, insight } = await begin({
+      snapshotBounds: { entries: 10, logBytes: 1_000_000 },
+    });
+    cluster.network.cut(follower.id);
+    for (let count = 0; count < 45; count += 1) await cluster.propose(leader, `text ${count}`);
+    await cluster.until(() => leader.core.termAt(2) === null);
+    const memberOf = (): MemberInsight | undefined =>
+      insight.members().find(({ raftId }) => raftId === follower.id);
+    expect(memberOf()?.snapshot).toBeNull();
+    const sent: [wanted: number | undefined, shown: MemberInsight | undefined][] = [];
+    cluster.network.onSnapshot = ({ snapshot }) => sent.push([snapshot?.index, memberOf()]);
+    cluster.network.heal();
+    await cluster.until(() => follower.state.texts.length === leader.state.texts.length);
+    const [wanted, shown] = sent[0] ?? [];
+    expect(shown).toMatchObject({
+      state: 'snapshot',
+      isPaused: true,
+      snapshot: { index: wanted, takenBytes: 0, totalBytes: 0 },
+    });
+    await cluster.until(() => memberOf()?.state === 'replicate');
+    expect(memberOf()?.snapshot).toBeNull();
     await cluster.stop();
     await turn();
   });
