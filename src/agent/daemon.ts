@@ -20,6 +20,7 @@ import { ClusterFormation } from '../raft/form-cluster.ts';
 import { MemberRemovedError, type RaftNode } from '../raft/node.ts';
 import { GrpcTransport } from '../raft/transport/grpc-transport.ts';
 import { RaftPeerService } from '../raft/transport/raft-service.ts';
+import type { Wal } from '../raft/wal/wal.ts';
 import { channelCredentials, channelOptions, ChannelPool } from '../rpc/channel.ts';
 import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
@@ -30,7 +31,8 @@ import { Admission } from './admission.ts';
 import type { NodeConfig } from './config.ts';
 import { enterCluster } from './enter-cluster.ts';
 import { handOver } from './hand-over.ts';
-import { NodeInsight } from './insight.ts';
+import { DiskErrors } from './disk-errors.ts';
+import { NodeInsight, type NodeSelf } from './insight.ts';
 import { lateService } from './late-service.ts';
 import { LeaderDuties } from './leader/leader-duties.ts';
 import { SessionService } from './leader/session-service.ts';
@@ -63,6 +65,7 @@ export class Daemon {
   readonly #version: string;
   readonly #clock: Clock = systemClock;
   readonly #closers: Closer[] = [];
+  readonly #diskErrors = new DiskErrors(this.#clock);
   readonly #failed = Promise.withResolvers<never>();
   /** Null until it is part of a cluster. */
   #admission: Admission | null = null;
@@ -145,7 +148,7 @@ export class Daemon {
           this.#readiness = () => ({ ready: false, reason });
         },
       }));
-    const { raft, machine, snapshots, transport } = await this.#recover(directory, cluster);
+    const { raft, machine, wal, snapshots, transport } = await this.#recover(directory, cluster);
     const replica = new ClusterReplica({ nodeName: config.name, raft, machine, clock: this.#clock });
     const duties = this.#leaderDuties(replica, cluster);
     const sessions = new SessionService({
@@ -156,10 +159,12 @@ export class Daemon {
     });
     this.#closing('sessions', () => sessions.close());
     const localLogs = new AttemptLogs(config.dataDir);
+    const remotes = createRemotes(pool);
+    const insight = new NodeInsight({ raft, duties, self: this.#self(cluster, wal) });
     const routing = new RoutingOperations({
       replica,
-      local: new LocalOperations({ replica, insight: new NodeInsight({ raft, duties }) }),
-      remotes: createRemotes(pool),
+      local: new LocalOperations({ replica, insight, remotes }),
+      remotes,
       localLogs,
       clock: this.#clock,
       uniqueId: randomUUID,
@@ -181,6 +186,16 @@ export class Daemon {
       { listen: config.listen, http: config.http, cluster: cluster.clusterId },
       'the node is up',
     );
+  }
+
+  #self({ clusterId, epoch }: ClusterRecord, wal: Wal): NodeSelf {
+    return {
+      clusterId,
+      epoch,
+      version: this.#version,
+      logStats: () => wal.stats(),
+      diskErrors: () => this.#diskErrors.list(),
+    };
   }
 
   #formation(directory: DataDirectory): ClusterFormation {
@@ -239,6 +254,7 @@ export class Daemon {
       random: Math.random,
       log: this.#log,
       onFailure: (error) => this.#fail(error),
+      onDamaged: (error) => this.#diskErrors.note(error),
     });
     this.#closing('snapshots', () => member.snapshots.close());
     this.#closing('state', () => member.machine.close());
@@ -253,6 +269,7 @@ export class Daemon {
   /** A peer has seen a later start of this data directory: the node stops before it can vote, for good. */
   async #condemn(directory: DataDirectory, reason: string): Promise<void> {
     try {
+      this.#diskErrors.add('condemned', directory.paths.root, reason);
       this.#fail(await directory.condemn(reason));
     } catch (error) {
       this.#fail(error);
@@ -260,6 +277,7 @@ export class Daemon {
   }
 
   #fail(error: unknown): void {
+    this.#diskErrors.note(error);
     this.#failed.reject(error instanceof Error ? error : new Error(messageOf(error)));
   }
 

@@ -1,11 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import type { RaftNode } from '../raft/node.ts';
 import { MemoryCluster } from '../raft/testing/memory-cluster.ts';
-import { turn } from '../raft/testing/memory-stores.ts';
 import { handOver } from './hand-over.ts';
-import { NodeInsight } from './insight.ts';
-import type { LeaderDuties } from './leader/leader-duties.ts';
 
 async function begin(size = 3) {
   const cluster = new MemoryCluster({ size });
@@ -54,45 +50,3 @@ describe('a leader that stops', () => {
     await cluster.stop();
   });
 });
-
-describe('what a leader knows of the members', () => {
-  it('is who they are and how far they have come', async () => {
-    const { cluster, leader } = await begin();
-    await cluster.propose(leader, 'a');
-    const insight = insightOf(leader.node);
-    await cluster.until(() =>
-      insight.members().every(({ matchIndex }) => matchIndex === insight.commitIndex()),
-    );
-    const members = insight.members();
-    expect(members.map(({ name, raftId, role, active }) => ({ name, raftId, role, active }))).toEqual(
-      [1, 2, 3].map((raftId) => ({ name: `n${raftId}`, raftId, role: 'voter', active: true })),
-    );
-    expect(members.find(({ raftId }) => raftId === leader.id)?.state).toBe('leader');
-    expect(members.filter(({ state }) => state === 'replicate')).toHaveLength(2);
-    const gone = cluster.members.find((member) => member !== leader);
-    cluster.network.cut(gone?.id ?? 0);
-    for (let count = 0; count < 40; count += 1) {
-      expect(insight.members().filter(({ active }) => active).length).toBeGreaterThanOrEqual(2);
-      await cluster.pass();
-    }
-    expect(
-      insight
-        .members()
-        .filter(({ active }) => !active)
-        .map(({ raftId }) => raftId),
-    ).toEqual([gone?.id]);
-    await cluster.stop();
-    await turn();
-  });
-
-  it('comes from its duties where it is about nodes', () => {
-    const duties = { lastHeartbeatMs: () => 5, usage: () => null } as unknown as LeaderDuties;
-    const insight = new NodeInsight({ raft: {} as RaftNode, duties });
-    expect(insight.lastHeartbeatMs('n1')).toBe(5);
-    expect(insight.usage('n1')).toBeNull();
-  });
-});
-
-function insightOf(raft: RaftNode): NodeInsight {
-  return new NodeInsight({ raft, duties: {} as LeaderDuties });
-}

@@ -1,16 +1,30 @@
-/** What only a leader knows of members and nodes, put together from Raft and the leader's duties. */
+/** What a node knows of itself, the members and the nodes, put together from Raft and the leader's duties. */
 import type { Usage } from '../generated/worker.ts';
-import type { ClusterInsight, MemberInsight } from '../operations/port.ts';
+import type { ClusterInsight, DiskError, MemberInsight, NodeFacts } from '../operations/port.ts';
+import type { ProgressStatus, RaftStatus } from '../raft/core/status.ts';
 import type { RaftNode } from '../raft/node.ts';
+import type { Peer } from '../raft/ports.ts';
+import type { WalStats } from '../raft/wal/wal.ts';
 import type { LeaderDuties } from './leader/leader-duties.ts';
+
+/** What stays the same, and the disk's own word. */
+export interface NodeSelf {
+  readonly clusterId: string;
+  readonly epoch: number;
+  readonly version: string;
+  logStats(): WalStats;
+  diskErrors(): readonly DiskError[];
+}
 
 export class NodeInsight implements ClusterInsight {
   readonly #raft: RaftNode;
   readonly #duties: LeaderDuties;
+  readonly #self: NodeSelf;
 
-  constructor(options: { raft: RaftNode; duties: LeaderDuties }) {
+  constructor(options: { raft: RaftNode; duties: LeaderDuties; self: NodeSelf }) {
     this.#raft = options.raft;
     this.#duties = options.duties;
+    this.#self = options.self;
   }
 
   lastHeartbeatMs(node: string): number | null {
@@ -26,19 +40,68 @@ export class NodeInsight implements ClusterInsight {
   }
 
   members(): readonly MemberInsight[] {
-    const { id, progress, confState } = this.#raft.status();
-    return this.#raft.membership.peers.map(({ raftId, name, address }) => {
-      const known = progress.find((candidate) => candidate.id === raftId);
-      const isSelf = raftId === id;
-      return {
-        name,
-        raftId,
-        address,
-        role: confState.voters.includes(raftId) ? 'voter' : 'learner',
-        matchIndex: known?.match ?? 0,
-        state: isSelf ? 'leader' : (known?.state ?? 'probe'),
-        active: isSelf || this.#raft.isActive(raftId),
-      };
-    });
+    const status = this.#raft.status();
+    const progress = new Map(status.progress.map((known) => [known.id, known]));
+    return this.#raft.membership.peers.map((peer) => this.#member(peer, status, progress.get(peer.raftId)));
+  }
+
+  node(): NodeFacts {
+    const { clusterId, epoch, version } = this.#self;
+    const { segments, bytes, lastFsyncMs, pending } = this.#self.logStats();
+    const status = this.#raft.status();
+    return {
+      clusterId,
+      epoch,
+      version,
+      raftId: status.id,
+      role: status.role,
+      term: status.term,
+      vote: status.vote,
+      leader: status.leader,
+      commitIndex: status.commit,
+      appliedIndex: this.#raft.appliedIndex,
+      firstIndex: status.firstIndex,
+      lastIndex: status.lastIndex,
+      durableIndex: status.durableIndex,
+      uncommittedBytes: status.uncommittedBytes,
+      log: { segments, bytes, lastFsyncMs, pending },
+      diskErrors: this.#self.diskErrors(),
+      transferTarget: status.transferTarget,
+      learnersNext: status.confState.learnersNext,
+      autoLeave: status.confState.autoLeave,
+    };
+  }
+
+  #member(peer: Peer, status: RaftStatus, progress: ProgressStatus | undefined): MemberInsight {
+    const { raftId, name, address } = peer;
+    const { confState, role } = status;
+    const isSelf = raftId === status.id;
+    return {
+      name,
+      raftId,
+      address,
+      role: confState.voters.includes(raftId) ? 'voter' : 'learner',
+      incoming: confState.voters.includes(raftId),
+      outgoing: confState.votersOutgoing.includes(raftId),
+      matchIndex: progress?.match ?? 0,
+      nextIndex: progress?.next ?? 0,
+      state: isSelf && role === 'leader' ? 'leader' : (progress?.state ?? 'unknown'),
+      inflight: progress?.inflight ?? 0,
+      isPaused: progress?.isPaused ?? false,
+      snapshot: this.#transferTo(raftId, progress),
+      active: isSelf || this.#raft.isActive(raftId),
+      lastContactMs: isSelf ? 0 : this.#raft.lastContactMs(raftId),
+    };
+  }
+
+  /** From the moment that Raft wants one to be sent, also while it waits for its turn. */
+  #transferTo(raftId: number, progress: ProgressStatus | undefined): MemberInsight['snapshot'] {
+    if (progress?.state !== 'snapshot') return null;
+    const transfer = this.#raft.snapshotTransfer(raftId);
+    return {
+      index: transfer === null || transfer.index === 0 ? progress.pendingSnapshot : transfer.index,
+      takenBytes: transfer?.takenBytes ?? 0,
+      totalBytes: transfer?.totalBytes ?? 0,
+    };
   }
 }

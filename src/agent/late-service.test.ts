@@ -86,7 +86,9 @@ describe('the operations of a node that starts', () => {
   it('refuse everything until the real ones take over', async () => {
     const operations = new StartingOperations();
     const context = { principal: 'p', signal: new AbortController().signal, forwarded: false };
-    await expect(operations.getCluster(context)).rejects.toMatchObject({ code: 'unavailable' });
+    await expect(operations.getCluster({ consistency: '' }, context)).rejects.toMatchObject({
+      code: 'unavailable',
+    });
     expect(() => operations.version()).toThrow(/starting/);
     const real = new StartingOperations();
     operations.become(real);

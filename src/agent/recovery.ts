@@ -37,6 +37,8 @@ export interface RecoveryOptions {
   readonly log: Log;
   /** The state can be trusted no longer. */
   readonly onFailure: (error: unknown) => void;
+  /** A snapshot file is damaged, and does not count; the node goes on. */
+  readonly onDamaged?: (error: StorageError) => void;
   /** Default: those of `limits`. */
   readonly snapshotBounds?: SnapshotBounds;
 }
@@ -61,8 +63,10 @@ export async function recoverMember(options: RecoveryOptions): Promise<Recovered
     clusterId: cluster.clusterId,
     epoch: cluster.epoch,
     newDigester,
-    onDamaged: (error) =>
-      log.error({ error: error.message, path: error.path }, 'a snapshot file does not count'),
+    onDamaged: (error) => {
+      log.error({ error: error.message, path: error.path }, 'a snapshot file does not count');
+      options.onDamaged?.(error);
+    },
   });
   const { wal, recovery } = await Wal.open(
     paths.log,

@@ -5,6 +5,7 @@
 import type {
   CancelTaskRequest,
   ClusterStatus,
+  GetClusterRequest,
   ListNodesResponse,
   ListTasksRequest,
   ListTasksResponse,
@@ -28,7 +29,7 @@ export interface ClusterConnection {
   watchTask(request: TaskRequest, signal: AbortSignal): AsyncIterable<Task>;
   readLogs(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogChunk>;
   listNodes(signal: AbortSignal): Promise<ListNodesResponse>;
-  getCluster(signal: AbortSignal): Promise<ClusterStatus>;
+  getCluster(request: GetClusterRequest, signal: AbortSignal): Promise<ClusterStatus>;
   version(signal: AbortSignal): Promise<VersionInfo>;
   close(): void;
 }

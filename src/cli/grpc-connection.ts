@@ -16,7 +16,6 @@ export function dialGrpc(address: string): ClusterConnection {
     (request: Q, signal: AbortSignal): Promise<A> =>
       unaryCall({ pool, address, method, request, signal, write, timeoutMs: clientLimits.callTimeoutMs });
   const listNodes = ask(methods.listNodes);
-  const getCluster = ask(methods.getCluster);
   const version = ask(methods.getVersion);
   return {
     address,
@@ -28,7 +27,7 @@ export function dialGrpc(address: string): ClusterConnection {
     watchTask: (request, signal) => streamCall({ pool, address, method: methods.watchTask, request, signal }),
     readLogs: (request, signal) => streamCall({ pool, address, method: methods.readLogs, request, signal }),
     listNodes: (signal) => listNodes({}, signal),
-    getCluster: (signal) => getCluster({}, signal),
+    getCluster: ask(methods.getCluster),
     version: (signal) => version({}, signal),
     close: () => pool.close(),
   };

@@ -44,14 +44,16 @@ export class Peers {
   }
 
   /**
-   * Asks one peer after the other until one answers, for a bounded time while at least one of them can be reached.
+   * Asks one peer after the other until one answers, for a bounded time while at least one of them can be reached, and
+   * each of them once at least.
    * @throws JarvisError unavailable where none can be reached; otherwise what the last one answered.
    */
   async call<T>(
     operation: (peer: ClusterConnection, signal: AbortSignal) => Promise<T>,
     signal: AbortSignal,
+    patienceMs: number = clientLimits.patienceMs,
   ): Promise<T> {
-    const deadline = performance.now() + clientLimits.patienceMs;
+    const deadline = performance.now() + patienceMs;
     for (let round = 0; ; round += 1) {
       let refusal: JarvisError | null = null;
       for (let step = 0; step < this.#addresses.length; step += 1) {
@@ -125,7 +127,7 @@ export class Peers {
   async learn(signal: AbortSignal): Promise<void> {
     const limited = AbortSignal.any([signal, AbortSignal.timeout(clientLimits.learnTimeoutMs)]);
     try {
-      const { members } = await this.#connection().getCluster(limited);
+      const { members } = await this.#connection().getCluster({ consistency: '' }, limited);
       for (const { address } of members) {
         if (address !== '' && this.#addresses.length < MAX_ADDRESSES && !this.#addresses.includes(address))
           this.#addresses.push(address);

@@ -245,6 +245,11 @@ export interface Node_LabelsEntry {
 }
 
 export interface GetClusterRequest {
+  /**
+   * Empty or "linearizable": the leader's answer, after a majority has confirmed it. "stale": what the node that is asked
+   * knows by itself, never forwarded, also where there is no leader.
+   */
+  consistency: string;
 }
 
 export interface Member {
@@ -253,13 +258,106 @@ export interface Member {
   address: string;
   /** voter or learner */
   role: string;
-  /** Progress as the leader sees it. */
-  match_index: number;
-  lag: number;
-  /** leader, probe, replicate or snapshot */
+  /** Progress as the leader sees it; absent where another node answers. */
+  match_index?:
+    | number
+    | undefined;
+  /** Entries that are committed and not known to be there. */
+  lag?:
+    | number
+    | undefined;
+  /** leader, probe, replicate or snapshot; unknown where another node than the leader answers. */
   state: string;
-  /** Heard of within the last election timeout. */
+  /** The answering node has heard of it within the last election timeout. Followers hear mostly of the leader. */
   active: boolean;
+  next_index?:
+    | number
+    | undefined;
+  /** Messages with entries under way. */
+  inflight?:
+    | number
+    | undefined;
+  /** Nothing more is sent before an answer comes. */
+  paused?:
+    | boolean
+    | undefined;
+  /** Since the answering node last heard of it; absent where it has not since it started. */
+  last_contact_seconds?:
+    | number
+    | undefined;
+  /** The snapshot that it is being sent. */
+  snapshot?:
+    | SnapshotTransfer
+    | undefined;
+  /** What its worker registered; absent where it has not. */
+  version?: string | undefined;
+  node_status?:
+    | string
+    | undefined;
+  /** What it says of itself; absent where it is not active or did not answer in time. */
+  report?: NodeReport | undefined;
+}
+
+export interface SnapshotTransfer {
+  index: number;
+  taken_bytes: number;
+  total_bytes: number;
+}
+
+/** One node's own Raft state. */
+export interface NodeReport {
+  name: string;
+  raft_id: number;
+  /** leader, follower, candidate or pre_candidate */
+  role: string;
+  term: number;
+  /** Whom it voted for in this term; absent: nobody. */
+  vote?:
+    | string
+    | undefined;
+  /** Whom it takes for the leader; absent: nobody. */
+  leader?: string | undefined;
+  commit_index: number;
+  applied_index: number;
+  first_index: number;
+  last_index: number;
+  /** Synced to its disk. */
+  durable_index: number;
+  /** Proposed here and not yet applied. */
+  uncommitted_bytes: number;
+  log:
+    | LogReport
+    | undefined;
+  /** What its disk has failed in since it started. */
+  disk_errors: DiskError[];
+  version: string;
+}
+
+export interface LogReport {
+  segments: number;
+  /** Unused room included. */
+  bytes: number;
+  last_fsync_seconds: number;
+  /** Appends that are not synced yet. */
+  pending: number;
+}
+
+export interface DiskError {
+  /** As in docs/storage.md, such as storage_failed, snapshot_corrupt or condemned. */
+  kind: string;
+  path: string;
+  message: string;
+  at: string;
+}
+
+/** Both must agree while one is left for the other. */
+export interface JointConfiguration {
+  incoming: string[];
+  outgoing: string[];
+  /** Voters that become learners when it is left. */
+  learners_next: string[];
+  /** Left without another word. */
+  auto_leave: boolean;
 }
 
 export interface ClusterStatus {
@@ -268,11 +366,26 @@ export interface ClusterStatus {
   term: number;
   commit_index: number;
   applied_index: number;
+  /** In a joint configuration: the incoming ones. */
   voters: string[];
   learners: string[];
-  failure_tolerance: number;
+  /** How many more voters may fail, whichever they are; absent where another node than the leader answers. */
+  failure_tolerance?: number | undefined;
   members: Member[];
   epoch: number;
+  joint?:
+    | JointConfiguration
+    | undefined;
+  /** Whom leadership is being handed to. */
+  transfer_target?:
+    | string
+    | undefined;
+  /** Who answers, and what it says of itself. */
+  node:
+    | NodeReport
+    | undefined;
+  /** A node's own view, which may be old. */
+  stale: boolean;
 }
 
 export interface GetVersionRequest {
@@ -2887,11 +3000,14 @@ export const Node_LabelsEntry: MessageFns<Node_LabelsEntry> = {
 };
 
 function createBaseGetClusterRequest(): GetClusterRequest {
-  return {};
+  return { consistency: "" };
 }
 
 export const GetClusterRequest: MessageFns<GetClusterRequest> = {
-  encode(_: GetClusterRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: GetClusterRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.consistency !== "") {
+      writer.uint32(10).string(message.consistency);
+    }
     return writer;
   },
 
@@ -2908,6 +3024,14 @@ export const GetClusterRequest: MessageFns<GetClusterRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2923,14 +3047,32 @@ export const GetClusterRequest: MessageFns<GetClusterRequest> = {
   create(base?: DeepPartial<GetClusterRequest>): GetClusterRequest {
     return GetClusterRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<GetClusterRequest>): GetClusterRequest {
+  fromPartial(object: DeepPartial<GetClusterRequest>): GetClusterRequest {
     const message = createBaseGetClusterRequest();
+    message.consistency = object.consistency ?? "";
     return message;
   },
 };
 
 function createBaseMember(): Member {
-  return { name: "", raft_id: 0, address: "", role: "", match_index: 0, lag: 0, state: "", active: false };
+  return {
+    name: "",
+    raft_id: 0,
+    address: "",
+    role: "",
+    match_index: undefined,
+    lag: undefined,
+    state: "",
+    active: false,
+    next_index: undefined,
+    inflight: undefined,
+    paused: undefined,
+    last_contact_seconds: undefined,
+    snapshot: undefined,
+    version: undefined,
+    node_status: undefined,
+    report: undefined,
+  };
 }
 
 export const Member: MessageFns<Member> = {
@@ -2947,10 +3089,10 @@ export const Member: MessageFns<Member> = {
     if (message.role !== "") {
       writer.uint32(34).string(message.role);
     }
-    if (message.match_index !== 0) {
+    if (message.match_index !== undefined) {
       writer.uint32(40).uint64(message.match_index);
     }
-    if (message.lag !== 0) {
+    if (message.lag !== undefined) {
       writer.uint32(48).uint64(message.lag);
     }
     if (message.state !== "") {
@@ -2958,6 +3100,30 @@ export const Member: MessageFns<Member> = {
     }
     if (message.active !== false) {
       writer.uint32(64).bool(message.active);
+    }
+    if (message.next_index !== undefined) {
+      writer.uint32(72).uint64(message.next_index);
+    }
+    if (message.inflight !== undefined) {
+      writer.uint32(80).uint32(message.inflight);
+    }
+    if (message.paused !== undefined) {
+      writer.uint32(88).bool(message.paused);
+    }
+    if (message.last_contact_seconds !== undefined) {
+      writer.uint32(97).double(message.last_contact_seconds);
+    }
+    if (message.snapshot !== undefined) {
+      SnapshotTransfer.encode(message.snapshot, writer.uint32(106).fork()).join();
+    }
+    if (message.version !== undefined) {
+      writer.uint32(114).string(message.version);
+    }
+    if (message.node_status !== undefined) {
+      writer.uint32(122).string(message.node_status);
+    }
+    if (message.report !== undefined) {
+      NodeReport.encode(message.report, writer.uint32(130).fork()).join();
     }
     return writer;
   },
@@ -3039,6 +3205,70 @@ export const Member: MessageFns<Member> = {
             message.active = reader.bool();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.next_index = longToNumber(reader.uint64());
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.inflight = reader.uint32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.paused = reader.bool();
+            continue;
+          }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.last_contact_seconds = reader.double();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.snapshot = SnapshotTransfer.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.node_status = reader.string();
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.report = NodeReport.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3060,10 +3290,613 @@ export const Member: MessageFns<Member> = {
     message.raft_id = object.raft_id ?? 0;
     message.address = object.address ?? "";
     message.role = object.role ?? "";
-    message.match_index = object.match_index ?? 0;
-    message.lag = object.lag ?? 0;
+    message.match_index = object.match_index ?? undefined;
+    message.lag = object.lag ?? undefined;
     message.state = object.state ?? "";
     message.active = object.active ?? false;
+    message.next_index = object.next_index ?? undefined;
+    message.inflight = object.inflight ?? undefined;
+    message.paused = object.paused ?? undefined;
+    message.last_contact_seconds = object.last_contact_seconds ?? undefined;
+    message.snapshot = (object.snapshot !== undefined && object.snapshot !== null)
+      ? SnapshotTransfer.fromPartial(object.snapshot)
+      : undefined;
+    message.version = object.version ?? undefined;
+    message.node_status = object.node_status ?? undefined;
+    message.report = (object.report !== undefined && object.report !== null)
+      ? NodeReport.fromPartial(object.report)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseSnapshotTransfer(): SnapshotTransfer {
+  return { index: 0, taken_bytes: 0, total_bytes: 0 };
+}
+
+export const SnapshotTransfer: MessageFns<SnapshotTransfer> = {
+  encode(message: SnapshotTransfer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0) {
+      writer.uint32(8).uint64(message.index);
+    }
+    if (message.taken_bytes !== 0) {
+      writer.uint32(16).uint64(message.taken_bytes);
+    }
+    if (message.total_bytes !== 0) {
+      writer.uint32(24).uint64(message.total_bytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SnapshotTransfer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSnapshotTransfer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.taken_bytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.total_bytes = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SnapshotTransfer>): SnapshotTransfer {
+    return SnapshotTransfer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SnapshotTransfer>): SnapshotTransfer {
+    const message = createBaseSnapshotTransfer();
+    message.index = object.index ?? 0;
+    message.taken_bytes = object.taken_bytes ?? 0;
+    message.total_bytes = object.total_bytes ?? 0;
+    return message;
+  },
+};
+
+function createBaseNodeReport(): NodeReport {
+  return {
+    name: "",
+    raft_id: 0,
+    role: "",
+    term: 0,
+    vote: undefined,
+    leader: undefined,
+    commit_index: 0,
+    applied_index: 0,
+    first_index: 0,
+    last_index: 0,
+    durable_index: 0,
+    uncommitted_bytes: 0,
+    log: undefined,
+    disk_errors: [],
+    version: "",
+  };
+}
+
+export const NodeReport: MessageFns<NodeReport> = {
+  encode(message: NodeReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.raft_id !== 0) {
+      writer.uint32(16).uint64(message.raft_id);
+    }
+    if (message.role !== "") {
+      writer.uint32(26).string(message.role);
+    }
+    if (message.term !== 0) {
+      writer.uint32(32).uint64(message.term);
+    }
+    if (message.vote !== undefined) {
+      writer.uint32(42).string(message.vote);
+    }
+    if (message.leader !== undefined) {
+      writer.uint32(50).string(message.leader);
+    }
+    if (message.commit_index !== 0) {
+      writer.uint32(56).uint64(message.commit_index);
+    }
+    if (message.applied_index !== 0) {
+      writer.uint32(64).uint64(message.applied_index);
+    }
+    if (message.first_index !== 0) {
+      writer.uint32(72).uint64(message.first_index);
+    }
+    if (message.last_index !== 0) {
+      writer.uint32(80).uint64(message.last_index);
+    }
+    if (message.durable_index !== 0) {
+      writer.uint32(88).uint64(message.durable_index);
+    }
+    if (message.uncommitted_bytes !== 0) {
+      writer.uint32(96).uint64(message.uncommitted_bytes);
+    }
+    if (message.log !== undefined) {
+      LogReport.encode(message.log, writer.uint32(106).fork()).join();
+    }
+    for (const v of message.disk_errors) {
+      DiskError.encode(v!, writer.uint32(114).fork()).join();
+    }
+    if (message.version !== "") {
+      writer.uint32(122).string(message.version);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeReport {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeReport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.raft_id = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.role = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.term = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.vote = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.leader = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.commit_index = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.applied_index = longToNumber(reader.uint64());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.first_index = longToNumber(reader.uint64());
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.last_index = longToNumber(reader.uint64());
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.durable_index = longToNumber(reader.uint64());
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.uncommitted_bytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.log = LogReport.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.disk_errors.push(DiskError.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<NodeReport>): NodeReport {
+    return NodeReport.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeReport>): NodeReport {
+    const message = createBaseNodeReport();
+    message.name = object.name ?? "";
+    message.raft_id = object.raft_id ?? 0;
+    message.role = object.role ?? "";
+    message.term = object.term ?? 0;
+    message.vote = object.vote ?? undefined;
+    message.leader = object.leader ?? undefined;
+    message.commit_index = object.commit_index ?? 0;
+    message.applied_index = object.applied_index ?? 0;
+    message.first_index = object.first_index ?? 0;
+    message.last_index = object.last_index ?? 0;
+    message.durable_index = object.durable_index ?? 0;
+    message.uncommitted_bytes = object.uncommitted_bytes ?? 0;
+    message.log = (object.log !== undefined && object.log !== null) ? LogReport.fromPartial(object.log) : undefined;
+    message.disk_errors = object.disk_errors?.map((e) => DiskError.fromPartial(e)) || [];
+    message.version = object.version ?? "";
+    return message;
+  },
+};
+
+function createBaseLogReport(): LogReport {
+  return { segments: 0, bytes: 0, last_fsync_seconds: 0, pending: 0 };
+}
+
+export const LogReport: MessageFns<LogReport> = {
+  encode(message: LogReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.segments !== 0) {
+      writer.uint32(8).uint32(message.segments);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(16).uint64(message.bytes);
+    }
+    if (message.last_fsync_seconds !== 0) {
+      writer.uint32(25).double(message.last_fsync_seconds);
+    }
+    if (message.pending !== 0) {
+      writer.uint32(32).uint32(message.pending);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LogReport {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLogReport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.segments = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.bytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.last_fsync_seconds = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.pending = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<LogReport>): LogReport {
+    return LogReport.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LogReport>): LogReport {
+    const message = createBaseLogReport();
+    message.segments = object.segments ?? 0;
+    message.bytes = object.bytes ?? 0;
+    message.last_fsync_seconds = object.last_fsync_seconds ?? 0;
+    message.pending = object.pending ?? 0;
+    return message;
+  },
+};
+
+function createBaseDiskError(): DiskError {
+  return { kind: "", path: "", message: "", at: "" };
+}
+
+export const DiskError: MessageFns<DiskError> = {
+  encode(message: DiskError, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== "") {
+      writer.uint32(10).string(message.kind);
+    }
+    if (message.path !== "") {
+      writer.uint32(18).string(message.path);
+    }
+    if (message.message !== "") {
+      writer.uint32(26).string(message.message);
+    }
+    if (message.at !== "") {
+      writer.uint32(34).string(message.at);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DiskError {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDiskError();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.at = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DiskError>): DiskError {
+    return DiskError.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DiskError>): DiskError {
+    const message = createBaseDiskError();
+    message.kind = object.kind ?? "";
+    message.path = object.path ?? "";
+    message.message = object.message ?? "";
+    message.at = object.at ?? "";
+    return message;
+  },
+};
+
+function createBaseJointConfiguration(): JointConfiguration {
+  return { incoming: [], outgoing: [], learners_next: [], auto_leave: false };
+}
+
+export const JointConfiguration: MessageFns<JointConfiguration> = {
+  encode(message: JointConfiguration, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.incoming) {
+      writer.uint32(10).string(v!);
+    }
+    for (const v of message.outgoing) {
+      writer.uint32(18).string(v!);
+    }
+    for (const v of message.learners_next) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.auto_leave !== false) {
+      writer.uint32(32).bool(message.auto_leave);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JointConfiguration {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJointConfiguration();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.incoming.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.outgoing.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.learners_next.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.auto_leave = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<JointConfiguration>): JointConfiguration {
+    return JointConfiguration.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<JointConfiguration>): JointConfiguration {
+    const message = createBaseJointConfiguration();
+    message.incoming = object.incoming?.map((e) => e) || [];
+    message.outgoing = object.outgoing?.map((e) => e) || [];
+    message.learners_next = object.learners_next?.map((e) => e) || [];
+    message.auto_leave = object.auto_leave ?? false;
     return message;
   },
 };
@@ -3077,9 +3910,13 @@ function createBaseClusterStatus(): ClusterStatus {
     applied_index: 0,
     voters: [],
     learners: [],
-    failure_tolerance: 0,
+    failure_tolerance: undefined,
     members: [],
     epoch: 0,
+    joint: undefined,
+    transfer_target: undefined,
+    node: undefined,
+    stale: false,
   };
 }
 
@@ -3106,7 +3943,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
     for (const v of message.learners) {
       writer.uint32(58).string(v!);
     }
-    if (message.failure_tolerance !== 0) {
+    if (message.failure_tolerance !== undefined) {
       writer.uint32(64).uint32(message.failure_tolerance);
     }
     for (const v of message.members) {
@@ -3114,6 +3951,18 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
     }
     if (message.epoch !== 0) {
       writer.uint32(80).uint64(message.epoch);
+    }
+    if (message.joint !== undefined) {
+      JointConfiguration.encode(message.joint, writer.uint32(90).fork()).join();
+    }
+    if (message.transfer_target !== undefined) {
+      writer.uint32(98).string(message.transfer_target);
+    }
+    if (message.node !== undefined) {
+      NodeReport.encode(message.node, writer.uint32(106).fork()).join();
+    }
+    if (message.stale !== false) {
+      writer.uint32(112).bool(message.stale);
     }
     return writer;
   },
@@ -3211,6 +4060,38 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
             message.epoch = longToNumber(reader.uint64());
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.joint = JointConfiguration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.transfer_target = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.node = NodeReport.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.stale = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3235,9 +4116,17 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
     message.applied_index = object.applied_index ?? 0;
     message.voters = object.voters?.map((e) => e) || [];
     message.learners = object.learners?.map((e) => e) || [];
-    message.failure_tolerance = object.failure_tolerance ?? 0;
+    message.failure_tolerance = object.failure_tolerance ?? undefined;
     message.members = object.members?.map((e) => Member.fromPartial(e)) || [];
     message.epoch = object.epoch ?? 0;
+    message.joint = (object.joint !== undefined && object.joint !== null)
+      ? JointConfiguration.fromPartial(object.joint)
+      : undefined;
+    message.transfer_target = object.transfer_target ?? undefined;
+    message.node = (object.node !== undefined && object.node !== null)
+      ? NodeReport.fromPartial(object.node)
+      : undefined;
+    message.stale = object.stale ?? false;
     return message;
   },
 };

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import { ClusterStatus } from '../generated/cluster.ts';
 import type { LogChunk } from '../generated/worker.ts';
 import type { ErrorCode } from '../lib/errors.ts';
 import { ERROR_CODES, JarvisError, isErrorCode } from '../lib/errors.ts';
@@ -273,6 +274,38 @@ describe('nodes and the cluster', () => {
       failure_tolerance: 1,
     });
     expect((await call('GET', '/version')).json).toMatchObject({ version: '0.1.0', name: 'n1' });
+  });
+
+  it('are shown as one node knows them where that is asked for', async () => {
+    cluster.lead(null);
+    const stale = await call('GET', '/cluster?consistency=stale');
+    expect(stale).toMatchObject({
+      status: 200,
+      json: { leader: null, stale: true, failure_tolerance: null },
+    });
+    expect(await call('GET', '/cluster?consistency=old')).toMatchObject({
+      status: 400,
+      json: { code: 'malformed', faults: [{ path: 'consistency' }] },
+    });
+  });
+
+  it('come with the refusal where there is no leader', async () => {
+    const own = { cluster_id: 'c-1', leader: '', term: 4, stale: true };
+    replaced.getCluster = async ({ consistency }) => {
+      if (consistency !== 'stale') throw new JarvisError('no_leader', 'none at present');
+      return ClusterStatus.create(own);
+    };
+    const refused = await call('GET', '/cluster');
+    expect(refused).toMatchObject({
+      status: 503,
+      json: { code: 'no_leader', detail: 'none at present', cluster: { ...own, leader: null } },
+    });
+    expect(refused.headers['retry-after']).toBe('1');
+    expect(refused.headers['content-type']).toContain('application/problem+json');
+    replaced.getCluster = () => Promise.reject(new JarvisError('unavailable', 'this node is starting'));
+    const starting = await call('GET', '/cluster');
+    expect(starting).toMatchObject({ status: 503, json: { detail: 'this node is starting' } });
+    expect(starting.json).not.toHaveProperty('cluster');
   });
 });
 

@@ -1,7 +1,7 @@
 /** The queries of the API's URLs. Whatever is wrong with one is answered with 400, naming the parameter. */
 import { z } from 'zod';
 
-import type { ListTasksRequest, LogsRequest } from '../generated/cluster.ts';
+import type { GetClusterRequest, ListTasksRequest, LogsRequest } from '../generated/cluster.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { formatPath, show } from '../spec/faults.ts';
 import { closest } from '../spec/suggest.ts';
@@ -34,6 +34,13 @@ const parameters = {
     since: text.optional(),
     attempt: count.transform(Number).default(0),
   }),
+  cluster: z.strictObject({
+    consistency: z
+      .enum(['linearizable', 'stale'], {
+        error: ({ input }) => `${show(input)} is not allowed: linearizable or stale`,
+      })
+      .default('linearizable'),
+  }),
   none: z.strictObject({}),
 };
 
@@ -50,6 +57,11 @@ export function parseTasksQuery(query: unknown): ListTasksRequest {
 export function parseLogsQuery(id: string, query: unknown): LogsRequest {
   const parsed = parse(parameters.logs, query);
   return { id, ...parsed, tail: parsed.tail, since: parsed.since };
+}
+
+/** @throws JarvisError malformed */
+export function parseClusterQuery(query: unknown): GetClusterRequest {
+  return parse(parameters.cluster, query);
 }
 
 /** @throws JarvisError malformed, where there is a query at all */

@@ -5,12 +5,13 @@ import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { ClusterOperations, Readiness } from '../operations/port.ts';
-import { clusterToJson, listToJson, nodeToJson, taskToJson, versionToJson } from '../spec/json.ts';
+import { listToJson, nodeToJson, taskToJson, versionToJson } from '../spec/json.ts';
 import { parseTaskSpec } from '../spec/task-schema.ts';
 import { wireFromPlain } from '../spec/wire.ts';
+import { sendCluster } from './cluster-route.ts';
 import { sendLogs } from './logs-route.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
-import { asMalformed, expectNoQuery, parseLogsQuery, parseTasksQuery } from './query.ts';
+import { asMalformed, expectNoQuery, parseClusterQuery, parseLogsQuery, parseTasksQuery } from './query.ts';
 import type { Calls } from './requests.ts';
 import { idempotencyKey } from './requests.ts';
 
@@ -96,8 +97,8 @@ function registerCluster(app: FastifyInstance, { operations, calls }: RouteParts
   });
   on(app, '/cluster', {
     GET: async (request, reply) => {
-      expectNoQuery(request.query);
-      return clusterToJson(await operations.getCluster(contextOf(reply)));
+      const query = parseClusterQuery(request.query);
+      return await sendCluster(reply, { operations, query, context: contextOf(reply) });
     },
   });
   on(app, '/version', { GET: async () => versionToJson(operations.version()) });

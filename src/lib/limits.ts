@@ -46,6 +46,11 @@ export const limits = {
   /** In all, over changes of leader; then the caller is told that it failed or that its outcome is unknown. */
   routeTimeoutMs: 14_000,
   routeRetryMs: 100,
+  /** Whoever asks for the state of the cluster: for a leader to be there, and for its answer. */
+  statusLeaderWaitMs: 2000,
+  statusTimeoutMs: 4000,
+  /** For what members say of themselves, within that answer. */
+  reportTimeoutMs: 500,
   /** Watches of tasks that one leader serves. */
   taskWatches: 10_000,
   httpBodyBytes: 16 * 1024 * 1024,
@@ -119,6 +124,14 @@ invariant(limits.entryBytes <= limits.uncommittedBytes, 'the largest entry can b
 invariant(
   limits.proposalTimeoutMs < limits.forwardTimeoutMs,
   'a leader answers before its forwarder gives up',
+);
+invariant(
+  2 * limits.electionTicks * limits.tickMs < limits.statusLeaderWaitMs,
+  'an election fits the wait for a leader',
+);
+invariant(
+  limits.statusLeaderWaitMs + limits.reportTimeoutMs < limits.statusTimeoutMs,
+  'the state of the cluster with its reports fits the time for it',
 );
 invariant(limits.forwardTimeoutMs < limits.routeTimeoutMs, 'one try fits the time for all');
 invariant(limits.routeTimeoutMs < limits.httpTimeoutMs, 'HTTP waits for what a route may take');

@@ -2,6 +2,7 @@
 import type {
   CancelTaskRequest,
   ClusterStatus,
+  GetClusterRequest,
   ListNodesResponse,
   ListTasksRequest,
   ListTasksResponse,
@@ -23,11 +24,13 @@ import type { TaskRow, TaskSpec } from '../model/task.ts';
 import type { CommandInput, Replica } from '../scheduler/ports.ts';
 import { invalidInput, show } from '../spec/faults.ts';
 import { closest } from '../spec/suggest.ts';
-import type { CallContext, ClusterInsight, RemoteOperations } from './port.ts';
+import type { CallContext, ClusterInsight, RemoteOperations, Remotes } from './port.ts';
 import { policyFaults } from './policy-check.ts';
 import { idempotencyOf, parseListTasks, parseSubmit } from './requests.ts';
 import { TaskWatches } from './task-watches.ts';
-import { clusterView, nodeView, taskView } from './views.ts';
+import { isStale, withReports } from './cluster-reports.ts';
+import { clusterView } from './cluster-view.ts';
+import { nodeView, taskView } from './views.ts';
 import { abortError, orAborted } from './waiting.ts';
 
 const TASK_ID_CHARACTERS = 'task-'.length + 18;
@@ -37,11 +40,13 @@ const AMBIGUOUS_SHOWN = 5;
 export class LocalOperations implements RemoteOperations {
   readonly #replica: Replica;
   readonly #insight: ClusterInsight;
+  readonly #remotes: Pick<Remotes, 'operations'>;
   readonly #watches: TaskWatches;
 
-  constructor(options: { replica: Replica; insight: ClusterInsight }) {
+  constructor(options: { replica: Replica; insight: ClusterInsight; remotes: Pick<Remotes, 'operations'> }) {
     this.#replica = options.replica;
     this.#insight = options.insight;
+    this.#remotes = options.remotes;
     this.#watches = new TaskWatches(options.replica);
   }
 
@@ -128,17 +133,16 @@ export class LocalOperations implements RemoteOperations {
     throw new JarvisError('not_found', `there is no node ${show(request.name)}${hint}`);
   }
 
-  async getCluster(context: CallContext): Promise<ClusterStatus> {
+  async getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus> {
+    const stale = isStale(request.consistency);
+    const { nodeName } = this.#replica;
+    const view = (): ClusterStatus =>
+      clusterView({ nodeName, insight: this.#insight, nodes: this.#replica.state.nodes, stale });
+    if (stale) return view();
     await this.#barrier(context.signal);
-    const { state, appliedIndex, nodeName } = this.#replica;
-    if (state.cluster === null) throw new JarvisError('unavailable', 'the cluster is still being formed');
-    const { term, leader } = this.#replica.leadership();
-    return clusterView(state.cluster, {
-      leader: leader?.name ?? nodeName,
-      term,
-      appliedIndex,
-      insight: this.#insight,
-    });
+    if (this.#replica.state.cluster === null)
+      throw new JarvisError('unavailable', 'the cluster is still being formed');
+    return await withReports(view(), { remotes: this.#remotes, context });
   }
 
   /**

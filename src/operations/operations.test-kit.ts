@@ -226,21 +226,56 @@ export class TestReplica implements Replica {
   }
 }
 
-const testInsight: ClusterInsight = {
-  lastHeartbeatMs: () => Date.UTC(2026, 10, 24, 12),
-  usage: () => ({ cpu_percent: 12.5, memory_bytes: 1024, disk_bytes: 0, network_bytes_per_second: 0 }),
-  commitIndex: () => 17,
-  members: () =>
-    ['n1', 'n2', 'n3'].map((name, index) => ({
-      name,
-      raftId: index + 1,
-      address: `${name}:7101`,
-      role: 'voter',
-      matchIndex: 17 - index,
-      state: index === 0 ? 'leader' : 'replicate',
-      active: true,
-    })),
-};
+const LOG_FACTS = { segments: 1, bytes: 4096, lastFsyncMs: 2, pending: 0 };
+
+/** What `name` knows of n1, n2 and n3, which lag behind by one entry each. */
+function insightOf(cluster: TestCluster, name: string): ClusterInsight {
+  const names = ['n1', 'n2', 'n3'];
+  const leads = (): boolean => cluster.leader === name;
+  return {
+    lastHeartbeatMs: () => Date.UTC(2026, 10, 24, 12),
+    usage: () => ({ cpu_percent: 12.5, memory_bytes: 1024, disk_bytes: 0, network_bytes_per_second: 0 }),
+    commitIndex: () => 17,
+    members: () =>
+      names.map((member, index) => ({
+        name: member,
+        raftId: index + 1,
+        address: `${member}:7101`,
+        role: 'voter',
+        incoming: true,
+        outgoing: false,
+        matchIndex: 17 - index,
+        nextIndex: 18,
+        state: !leads() ? 'unknown' : member === name ? 'leader' : 'replicate',
+        active: true,
+        inflight: index,
+        isPaused: false,
+        lastContactMs: member === name ? 0 : 20,
+        snapshot: null,
+      })),
+    node: () => ({
+      clusterId: cluster.state.cluster?.clusterId ?? '',
+      epoch: cluster.state.cluster?.epoch ?? 0,
+      version: '0.1.0',
+      raftId: names.indexOf(name) + 1,
+      role: leads() ? 'leader' : 'follower',
+      term: cluster.term,
+      vote: 0,
+      leader: names.indexOf(cluster.leader ?? '') + 1,
+      commitIndex: 17,
+      appliedIndex: 17,
+      firstIndex: 1,
+      lastIndex: 17,
+      durableIndex: 17,
+      uncommittedBytes: 0,
+      log: LOG_FACTS,
+      diskErrors: [],
+      transferTarget: 0,
+      learnersNext: [],
+      autoLeave: false,
+    }),
+  };
+}
 
 /** A caller that stays. */
 export function testContext(changes: Partial<CallContext> = {}): CallContext {
@@ -261,7 +296,7 @@ export function testOperations(
   let keys = 0;
   return new RoutingOperations({
     replica,
-    local: new LocalOperations({ replica, insight: testInsight }),
+    local: new LocalOperations({ replica, insight: insightOf(cluster, name), remotes: parts.remotes }),
     remotes: parts.remotes,
     localLogs: parts.localLogs ?? noLogs,
     clock: parts.clock ?? systemClock,
@@ -284,7 +319,7 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         watchTask: (request, context) => node.watchTask(request, forwarded(context)),
         listNodes: (context) => node.listNodes(forwarded(context)),
         getNode: (request, context) => node.getNode(request, forwarded(context)),
-        getCluster: (context) => node.getCluster(forwarded(context)),
+        getCluster: (request, context) => node.getCluster(request, forwarded(context)),
       };
     },
     readLog: (address) => {

@@ -4,6 +4,7 @@ import type { ListTasksRequest, SubmitTasksRequest, Task } from '../generated/cl
 import { ListTasksRequest as ListTasksMessage } from '../generated/cluster.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
+import { VirtualClock } from '../lib/testing/virtual-clock.ts';
 import { DEFAULT_POLICY } from '../model/policy.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import type { RoutingOperations } from './router.ts';
@@ -220,14 +221,55 @@ describe('reading', () => {
       code: 'not_found',
       message: expect.stringContaining('did you mean n3?'),
     });
-    expect(await n1.getCluster(context)).toMatchObject({
+    expect(await n1.getCluster({ consistency: '' }, context)).toMatchObject({
       cluster_id: 'c-1',
       leader: 'n1',
       term: 2,
       voters: ['n1', 'n2', 'n3'],
       failure_tolerance: 1,
       members: [{ lag: 0 }, { lag: 1 }, { lag: 2 }],
+      stale: false,
     });
+  });
+
+  it('shows what each member says of itself, as far as it answers', async () => {
+    await expect(n1.getCluster({ consistency: 'old' }, context)).rejects.toMatchObject({
+      code: 'invalid',
+      faults: [{ path: 'consistency' }],
+    });
+    const { members, node } = await n2.getCluster({ consistency: 'linearizable' }, context);
+    expect(node).toMatchObject({ name: 'n1', role: 'leader', durable_index: 17, log: { bytes: 4096 } });
+    expect(members.map(({ report }) => report?.role)).toEqual(['leader', 'follower', 'follower']);
+    expect(members[1]).toMatchObject({ next_index: 18, inflight: 1, last_contact_seconds: 0.02 });
+    expect(members[1]).toMatchObject({ version: '0', node_status: 'AVAILABLE' });
+    nodes.delete('n3:7101');
+    const alone = await n1.getCluster({ consistency: '' }, context);
+    expect(alone.members.map(({ report }) => report?.name)).toEqual(['n1', 'n2', undefined]);
+  });
+
+  it('shows what a node knows by itself, also without a leader', async () => {
+    cluster.lead(null);
+    const stale = await n2.getCluster({ consistency: 'stale' }, context);
+    expect(stale).toMatchObject({ cluster_id: 'c-1', leader: '', stale: true, node: { name: 'n2' } });
+    expect(stale.failure_tolerance).toBeUndefined();
+    expect(stale.members[0]).toMatchObject({ state: 'unknown', active: true, last_contact_seconds: 0.02 });
+    expect(stale.members[0]?.lag).toBeUndefined();
+  });
+
+  it('says sooner than for other requests that there is no leader, or that it does not answer', async () => {
+    const clock = new VirtualClock();
+    const node = testOperations(cluster, 'n2', { remotes: inProcessRemotes(nodes), clock });
+    const failure = async (): Promise<unknown> =>
+      node.getCluster({ consistency: '' }, context).catch((error: unknown) => error);
+    cluster.lead(null);
+    const without = failure();
+    await clock.advance(limits.statusLeaderWaitMs);
+    expect(await without).toMatchObject({ code: 'no_leader' });
+    cluster.lead('n1');
+    cluster.replica('n1').readBarrier = () => new Promise(() => {});
+    const stuck = failure();
+    await clock.advance(limits.statusTimeoutMs);
+    expect(await stuck).toMatchObject({ code: 'unavailable', message: 'the leader does not answer' });
   });
 });
 
@@ -305,7 +347,7 @@ describe('routing', () => {
     const id = tasks[0]?.id ?? '';
     for (const node of nodes.values()) {
       expect(await node.getTask({ id }, context)).toMatchObject({ name: 'a' });
-      expect(await node.getCluster(context)).toMatchObject({ leader: 'n1' });
+      expect(await node.getCluster({ consistency: '' }, context)).toMatchObject({ leader: 'n1' });
     }
     await expect(n2.getTask({ id: 'task-zzzz' }, context)).rejects.toMatchObject({ code: 'not_found' });
     expect(n2.version()).toMatchObject({ name: 'n2' });

@@ -5,6 +5,7 @@
 import type {
   CancelTaskRequest,
   ClusterStatus,
+  GetClusterRequest,
   ListNodesResponse,
   ListTasksRequest,
   ListTasksResponse,
@@ -38,7 +39,8 @@ export interface ClusterOperations {
   readLogs(request: LogsRequest, context: CallContext): AsyncIterable<LogChunk>;
   listNodes(context: CallContext): Promise<ListNodesResponse>;
   getNode(request: NodeRequest, context: CallContext): Promise<Node>;
-  getCluster(context: CallContext): Promise<ClusterStatus>;
+  /** The leader's answer; with `consistency: 'stale'` this node's own, without a leader too. */
+  getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus>;
   version(): VersionInfo;
 }
 
@@ -84,14 +86,67 @@ export interface MemberInsight {
   readonly raftId: number;
   readonly address: string;
   readonly role: 'voter' | 'learner';
+  /** Votes in the only configuration, or in the incoming one; and in the one that is being left. */
+  readonly incoming: boolean;
+  readonly outgoing: boolean;
   readonly matchIndex: number;
-  /** Progress as the leader sees it. */
-  readonly state: 'leader' | 'probe' | 'replicate' | 'snapshot';
+  /** Progress as the leader sees it; unknown where this node does not lead. */
+  readonly state: 'leader' | 'probe' | 'replicate' | 'snapshot' | 'unknown';
   /** Heard of within the last election timeout. */
   readonly active: boolean;
+  readonly nextIndex: number;
+  /** Messages with entries under way. */
+  readonly inflight: number;
+  readonly isPaused: boolean;
+  /** Since it was last heard of; 0 for this node itself, null where it was not since this start. */
+  readonly lastContactMs: number | null;
+  readonly snapshot: {
+    readonly index: number;
+    readonly takenBytes: number;
+    readonly totalBytes: number;
+  } | null;
 }
 
-/** What only the leader knows, and no state machine: asked of it for answers to clients. */
+/** What this node knows of itself. Raft ids are 0 where there is none. */
+export interface NodeFacts {
+  readonly clusterId: string;
+  readonly epoch: number;
+  readonly raftId: number;
+  readonly version: string;
+  readonly role: 'leader' | 'follower' | 'candidate' | 'preCandidate';
+  readonly term: number;
+  readonly vote: number;
+  readonly leader: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly firstIndex: number;
+  readonly lastIndex: number;
+  readonly durableIndex: number;
+  readonly uncommittedBytes: number;
+  readonly log: {
+    readonly segments: number;
+    readonly bytes: number;
+    readonly lastFsyncMs: number;
+    readonly pending: number;
+  };
+  readonly diskErrors: readonly DiskError[];
+  /** Whom this leader hands leadership to. */
+  readonly transferTarget: number;
+  /** Voters of a joint configuration that become learners when it is left, and whether that needs no other word. */
+  readonly learnersNext: readonly number[];
+  readonly autoLeave: boolean;
+}
+
+/** A disk that failed, or did not give back what was written. */
+export interface DiskError {
+  /** A kind of StorageError, `condemned`, or `state_` and what is wrong with the store of the state. */
+  readonly kind: string;
+  readonly path: string;
+  readonly message: string;
+  readonly atMs: number;
+}
+
+/** What a node knows that stands in no state machine; of heartbeats and members' progress only the leader does. */
 export interface ClusterInsight {
   /** Wall time of the node's newest heartbeat; null where none has come since this node leads. */
   lastHeartbeatMs(node: string): number | null;
@@ -99,4 +154,5 @@ export interface ClusterInsight {
   usage(node: string): Usage | null;
   commitIndex(): number;
   members(): readonly MemberInsight[];
+  node(): NodeFacts;
 }

@@ -5,6 +5,7 @@
 import type {
   CancelTaskRequest,
   ClusterStatus,
+  GetClusterRequest,
   ListNodesResponse,
   ListTasksRequest,
   ListTasksResponse,
@@ -25,6 +26,7 @@ import { limits } from '../lib/limits.ts';
 import { isTerminal } from '../model/phases.ts';
 import type { TaskStatus } from '../model/task.ts';
 import type { Leadership, Replica } from '../scheduler/ports.ts';
+import { isStale } from './cluster-reports.ts';
 import { readTaskLogs } from './logs.ts';
 import type { CallContext, ClusterOperations, LocalLogs, RemoteOperations, Remotes } from './port.ts';
 import { pause, throwIfAborted } from './waiting.ts';
@@ -80,8 +82,20 @@ export class RoutingOperations implements ClusterOperations {
     return this.#read(context, (operations) => operations.getNode(request, context));
   }
 
-  getCluster(context: CallContext): Promise<ClusterStatus> {
-    return this.#read(context, (operations) => operations.getCluster(context));
+  /** Whoever asks for the state of the cluster wants to hear soon that it has no leader. */
+  async getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus> {
+    const { clock, local } = this.#options;
+    if (isStale(request.consistency)) return await local.getCluster(request, context);
+    const timeout = new AbortController();
+    const error = new JarvisError('unavailable', 'the leader does not answer');
+    const cancel = clock.after(limits.statusTimeoutMs, () => timeout.abort(error));
+    const soon = { ...context, signal: AbortSignal.any([context.signal, timeout.signal]) };
+    const tries = new Tries(clock, limits.statusLeaderWaitMs);
+    try {
+      return await this.#read(soon, (operations) => operations.getCluster(request, soon), tries);
+    } finally {
+      cancel();
+    }
   }
 
   version(): VersionInfo {
@@ -117,8 +131,11 @@ export class RoutingOperations implements ClusterOperations {
     );
   }
 
-  async #read<T>(context: CallContext, call: (operations: RemoteOperations) => Promise<T>): Promise<T> {
-    const tries = new Tries(this.#options.clock);
+  async #read<T>(
+    context: CallContext,
+    call: (operations: RemoteOperations) => Promise<T>,
+    tries = new Tries(this.#options.clock),
+  ): Promise<T> {
     for (;;) {
       try {
         return await call(await this.#target(context, tries));
@@ -193,9 +210,9 @@ class Tries {
   readonly #deadlineMs: number;
   #delayMs: number = limits.routeRetryMs;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, timeoutMs: number = limits.routeTimeoutMs) {
     this.#clock = clock;
-    this.#deadlineMs = clock.monotonicMs() + limits.routeTimeoutMs;
+    this.#deadlineMs = clock.monotonicMs() + timeoutMs;
   }
 
   remainingMs(): number {

@@ -1,18 +1,15 @@
 /** Rows of the state as clients see them: the messages of proto/cluster.proto. Times are RFC 3339 in UTC. */
 import type {
   Attempt as AttemptView,
-  ClusterStatus,
   Limits,
-  Member,
   Node as NodeView,
   Task as TaskView,
 } from '../generated/cluster.ts';
 import { formatCpuMillis, formatMemoryBytes } from '../lib/quantities.ts';
-import type { ClusterRow } from '../model/cluster.ts';
 import { containerOf, limitsOf } from '../model/earlier-rows.ts';
 import type { NodeRow } from '../model/node.ts';
 import type { Attempt, Pairs, Resources, TaskLimits, TaskRow, TaskSpec } from '../model/task.ts';
-import type { ClusterInsight, MemberInsight } from './port.ts';
+import type { ClusterInsight } from './port.ts';
 
 export function taskView(task: TaskRow, spec: TaskSpec): TaskView {
   // While it waits for another try, what the last one came to stands in `attempts` only.
@@ -142,47 +139,6 @@ export function nodeView(
     last_heartbeat_at: optionalTime(insight.lastHeartbeatMs(node.name)),
     joined_at: time(node.joinedAtMs),
     schedulable: node.schedulable,
-  };
-}
-
-export function clusterView(
-  cluster: ClusterRow,
-  raft: {
-    readonly leader: string;
-    readonly term: number;
-    readonly appliedIndex: number;
-    readonly insight: ClusterInsight;
-  },
-): ClusterStatus {
-  const members = raft.insight.members();
-  const commitIndex = raft.insight.commitIndex();
-  const named = (role: MemberInsight['role']): string[] =>
-    members.filter((member) => member.role === role).map((member) => member.name);
-  const voters = named('voter');
-  return {
-    cluster_id: cluster.clusterId,
-    leader: raft.leader,
-    term: raft.term,
-    commit_index: commitIndex,
-    applied_index: raft.appliedIndex,
-    voters,
-    learners: named('learner'),
-    failure_tolerance: Math.max(0, Math.floor((voters.length - 1) / 2)),
-    members: members.map((member) => memberView(member, commitIndex)),
-    epoch: cluster.epoch,
-  };
-}
-
-function memberView(member: MemberInsight, commitIndex: number): Member {
-  return {
-    name: member.name,
-    raft_id: member.raftId,
-    address: member.address,
-    role: member.role,
-    match_index: member.matchIndex,
-    lag: Math.max(0, commitIndex - member.matchIndex),
-    state: member.state,
-    active: member.active,
   };
 }
 

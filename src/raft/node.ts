@@ -17,7 +17,7 @@ import type { Membership } from './membership.ts';
 import type { LogStore, SnapshotStore, StateMachine, Transport } from './ports.ts';
 import { PendingProposals } from './proposals.ts';
 import { PendingReads } from './reads.ts';
-import { SnapshotSends } from './snapshot-sends.ts';
+import { SnapshotSends, type SnapshotTransfer } from './snapshot-sends.ts';
 
 export interface RaftNodeParts {
   readonly core: RaftCore;
@@ -160,8 +160,19 @@ export class RaftNode {
 
   /** Whether it was heard of within an election timeout. The core's own mark is taken back at each check of the quorum. */
   isActive(id: RaftId): boolean {
-    const heardMs = this.#heardMs.get(id) ?? Number.NEGATIVE_INFINITY;
-    return this.#clock.monotonicMs() - heardMs <= limits.electionTicks * limits.tickMs;
+    const silentMs = this.lastContactMs(id);
+    return silentMs !== null && silentMs <= limits.electionTicks * limits.tickMs;
+  }
+
+  /** Milliseconds since a message of the member came; null where none has since this start. */
+  lastContactMs(id: RaftId): number | null {
+    const heardMs = this.#heardMs.get(id);
+    return heardMs === undefined ? null : this.#clock.monotonicMs() - heardMs;
+  }
+
+  /** The snapshot that is being sent to the member, where one is. */
+  snapshotTransfer(to: RaftId): SnapshotTransfer | null {
+    return this.#sends.transfer(to);
   }
 
   leadership(): RaftLeadership {

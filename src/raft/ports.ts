@@ -73,8 +73,16 @@ export interface Transport {
   /** @param index of the membership that they come from: members beyond it may exist, and be unknown here */
   setPeers(peers: readonly Peer[], index: number): void;
   send(messages: readonly Message[]): void;
-  /** Streams the newest snapshot file to the receiver of the `snap` message; resolves once it is installed there. */
-  sendSnapshot(message: Message, file: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Streams the newest snapshot file to the receiver of the `snap` message; resolves once it is installed there.
+   * `onProgress` is told what the receiver has taken so far, of how much.
+   */
+  sendSnapshot(
+    message: Message,
+    file: string,
+    signal: AbortSignal,
+    onProgress?: (takenBytes: number, totalBytes: number) => void,
+  ): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -23,15 +23,21 @@ async function setUp(indexes: readonly number[]) {
     const rows = { index, rowCount: 0, digest: '', rows: none(), close: async () => {} };
     await snapshots.write(meta, [], rows);
   }
-  const sent: { message: Message; file: string; signal: AbortSignal; end: PromiseWithResolvers<void> }[] = [];
+  const sent: {
+    message: Message;
+    file: string;
+    signal: AbortSignal;
+    progress: ((takenBytes: number, totalBytes: number) => void) | undefined;
+    end: PromiseWithResolvers<void>;
+  }[] = [];
   const transport: Transport = {
     start: () => {},
     setPeers: () => {},
     send: () => {},
     close: async () => {},
-    sendSnapshot: async (sending, file, signal) => {
+    sendSnapshot: async (sending, file, signal, progress) => {
       const end = Promise.withResolvers<void>();
-      sent.push({ message: sending, file, signal, end });
+      sent.push({ message: sending, file, signal, progress, end });
       await end.promise;
     },
   };
@@ -71,6 +77,19 @@ describe('snapshots to followers', () => {
       [2, true],
       [2, false],
     ]);
+  });
+
+  it('tell how far they have come', async () => {
+    const { sends, begin, sent } = await setUp([10]);
+    expect(sends.transfer(2)).toBeNull();
+    begin(2, 10);
+    expect(sends.transfer(2)).toEqual({ index: 0, takenBytes: 0, totalBytes: 0 });
+    await settle();
+    sent[0]?.progress?.(64, 256);
+    expect(sends.transfer(2)).toEqual({ index: 10, takenBytes: 64, totalBytes: 256 });
+    sent[0]?.end.resolve();
+    await settle();
+    expect(sends.transfer(2)).toBeNull();
   });
 
   it('are sent to a few at once; the others are told to try again', async () => {

@@ -5,12 +5,20 @@ import type { Log } from '../lib/log.ts';
 import type { Message, RaftId } from './core/types.ts';
 import type { SnapshotStore, Transport } from './ports.ts';
 
+/** A transfer under way. */
+export interface SnapshotTransfer {
+  /** Index of the snapshot; 0 until a file was chosen. */
+  readonly index: number;
+  readonly takenBytes: number;
+  readonly totalBytes: number;
+}
+
 export class SnapshotSends {
   readonly #transport: Transport;
   readonly #snapshots: SnapshotStore;
   readonly #logger: Log;
   readonly #finished: (to: RaftId, ok: boolean) => void;
-  readonly #underWay = new Set<RaftId>();
+  readonly #underWay = new Map<RaftId, SnapshotTransfer>();
   readonly #stopping = new AbortController();
 
   constructor(options: {
@@ -34,8 +42,13 @@ export class SnapshotSends {
       setImmediate(() => this.#finished(to, false));
       return;
     }
-    this.#underWay.add(to);
+    this.#underWay.set(to, { index: 0, takenBytes: 0, totalBytes: 0 });
     void this.#carryOut(message);
+  }
+
+  /** The transfer to that follower, where there is one. */
+  transfer(to: RaftId): SnapshotTransfer | null {
+    return this.#underWay.get(to) ?? null;
   }
 
   stop(): void {
@@ -62,6 +75,9 @@ export class SnapshotSends {
         { ...message, snapshot: file.meta },
         file.path,
         this.#stopping.signal,
+        (takenBytes, totalBytes) => {
+          this.#underWay.set(to, { index: file.meta.index, takenBytes, totalBytes });
+        },
       );
       this.#logger.info({ to, index: file.meta.index }, 'snapshot installed by the follower');
       return true;

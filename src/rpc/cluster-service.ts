@@ -18,7 +18,7 @@ export function clusterService(operations: ClusterOperations, log: Log): Service
     readLogs: streamHandler((request, context) => operations.readLogs(request, context), log),
     listNodes: unaryHandler((_request, context) => operations.listNodes(context), log),
     getNode: unaryHandler((request, context) => operations.getNode(request, context), log),
-    getCluster: unaryHandler((_request, context) => operations.getCluster(context), log),
+    getCluster: unaryHandler((request, context) => operations.getCluster(request, context), log),
     getVersion: unaryHandler(() => operations.version(), log),
   };
   return { definition: ClusterService, handlers };

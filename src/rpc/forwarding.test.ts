@@ -87,7 +87,9 @@ describe('a cluster', () => {
     expect(list.items.map((task) => task.id)).toEqual([id]);
     expect((await ask(through, ClusterService.listNodes, {})).items).toHaveLength(3);
     expect(await ask(through, ClusterService.getNode, { name: 'n2' })).toMatchObject({ name: 'n2' });
-    expect(await ask(through, ClusterService.getCluster, {})).toMatchObject({ leader: 'n1' });
+    expect(await ask(through, ClusterService.getCluster, { consistency: '' })).toMatchObject({
+      leader: 'n1',
+    });
     expect(await ask(through, ClusterService.getVersion, {})).toEqual(
       VersionInfo.create({ version: '0.1.0', name: through, node_version: process.version }),
     );

@@ -33,7 +33,6 @@ function remoteOperations(pool: ChannelPool, address: string): RemoteOperations 
         write,
       });
   const listNodes = unary(ClusterService.listNodes, false);
-  const getCluster = unary(ClusterService.getCluster, false);
   return {
     submitTasks: unary(ClusterService.submitTasks, true),
     cancelTask: unary(ClusterService.cancelTask, true),
@@ -41,7 +40,7 @@ function remoteOperations(pool: ChannelPool, address: string): RemoteOperations 
     listTasks: unary(ClusterService.listTasks, false),
     getNode: unary(ClusterService.getNode, false),
     listNodes: (context) => listNodes({}, context),
-    getCluster: (context) => getCluster({}, context),
+    getCluster: unary(ClusterService.getCluster, false),
     watchTask: (request, { signal }) =>
       streamCall({ pool, address, method: ClusterService.watchTask, request, metadata: forwarded(), signal }),
   };

@@ -5,6 +5,8 @@
 import type {
   Attempt,
   ClusterStatus,
+  Member,
+  NodeReport,
   Limits,
   Node,
   RetryPolicy,
@@ -103,8 +105,43 @@ export function nodeToJson(node: Node): object {
   return { ...node, usage: node.usage ?? null, last_heartbeat_at: node.last_heartbeat_at ?? null };
 }
 
+/** What is not known, or not there, is null. */
 export function clusterToJson(status: ClusterStatus): object {
-  return { ...status, leader: status.leader === '' ? null : status.leader };
+  return {
+    ...status,
+    leader: status.leader === '' ? null : status.leader,
+    failure_tolerance: status.failure_tolerance ?? null,
+    joint: status.joint ?? null,
+    transfer_target: status.transfer_target ?? null,
+    members: status.members.map(memberToJson),
+    node: reportToJson(status.node),
+  };
+}
+
+function memberToJson(member: Member): object {
+  return {
+    ...member,
+    match_index: member.match_index ?? null,
+    next_index: member.next_index ?? null,
+    lag: member.lag ?? null,
+    inflight: member.inflight ?? null,
+    paused: member.paused ?? null,
+    last_contact_seconds: member.last_contact_seconds ?? null,
+    snapshot: member.snapshot ?? null,
+    version: member.version ?? null,
+    node_status: member.node_status ?? null,
+    report: reportToJson(member.report),
+  };
+}
+
+function reportToJson(report: NodeReport | undefined): object | null {
+  if (report === undefined) return null;
+  return {
+    ...report,
+    vote: report.vote ?? null,
+    leader: report.leader ?? null,
+    log: report.log ?? null,
+  };
 }
 
 export function versionToJson(version: VersionInfo): object {

@@ -34,6 +34,26 @@ export interface NodeJson {
   readonly last_heartbeat_at: string | null;
 }
 
+interface ReportJson {
+  readonly name: string;
+  readonly role: string;
+  readonly leader: string | null;
+  readonly version: string;
+  readonly log: { readonly bytes: number } | null;
+}
+
+export interface MemberJson {
+  readonly name: string;
+  readonly state: string;
+  readonly active: boolean;
+  readonly match_index: number | null;
+  readonly lag: number | null;
+  readonly last_contact_seconds: number | null;
+  readonly version: string | null;
+  readonly node_status: string | null;
+  readonly report: ReportJson | null;
+}
+
 export interface ClusterJson {
   readonly cluster_id: string;
   readonly leader: string | null;
@@ -41,8 +61,9 @@ export interface ClusterJson {
   readonly commit_index: number;
   readonly voters: readonly string[];
   readonly learners: readonly string[];
-  readonly failure_tolerance: number;
-  readonly members: readonly { readonly name: string; readonly active: boolean }[];
+  /** null where another node than the leader answers. */
+  readonly failure_tolerance: number | null;
+  readonly members: readonly MemberJson[];
 }
 
 export interface ProblemJson {

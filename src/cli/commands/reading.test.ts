@@ -179,39 +179,6 @@ describe('node ls', () => {
   });
 });
 
-describe('cluster status', () => {
-  beforeEach(() => {
-    const member = { raft_id: 7, address: '127.0.0.1:7101', role: 'voter', match_index: 40, active: true };
-    cluster.status = {
-      ...cluster.status,
-      commit_index: 42,
-      voters: ['n1', 'n2'],
-      failure_tolerance: 1,
-      members: [
-        { ...member, name: 'n1', state: 'leader', lag: 0 },
-        { ...member, name: 'n2', state: 'probe', lag: 2, active: false },
-      ],
-    };
-  });
-
-  it('shows the leader, the term, and how the members keep up', async () => {
-    const { stdout, status } = await runInProcess(['cluster', 'status', ...peer]);
-    expect(status).toBe(0);
-    expect(stdout).toMatch(/Leader: +n1\nTerm: +3\nCommit: +42/);
-    expect(stdout).toMatch(/n2 +voter +probe,silent +2 +127\.0\.0\.1:7101\n/);
-  });
-
-  it('prints JSON', async () => {
-    const { stdout } = await runInProcess(['cluster', 'status', '-o', 'json', ...peer]);
-    expect(JSON.parse(stdout)).toMatchObject({
-      cluster_id: 'c1',
-      leader: 'n1',
-      term: 3,
-      members: [{ name: 'n1' }, {}],
-    });
-  });
-});
-
 describe('version', () => {
   it('shows both', async () => {
     const { stdout, status } = await runInProcess(['version', '-o', 'json', ...peer]);

@@ -105,10 +105,16 @@ export class GrpcTransport implements Transport {
     for (const stream of this.#streams.values()) stream.flush();
   }
 
-  async sendSnapshot(message: Message, file: string, signal: AbortSignal): Promise<void> {
+  async sendSnapshot(
+    message: Message,
+    file: string,
+    signal: AbortSignal,
+    onProgress: (takenBytes: number, totalBytes: number) => void = () => {},
+  ): Promise<void> {
     const stream = this.#streams.get(message.to);
     if (stream === undefined) throw new Error(`no peer with Raft id ${message.to}`);
-    await sendSnapshotFile({ client: stream.client, hello: this.#hello(message.to), message, file, signal });
+    const hello = this.#hello(message.to);
+    await sendSnapshotFile({ client: stream.client, hello, message, file, signal, onProgress });
   }
 
   async close(): Promise<void> {

@@ -66,8 +66,10 @@ export async function sendSnapshotFile(options: {
   message: Message;
   file: string;
   signal: AbortSignal;
+  /** Told what the receiver has taken, of how much, whenever it says so. */
+  onProgress: (takenBytes: number, totalBytes: number) => void;
 }): Promise<void> {
-  const { client, hello, message, file, signal } = options;
+  const { client, hello, message, file, signal, onProgress } = options;
   await using handle = await open(file, 'r');
   const { size } = await handle.stat();
   signal.throwIfAborted();
@@ -84,6 +86,7 @@ export async function sendSnapshotFile(options: {
     };
     stream.write({ header, offset: 0, data: Buffer.alloc(0) });
     let offset = await progress.until(() => true);
+    onProgress(offset, size);
     while (offset < size) {
       const length = Math.min(limits.snapshotChunkBytes, size - offset);
       const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(length), 0, length, offset);
@@ -91,7 +94,7 @@ export async function sendSnapshotFile(options: {
       stream.write({ header: undefined, offset, data: buffer.subarray(0, bytesRead) });
       offset += bytesRead;
       const sent = offset;
-      await progress.until((next) => sent - next < limits.snapshotWindowBytes);
+      onProgress(await progress.until((next) => sent - next < limits.snapshotWindowBytes), size);
     }
     await progress.until((_next, installed) => installed);
     stream.end();

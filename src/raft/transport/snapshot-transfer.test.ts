@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, connect as connectSocket, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -134,7 +134,11 @@ describe('a snapshot', () => {
   it('is sent, verified, and only then announced to the receiver', async () => {
     const { one, two, target, file } = await pair();
     await connect(one, two);
-    await one.transport.sendSnapshot(snap, file.path, never);
+    const progress: [takenBytes: number, totalBytes: number][] = [];
+    await one.transport.sendSnapshot(snap, file.path, never, (taken, total) => progress.push([taken, total]));
+    const { size } = await stat(file.path);
+    expect(progress[0]).toEqual([0, size]);
+    expect(progress.every(([taken, total]) => taken <= total && total === size)).toBe(true);
     const [received] = await target.list();
     expect(received?.meta).toEqual(meta);
     expect(received?.peers).toEqual(file.peers);

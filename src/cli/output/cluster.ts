@@ -1,0 +1,101 @@
+/** The cluster for people: a few lines on the whole, and a line for each member. */
+import type { ClusterStatus, Member } from '../../generated/cluster.ts';
+import { printable, styled } from '../terminal.ts';
+import type { Terminal } from '../terminal.ts';
+import type { Column } from './format.ts';
+import { formatBytes } from './quantities.ts';
+
+const NONE = '-';
+
+export function clusterSummary(terminal: Terminal, status: ClusterStatus): string {
+  const lines: [title: string, text: string][] = [
+    ['Cluster', printable(status.cluster_id)],
+    ['Leader', status.leader === '' ? styled(terminal.stdout, 'red', 'none') : printable(status.leader)],
+    ['Term', String(status.term)],
+    ['Commit', `${status.commit_index} (applied ${status.applied_index})`],
+    ['Voters', votersLine(terminal, status)],
+  ];
+  if (status.learners.length > 0) lines.push(['Learners', String(status.learners.length)]);
+  if (status.joint !== undefined) {
+    const { incoming, outgoing } = status.joint;
+    lines.push(['Joint', `${namesOf(outgoing)} gives way to ${namesOf(incoming)}`]);
+  }
+  if (status.transfer_target !== undefined) {
+    lines.push(['Transfer', `leadership is being handed to ${printable(status.transfer_target)}`]);
+  }
+  if (status.stale && status.node !== undefined) {
+    const { name, role, vote } = status.node;
+    const voted = vote === undefined ? '' : `, voted for ${printable(vote)}`;
+    lines.push(['Seen by', `${printable(name)} alone (${role}${voted}); it may be old`]);
+  }
+  for (const line of diskErrors(status)) lines.push(['Disk', styled(terminal.stdout, 'red', line)]);
+  return lines.map(([title, text]) => `${`${title}:`.padEnd(12)} ${text}`).join('\n');
+}
+
+export function memberColumns(terminal: Terminal): readonly Column<Member>[] {
+  return [
+    { title: 'NAME', cell: (member) => printable(member.name) },
+    { title: 'ROLE', cell: (member) => member.role },
+    {
+      title: 'STATE',
+      cell: (member) =>
+        member.active ? member.state : styled(terminal.stdout, 'red', `${member.state},silent`),
+    },
+    { title: 'LAG', cell: (member) => optional(member.lag) },
+    { title: 'CONTACT', cell: contactCell },
+    { title: 'ADDRESS', cell: (member) => printable(member.address) },
+    { title: 'MATCH', wide: true, cell: (member) => optional(member.match_index) },
+    { title: 'NEXT', wide: true, cell: (member) => optional(member.next_index) },
+    { title: 'APPLIED', wide: true, cell: (member) => optional(member.report?.applied_index) },
+    { title: 'INFLIGHT', wide: true, cell: inflightCell },
+    { title: 'SNAPSHOT', wide: true, cell: snapshotCell },
+    { title: 'LOG', wide: true, cell: ({ report }) => bytesCell(report?.log?.bytes) },
+    { title: 'NODE', wide: true, cell: (member) => optional(member.node_status) },
+    { title: 'VERSION', wide: true, cell: (member) => printable(optional(member.version)) },
+    { title: 'RAFT-ID', wide: true, cell: (member) => String(member.raft_id) },
+  ];
+}
+
+function votersLine(terminal: Terminal, { voters, failure_tolerance: tolerance }: ClusterStatus): string {
+  if (tolerance === undefined) return String(voters.length);
+  const more = `of which ${tolerance} more may fail`;
+  return `${voters.length}, ${tolerance === 0 ? styled(terminal.stdout, 'red', more) : more}`;
+}
+
+function diskErrors(status: ClusterStatus): readonly string[] {
+  const reports = [status.node, ...status.members.map(({ report }) => report)];
+  const lines = reports.flatMap((report) =>
+    (report?.disk_errors ?? []).map(
+      ({ kind, message }) => `${printable(report?.name ?? '')}: ${kind}: ${printable(message)}`,
+    ),
+  );
+  return [...new Set(lines)];
+}
+
+function contactCell(member: Member): string {
+  const { last_contact_seconds: silent, state } = member;
+  if (state === 'leader' || silent === undefined) return NONE;
+  return `${silent < 10 ? silent.toFixed(1) : Math.floor(silent)}s`;
+}
+
+function inflightCell({ inflight, paused }: Member): string {
+  return inflight === undefined ? NONE : `${inflight}${paused === true ? ',paused' : ''}`;
+}
+
+function snapshotCell({ snapshot }: Member): string {
+  if (snapshot === undefined) return NONE;
+  const { taken_bytes: taken, total_bytes: total } = snapshot;
+  return total === 0 ? 'waiting' : `${Math.floor((100 * taken) / total)}% of ${formatBytes(total)}`;
+}
+
+function bytesCell(bytes: number | undefined): string {
+  return bytes === undefined ? NONE : formatBytes(bytes);
+}
+
+function namesOf(names: readonly string[]): string {
+  return names.map(printable).join(', ');
+}
+
+function optional(value: number | string | undefined): string {
+  return value === undefined ? NONE : String(value);
+}

@@ -1,0 +1,37 @@
+/** `GET /cluster`. Where there is no leader the refusal carries what this node knows, for whoever must find out why. */
+import type { FastifyReply } from 'fastify';
+
+import type { GetClusterRequest } from '../generated/cluster.ts';
+import { JarvisError } from '../lib/errors.ts';
+import type { CallContext, ClusterOperations } from '../operations/port.ts';
+import { clusterToJson } from '../spec/json.ts';
+import { PROBLEM_TYPE, problemOf, RETRY_AFTER_SECONDS } from './problem.ts';
+
+export async function sendCluster(
+  reply: FastifyReply,
+  call: { operations: ClusterOperations; query: GetClusterRequest; context: CallContext },
+): Promise<unknown> {
+  const { operations, query, context } = call;
+  try {
+    return clusterToJson(await operations.getCluster(query, context));
+  } catch (error) {
+    if (!(error instanceof JarvisError) || problemOf(error).status !== 503) throw error;
+    const cluster = await ownView(operations, context);
+    if (cluster === null) throw error;
+    return reply
+      .code(503)
+      .header('retry-after', String(RETRY_AFTER_SECONDS))
+      .header('content-type', PROBLEM_TYPE)
+      .send(JSON.stringify({ ...problemOf(error), cluster }));
+  }
+}
+
+/** Null where this node knows nothing yet: it is starting. */
+async function ownView(operations: ClusterOperations, context: CallContext): Promise<object | null> {
+  try {
+    return clusterToJson(await operations.getCluster({ consistency: 'stale' }, context));
+  } catch (error) {
+    if (error instanceof JarvisError) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,149 @@
+import { describe, expect, it } from 'vitest';
+
+import { clusterView } from './cluster-view.ts';
+import type { ClusterInsight, MemberInsight, NodeFacts } from './port.ts';
+
+const MEMBER: Omit<MemberInsight, 'name' | 'raftId'> = {
+  address: 'host:1',
+  role: 'voter',
+  incoming: true,
+  outgoing: false,
+  matchIndex: 10,
+  nextIndex: 11,
+  state: 'replicate',
+  active: true,
+  inflight: 0,
+  isPaused: false,
+  lastContactMs: 12.4,
+  snapshot: null,
+};
+
+const NODE: NodeFacts = {
+  clusterId: 'c-1',
+  epoch: 5,
+  raftId: 1,
+  version: '1.2.3',
+  role: 'leader',
+  term: 4,
+  vote: 1,
+  leader: 1,
+  commitIndex: 12,
+  appliedIndex: 11,
+  firstIndex: 3,
+  lastIndex: 14,
+  durableIndex: 13,
+  uncommittedBytes: 100,
+  log: { segments: 1, bytes: 4096, lastFsyncMs: 1.6, pending: 2 },
+  diskErrors: [],
+  transferTarget: 0,
+  learnersNext: [],
+  autoLeave: false,
+};
+
+/** Members n1, n2, … with what is given of each, and what the answering node n1 says of itself. */
+function view(members: readonly Partial<MemberInsight>[], node: Partial<NodeFacts> = {}) {
+  const insight: ClusterInsight = {
+    lastHeartbeatMs: () => null,
+    usage: () => null,
+    commitIndex: () => NODE.commitIndex,
+    members: () => members.map((given, at) => ({ ...MEMBER, name: `n${at + 1}`, raftId: at + 1, ...given })),
+    node: () => ({ ...NODE, ...node }),
+  };
+  return clusterView({ nodeName: 'n1', insight, nodes: new Map(), stale: false });
+}
+
+describe('the view of the cluster', () => {
+  it('is made of what Raft knows', () => {
+    const snapshot = { index: 9, takenBytes: 5, totalBytes: 50 };
+    const status = view([
+      { state: 'leader', matchIndex: 13, nextIndex: 15, lastContactMs: 0 },
+      { isPaused: true, inflight: 7 },
+      { role: 'learner', incoming: false, state: 'snapshot', matchIndex: 2, snapshot },
+      { role: 'learner', incoming: false, state: 'probe', lastContactMs: null, active: false },
+    ]);
+    expect(status).toMatchObject({
+      cluster_id: 'c-1',
+      epoch: 5,
+      leader: 'n1',
+      term: 4,
+      commit_index: 12,
+      applied_index: 11,
+      voters: ['n1', 'n2'],
+      learners: ['n3', 'n4'],
+      failure_tolerance: 0,
+      members: [
+        { match_index: 13, lag: 0, state: 'leader', last_contact_seconds: 0 },
+        { match_index: 10, lag: 2, next_index: 11, paused: true, inflight: 7, last_contact_seconds: 0.012 },
+        { lag: 10, snapshot: { index: 9, taken_bytes: 5, total_bytes: 50 } },
+        { active: false, state: 'probe' },
+      ],
+      node: {
+        name: 'n1',
+        vote: 'n1',
+        first_index: 3,
+        last_index: 14,
+        durable_index: 13,
+        log: { segments: 1, bytes: 4096, last_fsync_seconds: 0.002, pending: 2 },
+      },
+    });
+    expect(status.members[3]?.last_contact_seconds).toBeUndefined();
+    expect(status.joint).toBeUndefined();
+    expect(status.transfer_target).toBeUndefined();
+  });
+
+  it('counts who may still fail from who lives', () => {
+    const dead = { active: false };
+    expect(view([{}, {}, {}]).failure_tolerance).toBe(1);
+    expect(view([{}, {}, dead]).failure_tolerance).toBe(0);
+    expect(view([{}, {}, {}, dead, {}]).failure_tolerance).toBe(1);
+    // A learner votes in nothing.
+    expect(view([{}, {}, {}, { role: 'learner', incoming: false }]).failure_tolerance).toBe(1);
+  });
+
+  it('shows both halves of a joint configuration, and counts the weaker', () => {
+    const status = view(
+      [
+        { outgoing: true },
+        { outgoing: true },
+        { role: 'learner', incoming: false, outgoing: true, active: false },
+        {},
+      ],
+      { learnersNext: [3], autoLeave: true },
+    );
+    expect(status.joint).toEqual({
+      incoming: ['n1', 'n2', 'n4'],
+      outgoing: ['n1', 'n2', 'n3'],
+      learners_next: ['n3'],
+      auto_leave: true,
+    });
+    expect(status).toMatchObject({ voters: ['n1', 'n2', 'n4'], learners: ['n3'], failure_tolerance: 0 });
+  });
+
+  it('names whom leadership goes to, and by its id whoever has left', () => {
+    const status = view([{}, {}], { transferTarget: 2, vote: 9 });
+    expect(status).toMatchObject({ transfer_target: 'n2', node: { vote: '9' } });
+  });
+
+  it('claims no more than a node knows that does not lead', () => {
+    const status = view(
+      [
+        { state: 'unknown', lastContactMs: 0 },
+        { state: 'unknown', active: false },
+      ],
+      {
+        role: 'preCandidate',
+        leader: 0,
+        diskErrors: [{ kind: 'snapshot_corrupt', path: '/s', message: 'damaged', atMs: 0 }],
+      },
+    );
+    expect(status.leader).toBe('');
+    expect(status.failure_tolerance).toBeUndefined();
+    const { lag, match_index: match, next_index: next, inflight, paused } = status.members[1] ?? {};
+    expect([lag, match, next, inflight, paused]).toEqual(Array(5).fill(undefined));
+    expect(status.node).toMatchObject({ role: 'pre_candidate' });
+    expect(status.node?.leader).toBeUndefined();
+    expect(status.node?.disk_errors).toEqual([
+      { kind: 'snapshot_corrupt', path: '/s', message: 'damaged', at: '1970-01-01T00:00:00.000Z' },
+    ]);
+  });
+});

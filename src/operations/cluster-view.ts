@@ -1,0 +1,135 @@
+/** The cluster as an operator sees it: the answer to `GET /cluster`, from the leader or from a node that is alone. */
+import type {
+  ClusterStatus,
+  JointConfiguration,
+  Member,
+  NodeReport,
+  SnapshotTransfer,
+} from '../generated/cluster.ts';
+import { failureTolerance } from '../model/quorum.ts';
+import type { NodeRow } from '../model/node.ts';
+import type { ClusterInsight, MemberInsight, NodeFacts } from './port.ts';
+
+interface ViewOptions {
+  /** Of the node that answers. */
+  readonly nodeName: string;
+  readonly insight: ClusterInsight;
+  /** Of the replicated state: what workers registered. */
+  readonly nodes: ReadonlyMap<string, NodeRow>;
+  /** The node's own view, whatever others know by now. */
+  readonly stale: boolean;
+}
+
+export function clusterView({ nodeName, insight, nodes, stale }: ViewOptions): ClusterStatus {
+  const members = insight.members();
+  const facts = insight.node();
+  const named = (role: MemberInsight['role']): string[] =>
+    members.filter((member) => member.role === role).map((member) => member.name);
+  const nameOf = namesBy(members);
+  const leads = facts.role === 'leader';
+  const votes = members.map((member) => ({ ...member, isAlive: member.active }));
+  return {
+    cluster_id: facts.clusterId,
+    epoch: facts.epoch,
+    leader: nameOf(facts.leader) ?? '',
+    term: facts.term,
+    commit_index: facts.commitIndex,
+    applied_index: facts.appliedIndex,
+    voters: named('voter'),
+    learners: named('learner'),
+    // Whoever does not lead hears too little of the others to know.
+    failure_tolerance: leads ? failureTolerance(votes) : undefined,
+    joint: jointView(members, facts),
+    transfer_target: leads ? nameOf(facts.transferTarget) : undefined,
+    members: members.map((member) => memberView(member, facts, nodes.get(member.name))),
+    node: reportView(nodeName, facts, nameOf),
+    stale,
+  };
+}
+
+function memberView(member: MemberInsight, facts: NodeFacts, node: NodeRow | undefined): Member {
+  const { lastContactMs, matchIndex } = member;
+  const isKnown = member.state !== 'unknown';
+  return {
+    name: member.name,
+    raft_id: member.raftId,
+    address: member.address,
+    role: member.role,
+    state: member.state,
+    match_index: isKnown ? matchIndex : undefined,
+    lag: isKnown ? Math.max(0, facts.commitIndex - matchIndex) : undefined,
+    next_index: isKnown ? member.nextIndex : undefined,
+    inflight: isKnown ? member.inflight : undefined,
+    paused: isKnown ? member.isPaused : undefined,
+    active: member.active,
+    last_contact_seconds: lastContactMs === null ? undefined : seconds(lastContactMs),
+    snapshot: snapshotView(member.snapshot),
+    version: node?.version,
+    node_status: node?.status,
+    report: undefined,
+  };
+}
+
+function snapshotView(snapshot: MemberInsight['snapshot']): SnapshotTransfer | undefined {
+  if (snapshot === null) return undefined;
+  const { index, takenBytes, totalBytes } = snapshot;
+  return { index, taken_bytes: takenBytes, total_bytes: totalBytes };
+}
+
+function jointView(members: readonly MemberInsight[], facts: NodeFacts): JointConfiguration | undefined {
+  const names = (belongs: (member: MemberInsight) => boolean): string[] =>
+    members.filter(belongs).map(({ name }) => name);
+  const outgoing = names((member) => member.outgoing);
+  if (outgoing.length === 0) return undefined;
+  return {
+    incoming: names((member) => member.incoming),
+    outgoing,
+    learners_next: names(({ raftId }) => facts.learnersNext.includes(raftId)),
+    auto_leave: facts.autoLeave,
+  };
+}
+
+function reportView(
+  name: string,
+  facts: NodeFacts,
+  nameOf: (raftId: number) => string | undefined,
+): NodeReport {
+  return {
+    name,
+    raft_id: facts.raftId,
+    role: facts.role === 'preCandidate' ? 'pre_candidate' : facts.role,
+    term: facts.term,
+    vote: nameOf(facts.vote),
+    leader: nameOf(facts.leader),
+    commit_index: facts.commitIndex,
+    applied_index: facts.appliedIndex,
+    first_index: facts.firstIndex,
+    last_index: facts.lastIndex,
+    durable_index: facts.durableIndex,
+    uncommitted_bytes: facts.uncommittedBytes,
+    log: {
+      segments: facts.log.segments,
+      bytes: facts.log.bytes,
+      last_fsync_seconds: seconds(facts.log.lastFsyncMs),
+      pending: facts.log.pending,
+    },
+    disk_errors: facts.diskErrors.map(({ kind, path, message, atMs }) => ({
+      kind,
+      path,
+      message,
+      at: new Date(atMs).toISOString(),
+    })),
+    version: facts.version,
+  };
+}
+
+/** A member that left is known by its id only; 0 is nobody. */
+function namesBy(members: readonly MemberInsight[]): (raftId: number) => string | undefined {
+  const names = new Map(members.map(({ raftId, name }) => [raftId, name]));
+  return (raftId) => (raftId === 0 ? undefined : (names.get(raftId) ?? String(raftId)));
+}
+
+/** To the millisecond. */
+function seconds(ms: number): number {
+  return Math.round(ms) / 1000;
+}
