@@ -6,10 +6,11 @@ import path from 'node:path';
 import { randomUUID } from 'node:crypto';
 
 import { ClusterService } from '../generated/cluster.ts';
-import type { JoinRequest } from '../generated/raft.ts';
+import { RaftService, type JoinRequest } from '../generated/raft.ts';
 import { NodeLogsService, WorkerService } from '../generated/worker.ts';
 import { systemClock, type Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import { createHttpServer, type HttpServer } from '../http/server.ts';
 import { LocalOperations } from '../operations/local.ts';
@@ -23,6 +24,7 @@ import { RaftPeerService } from '../raft/transport/raft-service.ts';
 import type { Wal } from '../raft/wal/wal.ts';
 import { channelCredentials, channelOptions, ChannelPool } from '../rpc/channel.ts';
 import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
+import { unaryCall } from '../rpc/client.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import { createRemotes } from '../rpc/remotes.ts';
 import { createServer } from '../rpc/server.ts';
@@ -35,8 +37,10 @@ import { DiskErrors } from './disk-errors.ts';
 import { NodeInsight, type NodeSelf } from './insight.ts';
 import { lateService } from './late-service.ts';
 import { LeaderDuties } from './leader/leader-duties.ts';
+import { targetVotersOf, VoterKeeper } from './leader/voter-keeper.ts';
 import { SessionService } from './leader/session-service.ts';
 import { AttemptLogs } from './local-logs.ts';
+import { LeaderMembershipControl, whoAreYou } from './membership-control.ts';
 import { NodeDrivers } from './node-drivers.ts';
 import { recoverMember } from './recovery.ts';
 import { registrationOf } from './registration.ts';
@@ -150,7 +154,7 @@ export class Daemon {
       }));
     const { raft, machine, wal, snapshots, transport } = await this.#recover(directory, cluster);
     const replica = new ClusterReplica({ nodeName: config.name, raft, machine, clock: this.#clock });
-    const duties = this.#leaderDuties(replica, cluster);
+    const duties = this.#leaderDuties(replica, cluster, raft);
     const sessions = new SessionService({
       replica,
       accept: (call) => duties.accept(call),
@@ -163,7 +167,12 @@ export class Daemon {
     const insight = new NodeInsight({ raft, duties, self: this.#self(cluster, wal) });
     const routing = new RoutingOperations({
       replica,
-      local: new LocalOperations({ replica, insight, remotes }),
+      local: new LocalOperations({
+        replica,
+        insight,
+        membership: this.#membershipControl(raft, replica, pool),
+        remotes,
+      }),
       remotes,
       localLogs,
       clock: this.#clock,
@@ -281,12 +290,30 @@ export class Daemon {
     this.#failed.reject(error instanceof Error ? error : new Error(messageOf(error)));
   }
 
-  #leaderDuties(replica: ClusterReplica, cluster: ClusterRecord): LeaderDuties {
+  #membershipControl(raft: RaftNode, replica: ClusterReplica, pool: ChannelPool): LeaderMembershipControl {
+    return new LeaderMembershipControl({
+      raft,
+      clock: this.#clock,
+      targetVoters: () => targetVotersOf(replica.state.cluster, raft.membership.peers.length),
+      ask: (address, signal) =>
+        unaryCall({
+          pool,
+          address,
+          method: RaftService.bootstrap,
+          request: whoAreYou(),
+          signal,
+          timeoutMs: limits.bootstrapCallTimeoutMs,
+          write: false,
+        }),
+    });
+  }
+
+  #leaderDuties(replica: ClusterReplica, cluster: ClusterRecord, raft: RaftNode): LeaderDuties {
     const parts = { replica, clock: this.#clock, log: this.#log };
     const duties = new LeaderDuties({
       ...parts,
       formation: { clusterId: cluster.clusterId, epoch: cluster.epoch, config: this.#config.cluster },
-      duties: [new SchedulingLoop(parts)],
+      duties: [new SchedulingLoop(parts), new VoterKeeper({ ...parts, raft })],
     });
     this.#closing('duties', () => duties.close());
     return duties;
