@@ -31,7 +31,7 @@ import { createServer } from '../rpc/server.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { Admission } from './admission.ts';
 import type { NodeConfig } from './config.ts';
-import { enterCluster } from './enter-cluster.ts';
+import { announceAddress, enterCluster } from './enter-cluster.ts';
 import { handOver } from './hand-over.ts';
 import { DiskErrors } from './disk-errors.ts';
 import { NodeInsight, type NodeSelf } from './insight.ts';
@@ -186,6 +186,8 @@ export class Daemon {
     this.#admission = new Admission({ raft, cluster, log: this.#log });
     peerService.join({ transport, snapshots });
     raft.start();
+    const moving = { config, directory, pool, clock: this.#clock, signal, log: this.#log };
+    void announceAddress(moving, raft.membership.peers);
     this.#closing('leadership', () => handOver(raft, this.#clock));
     const worker = await this.#startWorker(directory, replica, raft);
     // First of all, while everything that the requests under way need is there.

@@ -1,12 +1,14 @@
 /** How a blank node comes to a cluster: it founds one with its peers, or becomes a member of one that runs. */
 import { RaftService } from '../generated/raft.ts';
 import type { Clock } from '../lib/clock.ts';
+import { messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import { LOST_DISK } from '../raft/bootstrap.ts';
 import type { ClusterRecord, DataDirectory } from '../raft/data-directory.ts';
 import type { ClusterFormation } from '../raft/form-cluster.ts';
 import { joinCluster } from '../raft/join-cluster.ts';
+import type { Peer } from '../raft/ports.ts';
 import type { ChannelPool } from '../rpc/channel.ts';
 import { unaryCall } from '../rpc/client.ts';
 import type { NodeConfig } from './config.ts';
@@ -68,15 +70,53 @@ async function form(options: EntranceOptions): Promise<ClusterRecord | typeof LO
   return record;
 }
 
+/**
+ * A member that was started under another address than the others know tells the leader; they learn of it by the log.
+ * Resolves when that is done, or the signal is aborted.
+ */
+export async function announceAddress(
+  options: Pick<EntranceOptions, 'config' | 'directory' | 'pool' | 'clock' | 'signal' | 'log'>,
+  members: readonly Peer[],
+): Promise<void> {
+  const { config, directory, signal, log } = options;
+  const own = members.find(({ incarnation }) => incarnation === directory.identity.incarnation);
+  if (own === undefined || own.address === config.advertise) return;
+  const others = members.filter(({ raftId }) => raftId !== own.raftId).map(({ address }) => address);
+  log.info({ from: own.address, to: config.advertise }, 'this node has moved, and tells the leader');
+  try {
+    await ask([...others, config.advertise], options);
+  } catch (error) {
+    if (!signal.aborted) log.error({ error: messageOf(error) }, 'the new address was not taken');
+  }
+}
+
 async function join(addresses: readonly string[], options: EntranceOptions): Promise<ClusterRecord> {
-  const { config, directory, formation, pool, clock, signal, log } = options;
+  const { directory, formation, log } = options;
   options.onWaiting(`no member has let this node in yet: ${addresses.join(', ')}`);
-  const record = await joinCluster({
+  const record = await ask(addresses, options);
+  await directory.formCluster(record);
+  formation.joined(record);
+  log.info({ cluster: record.clusterId, raftId: record.raftId }, 'this node has joined');
+  return record;
+}
+
+async function ask(
+  addresses: readonly string[],
+  {
+    config,
+    directory,
+    pool,
+    clock,
+    signal,
+    log,
+  }: Pick<EntranceOptions, 'config' | 'directory' | 'pool' | 'clock' | 'signal' | 'log'>,
+): Promise<ClusterRecord> {
+  return await joinCluster({
     request: {
       name: config.name,
       incarnation: directory.identity.incarnation,
       address: config.advertise,
-      cluster_id: '',
+      cluster_id: directory.identity.cluster?.clusterId ?? '',
     },
     addresses,
     ask: (address, request) =>
@@ -93,8 +133,4 @@ async function join(addresses: readonly string[], options: EntranceOptions): Pro
     signal,
     log,
   });
-  await directory.formCluster(record);
-  formation.joined(record);
-  log.info({ cluster: record.clusterId, raftId: record.raftId }, 'this node has joined');
-  return record;
 }

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { ClusterJson } from '../support/api.ts';
 import { SHORT_HEARTBEAT, type ClusterOptions, type TestCluster } from '../support/cluster.ts';
 import { startCluster } from '../support/test-cluster.ts';
+import { freePort } from '../support/ports.ts';
 import { waitFor } from '../support/wait.ts';
 
 async function begin(options: ClusterOptions = {}): Promise<TestCluster> {
@@ -91,6 +92,39 @@ describe('a fourth node', () => {
     await runs(cluster);
   });
 });
+
+describe('a member that moves to another address', () => {
+  it('is found again by the others', async () => {
+    const cluster = await begin({ joining: 0 });
+    const [moving] = await cluster.followers();
+    if (moving === undefined) throw new Error('there are followers');
+    const listen = `127.0.0.1:${await freePort()}`;
+    await cluster.kill(moving.name);
+    // The last word on the command line counts.
+    moving.start([
+      '--listen',
+      listen,
+      '--advertise',
+      listen,
+      '--peers',
+      peersOf(cluster, moving.name, listen),
+    ]);
+    await moving.ready();
+    const isThere = ({ members }: ClusterJson): boolean =>
+      members.some(({ name, address, active }) => name === moving.name && address === listen && active);
+    await until(cluster, 'the new address', isThere);
+    // Its vote counts there: one of the others may die.
+    const other = (await cluster.followers()).find(({ name }) => name !== moving.name);
+    await cluster.kill(other?.name ?? '');
+    await runs(cluster);
+  });
+});
+
+function peersOf(cluster: TestCluster, moved: string, listen: string): string {
+  return cluster.nodes
+    .map(({ name, settings }) => `${name}=${name === moved ? listen : settings.listen}`)
+    .join(',');
+}
 
 describe('the leadership', () => {
   it('is handed over to whom an operator names', async () => {

@@ -44,6 +44,7 @@ interface ReportJson {
 
 export interface MemberJson {
   readonly name: string;
+  readonly address: string;
   readonly state: string;
   readonly active: boolean;
   readonly match_index: number | null;
