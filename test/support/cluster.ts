@@ -30,6 +30,8 @@ export interface ClusterOptions {
   readonly policy?: object;
   /** Added to the environment of each node, such as `DOCKER_HOST`. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Where a node's data directory is to be, below that of the cluster; the folder that it is in must exist by the start. */
+  readonly dataDirOf?: (directory: string, name: string) => string;
 }
 
 /** Silence is noticed soon, yet a process that is not scheduled for a moment is not taken for dead. */
@@ -53,7 +55,7 @@ export class TestCluster {
   static async create(options: ClusterOptions = {}): Promise<TestCluster> {
     const directory = mkdtempSync(path.join(tmpdir(), 'jarvis-cluster-'));
     const { nodes: count = 3, heartbeat, capacity = DEFAULT_CAPACITY, killTasksOnExit = true } = options;
-    const { drivers = 'process', env = {} } = options;
+    const { drivers = 'process', env = {}, dataDirOf = path.join } = options;
     const names = Array.from({ length: count }, (_, at) => `n${at + 1}`);
     const members: { name: string; listen: string; http: string }[] = [];
     for (const name of names) {
@@ -68,7 +70,7 @@ export class TestCluster {
     mkdirSync(path.join(directory, 'home'));
     const peers = members.map(({ name, listen }) => `${name}=${listen}`).join(',');
     const nodes = members.map(({ name, listen, http }) => {
-      const dataDir = path.join(directory, name);
+      const dataDir = dataDirOf(directory, name);
       const flags = ['--config', config, '--name', name, '--data-dir', dataDir, '--listen', listen];
       flags.push('--http', http, '--peers', peers, '--capacity', capacity, '--drivers', drivers);
       if (killTasksOnExit) flags.push('--kill-tasks-on-exit');
