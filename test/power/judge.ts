@@ -42,7 +42,9 @@ function changed({ sightings }: PowerEvidence, tasks: readonly TaskJson[]): read
   return tasks.flatMap(({ id, status, attempt }) => {
     const seen = sightings.get(id);
     if (seen === undefined || (seen.status === status && seen.attempt === attempt)) return [];
-    return [`${id} was ${seen.status} after attempt ${seen.attempt}, and is ${status} after attempt ${attempt}`];
+    return [
+      `${id} was ${seen.status} after attempt ${seen.attempt}, and is ${status} after attempt ${attempt}`,
+    ];
   });
 }
 

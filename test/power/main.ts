@@ -31,7 +31,9 @@ if (obstacle !== null) {
 }
 const { seed, count } = options;
 console.log(`power: seed ${seed}, ${count} cuts`);
-const { cuts, acknowledged, faults } = await runPowerCuts(options, (message) => console.log(`power: ${message}`));
+const { cuts, acknowledged, faults } = await runPowerCuts(options, (message) =>
+  console.log(`power: ${message}`),
+);
 for (const fault of faults.slice(0, FAULTS_SHOWN)) console.error(`FAULT ${fault}`);
 if (faults.length > FAULTS_SHOWN) console.error(`and ${faults.length - FAULTS_SHOWN} more`);
 console.log(`power: ${cuts} cuts, ${acknowledged} acknowledged writes looked for after each`);

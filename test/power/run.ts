@@ -74,7 +74,8 @@ export async function runPowerCuts(
     faults.push(`cut ${cuts}: ${messageOf(error)}\n${cluster.logTails()}`);
   } finally {
     await endProcessesOf(cluster.directory);
-    for (const disk of disks.values()) await disk.unmount().catch((error: unknown) => faults.push(messageOf(error)));
+    for (const disk of disks.values())
+      await disk.unmount().catch((error: unknown) => faults.push(messageOf(error)));
     await cluster.dispose();
   }
   return { cuts, acknowledged: acknowledged.length, faults };
@@ -159,7 +160,10 @@ async function judgeRound(parts: Parts, ofRound: readonly Acknowledged[]): Promi
 }
 
 /** All small tasks, and those of the large ones; what is missing is missing here as well. */
-async function look(api: TestCluster['nodes'][number]['api'], large: readonly string[]): Promise<readonly TaskJson[]> {
+async function look(
+  api: TestCluster['nodes'][number]['api'],
+  large: readonly string[],
+): Promise<readonly TaskJson[]> {
   const tasks = [...(await api.tasks('&label=size%3Dsmall'))];
   await each(large, async (id) => {
     const { status, text } = await api.call('GET', `/tasks/${id}`, null);

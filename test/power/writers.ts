@@ -61,9 +61,13 @@ export class Writers {
   /** Resolves once so many more are acknowledged. @throws what a writer failed with; Error where it takes too long */
   async progress(count: number): Promise<void> {
     const wanted = this.acknowledged.length + count;
-    await waitFor(`${count} more acknowledged`, () => this.#failure !== null || this.acknowledged.length >= wanted, {
-      intervalMs: 5,
-    });
+    await waitFor(
+      `${count} more acknowledged`,
+      () => this.#failure !== null || this.acknowledged.length >= wanted,
+      {
+        intervalMs: 5,
+      },
+    );
     if (this.#failure !== null) throw this.#failure;
   }
 
