@@ -2,6 +2,12 @@
 import type { Benchmark } from './benchmark.ts';
 import { commitBenchmark } from './benchmarks/commit.ts';
 import { dockerBenchmark } from './benchmarks/docker.ts';
+import { failoverBenchmark } from './benchmarks/failover.ts';
 import { processBenchmark } from './benchmarks/process.ts';
 
-export const CATALOGUE: readonly Benchmark[] = [processBenchmark, commitBenchmark, dockerBenchmark];
+export const CATALOGUE: readonly Benchmark[] = [
+  processBenchmark,
+  commitBenchmark,
+  failoverBenchmark,
+  dockerBenchmark,
+];
