@@ -110,6 +110,7 @@ async function once(parts: Parts, fault: Fault): Promise<number> {
     const { members } = await (await leaderOf(cluster)).api.cluster({ timeoutMs: 5000 });
     return members.every(({ active }) => active);
   });
+  load.sendHome();
   return gap;
 }
 

@@ -1,4 +1,8 @@
-/** Clients that submit through all peers, each its own one first, and write down when they were acknowledged. */
+/**
+ * Clients that submit through all peers, each its own one first, and write down when they were acknowledged. A client
+ * stays with a peer that works, so after a few faults all might be at the next leader to fail, and what is measured would
+ * be how soon a client finds a connection dead: between faults they are sent home.
+ */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -12,8 +16,15 @@ const CLIENTS = 12;
 /** Between two submits of a client. All together they are acknowledged every two milliseconds or so. */
 const PAUSE_MS = 20;
 
+interface Client {
+  /** Its own peer first. */
+  readonly addresses: readonly string[];
+  peers: Peers;
+  isSentHome: boolean;
+}
+
 export class SteadyLoad {
-  readonly #clients: readonly Peers[];
+  readonly #clients: readonly Client[];
   readonly #stopping = new AbortController();
   /** Of `performance.now`; in order. */
   #acknowledgedMs: number[] = [];
@@ -24,7 +35,7 @@ export class SteadyLoad {
     this.#clients = Array.from({ length: CLIENTS }, (_, at) => {
       const first = at % addresses.length;
       const rotated = [...addresses.slice(first), ...addresses.slice(0, first)];
-      return new Peers({ addresses: rotated, dial: dialGrpc, onOutage: () => undefined });
+      return { addresses: rotated, peers: peersOf(rotated), isSentHome: false };
     });
   }
 
@@ -38,7 +49,7 @@ export class SteadyLoad {
       end: async (load) => {
         load.#stopping.abort();
         await Promise.all(load.#lines);
-        for (const client of load.#clients) client.close();
+        for (const { peers } of load.#clients) peers.close();
       },
     });
   }
@@ -59,13 +70,19 @@ export class SteadyLoad {
     return this.#acknowledgedMs.slice(from);
   }
 
-  async #submit(client: Peers): Promise<void> {
+  /** Each submits through its own peer again, once it has an answer to what is under way. */
+  sendHome(): void {
+    for (const client of this.#clients) client.isSentHome = true;
+  }
+
+  async #submit(client: Client): Promise<void> {
     const { signal } = this.#stopping;
     const spec = wireFromPlain({ name: 'bench', command: ['noop'] });
     try {
       while (!signal.aborted) {
+        if (client.isSentHome) goHome(client);
         const request = { tasks: [spec], idempotency_key: randomUUID() };
-        await client.call((peer, inner) => peer.submitTasks(request, inner), signal);
+        await client.peers.call((peer, inner) => peer.submitTasks(request, inner), signal);
         this.#acknowledgedMs.push(performance.now());
         await delay(PAUSE_MS, undefined, { signal });
       }
@@ -73,6 +90,17 @@ export class SteadyLoad {
       if (!signal.aborted) this.#failure = error;
     }
   }
+}
+
+function goHome(client: Client): void {
+  client.isSentHome = false;
+  if (client.peers.address === client.addresses[0]) return;
+  client.peers.close();
+  client.peers = peersOf(client.addresses);
+}
+
+function peersOf(addresses: readonly string[]): Peers {
+  return new Peers({ addresses, dial: dialGrpc, onOutage: () => undefined });
 }
 
 /**
