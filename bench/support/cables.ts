@@ -53,25 +53,25 @@ export class Cables {
     }));
   }
 
-  static own(scope: Scope, count: number): Promise<Cables> {
-    let dismiss = (): Promise<void> => Promise.resolve();
-    return scope.own({
+  static async own(scope: Scope, count: number): Promise<Cables> {
+    const { cables } = await scope.own({
       start: async () => {
-        const cables = new Cables(count);
-        dismiss = guardNamespaces(cables.#namespaces());
+        const made = new Cables(count);
+        const dismiss = guardNamespaces(made.#namespaces());
         try {
-          await cables.#lay();
+          await made.#lay();
         } catch (error) {
-          await cables.#remove();
+          await made.#remove();
           throw error;
         }
-        return cables;
+        return { cables: made, dismiss };
       },
-      end: async (cables) => {
-        await cables.#remove();
+      end: async ({ cables: made, dismiss }) => {
+        await made.#remove();
         await dismiss();
       },
     });
+    return cables;
   }
 
   /** From now on nothing gets through, either way. */

@@ -297,21 +297,24 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
 
 /** The node at that address takes every call and answers none; the others are reached as by `others`. */
 export function silentAt(address: string, others: Remotes): Remotes {
-  const never =
-    (write: boolean) =>
-    (_request: unknown, { signal }: CallContext) =>
-      new Promise<never>((_resolve, reject) => {
-        const code = write ? 'outcome_unknown' : 'timeout';
-        signal.addEventListener('abort', () => reject(new JarvisError(code, 'given up')));
-      });
   return {
     operations: (asked) => {
       const real = others.operations(asked);
       if (asked !== address) return real;
-      return { ...real, submitTasks: never(true), getTask: never(false) };
+      return {
+        ...real,
+        submitTasks: (_request, { signal }) => neverAnswered(signal, 'outcome_unknown'),
+        getTask: (_request, { signal }) => neverAnswered(signal, 'timeout'),
+      };
     },
     readLog: (...args) => others.readLog(...args),
   };
+}
+
+function neverAnswered(signal: AbortSignal, code: 'outcome_unknown' | 'timeout'): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(new JarvisError(code, 'given up')));
+  });
 }
 
 function forwarded(context: CallContext): CallContext {

@@ -20,7 +20,7 @@ export interface Acknowledged {
 }
 
 /** Large ones fill segments and checkpoints; a list of all small ones fits a few pages. */
-export type TaskSize = 'small' | 'large';
+type TaskSize = 'small' | 'large';
 
 export interface Sighting {
   readonly status: string;

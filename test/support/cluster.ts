@@ -66,7 +66,7 @@ export class TestCluster {
   static async create(options: ClusterOptions = {}): Promise<TestCluster> {
     const directory = mkdtempSync(path.join(tmpdir(), 'jarvis-cluster-'));
     const { nodes: count = 3, heartbeat, capacity = DEFAULT_CAPACITY, killTasksOnExit = true } = options;
-    const { drivers = 'process', env = {}, dataDirOf = path.join } = options;
+    const { drivers = 'process', env = {}, dataDirOf = below } = options;
     const names = Array.from({ length: count }, (_, at) => `n${at + 1}`);
     const members: Member[] = [];
     for (const [at, name] of names.entries()) members.push(await memberOf(name, options.hosts?.[at]));
@@ -226,4 +226,8 @@ async function memberOf(name: string, host: Host | undefined): Promise<Member> {
   }
   const { address, enter } = host;
   return { name, listen: `${address}:${HOST_LISTEN_PORT}`, http: `${address}:${HOST_HTTP_PORT}`, enter };
+}
+
+function below(directory: string, name: string): string {
+  return path.join(directory, name);
 }

@@ -65,8 +65,9 @@ export class NodeProcess {
     const { flags, logFile, home, env, enter = [] } = this.settings;
     const log = openSync(logFile, 'a', 0o600);
     try {
-      const [program = process.execPath, ...args] = [...enter, process.execPath];
-      const child = spawn(program, [...args, programPath('jarvisd'), ...flags, ...moreFlags], {
+      const node = [process.execPath, programPath('jarvisd'), ...flags, ...moreFlags];
+      const [program = '', ...args] = [...enter, ...node];
+      const child = spawn(program, args, {
         env: programEnvironment(home, env),
         stdio: ['ignore', log, log],
       });
