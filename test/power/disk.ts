@@ -1,7 +1,7 @@
 /**
  * A disk whose power can be cut: a file that is mounted as ext4 through a loop device. The cut is ext4's own shutdown
- * without a flush (EXT4_IOC_SHUTDOWN, EXT4_GOING_FLAGS_NOLOGFLUSH): from then on nothing reaches the disk, every write
- * and sync fails, and what was not synced before is gone once the file system is mounted anew.
+ * (EXT4_IOC_SHUTDOWN): from then on nothing reaches the disk, every write and sync fails, and what was not synced before
+ * is gone once the file system is mounted anew.
  */
 import { execFile } from 'node:child_process';
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
@@ -20,13 +20,20 @@ const PROGRAM_TIMEOUT_MS = 60_000;
 const UNMOUNT_TIMEOUT_MS = 20_000;
 /**
  * Node.js has no ioctl, and perl-base is on every Debian. The number is `_IOR('X', 125, __u32)` where the direction is
- * coded as on x86 and ARM; the argument 2 is "no flush of the journal either". All are opened before the first is cut.
+ * coded as on x86 and ARM. All are opened before the first is cut.
  */
 const CUT = `
+  my $how = pack('L', shift @ARGV);
   my @disks = map { open(my $disk, '<', $_) or die "$_: $!\\n"; $disk } @ARGV;
-  my $how = pack('L', 2);
   for my $disk (@disks) { ioctl($disk, 0x8004587d, $how) or die "the shutdown of ext4: $!\\n" }
 `;
+
+/**
+ * What of the unsynced becomes durable at the last moment: nothing, or what was in the journal, as where ext4 committed
+ * just before. Then names and sizes may be newer than contents.
+ */
+const LAST_WRITES = { nothing: 2, journal: 1 } as const;
+export type LastWrites = keyof typeof LAST_WRITES;
 
 export class PowerDisk {
   /** Absolute; where the file system is while the disk has power. */
@@ -82,8 +89,8 @@ export class PowerDisk {
 }
 
 /** All of them within well under a millisecond of each other. */
-export async function cutPower(disks: readonly PowerDisk[]): Promise<void> {
-  await program('perl', '-e', CUT, ...disks.map(({ mountPoint }) => mountPoint));
+export async function cutPower(disks: readonly PowerDisk[], last: LastWrites = 'nothing'): Promise<void> {
+  await program('perl', '-e', CUT, String(LAST_WRITES[last]), ...disks.map(({ mountPoint }) => mountPoint));
 }
 
 async function program(name: string, ...args: string[]): Promise<void> {

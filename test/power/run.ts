@@ -10,7 +10,7 @@ import { FINAL_STATUSES, type TaskJson } from '../support/api.ts';
 import { SHORT_HEARTBEAT, TestCluster } from '../support/cluster.ts';
 import { endProcessesOf } from '../support/processes.ts';
 import { waitFor } from '../support/wait.ts';
-import { cutPower, PowerDisk } from './disk.ts';
+import { cutPower, PowerDisk, type LastWrites } from './disk.ts';
 import { faultsOf } from './judge.ts';
 import type { PowerOptions } from './options.ts';
 import { Writers, type Acknowledged, type Sighting } from './writers.ts';
@@ -21,8 +21,10 @@ const DISK_BYTES = 4 * 1024 ** 3;
 const WRITING_MS: readonly [number, number] = [400, 2500];
 /** Between the cut and the end of the processes: what is acknowledged then is held against them as well. */
 const DYING_MS: readonly [number, number] = [0, 300];
-/** Every so many cuts: of the leader's disk only. */
-const LEADER_EVERY = 3;
+/** A second cut while the nodes recover from the first, or are up again. */
+const RECOVERING_MS: readonly [number, number] = [0, 3000];
+/** What is cut, in turn. */
+const KINDS = ['all', 'all twice', 'the leader'] as const;
 const LEAST_ACKNOWLEDGED = 10;
 const FINAL_TIMEOUT_MS = 120_000;
 const NODE_END_TIMEOUT_MS = 20_000;
@@ -88,7 +90,14 @@ async function oneCut(parts: Parts, round: number): Promise<{ what: string; foun
   await writers.progress(LEAST_ACKNOWLEDGED);
   await delay(between(WRITING_MS, random()));
   const before = writers.acknowledged.length;
-  const who = round % LEADER_EVERY === 0 ? await cutLeader(parts, writers) : await cutAll(parts);
+  const kind = KINDS[(round - 1) % KINDS.length] ?? 'all';
+  const last = random() < 0.5 ? 'nothing' : 'journal';
+  if (kind === 'the leader') await cutLeader(parts, writers, last);
+  else await cutAll(parts, last);
+  if (kind === 'all twice') {
+    await delay(between(RECOVERING_MS, random()));
+    await cutAll(parts, last);
+  }
   const begunMs = performance.now();
   await cluster.ready();
   await writers.progress(1);
@@ -99,14 +108,14 @@ async function oneCut(parts: Parts, round: number): Promise<{ what: string; foun
   const found = await judgeRound(parts, writers.acknowledged);
   const torn = cluster.nodes.filter((node, at) => node.log().slice(logsBefore[at]).includes('torn tail'));
   const what =
-    `${who}: ${before} acknowledged before it, ${writers.acknowledged.length - before} after; ` +
+    `${kind}, with ${last} of the unsynced: ${before} acknowledged before it, ${writers.acknowledged.length - before} after; ` +
     `torn tails: ${torn.map(({ name }) => name).join(', ') || 'none'}; ready and acknowledging after ${readyMs} ms`;
   return { what, found };
 }
 
 /** All disks at once. What the nodes, which run on for a moment, acknowledge without a disk is held against them. */
-async function cutAll({ cluster, disks, random }: Parts): Promise<string> {
-  await cutPower([...disks.values()]);
+async function cutAll({ cluster, disks, random }: Parts, last: LastWrites): Promise<void> {
+  await cutPower([...disks.values()], last);
   await delay(between(DYING_MS, random()));
   await endProcessesOf(cluster.directory);
   for (const disk of disks.values()) await disk.powerCycle();
@@ -114,16 +123,15 @@ async function cutAll({ cluster, disks, random }: Parts): Promise<string> {
     await node.ended;
     node.start();
   }
-  return 'all';
 }
 
 /** The others go on; the leader has to notice and to end by itself, and comes back with what its disk kept. */
-async function cutLeader({ cluster, disks }: Parts, writers: Writers): Promise<string> {
+async function cutLeader({ cluster, disks }: Parts, writers: Writers, last: LastWrites): Promise<void> {
   const leader = await cluster.leader();
   const disk = disks.get(leader.name);
   if (disk === undefined) throw new Error(`${leader.name} has no disk`);
   const logBefore = leader.log().length;
-  await cutPower([disk]);
+  await cutPower([disk], last);
   await writers.progress(LEAST_ACKNOWLEDGED);
   await waitFor(`the end of ${leader.name}, whose disk fails`, () => !leader.isRunning, {
     timeoutMs: NODE_END_TIMEOUT_MS,
@@ -136,7 +144,6 @@ async function cutLeader({ cluster, disks }: Parts, writers: Writers): Promise<s
   await endProcessesOf(disk.mountPoint);
   await disk.powerCycle();
   leader.start();
-  return `the leader, ${leader.name}`;
 }
 
 /** Once all tasks are over: what each node shows, and what it answers to a request that was acknowledged before. */
