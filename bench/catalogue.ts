@@ -1,6 +1,13 @@
 /** All benchmarks, in the order in which they run. */
 import type { Benchmark } from './benchmark.ts';
+import { commitBenchmark } from './benchmarks/commit.ts';
 import { dockerBenchmark } from './benchmarks/docker.ts';
+import { failoverBenchmark } from './benchmarks/failover.ts';
 import { processBenchmark } from './benchmarks/process.ts';
 
-export const CATALOGUE: readonly Benchmark[] = [processBenchmark, dockerBenchmark];
+export const CATALOGUE: readonly Benchmark[] = [
+  processBenchmark,
+  commitBenchmark,
+  failoverBenchmark,
+  dockerBenchmark,
+];

@@ -1,8 +1,16 @@
 import { describe, expect, it } from 'vitest';
 
-import { median, ratioOf, rounded, spread } from './statistics.ts';
+import { median, percentile, ratioOf, rounded, spread } from './statistics.ts';
 
 describe('the figures of rounds', () => {
+  it('have percentiles, each of them one of the values', () => {
+    const values = Array.from({ length: 200 }, (_, at) => 200 - at);
+    expect(percentile(values, 99)).toBe(198);
+    expect(percentile(values, 100)).toBe(200);
+    expect(percentile([7, 5], 99)).toBe(7);
+    expect(percentile([7, 5], 50)).toBe(5);
+  });
+
   it('have a median, whatever their order and number', () => {
     expect(median([3])).toBe(3);
     expect(median([10, 9, 1])).toBe(9);

@@ -16,6 +16,14 @@ export function median(values: readonly number[]): number {
   return (lower + upper) / 2;
 }
 
+/** The nearest-rank percentile: the smallest value that so many percent do not exceed. */
+export function percentile(values: readonly number[], percent: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const found = sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)];
+  invariant(found !== undefined, 'there is a percentile of something only');
+  return found;
+}
+
 /** The largest less the smallest: with so few rounds anything finer would hide the odd one. */
 export function spread(values: readonly number[]): number {
   invariant(values.length > 0, 'there is a spread of something only');

@@ -1,9 +1,11 @@
-// Installs what the suites with real containers need, where it may: as root on Debian and its kin. It starts no service.
+// Installs what the suites with real containers need, or with `power` the power cuts, where it may: as root on Debian and
+// its kin. It starts no service.
 // Prints one line; exits 0 when the suites can run, 3 when they must be skipped (never with CI=true), else 1.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 
 import { missingPrograms } from '../test/support/docker-bed/programs.ts';
+import { POWER_PROGRAMS } from '../test/power/programs.ts';
 
 const INSTALL_DEADLINE_MS = 10 * 60_000;
 const SKIPPED = 3;
@@ -13,11 +15,31 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 /** Services that these packages bring and enable; the tests start programs of their own instead. */
 const UNITS = ['docker.service', 'docker.socket', 'containerd.service', 'docker-registry.service'];
 
+const SUITES = {
+  docker: {
+    title: 'docker suites',
+    missing: () => missingPrograms(),
+    linux: 'containers need Linux',
+    root: 'a private dockerd needs root',
+  },
+  power: {
+    title: 'power cuts',
+    missing: () => missingPrograms(POWER_PROGRAMS),
+    linux: 'loop devices need Linux',
+    root: 'mounting needs root',
+  },
+};
+const suite = SUITES[process.argv[2] ?? 'docker'];
+if (suite === undefined) {
+  console.error(`${process.argv[2]} is not allowed: ${Object.keys(SUITES).join(', ')}`);
+  process.exit(2);
+}
+
 /** @returns {string | null} why nothing can be installed here */
 function obstacle() {
-  if (process.platform !== 'linux') return `containers need Linux, this is ${process.platform}`;
-  if (process.getuid?.() !== 0) return 'a private dockerd needs root';
-  if (missingPrograms().length > 0 && !isDebian()) return 'packages are installed on Debian only';
+  if (process.platform !== 'linux') return `${suite.linux}, this is ${process.platform}`;
+  if (process.getuid?.() !== 0) return suite.root;
+  if (suite.missing().length > 0 && !isDebian()) return 'packages are installed on Debian only';
   return null;
 }
 
@@ -70,7 +92,7 @@ function unitExists(unit) {
 
 function install(packages) {
   const unitsBefore = new Set(UNITS.filter(unitExists));
-  console.log(`docker suites: installing ${packages.join(', ')}`);
+  console.log(`${suite.title}: installing ${packages.join(', ')}`);
   withoutStartingServices(() => {
     apt('update');
     apt('install', '-y', '--no-install-recommends', ...packages);
@@ -83,20 +105,20 @@ function main() {
   const reason = obstacle();
   if (reason !== null) {
     const isFailure = process.env.CI === 'true';
-    console.log(`docker suites: ${isFailure ? 'cannot run' : 'skipped'}: ${reason}`);
+    console.log(`${suite.title}: ${isFailure ? 'cannot run' : 'skipped'}: ${reason}`);
     return isFailure ? 1 : SKIPPED;
   }
-  const missing = missingPrograms();
+  const missing = suite.missing();
   if (missing.length > 0) install([...new Set(missing.map(({ packageName }) => packageName))]);
-  const still = missingPrograms().map(({ name }) => name);
+  const still = suite.missing().map(({ name }) => name);
   if (still.length > 0) throw new Error(`still missing after the installation: ${still.join(', ')}`);
-  console.log('docker suites: all programs are there');
+  console.log(`${suite.title}: all programs are there`);
   return 0;
 }
 
 try {
   process.exitCode = main();
 } catch (error) {
-  console.error(`docker suites: ${error.message}`);
+  console.error(`${suite.title}: ${error.message}`);
   process.exitCode = 1;
 }

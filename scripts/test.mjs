@@ -63,6 +63,21 @@ function docker() {
   }
 }
 
+/** A few real power cuts; where none can be had the reason is printed, and with CI=true that fails. */
+function power(seed) {
+  const CANNOT_RUN_HERE = 3;
+  const programs = run('power programs', 'node', ['scripts/test-bed.mjs', 'power']);
+  if (programs === CANNOT_RUN_HERE) return;
+  const args = ['test/power/main.ts', '--count', '3', '--seed', seed];
+  const status = programs === 0 ? run('power cuts', 'node', args) : programs;
+  if (status === CANNOT_RUN_HERE) return;
+  if (status === 0) total.passed += 1;
+  else {
+    total.failed += 1;
+    console.error('FAILED: power cuts');
+  }
+}
+
 try {
   step('build', 'node', ['scripts/build.mjs']);
   step('format', 'oxfmt', ['--check', '.']);
@@ -84,6 +99,7 @@ try {
   ]);
   docker();
   const seed = process.env.CHAOS_SEED ?? String(Math.floor(Math.random() * 2 ** 31));
+  power(seed);
   step('chaos', 'node', [
     'test/chaos/main.ts',
     '--seed',

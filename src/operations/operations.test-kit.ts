@@ -137,6 +137,8 @@ export class TestReplica implements Replica {
   /** Made by a test: what the next proposals come to, before or instead of the real thing. */
   beforePropose: ((command: CommandInput) => Promise<void>) | null = null;
   afterPropose: ((outcome: Outcome) => Promise<void>) | null = null;
+  /** Elected, it does not lead yet: nothing of its own term is applied. */
+  isOnlyElected = false;
 
   constructor(cluster: TestCluster, nodeName: string) {
     this.#cluster = cluster;
@@ -155,7 +157,7 @@ export class TestReplica implements Replica {
     const name = this.#cluster.leader;
     const address = name === null ? '' : (this.state.nodes.get(name)?.address ?? '');
     return {
-      isLeader: name === this.nodeName,
+      isLeader: name === this.nodeName && !this.isOnlyElected,
       term: this.#cluster.term,
       leader: name === null ? null : { name, address },
     };
@@ -343,6 +345,28 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
       throw new JarvisError('unavailable', `${address} cannot be reached`);
     },
   };
+}
+
+/** The node at that address takes every call and answers none; the others are reached as by `others`. */
+export function silentAt(address: string, others: Remotes): Remotes {
+  return {
+    operations: (asked) => {
+      const real = others.operations(asked);
+      if (asked !== address) return real;
+      return {
+        ...real,
+        submitTasks: (_request, { signal }) => neverAnswered(signal, 'outcome_unknown'),
+        getTask: (_request, { signal }) => neverAnswered(signal, 'timeout'),
+      };
+    },
+    readLog: (...args) => others.readLog(...args),
+  };
+}
+
+function neverAnswered(signal: AbortSignal, code: 'outcome_unknown' | 'timeout'): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(new JarvisError(code, 'given up')));
+  });
 }
 
 function forwarded(context: CallContext): CallContext {

@@ -1,7 +1,10 @@
+import { setImmediate as turn } from 'node:timers/promises';
+
 import { beforeEach, describe, expect, it } from 'vitest';
 
 import type { ListTasksRequest, SubmitTasksRequest, Task } from '../generated/cluster.ts';
 import { ListTasksRequest as ListTasksMessage } from '../generated/cluster.ts';
+import { systemClock, type Clock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import { VirtualClock } from '../lib/testing/virtual-clock.ts';
@@ -12,6 +15,7 @@ import {
   TestCluster,
   impatientClock,
   inProcessRemotes,
+  silentAt,
   testContext,
   testOperations,
 } from './operations.test-kit.ts';
@@ -403,6 +407,32 @@ describe('routing', () => {
     });
     const { items } = await n2.listTasks(listing({}), context);
     expect(items).toHaveLength(1);
+  });
+
+  it('gives up a leader that is silent as soon as another one leads, and the write happens once', async () => {
+    // Time stands still: nothing may wait for a deadline.
+    const clock: Clock = { ...systemClock, after: () => () => undefined };
+    const remotes = silentAt('n1:7101', inProcessRemotes(nodes));
+    const node = testOperations(cluster, 'n2', { remotes, clock });
+    const { id } = await submit();
+    const written = node.submitTasks(submission({ name: 'once' }), context);
+    const read = node.getTask({ id }, context);
+    await turn();
+    cluster.lead(null);
+    cluster.lead('n3');
+    await expect(written).resolves.toMatchObject({ tasks: [{ name: 'once' }] });
+    await expect(read).resolves.toMatchObject({ id });
+  });
+
+  it('waits, also for another node, where this one was elected and is about to lead', async () => {
+    const { id } = await submit();
+    cluster.replica('n3').isOnlyElected = true;
+    cluster.lead('n3');
+    const asked = nodes.get('n3:7101')?.getTask({ id }, testContext({ forwarded: true }));
+    await turn();
+    cluster.replica('n3').isOnlyElected = false;
+    cluster.replica('n3').announce();
+    await expect(asked).resolves.toMatchObject({ id });
   });
 
   it('sends a write that a past leader refused to the present one', async () => {

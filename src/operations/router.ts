@@ -51,6 +51,8 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set(['no_leader', 'unavailable', '
 const UNKNOWN: ReadonlySet<ErrorCode> = new Set(['timeout', 'outcome_unknown']);
 const MAX_RETRY_MS = 500;
 
+type Call<T> = (operations: RemoteOperations, context: CallContext) => Promise<T>;
+
 export class RoutingOperations implements ClusterOperations {
   readonly #options: RouterOptions;
 
@@ -60,28 +62,28 @@ export class RoutingOperations implements ClusterOperations {
 
   submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse> {
     const keyed = this.#withKey(request);
-    return this.#write(context, (operations) => operations.submitTasks(keyed, context));
+    return this.#write(context, (operations, inner) => operations.submitTasks(keyed, inner));
   }
 
   cancelTask(request: CancelTaskRequest, context: CallContext): Promise<Task> {
     const keyed = this.#withKey(request);
-    return this.#write(context, (operations) => operations.cancelTask(keyed, context));
+    return this.#write(context, (operations, inner) => operations.cancelTask(keyed, inner));
   }
 
   getTask(request: TaskRequest, context: CallContext): Promise<Task> {
-    return this.#read(context, (operations) => operations.getTask(request, context));
+    return this.#read(context, (operations, inner) => operations.getTask(request, inner));
   }
 
   listTasks(request: ListTasksRequest, context: CallContext): Promise<ListTasksResponse> {
-    return this.#read(context, (operations) => operations.listTasks(request, context));
+    return this.#read(context, (operations, inner) => operations.listTasks(request, inner));
   }
 
   listNodes(context: CallContext): Promise<ListNodesResponse> {
-    return this.#read(context, (operations) => operations.listNodes(context));
+    return this.#read(context, (operations, inner) => operations.listNodes(inner));
   }
 
   getNode(request: NodeRequest, context: CallContext): Promise<Node> {
-    return this.#read(context, (operations) => operations.getNode(request, context));
+    return this.#read(context, (operations, inner) => operations.getNode(request, inner));
   }
 
   /** Whoever asks for the state of the cluster wants to hear soon that it has no leader. */
@@ -94,7 +96,7 @@ export class RoutingOperations implements ClusterOperations {
     const soon = { ...context, signal: AbortSignal.any([context.signal, timeout.signal]) };
     const tries = new Tries(clock, limits.statusLeaderWaitMs);
     try {
-      return await this.#read(soon, (operations) => operations.getCluster(request, soon), tries);
+      return await this.#read(soon, (operations, inner) => operations.getCluster(request, inner), tries);
     } finally {
       cancel();
     }
@@ -102,14 +104,14 @@ export class RoutingOperations implements ClusterOperations {
 
   changeMember(request: ChangeMemberRequest, context: CallContext): Promise<ClusterStatus> {
     let mayBeDone = false;
-    return this.#write(context, async (operations) => {
+    return this.#write(context, async (operations, inner) => {
       try {
-        return await operations.changeMember(request, context);
+        return await operations.changeMember(request, inner);
       } catch (error) {
         const isGone = error instanceof JarvisError && error.code === 'not_found';
         // Removed by an earlier try of this request whose answer was lost.
         if (isGone && mayBeDone && request.action === 'remove')
-          return await operations.getCluster({ consistency: '' }, context);
+          return await operations.getCluster({ consistency: '' }, inner);
         mayBeDone ||= error instanceof JarvisError && UNKNOWN.has(error.code);
         throw error;
       }
@@ -117,6 +119,7 @@ export class RoutingOperations implements ClusterOperations {
   }
 
   transferLeadership(request: TransferLeadershipRequest, context: CallContext): Promise<ClusterStatus> {
+    // In the outer context: that another node leads is what is waited for, and no reason to give up.
     return this.#write(context, (operations) => operations.transferLeadership(request, context));
   }
 
@@ -130,8 +133,9 @@ export class RoutingOperations implements ClusterOperations {
     for (;;) {
       try {
         const operations = await this.#target(context, tries);
-        for await (const task of operations.watchTask({ id: known?.id ?? request.id }, context)) {
-          tries = new Tries(this.#options.clock);
+        using call = this.#callOf(context, tries, operations);
+        for await (const task of operations.watchTask({ id: known?.id ?? request.id }, call.context)) {
+          tries = tries.anew();
           // A new stream begins with the task as it is, which need not be news.
           if (known === null || JSON.stringify(known) !== JSON.stringify(task)) yield task;
           known = task;
@@ -153,26 +157,22 @@ export class RoutingOperations implements ClusterOperations {
     );
   }
 
-  async #read<T>(
-    context: CallContext,
-    call: (operations: RemoteOperations) => Promise<T>,
-    tries = new Tries(this.#options.clock),
-  ): Promise<T> {
+  async #read<T>(context: CallContext, call: Call<T>, tries = new Tries(this.#options.clock)): Promise<T> {
     for (;;) {
       try {
-        return await call(await this.#target(context, tries));
+        return await this.#ask(context, tries, call);
       } catch (error) {
         await this.#beforeRetry(context, tries, error);
       }
     }
   }
 
-  async #write<T>(context: CallContext, call: (operations: RemoteOperations) => Promise<T>): Promise<T> {
+  async #write<T>(context: CallContext, call: Call<T>): Promise<T> {
     const tries = new Tries(this.#options.clock);
     let unknown: JarvisError | null = null;
     for (;;) {
       try {
-        return await call(await this.#target(context, tries));
+        return await this.#ask(context, tries, call);
       } catch (error) {
         if (error instanceof JarvisError && UNKNOWN.has(error.code)) unknown = error;
         try {
@@ -184,6 +184,39 @@ export class RoutingOperations implements ClusterOperations {
         }
       }
     }
+  }
+
+  async #ask<T>(context: CallContext, tries: Tries, call: Call<T>): Promise<T> {
+    const operations = await this.#target(context, tries);
+    if (operations === this.#options.local) return await call(operations, context);
+    using remote = this.#callOf(context, tries, operations);
+    return await call(operations, remote.context);
+  }
+
+  /**
+   * A leader that is stopped or cut off takes a request and does not answer it: it is given up as soon as this node
+   * knows that another one leads, not when its connection is found dead.
+   */
+  #callOf(
+    context: CallContext,
+    { asked }: Tries,
+    operations: RemoteOperations,
+  ): Disposable & { readonly context: CallContext } {
+    if (operations === this.#options.local) return { context, [Symbol.dispose]: () => undefined };
+    const controller = new AbortController();
+    const giveUp = (): void => controller.abort(context.signal.reason);
+    context.signal.addEventListener('abort', giveUp);
+    if (context.signal.aborted) giveUp();
+    const unsubscribe = this.#options.replica.onLeadership((now) => {
+      if (isOvertaken(asked, now)) controller.abort(new JarvisError('unavailable', 'another node leads'));
+    });
+    return {
+      context: { ...context, signal: controller.signal },
+      [Symbol.dispose]: () => {
+        unsubscribe();
+        context.signal.removeEventListener('abort', giveUp);
+      },
+    };
   }
 
   /** The answer to a caller without a key must still be safe to repeat from here. */
@@ -200,11 +233,16 @@ export class RoutingOperations implements ClusterOperations {
     const giveUpMs = clock.monotonicMs() + patienceMs;
     for (;;) {
       throwIfAborted(context.signal);
-      const { isLeader, leader } = replica.leadership();
+      const now = replica.leadership();
+      const { isLeader, leader } = now;
+      tries.asked = now;
       if (isLeader) return local;
+      // Elected, and about to lead: who is sent here is right.
+      const isElected = leader?.name === replica.nodeName;
       // Never sent on again: two nodes that take each other for the leader would play ball.
-      if (context.forwarded) throw new JarvisError('no_leader', `${replica.nodeName} does not lead`);
-      if (leader !== null && leader.name !== replica.nodeName) return remotes.operations(leader.address);
+      if (context.forwarded && !isElected)
+        throw new JarvisError('no_leader', `${replica.nodeName} does not lead`);
+      if (leader !== null && !isElected) return remotes.operations(leader.address);
       const leftMs = giveUpMs - clock.monotonicMs();
       if (leftMs <= 0) throw new JarvisError('no_leader', 'the cluster has no leader at present');
       await pause(clock, leftMs, context.signal, (wake) => replica.onLeadership(wake));
@@ -215,6 +253,7 @@ export class RoutingOperations implements ClusterOperations {
   async #beforeRetry(context: CallContext, tries: Tries, error: unknown): Promise<void> {
     const { clock, replica } = this.#options;
     if (context.signal.aborted || context.forwarded || !isRetryable(error)) throw error;
+    if (tries.remainingMs() > 0 && isOvertaken(tries.asked, replica.leadership())) return;
     const delayMs = tries.nextDelayMs();
     if (delayMs >= tries.remainingMs()) throw error;
     const before = replica.leadership();
@@ -231,10 +270,19 @@ class Tries {
   readonly #clock: Clock;
   readonly #deadlineMs: number;
   #delayMs: number = limits.routeRetryMs;
+  /** What was known of the leadership when the present try chose whom to ask. */
+  asked: Leadership | null = null;
 
   constructor(clock: Clock, timeoutMs: number = limits.routeTimeoutMs) {
     this.#clock = clock;
     this.#deadlineMs = clock.monotonicMs() + timeoutMs;
+  }
+
+  /** For a request that has come further: it may take the whole time again. */
+  anew(): Tries {
+    const tries = new Tries(this.#clock);
+    tries.asked = this.asked;
+    return tries;
   }
 
   remainingMs(): number {
@@ -250,6 +298,11 @@ class Tries {
 
 function isRetryable(error: unknown): error is JarvisError {
   return error instanceof JarvisError && RETRYABLE.has(error.code);
+}
+
+/** Somebody else leads, or is about to, than when it was asked. */
+function isOvertaken(asked: Leadership | null, now: Leadership): boolean {
+  return asked !== null && now.leader !== null && !sameLeader(asked, now);
 }
 
 function sameLeader(before: Leadership, now: Leadership): boolean {

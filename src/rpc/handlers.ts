@@ -15,10 +15,13 @@ interface ServerCall {
   on(event: 'cancelled', listener: () => void): unknown;
 }
 
-/** The signal is aborted when the caller cancels, its connection breaks or its deadline passes. */
-function contextOf(call: ServerCall): CallContext {
+/** The signal is aborted when the caller cancels, its connection breaks or its deadline passes before it is answered. */
+function contextOf(call: ServerCall, isAnswered: () => boolean = () => false): CallContext {
   const controller = new AbortController();
-  call.on('cancelled', () => controller.abort(new JarvisError('timeout', 'the caller has gone')));
+  call.on('cancelled', () => {
+    // grpc-js says so of every call in the end.
+    if (!isAnswered()) controller.abort(new JarvisError('timeout', 'the caller has gone'));
+  });
   return {
     principal: 'anonymous',
     signal: controller.signal,
@@ -35,9 +38,15 @@ export function unaryHandler<Request, Response>(
     callback: grpc.sendUnaryData<Response>,
   ): Promise<void> => {
     let response: Response;
+    let isAnswered = false;
     try {
-      response = await operation(call.request, contextOf(call));
+      response = await operation(
+        call.request,
+        contextOf(call, () => isAnswered),
+      );
+      isAnswered = true;
     } catch (error) {
+      isAnswered = true;
       report(log, call.getPath(), error);
       callback(toStatus(error));
       return;

@@ -15,11 +15,14 @@ import {
 } from './layout.ts';
 import { SCAN_BYTES, SCAN_ROWS, reading, type Level } from './level.ts';
 import { decodeMeta, type CheckpointMeta } from './meta.ts';
+import { NameFilter } from './name-filter.ts';
 import { nameOf, type RestorableCore, type RowValue } from './replicated-core.ts';
 
 export interface LoadedStore {
   readonly meta: CheckpointMeta;
   readonly digest: RowDigest;
+  /** Of every row. */
+  readonly names: NameFilter;
 }
 
 /** @throws StoreDamagedError */
@@ -27,6 +30,7 @@ export async function loadStore(level: Level, core: RestorableCore): Promise<Loa
   return await reading(level, async () => {
     const meta = decodeMeta(level, await level.get(META_NAME));
     const digest = new RowDigest();
+    const names = new NameFilter();
     const expectedIndex = new RowDigest();
     for (const table of core.tables) {
       const keyStart = nameOf(table, '').length;
@@ -37,6 +41,7 @@ export async function loadStore(level: Level, core: RestorableCore): Promise<Loa
           const creation = core.creationOf(table, row);
           if (creation !== null) expectedIndex.add(hashIndexRow(createdKey(creation), key));
           digest.add(hashRow(name, contentOf(stored)));
+          names.add(name);
           if (core.holdsInMemory(table, row)) core.restore(table, key, row);
         }
       }
@@ -45,7 +50,7 @@ export async function loadStore(level: Level, core: RestorableCore): Promise<Loa
     if (!digest.equals(meta)) throw lost(level, `${digest.rowCount} rows`, `${meta.rowCount}, or others`);
     if (!index.equals(expectedIndex))
       throw lost(level, `${index.rowCount} index rows`, `${expectedIndex.rowCount}, or others`);
-    return { meta, digest };
+    return { meta, digest, names };
   });
 }
 

@@ -21,6 +21,7 @@ import {
 import { SCAN_ROWS, reading, type Level } from './level.ts';
 import { openIndexRow, openStored, scan, type LoadedStore } from './load.ts';
 import { encodeMeta, type CheckpointMeta } from './meta.ts';
+import type { NameFilter } from './name-filter.ts';
 import { Overlay, type CreatedRow, type DirtyRow, type Layer } from './overlay.ts';
 import {
   nameOf,
@@ -47,6 +48,8 @@ export class StateStore {
   readonly #level: Level;
   readonly #overlay = new Overlay();
   readonly #digest: RowDigest;
+  /** Of every row that LevelDB or the overlay has, or had. */
+  readonly #names: NameFilter;
   #applied: EntryPosition;
   #checkpoint: CheckpointMeta;
   #running: Promise<void> | null = null;
@@ -56,6 +59,7 @@ export class StateStore {
     this.#options = options;
     this.#level = options.level;
     this.#digest = options.loaded.digest;
+    this.#names = options.loaded.names;
     this.#checkpoint = options.loaded.meta;
     this.#applied = { index: options.loaded.meta.index, term: options.loaded.meta.term };
   }
@@ -94,7 +98,8 @@ export class StateStore {
   advance(applied: EntryPosition, changes: readonly StoredChange[]): void {
     for (const { table, key, before, after } of changes) {
       const name = nameOf(table, key);
-      if (before !== null) this.#digest.remove(this.#hashOf(name, before));
+      if (before === null) this.#names.add(name);
+      else this.#digest.remove(this.#hashOf(name, before));
       let dirty: DirtyRow = { row: null, encoded: null };
       if (after !== null) {
         dirty = { row: after, encoded: encodeRow(name, after) };
@@ -128,8 +133,8 @@ export class StateStore {
     const cold: string[] = [];
     for (const name of names) {
       const row = this.changed(name);
-      if (row === undefined) cold.push(name);
-      else if (row !== null) found.set(name, row);
+      if (row === undefined && this.#names.mayHold(name)) cold.push(name);
+      else if (row !== undefined && row !== null) found.set(name, row);
     }
     for (let start = 0; start < cold.length; start += SCAN_ROWS) {
       const some = cold.slice(start, start + SCAN_ROWS);

@@ -39,10 +39,23 @@ export interface ClusterOptions {
   readonly policy?: object;
   /** Added to the environment of each node, such as `DOCKER_HOST`. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Where a node's data directory is to be, below that of the cluster; the folder that it is in must exist by the start. */
+  readonly dataDirOf?: (directory: string, name: string) => string;
+  /** One per node; absent: loopback. */
+  readonly hosts?: readonly Host[];
+}
+
+/** A network of a node's own. */
+export interface Host {
+  readonly address: string;
+  /** See {@link NodeSettings.enter}. */
+  readonly enter: readonly string[];
 }
 
 /** Silence is noticed soon, yet a process that is not scheduled for a moment is not taken for dead. */
 export const SHORT_HEARTBEAT = { interval: '200ms', warning: '1s', timeout: '3s' } as const;
+/** On a host of their own nothing else listens. */
+const [HOST_LISTEN_PORT, HOST_HTTP_PORT] = [7101, 8101];
 const DEFAULT_CAPACITY = 'cpu=8,memory=16Gi';
 const LOG_LINES_SHOWN = 25;
 
@@ -65,12 +78,10 @@ export class TestCluster {
   static async create(options: ClusterOptions = {}): Promise<TestCluster> {
     const directory = mkdtempSync(path.join(tmpdir(), 'jarvis-cluster-'));
     const { nodes: count = 3, heartbeat, capacity = DEFAULT_CAPACITY, killTasksOnExit = true } = options;
-    const { drivers = 'process', env = {} } = options;
+    const { drivers = 'process', env = {}, dataDirOf = below } = options;
     const names = Array.from({ length: count + (options.joining ?? 0) }, (_, at) => `n${at + 1}`);
-    const members: { name: string; listen: string; http: string }[] = [];
-    for (const name of names) {
-      members.push({ name, listen: `${HOST}:${await freePort()}`, http: `${HOST}:${await freePort()}` });
-    }
+    const members: Member[] = [];
+    for (const [at, name] of names.entries()) members.push(await memberOf(name, options.hosts?.[at]));
     const config = path.join(directory, 'config.yaml');
     const marks = path.join(directory, 'marks');
     mkdirSync(marks);
@@ -81,13 +92,14 @@ export class TestCluster {
     const founders = members.slice(0, count);
     const peers = founders.map(({ name, listen }) => `${name}=${listen}`).join(',');
     const join = founders.map(({ listen }) => listen).join(',');
-    const nodes = members.map(({ name, listen, http }, at) => {
-      const dataDir = path.join(directory, name);
+    const nodes = members.map(({ name, listen, http, enter }, at) => {
+      const dataDir = dataDirOf(directory, name);
       const flags = ['--config', config, '--name', name, '--data-dir', dataDir, '--listen', listen];
       flags.push('--http', http, '--capacity', capacity, '--drivers', drivers);
       if (at < count) flags.push('--peers', peers);
       else flags.push('--join', join);
       if (killTasksOnExit) flags.push('--kill-tasks-on-exit');
+      if (options.hosts !== undefined) flags.push('--insecure');
       const logFile = path.join(directory, `${name}.log`);
       return new NodeProcess({
         name,
@@ -98,6 +110,7 @@ export class TestCluster {
         logFile,
         home: path.join(directory, 'home'),
         env,
+        enter,
       });
     });
     return new TestCluster(directory, nodes, count);
@@ -214,4 +227,23 @@ export class TestCluster {
   #running(): readonly NodeProcess[] {
     return this.nodes.filter((node) => node.isRunning);
   }
+}
+
+interface Member {
+  readonly name: string;
+  readonly listen: string;
+  readonly http: string;
+  readonly enter: readonly string[];
+}
+
+async function memberOf(name: string, host: Host | undefined): Promise<Member> {
+  if (host === undefined) {
+    return { name, listen: `${HOST}:${await freePort()}`, http: `${HOST}:${await freePort()}`, enter: [] };
+  }
+  const { address, enter } = host;
+  return { name, listen: `${address}:${HOST_LISTEN_PORT}`, http: `${address}:${HOST_HTTP_PORT}`, enter };
+}
+
+function below(directory: string, name: string): string {
+  return path.join(directory, name);
 }

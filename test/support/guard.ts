@@ -1,6 +1,6 @@
 /**
  * A process that outlives the tests' own by a moment: when that ends, in whatever way (a killed test run cannot clean up),
- * it kills what is left of a directory's processes and removes the directory.
+ * it kills what is left of a directory's processes, lets go what is mounted there, and removes the directory.
  */
 import { spawn } from 'node:child_process';
 
@@ -16,6 +16,7 @@ const SCRIPT = `
     [ -n "$found" ] && kill -9 $found
     sleep 0.2
   done 2> /dev/null
+  grep -F " $directory/" /proc/mounts | cut -d' ' -f2 | xargs -r umount -l 2> /dev/null
   rm -rf "$directory"
 `;
 const END_TIMEOUT_MS = 5000;

@@ -17,6 +17,8 @@ export interface NodeSettings {
   readonly home: string;
   /** Beside PATH and HOME. */
   readonly env: Readonly<Record<string, string>>;
+  /** A program and its arguments that run the node in their place, such as `nsenter --net=FILE`. */
+  readonly enter?: readonly string[];
 }
 
 export interface NodeEnd {
@@ -60,10 +62,12 @@ export class NodeProcess {
 
   start(moreFlags: readonly string[] = []): void {
     if (this.isRunning) throw new Error(`${this.name} runs already`);
-    const { flags, logFile, home, env } = this.settings;
+    const { flags, logFile, home, env, enter = [] } = this.settings;
     const log = openSync(logFile, 'a', 0o600);
     try {
-      const child = spawn(process.execPath, [programPath('jarvisd'), ...flags, ...moreFlags], {
+      const node = [process.execPath, programPath('jarvisd'), ...flags, ...moreFlags];
+      const [program = '', ...args] = [...enter, ...node];
+      const child = spawn(program, args, {
         env: programEnvironment(home, env),
         stdio: ['ignore', log, log],
       });

@@ -16,7 +16,7 @@ export function isTransient(error: unknown): boolean {
 }
 
 /** @throws Error where nobody has acknowledged it in time, UnexpectedAnswer where it is refused */
-async function submitUntilAcknowledged(
+export async function submitUntilAcknowledged(
   cluster: TestCluster,
   spec: object,
   options: { readonly key: string; readonly firstNode: number; readonly timeoutMs?: number },

@@ -34,8 +34,9 @@ export const SEARCH_PATH = [
   ]),
 ];
 
-export function missingPrograms(): readonly Program[] {
-  return PROGRAMS.filter((program) => findProgram(program.name) === null);
+/** Of the bed's own, or of those given. */
+export function missingPrograms(programs = PROGRAMS): readonly Program[] {
+  return programs.filter((program) => findProgram(program.name) === null);
 }
 
 /** @throws Error where it is not there */
