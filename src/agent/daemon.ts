@@ -37,7 +37,7 @@ import { DiskErrors } from './disk-errors.ts';
 import { NodeInsight, type NodeSelf } from './insight.ts';
 import { lateService } from './late-service.ts';
 import { LeaderDuties } from './leader/leader-duties.ts';
-import { targetVotersOf, VoterKeeper } from './leader/voter-keeper.ts';
+import { targetVotersOf, VoterKeeper } from './voter-keeper.ts';
 import { SessionService } from './leader/session-service.ts';
 import { AttemptLogs } from './local-logs.ts';
 import { LeaderMembershipControl, whoAreYou } from './membership-control.ts';

@@ -112,7 +112,7 @@ describe('a member that moves to another address', () => {
     await moving.ready();
     const isThere = ({ members }: ClusterJson): boolean =>
       members.some(({ name, address, active }) => name === moving.name && address === listen && active);
-    await until(cluster, 'the new address', isThere);
+    expect((await until(cluster, 'the new address', isThere)).voters).toHaveLength(3);
     // Its vote counts there: one of the others may die.
     const other = (await cluster.followers()).find(({ name }) => name !== moving.name);
     await cluster.kill(other?.name ?? '');

@@ -1,16 +1,16 @@
 /** Lets the autopilot decide again and again while this node leads, and carries out what it says (docs/autopilot.md). */
-import type { Clock } from '../../lib/clock.ts';
-import { messageOf } from '../../lib/errors.ts';
-import { limits } from '../../lib/limits.ts';
-import type { Log } from '../../lib/log.ts';
-import type { ClusterRow } from '../../model/cluster.ts';
-import { DEFAULT_MEMBERSHIP } from '../../model/cluster.ts';
-import { isJoint } from '../../raft/core/confchange.ts';
-import type { RaftId } from '../../raft/core/types.ts';
-import type { RaftNode } from '../../raft/node.ts';
-import type { Peer } from '../../raft/ports.ts';
-import type { Replica } from '../../scheduler/ports.ts';
-import { AUTOPILOT_DEFAULTS, decide, type AutopilotMember } from './autopilot.ts';
+import type { Clock } from '../lib/clock.ts';
+import { messageOf } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
+import type { Log } from '../lib/log.ts';
+import type { ClusterRow } from '../model/cluster.ts';
+import { DEFAULT_MEMBERSHIP } from '../model/cluster.ts';
+import { isJoint } from '../raft/core/confchange.ts';
+import type { RaftId } from '../raft/core/types.ts';
+import type { RaftNode } from '../raft/node.ts';
+import type { Peer } from '../raft/ports.ts';
+import type { Replica } from '../scheduler/ports.ts';
+import { AUTOPILOT_DEFAULTS, decide, type AutopilotMember } from './leader/autopilot.ts';
 
 export interface VoterKeeperOptions {
   readonly raft: RaftNode;
