@@ -6,6 +6,7 @@ import path from 'node:path';
 import { randomUUID } from 'node:crypto';
 
 import { ClusterService } from '../generated/cluster.ts';
+import { LastWordsService } from '../generated/last_words.ts';
 import { RaftService } from '../generated/raft.ts';
 import { NodeLogsService, WorkerService } from '../generated/worker.ts';
 import { systemClock, type Clock } from '../lib/clock.ts';
@@ -19,6 +20,7 @@ import { RoutingOperations } from '../operations/router.ts';
 import { openDataDirectory, type ClusterRecord, type DataDirectory } from '../raft/data-directory.ts';
 import { ClusterFormation } from '../raft/form-cluster.ts';
 import type { RaftNode } from '../raft/node.ts';
+import type { Peer } from '../raft/ports.ts';
 import { GrpcTransport } from '../raft/transport/grpc-transport.ts';
 import { RaftPeerService } from '../raft/transport/raft-service.ts';
 import type { Wal } from '../raft/wal/wal.ts';
@@ -32,6 +34,7 @@ import type { NodeConfig } from './config.ts';
 import { handOver } from './hand-over.ts';
 import { DiskErrors } from './disk-errors.ts';
 import { NodeInsight, type NodeSelf } from './insight.ts';
+import { LastWords } from './last-words.ts';
 import { lateService } from './late-service.ts';
 import { LeaderDuties, newEpoch } from './leader/leader-duties.ts';
 import { SessionService } from './leader/session-service.ts';
@@ -66,6 +69,9 @@ export class Daemon {
   readonly #closers: Closer[] = [];
   readonly #diskErrors = new DiskErrors(this.#clock);
   readonly #failed = Promise.withResolvers<never>();
+  /** Tells the members why this node stops, where it is for its disk. Not waited for: it stops all the same. */
+  #sayLastWords: () => void = () => {};
+  #lastWordsSaid: Promise<void> = Promise.resolve();
   #readiness: () => Readiness = () => ({ ready: false, reason: 'the node is starting' });
 
   constructor(options: { config: NodeConfig; log: Log; version: string }) {
@@ -82,13 +88,20 @@ export class Daemon {
       await this.#start(signal);
     } catch (error) {
       if (signal.aborted) return;
+      this.#diskErrors.note(error);
+      this.#sayLastWords();
       throw error;
     }
     const stopped = new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
       signal.addEventListener('abort', () => resolve(), { once: true });
     });
-    await Promise.race([stopped, this.#failed.promise]);
+    try {
+      await Promise.race([stopped, this.#failed.promise]);
+    } catch (error) {
+      this.#sayLastWords();
+      throw error;
+    }
   }
 
   /** Closes everything, the newest first; what fails to is logged. */
@@ -117,18 +130,35 @@ export class Daemon {
       cluster: lateService(ClusterService),
       logs: lateService(NodeLogsService),
       worker: lateService(WorkerService),
+      lastWords: lateService(LastWordsService),
     };
     const operations = new StartingOperations();
     // Closed after the servers: what they are still answering may have been sent on.
     const pool = new ChannelPool();
-    this.#closing('channels', () => pool.close());
+    this.#closing('channels', async () => {
+      await this.#lastWordsSaid;
+      pool.close();
+    });
     const http = await this.#listen(operations, [
       peerService,
       ...Object.values(services).map(({ service }) => service),
     ]);
 
     const cluster = directory.identity.cluster ?? (await this.#form({ directory, formation, pool, signal }));
+    let peers = (): readonly Peer[] => cluster.founders;
+    const lastWords = new LastWords({
+      clusterId: cluster.clusterId,
+      raftId: cluster.raftId,
+      peers: () => peers(),
+      pool,
+      clock: this.#clock,
+      log: this.#log,
+    });
+    this.#sayLastWords = () => {
+      this.#lastWordsSaid = lastWords.say(this.#diskErrors.list());
+    };
     const { raft, machine, wal, snapshots, transport } = await this.#recover(directory, cluster);
+    peers = () => raft.membership.peers;
     const replica = new ClusterReplica({ nodeName: config.name, raft, machine, clock: this.#clock });
     const duties = this.#leaderDuties(replica, cluster);
     const sessions = new SessionService({
@@ -140,7 +170,7 @@ export class Daemon {
     this.#closing('sessions', () => sessions.close());
     const localLogs = new AttemptLogs(config.dataDir);
     const remotes = createRemotes(pool);
-    const insight = new NodeInsight({ raft, duties, self: this.#self(cluster, wal) });
+    const insight = new NodeInsight({ raft, duties, self: this.#self(cluster, wal, lastWords) });
     const routing = new RoutingOperations({
       replica,
       local: new LocalOperations({ replica, insight, remotes }),
@@ -154,6 +184,7 @@ export class Daemon {
     services.cluster.become(clusterService(routing, this.#log));
     services.logs.become(nodeLogsService(localLogs, this.#log));
     services.worker.become(sessions);
+    services.lastWords.become(lastWords.service());
     peerService.join({ transport, snapshots });
     raft.start();
     this.#closing('leadership', () => handOver(raft, this.#clock));
@@ -167,13 +198,14 @@ export class Daemon {
     );
   }
 
-  #self({ clusterId, epoch }: ClusterRecord, wal: Wal): NodeSelf {
+  #self({ clusterId, epoch }: ClusterRecord, wal: Wal, lastWords: LastWords): NodeSelf {
     return {
       clusterId,
       epoch,
       version: this.#version,
       logStats: () => wal.stats(),
       diskErrors: () => this.#diskErrors.list(),
+      lastWordsOf: (raftId, silentMs) => lastWords.of(raftId, silentMs),
     };
   }
 

@@ -19,6 +19,7 @@ const self: NodeSelf = {
   version: '1.2.3',
   logStats: () => ({ segments: 2, bytes: 8192, lastFsyncMs: 3, fsyncs: 9, batches: 9, pending: 1 }),
   diskErrors: () => [],
+  lastWordsOf: () => [],
 };
 
 function insightOf(raft: RaftNode, duties: object = {}): NodeInsight {

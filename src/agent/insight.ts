@@ -14,6 +14,8 @@ export interface NodeSelf {
   readonly version: string;
   logStats(): WalStats;
   diskErrors(): readonly DiskError[];
+  /** @param silentMs since that member was last heard of; null: never */
+  lastWordsOf(raftId: number, silentMs: number | null): readonly DiskError[];
 }
 
 export class NodeInsight implements ClusterInsight {
@@ -76,6 +78,7 @@ export class NodeInsight implements ClusterInsight {
     const { raftId, name, address } = peer;
     const { confState, role } = status;
     const isSelf = raftId === status.id;
+    const lastContactMs = isSelf ? 0 : this.#raft.lastContactMs(raftId);
     return {
       name,
       raftId,
@@ -90,7 +93,8 @@ export class NodeInsight implements ClusterInsight {
       isPaused: progress?.isPaused ?? false,
       snapshot: this.#transferTo(raftId, progress),
       active: isSelf || this.#raft.isActive(raftId),
-      lastContactMs: isSelf ? 0 : this.#raft.lastContactMs(raftId),
+      lastContactMs,
+      lastWords: this.#self.lastWordsOf(raftId, lastContactMs),
     };
   }
 

@@ -1,4 +1,7 @@
 /** What an operator sees of a cluster with a member that stands still, one that is dead, and without a leader. */
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
+
 import { describe, expect, it } from 'vitest';
 
 import type { ClusterJson, MemberJson } from '../support/api.ts';
@@ -99,6 +102,27 @@ describe('the state of the cluster', () => {
       ({ active, lag, report }) => active && lag === 0 && report !== null,
     );
     expect(status.failure_tolerance).toBe(1);
+  });
+
+  it('shows why a member has stopped whose disk lost its log', async () => {
+    const cluster = await startCluster({ heartbeat: SHORT_HEARTBEAT });
+    const [follower] = await cluster.followers();
+    const { name, settings } = follower!;
+    await cluster.kill(name, 'SIGTERM');
+    await rm(path.join(settings.dataDir, 'log'), { recursive: true });
+    follower!.start();
+    expect((await follower!.ended).code).not.toBe(0);
+    const { member } = await shown(cluster, name, ({ last_words: words }) => words.length > 0);
+    expect(member).toMatchObject({ active: false, report: null, last_words: [{ kind: 'store_lost' }] });
+    // Whoever leads next has heard it too.
+    const leader = await cluster.leader();
+    const other = cluster.nodes.find((node) => node !== leader && node !== follower);
+    const stale = await other!.api.get<ClusterJson>('/cluster?consistency=stale');
+    expect(memberOf(stale, name).last_words).toEqual(member.last_words);
+    const table = await cluster.cli(['cluster', 'status']);
+    expect(table.stdout).toMatch(
+      new RegExp(`Disk: +${name}, before it stopped: store_lost: the log of this member`),
+    );
   });
 
   it('shows a member that is dead, and without a majority what the one that is left knows', async () => {
