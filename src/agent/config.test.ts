@@ -47,6 +47,7 @@ const KEYS: readonly (readonly [
   ['advertise', 'a:9', 'a:9', ({ advertise }) => advertise, 'a:9'],
   ['http', '[::1]:1', "'[::1]:1'", ({ http }) => http, '[::1]:1'],
   ['peers', 'n9=h:1', '{n9: "h:1"}', ({ peers }) => peers, [{ name: 'n9', address: 'h:1' }]],
+  ['join', 'a:1,b:2', '[a:1, b:2]', ({ join }) => join, ['a:1', 'b:2']],
   [
     'labels',
     'zone=b,a=1,flag',
@@ -84,11 +85,19 @@ const KEYS: readonly (readonly [
     ({ cluster }) => cluster.heartbeat,
     { intervalMs: 1000, warningMs: 5000, timeoutMs: 10_000 },
   ],
+  [
+    'membership',
+    'voters=5,learners=2,voter_grace=1m',
+    '{voters: 5, learners: 2, voter_grace: 1m}',
+    ({ cluster }) => cluster.membership,
+    { voters: 5, learners: 2, voterGraceMs: 60_000 },
+  ],
 ];
 
 /** Makes whatever a key is set to fit the rest. */
 function completed(raw: RawConfig): RawConfig {
   const all = { ...LEAST, ...raw };
+  if ('join' in raw) return { ...all, peers: undefined };
   const peers = 'peers' in raw && raw['peers'] !== LEAST.peers ? raw['peers'] : undefined;
   if (peers !== undefined) return { ...all, name: 'n9', advertise: 'h:1' };
   const address = 'advertise' in raw ? String(raw['advertise']) : all.listen;
@@ -132,6 +141,7 @@ describe('the settings of a node', () => {
         { name: 'n1', address: '127.0.0.1:7101' },
         { name: 'n2', address: '127.0.0.1:7102' },
       ],
+      join: [],
       labels: [],
       capacity: { cpuMillis: null, memoryBytes: null },
       reserve: { cpuMillis: 0, memoryBytes: 0 },
@@ -147,7 +157,10 @@ describe('the settings of a node', () => {
       insecure: false,
       killTasksOnExit: false,
       logLevel: 'info',
-      cluster: { heartbeat: { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 } },
+      cluster: {
+        heartbeat: { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 },
+        membership: { voters: 2, learners: 20, voterGraceMs: 300_000 },
+      },
     });
   });
 
@@ -181,6 +194,15 @@ describe('a bad value is named with its key and with what is allowed', () => {
       /^peers: says h:1 for this node, n1; it listens on \(or advertises\) 127.0.0.1:7101$/,
     ],
     [{ peers: 5 }, /^peers: 5 is not a list/],
+    [{ join: 'h:1' }, /^join: and peers exclude each other/],
+    [{ peers: undefined, join: 'h' }, /^join: "h" is not host:port/],
+    [{ peers: undefined, join: 'h:0' }, /^join: "h:0" .* port 0$/],
+    [{ membership: { voters: 4 } }, /^membership.voters: 4 is not allowed: 1, 3, 5, 7$/],
+    [{ membership: { learners: -1 } }, /^membership.learners: -1 is not allowed: 0 to 100$/],
+    [
+      { membership: { voter: 3 } },
+      /^membership.voter: is not a setting; allowed: voters, learners, voter_grace$/,
+    ],
     [{ peers: '-=h:1,n1=127.0.0.1:7101' }, /^peers: "-" is not a name/],
     [{ labels: '-a=1' }, /^labels: "-a" is not a name/],
     [{ labels: 'a=1,a=2' }, /^labels: .* names "a" twice$/],

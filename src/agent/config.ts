@@ -10,15 +10,16 @@ import { z } from 'zod';
 
 import { splitAddress } from '../lib/address.ts';
 import { JarvisError, messageOf, type Fault } from '../lib/errors.ts';
-import { parseCpuMillis, parseDurationMs, parseMemoryBytes } from '../lib/quantities.ts';
+import { isName, NAME_RULE } from '../lib/names.ts';
+import { parseCpuMillis, parseMemoryBytes } from '../lib/quantities.ts';
 import type { ClusterConfig } from '../model/cluster.ts';
 import type { Pairs } from '../model/task.ts';
 import type { PeerAddress } from '../raft/bootstrap.ts';
+import { clusterFields, clusterKeysAt, parseClusterConfig } from './cluster-config.ts';
 import type { DockerPolicy } from './drivers/docker/options.ts';
+import { parsed, splitPairs, text } from './config-fields.ts';
 import { policyKeysAt, policySchema } from './policy-config.ts';
 
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
-const NAME_RULE = 'a name of letters, digits, ".", "_" and "-", at most 128, the first a letter or digit';
 const DRIVER_NAMES = ['process', 'docker', 'noop'] as const;
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 type DriverChoice = (typeof DRIVER_NAMES)[number];
@@ -32,7 +33,10 @@ export interface NodeConfig {
   readonly advertise: string;
   /** host:port of HTTP. */
   readonly http: string;
+  /** Founders of a new cluster; empty where `join` is not. */
   readonly peers: readonly PeerAddress[];
+  /** host:port of members of a running cluster. */
+  readonly join: readonly string[];
   readonly labels: Pairs;
   /** Null: measured, less `reserve`. */
   readonly capacity: { readonly cpuMillis: number | null; readonly memoryBytes: number | null };
@@ -51,24 +55,9 @@ export interface NodeConfig {
 /** Values as they come, by key of the file; flags and variables have the same keys. */
 export type RawConfig = Readonly<Record<string, unknown>>;
 
-const text = z.union([z.string(), z.number()], { error: 'is not a text' }).transform(String);
 const flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((value) => value === 'true')], {
   error: 'is neither true nor false',
 });
-
-/** A parser that reports its JarvisError as a fault of the field. */
-function parsed<T>(parse: (value: string) => T) {
-  return text.transform((value, context) => {
-    try {
-      return parse(value);
-    } catch (error) {
-      context.addIssue({ code: 'custom', message: messageOf(error) });
-      return z.NEVER;
-    }
-  });
-}
-
-const duration = parsed(parseDurationMs);
 
 /** `a=1,b=2` or a map. */
 const assignments = z.union(
@@ -89,18 +78,25 @@ const assignments = z.union(
   },
 );
 
+/** `host:port,host:port`, or a list of them. */
+const addressList = z.union(
+  [z.string().transform((value) => value.split(',').map((item) => item.trim())), z.array(z.string())],
+  { error: 'is not a list such as host:7101,host:7101' },
+);
+
 const driverNames = z.union(
   [z.string().transform((value) => value.split(',').map((name) => name.trim())), z.array(z.string())],
   { error: `is not a list; allowed: ${DRIVER_NAMES.join(', ')}` },
 );
 
 const rawSchema = z.strictObject({
-  name: text.pipe(z.string().regex(NAME, `is not ${NAME_RULE}`)),
+  name: text.pipe(z.string().refine(isName, `is not ${NAME_RULE}`)),
   data_dir: z.string('is not a path').min(1, 'is not a path'),
   listen: parsed(parseAddress),
   advertise: parsed(parseAddress).optional(),
   http: parsed(parseAddress),
-  peers: assignments,
+  peers: assignments.default({}),
+  join: addressList.optional(),
   labels: assignments.default({}),
   capacity: assignments.default({}),
   reserve: assignments.default({}),
@@ -112,23 +108,7 @@ const rawSchema = z.strictObject({
   log_level: z
     .enum(LOG_LEVELS, { error: `is not a level; allowed: ${LOG_LEVELS.join(', ')}` })
     .default('info'),
-  // A map in the file; `interval=1s,timeout=5s` in a variable.
-  heartbeat: z
-    .preprocess(
-      (value) => (typeof value === 'string' ? Object.fromEntries(splitPairs(value)) : value),
-      z.strictObject(
-        {
-          interval: duration.optional(),
-          warning: duration.optional(),
-          timeout: duration.optional(),
-        },
-        {
-          error: (issue) =>
-            issue.code === 'invalid_type' ? 'is not a map of interval, warning, timeout' : undefined,
-        },
-      ),
-    )
-    .default({}),
+  ...clusterFields,
 });
 
 /** A text that is no YAML stays one: then it is no map, and refused as such. */
@@ -150,13 +130,19 @@ export function parseConfig(raw: RawConfig): NodeConfig {
   const value = result.data;
   const faults: Fault[] = [];
   const peers = parsePeers(value.peers, faults);
+  const join = parseJoin(value.join, faults);
   const advertise = value.advertise ?? value.listen;
-  if (faults.length === 0) checkSelf({ name: value.name, advertise, peers }, faults);
+  if (join.length > 0 && peers.length > 0)
+    faults.push({
+      path: 'join',
+      message: 'and peers exclude each other: one enters a cluster, the other forms one',
+    });
+  if (faults.length === 0 && join.length === 0) checkSelf({ name: value.name, advertise, peers }, faults);
   const drivers = value.drivers === undefined ? null : parseDrivers(value.drivers, faults);
   const capacity = parseResources('capacity', value.capacity, faults);
   const reserve = parseResources('reserve', value.reserve, faults);
   const labels = parseLabels(value.labels, faults);
-  const cluster = parseClusterConfig(value.heartbeat, faults);
+  const cluster = parseClusterConfig(value, Math.max(peers.length, join.length > 0 ? 3 : 1), faults);
   if (!value.insecure) checkLoopback({ listen: value.listen, http: value.http }, faults);
   if (faults.length > 0) throw invalidConfig(faults);
   return {
@@ -166,6 +152,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     advertise,
     http: value.http,
     peers,
+    join,
     labels,
     capacity,
     reserve: { cpuMillis: reserve.cpuMillis ?? 0, memoryBytes: reserve.memoryBytes ?? 0 },
@@ -226,7 +213,7 @@ function faultsOf(issue: z.core.$ZodIssue, raw: RawConfig): readonly Fault[] {
   const where = issue.path.join('.');
   if (issue.code === 'unrecognized_keys') {
     const allowed =
-      where === '' ? CONFIG_KEYS.join(', ') : (policyKeysAt(where) ?? 'interval, warning, timeout');
+      where === '' ? CONFIG_KEYS.join(', ') : (policyKeysAt(where) ?? clusterKeysAt(where) ?? '');
     return issue.keys.map((key) => ({
       path: where === '' ? key : `${where}.${key}`,
       message: `is not a setting; allowed: ${allowed}`,
@@ -254,16 +241,6 @@ function messageOfIssue(issue: z.core.$ZodIssue): string {
   return cause?.message ?? issue.message;
 }
 
-function splitPairs(value: string): readonly (readonly [string, string])[] {
-  return value
-    .split(',')
-    .filter((item) => item !== '')
-    .map((item): [string, string] => {
-      const at = item.indexOf('=');
-      return at < 0 ? [item, ''] : [item.slice(0, at), item.slice(at + 1)];
-    });
-}
-
 /** Checks `host:port`; [::1]:7101 for IPv6. @throws JarvisError invalid */
 function parseAddress(value: string): string {
   try {
@@ -284,8 +261,7 @@ function parseReachable(value: string): string {
 function parsePeers(raw: Record<string, string>, faults: Fault[]): readonly PeerAddress[] {
   const peers: PeerAddress[] = [];
   for (const [name, address] of Object.entries(raw)) {
-    if (!NAME.test(name))
-      faults.push({ path: 'peers', message: `${JSON.stringify(name)} is not ${NAME_RULE}` });
+    if (!isName(name)) faults.push({ path: 'peers', message: `${JSON.stringify(name)} is not ${NAME_RULE}` });
     try {
       peers.push({ name, address: parseReachable(address) });
     } catch (error) {
@@ -301,6 +277,18 @@ function parsePeers(raw: Record<string, string>, faults: Fault[]): readonly Peer
   return peers;
 }
 
+function parseJoin(raw: readonly string[] | undefined, faults: Fault[]): readonly string[] {
+  const addresses: string[] = [];
+  for (const address of raw ?? []) {
+    try {
+      addresses.push(parseReachable(address));
+    } catch (error) {
+      faults.push({ path: 'join', message: `${JSON.stringify(address)} ${messageOf(error)}` });
+    }
+  }
+  return addresses;
+}
+
 function checkSelf(
   self: { name: string; advertise: string; peers: readonly PeerAddress[] },
   faults: Fault[],
@@ -309,7 +297,7 @@ function checkSelf(
   if (peers.length === 0) {
     faults.push({
       path: 'peers',
-      message: 'names no peer; a list such as n1=host:7101,n2=host:7101 is needed',
+      message: 'names no peer; a list such as n1=host:7101,n2=host:7101 is needed, or join',
     });
     return;
   }
@@ -364,29 +352,11 @@ function parseResources(
 
 function parseLabels(raw: Record<string, string>, faults: Fault[]): Pairs {
   for (const [name, value] of Object.entries(raw)) {
-    if (!NAME.test(name))
+    if (!isName(name))
       faults.push({ path: 'labels', message: `${JSON.stringify(name)} is not ${NAME_RULE}` });
     if (value.length > 256) faults.push({ path: `labels.${name}`, message: 'is longer than 256 characters' });
   }
   return Object.entries(raw).sort(([a], [b]) => (a < b ? -1 : 1));
-}
-
-function parseClusterConfig(
-  heartbeat: { interval?: number | undefined; warning?: number | undefined; timeout?: number | undefined },
-  faults: Fault[],
-): ClusterConfig {
-  const intervalMs = heartbeat.interval ?? 2000;
-  const warningMs = heartbeat.warning ?? 10_000;
-  const timeoutMs = heartbeat.timeout ?? 30_000;
-  if (!(intervalMs >= 100 && intervalMs * 2 <= warningMs && warningMs < timeoutMs)) {
-    faults.push({
-      path: 'heartbeat',
-      message:
-        `interval ${intervalMs} ms, warning ${warningMs} ms, timeout ${timeoutMs} ms; allowed: an interval of at least ` +
-        '100ms, a warning of at least two intervals, a timeout above the warning',
-    });
-  }
-  return { heartbeat: { intervalMs, warningMs, timeoutMs } };
 }
 
 function checkLoopback(addresses: Readonly<Record<string, string>>, faults: Fault[]): void {

@@ -7,11 +7,10 @@ import { randomUUID } from 'node:crypto';
 
 import { ClusterService } from '../generated/cluster.ts';
 import { LastWordsService } from '../generated/last_words.ts';
-import { RaftService } from '../generated/raft.ts';
+import type { JoinRequest } from '../generated/raft.ts';
 import { NodeLogsService, WorkerService } from '../generated/worker.ts';
 import { systemClock, type Clock } from '../lib/clock.ts';
-import { messageOf } from '../lib/errors.ts';
-import { limits } from '../lib/limits.ts';
+import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { createHttpServer, type HttpServer } from '../http/server.ts';
 import { LocalOperations } from '../operations/local.ts';
@@ -19,24 +18,26 @@ import type { Readiness } from '../operations/port.ts';
 import { RoutingOperations } from '../operations/router.ts';
 import { openDataDirectory, type ClusterRecord, type DataDirectory } from '../raft/data-directory.ts';
 import { ClusterFormation } from '../raft/form-cluster.ts';
-import type { RaftNode } from '../raft/node.ts';
+import { MemberRemovedError, type RaftNode } from '../raft/node.ts';
 import type { Peer } from '../raft/ports.ts';
 import { GrpcTransport } from '../raft/transport/grpc-transport.ts';
 import { RaftPeerService } from '../raft/transport/raft-service.ts';
 import type { Wal } from '../raft/wal/wal.ts';
 import { channelCredentials, channelOptions, ChannelPool } from '../rpc/channel.ts';
-import { unaryCall } from '../rpc/client.ts';
 import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
+import { unaryHandler } from '../rpc/handlers.ts';
 import { createRemotes } from '../rpc/remotes.ts';
 import { createServer } from '../rpc/server.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
+import { Admission } from './admission.ts';
 import type { NodeConfig } from './config.ts';
+import { enterCluster } from './enter-cluster.ts';
 import { handOver } from './hand-over.ts';
 import { DiskErrors } from './disk-errors.ts';
 import { NodeInsight, type NodeSelf } from './insight.ts';
 import { LastWords } from './last-words.ts';
 import { lateService } from './late-service.ts';
-import { LeaderDuties, newEpoch } from './leader/leader-duties.ts';
+import { LeaderDuties } from './leader/leader-duties.ts';
 import { SessionService } from './leader/session-service.ts';
 import { AttemptLogs } from './local-logs.ts';
 import { NodeDrivers } from './node-drivers.ts';
@@ -72,6 +73,8 @@ export class Daemon {
   /** Tells the members why this node stops, where it is for its disk. Not waited for: it stops all the same. */
   #sayLastWords: () => void = () => {};
   #lastWordsSaid: Promise<void> = Promise.resolve();
+  /** Null until it is part of a cluster. */
+  #admission: Admission | null = null;
   #readiness: () => Readiness = () => ({ ready: false, reason: 'the node is starting' });
 
   constructor(options: { config: NodeConfig; log: Log; version: string }) {
@@ -125,7 +128,11 @@ export class Daemon {
     const directory = await openDataDirectory(config.dataDir, { name: config.name });
     this.#closing('data directory', () => directory.close());
     const formation = this.#formation(directory);
-    const peerService = new RaftPeerService({ formation, log: this.#log });
+    const peerService = new RaftPeerService({
+      formation,
+      join: unaryHandler((request) => this.#admit(request), this.#log),
+      log: this.#log,
+    });
     const services = {
       cluster: lateService(ClusterService),
       logs: lateService(NodeLogsService),
@@ -144,7 +151,20 @@ export class Daemon {
       ...Object.values(services).map(({ service }) => service),
     ]);
 
-    const cluster = directory.identity.cluster ?? (await this.#form({ directory, formation, pool, signal }));
+    const cluster =
+      directory.identity.cluster ??
+      (await enterCluster({
+        config,
+        directory,
+        formation,
+        pool,
+        clock: this.#clock,
+        signal,
+        log: this.#log,
+        onWaiting: (reason) => {
+          this.#readiness = () => ({ ready: false, reason });
+        },
+      }));
     let peers = (): readonly Peer[] => cluster.founders;
     const lastWords = new LastWords({
       clusterId: cluster.clusterId,
@@ -185,10 +205,11 @@ export class Daemon {
     services.logs.become(nodeLogsService(localLogs, this.#log));
     services.worker.become(sessions);
     services.lastWords.become(lastWords.service());
+    this.#admission = new Admission({ raft, cluster, log: this.#log });
     peerService.join({ transport, snapshots });
     raft.start();
     this.#closing('leadership', () => handOver(raft, this.#clock));
-    const worker = await this.#startWorker(directory, replica);
+    const worker = await this.#startWorker(directory, replica, raft);
     // First of all, while everything that the requests under way need is there.
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
     this.#readiness = () => readinessOf(raft, worker);
@@ -229,47 +250,18 @@ export class Daemon {
     return http;
   }
 
-  async #form(options: {
-    directory: DataDirectory;
-    formation: ClusterFormation;
-    pool: ChannelPool;
-    signal: AbortSignal;
-  }): Promise<ClusterRecord> {
-    const { directory, formation, pool, signal } = options;
-    this.#readiness = () => ({
-      ready: false,
-      reason: 'the cluster is forming: not every peer has answered yet',
-    });
-    const formed = await formation.form({
-      ask: (peer, request) =>
-        unaryCall({
-          pool,
-          address: peer.address,
-          method: RaftService.bootstrap,
-          request,
-          signal,
-          timeoutMs: limits.bootstrapCallTimeoutMs,
-          write: false,
-        }),
-      clock: this.#clock,
-      signal,
-    });
-    const own = formed.founders.find(({ incarnation }) => incarnation === directory.identity.incarnation);
-    const record: ClusterRecord = {
-      clusterId: formed.clusterId,
-      epoch: newEpoch(this.#clock.wallMs()),
-      founders: [...formed.founders],
-      raftId: own?.raftId ?? 0,
-    };
-    await directory.formCluster(record);
-    this.#log.info({ cluster: record.clusterId, raftId: record.raftId }, 'the cluster has formed');
-    return record;
+  async #admit(request: JoinRequest) {
+    if (this.#admission === null)
+      throw new JarvisError('unavailable', 'this node is not part of a cluster yet');
+    return this.#admission.answer(request);
   }
 
   async #recover(directory: DataDirectory, cluster: ClusterRecord) {
     const transport = new GrpcTransport({
       identity: {
         clusterId: cluster.clusterId,
+        name: this.#config.name,
+        address: this.#config.advertise,
         raftId: cluster.raftId,
         incarnation: directory.identity.incarnation,
         startCounter: directory.startCounter,
@@ -279,6 +271,7 @@ export class Daemon {
         directory.recordPeerStart(incarnation, counter, startId),
       onRefused: (code, message) => {
         if (code === 'old_copy') void this.#condemn(directory, message);
+        if (code === 'removed_member') this.#fail(new MemberRemovedError());
       },
       credentials: channelCredentials(),
       channelOptions,
@@ -331,7 +324,11 @@ export class Daemon {
     return duties;
   }
 
-  async #startWorker(directory: DataDirectory, replica: ClusterReplica): Promise<WorkerAgent> {
+  async #startWorker(
+    directory: DataDirectory,
+    replica: ClusterReplica,
+    raft: RaftNode,
+  ): Promise<WorkerAgent> {
     const config = this.#config;
     let agent: WorkerAgent | null = null;
     const drivers = await NodeDrivers.create({
@@ -356,7 +353,7 @@ export class Daemon {
       environment: { node: config.name, path: DEFAULT_PATH, home: process.env['HOME'] ?? '/' },
       drivers: drivers.all,
       connector: new GrpcSessionConnector({
-        addresses: () => this.#sessionAddresses(replica),
+        addresses: () => this.#sessionAddresses(replica, raft),
         credentials: channelCredentials(),
         channelOptions,
       }),
@@ -376,10 +373,11 @@ export class Daemon {
   }
 
   /** The leader itself, if it is known; then this node, which forwards as soon as it knows; then the others. */
-  #sessionAddresses(replica: ClusterReplica): readonly string[] {
+  #sessionAddresses(replica: ClusterReplica, raft: RaftNode): readonly string[] {
     const { leader } = replica.leadership();
-    const others = this.#config.peers.map(({ address }) => address);
-    return [...new Set([...(leader === null ? [] : [leader.address]), this.#config.advertise, ...others])];
+    const { advertise, peers, join } = this.#config;
+    const others = [...raft.membership.peers, ...peers].map(({ address }) => address);
+    return [...new Set([...(leader === null ? [] : [leader.address]), advertise, ...others, ...join])];
   }
 }
 

@@ -61,7 +61,7 @@ async function join(root: string, clusterId: string): Promise<void> {
 async function peer(formed: FormedCluster | null): Promise<string> {
   const self = { name: 'n2', incarnation: 'i2', peers: [], config: '{}' };
   const formation = new ClusterFormation({ self, formed, log: silentLog });
-  const { handlers } = new RaftPeerService({ formation, log: silentLog });
+  const { handlers } = new RaftPeerService({ formation, join: () => undefined, log: silentLog });
   const service: Service = { definition: RaftService, handlers: { ...handlers } };
   const server = await createRpcServer({ services: [service], listen: '127.0.0.1:0' });
   onTestFinished(() => server.close(0));

@@ -144,6 +144,8 @@ async function open(root: string): Promise<Member> {
     const transport = new GrpcTransport({
       identity: {
         clusterId: 'c',
+        name: 'n1',
+        address: founder.address,
         raftId: 1,
         incarnation,
         startCounter: directory.startCounter,

@@ -10,7 +10,7 @@ import type { SnapshotBounds } from '../raft/applier.ts';
 import { RaftCore } from '../raft/core/raft-core.ts';
 import type { SnapshotMeta } from '../raft/core/types.ts';
 import type { ClusterRecord, DataDirectory } from '../raft/data-directory.ts';
-import { foundingMembership, type Membership } from '../raft/membership.ts';
+import { foundingMembership, replayMembership, type Membership } from '../raft/membership.ts';
 import { RaftNode } from '../raft/node.ts';
 import type { Row, SnapshotFile } from '../raft/ports.ts';
 import { SnapshotFiles } from '../raft/snapshots/snapshot-files.ts';
@@ -164,8 +164,25 @@ function makeCore(
     },
     { hardState: recovery.hardState, snapshot: base, entries: recovery.entries, applied },
   );
-  const peers = files.find(({ meta }) => meta.index === base.index)?.peers ?? founding.peers;
-  return { core, membership: { confState: core.confState, peers } };
+  return { core, membership: membershipOf({ founding, files, base, recovery, applied }) };
+}
+
+/** Names and addresses stand in snapshot files and in the log behind them; the core holds the configuration alone. */
+function membershipOf(found: {
+  readonly founding: Membership;
+  readonly files: readonly SnapshotFile[];
+  readonly base: SnapshotMeta;
+  readonly recovery: WalRecovery;
+  readonly applied: number;
+}): Membership {
+  const { founding, files, base, recovery, applied } = found;
+  // Newest first. One that the log begins behind may be damaged, and a newer one whole.
+  const file = files.find(({ meta }) => meta.index >= base.index && meta.index <= applied);
+  const from =
+    file === undefined
+      ? { ...founding, index: base.index, confState: base.confState }
+      : { index: file.meta.index, confState: file.meta.confState, peers: file.peers };
+  return replayMembership(from, recovery.entries, applied);
 }
 
 function newDigester(): { add(row: Row): void; readonly rowCount: number; readonly digest: string } {

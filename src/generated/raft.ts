@@ -37,11 +37,14 @@ export interface Hello {
   start_id: string;
   /** Whom the caller means to reach: an address that changed hands is noticed. */
   to: number;
+  /** The caller, for whoever does not know it yet: a member whose addition lies ahead in the log. */
+  name: string;
+  address: string;
 }
 
 export interface HelloReply {
   accepted: boolean;
-  /** One of foreign_cluster, unknown_member, wrong_target, old_copy and bad_protocol (docs/storage.md). */
+  /** One of foreign_cluster, unknown_member, removed_member, wrong_target, old_copy and bad_protocol (docs/storage.md). */
   code: string;
   message: string;
 }
@@ -146,8 +149,35 @@ export interface BootstrapReply {
   config: string;
 }
 
+export interface JoinRequest {
+  name: string;
+  incarnation: string;
+  address: string;
+  /** Of the cluster that it means; empty: whichever it reaches. */
+  cluster_id: string;
+}
+
+export interface JoinReply {
+  /** Set where another node leads, which is to be asked; then nothing else is. */
+  leader_address: string;
+  cluster_id: string;
+  epoch: number;
+  founders: Founder[];
+  raft_id: number;
+}
+
 function createBaseHello(): Hello {
-  return { protocol: 0, cluster_id: "", raft_id: 0, incarnation: "", start_counter: 0, start_id: "", to: 0 };
+  return {
+    protocol: 0,
+    cluster_id: "",
+    raft_id: 0,
+    incarnation: "",
+    start_counter: 0,
+    start_id: "",
+    to: 0,
+    name: "",
+    address: "",
+  };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -172,6 +202,12 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.to !== 0) {
       writer.uint32(56).uint64(message.to);
+    }
+    if (message.name !== "") {
+      writer.uint32(66).string(message.name);
+    }
+    if (message.address !== "") {
+      writer.uint32(74).string(message.address);
     }
     return writer;
   },
@@ -245,6 +281,22 @@ export const Hello: MessageFns<Hello> = {
             message.to = longToNumber(reader.uint64());
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -269,6 +321,8 @@ export const Hello: MessageFns<Hello> = {
     message.start_counter = object.start_counter ?? 0;
     message.start_id = object.start_id ?? "";
     message.to = object.to ?? 0;
+    message.name = object.name ?? "";
+    message.address = object.address ?? "";
     return message;
   },
 };
@@ -1653,6 +1707,200 @@ export const BootstrapReply: MessageFns<BootstrapReply> = {
   },
 };
 
+function createBaseJoinRequest(): JoinRequest {
+  return { name: "", incarnation: "", address: "", cluster_id: "" };
+}
+
+export const JoinRequest: MessageFns<JoinRequest> = {
+  encode(message: JoinRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.incarnation !== "") {
+      writer.uint32(18).string(message.incarnation);
+    }
+    if (message.address !== "") {
+      writer.uint32(26).string(message.address);
+    }
+    if (message.cluster_id !== "") {
+      writer.uint32(34).string(message.cluster_id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JoinRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJoinRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.incarnation = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.cluster_id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<JoinRequest>): JoinRequest {
+    return JoinRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<JoinRequest>): JoinRequest {
+    const message = createBaseJoinRequest();
+    message.name = object.name ?? "";
+    message.incarnation = object.incarnation ?? "";
+    message.address = object.address ?? "";
+    message.cluster_id = object.cluster_id ?? "";
+    return message;
+  },
+};
+
+function createBaseJoinReply(): JoinReply {
+  return { leader_address: "", cluster_id: "", epoch: 0, founders: [], raft_id: 0 };
+}
+
+export const JoinReply: MessageFns<JoinReply> = {
+  encode(message: JoinReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.leader_address !== "") {
+      writer.uint32(10).string(message.leader_address);
+    }
+    if (message.cluster_id !== "") {
+      writer.uint32(18).string(message.cluster_id);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(24).uint64(message.epoch);
+    }
+    for (const v of message.founders) {
+      Founder.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.raft_id !== 0) {
+      writer.uint32(40).uint64(message.raft_id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JoinReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJoinReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.leader_address = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cluster_id = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.epoch = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.founders.push(Founder.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.raft_id = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<JoinReply>): JoinReply {
+    return JoinReply.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<JoinReply>): JoinReply {
+    const message = createBaseJoinReply();
+    message.leader_address = object.leader_address ?? "";
+    message.cluster_id = object.cluster_id ?? "";
+    message.epoch = object.epoch ?? 0;
+    message.founders = object.founders?.map((e) => Founder.fromPartial(e)) || [];
+    message.raft_id = object.raft_id ?? 0;
+    return message;
+  },
+};
+
 export type RaftService = typeof RaftService;
 export const RaftService = {
   /**
@@ -1691,6 +1939,16 @@ export const RaftService = {
     responseSerialize: (value: BootstrapReply): Buffer => Buffer.from(BootstrapReply.encode(value).finish()),
     responseDeserialize: (value: Buffer): BootstrapReply => BootstrapReply.decode(value),
   },
+  /** Of a blank node that wants to be a member, or of a member that has moved. Answered by the leader; others name it. */
+  join: {
+    path: "/jarvis.raft.Raft/Join" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: JoinRequest): Buffer => Buffer.from(JoinRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): JoinRequest => JoinRequest.decode(value),
+    responseSerialize: (value: JoinReply): Buffer => Buffer.from(JoinReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): JoinReply => JoinReply.decode(value),
+  },
 } as const;
 
 export interface RaftServer extends UntypedServiceImplementation {
@@ -1706,6 +1964,8 @@ export interface RaftServer extends UntypedServiceImplementation {
   installSnapshot: handleBidiStreamingCall<SnapshotChunk, SnapshotProgress>;
   /** Asked of every name in --peers before a cluster forms. */
   bootstrap: handleUnaryCall<BootstrapRequest, BootstrapReply>;
+  /** Of a blank node that wants to be a member, or of a member that has moved. Answered by the leader; others name it. */
+  join: handleUnaryCall<JoinRequest, JoinReply>;
 }
 
 export interface RaftClient extends Client {
@@ -1741,6 +2001,19 @@ export interface RaftClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: BootstrapReply) => void,
+  ): ClientUnaryCall;
+  /** Of a blank node that wants to be a member, or of a member that has moved. Answered by the leader; others name it. */
+  join(request: JoinRequest, callback: (error: ServiceError | null, response: JoinReply) => void): ClientUnaryCall;
+  join(
+    request: JoinRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: JoinReply) => void,
+  ): ClientUnaryCall;
+  join(
+    request: JoinRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: JoinReply) => void,
   ): ClientUnaryCall;
 }
 

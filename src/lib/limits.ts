@@ -72,6 +72,8 @@ export const limits = {
   /** Pages of the replica looked at for one page of an answer. */
   listRounds: 16,
 
+  /** Members whose addition a node has not heard of yet, and that speak to it all the same. */
+  strangers: 64,
   peerReconnectMinMs: 50,
   peerReconnectMaxMs: 1000,
   peerHelloTimeoutMs: 2000,
@@ -82,6 +84,8 @@ export const limits = {
   electionTicks: 12,
   inflightMessages: 256,
   inflightBytes: 32 * 1024 * 1024,
+  /** A learner that is no further behind may vote. */
+  caughtUpEntries: 1000,
   /** Proposed and not yet committed; beyond it proposals are refused with too_many. */
   uncommittedBytes: 64 * 1024 * 1024,
   committedBytesPerReady: 4 * 1024 * 1024,
@@ -104,6 +108,11 @@ export const limits = {
 
   bootstrapCallTimeoutMs: 2000,
   bootstrapRetryMs: 200,
+  /** A change of the membership takes longer than a question. */
+  joinCallTimeoutMs: 15_000,
+  /** A node that wants to join waits so long for what stands against it to pass. */
+  joinConflictMs: 15_000,
+  joinHops: 4,
 } as const;
 
 invariant(limits.entryBytes < limits.rpcMessageBytes, 'one entry fits one gRPC message');

@@ -20,7 +20,18 @@ export interface ClusterConfig {
     readonly warningMs: number;
     readonly timeoutMs: number;
   };
+  /** Absent in clusters that formed before there was any: then the default counts. */
+  readonly membership?: {
+    /** Kept by the autopilot. */
+    readonly voters: number;
+    /** Nodes beside the voters that receive the log. */
+    readonly learners: number;
+    /** A voter that is dead for so long is replaced. */
+    readonly voterGraceMs: number;
+  };
 }
+
+export const DEFAULT_MEMBERSHIP = { learners: 20, voterGraceMs: 5 * 60_000 } as const;
 
 /** The first answer given for an idempotency key, kept so that a repeated request gets it again. */
 export interface IdempotencyRow {

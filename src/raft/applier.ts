@@ -8,7 +8,7 @@ import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { RaftCore } from './core/raft-core.ts';
 import type { Entry, SnapshotMeta } from './core/types.ts';
-import type { Membership } from './membership.ts';
+import { membershipAfter, type Membership } from './membership.ts';
 import type { LogStore, SnapshotStore, StateMachine } from './ports.ts';
 
 const SNAPSHOTS_KEPT = 2;
@@ -29,6 +29,8 @@ export interface ApplierOptions {
   readonly snapshotBounds?: SnapshotBounds;
   /** Once per entry, in log order. */
   readonly onApplied: (index: number, term: number, outcome: unknown) => void;
+  /** Also where a change had no effect. */
+  readonly onMembership: (membership: Membership) => void;
   /** Once per batch, with the last index applied. */
   readonly onBatch: (index: number) => void;
   readonly onInstalled: (index: number) => void;
@@ -39,7 +41,6 @@ export interface ApplierOptions {
 export class Applier {
   readonly #options: ApplierOptions;
   #membership: Membership;
-  #membershipIndex = 0;
   /** The end of the work that is queued; the core bounds how much that can be. */
   #tail: Promise<void> = Promise.resolve();
   #stopped = false;
@@ -131,21 +132,26 @@ export class Applier {
     });
   }
 
-  /** Entries that are Raft's own: a new leader's empty one. Configuration changes are not proposed by this version. */
+  /** Entries that are Raft's own: a new leader's empty one, and changes of the configuration. */
   #pass(entry: Entry): void {
-    invariant(entry.type === 'normal', 'a configuration change is only committed where one was proposed');
-    this.#options.stateMachine.noteApplied(entry.index, entry.term);
-    this.#options.onApplied(entry.index, entry.term, undefined);
+    const { core, stateMachine, onApplied, onMembership } = this.#options;
+    if (entry.type === 'confChange') {
+      const confState = core.applyConfChange(entry);
+      this.#membership = membershipAfter(this.#membership, entry, confState);
+      onMembership(this.#membership);
+    }
+    stateMachine.noteApplied(entry.index, entry.term);
+    onApplied(entry.index, entry.term, undefined);
   }
 
   async #install(meta: SnapshotMeta): Promise<void> {
-    const { snapshots, stateMachine, logger, onInstalled } = this.#options;
+    const { snapshots, stateMachine, logger, onInstalled, onMembership } = this.#options;
     await this.#snapshotUnderWay;
     const file = (await snapshots.list()).find((candidate) => candidate.meta.index === meta.index);
     invariant(file !== undefined, `the snapshot of index ${meta.index} was received before it was announced`);
     await stateMachine.install(meta, snapshots.rows(file));
-    this.#membership = { confState: meta.confState, peers: file.peers };
-    this.#membershipIndex = meta.index;
+    this.#membership = { index: meta.index, confState: meta.confState, peers: file.peers };
+    onMembership(this.#membership);
     this.#snapshotIndex = meta.index;
     this.#bytesSinceSnapshot = 0;
     await snapshots.keepNewest(SNAPSHOTS_KEPT);
@@ -176,7 +182,7 @@ export class Applier {
     try {
       const term = core.termAt(stream.index);
       // A configuration changed since the rows were taken, or they are older than the log: the next one will do.
-      if (term === null || stream.index < this.#membershipIndex) return;
+      if (term === null || stream.index < this.#membership.index) return;
       const meta: SnapshotMeta = { index: stream.index, term, confState: this.#membership.confState };
       await snapshots.write(meta, this.#membership.peers, stream);
       logger.info({ index: meta.index, rows: stream.rowCount }, 'took a snapshot');

@@ -74,6 +74,9 @@ function samePeer(a: Peer, b: Peer | undefined): boolean {
   );
 }
 
+/** The cluster knows a node of this name with another incarnation: this one lost its disk, and has to join anew. */
+export const LOST_DISK = 'lostDisk';
+
 /**
  * What a node learns from the answers of a round: the cluster that it may follow, or null where there is none yet. That
  * somebody names this node in a formed cluster outweighs whatever stands against founding one with the others.
@@ -82,11 +85,16 @@ function samePeer(a: Peer, b: Peer | undefined): boolean {
 export function judge(
   self: Self,
   answers: readonly { readonly asked: PeerAddress; readonly answer: BootstrapAnswer }[],
-): FormedCluster | null {
+): FormedCluster | typeof LOST_DISK | null {
   for (const { asked, answer } of answers) {
     const { cluster, name } = answer;
     if (name === asked.name && cluster !== null && isFounder(self, cluster)) return cluster;
   }
+  const knowsName = answers.some(
+    ({ asked, answer }) =>
+      answer.name === asked.name && answer.cluster?.founders.some(({ name }) => name === self.name) === true,
+  );
+  if (knowsName) return LOST_DISK;
   for (const { asked, answer } of answers) checkFellow(self, asked, answer);
   return null;
 }
@@ -107,7 +115,7 @@ function checkFellow(self: Self, asked: PeerAddress, answer: BootstrapAnswer): v
     throw new JarvisError(
       'conflict',
       `node ${answer.name} already belongs to cluster ${answer.cluster.clusterId}, which does not know this data ` +
-        `directory (incarnation ${self.incarnation}): a node that lost its disk has to join anew`,
+        `directory (incarnation ${self.incarnation}): to enter a running cluster, give --join instead of --peers`,
     );
   }
   const own = peerList(self.peers).join(',');

@@ -9,6 +9,7 @@ import type { Log } from '../lib/log.ts';
 import {
   foundersOf,
   judge,
+  LOST_DISK,
   peerList,
   sameFounders,
   type BootstrapAnswer,
@@ -34,6 +35,11 @@ export class ClusterFormation {
     this.#log = options.log;
   }
 
+  /** This node has joined a cluster: from now on it says so. */
+  joined(cluster: FormedCluster): void {
+    this.#formed = cluster;
+  }
+
   /** The handler of `Raft.Bootstrap`. */
   answer(request: BootstrapRequest): BootstrapReply {
     const formed = this.#formed;
@@ -53,16 +59,22 @@ export class ClusterFormation {
   }
 
   /**
-   * Resolves with the cluster that has formed, or that this node is named in. Waits for as long as a peer is missing:
+   * Resolves with the cluster that has formed, or that this node is named in, or with the word that there is one that
+   * this node has been part of, and has to join anew. Waits for as long as a peer is missing:
    * a founder that starts an hour later is no fault.
    * @throws JarvisError conflict where this can never become one cluster; the signal's reason when aborted
    */
-  async form(options: { ask: AskPeer; clock: Clock; signal: AbortSignal }): Promise<FormedCluster> {
+  async form(options: {
+    ask: AskPeer;
+    clock: Clock;
+    signal: AbortSignal;
+  }): Promise<FormedCluster | typeof LOST_DISK> {
     const others = this.#self.peers.filter(({ name }) => name !== this.#self.name);
     let missingBefore = '';
     for (;;) {
       options.signal.throwIfAborted();
       const { formed, missing } = await this.#round(others, options.ask);
+      if (formed === LOST_DISK) return formed;
       if (formed !== null) {
         this.#formed = formed;
         return formed;
@@ -78,7 +90,7 @@ export class ClusterFormation {
   async #round(
     others: readonly PeerAddress[],
     ask: AskPeer,
-  ): Promise<{ formed: FormedCluster | null; missing: string }> {
+  ): Promise<{ formed: FormedCluster | typeof LOST_DISK | null; missing: string }> {
     const heard: { asked: PeerAddress; answer: BootstrapAnswer }[] = [];
     const proposed = this.#founders;
     const replies = await Promise.allSettled(others.map((peer) => ask(peer, this.#request(proposed))));
@@ -94,6 +106,7 @@ export class ClusterFormation {
       heard.push({ asked: peer, answer: answerFromWire(reply.value) });
     }
     const formed = judge(this.#self, heard);
+    if (formed === LOST_DISK) return { formed, missing: '' };
     if (formed !== null) return { formed: this.#checked(formed), missing: '' };
     const answers = new Map(heard.map(({ answer }) => [answer.name, answer]));
     const founders = foundersOf(this.#self, answers);
@@ -149,11 +162,11 @@ function answerFromWire(reply: BootstrapReply): BootstrapAnswer {
   return { name, incarnation, peers, config, agrees, cluster };
 }
 
-function peerFromWire(founder: BootstrapReply['founders'][number]): Peer {
+export function peerFromWire(founder: BootstrapReply['founders'][number]): Peer {
   const { raft_id, name, incarnation, address } = founder;
   return { raftId: raft_id, name, incarnation, address };
 }
 
-function peerToWire(peer: Peer): BootstrapReply['founders'][number] {
+export function peerToWire(peer: Peer): BootstrapReply['founders'][number] {
   return { raft_id: peer.raftId, name: peer.name, incarnation: peer.incarnation, address: peer.address };
 }

@@ -11,6 +11,8 @@ import type { ProposeResult, RaftCore } from './core/raft-core.ts';
 import type { RaftStatus } from './core/status.ts';
 import type { Message, PersistRequest, RaftId, Ready, SoftState } from './core/types.ts';
 import { LogRequests } from './log-requests.ts';
+import type { MembershipChange } from './membership-change.ts';
+import { MembershipChanges } from './membership-changes.ts';
 import type { Membership } from './membership.ts';
 import type { LogStore, SnapshotStore, StateMachine, Transport } from './ports.ts';
 import { PendingProposals } from './proposals.ts';
@@ -29,6 +31,16 @@ export interface RaftNodeParts {
   readonly membership: Membership;
   /** Default: those of `limits`. */
   readonly snapshotBounds?: SnapshotBounds;
+}
+
+/** The cluster goes on without this node. */
+export class MemberRemovedError extends JarvisError {
+  constructor() {
+    super(
+      'conflict',
+      'this node was removed from the cluster and takes part no more; with another data directory it can join anew (--join)',
+    );
+  }
 }
 
 export interface RaftLeadership {
@@ -55,11 +67,14 @@ export class RaftNode {
   readonly #proposals: PendingProposals;
   readonly #reads: PendingReads;
   readonly #sends: SnapshotSends;
+  readonly #changes: MembershipChanges;
   readonly #leadershipListeners = new Set<(leadership: RaftLeadership) => void>();
   readonly #failed = Promise.withResolvers<never>();
   /** When a member was last heard of; the transport lets nobody else through. */
   readonly #heardMs = new Map<RaftId, number>();
   #queued: QueuedProposal[] = [];
+  /** This node itself is in the membership: one that joins becomes so with the log. */
+  #isMember: boolean;
   #soft: SoftState = { leader: 0, role: 'follower' };
   #announced: RaftLeadership = { isLeader: false, term: 0, leader: 0 };
   /** Term in which this node became leader, and whether an entry of it has been applied. */
@@ -83,6 +98,7 @@ export class RaftNode {
     this.#applier = new Applier({
       ...parts,
       onApplied: (index, term, outcome) => this.#onApplied(index, term, outcome),
+      onMembership: (membership) => this.#onMembership(membership),
       onBatch: (index) => this.#onBatch(index),
       onInstalled: (index) => this.#proposals.forget(index, 'a snapshot replaced the log'),
       onFailure: (error) => this.#fail(error),
@@ -92,6 +108,15 @@ export class RaftNode {
       snapshots: parts.snapshots,
       logger: parts.logger,
       finished: (to, ok) => this.#input(() => this.#core.reportSnapshot(to, ok)),
+    });
+    const { id } = parts.core.status();
+    this.#isMember = parts.membership.peers.some(({ raftId }) => raftId === id);
+    this.#changes = new MembershipChanges({
+      core: parts.core,
+      proposals: this.#proposals,
+      clock: parts.clock,
+      membership: () => this.membership,
+      isActive: (id) => this.isActive(id),
     });
     // Nobody need wait for the failure; without this an early one would count as unhandled.
     this.#failed.promise.catch(() => {});
@@ -119,7 +144,7 @@ export class RaftNode {
       streamReset: (raftId) => this.#input(() => this.#core.leaderStreamReset(raftId)),
       unreachable: (raftId) => this.#input(() => this.#core.reportUnreachable(raftId)),
     });
-    this.#transport.setPeers(this.membership.peers);
+    this.#transport.setPeers(this.membership.peers, this.membership.index);
     this.#tick();
     this.#input(() => {});
   }
@@ -188,6 +213,23 @@ export class RaftNode {
     return await index;
   }
 
+  /**
+   * One at a time; resolves once it is in force.
+   * @throws JarvisError not_found, conflict, no_leader, too_many, outcome_unknown
+   */
+  async changeMembership(change: MembershipChange): Promise<Membership> {
+    if (this.#stopped || !this.#announced.isLeader)
+      throw new JarvisError('no_leader', 'this node does not lead');
+    const done = this.#changes.change(change);
+    this.#scheduleRound();
+    return await done;
+  }
+
+  /** Whether the member holds, or nearly, what is committed; known to a leader alone. */
+  isCaughtUp(id: RaftId): boolean {
+    return this.#changes.isCaughtUp(id);
+  }
+
   transferLeadership(to: RaftId): void {
     this.#input(() => this.#core.transferLeadership(to));
   }
@@ -214,6 +256,7 @@ export class RaftNode {
     this.#sends.stop();
     this.#proposals.forget(Number.MAX_SAFE_INTEGER, reason);
     this.#reads.fail(reason);
+    this.#changes.fail(reason);
     for (const { reject } of this.#queued.splice(0)) reject(new JarvisError('no_leader', reason));
     if (this.#announced.isLeader) this.#announce({ ...this.#announced, isLeader: false, leader: 0 });
   }
@@ -317,7 +360,6 @@ export class RaftNode {
       const { snapshot } = request;
       const complete = snapshot === null ? logged : this.#applier.install(snapshot, logged);
       await Promise.all([earlier, complete]);
-      if (snapshot !== null) this.#transport.setPeers(this.membership.peers);
       this.#input(() => this.#completed(request));
     } catch (error) {
       this.#fail(error);
@@ -362,6 +404,17 @@ export class RaftNode {
       this.#ownTermApplied = true;
       this.#announceChange();
     }
+  }
+
+  #onMembership(membership: Membership): void {
+    const { peers, index } = membership;
+    const { id } = this.#core.status();
+    const isMember = peers.some(({ raftId }) => raftId === id);
+    this.#logger.info({ index, members: peers.map(({ name }) => name) }, 'the membership has changed');
+    this.#transport.setPeers(peers, index);
+    this.#changes.changed();
+    if (this.#isMember && !isMember) this.#fail(new MemberRemovedError());
+    this.#isMember = isMember;
   }
 
   #onBatch(index: number): void {

@@ -70,7 +70,8 @@ export interface TransportEvents {
 /** Moves messages between members. Bounded: what cannot be sent is dropped and reported, never queued for ever. */
 export interface Transport {
   start(events: TransportEvents): void;
-  setPeers(peers: readonly Peer[]): void;
+  /** @param index of the membership that they come from: members beyond it may exist, and be unknown here */
+  setPeers(peers: readonly Peer[], index: number): void;
   send(messages: readonly Message[]): void;
   /**
    * Streams the newest snapshot file to the receiver of the `snap` message; resolves once it is installed there.

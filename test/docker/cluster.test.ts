@@ -74,16 +74,18 @@ describeWithBed('three nodes', (bed) => {
       expect(run.stderr).toContain(`pulling ${hello}`);
     });
 
-    it('with limits that the engine really has', async () => {
+    it('with limits that the engine really has, and labels', async () => {
       const { id } = await cluster.api().submit({
         image: hello,
         command: ['sleep', '1000'],
         stop_grace: '0s',
         resources: { cpu: '200m', memory: '32Mi' },
         limits: { cpu: '500m', memory: '48Mi', pids: 20 },
+        labels: { team: 'data' },
       });
       const running = await cluster.task(id, ({ status }) => status === 'RUNNING');
       const [container] = await containersOf(running);
+      expect(container?.Labels).toMatchObject({ team: 'data', 'io.jarvis.task': id });
       const { HostConfig } = await bed().engine.api.inspect(container?.Id ?? '');
       expect(HostConfig).toMatchObject({ Memory: 48 * MIB, CpuQuota: 50_000, PidsLimit: 20 });
       await cluster.api().cancel(id);

@@ -26,6 +26,7 @@ describeWithBed('the docker driver', (bed) => {
         mounts: [],
         network: 'none',
         pullPolicy: 'if_not_present',
+        labels: {},
       },
       commands: {
         succeed: ['true'],

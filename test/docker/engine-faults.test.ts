@@ -114,6 +114,24 @@ describeWithBed('a driver whose engine fails', (bed) => {
     });
   });
 
+  describe('by missing an end', () => {
+    it('is not believed for long, and what was written is kept', async () => {
+      const { engine } = bed();
+      const spec = await running(bench.spec(['sh', '-c', 'echo before; sleep 1000']));
+      const pid = await pidOf(spec);
+      await waitFor('its output', async () => (await bench.output(spec)) === 'before\n');
+      await engine.pause('containerd');
+      process.kill(pid, 'SIGKILL');
+      await waitFor('its end', () => !isAlive(pid));
+      expect((await engine.api.inspect(bench.container(spec))).State).toMatchObject({ Status: 'running' });
+      const exit = await bench.driver.wait(spec, never);
+      engine.resume();
+      expect(exit).toMatchObject({ reason: 'unknown', logTail: 'before\n' });
+      expect(outcomeOf(exit)).toMatchObject({ status: 'LOST', error: { type: 'NodeLost' } });
+      expect(exit.message).toContain('missed its end');
+    });
+  });
+
   describe('by being killed', () => {
     it('ends its containers, which is no fault of theirs', async () => {
       const { engine } = bed();

@@ -61,6 +61,7 @@ export interface ClusterJson {
   readonly term: number;
   readonly commit_index: number;
   readonly voters: readonly string[];
+  readonly learners: readonly string[];
   /** null where another node than the leader answers. */
   readonly failure_tolerance: number | null;
   readonly members: readonly MemberJson[];

@@ -5,7 +5,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { attemptSpec } from '../../src/agent/drivers/driver-contract.test-kit.ts';
-import type { AttemptKey, AttemptSpec, AttemptView, Exit } from '../../src/agent/drivers/driver.ts';
+import type {
+  AttemptContainer,
+  AttemptKey,
+  AttemptSpec,
+  AttemptView,
+  Exit,
+} from '../../src/agent/drivers/driver.ts';
 import { DockerDriver } from '../../src/agent/drivers/docker/docker-driver.ts';
 import { containerNameOf } from '../../src/agent/drivers/docker/naming.ts';
 import type { ContainerOwner, DockerPolicy } from '../../src/agent/drivers/docker/options.ts';
@@ -15,7 +21,6 @@ import { DEFAULT_LOG_LIMITS } from '../../src/agent/watchdog/limits.ts';
 import { attemptDirectory } from '../../src/agent/watchdog/paths.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { DEFAULT_POLICY } from '../../src/model/policy.ts';
-import type { ContainerSpec } from '../../src/model/task.ts';
 import { cgroupFolders, findCgroupsBeginning } from './docker-bed/cgroups.ts';
 import { IMAGES } from './docker-bed/docker-bed.ts';
 import type { DockerBed } from './docker-bed/docker-bed.ts';
@@ -116,7 +121,9 @@ export class DriverBench {
   /** Of a task of its own; the image is `hello` of the open registry. */
   spec(
     command: readonly string[],
-    changes: Partial<Omit<AttemptSpec, 'container'>> & { readonly container?: Partial<ContainerSpec> } = {},
+    changes: Partial<Omit<AttemptSpec, 'container'>> & {
+      readonly container?: Partial<AttemptContainer>;
+    } = {},
   ): AttemptSpec {
     this.#tasks += 1;
     const { container, ...others } = changes;
@@ -133,6 +140,7 @@ export class DriverBench {
         mounts: [],
         network: 'none',
         pullPolicy: 'if_not_present',
+        labels: {},
         ...container,
       },
     });

@@ -54,6 +54,12 @@ export class Cgroups {
     return [...pids];
   }
 
+  /** It is there, and nothing is in it or below it. */
+  isEmpty(group: string): boolean {
+    const exists = statSync(path.join(this.#reference, group), { throwIfNoEntry: false }) !== undefined;
+    return exists && this.pids(group).length === 0;
+  }
+
   /** SIGKILL to all that is in it now. @returns how many that were */
   kill(group: string): number {
     const pids = this.pids(group);

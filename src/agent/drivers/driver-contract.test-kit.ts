@@ -1,13 +1,12 @@
 /** What every driver promises, as tests: each driver's own test file runs this suite. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import type { ContainerSpec } from '../../model/task.ts';
-import type { AttemptSpec, Driver } from './driver.ts';
+import type { AttemptContainer, AttemptSpec, Driver } from './driver.ts';
 
 export interface DriverHarness {
   readonly driver: Driver;
   /** What its attempts run in; absent: they are processes of the node. */
-  readonly container?: ContainerSpec;
+  readonly container?: AttemptContainer;
   readonly commands: {
     /** Ends at once with code 0. */
     readonly succeed: readonly string[];
@@ -47,13 +46,14 @@ export function attemptSpec(changes: Partial<AttemptSpec> & Pick<AttemptSpec, 'c
   };
 }
 
-export function containerSpec(changes: Partial<ContainerSpec> = {}): ContainerSpec {
+export function containerSpec(changes: Partial<AttemptContainer> = {}): AttemptContainer {
   return {
     image: 'python:3.9',
     user: null,
     mounts: [],
     network: 'bridge',
     pullPolicy: 'if_not_present',
+    labels: {},
     ...changes,
   };
 }

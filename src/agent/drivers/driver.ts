@@ -20,6 +20,12 @@ export interface AttemptKey {
 }
 
 /** Everything that a driver must know to execute an attempt. */
+/** A container as a driver makes it. */
+export interface AttemptContainer extends ContainerSpec {
+  /** Of the task: for whoever lists containers. */
+  readonly labels: Readonly<Record<string, string>>;
+}
+
 export interface AttemptSpec extends AttemptKey {
   /** Counts the executions of the task: 1 is the first. */
   readonly attempt: number;
@@ -30,7 +36,7 @@ export interface AttemptSpec extends AttemptKey {
   /** Decimal, below 2^63; rises with every assignment, cluster-wide. */
   readonly fencingToken: string;
   /** Null: a process of the node. */
-  readonly container: ContainerSpec | null;
+  readonly container: AttemptContainer | null;
   /** With an image it replaces the image's CMD, and may be empty. */
   readonly command: readonly string[];
   /**

@@ -142,7 +142,8 @@ describe('DesiredState', () => {
       drivers: ['noop', 'docker'],
       policy,
     });
-    bench.assign(bench.submit(1, { container, limits: { cpuMillis: 5, memoryBytes: null, pids: 7 } }));
+    const limits = { cpuMillis: 5, memoryBytes: null, pids: 7 };
+    bench.assign(bench.submit(1, { container, limits, labels: [['team', 'data']] }));
     expect(bench.desired.takePart(bench.cluster.state).run).toEqual([
       expect.objectContaining({
         driver: 'docker',
@@ -152,6 +153,7 @@ describe('DesiredState', () => {
           mounts: [{ source: '/a', target: '/b', read_only: true }],
           network: 'host',
           pull_policy: 'never',
+          labels: { team: 'data' },
         },
         limits: { cpu_millis: 5, memory_bytes: undefined, pids: 7 },
       }),

@@ -8,7 +8,7 @@ import { invariant } from '../../lib/assert.ts';
 import { fencingToken } from '../../lib/ids.ts';
 import { containerOf, limitsOf } from '../../model/earlier-rows.ts';
 import type { NodeRow } from '../../model/node.ts';
-import type { Attempt, ContainerSpec, TaskLimits, TaskRow, TaskSpec } from '../../model/task.ts';
+import type { Attempt, ContainerSpec, Pairs, TaskLimits, TaskRow, TaskSpec } from '../../model/task.ts';
 import type { StateView } from '../../scheduler/ports.ts';
 import { LEADER_LIMITS } from './limits.ts';
 
@@ -167,12 +167,12 @@ function assignmentToWire(options: {
     stop_grace_ms: spec.stopGraceMs,
     cpu_millis: spec.resources.cpuMillis,
     memory_bytes: spec.resources.memoryBytes,
-    container: containerToWire(containerOf(spec)),
+    container: containerToWire(containerOf(spec), spec.labels),
     limits: limitsToWire(limitsOf(spec)),
   };
 }
 
-function containerToWire(container: ContainerSpec | null): Container | undefined {
+function containerToWire(container: ContainerSpec | null, labels: Pairs): Container | undefined {
   if (container === null) return undefined;
   return {
     image: container.image,
@@ -180,6 +180,7 @@ function containerToWire(container: ContainerSpec | null): Container | undefined
     mounts: container.mounts.map(({ source, target, readOnly }) => ({ source, target, read_only: readOnly })),
     network: container.network,
     pull_policy: container.pullPolicy,
+    labels: Object.fromEntries(labels),
   };
 }
 
@@ -196,6 +197,7 @@ function specBytes(spec: TaskSpec): number {
   let characters = 0;
   for (const argument of spec.command) characters += argument.length;
   for (const [name, value] of spec.env) characters += name.length + value.length + 8;
+  for (const [name, value] of spec.labels) characters += name.length + value.length + 8;
   for (const { source, target } of containerOf(spec)?.mounts ?? [])
     characters += source.length + target.length + 8;
   return 256 + characters * 3;

@@ -1,8 +1,8 @@
 /** Worker messages as proto/worker.proto has them, from the model's own types. */
 import type { Assignment, Container, Limits, Report } from '../../generated/worker.ts';
 import type { AttemptReport } from '../../model/commands.ts';
-import type { ContainerSpec, NetworkMode, PullPolicy, TaskLimits } from '../../model/task.ts';
-import type { AttemptSpec, DriverName, Exit } from '../drivers/driver.ts';
+import type { NetworkMode, PullPolicy, TaskLimits } from '../../model/task.ts';
+import type { AttemptContainer, AttemptSpec, DriverName, Exit } from '../drivers/driver.ts';
 import { outcomeOf } from '../drivers/outcome.ts';
 import type { NodeEnvironment } from './environment.ts';
 import { attemptEnvironment } from './environment.ts';
@@ -56,13 +56,14 @@ export function attemptSpecOf(
 }
 
 /** The leader has checked it, and its driver judges it once more. */
-function containerFromWire(container: Container): ContainerSpec {
+function containerFromWire(container: Container): AttemptContainer {
   return {
     image: container.image,
     user: container.user ?? null,
     mounts: container.mounts.map(({ source, target, read_only: readOnly }) => ({ source, target, readOnly })),
     network: container.network as NetworkMode,
     pullPolicy: container.pull_policy as PullPolicy,
+    labels: container.labels,
   };
 }
 

@@ -365,6 +365,7 @@ describe('reports', () => {
       mounts: [{ source: '/a', target: '/b', read_only: true }],
       network: 'none',
       pull_policy: 'never',
+      labels: { team: 'data' },
     };
     const run = [
       { ...assignmentOf(1, 5), container, limits: { cpu_millis: 5, pids: 7 } },
@@ -379,6 +380,7 @@ describe('reports', () => {
           mounts: [{ source: '/a', target: '/b', readOnly: true }],
           network: 'none',
           pullPolicy: 'never',
+          labels: { team: 'data' },
         },
         resources: { cpuMillis: 100, memoryBytes: 1024 },
         limits: { cpuMillis: 5, memoryBytes: null, pids: 7 },

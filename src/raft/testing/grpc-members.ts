@@ -111,6 +111,8 @@ export class GrpcMember {
     this.transport = new GrpcTransport({
       identity: {
         clusterId: CLUSTER_ID,
+        name: this.peer.name,
+        address: this.peer.address,
         raftId,
         incarnation: this.peer.incarnation,
         startCounter: 1,
@@ -129,7 +131,11 @@ export class GrpcMember {
 
   static async open(options: GrpcMemberOptions): Promise<GrpcMember> {
     const { raftId } = options;
-    const service = new RaftPeerService({ formation: formation(`n${raftId}`), log: silentLog });
+    const service = new RaftPeerService({
+      formation: formation(`n${raftId}`),
+      join: () => undefined,
+      log: silentLog,
+    });
     const server = new grpc.Server(serverOptions);
     const events: ServiceEvents = { snapshotStream: () => {} };
     const installSnapshot: typeof service.handlers.installSnapshot = (call) => {
@@ -176,7 +182,7 @@ function formation(name: string): ClusterFormation {
 /** Members that know each other and whose streams are established. */
 export async function connect(...members: readonly GrpcMember[]): Promise<void> {
   const peers = members.map(({ peer }) => peer);
-  for (const { transport } of members) transport.setPeers(peers);
+  for (const { transport } of members) transport.setPeers(peers, 0);
   for (const from of members) {
     for (const to of members) if (from !== to) await established(from, to);
   }

@@ -6,7 +6,7 @@ import { limits } from '../../lib/limits.ts';
 import type { SnapshotBounds } from '../applier.ts';
 import { RaftCore } from '../core/raft-core.ts';
 import type { Message, RaftId } from '../core/types.ts';
-import { foundingMembership } from '../membership.ts';
+import { foundingMembership, replayMembership } from '../membership.ts';
 import { RaftNode } from '../node.ts';
 import type { Peer, Transport, TransportEvents } from '../ports.ts';
 import { LogDisk, MemoryLog, MemorySnapshots, MemoryState, turn } from './memory-stores.ts';
@@ -101,6 +101,16 @@ export interface MemoryMember {
   readonly transport: MemoryTransport;
 }
 
+interface Stores {
+  readonly disk: LogDisk;
+  readonly state: MemoryState;
+  readonly snapshots: MemorySnapshots;
+}
+
+function blank(): Stores {
+  return { disk: new LogDisk(), state: new MemoryState(), snapshots: new MemorySnapshots() };
+}
+
 export class MemoryCluster {
   readonly clock = new VirtualClock();
   readonly network = new MemoryNetwork();
@@ -112,8 +122,22 @@ export class MemoryCluster {
     this.#size = options.size;
     this.#snapshotBounds = options.snapshotBounds;
     for (let id = 1; id <= options.size; id += 1) {
-      this.#open(id, { disk: new LogDisk(), state: new MemoryState(), snapshots: new MemorySnapshots() });
+      this.#open(id, blank());
     }
+  }
+
+  /** A node that has joined and knows nothing yet. */
+  join(id: RaftId): MemoryMember {
+    const member = this.#open(id, blank());
+    member.node.start();
+    return member;
+  }
+
+  /** Its process is gone, and nothing of it is left. */
+  async lose(id: RaftId): Promise<void> {
+    this.network.cut(id);
+    await this.member(id).node.stop();
+    this.#members.delete(id);
   }
 
   member(id: RaftId): MemoryMember {
@@ -182,7 +206,7 @@ export class MemoryCluster {
     for (const { node } of this.members) await node.stop();
   }
 
-  #open(id: RaftId, stores: { disk: LogDisk; state: MemoryState; snapshots: MemorySnapshots }): MemoryMember {
+  #open(id: RaftId, stores: Stores): MemoryMember {
     const { disk, state, snapshots } = stores;
     const peers = Array.from({ length: this.#size }, (_, at) => ({
       raftId: at + 1,
@@ -204,6 +228,7 @@ export class MemoryCluster {
         maxCommittedBytesPerReady: limits.committedBytesPerReady,
         preVote: true,
         checkQuorum: true,
+        stepDownOnRemoval: true,
       },
       {
         hardState: disk.hardState,
@@ -212,6 +237,7 @@ export class MemoryCluster {
         applied: state.appliedIndex,
       },
     );
+    const file = snapshots.newestFirst.find(({ meta }) => meta.index <= state.appliedIndex);
     const log = new MemoryLog(disk);
     const transport = this.network.attach(id, snapshots);
     const node = new RaftNode({
@@ -222,7 +248,13 @@ export class MemoryCluster {
       transport,
       clock: this.clock,
       logger: silentLog,
-      membership: founding,
+      membership: replayMembership(
+        file === undefined
+          ? founding
+          : { index: file.meta.index, confState: file.meta.confState, peers: file.peers },
+        disk.entries,
+        state.appliedIndex,
+      ),
       ...(this.#snapshotBounds === undefined ? {} : { snapshotBounds: this.#snapshotBounds }),
     });
     const member = { id, node, core, log, state, snapshots, transport };

@@ -184,6 +184,10 @@ export class MemorySnapshots implements SnapshotStore {
   readonly #files = new Map<string, { readonly file: SnapshotFile; readonly texts: readonly string[] }>();
 
   async list(): Promise<readonly SnapshotFile[]> {
+    return this.newestFirst;
+  }
+
+  get newestFirst(): readonly SnapshotFile[] {
     return [...this.#files.values()].map(({ file }) => file).sort((a, b) => b.meta.index - a.meta.index);
   }
 

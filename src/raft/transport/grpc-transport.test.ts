@@ -37,6 +37,8 @@ const HELLO: Hello = {
   start_counter: 1,
   start_id: 'start-2',
   to: 1,
+  name: 'n2',
+  address: '127.0.0.1:1',
 };
 
 interface Dialogue {
@@ -82,11 +84,12 @@ describe('a hello', () => {
     ['bad_protocol', { protocol: 99 }, /protocol 99.*speaks 1/],
     ['foreign_cluster', { cluster_id: 'other' }, /cluster other.*6f1c2d3e/],
     ['wrong_target', { to: 3 }, /member 3, this is 1/],
-    ['unknown_member', { raft_id: 9 }, /member 9/],
+    ['removed_member', { raft_id: 9 }, /member 9 was removed/],
+    ['unknown_member', { raft_id: 1009, address: '' }, /member 1009/],
     ['unknown_member', { incarnation: 'wiped' }, /member 2/],
   ] as const)('is refused as %s for %j', async (code, fields, words) => {
     const member = await open({ raftId: 1 });
-    member.transport.setPeers([peerOf(2, 1)]);
+    member.transport.setPeers([peerOf(2, 1)], 0);
     const { replies, ended } = speak(member, hello(fields), batch(message(2, 1)));
     await ended;
     expect(replies[0]?.hello).toMatchObject({ accepted: false, code });
@@ -102,7 +105,7 @@ describe('a hello', () => {
         if (counter < 5) throw new JarvisError('conflict', `${incarnation} ran already`);
       },
     });
-    member.transport.setPeers([peerOf(2, 1)]);
+    member.transport.setPeers([peerOf(2, 1)], 0);
     const { replies, ended } = speak(member, hello({ start_counter: 4 }));
     await ended;
     expect(replies[0]?.hello).toMatchObject({ accepted: false, code: 'old_copy' });
@@ -118,7 +121,7 @@ describe('a hello', () => {
         throw new Error('no space left');
       },
     });
-    member.transport.setPeers([peerOf(2, 1)]);
+    member.transport.setPeers([peerOf(2, 1)], 0);
     const { replies, ended } = speak(member, hello());
     expect((await ended).code).toBe(grpc.status.INTERNAL);
     expect(replies).toEqual([]);
@@ -135,7 +138,7 @@ describe('a hello', () => {
         await recorded.promise;
       },
     });
-    member.transport.setPeers([peerOf(2, 1)]);
+    member.transport.setPeers([peerOf(2, 1)], 0);
     const { stream, replies } = speak(member, hello());
     await eventually(() => asked);
     // Written and taken by the connection: whatever reads it does so now.
@@ -154,7 +157,7 @@ describe('a hello', () => {
     const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     let starts = 0;
     const member = await open({ raftId: 1, recordStart: async () => await gates[starts++]?.promise });
-    member.transport.setPeers([peerOf(2, 1)]);
+    member.transport.setPeers([peerOf(2, 1)], 0);
     const first = speak(member, hello());
     await eventually(() => starts === 1);
     first.stream.cancel();
@@ -188,7 +191,7 @@ describe('malformed input', () => {
     ['an empty frame', [hello(), { kind: undefined }]],
   ] as const)('%s ends the stream and is counted', async (_what, frames) => {
     const member = await open({ raftId: 1 });
-    member.transport.setPeers([peerOf(2, 1)]);
+    member.transport.setPeers([peerOf(2, 1)], 0);
     const { ended } = speak(member, ...(frames as readonly Frame[]));
     expect((await ended).code).not.toBe(grpc.status.OK);
     expect(member.transport.refusals().get('malformed')).toBe(1);
@@ -197,7 +200,7 @@ describe('malformed input', () => {
 
   it('a message in the name of another is dropped and counted', async () => {
     const member = await open({ raftId: 1 });
-    member.transport.setPeers([peerOf(2, 1), peerOf(3, 2)]);
+    member.transport.setPeers([peerOf(2, 1), peerOf(3, 2)], 0);
     speak(member, hello(), batch(message(3, 1), message(2, 3), message(2, 1, { context: 'own' })));
     await member.ears.until(() => member.ears.messages.length > 0);
     expect(member.ears.messages.map(({ context }) => context)).toEqual(['own']);
@@ -259,7 +262,7 @@ describe('messages', () => {
 
   it('to nobody, to an unreachable peer and beyond the bound are dropped and reported', async () => {
     const [one, two] = [await open({ raftId: 1 }), await open({ raftId: 2 })];
-    one.transport.setPeers([two.peer]);
+    one.transport.setPeers([two.peer], 0);
     one.transport.send([message(1, 2), message(1, 7)]);
     expect(one.ears.unreachables).toEqual([2]);
     await connect(one, two);
@@ -287,7 +290,7 @@ describe('a peer that goes', () => {
     await one.ears.until(() => one.ears.resets.length === 2);
     expect(one.ears.resets).toEqual([2, 2]);
     const again = await open({ raftId: 2, port: two.port, identity: { startCounter: 2 } });
-    again.transport.setPeers([one.peer]);
+    again.transport.setPeers([one.peer], 0);
     await established(one, again);
     await established(again, one);
   });
@@ -304,14 +307,14 @@ describe('a peer that goes', () => {
 
   it('is no reset where it never was there', async () => {
     const one = await open({ raftId: 1 });
-    one.transport.setPeers([peerOf(2, 1)]);
+    one.transport.setPeers([peerOf(2, 1)], 0);
     await one.ears.until(() => one.ears.unreachables.length > 1);
     expect(one.ears.resets).toEqual([]);
   });
 
   it('and opens a second stream replaces the first, without a reset', async () => {
     const member = await open({ raftId: 1 });
-    member.transport.setPeers([peerOf(2, 1)]);
+    member.transport.setPeers([peerOf(2, 1)], 0);
     const first = speak(member, hello());
     await eventually(() => first.replies.length > 0);
     const second = speak(member, hello());
@@ -328,10 +331,10 @@ describe('a peer that goes', () => {
   it('and is a member no more is heard no more', async () => {
     const [one, two] = [await open({ raftId: 1 }), await open({ raftId: 2 })];
     await connect(one, two);
-    one.transport.setPeers([one.peer]);
+    one.transport.setPeers([one.peer], 0);
     one.transport.send([message(1, 2)]);
     await two.ears.until(() => two.ears.resets.length > 0);
     await eventually(() => one.transport.refusals().size > 0);
-    expect([...one.transport.refusals().keys()]).toEqual(['unknown_member']);
+    expect([...one.transport.refusals().keys()]).toEqual(['removed_member']);
   });
 });

@@ -7,10 +7,12 @@ import * as grpc from '@grpc/grpc-js';
 import type { Frame, FrameReply, Hello, HelloReply } from '../../generated/raft.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { JarvisError, messageOf } from '../../lib/errors.ts';
+import { limits } from '../../lib/limits.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Message, RaftId } from '../core/types.ts';
 import type { Peer, Transport, TransportEvents } from '../ports.ts';
 import { PeerStream } from './peer-stream.ts';
+import { isDecided } from '../membership.ts';
 import { sendSnapshotFile } from './snapshot-sender.ts';
 import { messageFromWire } from './wire.ts';
 
@@ -18,6 +20,9 @@ export const RAFT_PROTOCOL = 1;
 
 /** Who this node is in every hello that it sends. */
 export interface TransportIdentity {
+  readonly name: string;
+  /** host:port under which others reach this node. */
+  readonly address: string;
   readonly clusterId: string;
   readonly raftId: RaftId;
   readonly incarnation: string;
@@ -42,6 +47,9 @@ export class GrpcTransport implements Transport {
   readonly #incoming = new Map<RaftId, IncomingStream>();
   readonly #refusals = new Map<string, number>();
   #peers = new Map<RaftId, Peer>();
+  /** Members whose addition lies ahead in the log, as they present themselves. */
+  readonly #strangers = new Map<RaftId, Peer>();
+  #membershipIndex = 0;
   #events: TransportEvents | null = null;
   #closed = false;
 
@@ -68,16 +76,23 @@ export class GrpcTransport implements Transport {
     this.#events = events;
   }
 
-  setPeers(peers: readonly Peer[]): void {
+  setPeers(peers: readonly Peer[], index: number): void {
     const others = peers.filter((peer) => peer.raftId !== this.#identity.raftId);
-    this.#peers = new Map(others.map((peer) => [peer.raftId, peer]));
+    this.#membershipIndex = index;
+    for (const id of this.#strangers.keys()) if (isDecided(id, index)) this.#strangers.delete(id);
+    this.#peers = new Map([...this.#strangers.values(), ...others].map((peer) => [peer.raftId, peer]));
+    this.#connect();
+  }
+
+  /** Streams to all peers, and to nobody else. */
+  #connect(): void {
     for (const [raftId, stream] of this.#streams) {
       const peer = this.#peers.get(raftId);
       if (peer !== undefined && peer.address === stream.peer.address) continue;
       stream.close();
       this.#streams.delete(raftId);
     }
-    for (const peer of others) {
+    for (const peer of this.#peers.values()) {
       if (!this.#streams.has(peer.raftId)) this.#streams.set(peer.raftId, this.#open(peer));
     }
     for (const [raftId, incoming] of this.#incoming) {
@@ -226,9 +241,27 @@ export class GrpcTransport implements Transport {
     if (hello.to !== identity.raftId) {
       return { code: 'wrong_target', message: `meant for member ${hello.to}, this is ${identity.raftId}` };
     }
-    const peer = this.#peers.get(hello.raft_id);
-    if (peer !== undefined && peer.incarnation === hello.incarnation) return null;
-    return { code: 'unknown_member', message: `member ${hello.raft_id} with that incarnation is not known` };
+    return this.#stranger(hello);
+  }
+
+  /**
+   * A server takes messages from a leader that its own configuration does not hold yet (Raft paper, section 6): else one
+   * that was away while the membership changed would refuse whoever could tell it.
+   */
+  #stranger(hello: Hello): { code: string; message: string } | null {
+    const { raft_id: raftId, incarnation, name, address } = hello;
+    const peer = this.#peers.get(raftId);
+    if (peer !== undefined && peer.incarnation === incarnation) return null;
+    if (peer === undefined && isDecided(raftId, this.#membershipIndex))
+      return { code: 'removed_member', message: `member ${raftId} was removed from the cluster` };
+    const isFull = this.#strangers.size >= limits.strangers;
+    if (peer !== undefined || raftId === this.#identity.raftId || address === '' || isFull)
+      return { code: 'unknown_member', message: `member ${raftId} with that incarnation is not known` };
+    const stranger = { raftId, name, incarnation, address };
+    this.#strangers.set(raftId, stranger);
+    this.#peers.set(raftId, stranger);
+    this.#connect();
+    return null;
   }
 
   #receive(stream: IncomingStream, from: RaftId, messages: readonly Message[]): void {
@@ -254,6 +287,8 @@ export class GrpcTransport implements Transport {
       start_counter: identity.startCounter,
       start_id: identity.startId,
       to,
+      name: identity.name,
+      address: identity.address,
     };
   }
 

@@ -10,6 +10,8 @@ import {
   type BootstrapRequest,
   type Frame,
   type FrameReply,
+  type JoinReply,
+  type JoinRequest,
   type SnapshotChunk,
   type SnapshotHeader,
   type SnapshotProgress,
@@ -36,12 +38,17 @@ export class RaftPeerService {
     readonly messages: grpc.handleBidiStreamingCall<Frame, FrameReply>;
     readonly installSnapshot: grpc.handleBidiStreamingCall<SnapshotChunk, SnapshotProgress>;
     readonly bootstrap: grpc.handleUnaryCall<BootstrapRequest, BootstrapReply>;
+    readonly join: grpc.handleUnaryCall<JoinRequest, JoinReply>;
   };
   readonly #formation: ClusterFormation;
   readonly #log: Log;
   #member: RaftServiceMember | null = null;
 
-  constructor(options: { formation: ClusterFormation; log: Log }) {
+  constructor(options: {
+    formation: ClusterFormation;
+    join: grpc.handleUnaryCall<JoinRequest, JoinReply>;
+    log: Log;
+  }) {
     this.#formation = options.formation;
     this.#log = options.log;
     this.handlers = {
@@ -54,6 +61,7 @@ export class RaftPeerService {
         else void this.#receiveSnapshot(call, this.#member);
       },
       bootstrap: (call, callback) => callback(null, this.#formation.answer(call.request)),
+      join: options.join,
     };
   }
 

@@ -153,8 +153,8 @@ describe('a snapshot', () => {
     const line = new Line(two.port);
     opened.push(line);
     const port = await line.listen();
-    two.transport.setPeers([one.peer, two.peer]);
-    one.transport.setPeers([one.peer, peerOf(2, port)]);
+    two.transport.setPeers([one.peer, two.peer], 0);
+    one.transport.setPeers([one.peer, peerOf(2, port)], 0);
     line.breakAfter = 2_000_000;
     await expect(one.transport.sendSnapshot(snap, file.path, never)).rejects.toMatchObject({
       code: grpc.status.UNAVAILABLE,
@@ -170,11 +170,11 @@ describe('a snapshot', () => {
 
   it('is refused from a stranger, with the reason, and nothing is kept of it', async () => {
     const { one, two, target, file } = await pair();
-    one.transport.setPeers([one.peer, two.peer]);
-    two.transport.setPeers([two.peer]);
+    one.transport.setPeers([one.peer, two.peer], 0);
+    two.transport.setPeers([two.peer], 0);
     await expect(one.transport.sendSnapshot(snap, file.path, never)).rejects.toMatchObject({
       code: grpc.status.FAILED_PRECONDITION,
-      details: expect.stringMatching(/unknown_member/) as string,
+      details: expect.stringMatching(/removed_member/) as string,
     });
     expect(await target.list()).toEqual([]);
     expect(two.ears.messages).toEqual([]);
@@ -229,7 +229,7 @@ describe('a snapshot', () => {
     ],
   ] as const)('that begins with %s is refused', async (_what, chunk) => {
     const { one, two } = await pair();
-    two.transport.setPeers([one.peer]);
+    two.transport.setPeers([one.peer], 0);
     const client = new RaftClient(two.peer.address, grpc.credentials.createInsecure());
     opened.push(client);
     const stream = client.installSnapshot();
@@ -257,6 +257,8 @@ function header(fields: {
     start_counter: 1,
     start_id: 'start-1',
     to: 2,
+    name: 'n1',
+    address: '127.0.0.1:1',
   };
   return {
     hello: 'hello' in fields ? undefined : hello,

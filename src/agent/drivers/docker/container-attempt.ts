@@ -137,6 +137,11 @@ export class ContainerAttempt implements TableAttempt {
     this.#container?.ring();
   }
 
+  /** It runs, as far as the engine knows, and holds no process. */
+  get isHollow(): boolean {
+    return this.view.type === 'running' && this.#container?.isHollow === true;
+  }
+
   stop(graceMs: number): void {
     if (this.view.type === 'ended') return;
     this.#cause ??= 'stopped';

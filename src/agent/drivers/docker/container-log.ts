@@ -100,7 +100,7 @@ export class ContainerLog {
     const over = AbortSignal.any([signal, this.#over.signal]);
     while (!over.aborted) {
       try {
-        await insist(signal, () => this.#read(id, signal));
+        await insist(signal, () => this.#read(id, { follow: true }, signal));
       } catch (error) {
         if (signal.aborted) return;
         this.#options.log.debug({ id, error: messageOf(error) }, 'following the output broke');
@@ -110,9 +110,10 @@ export class ContainerLog {
     }
   }
 
+  /** Not followed: an engine that missed the end of a container would go on for ever. */
   async #readRest(id: string, signal: AbortSignal): Promise<void> {
     try {
-      await insist(signal, () => this.#read(id, signal));
+      await insist(signal, () => this.#read(id, { follow: false }, signal));
     } catch (error) {
       if (signal.aborted) throw error;
       if (!(error instanceof EngineRefusal)) throw error;
@@ -121,9 +122,10 @@ export class ContainerLog {
   }
 
   /** Once, up to the end of the stream. @throws NoAnswer, EngineRefusal, the signal's reason */
-  async #read(id: string, signal: AbortSignal): Promise<void> {
+  async #read(id: string, { follow }: { readonly follow: boolean }, signal: AbortSignal): Promise<void> {
     const { sinceSeconds, skipEntries, skipUntilMs } = this.#position.resume;
-    const stream = await this.#options.engine.logs(id, String(sinceSeconds), signal);
+    const options = { sinceSeconds: String(sinceSeconds), follow };
+    const stream = await this.#options.engine.logs(id, options, signal);
     if (stream === null) return;
     let skipped = 0;
     for await (const { stream: kind, atMs, data } of readLogEntries(chunksOf(stream, signal))) {

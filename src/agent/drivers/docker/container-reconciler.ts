@@ -9,6 +9,7 @@ import type { AttemptTable } from '../../watchdog/attempt-table.ts';
 import type { ContainerAttempt } from './container-attempt.ts';
 import type { ContainerSummary, Engine } from './engine.ts';
 import { insistThroughRefusals } from './insist.ts';
+import { DOCKER_LIMITS } from './limits.ts';
 import { attemptOfLabels, cgroupPrefixOf, containerNameOf } from './naming.ts';
 import type { ContainerOwner } from './options.ts';
 
@@ -27,6 +28,8 @@ export class ContainerReconciler {
   readonly #options: ReconcilerOptions;
   readonly #removing = new Set<string>();
   #hasSeenAll = false;
+  /** Of the running attempts, where the next reading of their control groups begins. */
+  #nextGroup = 0;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -53,6 +56,7 @@ export class ContainerReconciler {
       else if (attempt.view.type === 'ended') attempt.clean();
       else if (RUNNING_STATES.has(container.state)) running.add(container.id);
     }
+    this.#lookAtHollow();
     for (const attempt of table.all()) {
       const { containerId, view } = attempt;
       // One that starts at present looks as well: its answer may be lost.
@@ -61,6 +65,14 @@ export class ContainerReconciler {
     }
     if (!this.#hasSeenAll) this.#removeEmptyCgroups();
     this.#hasSeenAll = true;
+  }
+
+  /** Nobody is told of the end of a container that an engine missed; those that were passed over come next time. */
+  #lookAtHollow(): void {
+    const attempts = [...this.#options.table.all()].filter(({ view }) => view.type === 'running');
+    const from = this.#nextGroup < attempts.length ? this.#nextGroup : 0;
+    this.#nextGroup = from + DOCKER_LIMITS.groupsPerList;
+    for (const attempt of attempts.slice(from, this.#nextGroup)) if (attempt.isHollow) attempt.look();
   }
 
   async #removeOrphan({ id, labels }: ContainerSummary): Promise<void> {

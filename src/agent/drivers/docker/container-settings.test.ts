@@ -74,6 +74,12 @@ describe('containerSettings', () => {
     expect(settingsOf(tiny).HostConfig).toMatchObject({ CpuShares: 2, MemoryReservation: MIB });
   });
 
+  it('bears the labels of the task, and has the last word about its own', () => {
+    const labels = { team: 'data', 'io.jarvis.task': 'another' };
+    const { Labels } = settingsOf({ ...LEAST, container: containerSpec({ labels }) });
+    expect(Labels).toMatchObject({ team: 'data', 'io.jarvis.task': LEAST.taskId });
+  });
+
   it('gives the environment of the task, and has the last word about its own names', () => {
     const env = { A: 'x=y', B: 'two\nlines', JARVIS_RESULT_FILE: '/etc/passwd' };
     const { Env } = settingsOf({ ...LEAST, env });

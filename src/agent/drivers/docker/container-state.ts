@@ -9,7 +9,10 @@ import type { ContainerDetails } from './engine.ts';
 export type Judgement =
   /** It was not started, as far as the engine has come. */
   | { readonly type: 'created'; readonly error: string; readonly imageId: string }
-  /** `startId`: the engine's name for this execution, its start to the nanosecond; null where it has not been asked. */
+  /**
+   * `startId`: the engine's name for this execution, its start to the nanosecond; null where it has not been asked.
+   * `startedAtMs`: 0 where the engine does not know any more, as after its death in the middle of the start.
+   */
   | { readonly type: 'running'; readonly startedAtMs: number; readonly startId: string | null }
   | {
       readonly type: 'ended';
@@ -21,7 +24,7 @@ export type Judgement =
       readonly outOfMemory: boolean;
     }
   | { readonly type: 'gone' }
-  /** It cannot be told what became of it, and nothing of it runs. Never of an inspection. */
+  /** It cannot be told what became of it, and nothing of it runs. */
   | { readonly type: 'lost'; readonly message: string };
 
 /** What a shell and runc make of a signal: 128 and its number. */
@@ -39,6 +42,9 @@ export function judge(details: ContainerDetails | null): Judgement {
   const { State: state } = details;
   switch (state.Status) {
     case 'created':
+      // An engine that died in the middle of the start takes what has ended for what never began.
+      if (timeOf(state.FinishedAt) > 0)
+        return { type: 'lost', message: 'the container engine lost track of it; how it ended is not known' };
       return { type: 'created', error: state.Error, imageId: details.Image };
     case 'exited':
     case 'dead':

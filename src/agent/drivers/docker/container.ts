@@ -4,6 +4,8 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { pause } from '../../../lib/backoff.ts';
+import { systemClock } from '../../../lib/clock.ts';
 import type { Log } from '../../../lib/log.ts';
 import type { Slots } from '../../../lib/slots.ts';
 import type { Cgroups } from '../../cgroups/cgroups.ts';
@@ -44,6 +46,8 @@ export class Container {
   #startId: string | null = null;
   /** It began before; what began later is somebody else's. Wall time. */
   #begunByMs: number;
+  /** Since when it runs, says the engine, without a process. Monotonic. */
+  #hollowSinceMs: number | null = null;
 
   constructor(options: ContainerOptions) {
     this.#options = options;
@@ -53,6 +57,11 @@ export class Container {
     const { engine, cgroups, log } = options;
     const ring = (): void => this.ring();
     this.#killer = new Killer({ id: this.id, cgroup: this.#cgroup, engine, cgroups, ring, log });
+  }
+
+  /** Where the engine says that it runs, it may have died while the engine was away, and nobody told the engine. */
+  get isHollow(): boolean {
+    return this.#options.cgroups.isEmpty(this.#cgroup);
   }
 
   /** Something may have happened to it. */
@@ -101,7 +110,7 @@ export class Container {
   /** Waits until it no longer runs. */
   async ended(): Promise<Judgement> {
     for (;;) {
-      await this.#bell.after(this.#seen);
+      await this.#ringOrDoubt();
       const judgement = await this.look();
       if (judgement.type !== 'running') return judgement;
     }
@@ -118,10 +127,33 @@ export class Container {
     const judgement = judge(await insistThroughRefusals(closing, ask));
     if (judgement.type !== 'running' && judgement.type !== 'ended') return judgement;
     if (this.#startId === null && judgement.startedAtMs <= this.#begunByMs) this.#startId = judgement.startId;
-    if (judgement.startId === this.#startId) return judgement;
+    if (judgement.startId === this.#startId)
+      return judgement.type === 'running' ? this.#believed(judgement) : judgement;
     await this.remove();
     const message = 'the container was started again by somebody else; how it first ended is not known';
     return { type: 'lost', message };
+  }
+
+  /** What the engine says, unless the kernel has said otherwise for long. */
+  #believed(running: Extract<Judgement, { type: 'running' }>): Judgement {
+    this.#hollowSinceMs = this.isHollow ? (this.#hollowSinceMs ?? performance.now()) : null;
+    const isDead =
+      this.#hollowSinceMs !== null && performance.now() - this.#hollowSinceMs >= DOCKER_LIMITS.hollowAfterMs;
+    if (isDead) {
+      this.#options.log.warn({ id: this.id }, 'a container that runs, says the engine, holds no process');
+      return { type: 'lost', message: 'the container engine missed its end; how it ended is not known' };
+    }
+    const startedAtMs = running.startedAtMs === 0 ? Date.now() : running.startedAtMs;
+    return { ...running, startedAtMs };
+  }
+
+  async #ringOrDoubt(): Promise<void> {
+    const rung = this.#bell.after(this.#seen);
+    if (this.#hollowSinceMs === null) return rung;
+    const soon = new AbortController();
+    const signal = AbortSignal.any([soon.signal, this.#options.closing]);
+    await Promise.race([rung, pause(systemClock, DOCKER_LIMITS.hollowLookMs, signal)]);
+    soon.abort();
   }
 
   /** Resolves once it is gone: from then on nothing of it can run. */

@@ -204,24 +204,35 @@ export class Engine {
     await unlessMissing(this.#ask(DOCKER_LIMITS.slowTimeoutMs, signal, remove));
   }
 
-  /** Multiplexed frames with a time stamp each, up to the end of the container. @returns null where it is gone */
-  async logs(id: string, sinceSeconds: string, signal: AbortSignal): Promise<Readable | null> {
-    const options = {
-      follow: true,
-      stdout: true,
-      stderr: true,
-      timestamps: true,
-      since: sinceSeconds,
-    } as const;
-    return unlessMissing(
-      this.#translate(
-        signal,
-        async () =>
-          (await this.#docker
-            .getContainer(id)
-            .logs({ ...options, abortSignal: terse(AbortSignal.any([signal])) })) as Readable,
-      ),
-    );
+  /**
+   * Multiplexed frames with a time stamp each: what is there, or, followed, up to the end of the container.
+   * @returns null where it is gone
+   */
+  async logs(
+    id: string,
+    { sinceSeconds, follow }: { readonly sinceSeconds: string; readonly follow: boolean },
+    signal: AbortSignal,
+  ): Promise<Readable | null> {
+    const options = { follow, stdout: true, stderr: true, timestamps: true, since: sinceSeconds };
+    // dockerode's own call reads what is not followed into one string.
+    const request = {
+      path: `/containers/${encodeURIComponent(id)}/logs?`,
+      method: 'GET',
+      isStream: true,
+      statusCodes: { 200: true, 404: 'no such container', 500: 'server error' },
+      options,
+      abortSignal: terse(AbortSignal.any([signal])),
+    };
+    return unlessMissing(this.#translate(signal, () => this.#dial(request)));
+  }
+
+  #dial(request: Parameters<Dockerode['modem']['dial']>[0]): Promise<Readable> {
+    const { promise, resolve, reject } = Promise.withResolvers<Readable>();
+    this.#docker.modem.dial(request, (error: unknown, stream) => {
+      if (error === null || error === undefined) resolve(stream as Readable);
+      else reject(error);
+    });
+    return promise;
   }
 
   /** Ends of containers that bear the label, as JSON texts, for as long as the engine runs. */

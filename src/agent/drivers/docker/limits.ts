@@ -41,6 +41,12 @@ export const DOCKER_LIMITS = {
   /** Ends of containers are looked at one after the other above so many at once. */
   inspectionsAtOnce: 16,
 
+  /** An engine hears of the end of a container's last process; where it still has not after so long, it never will. */
+  hollowAfterMs: 5000,
+  hollowLookMs: 500,
+  /** Control groups of running containers that one look at all containers reads: each is read in its turn. */
+  groupsPerList: 200,
+
   /** Output is followed from here on; what ends sooner is read once, at its end. */
   followAfterMs: 100,
   /** For the stream of the output to end once the container has. */

@@ -19,8 +19,10 @@ const labelsSchema = z.object({
   [`${LABEL}.assignment`]: z.string().regex(/^[0-9]{1,16}$/),
 });
 
+/** Those of the task, and, whatever it says, those by which the container is found again. */
 export function labelsOf(owner: ContainerOwner, spec: AttemptSpec): Record<string, string> {
   return {
+    ...spec.container?.labels,
     [OWNED_LABEL]: owner.incarnation,
     [`${LABEL}.data-directory`]: placeOf(owner.dataDirectory),
     [`${LABEL}.node`]: owner.node,

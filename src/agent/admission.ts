@@ -1,0 +1,59 @@
+/** Answers nodes that want to be members: the leader adds them, the others say who leads. */
+import type { JoinReply, JoinRequest } from '../generated/raft.ts';
+import { splitAddress } from '../lib/address.ts';
+import { JarvisError } from '../lib/errors.ts';
+import { isName } from '../lib/names.ts';
+import type { Log } from '../lib/log.ts';
+import type { ClusterRecord } from '../raft/data-directory.ts';
+import { peerToWire } from '../raft/form-cluster.ts';
+import type { RaftNode } from '../raft/node.ts';
+
+export class Admission {
+  readonly #raft: RaftNode;
+  readonly #cluster: ClusterRecord;
+  readonly #log: Log;
+
+  constructor(options: { raft: RaftNode; cluster: ClusterRecord; log: Log }) {
+    this.#raft = options.raft;
+    this.#cluster = options.cluster;
+    this.#log = options.log;
+  }
+
+  /**
+   * Again for the same node it answers the same.
+   * @throws JarvisError invalid, conflict, no_leader, too_many, outcome_unknown
+   */
+  async answer(request: JoinRequest): Promise<JoinReply> {
+    const { name, incarnation, address, cluster_id: clusterId } = request;
+    if (!isName(name)) throw new JarvisError('invalid', `name: ${JSON.stringify(name)} is no name of a node`);
+    splitAddress(address);
+    if (incarnation === '') throw new JarvisError('invalid', 'incarnation: is missing');
+    if (clusterId !== '' && clusterId !== this.#cluster.clusterId)
+      throw new JarvisError('conflict', `this is cluster ${this.#cluster.clusterId}, and not ${clusterId}`);
+    const elsewhere = this.#leaderElsewhere();
+    if (elsewhere !== null)
+      return { leader_address: elsewhere, cluster_id: '', epoch: 0, founders: [], raft_id: 0 };
+    const node = { name, incarnation, address };
+    const { peers } = await this.#raft.changeMembership({ type: 'add', node });
+    const member = peers.find((peer) => peer.incarnation === incarnation);
+    if (member === undefined) throw new JarvisError('conflict', `${name} was removed while it was added`);
+    this.#log.info({ member: name, raftId: member.raftId, address }, 'a node has joined');
+    const { epoch, founders } = this.#cluster;
+    return {
+      leader_address: '',
+      cluster_id: this.#cluster.clusterId,
+      epoch,
+      founders: founders.map(peerToWire),
+      raft_id: member.raftId,
+    };
+  }
+
+  #leaderElsewhere(): string | null {
+    const { isLeader, leader } = this.#raft.leadership();
+    if (isLeader) return null;
+    const known = this.#raft.membership.peers.find(({ raftId }) => raftId === leader);
+    if (known === undefined || leader === this.#raft.status().id)
+      throw new JarvisError('no_leader', 'the cluster has no leader at present');
+    return known.address;
+  }
+}

@@ -1,0 +1,100 @@
+/** How a blank node comes to a cluster: it founds one with its peers, or becomes a member of one that runs. */
+import { RaftService } from '../generated/raft.ts';
+import type { Clock } from '../lib/clock.ts';
+import { limits } from '../lib/limits.ts';
+import type { Log } from '../lib/log.ts';
+import { LOST_DISK } from '../raft/bootstrap.ts';
+import type { ClusterRecord, DataDirectory } from '../raft/data-directory.ts';
+import type { ClusterFormation } from '../raft/form-cluster.ts';
+import { joinCluster } from '../raft/join-cluster.ts';
+import type { ChannelPool } from '../rpc/channel.ts';
+import { unaryCall } from '../rpc/client.ts';
+import type { NodeConfig } from './config.ts';
+import { newEpoch } from './leader/leader-duties.ts';
+
+export interface EntranceOptions {
+  readonly config: NodeConfig;
+  readonly directory: DataDirectory;
+  readonly formation: ClusterFormation;
+  readonly pool: ChannelPool;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly log: Log;
+  /** What it waits for, in a sentence. */
+  readonly onWaiting: (reason: string) => void;
+}
+
+/**
+ * Resolves once the data directory belongs to a cluster, on disk.
+ * @throws JarvisError conflict where it never can; the signal's reason when aborted
+ */
+export async function enterCluster(options: EntranceOptions): Promise<ClusterRecord> {
+  const { config, log } = options;
+  if (config.join.length > 0) return await join(config.join, options);
+  const founded = await form(options);
+  if (founded !== LOST_DISK) return founded;
+  log.warn({}, 'the cluster knows this node with another data directory: it joins anew, as a learner');
+  const others = config.peers.filter(({ name }) => name !== config.name).map(({ address }) => address);
+  return await join(others, options);
+}
+
+async function form(options: EntranceOptions): Promise<ClusterRecord | typeof LOST_DISK> {
+  const { directory, formation, pool, clock, signal, log } = options;
+  options.onWaiting('the cluster is forming: not every peer has answered yet');
+  const formed = await formation.form({
+    ask: (peer, request) =>
+      unaryCall({
+        pool,
+        address: peer.address,
+        method: RaftService.bootstrap,
+        request,
+        signal,
+        timeoutMs: limits.bootstrapCallTimeoutMs,
+        write: false,
+      }),
+    clock,
+    signal,
+  });
+  if (formed === LOST_DISK) return formed;
+  const own = formed.founders.find(({ incarnation }) => incarnation === directory.identity.incarnation);
+  const record: ClusterRecord = {
+    clusterId: formed.clusterId,
+    epoch: newEpoch(clock.wallMs()),
+    founders: [...formed.founders],
+    raftId: own?.raftId ?? 0,
+  };
+  await directory.formCluster(record);
+  log.info({ cluster: record.clusterId, raftId: record.raftId }, 'the cluster has formed');
+  return record;
+}
+
+async function join(addresses: readonly string[], options: EntranceOptions): Promise<ClusterRecord> {
+  const { config, directory, formation, pool, clock, signal, log } = options;
+  options.onWaiting(`no member has let this node in yet: ${addresses.join(', ')}`);
+  const record = await joinCluster({
+    request: {
+      name: config.name,
+      incarnation: directory.identity.incarnation,
+      address: config.advertise,
+      cluster_id: '',
+    },
+    addresses,
+    ask: (address, request) =>
+      unaryCall({
+        pool,
+        address,
+        method: RaftService.join,
+        request,
+        signal,
+        timeoutMs: limits.joinCallTimeoutMs,
+        write: true,
+      }),
+    clock,
+    signal,
+    log,
+  });
+  await directory.formCluster(record);
+  formation.joined(record);
+  log.info({ cluster: record.clusterId, raftId: record.raftId }, 'this node has joined');
+  return record;
+}
