@@ -7,10 +7,11 @@ import { randomUUID } from 'node:crypto';
 
 import { ClusterService } from '../generated/cluster.ts';
 import { LastWordsService } from '../generated/last_words.ts';
-import type { JoinRequest } from '../generated/raft.ts';
+import { RaftService, type JoinRequest } from '../generated/raft.ts';
 import { NodeLogsService, WorkerService } from '../generated/worker.ts';
 import { systemClock, type Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import { createHttpServer, type HttpServer } from '../http/server.ts';
 import { LocalOperations } from '../operations/local.ts';
@@ -19,12 +20,11 @@ import { RoutingOperations } from '../operations/router.ts';
 import { openDataDirectory, type ClusterRecord, type DataDirectory } from '../raft/data-directory.ts';
 import { ClusterFormation } from '../raft/form-cluster.ts';
 import { MemberRemovedError, type RaftNode } from '../raft/node.ts';
-import type { Peer } from '../raft/ports.ts';
 import { GrpcTransport } from '../raft/transport/grpc-transport.ts';
 import { RaftPeerService } from '../raft/transport/raft-service.ts';
-import type { Wal } from '../raft/wal/wal.ts';
 import { channelCredentials, channelOptions, ChannelPool } from '../rpc/channel.ts';
 import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
+import { unaryCall } from '../rpc/client.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import { createRemotes } from '../rpc/remotes.ts';
 import { createServer } from '../rpc/server.ts';
@@ -34,12 +34,14 @@ import type { NodeConfig } from './config.ts';
 import { enterCluster } from './enter-cluster.ts';
 import { handOver } from './hand-over.ts';
 import { DiskErrors } from './disk-errors.ts';
-import { NodeInsight, type NodeSelf } from './insight.ts';
+import { NodeInsight } from './insight.ts';
 import { LastWords } from './last-words.ts';
 import { lateService } from './late-service.ts';
 import { LeaderDuties } from './leader/leader-duties.ts';
+import { targetVotersOf, VoterKeeper } from './leader/voter-keeper.ts';
 import { SessionService } from './leader/session-service.ts';
 import { AttemptLogs } from './local-logs.ts';
+import { LeaderMembershipControl, whoAreYou } from './membership-control.ts';
 import { NodeDrivers } from './node-drivers.ts';
 import { recoverMember } from './recovery.ts';
 import { registrationOf } from './registration.ts';
@@ -70,9 +72,7 @@ export class Daemon {
   readonly #closers: Closer[] = [];
   readonly #diskErrors = new DiskErrors(this.#clock);
   readonly #failed = Promise.withResolvers<never>();
-  /** Tells the members why this node stops, where it is for its disk. Not waited for: it stops all the same. */
-  #sayLastWords: () => void = () => {};
-  #lastWordsSaid: Promise<void> = Promise.resolve();
+  #lastWords: LastWords | null = null;
   /** Null until it is part of a cluster. */
   #admission: Admission | null = null;
   #readiness: () => Readiness = () => ({ ready: false, reason: 'the node is starting' });
@@ -92,7 +92,7 @@ export class Daemon {
     } catch (error) {
       if (signal.aborted) return;
       this.#diskErrors.note(error);
-      this.#sayLastWords();
+      this.#lastWords?.say();
       throw error;
     }
     const stopped = new Promise<void>((resolve) => {
@@ -102,7 +102,7 @@ export class Daemon {
     try {
       await Promise.race([stopped, this.#failed.promise]);
     } catch (error) {
-      this.#sayLastWords();
+      this.#lastWords?.say();
       throw error;
     }
   }
@@ -143,7 +143,7 @@ export class Daemon {
     // Closed after the servers: what they are still answering may have been sent on.
     const pool = new ChannelPool();
     this.#closing('channels', async () => {
-      await this.#lastWordsSaid;
+      await this.#lastWords?.said;
       pool.close();
     });
     const http = await this.#listen(operations, [
@@ -165,22 +165,13 @@ export class Daemon {
           this.#readiness = () => ({ ready: false, reason });
         },
       }));
-    let peers = (): readonly Peer[] => cluster.founders;
-    const lastWords = new LastWords({
-      clusterId: cluster.clusterId,
-      raftId: cluster.raftId,
-      peers: () => peers(),
-      pool,
-      clock: this.#clock,
-      log: this.#log,
-    });
-    this.#sayLastWords = () => {
-      this.#lastWordsSaid = lastWords.say(this.#diskErrors.list());
-    };
+    const diskErrors = this.#diskErrors;
+    const lastWords = new LastWords({ cluster, diskErrors, pool, clock: this.#clock, log: this.#log });
+    this.#lastWords = lastWords;
     const { raft, machine, wal, snapshots, transport } = await this.#recover(directory, cluster);
-    peers = () => raft.membership.peers;
+    lastWords.follow(() => raft.membership.peers);
     const replica = new ClusterReplica({ nodeName: config.name, raft, machine, clock: this.#clock });
-    const duties = this.#leaderDuties(replica, cluster);
+    const duties = this.#leaderDuties(replica, cluster, raft);
     const sessions = new SessionService({
       replica,
       accept: (call) => duties.accept(call),
@@ -190,10 +181,16 @@ export class Daemon {
     this.#closing('sessions', () => sessions.close());
     const localLogs = new AttemptLogs(config.dataDir);
     const remotes = createRemotes(pool);
-    const insight = new NodeInsight({ raft, duties, self: this.#self(cluster, wal, lastWords) });
+    const self = { cluster, version: this.#version, wal, diskErrors, lastWords };
+    const insight = new NodeInsight({ raft, duties, self });
     const routing = new RoutingOperations({
       replica,
-      local: new LocalOperations({ replica, insight, remotes }),
+      local: new LocalOperations({
+        replica,
+        insight,
+        membership: this.#membershipControl(raft, replica, pool),
+        remotes,
+      }),
       remotes,
       localLogs,
       clock: this.#clock,
@@ -217,17 +214,6 @@ export class Daemon {
       { listen: config.listen, http: config.http, cluster: cluster.clusterId },
       'the node is up',
     );
-  }
-
-  #self({ clusterId, epoch }: ClusterRecord, wal: Wal, lastWords: LastWords): NodeSelf {
-    return {
-      clusterId,
-      epoch,
-      version: this.#version,
-      logStats: () => wal.stats(),
-      diskErrors: () => this.#diskErrors.list(),
-      lastWordsOf: (raftId, silentMs) => lastWords.of(raftId, silentMs),
-    };
   }
 
   #formation(directory: DataDirectory): ClusterFormation {
@@ -313,12 +299,30 @@ export class Daemon {
     this.#failed.reject(error instanceof Error ? error : new Error(messageOf(error)));
   }
 
-  #leaderDuties(replica: ClusterReplica, cluster: ClusterRecord): LeaderDuties {
+  #membershipControl(raft: RaftNode, replica: ClusterReplica, pool: ChannelPool): LeaderMembershipControl {
+    return new LeaderMembershipControl({
+      raft,
+      clock: this.#clock,
+      targetVoters: () => targetVotersOf(replica.state.cluster, raft.membership.peers.length),
+      ask: (address, signal) =>
+        unaryCall({
+          pool,
+          address,
+          method: RaftService.bootstrap,
+          request: whoAreYou(),
+          signal,
+          timeoutMs: limits.bootstrapCallTimeoutMs,
+          write: false,
+        }),
+    });
+  }
+
+  #leaderDuties(replica: ClusterReplica, cluster: ClusterRecord, raft: RaftNode): LeaderDuties {
     const parts = { replica, clock: this.#clock, log: this.#log };
     const duties = new LeaderDuties({
       ...parts,
       formation: { clusterId: cluster.clusterId, epoch: cluster.epoch, config: this.#config.cluster },
-      duties: [new SchedulingLoop(parts)],
+      duties: [new SchedulingLoop(parts), new VoterKeeper({ ...parts, raft })],
     });
     this.#closing('duties', () => duties.close());
     return duties;

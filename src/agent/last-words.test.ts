@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { LastWordsService } from '../generated/last_words.ts';
 import { silentLog } from '../lib/log.ts';
 import { VirtualClock } from '../lib/testing/virtual-clock.ts';
+import type { DiskError } from '../operations/port.ts';
 import type { Peer } from '../raft/ports.ts';
 import { ChannelPool } from '../rpc/channel.ts';
 import { unaryCall } from '../rpc/client.ts';
@@ -23,24 +24,35 @@ async function members() {
   opened.push(pool);
   const clock = new VirtualClock();
   const peers: Peer[] = [];
+  const failed: DiskError[] = [];
   const words = [1, 2].map(
-    (raftId) => new LastWords({ clusterId: 'c-1', raftId, peers: () => peers, pool, clock, log: silentLog }),
+    (raftId) =>
+      new LastWords({
+        cluster: { clusterId: 'c-1', raftId, founders: [] },
+        diskErrors: { list: () => failed },
+        pool,
+        clock,
+        log: silentLog,
+      }),
   );
   for (const [at, one] of words.entries()) {
     const server = await createServer({ listen: '127.0.0.1:0', services: [one.service()] });
     opened.push(server);
+    one.follow(() => peers);
     peers.push({ raftId: at + 1, name: `n${at + 1}`, incarnation: '', address: server.address });
   }
   peers.push({ raftId: 3, name: 'n3', incarnation: '', address: '127.0.0.1:1' });
   const [one, two] = words;
   if (one === undefined || two === undefined) throw new Error('there are two members');
-  return { one, two, clock, pool, peers };
+  return { one, two, failed, clock, pool, peers };
 }
 
 describe('the last word of a member', () => {
   it('is heard by those that can be reached, and kept until the member is heard of again', async () => {
-    const { one, two, clock } = await members();
-    await one.say([ERROR]);
+    const { one, two, failed, clock } = await members();
+    failed.push(ERROR);
+    one.say();
+    await one.said;
     expect(two.of(1, 0)).toEqual([ERROR]);
     expect(two.of(2, null)).toEqual([]);
     await clock.advance(60_000);
@@ -53,7 +65,8 @@ describe('the last word of a member', () => {
 
   it('is not said where nothing of the disk has failed', async () => {
     const { one, two } = await members();
-    await one.say([]);
+    one.say();
+    await one.said;
     expect(two.of(1, 0)).toEqual([]);
   });
 

@@ -10,11 +10,13 @@ import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { DiskError } from '../operations/port.ts';
+import type { ClusterRecord } from '../raft/data-directory.ts';
 import type { Peer } from '../raft/ports.ts';
 import type { ChannelPool } from '../rpc/channel.ts';
 import { unaryCall } from '../rpc/client.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import type { Service } from '../rpc/server.ts';
+import type { DiskErrors } from './disk-errors.ts';
 
 /** Of one text of another member's. */
 const TEXT_CHARACTERS = 1024;
@@ -22,11 +24,9 @@ const ERRORS_KEPT = 16;
 /** What was under way when the member spoke may come in later. */
 const AFTERWARDS_MS = 1000;
 
-export interface LastWordsOptions {
-  readonly clusterId: string;
-  readonly raftId: number;
-  /** The members, this one included. */
-  readonly peers: () => readonly Peer[];
+interface LastWordsOptions {
+  readonly cluster: Pick<ClusterRecord, 'clusterId' | 'raftId' | 'founders'>;
+  readonly diskErrors: Pick<DiskErrors, 'list'>;
   readonly pool: ChannelPool;
   readonly clock: Clock;
   readonly log: Log;
@@ -40,21 +40,39 @@ interface Heard {
 export class LastWords {
   readonly #options: LastWordsOptions;
   readonly #heard = new Map<number, Heard>();
+  #peers: () => readonly Peer[];
+  #said: Promise<unknown> = Promise.resolve();
 
   constructor(options: LastWordsOptions) {
     this.#options = options;
+    this.#peers = () => options.cluster.founders;
   }
 
-  /** Tells all others what the disk has failed in; resolves when they have heard it, or the time for it is over. */
-  async say(errors: readonly DiskError[]): Promise<void> {
-    if (errors.length === 0) return;
-    const { clusterId, raftId, peers, log } = this.#options;
+  /** @param peers the members as of now; before that the founders count as such */
+  follow(peers: () => readonly Peer[]): void {
+    this.#peers = peers;
+  }
+
+  /** Tells all others what the disk has failed in, if it has. Not waited for: the node stops all the same. */
+  say(): void {
+    const errors = this.#options.diskErrors.list();
+    if (errors.length > 0) this.#said = this.#say(errors);
+  }
+
+  /** Resolves when they have heard it, or the time for it is over. */
+  get said(): Promise<unknown> {
+    return this.#said;
+  }
+
+  async #say(errors: readonly DiskError[]): Promise<void> {
+    const { cluster, log } = this.#options;
+    const { clusterId, raftId } = cluster;
     const request: LastWord = {
       cluster_id: clusterId,
       raft_id: raftId,
       disk_errors: errors.map(({ atMs, ...error }) => ({ ...error, at: new Date(atMs).toISOString() })),
     };
-    const others = peers().filter((peer) => peer.raftId !== raftId);
+    const others = this.#peers().filter((peer) => peer.raftId !== raftId);
     await Promise.all(
       others.map(async ({ name, address }) => {
         try {
@@ -100,9 +118,9 @@ export class LastWords {
 
   /** @throws JarvisError invalid where it comes from no member of this cluster */
   #hear({ cluster_id: clusterId, raft_id: raftId, disk_errors: errors }: LastWord): void {
-    const { clock, log, peers } = this.#options;
-    const member = peers().find((peer) => peer.raftId === raftId);
-    if (clusterId !== this.#options.clusterId || member === undefined) {
+    const { clock, log, cluster } = this.#options;
+    const member = this.#peers().find((peer) => peer.raftId === raftId);
+    if (clusterId !== cluster.clusterId || member === undefined) {
       throw new JarvisError('invalid', `Raft id ${raftId} of cluster ${clusterId} is no member here`);
     }
     const kept = errors.slice(0, ERRORS_KEPT).map(fromMessage);

@@ -18,6 +18,9 @@ export class StartingOperations implements ClusterOperations {
   listNodes: ClusterOperations['listNodes'] = async (...call) => this.#ready().listNodes(...call);
   getNode: ClusterOperations['getNode'] = async (...call) => this.#ready().getNode(...call);
   getCluster: ClusterOperations['getCluster'] = async (...call) => this.#ready().getCluster(...call);
+  changeMember: ClusterOperations['changeMember'] = async (...call) => this.#ready().changeMember(...call);
+  transferLeadership: ClusterOperations['transferLeadership'] = async (...call) =>
+    this.#ready().transferLeadership(...call);
   version: ClusterOperations['version'] = () => this.#ready().version();
 
   #ready(): ClusterOperations {

@@ -4,6 +4,7 @@
  */
 import type {
   CancelTaskRequest,
+  ChangeMemberRequest,
   ClusterStatus,
   GetClusterRequest,
   ListNodesResponse,
@@ -14,6 +15,7 @@ import type {
   SubmitTasksResponse,
   Task,
   TaskRequest,
+  TransferLeadershipRequest,
   VersionInfo,
 } from '../generated/cluster.ts';
 import type { LogChunk } from '../generated/worker.ts';
@@ -30,6 +32,8 @@ export interface ClusterConnection {
   readLogs(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogChunk>;
   listNodes(signal: AbortSignal): Promise<ListNodesResponse>;
   getCluster(request: GetClusterRequest, signal: AbortSignal): Promise<ClusterStatus>;
+  changeMember(request: ChangeMemberRequest, signal: AbortSignal): Promise<ClusterStatus>;
+  transferLeadership(request: TransferLeadershipRequest, signal: AbortSignal): Promise<ClusterStatus>;
   version(signal: AbortSignal): Promise<VersionInfo>;
   close(): void;
 }

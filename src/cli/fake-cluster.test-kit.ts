@@ -168,6 +168,8 @@ export class FakeCluster {
       listNodes: unary('listNodes', () => ({ items: this.nodes, next_cursor: '' })),
       getNode: unary('getNode', () => Node.create()),
       getCluster: unary('getCluster', () => this.status),
+      changeMember: unary('changeMember', () => this.status),
+      transferLeadership: unary('transferLeadership', () => this.status),
       getVersion: unary('getVersion', () => ({ version: '9.9.9', name: 'n1', node_version: 'v24.0.0' })),
     };
   }

@@ -28,6 +28,8 @@ export function dialGrpc(address: string): ClusterConnection {
     readLogs: (request, signal) => streamCall({ pool, address, method: methods.readLogs, request, signal }),
     listNodes: (signal) => listNodes({}, signal),
     getCluster: ask(methods.getCluster),
+    changeMember: ask(methods.changeMember, true),
+    transferLeadership: ask(methods.transferLeadership, true),
     version: (signal) => version({}, signal),
     close: () => pool.close(),
   };

@@ -4,11 +4,12 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
-import type { ClusterOperations, Readiness } from '../operations/port.ts';
+import type { CallContext, ClusterOperations, Readiness } from '../operations/port.ts';
 import { listToJson, nodeToJson, taskToJson, versionToJson } from '../spec/json.ts';
 import { parseTaskSpec } from '../spec/task-schema.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import { sendCluster } from './cluster-route.ts';
+import { MemberRoutes } from './members-routes.ts';
 import { sendLogs } from './logs-route.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
 import { asMalformed, expectNoQuery, parseClusterQuery, parseLogsQuery, parseTasksQuery } from './query.ts';
@@ -101,7 +102,35 @@ function registerCluster(app: FastifyInstance, { operations, calls }: RouteParts
       return await sendCluster(reply, { operations, query, context: contextOf(reply) });
     },
   });
+  registerMembers(app, new MemberRoutes(operations), contextOf);
   on(app, '/version', { GET: async () => versionToJson(operations.version()) });
+}
+
+function registerMembers(
+  app: FastifyInstance,
+  members: MemberRoutes,
+  contextOf: (reply: FastifyReply) => CallContext,
+): void {
+  const named =
+    (call: (name: string, body: unknown, context: CallContext) => Promise<object>): Handler =>
+    async (request, reply) => {
+      expectNoQuery(request.query);
+      return await call(parameter(request, 'name'), request.body, contextOf(reply));
+    };
+  on(app, '/cluster/transfer', { POST: named((_, body, context) => members.transfer(body, context)) });
+  on(app, '/cluster/members', {
+    GET: named((_name, _body, context) => members.list(context)),
+    POST: named((_, body, context) => members.add(body, context)),
+  });
+  on(app, '/cluster/members/:name', {
+    DELETE: named((name, _body, context) => members.remove(name, context)),
+  });
+  on(app, '/cluster/members/:name/promote', {
+    POST: named((name, body, context) => members.promote(name, body, context)),
+  });
+  on(app, '/cluster/members/:name/demote', {
+    POST: named((name, body, context) => members.demote(name, body, context)),
+  });
 }
 
 function registerHealth(app: FastifyInstance, { readiness }: RouteParts): void {

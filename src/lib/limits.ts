@@ -84,6 +84,8 @@ export const limits = {
   electionTicks: 12,
   inflightMessages: 256,
   inflightBytes: 32 * 1024 * 1024,
+  /** Between looks of the autopilot at the members. */
+  autopilotIntervalMs: 1000,
   /** A learner that is no further behind may vote. */
   caughtUpEntries: 1000,
   /** Proposed and not yet committed; beyond it proposals are refused with too_many. */

@@ -1,6 +1,7 @@
 /** What clients can ask of a cluster, answered by the leader from its own state. */
 import type {
   CancelTaskRequest,
+  ChangeMemberRequest,
   ClusterStatus,
   GetClusterRequest,
   ListNodesResponse,
@@ -12,6 +13,7 @@ import type {
   SubmitTasksResponse,
   Task,
   TaskRequest,
+  TransferLeadershipRequest,
 } from '../generated/cluster.ts';
 import { unreachable } from '../lib/assert.ts';
 import type { ErrorCode } from '../lib/errors.ts';
@@ -24,7 +26,7 @@ import type { TaskRow, TaskSpec } from '../model/task.ts';
 import type { CommandInput, Replica } from '../scheduler/ports.ts';
 import { invalidInput, show } from '../spec/faults.ts';
 import { closest } from '../spec/suggest.ts';
-import type { CallContext, ClusterInsight, RemoteOperations, Remotes } from './port.ts';
+import type { CallContext, ClusterInsight, MembershipControl, RemoteOperations, Remotes } from './port.ts';
 import { policyFaults } from './policy-check.ts';
 import { idempotencyOf, parseListTasks, parseSubmit } from './requests.ts';
 import { TaskWatches } from './task-watches.ts';
@@ -40,12 +42,19 @@ const AMBIGUOUS_SHOWN = 5;
 export class LocalOperations implements RemoteOperations {
   readonly #replica: Replica;
   readonly #insight: ClusterInsight;
+  readonly #membership: MembershipControl;
   readonly #remotes: Pick<Remotes, 'operations'>;
   readonly #watches: TaskWatches;
 
-  constructor(options: { replica: Replica; insight: ClusterInsight; remotes: Pick<Remotes, 'operations'> }) {
+  constructor(options: {
+    replica: Replica;
+    insight: ClusterInsight;
+    membership: MembershipControl;
+    remotes: Pick<Remotes, 'operations'>;
+  }) {
     this.#replica = options.replica;
     this.#insight = options.insight;
+    this.#membership = options.membership;
     this.#remotes = options.remotes;
     this.#watches = new TaskWatches(options.replica);
   }
@@ -143,6 +152,19 @@ export class LocalOperations implements RemoteOperations {
     if (this.#replica.state.cluster === null)
       throw new JarvisError('unavailable', 'the cluster is still being formed');
     return await withReports(view(), { remotes: this.#remotes, context });
+  }
+
+  async changeMember(request: ChangeMemberRequest, context: CallContext): Promise<ClusterStatus> {
+    await this.#barrier(context.signal);
+    await this.#membership.change(request, context.signal);
+    return await this.getCluster({ consistency: '' }, context);
+  }
+
+  /** The answer is what this node sees of it: it does not lead any more. */
+  async transferLeadership(request: TransferLeadershipRequest, context: CallContext): Promise<ClusterStatus> {
+    await this.#barrier(context.signal);
+    await this.#membership.transfer(request.to, context.signal);
+    return await this.getCluster({ consistency: 'stale' }, context);
   }
 
   /**

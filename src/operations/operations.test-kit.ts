@@ -9,7 +9,7 @@ import { apply } from '../scheduler/core/apply/apply.ts';
 import { ClusterState } from '../scheduler/core/state.ts';
 import type { Applied, CommandInput, Leadership, Replica, TaskPage } from '../scheduler/ports.ts';
 import { LocalOperations } from './local.ts';
-import type { CallContext, ClusterInsight, LocalLogs, Remotes } from './port.ts';
+import type { CallContext, ClusterInsight, LocalLogs, MembershipControl, Remotes } from './port.ts';
 import { RoutingOperations } from './router.ts';
 
 type Listener<T> = (value: T) => void;
@@ -287,17 +287,32 @@ const noLogs: LocalLogs = {
   async *read() {},
 };
 
+const noChanges: MembershipControl = {
+  change: async () => {},
+  transfer: async () => {},
+};
+
 /** The operations of one node of the cluster. */
 export function testOperations(
   cluster: TestCluster,
   name: string,
-  parts: { readonly remotes: Remotes; readonly localLogs?: LocalLogs; readonly clock?: Clock },
+  parts: {
+    readonly remotes: Remotes;
+    readonly localLogs?: LocalLogs;
+    readonly clock?: Clock;
+    readonly membership?: MembershipControl;
+  },
 ): RoutingOperations {
   const replica = cluster.replica(name);
   let keys = 0;
   return new RoutingOperations({
     replica,
-    local: new LocalOperations({ replica, insight: insightOf(cluster, name), remotes: parts.remotes }),
+    local: new LocalOperations({
+      replica,
+      insight: insightOf(cluster, name),
+      membership: parts.membership ?? noChanges,
+      remotes: parts.remotes,
+    }),
     remotes: parts.remotes,
     localLogs: parts.localLogs ?? noLogs,
     clock: parts.clock ?? systemClock,
@@ -321,6 +336,8 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         listNodes: (context) => node.listNodes(forwarded(context)),
         getNode: (request, context) => node.getNode(request, forwarded(context)),
         getCluster: (request, context) => node.getCluster(request, forwarded(context)),
+        changeMember: (request, context) => node.changeMember(request, forwarded(context)),
+        transferLeadership: (request, context) => node.transferLeadership(request, forwarded(context)),
       };
     },
     readLog: (address) => {

@@ -4,6 +4,7 @@
  */
 import type {
   CancelTaskRequest,
+  ChangeMemberRequest,
   ClusterStatus,
   GetClusterRequest,
   ListNodesResponse,
@@ -16,6 +17,7 @@ import type {
   SubmitTasksResponse,
   Task,
   TaskRequest,
+  TransferLeadershipRequest,
   VersionInfo,
 } from '../generated/cluster.ts';
 import type { LogChunk, ReadLogRequest, Usage } from '../generated/worker.ts';
@@ -27,6 +29,14 @@ export interface CallContext {
   readonly signal: AbortSignal;
   /** The request came from another node: it is answered here or refused, never sent on again. */
   readonly forwarded: boolean;
+}
+
+/** What an operator does to the membership, on the leader. Failures are JarvisErrors. */
+export interface MembershipControl {
+  /** Resolves once it is in force; what is so already is fine. */
+  change(request: ChangeMemberRequest, signal: AbortSignal): Promise<void>;
+  /** Resolves once another node leads. @param to empty: whoever is furthest with the log */
+  transfer(to: string, signal: AbortSignal): Promise<void>;
 }
 
 export interface ClusterOperations {
@@ -41,6 +51,8 @@ export interface ClusterOperations {
   getNode(request: NodeRequest, context: CallContext): Promise<Node>;
   /** The leader's answer; with `consistency: 'stale'` this node's own, without a leader too. */
   getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus>;
+  changeMember(request: ChangeMemberRequest, context: CallContext): Promise<ClusterStatus>;
+  transferLeadership(request: TransferLeadershipRequest, context: CallContext): Promise<ClusterStatus>;
   version(): VersionInfo;
 }
 
@@ -62,6 +74,8 @@ export type RemoteOperations = Pick<
   | 'listNodes'
   | 'getNode'
   | 'getCluster'
+  | 'changeMember'
+  | 'transferLeadership'
 >;
 
 /** How this node reaches the others; implemented over gRPC. */

@@ -4,6 +4,7 @@
  */
 import type {
   CancelTaskRequest,
+  ChangeMemberRequest,
   ClusterStatus,
   GetClusterRequest,
   ListNodesResponse,
@@ -16,6 +17,7 @@ import type {
   SubmitTasksResponse,
   Task,
   TaskRequest,
+  TransferLeadershipRequest,
   VersionInfo,
 } from '../generated/cluster.ts';
 import type { LogChunk } from '../generated/worker.ts';
@@ -96,6 +98,26 @@ export class RoutingOperations implements ClusterOperations {
     } finally {
       cancel();
     }
+  }
+
+  changeMember(request: ChangeMemberRequest, context: CallContext): Promise<ClusterStatus> {
+    let mayBeDone = false;
+    return this.#write(context, async (operations) => {
+      try {
+        return await operations.changeMember(request, context);
+      } catch (error) {
+        const isGone = error instanceof JarvisError && error.code === 'not_found';
+        // Removed by an earlier try of this request whose answer was lost.
+        if (isGone && mayBeDone && request.action === 'remove')
+          return await operations.getCluster({ consistency: '' }, context);
+        mayBeDone ||= error instanceof JarvisError && UNKNOWN.has(error.code);
+        throw error;
+      }
+    });
+  }
+
+  transferLeadership(request: TransferLeadershipRequest, context: CallContext): Promise<ClusterStatus> {
+    return this.#write(context, (operations) => operations.transferLeadership(request, context));
   }
 
   version(): VersionInfo {

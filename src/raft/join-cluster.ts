@@ -8,7 +8,7 @@ import { peerFromWire } from './form-cluster.ts';
 import type { ClusterRecord } from './data-directory.ts';
 
 /** Asks one node; rejects with a JarvisError. */
-export type AskToJoin = (address: string, request: JoinRequest) => Promise<JoinReply>;
+type AskToJoin = (address: string, request: JoinRequest) => Promise<JoinReply>;
 
 export interface JoinOptions {
   readonly request: JoinRequest;

@@ -11,7 +11,7 @@ import { encodePeers, joinedIdAt, type Membership } from './membership.ts';
 import type { Peer } from './ports.ts';
 
 /** A node that wants to be a member. */
-export type Newcomer = Omit<Peer, 'raftId'>;
+type Newcomer = Omit<Peer, 'raftId'>;
 
 export type MembershipChange =
   /**

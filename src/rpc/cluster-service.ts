@@ -19,6 +19,11 @@ export function clusterService(operations: ClusterOperations, log: Log): Service
     listNodes: unaryHandler((_request, context) => operations.listNodes(context), log),
     getNode: unaryHandler((request, context) => operations.getNode(request, context), log),
     getCluster: unaryHandler((request, context) => operations.getCluster(request, context), log),
+    changeMember: unaryHandler((request, context) => operations.changeMember(request, context), log),
+    transferLeadership: unaryHandler(
+      (request, context) => operations.transferLeadership(request, context),
+      log,
+    ),
     getVersion: unaryHandler(() => operations.version(), log),
   };
   return { definition: ClusterService, handlers };

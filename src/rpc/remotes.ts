@@ -41,6 +41,8 @@ function remoteOperations(pool: ChannelPool, address: string): RemoteOperations 
     getNode: unary(ClusterService.getNode, false),
     listNodes: (context) => listNodes({}, context),
     getCluster: unary(ClusterService.getCluster, false),
+    changeMember: unary(ClusterService.changeMember, true),
+    transferLeadership: unary(ClusterService.transferLeadership, true),
     watchTask: (request, { signal }) =>
       streamCall({ pool, address, method: ClusterService.watchTask, request, metadata: forwarded(), signal }),
   };

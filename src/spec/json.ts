@@ -118,7 +118,7 @@ export function clusterToJson(status: ClusterStatus): object {
   };
 }
 
-function memberToJson(member: Member): object {
+export function memberToJson(member: Member): object {
   return {
     ...member,
     match_index: member.match_index ?? null,

@@ -17,7 +17,16 @@ import { runProgram, type RunOptions, type RunResult } from './program.ts';
 import { waitFor, type WaitOptions } from './wait.ts';
 
 export interface ClusterOptions {
+  /** Founders. */
   readonly nodes?: number;
+  /** More nodes, which join when they are started by name. */
+  readonly joining?: number;
+  /** As in the configuration; absent: the product's defaults. */
+  readonly membership?: {
+    readonly voters?: number;
+    readonly learners?: number;
+    readonly voter_grace?: string;
+  };
   /** Seconds or durations; absent: the product's defaults. */
   readonly heartbeat?: { readonly interval: string; readonly warning: string; readonly timeout: string };
   /** Of each node. */
@@ -43,8 +52,11 @@ export class TestCluster {
   readonly nodes: readonly NodeProcess[];
   readonly #guard: Guard;
 
-  private constructor(directory: string, nodes: readonly NodeProcess[]) {
+  readonly #founders: number;
+
+  private constructor(directory: string, nodes: readonly NodeProcess[], founders: number) {
     this.directory = directory;
+    this.#founders = founders;
     this.nodes = nodes;
     this.#guard = guardDirectory(directory);
   }
@@ -54,7 +66,7 @@ export class TestCluster {
     const directory = mkdtempSync(path.join(tmpdir(), 'jarvis-cluster-'));
     const { nodes: count = 3, heartbeat, capacity = DEFAULT_CAPACITY, killTasksOnExit = true } = options;
     const { drivers = 'process', env = {} } = options;
-    const names = Array.from({ length: count }, (_, at) => `n${at + 1}`);
+    const names = Array.from({ length: count + (options.joining ?? 0) }, (_, at) => `n${at + 1}`);
     const members: { name: string; listen: string; http: string }[] = [];
     for (const name of names) {
       members.push({ name, listen: `${HOST}:${await freePort()}`, http: `${HOST}:${await freePort()}` });
@@ -63,14 +75,18 @@ export class TestCluster {
     const marks = path.join(directory, 'marks');
     mkdirSync(marks);
     // YAML reads JSON.
-    const settings = JSON.stringify({ heartbeat, policy: options.policy });
+    const settings = JSON.stringify({ heartbeat, policy: options.policy, membership: options.membership });
     writeFileSync(config, settings.replaceAll('"MARKS"', JSON.stringify(marks)));
     mkdirSync(path.join(directory, 'home'));
-    const peers = members.map(({ name, listen }) => `${name}=${listen}`).join(',');
-    const nodes = members.map(({ name, listen, http }) => {
+    const founders = members.slice(0, count);
+    const peers = founders.map(({ name, listen }) => `${name}=${listen}`).join(',');
+    const join = founders.map(({ listen }) => listen).join(',');
+    const nodes = members.map(({ name, listen, http }, at) => {
       const dataDir = path.join(directory, name);
       const flags = ['--config', config, '--name', name, '--data-dir', dataDir, '--listen', listen];
-      flags.push('--http', http, '--peers', peers, '--capacity', capacity, '--drivers', drivers);
+      flags.push('--http', http, '--capacity', capacity, '--drivers', drivers);
+      if (at < count) flags.push('--peers', peers);
+      else flags.push('--join', join);
       if (killTasksOnExit) flags.push('--kill-tasks-on-exit');
       const logFile = path.join(directory, `${name}.log`);
       return new NodeProcess({
@@ -84,7 +100,7 @@ export class TestCluster {
         env,
       });
     });
-    return new TestCluster(directory, nodes);
+    return new TestCluster(directory, nodes, count);
   }
 
   node(name: string): NodeProcess {
@@ -100,7 +116,7 @@ export class TestCluster {
   }
 
   async start(): Promise<void> {
-    for (const node of this.nodes) node.start();
+    for (const node of this.nodes.slice(0, this.#founders)) node.start();
     await this.ready();
   }
 

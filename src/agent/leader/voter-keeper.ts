@@ -1,0 +1,118 @@
+/** Lets the autopilot decide again and again while this node leads, and carries out what it says (docs/autopilot.md). */
+import type { Clock } from '../../lib/clock.ts';
+import { messageOf } from '../../lib/errors.ts';
+import { limits } from '../../lib/limits.ts';
+import type { Log } from '../../lib/log.ts';
+import type { ClusterRow } from '../../model/cluster.ts';
+import { DEFAULT_MEMBERSHIP } from '../../model/cluster.ts';
+import { isJoint } from '../../raft/core/confchange.ts';
+import type { RaftId } from '../../raft/core/types.ts';
+import type { RaftNode } from '../../raft/node.ts';
+import type { Peer } from '../../raft/ports.ts';
+import type { Replica } from '../../scheduler/ports.ts';
+import { AUTOPILOT_DEFAULTS, decide, type AutopilotMember } from './autopilot.ts';
+
+export interface VoterKeeperOptions {
+  readonly raft: RaftNode;
+  readonly replica: Pick<Replica, 'state'>;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+interface Life {
+  readonly isAlive: boolean;
+  /** Monotonic. */
+  readonly sinceMs: number;
+}
+
+const ZONE_LABEL = 'zone';
+
+export class VoterKeeper {
+  readonly #options: VoterKeeperOptions;
+  /** Of each member, as seen in this term. */
+  readonly #lives = new Map<RaftId, Life>();
+  #cancelTimer: () => void = () => {};
+  #isChanging = false;
+
+  constructor(options: VoterKeeperOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.stop();
+    this.#wait();
+  }
+
+  stop(): void {
+    this.#cancelTimer();
+    this.#lives.clear();
+  }
+
+  #wait(): void {
+    this.#cancelTimer = this.#options.clock.after(limits.autopilotIntervalMs, () => {
+      this.#look();
+      this.#wait();
+    });
+  }
+
+  #look(): void {
+    const { raft, replica, clock, log } = this.#options;
+    const { cluster } = replica.state;
+    if (cluster === null) return;
+    const nowMs = clock.monotonicMs();
+    const members = this.#members(nowMs);
+    const action = decide({
+      ...AUTOPILOT_DEFAULTS,
+      targetVoters: targetVotersOf(cluster, members.length),
+      learnersKept: cluster.config.membership?.learners ?? DEFAULT_MEMBERSHIP.learners,
+      deadVoterGraceMs: cluster.config.membership?.voterGraceMs ?? DEFAULT_MEMBERSHIP.voterGraceMs,
+      nowMs,
+      isChangeUnderWay: this.#isChanging || isJoint(raft.membership.confState),
+      members,
+    });
+    if (action === null) return;
+    const { kind, reason, changes } = action;
+    log.info({ action: kind, reason }, 'the membership is changed');
+    this.#isChanging = true;
+    raft
+      .changeMembership({ type: 'together', changes })
+      .catch((error: unknown) => log.warn({ action: kind, error: messageOf(error) }, 'it was not changed'))
+      .finally(() => {
+        this.#isChanging = false;
+      });
+  }
+
+  #members(nowMs: number): readonly AutopilotMember[] {
+    const { raft, replica } = this.#options;
+    const { id, confState } = raft.status();
+    const { peers } = raft.membership;
+    for (const known of this.#lives.keys())
+      if (!peers.some(({ raftId }) => raftId === known)) this.#lives.delete(known);
+    return peers.map((peer: Peer) => {
+      const { raftId, name } = peer;
+      const isLeader = raftId === id;
+      const isAlive = isLeader || raft.isActive(raftId);
+      const life = this.#lives.get(raftId);
+      const { sinceMs } = life?.isAlive === isAlive ? life : { sinceMs: nowMs };
+      this.#lives.set(raftId, { isAlive, sinceMs });
+      const labels = replica.state.nodes.get(name)?.labels ?? [];
+      return {
+        id: raftId,
+        name,
+        zone: labels.find(([label]) => label === ZONE_LABEL)?.[1] ?? null,
+        incoming: confState.voters.includes(raftId),
+        outgoing: confState.votersOutgoing.includes(raftId),
+        isAlive,
+        sinceMs,
+        isCaughtUp: isLeader || raft.isCaughtUp(raftId),
+        isLeader,
+        isGone: false,
+      };
+    });
+  }
+}
+
+/** @param members what there is, for clusters that formed before the number was a setting */
+export function targetVotersOf(cluster: ClusterRow | null, members: number): number {
+  return cluster?.config.membership?.voters ?? Math.min(members, 3);
+}

@@ -1,0 +1,165 @@
+/** What an operator does to the membership, carried out by the leader (docs/membership.md). */
+import { randomUUID } from 'node:crypto';
+
+import type { BootstrapReply } from '../generated/raft.ts';
+import type { ChangeMemberRequest } from '../generated/cluster.ts';
+import { splitAddress } from '../lib/address.ts';
+import type { Clock } from '../lib/clock.ts';
+import { JarvisError } from '../lib/errors.ts';
+import { isName, NAME_RULE } from '../lib/names.ts';
+import type { MembershipControl } from '../operations/port.ts';
+import type { RaftId } from '../raft/core/types.ts';
+import type { RaftNode } from '../raft/node.ts';
+import type { Peer } from '../raft/ports.ts';
+
+export interface MembershipControlOptions {
+  readonly raft: RaftNode;
+  readonly clock: Clock;
+  /** How many voters the autopilot keeps. */
+  readonly targetVoters: () => number;
+  /** Asks the node at the address who it is. @throws JarvisError unavailable, timeout */
+  readonly ask: (address: string, signal: AbortSignal) => Promise<BootstrapReply>;
+}
+
+const ACTIONS = ['add', 'remove', 'promote', 'demote'] as const;
+const TRANSFER_TIMEOUT_MS = 2000;
+
+export class LeaderMembershipControl implements MembershipControl {
+  readonly #options: MembershipControlOptions;
+
+  constructor(options: MembershipControlOptions) {
+    this.#options = options;
+  }
+
+  async change(request: ChangeMemberRequest, signal: AbortSignal): Promise<void> {
+    const { raft } = this.#options;
+    const action = ACTIONS.find((known) => known === request.action);
+    if (action === undefined)
+      throw new JarvisError(
+        'invalid',
+        `action: ${JSON.stringify(request.action)}; allowed: ${ACTIONS.join(', ')}`,
+      );
+    if (action === 'add') return this.#add(request, signal);
+    const member = this.#member(request.name);
+    if (action === 'remove') {
+      await raft.changeMembership({ type: 'remove', id: member.raftId });
+      return undefined;
+    }
+    const other = request.other === '' ? null : this.#member(request.other);
+    const promoted = action === 'promote' ? member : other;
+    const demoted = action === 'promote' ? other : member;
+    return this.#exchange(action, { promoted, demoted });
+  }
+
+  async transfer(to: string, signal: AbortSignal): Promise<void> {
+    const { raft, clock } = this.#options;
+    const { id } = raft.status();
+    const heir = to === '' ? this.#furthestVoter() : this.#member(to).raftId;
+    if (heir === id) return;
+    if (!raft.status().confState.voters.includes(heir))
+      throw new JarvisError('conflict', `${to} does not vote, and only a voter can lead`);
+    if (!raft.isActive(heir)) throw new JarvisError('conflict', `${to} does not answer`);
+    await new Promise<void>((resolve, reject) => {
+      const settle = (error: JarvisError | null): void => {
+        unsubscribe();
+        cancelTimer();
+        signal.removeEventListener('abort', gone);
+        if (error === null) resolve();
+        else reject(error);
+      };
+      const gone = (): void => settle(new JarvisError('outcome_unknown', 'the caller has gone'));
+      const unsubscribe = raft.onLeadership(({ leader }) => {
+        if (leader !== 0 && leader !== id) settle(null);
+      });
+      const cancelTimer = clock.after(TRANSFER_TIMEOUT_MS, () =>
+        settle(new JarvisError('conflict', 'the leadership was not taken over in time: this node leads on')),
+      );
+      signal.addEventListener('abort', gone);
+      raft.transferLeadership(heir);
+    });
+  }
+
+  /** A node that waits with --join asks by itself; this one is asked, and told when it asks next. */
+  async #add({ name, address }: ChangeMemberRequest, signal: AbortSignal): Promise<void> {
+    const { raft, ask } = this.#options;
+    if (!isName(name)) throw new JarvisError('invalid', `name: ${JSON.stringify(name)} is not ${NAME_RULE}`);
+    splitAddress(address);
+    const found = await ask(address, signal);
+    if (found.name !== name)
+      throw new JarvisError('conflict', `${address} is node ${JSON.stringify(found.name)}, not ${name}`);
+    if (found.cluster_id !== '' && !this.#isMember(found.incarnation))
+      throw new JarvisError('conflict', `node ${name} belongs to cluster ${found.cluster_id} already`);
+    await raft.changeMembership({ type: 'add', node: { name, incarnation: found.incarnation, address } });
+  }
+
+  async #exchange(
+    action: 'promote' | 'demote',
+    { promoted, demoted }: { readonly promoted: Peer | null; readonly demoted: Peer | null },
+  ): Promise<void> {
+    const { raft, targetVoters } = this.#options;
+    const { voters } = raft.status().confState;
+    const isVoter = (peer: Peer): boolean => voters.includes(peer.raftId);
+    if (promoted !== null && demoted !== null) {
+      if (isVoter(promoted) && !isVoter(demoted)) return;
+      if (isVoter(promoted)) throw new JarvisError('conflict', `${promoted.name} votes already`);
+      if (!isVoter(demoted)) throw new JarvisError('conflict', `${demoted.name} does not vote`);
+      await raft.changeMembership({
+        type: 'together',
+        changes: [
+          { type: 'addVoter', id: promoted.raftId },
+          { type: 'addLearner', id: demoted.raftId },
+        ],
+      });
+      return;
+    }
+    const member = promoted ?? demoted;
+    if (member === null || isVoter(member) === (action === 'promote')) return;
+    const target = targetVoters();
+    // The autopilot would take it back within seconds.
+    if (action === 'promote' && voters.length >= target)
+      throw new JarvisError(
+        'conflict',
+        `${target} voters are kept, and there are ${voters.length}: say whose place ${member.name} takes`,
+      );
+    if (action === 'demote' && voters.length <= target)
+      throw new JarvisError(
+        'conflict',
+        `${target} voters are kept, and there are ${voters.length}: say who takes the place of ${member.name}`,
+      );
+    await raft.changeMembership({ type: action, id: member.raftId });
+  }
+
+  #isMember(incarnation: string): boolean {
+    return this.#options.raft.membership.peers.some((peer) => peer.incarnation === incarnation);
+  }
+
+  /** @throws JarvisError not_found */
+  #member(name: string): Peer {
+    const { peers } = this.#options.raft.membership;
+    const found = peers.find((peer) => peer.name === name);
+    if (found !== undefined) return found;
+    const names = peers.map((peer) => peer.name).join(', ');
+    throw new JarvisError('not_found', `there is no member ${JSON.stringify(name)}; there are ${names}`);
+  }
+
+  #furthestVoter(): RaftId {
+    const { raft } = this.#options;
+    const { id, progress, confState } = raft.status();
+    const heir = progress
+      .filter((peer) => peer.id !== id && confState.voters.includes(peer.id) && raft.isActive(peer.id))
+      .sort((a, b) => b.match - a.match)[0];
+    if (heir === undefined) throw new JarvisError('conflict', 'no other voter answers');
+    return heir.id;
+  }
+}
+
+/** The question "who are you?", which founds nothing. */
+export function whoAreYou(): {
+  readonly name: string;
+  readonly incarnation: string;
+  readonly peers: string[];
+  readonly founders: [];
+  readonly config: string;
+} {
+  return { name: '', incarnation: randomUUID(), peers: [], founders: [], config: '' };
+}
