@@ -6,6 +6,7 @@ import path from 'node:path';
 import { randomUUID } from 'node:crypto';
 
 import { ClusterService } from '../generated/cluster.ts';
+import { LastWordsService } from '../generated/last_words.ts';
 import { RaftService, type JoinRequest } from '../generated/raft.ts';
 import { NodeLogsService, WorkerService } from '../generated/worker.ts';
 import { systemClock, type Clock } from '../lib/clock.ts';
@@ -21,7 +22,6 @@ import { ClusterFormation } from '../raft/form-cluster.ts';
 import { MemberRemovedError, type RaftNode } from '../raft/node.ts';
 import { GrpcTransport } from '../raft/transport/grpc-transport.ts';
 import { RaftPeerService } from '../raft/transport/raft-service.ts';
-import type { Wal } from '../raft/wal/wal.ts';
 import { channelCredentials, channelOptions, ChannelPool } from '../rpc/channel.ts';
 import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import { unaryCall } from '../rpc/client.ts';
@@ -34,7 +34,8 @@ import type { NodeConfig } from './config.ts';
 import { announceAddress, enterCluster } from './enter-cluster.ts';
 import { handOver } from './hand-over.ts';
 import { DiskErrors } from './disk-errors.ts';
-import { NodeInsight, type NodeSelf } from './insight.ts';
+import { NodeInsight } from './insight.ts';
+import { LastWords } from './last-words.ts';
 import { lateService } from './late-service.ts';
 import { LeaderDuties } from './leader/leader-duties.ts';
 import { targetVotersOf, VoterKeeper } from './voter-keeper.ts';
@@ -71,6 +72,7 @@ export class Daemon {
   readonly #closers: Closer[] = [];
   readonly #diskErrors = new DiskErrors(this.#clock);
   readonly #failed = Promise.withResolvers<never>();
+  #lastWords: LastWords | null = null;
   /** Null until it is part of a cluster. */
   #admission: Admission | null = null;
   #readiness: () => Readiness = () => ({ ready: false, reason: 'the node is starting' });
@@ -89,13 +91,20 @@ export class Daemon {
       await this.#start(signal);
     } catch (error) {
       if (signal.aborted) return;
+      this.#diskErrors.note(error);
+      this.#lastWords?.say();
       throw error;
     }
     const stopped = new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
       signal.addEventListener('abort', () => resolve(), { once: true });
     });
-    await Promise.race([stopped, this.#failed.promise]);
+    try {
+      await Promise.race([stopped, this.#failed.promise]);
+    } catch (error) {
+      this.#lastWords?.say();
+      throw error;
+    }
   }
 
   /** Closes everything, the newest first; what fails to is logged. */
@@ -128,11 +137,15 @@ export class Daemon {
       cluster: lateService(ClusterService),
       logs: lateService(NodeLogsService),
       worker: lateService(WorkerService),
+      lastWords: lateService(LastWordsService),
     };
     const operations = new StartingOperations();
     // Closed after the servers: what they are still answering may have been sent on.
     const pool = new ChannelPool();
-    this.#closing('channels', () => pool.close());
+    this.#closing('channels', async () => {
+      await this.#lastWords?.said;
+      pool.close();
+    });
     const http = await this.#listen(operations, [
       peerService,
       ...Object.values(services).map(({ service }) => service),
@@ -152,7 +165,11 @@ export class Daemon {
           this.#readiness = () => ({ ready: false, reason });
         },
       }));
+    const diskErrors = this.#diskErrors;
+    const lastWords = new LastWords({ cluster, diskErrors, pool, clock: this.#clock, log: this.#log });
+    this.#lastWords = lastWords;
     const { raft, machine, wal, snapshots, transport } = await this.#recover(directory, cluster);
+    lastWords.follow(() => raft.membership.peers);
     const replica = new ClusterReplica({ nodeName: config.name, raft, machine, clock: this.#clock });
     const duties = this.#leaderDuties(replica, cluster, raft);
     const sessions = new SessionService({
@@ -164,7 +181,8 @@ export class Daemon {
     this.#closing('sessions', () => sessions.close());
     const localLogs = new AttemptLogs(config.dataDir);
     const remotes = createRemotes(pool);
-    const insight = new NodeInsight({ raft, duties, self: this.#self(cluster, wal) });
+    const self = { cluster, version: this.#version, wal, diskErrors, lastWords };
+    const insight = new NodeInsight({ raft, duties, self });
     const routing = new RoutingOperations({
       replica,
       local: new LocalOperations({
@@ -183,6 +201,7 @@ export class Daemon {
     services.cluster.become(clusterService(routing, this.#log));
     services.logs.become(nodeLogsService(localLogs, this.#log));
     services.worker.become(sessions);
+    services.lastWords.become(lastWords.service());
     this.#admission = new Admission({ raft, cluster, log: this.#log });
     peerService.join({ transport, snapshots });
     raft.start();
@@ -197,16 +216,6 @@ export class Daemon {
       { listen: config.listen, http: config.http, cluster: cluster.clusterId },
       'the node is up',
     );
-  }
-
-  #self({ clusterId, epoch }: ClusterRecord, wal: Wal): NodeSelf {
-    return {
-      clusterId,
-      epoch,
-      version: this.#version,
-      logStats: () => wal.stats(),
-      diskErrors: () => this.#diskErrors.list(),
-    };
   }
 
   #formation(directory: DataDirectory): ClusterFormation {

@@ -14,11 +14,11 @@ import type { NodeSelf } from './insight.ts';
 import type { LeaderDuties } from './leader/leader-duties.ts';
 
 const self: NodeSelf = {
-  clusterId: 'c-1',
-  epoch: 7,
+  cluster: { clusterId: 'c-1', epoch: 7 },
   version: '1.2.3',
-  logStats: () => ({ segments: 2, bytes: 8192, lastFsyncMs: 3, fsyncs: 9, batches: 9, pending: 1 }),
-  diskErrors: () => [],
+  wal: { stats: () => ({ segments: 2, bytes: 8192, lastFsyncMs: 3, fsyncs: 9, batches: 9, pending: 1 }) },
+  diskErrors: { list: () => [] },
+  lastWords: { of: () => [] },
 };
 
 function insightOf(raft: RaftNode, duties: object = {}): NodeInsight {

@@ -1,19 +1,22 @@
 /** What a node knows of itself, the members and the nodes, put together from Raft and the leader's duties. */
 import type { Usage } from '../generated/worker.ts';
-import type { ClusterInsight, DiskError, MemberInsight, NodeFacts } from '../operations/port.ts';
+import type { ClusterInsight, MemberInsight, NodeFacts } from '../operations/port.ts';
 import type { ProgressStatus, RaftStatus } from '../raft/core/status.ts';
+import type { ClusterRecord } from '../raft/data-directory.ts';
 import type { RaftNode } from '../raft/node.ts';
 import type { Peer } from '../raft/ports.ts';
-import type { WalStats } from '../raft/wal/wal.ts';
+import type { Wal } from '../raft/wal/wal.ts';
+import type { DiskErrors } from './disk-errors.ts';
+import type { LastWords } from './last-words.ts';
 import type { LeaderDuties } from './leader/leader-duties.ts';
 
-/** What stays the same, and the disk's own word. */
+/** What a node knows of itself beside Raft. */
 export interface NodeSelf {
-  readonly clusterId: string;
-  readonly epoch: number;
+  readonly cluster: Pick<ClusterRecord, 'clusterId' | 'epoch'>;
   readonly version: string;
-  logStats(): WalStats;
-  diskErrors(): readonly DiskError[];
+  readonly wal: Pick<Wal, 'stats'>;
+  readonly diskErrors: Pick<DiskErrors, 'list'>;
+  readonly lastWords: Pick<LastWords, 'of'>;
 }
 
 export class NodeInsight implements ClusterInsight {
@@ -46,12 +49,12 @@ export class NodeInsight implements ClusterInsight {
   }
 
   node(): NodeFacts {
-    const { clusterId, epoch, version } = this.#self;
-    const { segments, bytes, lastFsyncMs, pending } = this.#self.logStats();
+    const { cluster, version, wal, diskErrors } = this.#self;
+    const { segments, bytes, lastFsyncMs, pending } = wal.stats();
     const status = this.#raft.status();
     return {
-      clusterId,
-      epoch,
+      clusterId: cluster.clusterId,
+      epoch: cluster.epoch,
       version,
       raftId: status.id,
       role: status.role,
@@ -65,7 +68,7 @@ export class NodeInsight implements ClusterInsight {
       durableIndex: status.durableIndex,
       uncommittedBytes: status.uncommittedBytes,
       log: { segments, bytes, lastFsyncMs, pending },
-      diskErrors: this.#self.diskErrors(),
+      diskErrors: diskErrors.list(),
       transferTarget: status.transferTarget,
       learnersNext: status.confState.learnersNext,
       autoLeave: status.confState.autoLeave,
@@ -76,6 +79,7 @@ export class NodeInsight implements ClusterInsight {
     const { raftId, name, address } = peer;
     const { confState, role } = status;
     const isSelf = raftId === status.id;
+    const lastContactMs = isSelf ? 0 : this.#raft.lastContactMs(raftId);
     return {
       name,
       raftId,
@@ -90,7 +94,8 @@ export class NodeInsight implements ClusterInsight {
       isPaused: progress?.isPaused ?? false,
       snapshot: this.#transferTo(raftId, progress),
       active: isSelf || this.#raft.isActive(raftId),
-      lastContactMs: isSelf ? 0 : this.#raft.lastContactMs(raftId),
+      lastContactMs,
+      lastWords: this.#self.lastWords.of(raftId, lastContactMs),
     };
   }
 

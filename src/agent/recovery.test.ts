@@ -63,6 +63,15 @@ class Member {
     for (let at = from; at < from + count; at += 1) await this.#propose(registration(nodeName(at)));
   }
 
+  /** Until the log no longer reaches back to the beginning: snapshots are taken beside what is proposed. */
+  async registerUntilCut(): Promise<void> {
+    const BATCH = 25;
+    for (let from = 0; this.parts.raft.status().firstIndex === 1; from += BATCH) {
+      if (from > 4000) throw new Error('the log is never cut');
+      await this.register(from, BATCH);
+    }
+  }
+
   async #propose(command: Command): Promise<void> {
     const outcome = (await this.parts.raft.propose(encodeCommand(command))) as Outcome;
     if (outcome.type === 'refused') throw new Error(outcome.message);
@@ -353,7 +362,7 @@ describe('a member that cannot be who it was', () => {
 
   it('with neither state nor any snapshot that the log reaches back to does not take part', async () => {
     const root = newRoot();
-    await withMember(root, (member) => member.register(0, 75));
+    await withMember(root, (member) => member.registerUntilCut());
     for (const lost of ['state', 'snapshots']) rmSync(path.join(root, lost), { recursive: true });
     expect(await kindOfFailure(root)).toMatchObject({ name: 'JarvisError', code: 'unavailable' });
     expect(await kindOfFailure(root)).toMatchObject({ name: 'JarvisError', code: 'unavailable' });

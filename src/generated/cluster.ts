@@ -295,7 +295,11 @@ export interface Member {
     | string
     | undefined;
   /** What it says of itself; absent where it is not active or did not answer in time. */
-  report?: NodeReport | undefined;
+  report?:
+    | NodeReport
+    | undefined;
+  /** What its disk failed in, as it said before it stopped; empty once it is heard of again. */
+  last_words: DiskError[];
 }
 
 export interface SnapshotTransfer {
@@ -3087,6 +3091,7 @@ function createBaseMember(): Member {
     version: undefined,
     node_status: undefined,
     report: undefined,
+    last_words: [],
   };
 }
 
@@ -3139,6 +3144,9 @@ export const Member: MessageFns<Member> = {
     }
     if (message.report !== undefined) {
       NodeReport.encode(message.report, writer.uint32(130).fork()).join();
+    }
+    for (const v of message.last_words) {
+      DiskError.encode(v!, writer.uint32(138).fork()).join();
     }
     return writer;
   },
@@ -3284,6 +3292,14 @@ export const Member: MessageFns<Member> = {
             message.report = NodeReport.decode(reader, reader.uint32());
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.last_words.push(DiskError.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3321,6 +3337,7 @@ export const Member: MessageFns<Member> = {
     message.report = (object.report !== undefined && object.report !== null)
       ? NodeReport.fromPartial(object.report)
       : undefined;
+    message.last_words = object.last_words?.map((e) => DiskError.fromPartial(e)) || [];
     return message;
   },
 };

@@ -51,6 +51,8 @@ export const limits = {
   statusTimeoutMs: 4000,
   /** For what members say of themselves, within that answer. */
   reportTimeoutMs: 500,
+  /** For what a member says to the others before it stops because of its disk. */
+  lastWordTimeoutMs: 1000,
   /** Watches of tasks that one leader serves. */
   taskWatches: 10_000,
   httpBodyBytes: 16 * 1024 * 1024,

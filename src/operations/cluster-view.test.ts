@@ -16,6 +16,7 @@ const MEMBER: Omit<MemberInsight, 'name' | 'raftId'> = {
   isPaused: false,
   lastContactMs: 12.4,
   snapshot: null,
+  lastWords: [],
 };
 
 const NODE: NodeFacts = {
@@ -55,11 +56,12 @@ function view(members: readonly Partial<MemberInsight>[], node: Partial<NodeFact
 describe('the view of the cluster', () => {
   it('is made of what Raft knows', () => {
     const snapshot = { index: 9, takenBytes: 5, totalBytes: 50 };
+    const lastWords = [{ kind: 'storage_failed', path: '/log', message: 'EIO', atMs: 1 }];
     const status = view([
       { state: 'leader', matchIndex: 13, nextIndex: 15, lastContactMs: 0 },
       { isPaused: true, inflight: 7 },
       { role: 'learner', incoming: false, state: 'snapshot', matchIndex: 2, snapshot },
-      { role: 'learner', incoming: false, state: 'probe', lastContactMs: null, active: false },
+      { role: 'learner', incoming: false, state: 'probe', lastContactMs: null, active: false, lastWords },
     ]);
     expect(status).toMatchObject({
       cluster_id: 'c-1',
@@ -75,7 +77,11 @@ describe('the view of the cluster', () => {
         { match_index: 13, lag: 0, state: 'leader', last_contact_seconds: 0 },
         { match_index: 10, lag: 2, next_index: 11, paused: true, inflight: 7, last_contact_seconds: 0.012 },
         { lag: 10, snapshot: { index: 9, taken_bytes: 5, total_bytes: 50 } },
-        { active: false, state: 'probe' },
+        {
+          active: false,
+          state: 'probe',
+          last_words: [{ kind: 'storage_failed', at: '1970-01-01T00:00:00.001Z' }],
+        },
       ],
       node: {
         name: 'n1',

@@ -1,6 +1,7 @@
 /** The cluster as an operator sees it: the answer to `GET /cluster`, from the leader or from a node that is alone. */
 import type {
   ClusterStatus,
+  DiskError as DiskErrorMessage,
   JointConfiguration,
   Member,
   NodeReport,
@@ -8,7 +9,7 @@ import type {
 } from '../generated/cluster.ts';
 import { failureTolerance } from '../model/quorum.ts';
 import type { NodeRow } from '../model/node.ts';
-import type { ClusterInsight, MemberInsight, NodeFacts } from './port.ts';
+import type { ClusterInsight, DiskError, MemberInsight, NodeFacts } from './port.ts';
 
 interface ViewOptions {
   /** Of the node that answers. */
@@ -67,6 +68,7 @@ function memberView(member: MemberInsight, facts: NodeFacts, node: NodeRow | und
     version: node?.version,
     node_status: node?.status,
     report: undefined,
+    last_words: member.lastWords.map(diskErrorView),
   };
 }
 
@@ -113,14 +115,13 @@ function reportView(
       last_fsync_seconds: seconds(facts.log.lastFsyncMs),
       pending: facts.log.pending,
     },
-    disk_errors: facts.diskErrors.map(({ kind, path, message, atMs }) => ({
-      kind,
-      path,
-      message,
-      at: new Date(atMs).toISOString(),
-    })),
+    disk_errors: facts.diskErrors.map(diskErrorView),
     version: facts.version,
   };
+}
+
+function diskErrorView({ kind, path, message, atMs }: DiskError): DiskErrorMessage {
+  return { kind, path, message, at: new Date(atMs).toISOString() };
 }
 
 /** A member that left is known by its id only; 0 is nobody. */

@@ -254,6 +254,7 @@ function insightOf(cluster: TestCluster, name: string): ClusterInsight {
         isPaused: false,
         lastContactMs: member === name ? 0 : 20,
         snapshot: null,
+        lastWords: [],
       })),
     node: () => ({
       clusterId: cluster.state.cluster?.clusterId ?? '',

@@ -119,6 +119,8 @@ export interface MemberInsight {
     readonly takenBytes: number;
     readonly totalBytes: number;
   } | null;
+  /** What its disk failed in, as it said before it stopped. */
+  readonly lastWords: readonly DiskError[];
 }
 
 /** What this node knows of itself. Raft ids are 0 where there is none. */

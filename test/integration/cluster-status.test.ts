@@ -1,8 +1,12 @@
 /** What an operator sees of a cluster with a member that stands still, one that is dead, and without a leader. */
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
+
 import { describe, expect, it } from 'vitest';
 
 import type { ClusterJson, MemberJson } from '../support/api.ts';
-import { SHORT_HEARTBEAT, type TestCluster } from '../support/cluster.ts';
+import { SHORT_HEARTBEAT } from '../support/cluster.ts';
+import type { NodeProcess } from '../support/node-process.ts';
 import { startCluster } from '../support/test-cluster.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -12,13 +16,12 @@ function memberOf({ members }: ClusterJson, name: string): MemberJson {
   return member;
 }
 
-/** The leader's answer once it shows the member as wanted. */
+/** The answer, through a node that runs, once it shows the member as wanted. */
 async function shown(
-  cluster: TestCluster,
+  { api }: NodeProcess,
   name: string,
   condition: (member: MemberJson, status: ClusterJson) => boolean,
 ): Promise<{ readonly status: ClusterJson; readonly member: MemberJson }> {
-  const { api } = await cluster.leader();
   return await waitFor(`${name} is shown as it is`, async () => {
     const status = await api.cluster();
     const member = memberOf(status, name);
@@ -29,10 +32,10 @@ async function shown(
 describe('the state of the cluster', () => {
   it('shows each member that is well, and what it says of itself', async () => {
     const cluster = await startCluster({ heartbeat: SHORT_HEARTBEAT });
-    const { status } = await shown(cluster, 'n1', (_, { members, leader }) =>
+    const { status } = await shown(cluster.node('n1'), 'n1', (_, { members, leader }) =>
       members.every(
-        ({ lag, state, node_status: node, report }) =>
-          lag === 0 && state !== 'probe' && node !== null && report?.leader === leader,
+        ({ active, lag, state, node_status: node, report }) =>
+          active && lag === 0 && state !== 'probe' && node !== null && report?.leader === leader,
       ),
     );
     const { leader } = status;
@@ -70,35 +73,51 @@ describe('the state of the cluster', () => {
 
   it('shows a member that stands still: silent, for how long, and how far behind', async () => {
     const cluster = await startCluster({ heartbeat: SHORT_HEARTBEAT });
+    const asked = await cluster.leader();
     const [follower] = await cluster.followers();
     const { name } = follower!;
     follower!.signal('SIGSTOP');
     try {
-      const first = await shown(cluster, name, ({ active }) => !active);
+      const first = await shown(asked, name, ({ active }) => !active);
       expect(first.status.failure_tolerance).toBe(0);
       expect(first.member.report).toBeNull();
-      const { api } = await cluster.leader();
-      for (let count = 0; count < 5; count += 1) await api.submit({ command: ['true'] });
+      for (let count = 0; count < 5; count += 1) await asked.api.submit({ command: ['true'] });
       const before = first.member.last_contact_seconds ?? 0;
-      const { member } = await shown(
-        cluster,
-        name,
-        ({ last_contact_seconds: now }) => (now ?? 0) > before + 1,
-      );
+      const { member } = await shown(asked, name, ({ last_contact_seconds: now }) => (now ?? 0) > before + 1);
       expect(member.lag).toBeGreaterThanOrEqual(5);
       expect(member.active).toBe(false);
-      const table = await cluster.cli(['cluster', 'status'], { peer: (await cluster.leader()).name });
+      const table = await cluster.cli(['cluster', 'status'], { peer: asked.name });
       expect(table.status).toBe(0);
-      expect(table.stdout).toMatch(new RegExp(`${name} +voter +\\w+,silent +\\d+ +\\d+\\.\\ds `));
+      expect(table.stdout).toMatch(new RegExp(`${name} +voter +\\w+,silent +\\d+ +\\d+(\\.\\d)?s `));
     } finally {
       follower!.signal('SIGCONT');
     }
-    const { status } = await shown(
-      cluster,
+    const { member } = await shown(
+      asked,
       name,
-      ({ active, lag, report }) => active && lag === 0 && report !== null,
+      ({ active, lag, report }, { failure_tolerance: tolerance }) =>
+        active && lag === 0 && report !== null && tolerance === 1,
     );
-    expect(status.failure_tolerance).toBe(1);
+    expect(member.last_contact_seconds).toBeLessThan(1);
+  });
+
+  it('shows why a member has stopped whose disk lost its log', async () => {
+    const cluster = await startCluster({ heartbeat: SHORT_HEARTBEAT });
+    const [follower, other] = await cluster.followers();
+    const { name, settings } = follower!;
+    await cluster.kill(name, 'SIGTERM');
+    await rm(path.join(settings.dataDir, 'log'), { recursive: true });
+    follower!.start();
+    expect((await follower!.ended).code).not.toBe(0);
+    const { member } = await shown(other!, name, ({ last_words: words }) => words.length > 0);
+    expect(member).toMatchObject({ active: false, report: null, last_words: [{ kind: 'store_lost' }] });
+    // Whoever leads next has heard it too.
+    const stale = await other!.api.get<ClusterJson>('/cluster?consistency=stale');
+    expect(memberOf(stale, name).last_words).toEqual(member.last_words);
+    const table = await cluster.cli(['cluster', 'status']);
+    expect(table.stdout).toMatch(
+      new RegExp(`Disk: +${name}, before it stopped: store_lost: the log of this member`),
+    );
   });
 
   it('shows a member that is dead, and without a majority what the one that is left knows', async () => {
@@ -106,7 +125,7 @@ describe('the state of the cluster', () => {
     const leader = await cluster.leader();
     const [first, second] = await cluster.followers();
     await cluster.kill(first!.name);
-    const { status } = await shown(cluster, first!.name, ({ node_status: node }) => node === 'OFFLINE');
+    const { status } = await shown(second!, first!.name, ({ node_status: node }) => node === 'OFFLINE');
     expect(status.failure_tolerance).toBe(0);
     expect(memberOf(status, first!.name)).toMatchObject({ active: false, report: null });
     expect(memberOf(status, second!.name)).toMatchObject({ active: true, lag: expect.any(Number) });

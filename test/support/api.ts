@@ -53,6 +53,7 @@ export interface MemberJson {
   readonly version: string | null;
   readonly node_status: string | null;
   readonly report: ReportJson | null;
+  readonly last_words: readonly { readonly kind: string; readonly message: string }[];
 }
 
 export interface ClusterJson {

@@ -97,13 +97,17 @@ describe('cluster status', () => {
       joint: { incoming: ['n1', 'n4'], outgoing: ['n1', 'n2'], learners_next: ['n2'], auto_leave: true },
       transfer_target: 'n2',
       members: [
-        Member.create(first),
+        Member.create({
+          ...first,
+          last_words: [{ ...error, kind: 'storage_failed', message: 'EIO (/log)' }],
+        }),
         Member.create({ ...second, report: { name: 'n2', disk_errors: [error] } }),
       ],
     });
     const { stdout } = await runInProcess(['cluster', 'status', ...peer]);
     expect(stdout).toMatch(/Learners: +1\nJoint: +n1, n2 gives way to n1, n4\n/);
     expect(stdout).toMatch(/Transfer: +leadership is being handed to n2\n/);
+    expect(stdout).toMatch(/Disk: +n1, before it stopped: storage_failed: EIO \(\/log\)\n/);
     expect(stdout).toMatch(/Disk: +n2: snapshot_corrupt: damaged \(\/s\)\n/);
   });
 

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import { Member } from '../../generated/cluster.ts';
 import type { LogsRequest, SubmitTasksRequest, Task } from '../../generated/cluster.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import { dialGrpc } from '../grpc-connection.ts';
@@ -181,7 +182,8 @@ describe('run', () => {
     const other = await FakeCluster.start();
     try {
       const member = { raft_id: 1, role: 'voter', match_index: 1, lag: 0, state: 'leader', active: true };
-      cluster.status = { ...cluster.status, members: [{ ...member, name: 'n2', address: other.address }] };
+      const members = [Member.create({ ...member, name: 'n2', address: other.address })];
+      cluster.status = { ...cluster.status, members };
       cluster.onSubmit = ({ id }) => begin(id);
       const cli = new CliProcess(['run', ...peer, '--', 'x']);
       cluster.log(ID, 1, 'stdout', 'one\n');

@@ -1,5 +1,5 @@
 /** The cluster for people: a few lines on the whole, and a line for each member. */
-import type { ClusterStatus, Member } from '../../generated/cluster.ts';
+import type { ClusterStatus, DiskError, Member } from '../../generated/cluster.ts';
 import { printable, styled } from '../terminal.ts';
 import type { Terminal } from '../terminal.ts';
 import type { Column } from './format.ts';
@@ -62,14 +62,17 @@ function votersLine(terminal: Terminal, { voters, failure_tolerance: tolerance }
   return `${voters.length}, ${tolerance === 0 ? styled(terminal.stdout, 'red', more) : more}`;
 }
 
-function diskErrors(status: ClusterStatus): readonly string[] {
-  const reports = [status.node, ...status.members.map(({ report }) => report)];
-  const lines = reports.flatMap((report) =>
-    (report?.disk_errors ?? []).map(
-      ({ kind, message }) => `${printable(report?.name ?? '')}: ${kind}: ${printable(message)}`,
-    ),
-  );
+function diskErrors({ node, members }: ClusterStatus): readonly string[] {
+  const lines = members.flatMap(({ name, report, last_words: lastWords }) => [
+    ...(report?.disk_errors ?? []).map((error) => diskErrorLine(name, error)),
+    ...lastWords.map((error) => diskErrorLine(`${name}, before it stopped`, error)),
+  ]);
+  if (node !== undefined) lines.push(...node.disk_errors.map((error) => diskErrorLine(node.name, error)));
   return [...new Set(lines)];
+}
+
+function diskErrorLine(name: string, { kind, message }: DiskError): string {
+  return `${printable(name)}: ${printable(kind)}: ${printable(message)}`;
 }
 
 function contactCell(member: Member): string {
