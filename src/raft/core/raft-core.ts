@@ -197,6 +197,11 @@ export class RaftCore {
     this.#watch.check();
   }
 
+  /** Leadership is being handed over: nothing may be proposed meanwhile. */
+  get isTransferring(): boolean {
+    return this.#member.isLeader && this.#member.transferTarget !== 0;
+  }
+
   hasReady(): boolean {
     return this.#tracker.hasReady();
   }
