@@ -10,6 +10,7 @@ import { Applier, type SnapshotBounds } from './applier.ts';
 import type { RaftCore } from './core/raft-core.ts';
 import type { RaftStatus } from './core/status.ts';
 import type { Message, PersistRequest, RaftId, Ready, SoftState } from './core/types.ts';
+import { HungDiskWatch } from './hung-disk.ts';
 import { LeadershipNews, type RaftLeadership } from './leadership.ts';
 import { LogRequests } from './log-requests.ts';
 import type { MembershipChange } from './membership-change.ts';
@@ -18,6 +19,7 @@ import type { Membership } from './membership.ts';
 import type { LogStore, SnapshotStore, StateMachine, Transport } from './ports.ts';
 import { ProposalQueue } from './proposal-queue.ts';
 import { PendingProposals } from './proposals.ts';
+import { ReadLease } from './read-lease.ts';
 import { PendingReads } from './reads.ts';
 import { SnapshotSends, type SnapshotTransfer } from './snapshot-sends.ts';
 
@@ -33,6 +35,8 @@ export interface RaftNodeParts {
   readonly membership: Membership;
   /** Default: those of `limits`. */
   readonly snapshotBounds?: SnapshotBounds;
+  /** Reads trust the clock (`ReadLease`); the core must be configured so, too. Default: every read asks a quorum. */
+  readonly leaseReads?: boolean;
 }
 
 /** The cluster goes on without this node. */
@@ -59,6 +63,7 @@ export class RaftNode {
   readonly #reads: PendingReads;
   readonly #sends: SnapshotSends;
   readonly #changes: MembershipChanges;
+  readonly #disk: HungDiskWatch;
   readonly #news: LeadershipNews;
   readonly #queue: ProposalQueue;
   readonly #failed = Promise.withResolvers<never>();
@@ -86,7 +91,12 @@ export class RaftNode {
       logger: parts.logger,
       onFailure: (error) => this.#fail(error),
     });
-    this.#reads = new PendingReads(parts.clock, (context) => parts.core.readIndex(context));
+    this.#reads = new PendingReads(
+      parts.clock,
+      parts.core,
+      parts.leaseReads === true ? new ReadLease(parts.clock) : null,
+    );
+    this.#disk = new HungDiskWatch(parts.clock);
     this.#applier = new Applier({
       ...parts,
       onApplied: (index, term, outcome) => this.#onApplied(index, term, outcome),
@@ -211,6 +221,16 @@ export class RaftNode {
     return this.#changes.isCaughtUp(id);
   }
 
+  /** Whether others are to lead while they can. */
+  setDeferred(isDeferred: boolean): void {
+    this.#input(() => this.#core.setDeferred(isDeferred));
+  }
+
+  /** The voter that could lead best, of those that the caller wants to; null where none answers. */
+  heir(isWanted: (id: RaftId) => boolean = () => true): RaftId | null {
+    return this.#changes.heir(isWanted);
+  }
+
   transferLeadership(to: RaftId): void {
     this.#input(() => this.#core.transferLeadership(to));
   }
@@ -253,6 +273,21 @@ export class RaftNode {
     this.#cancelTick = this.#clock.after(limits.tickMs, () => {
       this.#tick();
       this.#input(() => this.#core.tick());
+      this.#watchDisk();
+    });
+  }
+
+  #watchDisk(): void {
+    const { advice, oldestMs } = this.#disk;
+    if (advice === 'none' || this.#news.current.leader !== this.#core.id || this.#core.isTransferring) return;
+    const heir = this.#changes.heir();
+    this.#logger.error(
+      { oldestMs: Math.round(oldestMs), heir },
+      'the log is not written: another node is to lead',
+    );
+    this.#input(() => {
+      if (advice === 'handOver' && heir !== null) this.#core.transferLeadership(heir);
+      else this.#core.resign();
     });
   }
 
@@ -302,6 +337,7 @@ export class RaftNode {
   }
 
   #persist(request: PersistRequest): void {
+    this.#disk.handedOut();
     this.#persisting = this.#persistAfter(this.#persisting, request);
   }
 
@@ -321,6 +357,7 @@ export class RaftNode {
   }
 
   #completed(request: PersistRequest): void {
+    this.#disk.completed();
     const { term, index, snapshot, afterDurable } = request;
     this.#core.persisted({ term, index, snapshotIndex: snapshot?.index ?? 0 });
     for (const message of afterDurable) if (message.to === message.from) this.#core.step(message);
