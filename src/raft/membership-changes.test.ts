@@ -43,7 +43,8 @@ async function change(cluster: MemoryCluster, wanted: MembershipChange): Promise
 async function joined(cluster: MemoryCluster, name = 'n4', incarnation = name): Promise<MemoryMember> {
   await change(cluster, {
     type: 'add',
-    node: { name, incarnation, address: `${name}, learnersAllowed: 20:1` },
+    node: { name, incarnation, address: `${name}:1` },
+    learnersAllowed: 20,
   });
   const leader = await cluster.leader();
   const id = leader.node.membership.peers.find((peer) => peer.incarnation === incarnation)?.raftId ?? 0;
@@ -168,7 +169,8 @@ describe('changes of the membership', () => {
         cluster,
         leader.node.changeMembership({
           type: 'add',
-          node: { name, incarnation: name, address: `${name}, learnersAllowed: 20:1` },
+          node: { name, incarnation: name, address: `${name}:1` },
+          learnersAllowed: 20,
         }),
       );
     const [first, second] = await Promise.all([add('n4'), add('n5')]);
