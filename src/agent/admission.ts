@@ -11,11 +11,19 @@ import type { RaftNode } from '../raft/node.ts';
 export class Admission {
   readonly #raft: RaftNode;
   readonly #cluster: ClusterRecord;
+  readonly #learnersAllowed: () => number;
   readonly #log: Log;
 
-  constructor(options: { raft: RaftNode; cluster: ClusterRecord; log: Log }) {
+  constructor(options: {
+    raft: RaftNode;
+    cluster: ClusterRecord;
+    /** At present. */
+    learnersAllowed: () => number;
+    log: Log;
+  }) {
     this.#raft = options.raft;
     this.#cluster = options.cluster;
+    this.#learnersAllowed = options.learnersAllowed;
     this.#log = options.log;
   }
 
@@ -34,7 +42,11 @@ export class Admission {
     if (elsewhere !== null)
       return { leader_address: elsewhere, cluster_id: '', epoch: 0, founders: [], raft_id: 0 };
     const node = { name, incarnation, address };
-    const { peers } = await this.#raft.changeMembership({ type: 'add', node });
+    const { peers } = await this.#raft.changeMembership({
+      type: 'add',
+      node,
+      learnersAllowed: this.#learnersAllowed(),
+    });
     const member = peers.find((peer) => peer.incarnation === incarnation);
     if (member === undefined) throw new JarvisError('conflict', `${name} was removed while it was added`);
     this.#log.info({ member: name, raftId: member.raftId, address }, 'a node has joined');

@@ -38,7 +38,7 @@ import { NodeInsight } from './insight.ts';
 import { LastWords } from './last-words.ts';
 import { lateService } from './late-service.ts';
 import { LeaderDuties } from './leader/leader-duties.ts';
-import { targetVotersOf, VoterKeeper } from './voter-keeper.ts';
+import { learnersAllowed, targetVotersOf, VoterKeeper } from './voter-keeper.ts';
 import { SessionService } from './leader/session-service.ts';
 import { AttemptLogs } from './local-logs.ts';
 import { LeaderMembershipControl, whoAreYou } from './membership-control.ts';
@@ -202,7 +202,12 @@ export class Daemon {
     services.logs.become(nodeLogsService(localLogs, this.#log));
     services.worker.become(sessions);
     services.lastWords.become(lastWords.service());
-    this.#admission = new Admission({ raft, cluster, log: this.#log });
+    this.#admission = new Admission({
+      raft,
+      cluster,
+      learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+      log: this.#log,
+    });
     peerService.join({ transport, snapshots });
     raft.start();
     const moving = { config, directory, pool, clock: this.#clock, signal, log: this.#log };
@@ -306,6 +311,7 @@ export class Daemon {
       raft,
       clock: this.#clock,
       targetVoters: () => targetVotersOf(replica.state.cluster, raft.membership.peers.length),
+      learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
       ask: (address, signal) =>
         unaryCall({
           pool,

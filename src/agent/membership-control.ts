@@ -17,6 +17,8 @@ export interface MembershipControlOptions {
   readonly clock: Clock;
   /** How many voters the autopilot keeps. */
   readonly targetVoters: () => number;
+  /** How many learners there may be at present. */
+  readonly learnersAllowed: () => number;
   /** Asks the node at the address who it is. @throws JarvisError unavailable, timeout */
   readonly ask: (address: string, signal: AbortSignal) => Promise<BootstrapReply>;
 }
@@ -81,7 +83,7 @@ export class LeaderMembershipControl implements MembershipControl {
 
   /** A node that waits with --join asks by itself; this one is asked, and told when it asks next. */
   async #add({ name, address }: ChangeMemberRequest, signal: AbortSignal): Promise<void> {
-    const { raft, ask } = this.#options;
+    const { raft, ask, learnersAllowed } = this.#options;
     if (!isName(name)) throw new JarvisError('invalid', `name: ${JSON.stringify(name)} is not ${NAME_RULE}`);
     splitAddress(address);
     const found = await ask(address, signal);
@@ -89,7 +91,11 @@ export class LeaderMembershipControl implements MembershipControl {
       throw new JarvisError('conflict', `${address} is node ${JSON.stringify(found.name)}, not ${name}`);
     if (found.cluster_id !== '' && !this.#isMember(found.incarnation))
       throw new JarvisError('conflict', `node ${name} belongs to cluster ${found.cluster_id} already`);
-    await raft.changeMembership({ type: 'add', node: { name, incarnation: found.incarnation, address } });
+    await raft.changeMembership({
+      type: 'add',
+      node: { name, incarnation: found.incarnation, address },
+      learnersAllowed: learnersAllowed(),
+    });
   }
 
   async #exchange(

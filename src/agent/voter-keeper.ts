@@ -112,6 +112,15 @@ export class VoterKeeper {
   }
 }
 
+/** How many learners may be let in: the autopilot removes those beyond the ones kept and one for each voter that is missing. */
+export function learnersAllowed(cluster: ClusterRow | null, raft: RaftNode): number {
+  const { id, confState } = raft.status();
+  const living = confState.voters.filter((voter) => voter === id || raft.isActive(voter)).length;
+  const target = targetVotersOf(cluster, raft.membership.peers.length);
+  const { learners } = cluster?.config.membership ?? DEFAULT_MEMBERSHIP;
+  return learners + Math.max(0, target - living);
+}
+
 /** @param members what there is, for clusters that formed before the number was a setting */
 export function targetVotersOf(cluster: ClusterRow | null, members: number): number {
   return cluster?.config.membership?.voters ?? Math.min(members, 3);

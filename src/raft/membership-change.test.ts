@@ -46,7 +46,7 @@ function refusal(change: MembershipChange, scene: Scene): string {
 
 describe('a node that wants to be a member', () => {
   it('becomes a learner with the id of its entry, which carries its name and address', () => {
-    const change = planChange({ type: 'add', node: NEW }, view({}));
+    const change = planChange({ type: 'add', node: NEW, learnersAllowed: 20 }, view({}));
     const id = joinedIdAt(20);
     expect(change?.changes).toEqual([{ type: 'addLearner', id }]);
     const written = decodeConfChange(
@@ -57,31 +57,59 @@ describe('a node that wants to be a member', () => {
 
   it('is told that it is one already', () => {
     expect(
-      planChange({ type: 'add', node: { ...NEW, name: 'n2', incarnation: 'i2', address: 'n2:1' } }, view({})),
+      planChange(
+        {
+          type: 'add',
+          node: { ...NEW, name: 'n2', incarnation: 'i2', address: 'n2:1' },
+          learnersAllowed: 20,
+        },
+        view({}),
+      ),
     ).toBeNull();
   });
 
   it('takes the place of who it was before it lost its disk, in one change', () => {
     const node = { name: 'n2', incarnation: 'another', address: 'n2:1' };
-    expect(planChange({ type: 'add', node }, view({ dead: [2] }))?.changes).toEqual([
+    expect(planChange({ type: 'add', node, learnersAllowed: 20 }, view({ dead: [2] }))?.changes).toEqual([
       { type: 'remove', id: 2 },
       { type: 'addLearner', id: joinedIdAt(20) },
     ]);
-    expect(refusal({ type: 'add', node }, {})).toMatch(/^conflict: a member named n2 is there and answers/);
+    expect(refusal({ type: 'add', node, learnersAllowed: 20 }, {})).toMatch(
+      /^conflict: a member named n2 is there and answers/,
+    );
   });
 
   it('is known under a new address once it says so', () => {
     const node = { name: 'n2', incarnation: 'i2', address: 'elsewhere:1' };
-    expect(planChange({ type: 'add', node }, view({}))?.changes).toEqual([{ type: 'update', id: 2 }]);
+    expect(planChange({ type: 'add', node, learnersAllowed: 20 }, view({}))?.changes).toEqual([
+      { type: 'update', id: 2 },
+    ]);
   });
 
   it('is refused with the name or the address of another', () => {
-    expect(refusal({ type: 'add', node: { ...NEW, address: 'n1:1' } }, {})).toContain(
+    expect(refusal({ type: 'add', node: { ...NEW, address: 'n1:1' }, learnersAllowed: 20 }, {})).toContain(
       'the address of member n1',
     );
-    expect(refusal({ type: 'add', node: { ...NEW, incarnation: 'i1' } }, {})).toContain(
+    expect(refusal({ type: 'add', node: { ...NEW, incarnation: 'i1' }, learnersAllowed: 20 }, {})).toContain(
       'is member n1, not n4',
     );
+  });
+});
+
+describe('learners', () => {
+  it('are let in up to the number that is allowed', () => {
+    const scene = { learners: [3] };
+    expect(refusal({ type: 'add', node: NEW, learnersAllowed: 1 }, scene)).toBe(
+      'conflict: 1 of at most 1 learners are there (membership.learners): remove one first',
+    );
+    expect(refusal({ type: 'add', node: NEW, learnersAllowed: 2 }, scene)).toBe('accepted');
+  });
+
+  it('come back to their own place, or move, however many there are', () => {
+    const lost = { name: 'n2', incarnation: 'another', address: 'n2:1' };
+    expect(refusal({ type: 'add', node: lost, learnersAllowed: 0 }, { dead: [2] })).toBe('accepted');
+    const moved = { name: 'n2', incarnation: 'i2', address: 'elsewhere:1' };
+    expect(refusal({ type: 'add', node: moved, learnersAllowed: 0 }, {})).toBe('accepted');
   });
 });
 

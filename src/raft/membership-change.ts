@@ -18,7 +18,12 @@ export type MembershipChange =
    * As a learner. One that comes with the name of a member that does not answer, and another incarnation, has lost its
    * disk: the old id leaves in the same change. A member that comes again with another address has moved.
    */
-  | { readonly type: 'add'; readonly node: Newcomer }
+  | {
+      readonly type: 'add';
+      readonly node: Newcomer;
+      /** How many learners there may be with it; one that takes the place of a lost disk is let in all the same. */
+      readonly learnersAllowed: number;
+    }
   | { readonly type: 'promote' | 'demote' | 'remove'; readonly id: RaftId }
   /** Several at once, through a joint configuration. */
   | { readonly type: 'together'; readonly changes: readonly SingleChange[] };
@@ -53,7 +58,7 @@ export function planChange(change: MembershipChange, view: MembershipView): Conf
 function plan(change: MembershipChange, view: MembershipView): ConfChange | null {
   switch (change.type) {
     case 'add':
-      return planNewcomer(change.node, view);
+      return planNewcomer(change.node, change.learnersAllowed, view);
     case 'promote':
       checkMember(change.id, view);
       if (view.membership.confState.voters.includes(change.id)) return null;
@@ -77,8 +82,8 @@ function plan(change: MembershipChange, view: MembershipView): ConfChange | null
   }
 }
 
-function planNewcomer(node: Newcomer, view: MembershipView): ConfChange | null {
-  const { peers } = view.membership;
+function planNewcomer(node: Newcomer, learnersAllowed: number, view: MembershipView): ConfChange | null {
+  const { peers, confState } = view.membership;
   const known = peers.find(({ incarnation }) => incarnation === node.incarnation);
   const neighbour = peers.find(({ address, name }) => address === node.address && name !== node.name);
   if (neighbour !== undefined)
@@ -93,7 +98,16 @@ function planNewcomer(node: Newcomer, view: MembershipView): ConfChange | null {
   const raftId = joinedIdAt(view.index);
   const additions: readonly SingleChange[] = [{ type: 'addLearner', id: raftId }];
   const former = peers.find(({ name }) => name === node.name);
-  if (former === undefined) return asChange(additions, [{ raftId, ...node }]);
+  if (former === undefined) {
+    // Let in, it would be removed again, and its data directory with it.
+    const { length } = confState.learners;
+    if (length >= learnersAllowed)
+      throw new JarvisError(
+        'conflict',
+        `${length} of at most ${learnersAllowed} learners are there (membership.learners): remove one first`,
+      );
+    return asChange(additions, [{ raftId, ...node }]);
+  }
   if (view.isActive(former.raftId))
     throw new JarvisError(
       'conflict',

@@ -41,7 +41,11 @@ async function change(cluster: MemoryCluster, wanted: MembershipChange): Promise
 
 /** A fourth node, as a learner that has caught up. */
 async function joined(cluster: MemoryCluster, name = 'n4', incarnation = name): Promise<MemoryMember> {
-  await change(cluster, { type: 'add', node: { name, incarnation, address: `${name}:1` } });
+  await change(cluster, {
+    type: 'add',
+    node: { name, incarnation, address: `${name}:1` },
+    learnersAllowed: 20,
+  });
   const leader = await cluster.leader();
   const id = leader.node.membership.peers.find((peer) => peer.incarnation === incarnation)?.raftId ?? 0;
   const member = cluster.join(id);
@@ -95,7 +99,11 @@ describe('a node that joins', () => {
 
   it('is not promoted before it has caught up', async () => {
     const cluster = await begin();
-    await change(cluster, { type: 'add', node: { name: 'n4', incarnation: 'i', address: 'n4:1' } });
+    await change(cluster, {
+      type: 'add',
+      node: { name: 'n4', incarnation: 'i', address: 'n4:1' },
+      learnersAllowed: 20,
+    });
     const leader = await cluster.leader();
     const id = leader.node.membership.peers.at(-1)?.raftId ?? 0;
     await expect(
@@ -162,6 +170,7 @@ describe('changes of the membership', () => {
         leader.node.changeMembership({
           type: 'add',
           node: { name, incarnation: name, address: `${name}:1` },
+          learnersAllowed: 20,
         }),
       );
     const [first, second] = await Promise.all([add('n4'), add('n5')]);

@@ -43,6 +43,7 @@ interface ReportJson {
 }
 
 export interface MemberJson {
+  readonly raft_id: number;
   readonly name: string;
   readonly address: string;
   readonly state: string;
