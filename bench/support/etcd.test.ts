@@ -12,6 +12,6 @@ describe('what etcd is sent', () => {
       { key: 'a', value: '' },
       { key: 'b', value: 'c' },
     ]);
-    expect(bytes.toString('hex')).toBe('1207' + '12050a016112' + '00' + '1208' + '12060a0162120163');
+    expect(bytes.toString('hex')).toBe('120712050a01611200120812060a0162120163');
   });
 });
