@@ -1,6 +1,6 @@
 /** Three members of etcd on loopback, on the same disk, as Debian's etcd-server starts them: its defaults, fsync included. */
 import { spawn } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -15,7 +15,6 @@ import { endProcessesOf } from '../../test/support/processes.ts';
 import { waitFor } from '../../test/support/wait.ts';
 import type { Method } from '../../src/rpc/client.ts';
 import type { Scope } from '../scope.ts';
-import { existsSync } from 'node:fs';
 
 const MEMBERS = 3;
 const START_TIMEOUT_MS = 30_000;

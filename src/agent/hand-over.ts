@@ -6,13 +6,10 @@ const HAND_OVER_TIMEOUT_MS = 1000;
 
 /** Resolves when this node no longer leads, or when it has waited long enough; the others elect by themselves then. */
 export async function handOver(raft: RaftNode, clock: Clock): Promise<void> {
-  const { id, role, progress, confState } = raft.status();
+  const { id, role } = raft.status();
   if (role !== 'leader' || !raft.isRunning) return;
-  const heirs = progress
-    .filter((peer) => peer.id !== id && raft.isActive(peer.id) && confState.voters.includes(peer.id))
-    .sort((a, b) => b.match - a.match);
-  const heir = heirs[0];
-  if (heir === undefined) return;
+  const heir = raft.heir();
+  if (heir === null) return;
   await new Promise<void>((resolve) => {
     const unsubscribe = raft.onLeadership((leadership) => {
       if (leadership.leader !== 0 && leadership.leader !== id) finish();
@@ -23,6 +20,6 @@ export async function handOver(raft: RaftNode, clock: Clock): Promise<void> {
       cancelTimer();
       resolve();
     };
-    raft.transferLeadership(heir.id);
+    raft.transferLeadership(heir);
   });
 }

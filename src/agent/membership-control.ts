@@ -150,12 +150,9 @@ export class LeaderMembershipControl implements MembershipControl {
 
   #furthestVoter(): RaftId {
     const { raft } = this.#options;
-    const { id, progress, confState } = raft.status();
-    const heir = progress
-      .filter((peer) => peer.id !== id && confState.voters.includes(peer.id) && raft.isActive(peer.id))
-      .sort((a, b) => b.match - a.match)[0];
-    if (heir === undefined) throw new JarvisError('conflict', 'no other voter answers');
-    return heir.id;
+    const heir = raft.heir();
+    if (heir === null) throw new JarvisError('conflict', 'no other voter answers');
+    return heir;
   }
 }
 

@@ -86,6 +86,8 @@ export const limits = {
   inflightBytes: 32 * 1024 * 1024,
   /** Between looks of the autopilot at the members. */
   autopilotIntervalMs: 1000,
+  /** A leader whose own write takes so long lets another lead. Disks stall for a second now and then. */
+  hungDiskMs: 2000,
   /** A learner that is no further behind may vote. */
   caughtUpEntries: 1000,
   /** Proposed and not yet committed; beyond it proposals are refused with too_many. */

@@ -78,16 +78,26 @@ export class MembershipChanges {
     this.#wake(new JarvisError('outcome_unknown', `the outcome is unknown: ${reason}`));
   }
 
+  /** The voter that answers and is furthest with the log; null where there is none beside this leader. */
+  heir(isWanted: (id: RaftId) => boolean = () => true): RaftId | null {
+    const { id, confState, progress } = this.#options.core.status();
+    const heirs = progress.filter(
+      (one) =>
+        one.id !== id &&
+        confState.voters.includes(one.id) &&
+        this.#options.isActive(one.id) &&
+        isWanted(one.id),
+    );
+    return heirs.sort((a, b) => b.match - a.match)[0]?.id ?? null;
+  }
+
   /** A leader does not vote itself out: another one does, and the log has a leader all the while. */
   #handOver(): never {
     const { core } = this.#options;
-    const { id, confState, progress } = core.status();
-    const heir = progress
-      .filter((one) => one.id !== id && confState.voters.includes(one.id) && this.#options.isActive(one.id))
-      .sort((a, b) => b.match - a.match)[0];
-    if (heir === undefined)
+    const heir = this.heir();
+    if (heir === null)
       throw new JarvisError('conflict', 'this node leads, and no other voter answers that could take over');
-    core.transferLeadership(heir.id);
+    core.transferLeadership(heir);
     throw new JarvisError('no_leader', 'this node leads and is to go: it hands its leadership over first');
   }
 

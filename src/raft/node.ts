@@ -7,15 +7,19 @@ import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import { Applier, type SnapshotBounds } from './applier.ts';
-import type { ProposeResult, RaftCore } from './core/raft-core.ts';
+import type { RaftCore } from './core/raft-core.ts';
 import type { RaftStatus } from './core/status.ts';
 import type { Message, PersistRequest, RaftId, Ready, SoftState } from './core/types.ts';
+import { HungDiskWatch } from './hung-disk.ts';
+import { LeadershipNews, type RaftLeadership } from './leadership.ts';
 import { LogRequests } from './log-requests.ts';
 import type { MembershipChange } from './membership-change.ts';
 import { MembershipChanges } from './membership-changes.ts';
 import type { Membership } from './membership.ts';
 import type { LogStore, SnapshotStore, StateMachine, Transport } from './ports.ts';
+import { ProposalQueue } from './proposal-queue.ts';
 import { PendingProposals } from './proposals.ts';
+import { ReadLease } from './read-lease.ts';
 import { PendingReads } from './reads.ts';
 import { SnapshotSends, type SnapshotTransfer } from './snapshot-sends.ts';
 
@@ -31,6 +35,8 @@ export interface RaftNodeParts {
   readonly membership: Membership;
   /** Default: those of `limits`. */
   readonly snapshotBounds?: SnapshotBounds;
+  /** Reads trust the clock (`ReadLease`); the core must be configured so, too. Default: every read asks a quorum. */
+  readonly leaseReads?: boolean;
 }
 
 /** The cluster goes on without this node. */
@@ -43,18 +49,7 @@ export class MemberRemovedError extends JarvisError {
   }
 }
 
-export interface RaftLeadership {
-  /** Leader, and an entry of its own term is applied: what it reads is its predecessors' last word. */
-  readonly isLeader: boolean;
-  readonly term: number;
-  readonly leader: RaftId;
-}
-
-interface QueuedProposal {
-  readonly data: Uint8Array;
-  readonly resolve: (outcome: unknown) => void;
-  readonly reject: (error: Error) => void;
-}
+export type { RaftLeadership } from './leadership.ts';
 
 export class RaftNode {
   readonly #core: RaftCore;
@@ -68,18 +63,14 @@ export class RaftNode {
   readonly #reads: PendingReads;
   readonly #sends: SnapshotSends;
   readonly #changes: MembershipChanges;
-  readonly #leadershipListeners = new Set<(leadership: RaftLeadership) => void>();
+  readonly #disk: HungDiskWatch;
+  readonly #news: LeadershipNews;
+  readonly #queue: ProposalQueue;
   readonly #failed = Promise.withResolvers<never>();
   /** When a member was last heard of; the transport lets nobody else through. */
   readonly #heardMs = new Map<RaftId, number>();
-  #queued: QueuedProposal[] = [];
   /** This node itself is in the membership: one that joins becomes so with the log. */
   #isMember: boolean;
-  #soft: SoftState = { leader: 0, role: 'follower' };
-  #announced: RaftLeadership = { isLeader: false, term: 0, leader: 0 };
-  /** Term in which this node became leader, and whether an entry of it has been applied. */
-  #leaderTerm = 0;
-  #ownTermApplied = false;
   #roundScheduled = false;
   #persisting: Promise<void> = Promise.resolve();
   /** Nothing is taken in any more: `stop` was called, or it has failed. */
@@ -94,7 +85,18 @@ export class RaftNode {
     this.#clock = parts.clock;
     this.#logger = parts.logger;
     this.#proposals = new PendingProposals(parts.clock);
-    this.#reads = new PendingReads(parts.clock, (context) => parts.core.readIndex(context));
+    this.#queue = new ProposalQueue({ core: parts.core, proposals: this.#proposals });
+    this.#news = new LeadershipNews({
+      term: () => parts.core.status().term,
+      logger: parts.logger,
+      onFailure: (error) => this.#fail(error),
+    });
+    this.#reads = new PendingReads(
+      parts.clock,
+      parts.core,
+      parts.leaseReads === true ? new ReadLease(parts.clock) : null,
+    );
+    this.#disk = new HungDiskWatch(parts.clock);
     this.#applier = new Applier({
       ...parts,
       onApplied: (index, term, outcome) => this.#onApplied(index, term, outcome),
@@ -176,12 +178,11 @@ export class RaftNode {
   }
 
   leadership(): RaftLeadership {
-    return this.#announced;
+    return this.#news.current;
   }
 
   onLeadership(listener: (leadership: RaftLeadership) => void): () => void {
-    this.#leadershipListeners.add(listener);
-    return () => this.#leadershipListeners.delete(listener);
+    return this.#news.listen(listener);
   }
 
   /**
@@ -190,24 +191,14 @@ export class RaftNode {
    */
   async propose(data: Uint8Array): Promise<unknown> {
     if (this.#stopped) throw new JarvisError('no_leader', 'this node is stopping');
-    if (data.byteLength > limits.entryBytes) {
-      throw new JarvisError(
-        'too_large',
-        `a command of ${data.byteLength} bytes; at most ${limits.entryBytes} are allowed`,
-      );
-    }
-    if (this.#proposals.size + this.#queued.length >= limits.pendingProposals) {
-      throw new JarvisError('too_many', `${limits.pendingProposals} proposals are waiting already`);
-    }
-    return await new Promise((resolve, reject) => {
-      this.#queued.push({ data, resolve, reject });
-      this.#scheduleRound();
-    });
+    const outcome = this.#queue.add(data);
+    this.#scheduleRound();
+    return await outcome;
   }
 
   /** Resolves with an index that is applied and at least as new as the call (ReadIndex, dissertation 6.4). */
   async readIndex(signal: AbortSignal): Promise<number> {
-    if (!this.#announced.isLeader) throw new JarvisError('no_leader', 'this node does not lead');
+    if (!this.#news.current.isLeader) throw new JarvisError('no_leader', 'this node does not lead');
     const index = this.#reads.request(signal);
     this.#scheduleRound();
     return await index;
@@ -218,7 +209,7 @@ export class RaftNode {
    * @throws JarvisError not_found, conflict, no_leader, too_many, outcome_unknown
    */
   async changeMembership(change: MembershipChange): Promise<Membership> {
-    if (this.#stopped || !this.#announced.isLeader)
+    if (this.#stopped || !this.#news.current.isLeader)
       throw new JarvisError('no_leader', 'this node does not lead');
     const done = this.#changes.change(change);
     this.#scheduleRound();
@@ -228,6 +219,16 @@ export class RaftNode {
   /** Whether the member holds, or nearly, what is committed; known to a leader alone. */
   isCaughtUp(id: RaftId): boolean {
     return this.#changes.isCaughtUp(id);
+  }
+
+  /** Whether others are to lead while they can. */
+  setDeferred(isDeferred: boolean): void {
+    this.#input(() => this.#core.setDeferred(isDeferred));
+  }
+
+  /** The voter that could lead best, of those that the caller wants to; null where none answers. */
+  heir(isWanted: (id: RaftId) => boolean = () => true): RaftId | null {
+    return this.#changes.heir(isWanted);
   }
 
   transferLeadership(to: RaftId): void {
@@ -257,8 +258,8 @@ export class RaftNode {
     this.#proposals.forget(Number.MAX_SAFE_INTEGER, reason);
     this.#reads.fail(reason);
     this.#changes.fail(reason);
-    for (const { reject } of this.#queued.splice(0)) reject(new JarvisError('no_leader', reason));
-    if (this.#announced.isLeader) this.#announce({ ...this.#announced, isLeader: false, leader: 0 });
+    this.#queue.fail(reason);
+    this.#news.over();
   }
 
   #fail(error: unknown): void {
@@ -272,6 +273,21 @@ export class RaftNode {
     this.#cancelTick = this.#clock.after(limits.tickMs, () => {
       this.#tick();
       this.#input(() => this.#core.tick());
+      this.#watchDisk();
+    });
+  }
+
+  #watchDisk(): void {
+    const { advice, oldestMs } = this.#disk;
+    if (advice === 'none' || this.#news.current.leader !== this.#core.id || this.#core.isTransferring) return;
+    const heir = this.#changes.heir();
+    this.#logger.error(
+      { oldestMs: Math.round(oldestMs), heir },
+      'the log is not written: another node is to lead',
+    );
+    this.#input(() => {
+      if (advice === 'handOver' && heir !== null) this.#core.transferLeadership(heir);
+      else this.#core.resign();
     });
   }
 
@@ -303,37 +319,10 @@ export class RaftNode {
   }
 
   #round(): void {
-    this.#proposeQueued();
+    this.#queue.flush();
     this.#reads.begin();
     while (!this.#stopped && this.#core.hasReady()) this.#carryOut(this.#core.ready());
     for (const notice of this.#core.takeNotices()) this.#logger.warn({ notice }, 'a peer is at fault');
-  }
-
-  #proposeQueued(): void {
-    const batch = this.#queued.splice(0);
-    if (batch.length === 0) return;
-    const result = this.#proposeToCore(batch);
-    if (result.type === 'accepted') {
-      batch.forEach(({ resolve, reject }, position) => {
-        this.#proposals.add({ term: result.term, index: result.index + position }, resolve, reject);
-      });
-      return;
-    }
-    const error =
-      result.reason === 'overloaded'
-        ? new JarvisError('too_many', 'too much is proposed and not yet committed')
-        : new JarvisError('no_leader', `not proposed: ${result.reason}`);
-    for (const { reject } of batch) reject(error);
-  }
-
-  /** A throw of the core is a bug: what became of the proposals nobody knows. */
-  #proposeToCore(batch: readonly QueuedProposal[]): ProposeResult {
-    try {
-      return this.#core.propose(batch.map(({ data }) => data));
-    } catch (error) {
-      for (const { reject } of batch) reject(new JarvisError('outcome_unknown', messageOf(error)));
-      throw error;
-    }
   }
 
   #carryOut(ready: Ready): void {
@@ -348,6 +337,7 @@ export class RaftNode {
   }
 
   #persist(request: PersistRequest): void {
+    this.#disk.handedOut();
     this.#persisting = this.#persistAfter(this.#persisting, request);
   }
 
@@ -367,6 +357,7 @@ export class RaftNode {
   }
 
   #completed(request: PersistRequest): void {
+    this.#disk.completed();
     const { term, index, snapshot, afterDurable } = request;
     this.#core.persisted({ term, index, snapshotIndex: snapshot?.index ?? 0 });
     for (const message of afterDurable) if (message.to === message.from) this.#core.step(message);
@@ -384,26 +375,13 @@ export class RaftNode {
   }
 
   #onSoftState(soft: SoftState): void {
-    this.#soft = soft;
-    if (soft.role === 'leader') {
-      const { term } = this.#core.status();
-      if (term !== this.#leaderTerm) {
-        this.#leaderTerm = term;
-        this.#ownTermApplied = false;
-      }
-    } else {
-      this.#ownTermApplied = false;
-      this.#reads.fail('leadership was lost');
-    }
-    this.#announceChange();
+    if (soft.role !== 'leader') this.#reads.fail('leadership was lost');
+    this.#news.changed(soft);
   }
 
   #onApplied(index: number, term: number, outcome: unknown): void {
     this.#proposals.applied(index, term, outcome);
-    if (this.#soft.role === 'leader' && term === this.#leaderTerm && !this.#ownTermApplied) {
-      this.#ownTermApplied = true;
-      this.#announceChange();
-    }
+    this.#news.applied(term);
   }
 
   #onMembership(membership: Membership): void {
@@ -420,29 +398,5 @@ export class RaftNode {
   #onBatch(index: number): void {
     this.#input(() => this.#core.appliedTo(index));
     this.#reads.applied(index);
-  }
-
-  #announceChange(): void {
-    const { term } = this.#core.status();
-    const isLeader = this.#soft.role === 'leader' && this.#ownTermApplied;
-    this.#announce({ isLeader, term, leader: this.#soft.leader });
-  }
-
-  #announce(leadership: RaftLeadership): void {
-    const { isLeader, term, leader } = this.#announced;
-    if (isLeader === leadership.isLeader && term === leadership.term && leader === leadership.leader) return;
-    this.#announced = leadership;
-    this.#logger.info({ ...leadership }, 'leadership');
-    for (const listener of this.#leadershipListeners) this.#tell(listener, leadership);
-  }
-
-  /** Whoever does not hear of a leadership acts on the last one: that is a bug, and no reason to leave others untold. */
-  #tell(listener: (leadership: RaftLeadership) => void, leadership: RaftLeadership): void {
-    try {
-      listener(leadership);
-    } catch (error) {
-      this.#logger.error({ error: messageOf(error) }, 'a listener of the leadership threw');
-      this.#fail(error);
-    }
   }
 }

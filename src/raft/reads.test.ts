@@ -3,23 +3,30 @@ import { describe, expect, it } from 'vitest';
 import { limits } from '../lib/limits.ts';
 import { VirtualClock } from '../lib/testing/virtual-clock.ts';
 import type { ReadResult } from './core/raft-core.ts';
+import { ReadLease } from './read-lease.ts';
 import { PendingReads } from './reads.ts';
 
-function setUp() {
+function setUp({ hasLease = false } = {}) {
   const clock = new VirtualClock();
   const rounds: string[] = [];
   let result: ReadResult = { type: 'accepted' };
-  const reads = new PendingReads(clock, (context) => {
-    rounds.push(context);
-    return result;
-  });
+  const core = {
+    readIndex: (context: string): ReadResult => {
+      rounds.push(context);
+      return result;
+    },
+    committedAsLeader: 9 as number | null,
+    isTransferring: false,
+  };
+  const lease = hasLease ? new ReadLease(clock) : null;
+  const reads = new PendingReads(clock, core, lease);
   const request = (signal = new AbortController().signal): Promise<number> => {
     const read = reads.request(signal);
     read.catch(() => {});
     return read;
   };
   const round = (at: number): string => rounds[at] ?? 'none';
-  return { clock, reads, rounds, round, request, refuse: (next: ReadResult) => (result = next) };
+  return { clock, core, reads, rounds, round, request, refuse: (next: ReadResult) => (result = next) };
 }
 
 /** Whether it is decided once all that is due has run. */
@@ -128,5 +135,73 @@ describe('pending reads', () => {
     reads.fail('the end');
     await Promise.allSettled(waiting);
     expect(await isPending(request())).toBe(true);
+  });
+});
+
+describe('reads by lease', () => {
+  async function leased() {
+    const parts = setUp({ hasLease: true });
+    const first = parts.request();
+    parts.reads.begin();
+    parts.reads.confirmed(parts.round(0), 4);
+    parts.reads.applied(9);
+    await first;
+    return parts;
+  }
+
+  it('need no round while the lease holds, and see what is committed', async () => {
+    const { reads, rounds, request } = await leased();
+    const read = request();
+    reads.begin();
+    expect(rounds).toHaveLength(1);
+    expect(await isPending(read)).toBe(true);
+    reads.applied(9);
+    expect(await read).toBe(9);
+  });
+
+  it('ask again once it is over, counted from before the round and with the drift of clocks taken off', async () => {
+    const { clock, reads, rounds, round, request } = setUp({ hasLease: true });
+    void request();
+    reads.begin();
+    await clock.advance(200);
+    reads.confirmed(round(0), 4);
+    await clock.advance(ReadLease.lengthMs - 200 - 1);
+    void request();
+    reads.begin();
+    expect(rounds).toHaveLength(1);
+    await clock.advance(1);
+    void request();
+    reads.begin();
+    expect(rounds).toHaveLength(2);
+    expect(ReadLease.lengthMs).toBeLessThan(limits.electionTicks * limits.tickMs * 0.99);
+  });
+
+  it('end for good when leadership is offered to another, until it is gained anew', async () => {
+    const { core, reads, rounds, request, round } = await leased();
+    core.isTransferring = true;
+    reads.begin();
+    core.isTransferring = false;
+    void request();
+    reads.begin();
+    expect(rounds).toHaveLength(2);
+    reads.confirmed(round(1), 9);
+    void request();
+    reads.begin();
+    expect(rounds).toHaveLength(3);
+    reads.fail('leadership was lost');
+    void request();
+    reads.begin();
+    reads.confirmed(round(3), 9);
+    void request();
+    reads.begin();
+    expect(rounds).toHaveLength(4);
+  });
+
+  it('are none before an entry of the own term is committed', async () => {
+    const { core, reads, rounds, request } = await leased();
+    core.committedAsLeader = null;
+    void request();
+    reads.begin();
+    expect(rounds).toHaveLength(2);
   });
 });

@@ -5,7 +5,11 @@
 import type { Clock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
-import type { ReadResult } from './core/raft-core.ts';
+import type { RaftCore } from './core/raft-core.ts';
+import type { ReadLease } from './read-lease.ts';
+
+/** What reads need of the core. */
+export type ReadCore = Pick<RaftCore, 'readIndex' | 'committedAsLeader' | 'isTransferring'>;
 
 interface Waiter {
   readonly resolve: (index: number) => void;
@@ -14,7 +18,8 @@ interface Waiter {
 
 export class PendingReads {
   readonly #clock: Clock;
-  readonly #readIndex: (context: string) => ReadResult;
+  readonly #core: ReadCore;
+  readonly #lease: ReadLease | null;
   /** Arrived since the last round began. */
   #arrived = new Set<Waiter>();
   /** By the round's context: begun, not yet confirmed. */
@@ -24,9 +29,11 @@ export class PendingReads {
   #roundNumber = 0;
   #waiting = 0;
 
-  constructor(clock: Clock, readIndex: (context: string) => ReadResult) {
+  /** @param lease absent: every read asks a quorum */
+  constructor(clock: Clock, core: ReadCore, lease: ReadLease | null = null) {
     this.#clock = clock;
-    this.#readIndex = readIndex;
+    this.#core = core;
+    this.#lease = lease;
   }
 
   /** @throws JarvisError no_leader, too_many, timeout where the caller goes; the signal's reason where it has gone */
@@ -59,12 +66,19 @@ export class PendingReads {
 
   /** Begins a round for those that have arrived: only a round begun after a read's arrival speaks for it. */
   begin(): void {
+    if (this.#core.isTransferring) this.#lease?.forfeit();
     if (this.#arrived.size === 0) return;
-    this.#roundNumber += 1;
-    const context = `read-${this.#roundNumber}`;
-    const result = this.#readIndex(context);
     const waiters = this.#arrived;
     this.#arrived = new Set();
+    const committed = this.#lease?.holds === true ? this.#core.committedAsLeader : null;
+    if (committed !== null) {
+      this.#confirmed.push({ index: committed, waiters });
+      return;
+    }
+    this.#roundNumber += 1;
+    const context = `read-${this.#roundNumber}`;
+    this.#lease?.began(context);
+    const result = this.#core.readIndex(context);
     if (result.type === 'accepted') {
       this.#rounds.set(context, waiters);
       return;
@@ -73,6 +87,7 @@ export class PendingReads {
   }
 
   confirmed(context: string, index: number): void {
+    this.#lease?.confirmed(context);
     const waiters = this.#rounds.get(context);
     if (waiters === undefined) return;
     this.#rounds.delete(context);
@@ -89,6 +104,7 @@ export class PendingReads {
 
   /** Every read fails: leadership is lost, or the node stops. */
   fail(reason: string): void {
+    this.#lease?.reset();
     const error = new JarvisError('no_leader', reason);
     const waiting = [
       ...this.#arrived,

@@ -153,6 +153,23 @@ describe('a unary call', () => {
     await aborted;
   });
 
+  it('is not taken for given up once it is answered', async () => {
+    const signals: AbortSignal[] = [];
+    const { pool, address } = await serve({
+      getTask: (request, { signal }) => {
+        signals.push(signal);
+        return Promise.resolve(task(request.id));
+      },
+    });
+    const method = ClusterService.getTask;
+    // A later answer over the same connection comes after whatever the server hears of the end of the first call.
+    for (const id of ['a', 'b', 'c']) {
+      const call = { pool, address, method, request: { id }, signal: context.signal };
+      await unaryCall({ ...call, timeoutMs: 5000, write: false });
+    }
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false, false, false]);
+  });
+
   it('is cancelled by its signal, there too', async () => {
     const { promise: aborted, resolve: told } = Promise.withResolvers<void>();
     const controller = new AbortController();

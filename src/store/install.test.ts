@@ -58,6 +58,7 @@ describe('an installation', () => {
     machine.onInstalled((index) => heard.push(index));
     await apply({ type: 'create', ids: ['overlaid'], text: '' });
     await machine.install(META, streamOf(rows), { digest, rowCount });
+    expect([...(await machine.readMany('item', ['new1', 'old1'])).keys()]).toEqual(['new1']);
     expect(heard).toEqual([7]);
     expect(machine.core).not.toBe(before);
     expect([machine.appliedIndex, machine.appliedTerm, machine.checkpointIndex]).toEqual([7, 2, 7]);

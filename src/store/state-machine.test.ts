@@ -170,6 +170,20 @@ describe('checkpoints', () => {
     expect(await allItems(again)).toEqual(before.items);
   });
 
+  it('are known by name when they are opened again: rows that memory does not hold are found', async () => {
+    const root = temporaryDirectory();
+    const { machine, apply } = await openItems(root, { isNew: true });
+    await apply(create('a', 'b'), append('a', '1', false), remove('b'));
+    await machine.checkpoint();
+    await machine.close();
+    const again = await openItems(root);
+    expect([...(await again.machine.readMany('item', ['a', 'b', 'c'])).keys()]).toEqual(['a']);
+    expect(await again.apply(append('a', '2', false), append('b', '2', false))).toEqual([
+      { type: 'done', text: 'new12' },
+      { type: 'refused', reason: 'not found' },
+    ]);
+  });
+
   it('are all there is of a store that was not closed well: what came later is in the log', async () => {
     const root = temporaryDirectory();
     const { machine, apply } = await openItems(root, { isNew: true });

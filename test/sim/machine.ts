@@ -33,7 +33,7 @@ export class Machine {
     this.#world = world;
     this.slot = slot;
     this.disk = new Disk(raftId);
-    this.drift = world.chance.between(0.9, 1.1);
+    this.drift = world.leaseReads ? world.chance.between(0.995, 1.005) : world.chance.between(0.9, 1.1);
   }
 
   get isHealthy(): boolean {

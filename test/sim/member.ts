@@ -7,6 +7,7 @@ import type { ProposeResult, RaftCore } from '../../src/raft/core/raft-core.ts';
 import type { ConfState, Entry, Message, PersistRequest, Ready } from '../../src/raft/core/types.ts';
 import { LogRequests } from '../../src/raft/log-requests.ts';
 import { PendingProposals } from '../../src/raft/proposals.ts';
+import { ReadLease } from '../../src/raft/read-lease.ts';
 import { PendingReads } from '../../src/raft/reads.ts';
 import type { Wal } from '../../src/raft/wal/wal.ts';
 import type { Disk, Start } from './disk.ts';
@@ -80,7 +81,20 @@ export class Member {
     this.recovered = core.status();
     const clock = this.#clock();
     this.#proposals = new PendingProposals(clock);
-    this.reads = new PendingReads(clock, (context) => this.#readIndex(context));
+    const lease = world.leaseReads ? new ReadLease(clock) : null;
+    this.reads = new PendingReads(
+      clock,
+      {
+        readIndex: (context) => this.#readIndex(context),
+        get committedAsLeader() {
+          return core.committedAsLeader;
+        },
+        get isTransferring() {
+          return core.isTransferring;
+        },
+      },
+      lease,
+    );
     this.log = new LogWorker({
       wal,
       disk,

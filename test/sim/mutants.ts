@@ -261,6 +261,20 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'if (known === undefined || counter > 0) return null;',
   },
   {
+    name: 'endless-lease',
+    what: 'a leader reads by its lease long after others may have elected another',
+    file: 'src/raft/read-lease.ts',
+    find: '(limits.electionTicks - 1) * limits.tickMs * (1 - DRIFT)',
+    replace: '20 * limits.electionTicks * limits.tickMs',
+  },
+  {
+    name: 'lease-forgotten',
+    what: 'a node votes right after a restart although a leader counts on its promise',
+    file: 'src/raft/core/election.ts',
+    find: 'config.keepsLeases === true && quietTicks < config.electionTicks',
+    replace: 'config.keepsLeases === true && quietTicks < 0',
+  },
+  {
     name: 'time-from-the-clock',
     what: 'apply looks at the wall clock',
     file: 'src/scheduler/core/transaction.ts',

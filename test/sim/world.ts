@@ -23,6 +23,8 @@ export class World {
   readonly registers = new Registers();
   readonly tickMs = limits.tickMs;
   readonly snapshotEntries: number;
+  /** Leaders read by lease; then clocks drift no more than leases assume. */
+  readonly leaseReads: boolean;
   /** Every disk that there ever was, by the Raft id of its node: ids are never reused. */
   readonly #disks = new Map<RaftId, Disk>();
   #nextRaftId: number;
@@ -38,6 +40,7 @@ export class World {
     this.chance = new Chance(seed);
     const { chance } = this;
     const voters = chance.happens(0.6) ? 3 : 5;
+    this.leaseReads = chance.happens(0.3);
     const size = voters + 1 + chance.whole(2);
     this.#nextRaftId = size + 1;
     this.snapshotEntries = chance.pick([20, 40, 80, 200]) ?? 50;
@@ -93,7 +96,7 @@ export class World {
   }
 
   coreConfig(id: RaftId): RaftConfig {
-    return { id, random: this.chance.fork().random, ...CORE_SETTINGS };
+    return { id, random: this.chance.fork().random, ...CORE_SETTINGS, keepsLeases: this.leaseReads };
   }
 
   newDisk(machine: Machine): void {

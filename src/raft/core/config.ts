@@ -26,6 +26,11 @@ export interface RaftConfig {
   readonly forwardProposals?: boolean;
   /** `safe` (default) asks a quorum for every round of reads; `lease` trusts the clock, and needs `checkQuorum`. */
   readonly readOnly?: 'safe' | 'lease';
+  /**
+   * Leaders read by lease (`ReadLease`): followers never give up a leader before its election timeout, and heed no candidate
+   * for as long after a restart, which made them forget whom they had heard of.
+   */
+  readonly keepsLeases?: boolean;
   /** A leader that is removed or demoted steps down when that is applied; by default it leads on. */
   readonly stepDownOnRemoval?: boolean;
   /** Configuration changes are appended whatever else is pending. */
@@ -53,6 +58,11 @@ export interface RecoveredState {
   readonly applied: number;
 }
 
+/** Whether somebody may rely on followers' not electing another leader for an election timeout. */
+export function hasLeases(config: RaftConfig): boolean {
+  return config.readOnly === 'lease' || config.keepsLeases === true;
+}
+
 /** @throws InvariantError */
 export function validateConfig(config: RaftConfig): void {
   invariant(Number.isSafeInteger(config.id) && config.id > 0, 'a Raft id is a positive integer');
@@ -61,5 +71,5 @@ export function validateConfig(config: RaftConfig): void {
   invariant(config.maxInflightMessages > 0, 'at least one message may be under way');
   invariant(config.maxInflightBytes >= 0 && config.maxMessageBytes >= 0, 'sizes are not negative');
   invariant(config.maxCommittedBytesPerReady > 0, 'something can be applied');
-  invariant(config.readOnly !== 'lease' || config.checkQuorum, 'lease reads need check-quorum');
+  invariant(!hasLeases(config) || config.checkQuorum, 'lease reads need check-quorum');
 }

@@ -16,6 +16,7 @@ export function campaign(member: Member, kind: 'preVote' | 'vote' | 'transfer'):
 /** Before the timeout a follower whose leader's process is gone tries first. */
 export function tickElection(member: Member): void {
   member.electionElapsed += 1;
+  member.quietTicks += 1;
   let isDue = member.electionElapsed >= member.randomizedElectionTicks;
   if (member.earlyElectionTicks > 0) {
     member.earlyElectionTicks -= 1;
@@ -30,7 +31,15 @@ export function tickElection(member: Member): void {
 export function heedsNoCandidate(member: Member, message: Message): boolean {
   const { config, leader, electionElapsed } = member;
   const isInLease = config.checkQuorum && leader !== 0 && electionElapsed < config.electionTicks;
-  return isInLease && message.context !== FORCED;
+  return (isInLease || mayHavePromised(member)) && message.context !== FORCED;
+}
+
+/**
+ * With lease reads a leader counts on what its followers acknowledged, also before a restart that made them forget whom
+ * they had heard of: for an election timeout after it they heed no candidate.
+ */
+function mayHavePromised({ config, quietTicks }: Member): boolean {
+  return config.keepsLeases === true && quietTicks < config.electionTicks;
 }
 
 /** A vote that is asked for, of this term or (pre-vote) a later one. */

@@ -38,6 +38,10 @@ export class Member {
   randomizedElectionTicks = 0;
   /** Ticks until an election is tried because the leader's process is gone; 0 for none. */
   earlyElectionTicks = 0;
+  /** Others are to lead while they can: it waits longer than any of them before it stands for election. */
+  isDeferred = false;
+  /** Ticks since this member began without having heard of a leader: a lease from before may still hold. */
+  quietTicks = 0;
   transferTarget: RaftId = 0;
   /** A change of membership may be pending up to this index; no other is proposed before it is applied. */
   pendingConfIndex = 0;
@@ -180,7 +184,8 @@ export class Member {
 
   randomizeElectionTimeout(): void {
     const { electionTicks, random } = this.config;
-    this.randomizedElectionTicks = electionTicks + Math.floor(random() * electionTicks);
+    const extra = this.isDeferred ? electionTicks : 0;
+    this.randomizedElectionTicks = extra + electionTicks + Math.floor(random() * electionTicks);
   }
 
   heardFromLeader(leader: RaftId): void {

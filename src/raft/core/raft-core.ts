@@ -5,7 +5,7 @@
  */
 import { unreachable } from '../../lib/assert.ts';
 import type { ConfChange } from './confchange.ts';
-import type { RaftConfig, RecoveredState } from './config.ts';
+import { hasLeases, type RaftConfig, type RecoveredState } from './config.ts';
 import {
   answerVoteRequest,
   campaign,
@@ -126,8 +126,33 @@ export class RaftCore {
   /** A follower that has reason to believe its leader gone votes for others at once. Not with lease reads. */
   forgetLeader(): void {
     const member = this.#member;
-    if (member.role === 'follower' && member.config.readOnly !== 'lease') member.leader = 0;
+    if (member.role === 'follower' && !hasLeases(member.config)) member.leader = 0;
     this.#watch.check();
+  }
+
+  /** Leads no longer: for a leader that cannot do what leading takes, such as writing to its disk. */
+  resign(): void {
+    const member = this.#member;
+    if (member.isLeader) member.becomeFollower(member.term, 0);
+    this.#watch.check();
+  }
+
+  /**
+   * Whether others are to lead while they can. A deferred member waits for a whole election timeout more before it stands
+   * for election, so that any other that is able comes first; it leads where nobody else does.
+   */
+  setDeferred(isDeferred: boolean): void {
+    const member = this.#member;
+    if (member.isDeferred === isDeferred) return;
+    member.isDeferred = isDeferred;
+    member.randomizeElectionTimeout();
+    this.#watch.check();
+  }
+
+  /** What is committed, where this member leads and knows that from an entry of its own term; for reads by lease. */
+  get committedAsLeader(): number | null {
+    const { isLeader, log, term } = this.#member;
+    return isLeader && log.termAt(log.committed) === term ? log.committed : null;
   }
 
   /** Starts an election now (with a pre-vote where that is configured), if this member may lead. */
@@ -158,10 +183,11 @@ export class RaftCore {
    */
   leaderStreamReset(id: RaftId): void {
     const member = this.#member;
-    const { electionTicks, random, readOnly } = member.config;
-    if (member.role !== 'follower' || id === 0 || member.leader !== id || readOnly === 'lease') return;
+    const { electionTicks, random } = member.config;
+    const extra = member.isDeferred ? electionTicks : 0;
+    if (member.role !== 'follower' || id === 0 || member.leader !== id || hasLeases(member.config)) return;
     member.leader = 0;
-    member.earlyElectionTicks = 1 + Math.floor(random() * (electionTicks - 1));
+    member.earlyElectionTicks = extra + 1 + Math.floor(random() * (electionTicks - 1));
     this.#watch.check();
   }
 
@@ -195,6 +221,15 @@ export class RaftCore {
   compact(meta: SnapshotMeta, through: number = meta.index): void {
     this.#member.log.compact(meta, through);
     this.#watch.check();
+  }
+
+  get id(): RaftId {
+    return this.#member.id;
+  }
+
+  /** Leadership is being handed over: nothing may be proposed meanwhile. */
+  get isTransferring(): boolean {
+    return this.#member.isLeader && this.#member.transferTarget !== 0;
   }
 
   hasReady(): boolean {
