@@ -45,6 +45,8 @@ export interface NodeConfig {
   readonly drivers: readonly DriverChoice[] | null;
   /** What tasks may use here. */
   readonly policy: DockerPolicy;
+  /** Reads trust the clock for less than an election timeout (docs/raft.md). */
+  readonly leaseReads: boolean;
   readonly insecure: boolean;
   readonly killTasksOnExit: boolean;
   readonly logLevel: (typeof LOG_LEVELS)[number];
@@ -103,6 +105,7 @@ const rawSchema = z.strictObject({
   drivers: driverNames.optional(),
   // A map in the file; YAML in a variable.
   policy: z.preprocess(yamlOfText, policySchema).prefault({}),
+  lease_reads: flag.default(false),
   insecure: flag.default(false),
   kill_tasks_on_exit: flag.default(false),
   log_level: z
@@ -158,6 +161,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     reserve: { cpuMillis: reserve.cpuMillis ?? 0, memoryBytes: reserve.memoryBytes ?? 0 },
     drivers,
     policy: value.policy,
+    leaseReads: value.lease_reads,
     insecure: value.insecure,
     killTasksOnExit: value.kill_tasks_on_exit,
     logLevel: value.log_level,

@@ -41,12 +41,13 @@ import { learnersAllowed, targetVotersOf, VoterKeeper } from './voter-keeper.ts'
 import { SessionService } from './leader/session-service.ts';
 import { AttemptLogs } from './local-logs.ts';
 import { memberQuestions } from './member-questions.ts';
+import { memberWatches } from './member-watches.ts';
 import { LeaderMembershipControl } from './membership-control.ts';
 import { NodeDrivers } from './node-drivers.ts';
+import { readinessOf } from './readiness.ts';
 import { recoverMember } from './recovery.ts';
 import { registrationOf } from './registration.ts';
 import { ClusterReplica } from './replica.ts';
-import { StateAudit } from './state-audit.ts';
 import { StartingOperations } from './starting-operations.ts';
 import { DEFAULT_PATH } from './worker/environment.ts';
 import { GrpcSessionConnector } from './worker/session-connector.ts';
@@ -57,8 +58,6 @@ import { WorkerAgent } from './worker/worker-agent.ts';
 const CLOSE_GRACE_MS = 300;
 const KILL_TASKS_TIMEOUT_MS = 3000;
 const USAGE_INTERVAL_MS = 2000;
-/** Applied so far behind what is committed, a node still counts as caught up. */
-const CAUGHT_UP_ENTRIES = 1000;
 
 interface Closer {
   readonly name: string;
@@ -213,17 +212,20 @@ export class Daemon {
     services.logs.become(nodeLogsService(localLogs, this.#log));
     services.worker.become(sessions);
     services.lastWords.become(lastWords.service());
-    const audit = new StateAudit({
+    const watches = memberWatches({
+      config,
       clusterId: cluster.clusterId,
       raft,
-      samples: () => machine.digestSamples,
-      ask: (peer) => questions.digests(peer),
+      machine,
+      replica,
+      questions,
+      clockOffsets: () => duties.clockOffsets(),
       onMinority: (reason) =>
         void this.#condemn(directory, `it has made something else of the log than the majority: ${reason}`),
       clock: this.#clock,
       log: this.#log,
     });
-    services.digests.become(audit.service());
+    services.digests.become(watches.digests);
     this.#admission = new Admission({
       raft,
       cluster,
@@ -232,8 +234,8 @@ export class Daemon {
     });
     peerService.join({ transport, snapshots });
     raft.start();
-    audit.start();
-    this.#closing('audit', () => audit.close());
+    watches.start();
+    this.#closing('watches', () => watches.close());
     const moving = { config, directory, pool, clock: this.#clock, signal, log: this.#log };
     void announceAddress(moving, raft.membership.peers);
     this.#closing('leadership', () => handOver(raft, this.#clock));
@@ -283,6 +285,7 @@ export class Daemon {
         incarnation: directory.identity.incarnation,
         startCounter: directory.startCounter,
         startId: directory.startId,
+        keepsLeases: this.#config.leaseReads,
       },
       recordStart: (incarnation, counter, startId) =>
         directory.recordPeerStart(incarnation, counter, startId),
@@ -306,6 +309,7 @@ export class Daemon {
       clock: this.#clock,
       random: Math.random,
       log: this.#log,
+      leaseReads: this.#config.leaseReads,
       onFailure: (error) => this.#fail(error),
       onDamaged: (error) => this.#diskErrors.note(error),
     });
@@ -408,17 +412,4 @@ export class Daemon {
     const others = [...raft.membership.peers, ...peers].map(({ address }) => address);
     return [...new Set([...(leader === null ? [] : [leader.address]), advertise, ...others, ...join])];
   }
-}
-
-/** In contact with a leader, caught up, the node's own worker registered (docs/contract.md, section 1). */
-function readinessOf(raft: RaftNode, worker: WorkerAgent): Readiness {
-  const { leader } = raft.leadership();
-  if (leader === 0) return { ready: false, reason: 'no leader is known' };
-  const { commit, applied } = raft.status();
-  if (commit - applied > CAUGHT_UP_ENTRIES) {
-    return { ready: false, reason: `the state is ${commit - applied} entries behind` };
-  }
-  if (!worker.status().isSynced)
-    return { ready: false, reason: 'the worker of this node is not registered yet' };
-  return { ready: true, reason: '' };
 }

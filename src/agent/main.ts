@@ -50,6 +50,10 @@ function createCommand(): Command {
       '--drivers <list>',
       'how it runs tasks: process, docker, noop (default: process, and docker where an engine answers)',
     )
+    .option(
+      '--lease-reads',
+      'read by lease: faster, and trusts clocks; on every node or on none (docs/raft.md)',
+    )
     .option('--insecure', 'listen beyond loopback without TLS')
     .option('--log-level <level>', 'debug, info (default), warn or error')
     .addOption(new Option('--kill-tasks-on-exit').hideHelp())

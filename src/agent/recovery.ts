@@ -39,6 +39,8 @@ export interface RecoveryOptions {
   readonly onFailure: (error: unknown) => void;
   /** A snapshot file is damaged, and does not count; the node goes on. */
   readonly onDamaged?: (error: StorageError) => void;
+  /** Default: every read asks a quorum. */
+  readonly leaseReads?: boolean;
   /** Default: those of `limits`. */
   readonly snapshotBounds?: SnapshotBounds;
 }
@@ -91,6 +93,7 @@ export async function recoverMember(options: RecoveryOptions): Promise<Recovered
         clock: options.clock,
         logger: log,
         membership,
+        leaseReads: options.leaseReads === true,
         ...(options.snapshotBounds === undefined ? {} : { snapshotBounds: options.snapshotBounds }),
       });
       return { raft, machine, wal, snapshots };
@@ -159,6 +162,8 @@ function makeCore(
       maxUncommittedBytes: limits.uncommittedBytes,
       maxCommittedBytesPerReady: limits.committedBytesPerReady,
       preVote: true,
+      breaksTies: true,
+      keepsLeases: options.leaseReads === true,
       checkQuorum: true,
       stepDownOnRemoval: true,
     },

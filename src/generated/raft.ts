@@ -40,6 +40,8 @@ export interface Hello {
   /** The caller, for whoever does not know it yet: a member whose addition lies ahead in the log. */
   name: string;
   address: string;
+  /** It heeds no candidate while a leader may count on its promise (lease reads). */
+  keeps_leases: boolean;
 }
 
 export interface HelloReply {
@@ -177,6 +179,7 @@ function createBaseHello(): Hello {
     to: 0,
     name: "",
     address: "",
+    keeps_leases: false,
   };
 }
 
@@ -208,6 +211,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.address !== "") {
       writer.uint32(74).string(message.address);
+    }
+    if (message.keeps_leases !== false) {
+      writer.uint32(80).bool(message.keeps_leases);
     }
     return writer;
   },
@@ -297,6 +303,14 @@ export const Hello: MessageFns<Hello> = {
             message.address = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.keeps_leases = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -323,6 +337,7 @@ export const Hello: MessageFns<Hello> = {
     message.to = object.to ?? 0;
     message.name = object.name ?? "";
     message.address = object.address ?? "";
+    message.keeps_leases = object.keeps_leases ?? false;
     return message;
   },
 };

@@ -103,6 +103,8 @@ export interface Usage {
   memory_bytes: number;
   disk_bytes: number;
   network_bytes_per_second: number;
+  /** Wall time of the node when that was measured, milliseconds; 0: not told. */
+  wall_ms: number;
 }
 
 export interface Heartbeat {
@@ -1083,7 +1085,7 @@ export const InventoryItem: MessageFns<InventoryItem> = {
 };
 
 function createBaseUsage(): Usage {
-  return { cpu_percent: 0, memory_bytes: 0, disk_bytes: 0, network_bytes_per_second: 0 };
+  return { cpu_percent: 0, memory_bytes: 0, disk_bytes: 0, network_bytes_per_second: 0, wall_ms: 0 };
 }
 
 export const Usage: MessageFns<Usage> = {
@@ -1099,6 +1101,9 @@ export const Usage: MessageFns<Usage> = {
     }
     if (message.network_bytes_per_second !== 0) {
       writer.uint32(33).double(message.network_bytes_per_second);
+    }
+    if (message.wall_ms !== 0) {
+      writer.uint32(40).uint64(message.wall_ms);
     }
     return writer;
   },
@@ -1148,6 +1153,14 @@ export const Usage: MessageFns<Usage> = {
             message.network_bytes_per_second = reader.double();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.wall_ms = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1169,6 +1182,7 @@ export const Usage: MessageFns<Usage> = {
     message.memory_bytes = object.memory_bytes ?? 0;
     message.disk_bytes = object.disk_bytes ?? 0;
     message.network_bytes_per_second = object.network_bytes_per_second ?? 0;
+    message.wall_ms = object.wall_ms ?? 0;
     return message;
   },
 };

@@ -87,6 +87,10 @@ export const limits = {
   /** Between comparisons of the state with those of the others. */
   auditIntervalMs: 5000,
   auditCallTimeoutMs: 2000,
+  /** Between looks at whether another node should rather lead. */
+  preferenceIntervalMs: 1000,
+  /** A leader whose clock is further off the median of the nodes' lets another lead. */
+  clockOffsetMs: 60_000,
   /** Between looks of the autopilot at the members. */
   autopilotIntervalMs: 1000,
   /** A leader whose own write takes so long lets another lead. Disks stall for a second now and then. */

@@ -236,7 +236,13 @@ function insightOf(cluster: TestCluster, name: string): ClusterInsight {
   const leads = (): boolean => cluster.leader === name;
   return {
     lastHeartbeatMs: () => Date.UTC(2026, 10, 24, 12),
-    usage: () => ({ cpu_percent: 12.5, memory_bytes: 1024, disk_bytes: 0, network_bytes_per_second: 0 }),
+    usage: () => ({
+      cpu_percent: 12.5,
+      memory_bytes: 1024,
+      disk_bytes: 0,
+      network_bytes_per_second: 0,
+      wall_ms: 0,
+    }),
     commitIndex: () => 17,
     members: () =>
       names.map((member, index) => ({

@@ -94,7 +94,9 @@ export class RaftNode {
     this.#reads = new PendingReads(
       parts.clock,
       parts.core,
-      parts.leaseReads === true ? new ReadLease(parts.clock) : null,
+      parts.leaseReads === true
+        ? new ReadLease(parts.clock, () => parts.transport.everyoneKeepsLeases?.() === true)
+        : null,
     );
     this.#disk = new HungDiskWatch(parts.clock);
     this.#applier = new Applier({

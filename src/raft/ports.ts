@@ -83,6 +83,8 @@ export interface Transport {
     signal: AbortSignal,
     onProgress?: (takenBytes: number, totalBytes: number) => void,
   ): Promise<void>;
+  /** Absent: nobody does. */
+  everyoneKeepsLeases?(): boolean;
   close(): Promise<void>;
 }
 

@@ -14,21 +14,24 @@ const DRIFT = 0.01;
 
 export class ReadLease {
   readonly #clock: Clock;
+  readonly #isKept: () => boolean;
   /** When rounds began, by their context; few, since each ends or its leadership does. */
   readonly #begun = new Map<string, number>();
   #untilMs = Number.NEGATIVE_INFINITY;
   /** Leadership was offered to another, whose forced election no lease stands against: none in this term any more. */
   #isForfeit = false;
 
-  constructor(clock: Clock) {
+  /** @param isKept whether every member keeps the promise, as far as they have said */
+  constructor(clock: Clock, isKept: () => boolean) {
     this.#clock = clock;
+    this.#isKept = isKept;
   }
 
   /** Monotonic; a follower counts in whole ticks, the first of which may be nearly over when it hears. */
   static readonly lengthMs = (limits.electionTicks - 1) * limits.tickMs * (1 - DRIFT);
 
   get holds(): boolean {
-    return !this.#isForfeit && this.#clock.monotonicMs() < this.#untilMs;
+    return !this.#isForfeit && this.#clock.monotonicMs() < this.#untilMs && this.#isKept();
   }
 
   /** Before the round is sent. */

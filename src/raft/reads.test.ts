@@ -17,8 +17,9 @@ function setUp({ hasLease = false } = {}) {
     },
     committedAsLeader: 9 as number | null,
     isTransferring: false,
+    isKept: true,
   };
-  const lease = hasLease ? new ReadLease(clock) : null;
+  const lease = hasLease ? new ReadLease(clock, () => core.isKept) : null;
   const reads = new PendingReads(clock, core, lease);
   const request = (signal = new AbortController().signal): Promise<number> => {
     const read = reads.request(signal);
@@ -195,6 +196,14 @@ describe('reads by lease', () => {
     void request();
     reads.begin();
     expect(rounds).toHaveLength(4);
+  });
+
+  it('are none while a member has not said that it keeps the promise', async () => {
+    const { core, reads, rounds, request } = await leased();
+    core.isKept = false;
+    void request();
+    reads.begin();
+    expect(rounds).toHaveLength(2);
   });
 
   it('are none before an entry of the own term is committed', async () => {

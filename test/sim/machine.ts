@@ -204,6 +204,7 @@ export const CORE_SETTINGS = {
   maxUncommittedBytes: 1500,
   maxCommittedBytesPerReady: 800,
   preVote: true,
+  breaksTies: true,
   checkQuorum: true,
   stepDownOnRemoval: true,
 } as const;

@@ -81,7 +81,7 @@ export class Member {
     this.recovered = core.status();
     const clock = this.#clock();
     this.#proposals = new PendingProposals(clock);
-    const lease = world.leaseReads ? new ReadLease(clock) : null;
+    const lease = world.leaseReads ? new ReadLease(clock, () => true) : null;
     this.reads = new PendingReads(
       clock,
       {

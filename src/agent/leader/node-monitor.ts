@@ -74,6 +74,20 @@ export class NodeMonitor {
     return this.#watches.get(node)?.heard?.wallMs ?? null;
   }
 
+  /**
+   * Milliseconds, of every other node's wall clock against this one's, as its newest heartbeat told it. What was measured
+   * may be some seconds old by then: good enough for differences of a minute.
+   */
+  clockOffsets(): readonly number[] {
+    const offsets: number[] = [];
+    for (const [node, { heard, usage }] of this.#watches) {
+      if (node === this.#replica.nodeName || heard === null || usage === null || usage.wall_ms === 0)
+        continue;
+      offsets.push(usage.wall_ms - heard.wallMs);
+    }
+    return offsets;
+  }
+
   usage(node: string): Usage | null {
     return this.#watches.get(node)?.usage ?? null;
   }

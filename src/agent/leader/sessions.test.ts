@@ -201,7 +201,13 @@ describe('worker sessions', () => {
       connector,
       reportsDirectory: join(directory, 'reports'),
       usage: {
-        latest: () => ({ cpu_percent: 7, memory_bytes: 1, disk_bytes: 1, network_bytes_per_second: 0 }),
+        latest: () => ({
+          cpu_percent: 7,
+          memory_bytes: 1,
+          disk_bytes: 1,
+          network_bytes_per_second: 0,
+          wall_ms: 0,
+        }),
       },
       clock: systemClock,
       random: () => 0.5,

@@ -74,6 +74,7 @@ export class UsageMeter implements UsageSource {
         ...rates(this.#previous, counters),
         memory_bytes: memory.active,
         disk_bytes: (disk.blocks - disk.bfree) * disk.bsize,
+        wall_ms: clock.wallMs(),
       };
       this.#previous = counters;
       this.#failures = 0;

@@ -20,6 +20,11 @@ export interface RaftConfig {
   readonly maxCommittedBytesPerReady: number;
   /** Ask whether an election could be won before entering a new term (dissertation, section 9.6). */
   readonly preVote: boolean;
+  /**
+   * Of two that ask for pre-votes at the same moment with equal logs the one with the lower id gives the other none, so that
+   * not both stand for election, split the votes and wait for another timeout.
+   */
+  readonly breaksTies?: boolean;
   /** A leader that hears of no quorum steps down, and its followers heed no candidate meanwhile (section 6.2). */
   readonly checkQuorum: boolean;
   /** Followers pass proposals and reads on to the leader; by default they refuse them. */

@@ -50,7 +50,8 @@ export function answerVoteRequest(member: Member, message: Message): void {
     member.vote === from || (member.vote === 0 && member.leader === 0) || (pre && term > member.term);
   const type = pre ? 'preVoteResp' : 'voteResp';
   // Learners vote too when asked: the asker may know of a configuration in which they are voters already.
-  if (!canVote || !member.log.isUpToDate(message.index, message.logTerm)) {
+  const isTie = pre && losesTie(member, message);
+  if (!canVote || isTie || !member.log.isUpToDate(message.index, message.logTerm)) {
     member.send({ type, to: from, reject: true, ...farewell(member) });
     return;
   }
@@ -61,6 +62,21 @@ export function answerVoteRequest(member: Member, message: Message): void {
     member.earlyElectionTicks = 0;
     member.vote = from;
   }
+}
+
+/**
+ * Whether the sender is to leave the election to this member, which asks at the same moment. Only for a while: one that
+ * asks on and on and is not heard must not keep the other from being elected.
+ */
+function losesTie({ config, role, id, log, electionElapsed }: Member, message: Message): boolean {
+  return (
+    config.breaksTies === true &&
+    role === 'preCandidate' &&
+    electionElapsed < config.electionTicks / 2 &&
+    id < message.from &&
+    message.index === log.lastIndex &&
+    message.logTerm === log.lastTerm
+  );
 }
 
 /** An answer to this (pre-)candidate. */

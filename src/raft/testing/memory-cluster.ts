@@ -227,6 +227,7 @@ export class MemoryCluster {
         maxUncommittedBytes: limits.uncommittedBytes,
         maxCommittedBytesPerReady: limits.committedBytesPerReady,
         preVote: true,
+        breaksTies: true,
         checkQuorum: true,
         stepDownOnRemoval: true,
       },

@@ -39,6 +39,7 @@ const HELLO: Hello = {
   to: 1,
   name: 'n2',
   address: '127.0.0.1:1',
+  keeps_leases: false,
 };
 
 interface Dialogue {

@@ -28,6 +28,8 @@ export interface TransportIdentity {
   readonly incarnation: string;
   readonly startCounter: number;
   readonly startId: string;
+  /** Default: false. */
+  readonly keepsLeases?: boolean;
 }
 
 /** Records a peer's start. @throws JarvisError conflict for a copied or restored data directory */
@@ -50,6 +52,8 @@ export class GrpcTransport implements Transport {
   /** Members whose addition lies ahead in the log, as they present themselves. */
   readonly #strangers = new Map<RaftId, Peer>();
   #membershipIndex = 0;
+  /** Peers whose newest hello said so. */
+  readonly #leaseKeepers = new Set<RaftId>();
   #events: TransportEvents | null = null;
   #closed = false;
 
@@ -131,6 +135,11 @@ export class GrpcTransport implements Transport {
     else this.#count('misaddressed');
   }
 
+  /** Whether every other member has said that it keeps the promises on which lease reads rest. */
+  everyoneKeepsLeases(): boolean {
+    return [...this.#peers.keys()].every((id) => this.#leaseKeepers.has(id));
+  }
+
   /** Refused hellos by code, since the start. */
   refusals(): ReadonlyMap<string, number> {
     return this.#refusals;
@@ -207,6 +216,8 @@ export class GrpcTransport implements Transport {
   /** Whether the sender of a hello may speak here; its start is on record when it may. */
   async admit(hello: Hello): Promise<HelloReply> {
     const refusal = this.#refusal(hello) ?? (await this.#startRefusal(hello));
+    if (refusal === null && hello.keeps_leases) this.#leaseKeepers.add(hello.raft_id);
+    else this.#leaseKeepers.delete(hello.raft_id);
     if (refusal === null) return { accepted: true, code: '', message: '' };
     this.#count(refusal.code);
     this.#log.warn({ raftId: hello.raft_id, ...refusal }, 'peer refused');
@@ -289,6 +300,7 @@ export class GrpcTransport implements Transport {
       to,
       name: identity.name,
       address: identity.address,
+      keeps_leases: identity.keepsLeases === true,
     };
   }
 

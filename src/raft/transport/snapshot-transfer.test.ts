@@ -259,6 +259,7 @@ function header(fields: {
     to: 2,
     name: 'n1',
     address: '127.0.0.1:1',
+    keeps_leases: false,
   };
   return {
     hello: 'hello' in fields ? undefined : hello,
