@@ -44,8 +44,14 @@ export function checkContainers(
   { drivers }: Pick<NodeConfig, 'drivers'>,
   dockerHost: string | undefined,
 ): void {
-  if (drivers?.includes('docker') === true && Cgroups.find() === null) {
+  const cgroups = drivers?.includes('docker') === true ? Cgroups.find() : undefined;
+  if (cgroups === null) {
     const what = 'needs control groups that this process may write: run it as root, or leave docker out';
+    throw new JarvisError('invalid', `drivers: "docker" ${what}`);
+  }
+  if (cgroups?.seesAll === false) {
+    const what =
+      'needs to see the processes of the machine: run it outside a pid namespace, or leave docker out';
     throw new JarvisError('invalid', `drivers: "docker" ${what}`);
   }
   const mayUseEngine = drivers === null || drivers.includes('docker');

@@ -1,5 +1,6 @@
 /** The output of containers is kept whole: also of those that end at once, write much, or write what is no text. */
 import { createHash } from 'node:crypto';
+import { appendFileSync } from 'node:fs';
 
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
@@ -63,6 +64,16 @@ describeWithBed('the output of containers', (bed) => {
     await waitFor('the first line', async () => (await streams(spec)).stdout === 'first\n');
     expect(await bench.view(spec)).toMatchObject({ type: 'running' });
     await bench.driver.stop(spec, { graceMs: 0 }, never);
+  });
+
+  it('that its engine cannot read any more costs no exit', async () => {
+    const spec = bench.spec(['sh', '-c', 'echo before; sleep 1; echo after; exit 5']);
+    await bench.driver.start(spec, never);
+    await waitFor('the first line', async () => (await streams(spec)).stdout === 'before\n');
+    const { Id } = await bed().engine.api.inspect(bench.container(spec));
+    appendFileSync(bed().engine.containerLog(Id), Buffer.alloc(28, 0xee));
+    expect(await bench.driver.wait(spec, never)).toMatchObject({ reason: 'exited', exitCode: 5 });
+    expect((await streams(spec)).stdout).toContain('before\n');
   });
 
   it('is bounded as the policy of the node says', async () => {

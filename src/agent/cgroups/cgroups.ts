@@ -14,6 +14,8 @@ interface Hierarchy {
   readonly controllers: readonly string[];
 }
 
+/** A process that this namespace has no number for. */
+const UNSEEN = '0';
 /** Every process is in each hierarchy; where there are several, these are asked first. */
 const REFERENCE_CONTROLLERS = ['freezer', 'pids', 'memory'];
 
@@ -42,22 +44,24 @@ export class Cgroups {
     return cgroups.#hierarchies.every(({ folder }) => isWritable(folder)) ? cgroups : null;
   }
 
+  /** Whether each process of the machine has a number here: not so in a pid namespace of its own. */
+  get seesAll(): boolean {
+    return !readOrEmpty(path.join(this.#reference, 'cgroup.procs')).split('\n').includes(UNSEEN);
+  }
+
   /** The host's pids of all that is in the group and below it; none where it does not exist. */
   pids(group: string): readonly number[] {
     const pids = new Set<number>();
     for (const folder of withDescendants(path.join(this.#reference, group))) {
       for (const line of readOrEmpty(path.join(folder, 'cgroup.procs')).split('\n')) {
-        // 0 is a process that this namespace has no number for.
-        if (line !== '' && line !== '0') pids.add(Number(line));
+        if (line !== '' && line !== UNSEEN) pids.add(Number(line));
       }
     }
     return [...pids];
   }
 
-  /** It is there, and nothing is in it or below it. */
-  isEmpty(group: string): boolean {
-    const exists = statSync(path.join(this.#reference, group), { throwIfNoEntry: false }) !== undefined;
-    return exists && this.pids(group).length === 0;
+  exists(group: string): boolean {
+    return statSync(path.join(this.#reference, group), { throwIfNoEntry: false }) !== undefined;
   }
 
   /** SIGKILL to all that is in it now. @returns how many that were */

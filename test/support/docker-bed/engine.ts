@@ -18,12 +18,14 @@ export class Engine {
   readonly socketPath: string;
   readonly api: EngineApi;
   readonly #dockerd: BedProcess;
+  readonly #dataFolder: string;
   readonly #pidFiles: { readonly dockerd: string; readonly containerd: string };
 
   private constructor({ record, namespacePid, args }: EngineSettings) {
     const { directory, bridge, cgroupParent } = record;
     const at = (...parts: string[]) => path.join(directory, ...parts);
     this.socketPath = at('docker.sock');
+    this.#dataFolder = at(DATA_FOLDER);
     this.api = new EngineApi(this.socketPath);
     this.#pidFiles = {
       dockerd: at('dockerd.pid'),
@@ -52,6 +54,11 @@ export class Engine {
       namespacePid,
       isReady: () => this.api.isReady(),
     });
+  }
+
+  /** Where the engine keeps the output of a container, for those who want to damage it. */
+  containerLog(id: string): string {
+    return path.join(this.#dataFolder, 'containers', id, 'local-logs', 'container.log');
   }
 
   static async start(settings: EngineSettings): Promise<Engine> {

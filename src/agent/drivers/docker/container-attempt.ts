@@ -29,8 +29,7 @@ import type { Outage } from './engine-monitor.ts';
 import type { DockerTools } from './docker-tools.ts';
 import type { Ending } from './exits.ts';
 import { endOf, endOfFailedStart } from './exits.ts';
-import { insistThroughRefusals } from './insist.ts';
-import { cgroupPathOf, containerNameOf } from './naming.ts';
+import { removeLeftovers, removeUntilGone } from './leftovers.ts';
 import { StartFailure } from './start-failure.ts';
 
 type Cause = 'stopped' | 'timeout';
@@ -84,11 +83,28 @@ export class ContainerAttempt implements TableAttempt {
       await run;
       onOver();
     } catch (error) {
-      if (!this.#tools.closing.aborted)
-        this.#log.error({ error: messageOf(error) }, 'a bug in the docker driver');
+      const isLost = await this.#loseAfter(error);
       this.#timeout.clear();
       this.#container?.release();
       await this.#output?.release();
+      if (isLost) onOver();
+    }
+  }
+
+  /** What nobody thought of must not leave an attempt running for ever: nothing of it is left, and then it is LOST. */
+  async #loseAfter(cause: unknown): Promise<boolean> {
+    const { closing } = this.#tools;
+    if (closing.aborted || this.view.type === 'ended') return false;
+    this.#log.error({ error: messageOf(cause) }, 'a bug in the docker driver: the attempt counts as lost');
+    try {
+      await removeUntilGone(this.#record, this.#tools);
+      const startedAtMs = this.view.type === 'running' ? this.view.startedAtMs : Date.now();
+      const message = `the node lost track of it: ${messageOf(cause)}`;
+      await this.#recordExit(startedAtMs, { exitCode: null, signal: null, reason: 'unknown', message });
+      return true;
+    } catch (error) {
+      if (!closing.aborted) this.#log.error({ error: messageOf(error) }, 'a lost attempt could not be ended');
+      return false;
     }
   }
 
@@ -153,7 +169,7 @@ export class ContainerAttempt implements TableAttempt {
   clean(): void {
     if (this.view.type !== 'ended' || this.#cleaning !== null) return;
     const { cleanings } = this.#tools;
-    const cleaning = this.#removeLeftovers().finally(() => {
+    const cleaning = removeLeftovers(this.#record, this.#tools, this.#log).finally(() => {
       this.#cleaning = null;
       cleanings.delete(cleaning);
     });
@@ -205,6 +221,8 @@ export class ContainerAttempt implements TableAttempt {
       // On disk before it can happen; not synced, for if the machine goes down so does the container.
       this.#update({ isStartSent: true });
       await this.#save({ sync: false });
+      // Stopped while that was written: nothing has been asked for yet.
+      signal.throwIfAborted();
       return this.#take(containerId, cgroupParent).startOnce();
     });
   }
@@ -241,7 +259,7 @@ export class ContainerAttempt implements TableAttempt {
     }
     const { timeoutMs } = this.#record;
     const cause = this.#cause;
-    const ending = endOf(judgement, { cause, timeoutMs, outage: await this.#outage() });
+    const ending = endOf(judgement, { cause, timeoutMs, outages: await this.#outages() });
     await this.#finish(this.view.type === 'running' ? this.view.startedAtMs : Date.now(), ending);
   }
 
@@ -266,9 +284,11 @@ export class ContainerAttempt implements TableAttempt {
   }
 
   /** An engine that keeps its containers over a restart ends none of them. */
-  async #outage(): Promise<Outage | null> {
-    const { images, outage, closing } = this.#tools;
-    return (await images.facts(closing)).keepsContainers ? null : outage();
+  async #outages(): Promise<readonly Outage[]> {
+    const { images, outages, closing } = this.#tools;
+    const all = outages();
+    if (all.length === 0) return all;
+    return (await images.facts(closing)).keepsContainers ? [] : all;
   }
 
   // Ending
@@ -284,6 +304,10 @@ export class ContainerAttempt implements TableAttempt {
     await this.#container?.emptied();
     const hasOutput = ending.reason !== 'startFailed' && this.#container !== null;
     await this.#output?.finish(hasOutput ? this.#containerOf().id : null, this.#tools.closing);
+    await this.#recordExit(startedAtMs, ending);
+  }
+
+  async #recordExit(startedAtMs: number, ending: Ending): Promise<void> {
     const didRun = ending.reason !== 'startFailed';
     const exit: Exit = {
       startedAtMs,
@@ -320,21 +344,6 @@ export class ContainerAttempt implements TableAttempt {
     }
   }
 
-  /** The container by its name, which also finds one whose create was never answered; then its group. */
-  async #removeLeftovers(): Promise<void> {
-    const { engine, owner, cgroups, closing } = this.#tools;
-    const { cgroupParent, containerId } = this.#record;
-    try {
-      const name = containerId ?? containerNameOf(owner, this.view);
-      await insistThroughRefusals(closing, () => engine.remove(name, closing));
-      if (cgroupParent !== null && !cgroups.remove(cgroupPathOf(cgroupParent)))
-        this.#log.warn({ cgroupParent }, 'a control group of an ended attempt is still in use');
-    } catch (error) {
-      // What is left is found again by the next look at all containers.
-      if (!closing.aborted) this.#log.warn({ error: messageOf(error) }, 'a container was not removed');
-    }
-  }
-
   // After a restart
 
   async #recover(started: () => void): Promise<void> {
@@ -346,7 +355,7 @@ export class ContainerAttempt implements TableAttempt {
     const lose = (message: string): Promise<void> =>
       this.#finish(startedAtMs, { exitCode: null, signal: null, reason: 'unknown', message });
     // Of a record that did not read nothing is known: its container goes before the attempt is said to be over.
-    if (image === '') await this.#removeLeftovers();
+    if (image === '') await removeLeftovers(this.#record, this.#tools, this.#log);
     this.#tools.closing.throwIfAborted();
     if (!isStartSent || containerId === null || cgroupParent === null)
       return lose('the node was restarted before it started the container');

@@ -11,10 +11,10 @@ import type { LogLimits } from '../../watchdog/limits.ts';
 import { AttemptLogWriter } from '../../watchdog/log-writer.ts';
 import { OutputTail } from '../../watchdog/output-tail.ts';
 import type { Engine } from './engine.ts';
-import { chunksOf, EngineRefusal } from './engine.ts';
+import { chunksOf } from './engine.ts';
 import { insist } from './insist.ts';
 import { DOCKER_LIMITS } from './limits.ts';
-import { readLogEntries } from './log-frames.ts';
+import { OutputDamaged, readLogEntries } from './log-frames.ts';
 import { LogPosition } from './log-position.ts';
 
 export interface ContainerLogOptions {
@@ -104,20 +104,25 @@ export class ContainerLog {
       } catch (error) {
         if (signal.aborted) return;
         this.#options.log.debug({ id, error: messageOf(error) }, 'following the output broke');
+        // It would break there again and again; at the end it is tried once more.
+        if (error instanceof OutputDamaged) return;
       }
       // It ends when the container does, and then `finish` comes; or the engine let go of it.
       await delay(DOCKER_LIMITS.followAfterMs, undefined, { signal: over }).catch(() => undefined);
     }
   }
 
-  /** Not followed: an engine that missed the end of a container would go on for ever. */
+  /**
+   * Not followed: an engine that missed the end of a container would go on for ever. Whatever becomes of the output, the
+   * exit must not wait for it without end, let alone be lost with it.
+   */
   async #readRest(id: string, signal: AbortSignal): Promise<void> {
     try {
-      await insist(signal, () => this.#read(id, { follow: false }, signal));
+      const bounded = AbortSignal.any([signal, AbortSignal.timeout(DOCKER_LIMITS.restTimeoutMs)]);
+      await insist(bounded, () => this.#read(id, { follow: false }, bounded));
     } catch (error) {
-      if (signal.aborted) throw error;
-      if (!(error instanceof EngineRefusal)) throw error;
-      this.#options.log.warn({ id, error: messageOf(error) }, 'the engine refuses the output of a container');
+      signal.throwIfAborted();
+      this.#options.log.warn({ id, error: messageOf(error) }, 'not all output of a container could be read');
     }
   }
 

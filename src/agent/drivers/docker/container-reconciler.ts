@@ -56,7 +56,6 @@ export class ContainerReconciler {
       else if (attempt.view.type === 'ended') attempt.clean();
       else if (RUNNING_STATES.has(container.state)) running.add(container.id);
     }
-    this.#lookAtHollow();
     for (const attempt of table.all()) {
       const { containerId, view } = attempt;
       // One that starts at present looks as well: its answer may be lost.
@@ -68,7 +67,7 @@ export class ContainerReconciler {
   }
 
   /** Nobody is told of the end of a container that an engine missed; those that were passed over come next time. */
-  #lookAtHollow(): void {
+  lookAtHollow(): void {
     const attempts = [...this.#options.table.all()].filter(({ view }) => view.type === 'running');
     const from = this.#nextGroup < attempts.length ? this.#nextGroup : 0;
     this.#nextGroup = from + DOCKER_LIMITS.groupsPerList;

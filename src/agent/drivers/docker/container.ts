@@ -20,6 +20,9 @@ import { DOCKER_LIMITS } from './limits.ts';
 import { cgroupPathOf } from './naming.ts';
 import { StartFailure } from './start-failure.ts';
 
+/** The wall clock may have been set back a little between the engine's look at it and ours. */
+const CLOCK_SLACK_MS = 1000;
+
 export interface ContainerOptions {
   readonly id: string;
   readonly cgroupParent: string;
@@ -48,6 +51,7 @@ export class Container {
   #begunByMs: number;
   /** Since when it runs, says the engine, without a process. Monotonic. */
   #hollowSinceMs: number | null = null;
+  #wasPopulated = false;
 
   constructor(options: ContainerOptions) {
     this.#options = options;
@@ -61,7 +65,11 @@ export class Container {
 
   /** Where the engine says that it runs, it may have died while the engine was away, and nobody told the engine. */
   get isHollow(): boolean {
-    return this.#options.cgroups.isEmpty(this.#cgroup);
+    const { cgroups } = this.#options;
+    const isPopulated = cgroups.pids(this.#cgroup).length > 0;
+    this.#wasPopulated ||= isPopulated;
+    // One that systemd made for it goes with its last process.
+    return !isPopulated && (this.#wasPopulated || cgroups.exists(this.#cgroup));
   }
 
   /** Something may have happened to it. */
@@ -126,7 +134,8 @@ export class Container {
       });
     const judgement = judge(await insistThroughRefusals(closing, ask));
     if (judgement.type !== 'running' && judgement.type !== 'ended') return judgement;
-    if (this.#startId === null && judgement.startedAtMs <= this.#begunByMs) this.#startId = judgement.startId;
+    const isOurs = judgement.startedAtMs <= this.#begunByMs + CLOCK_SLACK_MS;
+    if (this.#startId === null && isOurs) this.#startId = judgement.startId;
     if (judgement.startId === this.#startId)
       return judgement.type === 'running' ? this.#believed(judgement) : judgement;
     await this.remove();
@@ -164,10 +173,17 @@ export class Container {
 
   /** The engine says that it ended; what was put into its group from outside may be there all the same [EMPTY]. */
   async emptied(): Promise<void> {
-    const { cgroups, closing } = this.#options;
+    const { cgroups, closing, log } = this.#options;
     this.#killer.stop();
-    while (cgroups.kill(this.#cgroup) > 0)
+    const sinceMs = performance.now();
+    let isTold = false;
+    while (cgroups.kill(this.#cgroup) > 0) {
+      if (!isTold && performance.now() - sinceMs > DOCKER_LIMITS.hollowAfterMs) {
+        isTold = true;
+        log.warn({ id: this.id, pids: cgroups.pids(this.#cgroup) }, 'processes of a container do not die');
+      }
       await delay(DOCKER_LIMITS.killPauseMinMs, undefined, { signal: closing });
+    }
   }
 
   /** No more signals. */

@@ -69,6 +69,12 @@ export class DockerDriver implements Driver {
     const cgroups = Cgroups.find();
     if (cgroups === null)
       throw new JarvisError('unavailable', 'containers need control groups that can be written');
+    // Whether a container still holds a process could not be told, nor could that process be killed.
+    if (!cgroups.seesAll)
+      throw new JarvisError(
+        'unavailable',
+        'containers need to see the processes of the machine: not in a pid namespace',
+      );
     const directory = path.join(owner.dataDirectory, 'docker');
     const store = new RecordStore(directory, parseContainerRecord);
     const stored = await store.load();
@@ -88,7 +94,7 @@ export class DockerDriver implements Driver {
       store,
       startSlots: new Slots(DOCKER_LIMITS.startsAtOnce),
       inspectSlots: new Slots(DOCKER_LIMITS.inspectionsAtOnce),
-      outage: () => monitor.outage,
+      outages: () => monitor.outages,
       cleanings,
       closing: closing.signal,
       log,
@@ -110,6 +116,7 @@ export class DockerDriver implements Driver {
       onEvent: (labels: Readonly<Record<string, string>>) => reconciler.seeEvent(labels),
       onList: (containers: readonly ContainerSummary[]) => reconciler.seeAll(containers),
       onAvailability,
+      onAnswer: () => reconciler.lookAtHollow(),
       isBusy: () => reconciler.isBusy,
     };
     const monitor = new EngineMonitor({ engine, label: OWNED_LABEL, listener, log });

@@ -22,7 +22,8 @@ export interface DockerTools {
   readonly startSlots: Slots;
   /** Looks at containers at the same time. */
   readonly inspectSlots: Slots;
-  readonly outage: () => Outage | null;
+  /** Of the engine, the newest ones. */
+  readonly outages: () => readonly Outage[];
   /** Removals under way. */
   readonly cleanings: Set<Promise<void>>;
   /** Aborted when the driver is closed: attempts run on, and are no longer followed. */

@@ -20,6 +20,8 @@ export interface EngineListener {
   /** All of this and other nodes of Jarvis, in every state. */
   onList(containers: readonly ContainerSummary[]): void;
   onAvailability(isAvailable: boolean): void;
+  /** It has answered, as it does every few seconds. */
+  onAnswer(): void;
   /** Whether something runs: then it is looked at more often. */
   isBusy(): boolean;
 }
@@ -36,6 +38,8 @@ export interface Outage {
 
 const eventSchema = z.object({ Actor: z.object({ Attributes: z.record(z.string(), z.string()) }) });
 const EVENT_BYTES = 1024 * 1024;
+/** More than an engine has in the time of one look at its containers. */
+const OUTAGES_KEPT = 16;
 
 export class EngineMonitor {
   readonly #engine: Engine;
@@ -47,7 +51,8 @@ export class EngineMonitor {
   #lastAnswerMs = Number.NEGATIVE_INFINITY;
   #lastAnswerWallMs = 0;
   #lastListMs = Number.NEGATIVE_INFINITY;
-  #outage: Outage | null = null;
+  /** The newest last. */
+  readonly #outages: Outage[] = [];
   #events: Promise<void> | null = null;
   #run: Promise<void> = Promise.resolve();
 
@@ -63,9 +68,9 @@ export class EngineMonitor {
     return this.#isAvailable;
   }
 
-  /** When the engine was last gone, as a broken connection shows: then it ended its containers, or may have. */
-  get outage(): Outage | null {
-    return this.#outage;
+  /** When the engine was gone, as broken connections show: then it ended its containers, or may have. */
+  get outages(): readonly Outage[] {
+    return this.#outages;
   }
 
   /** Resolves after the first look, or when an engine that is silent has been waited for long enough. */
@@ -102,6 +107,7 @@ export class EngineMonitor {
     try {
       await this.#engine.ping(signal);
       this.#answered();
+      this.#listener.onAnswer();
       this.#events ??= this.#followEvents();
       const { reconcileIntervalMs, idleReconcileIntervalMs } = DOCKER_LIMITS;
       const intervalMs = this.#listener.isBusy() ? reconcileIntervalMs : idleReconcileIntervalMs;
@@ -121,14 +127,15 @@ export class EngineMonitor {
   #answered(): void {
     this.#lastAnswerMs = performance.now();
     this.#lastAnswerWallMs = Date.now();
-    if (this.#outage !== null && this.#outage.untilMs === null)
-      this.#outage = { ...this.#outage, untilMs: Date.now() };
+    const newest = this.#outages.at(-1);
+    if (newest?.untilMs === null) this.#outages.splice(-1, 1, { ...newest, untilMs: Date.now() });
     this.#setAvailable(true, '');
   }
 
   #beginOutage(fromMs: number): void {
-    if (this.#outage?.untilMs === null) return;
-    this.#outage = { fromMs, noticedMs: Date.now(), untilMs: null };
+    if (this.#outages.at(-1)?.untilMs === null) return;
+    this.#outages.push({ fromMs, noticedMs: Date.now(), untilMs: null });
+    if (this.#outages.length > OUTAGES_KEPT) this.#outages.shift();
   }
 
   #setAvailable(isAvailable: boolean, why: string): void {
@@ -141,21 +148,25 @@ export class EngineMonitor {
 
   async #followEvents(): Promise<void> {
     const { signal } = this.#closing;
+    let isOurFault = false;
     try {
       const stream = await this.#engine.events(this.#label, signal);
       // What came before it was open is in the next list.
       this.#lastListMs = Number.NEGATIVE_INFINITY;
       for await (const line of readLines(chunksOf(stream, signal), EVENT_BYTES)) {
+        // What is not understood says nothing of the engine's health; the list finds what it told of.
+        isOurFault = true;
         const event = eventSchema.safeParse(JSON.parse(line));
         if (event.success) this.#listener.onEvent(event.data.Actor.Attributes);
+        isOurFault = false;
       }
     } catch (error) {
       if (signal.aborted) return;
       this.#log.debug({ error: messageOf(error) }, 'the events of the container engine broke off');
     }
     if (signal.aborted) return;
-    // An engine ends its side of a connection only when it ends itself.
-    this.#beginOutage(Date.now());
+    // An engine ends its side of a connection only when it ends itself; it may have begun with that long before.
+    if (!isOurFault) this.#beginOutage(this.#lastAnswerWallMs);
     this.#lastListMs = Number.NEGATIVE_INFINITY;
     this.#events = null;
   }

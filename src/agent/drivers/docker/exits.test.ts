@@ -47,7 +47,7 @@ describe('judge', () => {
 });
 
 describe('endOf', () => {
-  const context: EndContext = { cause: null, timeoutMs: 2000, outage: null };
+  const context: EndContext = { cause: null, timeoutMs: 2000, outages: [] };
   const exited = judge(details({ ExitCode: 3 }));
 
   it.each<[string, Judgement, Partial<EndContext>, object]>([
@@ -77,19 +77,19 @@ describe('endOf', () => {
     [
       'an end while the engine was away',
       judge(details({})),
-      { outage: { fromMs: endMs - 100, noticedMs: endMs - 100, untilMs: endMs + 100 } },
+      { outages: [{ fromMs: endMs - 100, noticedMs: endMs - 100, untilMs: endMs + 100 }] },
       { reason: 'unknown', exitCode: null },
     ],
     [
       'an end before the engine went away',
       judge(details({})),
-      { outage: { fromMs: endMs + 5000, noticedMs: endMs + 5000, untilMs: null } },
+      { outages: [{ fromMs: endMs + 5000, noticedMs: endMs + 5000, untilMs: null }] },
       { reason: 'exited', exitCode: 0 },
     ],
     [
       'one that the engine started when it was back',
       judge(details({})),
-      { outage: { fromMs: Date.parse(BEGIN) - 100, noticedMs: Date.parse(BEGIN) - 50, untilMs: endMs } },
+      { outages: [{ fromMs: Date.parse(BEGIN) - 100, noticedMs: Date.parse(BEGIN) - 50, untilMs: endMs }] },
       { reason: 'exited', exitCode: 0 },
     ],
   ])('%s', (_name, judgement, changes, expected) => {

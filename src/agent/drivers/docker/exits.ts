@@ -17,13 +17,13 @@ export interface EndContext {
   readonly cause: 'stopped' | 'timeout' | null;
   readonly timeoutMs: number | null;
   /** Of the engine, the newest. */
-  readonly outage: Outage | null;
+  readonly outages: readonly Outage[];
 }
 
 /** The clocks are the same, but what is seen of the engine's end and return is a little late. */
 const OUTAGE_SLACK_MS = 1000;
 
-export function endOf(judgement: Judgement, { cause, timeoutMs, outage }: EndContext): Ending {
+export function endOf(judgement: Judgement, { cause, timeoutMs, outages }: EndContext): Ending {
   const isTimeout = cause === 'timeout';
   const message = isTimeout ? `ran longer than ${(timeoutMs ?? 0) / 1000} s` : '';
   const unseen = { exitCode: null, signal: null } as const;
@@ -39,7 +39,7 @@ export function endOf(judgement: Judgement, { cause, timeoutMs, outage }: EndCon
           errorType: 'OutOfMemory',
           message: 'ran out of the memory that it may use',
         };
-      if (wasEndedByEngine(judgement, outage))
+      if (outages.some((outage) => wasEndedByEngine(judgement, outage)))
         return {
           ...seen,
           ...unseen,
@@ -75,9 +75,8 @@ export function endOfFailedStart(error: unknown, cause: EndContext['cause']): En
 /** Asked by TERM to end, a task may well exit with 0: no code tells that from an end of its own. */
 function wasEndedByEngine(
   { startedAtMs, finishedAtMs }: Extract<Judgement, { type: 'ended' }>,
-  outage: Outage | null,
+  outage: Outage,
 ): boolean {
-  if (outage === null) return false;
   const { fromMs, noticedMs, untilMs } = outage;
   // One that the engine started after its return is none of those that it ended.
   return (

@@ -61,8 +61,12 @@ export class Killer {
     this.#killing = true;
     const { signal } = this.#over;
     let pauseMs: number = DOCKER_LIMITS.killPauseMinMs;
+    const sinceMs = performance.now();
     while (!signal.aborted) {
       await this.#killOnce();
+      // Whatever the engine said of it: it may take a container that it lost track of for one that does not run.
+      if (!signal.aborted && performance.now() - sinceMs > DOCKER_LIMITS.engineKillTimeoutMs)
+        this.#options.cgroups.kill(this.#options.cgroup);
       this.#options.ring();
       await pause(systemClock, pauseMs, signal);
       pauseMs = Math.min(pauseMs * 2, DOCKER_LIMITS.killPauseMaxMs);

@@ -51,6 +51,8 @@ export const DOCKER_LIMITS = {
   followAfterMs: 100,
   /** For the stream of the output to end once the container has. */
   logEndTimeoutMs: 2000,
+  /** For what is left of the output once a container has ended. */
+  restTimeoutMs: 120_000,
   /** What the engine itself keeps of a container's output, until it is read. */
   engineLogFileBytes: 10 * 1024 * 1024,
   engineLogFiles: 3,

@@ -43,6 +43,14 @@ describe('readLogEntries', () => {
     expect(await read([bytes.subarray(0, bytes.length - 1)])).toEqual(expected.slice(0, 2));
   });
 
+  it('hands on what the engine says of output that it cannot read', async () => {
+    const header = Buffer.from([3, 0, 0, 0, 0, 0, 0, 5]);
+    await expect(read([bytes, Buffer.concat([header, Buffer.from('error')])])).rejects.toMatchObject({
+      name: 'OutputDamaged',
+      message: 'error',
+    });
+  });
+
   it('refuses what is no such stream', async () => {
     const huge = Buffer.from([1, 0, 0, 0, 255, 255, 255, 255]);
     await expect(read([huge])).rejects.toThrow('bytes');

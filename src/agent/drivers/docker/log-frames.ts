@@ -14,18 +14,27 @@ export interface LogEntry {
 
 const HEADER_BYTES = 8;
 const STDERR = 2;
+/** The engine's own word about output that it cannot read any more. */
+const SYSTEM_ERROR = 3;
 const BLANK = 0x20;
 
-/** @throws Error where the bytes are none of this format */
+/** The output cannot be read further: its engine says so, or what it sends is none of this format. */
+export class OutputDamaged extends Error {
+  override readonly name = 'OutputDamaged';
+}
+
+/** @throws OutputDamaged */
 export async function* readLogEntries(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<LogEntry> {
   let rest: Buffer = Buffer.alloc(0);
   for await (const chunk of chunks) {
     rest = rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([rest, chunk]);
     while (rest.length >= HEADER_BYTES) {
       const length = rest.readUInt32BE(4);
-      if (length > DOCKER_LIMITS.logFrameBytes) throw new Error(`a frame of output with ${length} bytes`);
+      if (length > DOCKER_LIMITS.logFrameBytes)
+        throw new OutputDamaged(`a frame of output with ${length} bytes`);
       if (rest.length < HEADER_BYTES + length) break;
       const content = rest.subarray(HEADER_BYTES, HEADER_BYTES + length);
+      if (rest[0] === SYSTEM_ERROR) throw new OutputDamaged(content.toString().trim());
       const stream = rest[0] === STDERR ? 'stderr' : 'stdout';
       rest = rest.subarray(HEADER_BYTES + length);
       yield entryOf(stream, content);
@@ -36,6 +45,6 @@ export async function* readLogEntries(chunks: AsyncIterable<Uint8Array>): AsyncG
 function entryOf(stream: LogStream, content: Buffer): LogEntry {
   const blank = content.indexOf(BLANK);
   const atMs = Date.parse(content.toString('latin1', 0, Math.max(blank, 0)));
-  if (Number.isNaN(atMs)) throw new Error('an entry of output without its time');
+  if (Number.isNaN(atMs)) throw new OutputDamaged('an entry of output without its time');
   return { stream, atMs, data: content.subarray(blank + 1) };
 }
