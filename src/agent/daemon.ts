@@ -7,11 +7,11 @@ import { randomUUID } from 'node:crypto';
 
 import { ClusterService } from '../generated/cluster.ts';
 import { LastWordsService } from '../generated/last_words.ts';
-import { RaftService, type JoinRequest } from '../generated/raft.ts';
+import type { JoinRequest } from '../generated/raft.ts';
+import { StateDigestsService } from '../generated/state_digests.ts';
 import { NodeLogsService, WorkerService } from '../generated/worker.ts';
 import { systemClock, type Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
-import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import { createHttpServer, type HttpServer } from '../http/server.ts';
 import { LocalOperations } from '../operations/local.ts';
@@ -24,7 +24,6 @@ import { GrpcTransport } from '../raft/transport/grpc-transport.ts';
 import { RaftPeerService } from '../raft/transport/raft-service.ts';
 import { channelCredentials, channelOptions, ChannelPool } from '../rpc/channel.ts';
 import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
-import { unaryCall } from '../rpc/client.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import { createRemotes } from '../rpc/remotes.ts';
 import { createServer } from '../rpc/server.ts';
@@ -41,11 +40,13 @@ import { LeaderDuties } from './leader/leader-duties.ts';
 import { learnersAllowed, targetVotersOf, VoterKeeper } from './voter-keeper.ts';
 import { SessionService } from './leader/session-service.ts';
 import { AttemptLogs } from './local-logs.ts';
-import { LeaderMembershipControl, whoAreYou } from './membership-control.ts';
+import { memberQuestions } from './member-questions.ts';
+import { LeaderMembershipControl } from './membership-control.ts';
 import { NodeDrivers } from './node-drivers.ts';
 import { recoverMember } from './recovery.ts';
 import { registrationOf } from './registration.ts';
 import { ClusterReplica } from './replica.ts';
+import { StateAudit } from './state-audit.ts';
 import { StartingOperations } from './starting-operations.ts';
 import { DEFAULT_PATH } from './worker/environment.ts';
 import { GrpcSessionConnector } from './worker/session-connector.ts';
@@ -74,6 +75,7 @@ export class Daemon {
   readonly #failed = Promise.withResolvers<never>();
   #lastWords: LastWords | null = null;
   /** Null until it is part of a cluster. */
+  #raft: RaftNode | null = null;
   #admission: Admission | null = null;
   #readiness: () => Readiness = () => ({ ready: false, reason: 'the node is starting' });
 
@@ -138,6 +140,7 @@ export class Daemon {
       logs: lateService(NodeLogsService),
       worker: lateService(WorkerService),
       lastWords: lateService(LastWordsService),
+      digests: lateService(StateDigestsService),
     };
     const operations = new StartingOperations();
     // Closed after the servers: what they are still answering may have been sent on.
@@ -183,12 +186,20 @@ export class Daemon {
     const remotes = createRemotes(pool);
     const self = { cluster, version: this.#version, wal, diskErrors, lastWords };
     const insight = new NodeInsight({ raft, duties, self });
+    const questions = memberQuestions({ pool, clusterId: cluster.clusterId, signal });
+    const membership = new LeaderMembershipControl({
+      raft,
+      clock: this.#clock,
+      targetVoters: () => targetVotersOf(replica.state.cluster, raft.membership.peers.length),
+      learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+      ask: (address, caller) => questions.identity(address, caller),
+    });
     const routing = new RoutingOperations({
       replica,
       local: new LocalOperations({
         replica,
         insight,
-        membership: this.#membershipControl(raft, replica, pool),
+        membership,
         remotes,
       }),
       remotes,
@@ -202,6 +213,17 @@ export class Daemon {
     services.logs.become(nodeLogsService(localLogs, this.#log));
     services.worker.become(sessions);
     services.lastWords.become(lastWords.service());
+    const audit = new StateAudit({
+      clusterId: cluster.clusterId,
+      raft,
+      samples: () => machine.digestSamples,
+      ask: (peer) => questions.digests(peer),
+      onMinority: (reason) =>
+        void this.#condemn(directory, `it has made something else of the log than the majority: ${reason}`),
+      clock: this.#clock,
+      log: this.#log,
+    });
+    services.digests.become(audit.service());
     this.#admission = new Admission({
       raft,
       cluster,
@@ -210,6 +232,8 @@ export class Daemon {
     });
     peerService.join({ transport, snapshots });
     raft.start();
+    audit.start();
+    this.#closing('audit', () => audit.close());
     const moving = { config, directory, pool, clock: this.#clock, signal, log: this.#log };
     void announceAddress(moving, raft.membership.peers);
     this.#closing('leadership', () => handOver(raft, this.#clock));
@@ -263,7 +287,11 @@ export class Daemon {
       recordStart: (incarnation, counter, startId) =>
         directory.recordPeerStart(incarnation, counter, startId),
       onRefused: (code, message) => {
-        if (code === 'old_copy') void this.#condemn(directory, message);
+        if (code === 'old_copy')
+          void this.#condemn(
+            directory,
+            `it is a copy or an older state of a member's, and must not vote: ${message}`,
+          );
         if (code === 'removed_member') this.#fail(new MemberRemovedError());
       },
       credentials: channelCredentials(),
@@ -281,6 +309,7 @@ export class Daemon {
       onFailure: (error) => this.#fail(error),
       onDamaged: (error) => this.#diskErrors.note(error),
     });
+    this.#raft = member.raft;
     this.#closing('snapshots', () => member.snapshots.close());
     this.#closing('state', () => member.machine.close());
     this.#closing('Raft', () => member.raft.stop());
@@ -291,9 +320,10 @@ export class Daemon {
     return { ...member, transport };
   }
 
-  /** A peer has seen a later start of this data directory: the node stops before it can vote, for good. */
+  /** What the node holds is not to be trusted: it stops before it can vote, for good. */
   async #condemn(directory: DataDirectory, reason: string): Promise<void> {
     try {
+      this.#haltRaft();
       this.#diskErrors.add('condemned', directory.paths.root, reason);
       this.#fail(await directory.condemn(reason));
     } catch (error) {
@@ -301,28 +331,15 @@ export class Daemon {
     }
   }
 
-  #fail(error: unknown): void {
-    this.#diskErrors.note(error);
-    this.#failed.reject(error instanceof Error ? error : new Error(messageOf(error)));
+  /** It takes part no more from now on, not only when its turn to be closed has come; that says what fails then. */
+  #haltRaft(): void {
+    this.#raft?.stop().catch(() => undefined);
   }
 
-  #membershipControl(raft: RaftNode, replica: ClusterReplica, pool: ChannelPool): LeaderMembershipControl {
-    return new LeaderMembershipControl({
-      raft,
-      clock: this.#clock,
-      targetVoters: () => targetVotersOf(replica.state.cluster, raft.membership.peers.length),
-      learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
-      ask: (address, signal) =>
-        unaryCall({
-          pool,
-          address,
-          method: RaftService.bootstrap,
-          request: whoAreYou(),
-          signal,
-          timeoutMs: limits.bootstrapCallTimeoutMs,
-          write: false,
-        }),
-    });
+  #fail(error: unknown): void {
+    this.#diskErrors.note(error);
+    this.#haltRaft();
+    this.#failed.reject(error instanceof Error ? error : new Error(messageOf(error)));
   }
 
   #leaderDuties(replica: ClusterReplica, cluster: ClusterRecord, raft: RaftNode): LeaderDuties {

@@ -6,7 +6,7 @@ import { silentLog } from '../lib/log.ts';
 import { MemoryCluster, type MemoryMember } from '../raft/testing/memory-cluster.ts';
 import { turn } from '../raft/testing/memory-stores.ts';
 import { Admission } from './admission.ts';
-import { LeaderMembershipControl, whoAreYou } from './membership-control.ts';
+import { LeaderMembershipControl } from './membership-control.ts';
 
 const clusters: MemoryCluster[] = [];
 
@@ -249,11 +249,5 @@ describe('a node that asks to be let in', () => {
       message: 'n4 was removed from the cluster, and cannot take its former place',
     });
     expect(leader.node.membership.peers).toHaveLength(3);
-  });
-});
-
-describe('the question who a node is', () => {
-  it('names no cluster that it would found', () => {
-    expect(whoAreYou()).toMatchObject({ name: '', peers: [], founders: [] });
   });
 });

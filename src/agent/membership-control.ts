@@ -1,6 +1,4 @@
 /** What an operator does to the membership, carried out by the leader (docs/membership.md). */
-import { randomUUID } from 'node:crypto';
-
 import type { BootstrapReply } from '../generated/raft.ts';
 import type { ChangeMemberRequest } from '../generated/cluster.ts';
 import { splitAddress } from '../lib/address.ts';
@@ -154,15 +152,4 @@ export class LeaderMembershipControl implements MembershipControl {
     if (heir === null) throw new JarvisError('conflict', 'no other voter answers');
     return heir;
   }
-}
-
-/** The question "who are you?", which founds nothing. */
-export function whoAreYou(): {
-  readonly name: string;
-  readonly incarnation: string;
-  readonly peers: string[];
-  readonly founders: [];
-  readonly config: string;
-} {
-  return { name: '', incarnation: randomUUID(), peers: [], founders: [], config: '' };
 }

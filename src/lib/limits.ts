@@ -84,6 +84,9 @@ export const limits = {
   electionTicks: 12,
   inflightMessages: 256,
   inflightBytes: 32 * 1024 * 1024,
+  /** Between comparisons of the state with those of the others. */
+  auditIntervalMs: 5000,
+  auditCallTimeoutMs: 2000,
   /** Between looks of the autopilot at the members. */
   autopilotIntervalMs: 1000,
   /** A leader whose own write takes so long lets another lead. Disks stall for a second now and then. */

@@ -47,7 +47,7 @@ const identitySchema = z.strictObject({
   cluster: clusterSchema.nullable(),
   /** Log and state have been made: where they are missing from now on, they were lost. */
   established: z.boolean(),
-  /** Why a peer took it for a copy, or null: it never takes part again, however often it is started. */
+  /** Why it is not to be trusted, or null: it never takes part again, however often it is started. */
   condemned: z.string().nullable().default(null),
   /** The incarnation under which it asks to be let in anew; kept before it asks, so that it asks for one only. */
   successor: z.uuid().nullable().default(null),
@@ -232,8 +232,8 @@ export class DataDirectory {
   }
 
   /**
-   * A peer has seen a later start of this incarnation: what is here is a copy, or older than it was, and may have
-   * forgotten votes. Durable, since another start would count one further and look like the latest.
+   * What is here is not to be trusted: a copy, or older than it was, and may have forgotten votes; or it has made something
+   * else of the log than the others. Durable, since another start would count one further and look like the latest.
    * @returns the error with which the node must stop
    */
   async condemn(reason: string): Promise<StorageError> {
@@ -294,8 +294,7 @@ function condemnedError(root: string, reason: string): StorageError {
   return new StorageError(
     'directory_refused',
     root,
-    `the data directory is a copy or an older state of a member's and must not vote: ${reason}; ` +
-      'with an empty one in its place this node joins anew',
+    `the data directory must not be used any more: ${reason}; with an empty one in its place this node joins anew`,
   );
 }
 

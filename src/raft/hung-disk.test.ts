@@ -53,6 +53,7 @@ describe('a write to the log that does not end', () => {
     await cluster.until(() => !leader.node.leadership().isLeader, 'its resignation');
     leader.log.gate.open();
     await cluster.until(() => leader.node.leadership().isLeader, 'its return');
+    expect(leader.node.status().term).toBeGreaterThan(1);
     await cluster.stop();
   });
 });

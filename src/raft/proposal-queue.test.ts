@@ -7,7 +7,7 @@ describe('proposals while leadership is handed over', () => {
     const cluster = new MemoryCluster({ size: 3 });
     cluster.start();
     const leader = await cluster.leader();
-    const [other] = cluster.members.filter((member) => member !== leader);
+    const other = cluster.members.find((member) => member !== leader);
     if (other === undefined) throw new Error('there are others');
     await cluster.propose(leader, 'a');
     cluster.network.cut(other.id);
@@ -18,17 +18,17 @@ describe('proposals while leadership is handed over', () => {
   });
 });
 
-describe('a member that is to lead only where nobody else does', () => {
-  async function withoutLeader(deferred: (others: readonly MemoryMember[]) => readonly MemoryMember[]) {
-    const cluster = new MemoryCluster({ size: 3 });
-    cluster.start();
-    const leader = await cluster.leader();
-    const others = cluster.members.filter((member) => member !== leader);
-    for (const { node } of deferred(others)) node.setDeferred(true);
-    await cluster.lose(leader.id);
-    return { cluster, others };
-  }
+async function withoutLeader(deferred: (others: readonly MemoryMember[]) => readonly MemoryMember[]) {
+  const cluster = new MemoryCluster({ size: 3 });
+  cluster.start();
+  const leader = await cluster.leader();
+  const others = cluster.members.filter((member) => member !== leader);
+  for (const { node } of deferred(others)) node.setDeferred(true);
+  await cluster.lose(leader.id);
+  return { cluster, others };
+}
 
+describe('a member that is to lead only where nobody else does', () => {
   it('comes after the others', async () => {
     const { cluster, others } = await withoutLeader(([first]) => (first === undefined ? [] : [first]));
     const next = await cluster.leader();

@@ -138,17 +138,17 @@ describe('pending reads', () => {
   });
 });
 
-describe('reads by lease', () => {
-  async function leased() {
-    const parts = setUp({ hasLease: true });
-    const first = parts.request();
-    parts.reads.begin();
-    parts.reads.confirmed(parts.round(0), 4);
-    parts.reads.applied(9);
-    await first;
-    return parts;
-  }
+async function leased() {
+  const parts = setUp({ hasLease: true });
+  const first = parts.request();
+  parts.reads.begin();
+  parts.reads.confirmed(parts.round(0), 4);
+  parts.reads.applied(9);
+  await first;
+  return parts;
+}
 
+describe('reads by lease', () => {
   it('need no round while the lease holds, and see what is committed', async () => {
     const { reads, rounds, request } = await leased();
     const read = request();

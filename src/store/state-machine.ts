@@ -13,7 +13,14 @@ import type { StepHook } from './directories.ts';
 import { chunksOf, decodeEntry, type DecodedEntry } from './entries.ts';
 import { fillBeside, takePlace, type ExpectedRows, type OpenedStore } from './open-store.ts';
 import { ReadGate } from './read-gate.ts';
-import { nameOf, type ReplicatedCore, type RowValue, type StoredChange } from './replicated-core.ts';
+import {
+  nameOf,
+  type EntryPosition,
+  type ReplicatedCore,
+  type RowValue,
+  type StoredChange,
+} from './replicated-core.ts';
+import { DigestSamples, type DigestSample } from './digest-samples.ts';
 import { StateStore } from './state-store.ts';
 
 export interface AppliedCommand<Command, Outcome, Change> {
@@ -58,6 +65,7 @@ export class StoredStateMachine<
   #busy = false;
   #closed = false;
   #poisonedCommands = 0;
+  readonly #samples = new DigestSamples();
   /** Kept across calls: many short ones in a row hold the event loop as one long one does. */
   #turnStartMs = 0;
   #checkpointedIndex: number;
@@ -92,6 +100,11 @@ export class StoredStateMachine<
     return this.#store.digest;
   }
 
+  /** At indexes that are the same on every replica; those applied since the start, oldest first. */
+  get digestSamples(): readonly DigestSample[] {
+    return this.#samples.all;
+  }
+
   get rowCount(): number {
     return this.#store.rowCount;
   }
@@ -124,7 +137,7 @@ export class StoredStateMachine<
   noteApplied(index: number, term: number): void {
     this.#throwIfUnusable();
     this.#expectNext(index);
-    this.#store.advance({ index, term }, []);
+    this.#advance({ index, term }, []);
   }
 
   async checkpoint(): Promise<number> {
@@ -240,6 +253,11 @@ export class StoredStateMachine<
     for (const name of names) cold.set(name, rows.get(name) ?? null);
   }
 
+  #advance(position: EntryPosition, changes: readonly Change[]): void {
+    this.#store.advance(position, changes);
+    this.#samples.applied(position.index, () => this.#store.digest);
+  }
+
   /** Synchronous from the first read of the state to the last change. */
   #applyOne({ entry, command, reason, names }: DecodedEntry<Command>, cold: ColdRows): Outcome {
     const position = { index: entry.index, term: entry.term };
@@ -247,7 +265,7 @@ export class StoredStateMachine<
     if (command === null) {
       this.#poisonedCommands += 1;
       this.#options.logger.error({ ...position, reason }, 'an entry is no command; it is refused');
-      this.#store.advance(position, []);
+      this.#advance(position, []);
       return this.#core.undecodable(reason);
     }
     const loaded = new Map<string, RowValue>();
@@ -260,7 +278,7 @@ export class StoredStateMachine<
       if (row !== null && row !== undefined) loaded.set(name, row);
     }
     const { outcome, changes, poisoned } = this.#core.apply(command, position, loaded);
-    this.#store.advance(position, changes);
+    this.#advance(position, changes);
     for (const { table, key, after } of changes) {
       const name = nameOf(table, key);
       // A checkpoint may take it out of the overlay before the chunk ends.

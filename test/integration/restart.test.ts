@@ -250,7 +250,7 @@ describe('a node whose data directory was restored from a copy', () => {
       );
       expect(end).toEqual({ code: 2, signal: null });
       expect(old.log().trimEnd().split('\n').at(-1)).toMatch(
-        /^jarvisd: the data directory is a copy or an older state/,
+        /^jarvisd: the data directory must not be used any more: it is a copy or an older state/,
       );
     }
     const { id } = await cluster.api().submit({ command: ['true'] });

@@ -268,13 +268,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '20 * limits.electionTicks * limits.tickMs',
   },
   {
-    name: 'lease-forgotten',
-    what: 'a node votes right after a restart although a leader counts on its promise',
-    file: 'src/raft/core/election.ts',
-    find: 'config.keepsLeases === true && quietTicks < config.electionTicks',
-    replace: 'config.keepsLeases === true && quietTicks < 0',
-  },
-  {
     name: 'time-from-the-clock',
     what: 'apply looks at the wall clock',
     file: 'src/scheduler/core/transaction.ts',

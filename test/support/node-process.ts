@@ -60,7 +60,7 @@ export class NodeProcess {
     return this.#ended;
   }
 
-  start(moreFlags: readonly string[] = []): void {
+  start(moreFlags: readonly string[] = [], moreEnv: Readonly<Record<string, string>> = {}): void {
     if (this.isRunning) throw new Error(`${this.name} runs already`);
     const { flags, logFile, home, env, enter = [] } = this.settings;
     const log = openSync(logFile, 'a', 0o600);
@@ -68,7 +68,7 @@ export class NodeProcess {
       const node = [process.execPath, programPath('jarvisd'), ...flags, ...moreFlags];
       const [program = '', ...args] = [...enter, ...node];
       const child = spawn(program, args, {
-        env: programEnvironment(home, env),
+        env: programEnvironment(home, { ...env, ...moreEnv }),
         stdio: ['ignore', log, log],
       });
       this.#child = child;

@@ -302,6 +302,24 @@ describe('6.4 reads', () => {
     expect(node.reads).toEqual(['a@1']);
   });
 
+  it('by lease rest on followers that heed no candidate, also after a restart that made them forget the leader', () => {
+    const follower = new LoneCore({ keepsLeases: true, checkQuorum: true });
+    const ask = (): readonly string[] => {
+      follower.receive('preVote', 2, { term: 2, index: 5, logTerm: 1 });
+      return follower.settle().map(({ type }) => type);
+    };
+    for (let ticks = 0; ticks < ELECTION_TICKS; ticks += 1) {
+      expect(ask()).toEqual([]);
+      follower.core.tick();
+    }
+    expect(ask()).toEqual(['preVoteResp']);
+    follower.receive('heartbeat', 3, { term: 1 });
+    follower.settle();
+    follower.core.leaderStreamReset(3);
+    follower.core.forgetLeader();
+    expect(ask()).toEqual([]);
+  });
+
   it('of a follower go to the leader and back, where forwarding is on', () => {
     const follower = new LoneCore({ forwardProposals: true });
     follower.receive('heartbeat', 2, { term: 1 });
