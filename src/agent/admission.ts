@@ -29,7 +29,7 @@ export class Admission {
 
   /**
    * Again for the same node it answers the same.
-   * @throws JarvisError invalid, conflict, no_leader, too_many, outcome_unknown
+   * @throws JarvisError invalid, forbidden, conflict, no_leader, too_many, outcome_unknown
    */
   async answer(request: JoinRequest): Promise<JoinReply> {
     const { name, incarnation, address, cluster_id: clusterId } = request;
@@ -41,6 +41,7 @@ export class Admission {
     const elsewhere = this.#leaderElsewhere();
     if (elsewhere !== null)
       return { leader_address: elsewhere, cluster_id: '', epoch: 0, founders: [], raft_id: 0 };
+    this.#checkFormer(request);
     const node = { name, incarnation, address };
     const { peers } = await this.#raft.changeMembership({
       type: 'add',
@@ -58,6 +59,16 @@ export class Admission {
       founders: founders.map(peerToWire),
       raft_id: member.raftId,
     };
+  }
+
+  /** Who was removed does not come back by itself. @throws JarvisError forbidden */
+  #checkFormer({ name, incarnation, former_incarnation: former }: JoinRequest): void {
+    const { peers } = this.#raft.membership;
+    if (former === '' || peers.some((peer) => [former, incarnation].includes(peer.incarnation))) return;
+    throw new JarvisError(
+      'forbidden',
+      `${name} was removed from the cluster, and cannot take its former place`,
+    );
   }
 
   #leaderElsewhere(): string | null {

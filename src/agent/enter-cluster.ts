@@ -117,6 +117,7 @@ async function ask(
       incarnation: directory.identity.incarnation,
       address: config.advertise,
       cluster_id: directory.identity.cluster?.clusterId ?? '',
+      former_incarnation: '',
     },
     addresses,
     ask: (address, request) =>

@@ -5,10 +5,13 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option, type ErrorOptions } from 'commander';
 import { pino, type Logger } from 'pino';
 
+import { systemClock } from '../lib/clock.ts';
 import { JarvisError, messageOf, type ErrorCode } from '../lib/errors.ts';
+import type { StorageError } from '../raft/storage-error.ts';
 import { CONFIG_KEYS, gatherConfig, parseConfig, type NodeConfig, type RawConfig } from './config.ts';
 import { Daemon } from './daemon.ts';
 import { checkStart } from './preflight.ts';
+import { hasLostLog, rejoinAnew } from './rejoin.ts';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -130,21 +133,46 @@ async function runUntilStopped(config: NodeConfig): Promise<number> {
       stopping.abort(signal);
     });
   }
-  const daemon = new Daemon({ config, log, version: version() });
+  const lost = await runOnce(config, log, stopping.signal);
+  if (lost === null) return 0;
   try {
-    await daemon.run(stopping.signal);
-    return 0;
-  } finally {
-    if (!stopping.signal.aborted) limitStop(log);
-    await daemon.close();
+    await rejoinAnew({ config, clock: systemClock, log, signal: stopping.signal, cause: lost });
+  } catch (error) {
+    if (stopping.signal.aborted) return 0;
+    throw error;
   }
+  const again = await runOnce(config, log, stopping.signal);
+  if (again !== null) throw again;
+  return 0;
 }
 
-function limitStop(log: Logger): void {
-  setTimeout(() => {
+/** Resolves when the node was stopped, or with the word that it cannot be who it was: its log is lost. */
+async function runOnce(config: NodeConfig, log: Logger, signal: AbortSignal): Promise<StorageError | null> {
+  const daemon = new Daemon({ config, log, version: version() });
+  let lost: StorageError | null = null;
+  let unlimit = nothing;
+  try {
+    await daemon.run(signal);
+  } catch (error) {
+    if (!hasLostLog(error, config)) throw error;
+    lost = error;
+  } finally {
+    if (!signal.aborted) unlimit = limitStop(log);
+    await daemon.close();
+  }
+  // The process goes on.
+  if (lost !== null) unlimit();
+  return lost;
+}
+
+function nothing(): void {}
+
+function limitStop(log: Logger): () => void {
+  const timer = setTimeout(() => {
     log.warn({}, 'not everything was closed in time');
     process.exit(EXIT_FAILED);
   }, STOP_TIMEOUT_MS);
+  return () => clearTimeout(timer);
 }
 
 function report(error: unknown): number {

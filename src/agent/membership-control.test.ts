@@ -202,7 +202,13 @@ describe('the last voter', () => {
 });
 
 describe('a node that asks to be let in', () => {
-  const request: JoinRequest = { name: 'n4', incarnation: 'i4', address: 'n4:1', cluster_id: '' };
+  const request: JoinRequest = {
+    name: 'n4',
+    incarnation: 'i4',
+    address: 'n4:1',
+    cluster_id: '',
+    former_incarnation: '',
+  };
 
   async function ask(cluster: MemoryCluster, member: MemoryMember, changes: Partial<JoinRequest> = {}) {
     const record = { clusterId: 'c', epoch: 7, founders: [], raftId: member.id };
@@ -237,6 +243,10 @@ describe('a node that asks to be let in', () => {
     expect(await ask(cluster, leader, { cluster_id: 'another' })).toMatchObject({
       code: 'conflict',
       message: 'this is cluster c, and not another',
+    });
+    expect(await ask(cluster, leader, { former_incarnation: 'i9' })).toMatchObject({
+      code: 'forbidden',
+      message: 'n4 was removed from the cluster, and cannot take its former place',
     });
     expect(leader.node.membership.peers).toHaveLength(3);
   });

@@ -405,7 +405,7 @@ export interface ChangeMemberRequest {
   /** add, remove, promote or demote */
   action: string;
   name: string;
-  /** add: host:port of a node that waits to be let in; empty: it has asked by itself. */
+  /** add: host:port of the node, which waits to be let in. */
   address: string;
   /** promote: whose place it takes. demote: who takes its place. */
   other: string;

@@ -157,6 +157,8 @@ export interface JoinRequest {
   address: string;
   /** Of the cluster that it means; empty: whichever it reaches. */
   cluster_id: string;
+  /** The incarnation of the member whose place it takes, having lost its log; refused where that is a member no more. */
+  former_incarnation: string;
 }
 
 export interface JoinReply {
@@ -1723,7 +1725,7 @@ export const BootstrapReply: MessageFns<BootstrapReply> = {
 };
 
 function createBaseJoinRequest(): JoinRequest {
-  return { name: "", incarnation: "", address: "", cluster_id: "" };
+  return { name: "", incarnation: "", address: "", cluster_id: "", former_incarnation: "" };
 }
 
 export const JoinRequest: MessageFns<JoinRequest> = {
@@ -1739,6 +1741,9 @@ export const JoinRequest: MessageFns<JoinRequest> = {
     }
     if (message.cluster_id !== "") {
       writer.uint32(34).string(message.cluster_id);
+    }
+    if (message.former_incarnation !== "") {
+      writer.uint32(42).string(message.former_incarnation);
     }
     return writer;
   },
@@ -1788,6 +1793,14 @@ export const JoinRequest: MessageFns<JoinRequest> = {
             message.cluster_id = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.former_incarnation = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1809,6 +1822,7 @@ export const JoinRequest: MessageFns<JoinRequest> = {
     message.incarnation = object.incarnation ?? "";
     message.address = object.address ?? "";
     message.cluster_id = object.cluster_id ?? "";
+    message.former_incarnation = object.former_incarnation ?? "";
     return message;
   },
 };

@@ -124,6 +124,8 @@ export const limits = {
   /** A node that wants to join waits so long for what stands against it to pass. */
   joinConflictMs: 15_000,
   joinHops: 4,
+  /** A member whose log cannot be trusted asks so long to be let in anew, before it stops. */
+  rejoinMs: 20_000,
 } as const;
 
 invariant(limits.entryBytes < limits.rpcMessageBytes, 'one entry fits one gRPC message');

@@ -3,17 +3,18 @@
  * keeps a second process out. The identity stands outside the stores, so that a lost store is never taken for a new node.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
 import { z } from 'zod';
 
+import { invariant } from '../lib/assert.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { lockFile, type FileLock } from '../lib/file-lock.ts';
-import { makeDirectoryDurably, writeDurably } from './durable-file.ts';
+import { FORMAT, namesIn, readRecord, writeRecord } from './directory-records.ts';
+import { makeDirectoryDurably, syncDirectory } from './durable-file.ts';
 import { StorageError } from './storage-error.ts';
 
-const FORMAT = 1;
 const IDENTITY_NAME = 'identity.json';
 const STARTS_NAME = 'starts.json';
 const LOCK_NAME = 'lock';
@@ -48,6 +49,10 @@ const identitySchema = z.strictObject({
   established: z.boolean(),
   /** Why it is not to be trusted, or null: it never takes part again, however often it is started. */
   condemned: z.string().nullable().default(null),
+  /** The incarnation under which it asks to be let in anew; kept before it asks, so that it asks for one only. */
+  successor: z.uuid().nullable().default(null),
+  /** The folder into which the stores of the former incarnation are being moved. */
+  formerStores: z.string().nullable().default(null),
 });
 
 const startsSchema = z.strictObject({
@@ -119,8 +124,9 @@ export async function openDataDirectory(
   const lock = await takeLock(root);
   try {
     // Once more: until the lock was taken, another process may have changed it.
-    const identity = (await checkDataDirectory(root, node)) ?? (await makeIdentity(root, node.name));
+    const found = (await checkDataDirectory(root, node)) ?? (await makeIdentity(root, node.name));
     const paths = pathsIn(root);
+    const identity = await finishSettingAside(paths, found);
     for (const directory of [paths.log, paths.snapshots, paths.state, paths.tasks])
       await makeDirectoryDurably(directory);
     const starts = await countStart(root, identity);
@@ -235,6 +241,35 @@ export class DataDirectory {
     return condemnedError(this.paths.root, reason);
   }
 
+  /** The incarnation under which this node may ask to be let in anew; the same however often it is asked for. */
+  async successor(): Promise<string> {
+    await this.#exclusively(async () => {
+      if (this.#identity.successor === null) await this.#changeIdentity({ successor: randomUUID() });
+    });
+    invariant(this.#identity.successor !== null, 'it has just been made');
+    return this.#identity.successor;
+  }
+
+  /**
+   * The cluster has let the node in as its {@link successor}: from now on it is that one, with no log and no state. Those
+   * of the former incarnation are moved aside, as a data directory that no node can be started with. To be followed by a
+   * new {@link openDataDirectory}; a crash on the way is made good there.
+   */
+  async beginAnew(cluster: ClusterRecord, reason: string): Promise<void> {
+    const incarnation = await this.successor();
+    await this.#exclusively(async () => {
+      const former = this.#identity;
+      const formerStores = `former-${former.incarnation}`;
+      const aside = join(this.paths.root, formerStores);
+      await makeDirectoryDurably(aside);
+      await writeRecord(join(aside, STARTS_NAME), this.#starts);
+      await writeRecord(join(aside, IDENTITY_NAME), { ...former, successor: null, condemned: reason });
+      const anew = { incarnation, cluster, established: false, successor: null, formerStores };
+      await this.#changeIdentity(anew);
+      this.#identity = await finishSettingAside(this.paths, this.#identity);
+    });
+  }
+
   /** Lets another process have it. Everything that uses the directory must be closed before. */
   async close(): Promise<void> {
     await this.#writing.catch(() => {});
@@ -259,7 +294,7 @@ function condemnedError(root: string, reason: string): StorageError {
   return new StorageError(
     'directory_refused',
     root,
-    `the data directory must not be used any more: ${reason}`,
+    `the data directory must not be used any more: ${reason}; with an empty one in its place this node joins anew`,
   );
 }
 
@@ -271,6 +306,23 @@ function pathsIn(root: string): DataPaths {
     state: join(root, 'state'),
     tasks: join(root, 'tasks'),
   };
+}
+
+/** Moves what is left of the former incarnation's stores; whatever a crash interrupted is gone on with. */
+async function finishSettingAside(paths: DataPaths, identity: NodeIdentity): Promise<NodeIdentity> {
+  const { formerStores } = identity;
+  if (formerStores === null) return identity;
+  const aside = join(paths.root, formerStores);
+  for (const store of await namesIn(paths.root)) {
+    // The state may be about to be replaced, under names of its own.
+    if (/^(?:log|snapshots|state(?:\.\w+)?)$/.test(store))
+      await rename(join(paths.root, store), join(aside, store));
+  }
+  await syncDirectory(aside);
+  await syncDirectory(paths.root);
+  const done = { ...identity, formerStores: null };
+  await writeRecord(join(paths.root, IDENTITY_NAME), done);
+  return done;
 }
 
 async function takeLock(root: string): Promise<FileLock> {
@@ -294,6 +346,8 @@ async function makeIdentity(root: string, name: string): Promise<NodeIdentity> {
     cluster: null,
     established: false,
     condemned: null,
+    successor: null,
+    formerStores: null,
   };
   await writeRecord(join(root, IDENTITY_NAME), identity);
   return identity;
@@ -324,18 +378,6 @@ async function findLostStores(paths: DataPaths): Promise<Store[]> {
   return lost;
 }
 
-async function namesIn(directory: string): Promise<readonly string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return [];
-    if (code === 'ENOTDIR')
-      throw new StorageError('directory_refused', directory, 'not a directory', { cause: error });
-    throw error;
-  }
-}
-
 async function machineId(): Promise<string> {
   try {
     const id = (await readFile('/etc/machine-id', 'utf8')).trim();
@@ -345,38 +387,4 @@ async function machineId(): Promise<string> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
     throw error;
   }
-}
-
-async function writeRecord(path: string, record: unknown): Promise<void> {
-  await writeDurably(path, `${JSON.stringify(record, null, 2)}\n`);
-}
-
-async function readRecord<T>(path: string, schema: z.ZodType<T>): Promise<T> {
-  const text = await readFile(path, 'utf8');
-  let plain: unknown;
-  try {
-    plain = JSON.parse(text);
-  } catch (cause) {
-    throw new StorageError('store_lost', path, 'a file of the data directory is damaged: it is no JSON', {
-      cause,
-    });
-  }
-  const format = z.object({ format: z.int() }).safeParse(plain);
-  if (format.success && format.data.format !== FORMAT)
-    throw new StorageError(
-      'format_unknown',
-      path,
-      `format ${format.data.format} of the data directory; this version knows ${FORMAT}`,
-    );
-  const record = schema.safeParse(plain);
-  if (record.success) return record.data;
-  const where = record.error.issues.map((issue) => issue.path.join('.') || 'it').join(', ');
-  throw new StorageError(
-    'store_lost',
-    path,
-    `a file of the data directory is damaged: ${where} cannot be right`,
-    {
-      cause: record.error,
-    },
-  );
 }

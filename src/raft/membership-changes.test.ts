@@ -181,6 +181,34 @@ describe('changes of the membership', () => {
     });
   });
 
+  it('wait for an entry of the own term of a leader to be applied', async () => {
+    const cluster = new MemoryCluster({ size: 3 });
+    clusters.push(cluster);
+    cluster.start();
+    const elected = (): MemoryMember | undefined =>
+      cluster.members.find(({ node }) => node.status().role === 'leader' && !node.leadership().isLeader);
+    await cluster.until(() => elected() !== undefined, 'a leader without an entry of its own');
+    const leader = elected();
+    const id = cluster.members.find((member) => member !== leader)?.id ?? 0;
+    await expect(leader?.node.changeMembership({ type: 'demote', id })).rejects.toMatchObject({
+      code: 'no_leader',
+    });
+    await cluster.until(() => leader?.node.leadership().isLeader === true, 'its first entry');
+    await change(cluster, { type: 'demote', id });
+  });
+
+  it('end in a bounded time where the voters are gone, and say that the outcome is unknown', async () => {
+    const cluster = await begin();
+    const leader = await cluster.leader();
+    const others = cluster.members.filter((member) => member !== leader);
+    const startMs = cluster.clock.monotonicMs();
+    const changing = leader.node.changeMembership({ type: 'demote', id: others[0]?.id ?? 0 });
+    for (const { id } of others) cluster.network.cut(id);
+    expect(await settle(cluster, changing)).toMatchObject({ code: 'outcome_unknown' });
+    expect(cluster.clock.monotonicMs() - startMs).toBeLessThanOrEqual(limits.proposalTimeoutMs);
+    expect(votersOf(leader)).toHaveLength(3);
+  });
+
   it('leave the joint configuration also over a change of leader', async () => {
     const cluster = await begin();
     const fourth = await joined(cluster);

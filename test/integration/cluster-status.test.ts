@@ -1,5 +1,5 @@
 /** What an operator sees of a cluster with a member that stands still, one that is dead, and without a leader. */
-import { rm } from 'node:fs/promises';
+import { cp, rm } from 'node:fs/promises';
 import path from 'node:path';
 
 import { describe, expect, it } from 'vitest';
@@ -101,23 +101,24 @@ describe('the state of the cluster', () => {
     expect(member.last_contact_seconds).toBeLessThan(1);
   });
 
-  it('shows why a member has stopped whose disk lost its log', async () => {
+  it('shows why a member has stopped whose disk has the log of another', async () => {
     const cluster = await startCluster({ heartbeat: SHORT_HEARTBEAT });
     const [follower, other] = await cluster.followers();
     const { name, settings } = follower!;
     await cluster.kill(name, 'SIGTERM');
     await rm(path.join(settings.dataDir, 'log'), { recursive: true });
+    await cp(path.join(other!.settings.dataDir, 'log'), path.join(settings.dataDir, 'log'), {
+      recursive: true,
+    });
     follower!.start();
     expect((await follower!.ended).code).not.toBe(0);
     const { member } = await shown(other!, name, ({ last_words: words }) => words.length > 0);
-    expect(member).toMatchObject({ active: false, report: null, last_words: [{ kind: 'store_lost' }] });
+    expect(member).toMatchObject({ active: false, report: null, last_words: [{ kind: 'log_foreign' }] });
     // Whoever leads next has heard it too.
     const stale = await other!.api.get<ClusterJson>('/cluster?consistency=stale');
     expect(memberOf(stale, name).last_words).toEqual(member.last_words);
     const table = await cluster.cli(['cluster', 'status']);
-    expect(table.stdout).toMatch(
-      new RegExp(`Disk: +${name}, before it stopped: store_lost: the log of this member`),
-    );
+    expect(table.stdout).toMatch(new RegExp(`Disk: +${name}, before it stopped: log_foreign: `));
   });
 
   it('shows a member that is dead, and without a majority what the one that is left knows', async () => {

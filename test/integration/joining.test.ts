@@ -1,5 +1,6 @@
 /** Nodes that come again, come too many, or are removed while nobody can tell them: real processes. */
-import { rm } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
@@ -105,6 +106,70 @@ describe('a member that is removed', () => {
     expect(await cluster.node(gone).ended).toMatchObject({ code: 2 });
     expect(cluster.node(gone).log()).toContain('this node was removed from the cluster');
     expect(await cluster.api().cluster()).toMatchObject({ term, leader });
+    await runs(cluster);
+  });
+});
+
+/** Flips a bit in the middle of what the first segment holds: later batches prove that it was durable. */
+async function damageLog(dataDir: string): Promise<void> {
+  const log = path.join(dataDir, 'log');
+  const [segment = ''] = (await readdir(log)).filter((name) => name.endsWith('.log')).sort();
+  const bytes = await readFile(path.join(log, segment));
+  const at = Math.floor(bytes.findLastIndex((byte) => byte !== 0) / 2);
+  bytes[at] = (bytes[at] ?? 0) ^ 1;
+  await writeFile(path.join(log, segment), bytes);
+}
+
+async function formerOf(dataDir: string): Promise<readonly string[]> {
+  return (await readdir(dataDir)).filter((name) => name.startsWith('former-'));
+}
+
+describe('a member whose log is damaged', () => {
+  it('never votes from it again: the others let it in anew under another id, and nothing is lost', async () => {
+    const cluster = await startCluster({ heartbeat: SHORT_HEARTBEAT });
+    const kept = await cluster.api().submit({ command: ['true'] });
+    await cluster.finalTask(kept.id);
+    const name = await aFollower(cluster);
+    const { dataDir } = cluster.node(name).settings;
+    const { term } = await cluster.api().cluster();
+    await cluster.kill(name, 'SIGTERM');
+    await damageLog(dataDir);
+    await cluster.restart(name);
+    const again = await until(cluster, 'its vote', ({ voters }) => voters.includes(name));
+    expect(raftIdOf(again, name)).toBeGreaterThan(1000);
+    expect(again).toMatchObject({ term, learners: [] });
+    expect(again.voters).toHaveLength(3);
+    expect(await cluster.node(name).api.task(kept.id)).toMatchObject({ status: 'COMPLETED' });
+    await runs(cluster);
+
+    // What it held is there for people, and no node can be started with it.
+    const [former = ''] = await formerOf(dataDir);
+    expect(await readdir(path.join(dataDir, former, 'log'))).not.toEqual([]);
+    const identity = await readFile(path.join(dataDir, former, 'identity.json'), 'utf8');
+    expect(JSON.parse(identity)).toMatchObject({ condemned: expect.stringContaining('damaged') as string });
+    // A start like any other.
+    await cluster.kill(name);
+    await cluster.restart(name);
+    expect(await formerOf(dataDir)).toEqual([former]);
+  });
+
+  it('ends and leaves all as it is while the others cannot decide, and comes back when they can', async () => {
+    const cluster = await startCluster({ heartbeat: SHORT_HEARTBEAT });
+    const name = await aFollower(cluster);
+    const others = ['n1', 'n2', 'n3'].filter((other) => other !== name);
+    const { dataDir } = cluster.node(name).settings;
+    await cluster.kill(name, 'SIGTERM');
+    for (const other of others) await cluster.kill(other);
+    await damageLog(dataDir);
+    cluster.node(name).start();
+    expect(await cluster.node(name).ended).toMatchObject({ code: 1 });
+    expect(cluster.node(name).log()).toContain('the node was not let in anew (nobody who leads has answered');
+    expect(await formerOf(dataDir)).toEqual([]);
+    for (const other of others) cluster.node(other).start();
+    await cluster.ready();
+    await cluster.restart(name);
+    const again = await until(cluster, 'its vote', ({ voters }) => voters.includes(name));
+    expect(again.members).toHaveLength(3);
     await runs(cluster);
   });
 });

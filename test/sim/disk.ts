@@ -93,6 +93,8 @@ export class Disk {
         cluster: null,
         established: true,
         condemned: null,
+        successor: null,
+        formerStores: null,
       },
       starts: { format: 1, ...this.starts, peers: { ...this.peerStarts } },
       lostStores: [],
