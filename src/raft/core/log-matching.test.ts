@@ -29,6 +29,11 @@ function termsOf(log: RaftLog): readonly number[] {
   return log.entriesFrom(1).map(({ term }) => term);
 }
 
+function rising(steps: readonly number[], from: number, factor: number, offset: number): readonly number[] {
+  let term = from;
+  return steps.map((step) => (term += step * factor) + offset);
+}
+
 /** Never falling; those of the two suffixes have no term in common, as no term has two leaders. */
 const histories = record({
   shared: array(integer({ min: 0, max: 2 }), { maxLength: 8 }),
@@ -37,10 +42,6 @@ const histories = record({
   committed: integer({ min: 0, max: 8 }),
   oneByOne: boolean(),
 }).map(({ shared, leader, follower, committed, oneByOne }) => {
-  const rising = (steps: readonly number[], from: number, factor: number, offset: number): number[] => {
-    let term = from;
-    return steps.map((step) => (term += step * factor) + offset);
-  };
   const prefix = rising(shared, 1, 2, 0);
   const from = prefix.at(-1) ?? 1;
   return {

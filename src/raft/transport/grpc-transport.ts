@@ -5,6 +5,7 @@
 import * as grpc from '@grpc/grpc-js';
 
 import type { Frame, FrameReply, Hello, HelloReply } from '../../generated/raft.ts';
+import { ByteRate } from '../../lib/byte-rate.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { JarvisError, messageOf } from '../../lib/errors.ts';
 import { limits } from '../../lib/limits.ts';
@@ -44,6 +45,7 @@ export class GrpcTransport implements Transport {
   readonly #credentials: grpc.ChannelCredentials;
   readonly #channelOptions: grpc.ChannelOptions;
   readonly #clock: Clock;
+  readonly #snapshotRate: ByteRate;
   readonly #log: Log;
   readonly #streams = new Map<RaftId, PeerStream>();
   readonly #incoming = new Map<RaftId, IncomingStream>();
@@ -66,6 +68,8 @@ export class GrpcTransport implements Transport {
     channelOptions: grpc.ChannelOptions;
     clock: Clock;
     log: Log;
+    /** Of all snapshots that this node sends; default: as in `limits`. */
+    snapshotRate?: ByteRate;
   }) {
     this.#identity = options.identity;
     this.#recordStart = options.recordStart;
@@ -73,6 +77,13 @@ export class GrpcTransport implements Transport {
     this.#credentials = options.credentials;
     this.#channelOptions = options.channelOptions;
     this.#clock = options.clock;
+    this.#snapshotRate =
+      options.snapshotRate ??
+      new ByteRate({
+        clock: options.clock,
+        bytesPerSecond: limits.snapshotBytesPerSecond,
+        burstBytes: limits.snapshotWindowBytes,
+      });
     this.#log = options.log;
   }
 
@@ -118,7 +129,8 @@ export class GrpcTransport implements Transport {
     const stream = this.#streams.get(message.to);
     if (stream === undefined) throw new Error(`no peer with Raft id ${message.to}`);
     const hello = this.#hello(message.to);
-    await sendSnapshotFile({ client: stream.client, hello, message, file, signal, onProgress });
+    const rate = this.#snapshotRate;
+    await sendSnapshotFile({ client: stream.client, hello, message, file, signal, rate, onProgress });
   }
 
   async close(): Promise<void> {

@@ -5,6 +5,7 @@ import path from 'node:path';
 import type * as grpc from '@grpc/grpc-js';
 
 import type { Hello, RaftClient, SnapshotChunk, SnapshotProgress } from '../../generated/raft.ts';
+import type { ByteRate } from '../../lib/byte-rate.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import { limits } from '../../lib/limits.ts';
 import type { Message } from '../core/types.ts';
@@ -66,10 +67,12 @@ export async function sendSnapshotFile(options: {
   message: Message;
   file: string;
   signal: AbortSignal;
+  /** Shared by all transfers of this node. */
+  rate: ByteRate;
   /** Told what the receiver has taken, of how much, whenever it says so. */
   onProgress: (takenBytes: number, totalBytes: number) => void;
 }): Promise<void> {
-  const { client, hello, message, file, signal, onProgress } = options;
+  const { client, hello, message, file, signal, rate, onProgress } = options;
   await using handle = await open(file, 'r');
   const { size } = await handle.stat();
   signal.throwIfAborted();
@@ -89,6 +92,8 @@ export async function sendSnapshotFile(options: {
     onProgress(offset, size);
     while (offset < size) {
       const length = Math.min(limits.snapshotChunkBytes, size - offset);
+      await rate.take(length, signal);
+      signal.throwIfAborted();
       const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(length), 0, length, offset);
       if (bytesRead === 0) throw new JarvisError('internal', `${file} ended at ${offset} of ${size} bytes`);
       stream.write({ header: undefined, offset, data: buffer.subarray(0, bytesRead) });
