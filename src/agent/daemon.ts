@@ -38,6 +38,7 @@ import { LastWords } from './last-words.ts';
 import { lateService } from './late-service.ts';
 import { LeaderDuties } from './leader/leader-duties.ts';
 import { learnersAllowed, targetVotersOf, VoterKeeper } from './voter-keeper.ts';
+import { SavedSnapshots } from './saved-snapshots.ts';
 import { SessionService } from './leader/session-service.ts';
 import { AttemptLogs } from './local-logs.ts';
 import { memberQuestions } from './member-questions.ts';
@@ -193,14 +194,11 @@ export class Daemon {
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
       ask: (address, caller) => questions.identity(address, caller),
     });
+    const saved = new SavedSnapshots({ raft, machine, dataDirectory: directory.paths.root });
+    await saved.clear();
     const routing = new RoutingOperations({
       replica,
-      local: new LocalOperations({
-        replica,
-        insight,
-        membership,
-        remotes,
-      }),
+      local: new LocalOperations({ replica, insight, membership, snapshots: saved, remotes }),
       remotes,
       localLogs,
       clock: this.#clock,

@@ -10,6 +10,7 @@ import { JarvisError, messageOf, type ErrorCode } from '../lib/errors.ts';
 import type { StorageError } from '../raft/storage-error.ts';
 import { CONFIG_KEYS, gatherConfig, parseConfig, type NodeConfig, type RawConfig } from './config.ts';
 import { Daemon } from './daemon.ts';
+import { programOf } from './disaster/programs.ts';
 import { checkStart } from './preflight.ts';
 import { hasLostLog, rejoinAnew } from './rejoin.ts';
 
@@ -35,8 +36,11 @@ class JarvisdCommand extends Command {
 }
 
 function createCommand(): Command {
-  return new JarvisdCommand('jarvisd')
-    .description('One node of a Jarvis cluster. All nodes are the same program, with the same flags.')
+  return bare(new JarvisdCommand('jarvisd'))
+    .description(
+      'One node of a Jarvis cluster. All nodes are the same program, with the same flags. `jarvisd recover --help`: a new\n' +
+        'cluster from what is left of one.',
+    )
     .version(version(), '--version', 'print the version')
     .option('--config <file>', 'settings as YAML; JARVISD_* variables and flags win over it')
     .option('--name <name>', 'the name of this node; in --peers, where it is a founder')
@@ -65,7 +69,12 @@ function createCommand(): Command {
       'after',
       '\nExample:\n  jarvisd --name n1 --data-dir ./n1 --listen 127.0.0.1:7101 --http 127.0.0.1:8101 \\\n' +
         '    --peers n1=127.0.0.1:7101,n2=127.0.0.1:7102,n3=127.0.0.1:7103',
-    )
+    );
+}
+
+/** How it speaks of what it cannot understand. */
+function bare(command: Command): Command {
+  return command
     .showSuggestionAfterError()
     .allowExcessArguments(false)
     .exitOverride()
@@ -96,6 +105,9 @@ function flagsOf(options: Readonly<Record<string, unknown>>): RawConfig {
 }
 
 async function main(): Promise<number> {
+  const [word, ...rest] = process.argv.slice(2);
+  const program = programOf(process.argv.slice(2));
+  if (program !== null && word !== undefined) return await program(bare(new JarvisdCommand()), rest);
   const options = createCommand().parse(process.argv).opts<Readonly<Record<string, unknown>>>();
   const { config: file } = options;
   const raw = gatherConfig({

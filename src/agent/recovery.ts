@@ -190,7 +190,7 @@ function membershipOf(found: {
   return replayMembership(from, recovery.entries, applied);
 }
 
-function newDigester(): { add(row: Row): void; readonly rowCount: number; readonly digest: string } {
+export function newDigester(): { add(row: Row): void; readonly rowCount: number; readonly digest: string } {
   const digest = new RowDigest();
   return {
     add: (row) => digest.add(hashRow(row.key, row.value)),

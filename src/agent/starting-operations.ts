@@ -21,6 +21,7 @@ export class StartingOperations implements ClusterOperations {
   changeMember: ClusterOperations['changeMember'] = async (...call) => this.#ready().changeMember(...call);
   transferLeadership: ClusterOperations['transferLeadership'] = async (...call) =>
     this.#ready().transferLeadership(...call);
+  saveSnapshot: ClusterOperations['saveSnapshot'] = (...call) => this.#ready().saveSnapshot(...call);
   version: ClusterOperations['version'] = () => this.#ready().version();
 
   #ready(): ClusterOperations {

@@ -11,6 +11,7 @@ import type {
   ListTasksRequest,
   ListTasksResponse,
   LogsRequest,
+  SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
@@ -34,6 +35,7 @@ export interface ClusterConnection {
   getCluster(request: GetClusterRequest, signal: AbortSignal): Promise<ClusterStatus>;
   changeMember(request: ChangeMemberRequest, signal: AbortSignal): Promise<ClusterStatus>;
   transferLeadership(request: TransferLeadershipRequest, signal: AbortSignal): Promise<ClusterStatus>;
+  saveSnapshot(signal: AbortSignal): AsyncIterable<SnapshotPiece>;
   version(signal: AbortSignal): Promise<VersionInfo>;
   close(): void;
 }

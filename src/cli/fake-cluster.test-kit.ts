@@ -35,6 +35,8 @@ export class FakeCluster {
   readonly calls: Call[] = [];
   readonly tasks = new Map<string, Task>();
   nodes: Node[] = [];
+  /** What a saved snapshot consists of. */
+  snapshot: readonly Buffer[] = [];
   status: ClusterStatus = ClusterStatus.create({ cluster_id: 'c1', leader: 'n1', term: 3 });
   /** Called with each request before it is answered; what it throws is the answer. */
   before: (call: Call) => void = () => undefined;
@@ -170,6 +172,10 @@ export class FakeCluster {
       getCluster: unary('getCluster', () => this.status),
       changeMember: unary('changeMember', () => this.status),
       transferLeadership: unary('transferLeadership', () => this.status),
+      saveSnapshot: (call) => {
+        for (const data of this.snapshot) call.write({ data });
+        call.end();
+      },
       getVersion: unary('getVersion', () => ({ version: '9.9.9', name: 'n1', node_version: 'v24.0.0' })),
     };
   }

@@ -30,6 +30,8 @@ export function dialGrpc(address: string): ClusterConnection {
     getCluster: ask(methods.getCluster),
     changeMember: ask(methods.changeMember, true),
     transferLeadership: ask(methods.transferLeadership, true),
+    saveSnapshot: (signal) =>
+      streamCall({ pool, address, method: methods.saveSnapshot, request: {}, signal }),
     version: (signal) => version({}, signal),
     close: () => pool.close(),
   };

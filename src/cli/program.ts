@@ -13,6 +13,7 @@ import { registerLogs } from './commands/logs.ts';
 import { registerLs } from './commands/ls.ts';
 import { registerNode } from './commands/node.ts';
 import { registerRun } from './commands/run.ts';
+import { registerSnapshot } from './commands/snapshot.ts';
 import { registerSubmit } from './commands/submit.ts';
 import { clientVersion, registerVersion } from './commands/version.ts';
 import { registerWait } from './commands/wait.ts';
@@ -63,6 +64,7 @@ function createProgram(context: Context): Command {
     registerCancel,
     registerNode,
     registerCluster,
+    registerSnapshot,
     registerVersion,
   ]) {
     register(program, context);

@@ -416,6 +416,13 @@ export interface TransferLeadershipRequest {
   to: string;
 }
 
+export interface SaveSnapshotRequest {
+}
+
+export interface SnapshotPiece {
+  data: Buffer;
+}
+
 function createBaseResources(): Resources {
   return { cpu: "", memory: "" };
 }
@@ -4431,6 +4438,104 @@ export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = 
   },
 };
 
+function createBaseSaveSnapshotRequest(): SaveSnapshotRequest {
+  return {};
+}
+
+export const SaveSnapshotRequest: MessageFns<SaveSnapshotRequest> = {
+  encode(_: SaveSnapshotRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SaveSnapshotRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSaveSnapshotRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SaveSnapshotRequest>): SaveSnapshotRequest {
+    return SaveSnapshotRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<SaveSnapshotRequest>): SaveSnapshotRequest {
+    const message = createBaseSaveSnapshotRequest();
+    return message;
+  },
+};
+
+function createBaseSnapshotPiece(): SnapshotPiece {
+  return { data: Buffer.alloc(0) };
+}
+
+export const SnapshotPiece: MessageFns<SnapshotPiece> = {
+  encode(message: SnapshotPiece, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.data.length !== 0) {
+      writer.uint32(10).bytes(message.data);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SnapshotPiece {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSnapshotPiece();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SnapshotPiece>): SnapshotPiece {
+    return SnapshotPiece.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SnapshotPiece>): SnapshotPiece {
+    const message = createBaseSnapshotPiece();
+    message.data = object.data ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
 export type ClusterService = typeof ClusterService;
 export const ClusterService = {
   submitTasks: {
@@ -4534,6 +4639,16 @@ export const ClusterService = {
     responseSerialize: (value: ClusterStatus): Buffer => Buffer.from(ClusterStatus.encode(value).finish()),
     responseDeserialize: (value: Buffer): ClusterStatus => ClusterStatus.decode(value),
   },
+  /** The state at one index, as a file: all pieces in order. */
+  saveSnapshot: {
+    path: "/jarvis.cluster.Cluster/SaveSnapshot" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: SaveSnapshotRequest): Buffer => Buffer.from(SaveSnapshotRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SaveSnapshotRequest => SaveSnapshotRequest.decode(value),
+    responseSerialize: (value: SnapshotPiece): Buffer => Buffer.from(SnapshotPiece.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SnapshotPiece => SnapshotPiece.decode(value),
+  },
   /** Answered by the node that is asked, never forwarded. */
   getVersion: {
     path: "/jarvis.cluster.Cluster/GetVersion" as const,
@@ -4559,6 +4674,8 @@ export interface ClusterServer extends UntypedServiceImplementation {
   getCluster: handleUnaryCall<GetClusterRequest, ClusterStatus>;
   changeMember: handleUnaryCall<ChangeMemberRequest, ClusterStatus>;
   transferLeadership: handleUnaryCall<TransferLeadershipRequest, ClusterStatus>;
+  /** The state at one index, as a file: all pieces in order. */
+  saveSnapshot: handleServerStreamingCall<SaveSnapshotRequest, SnapshotPiece>;
   /** Answered by the node that is asked, never forwarded. */
   getVersion: handleUnaryCall<GetVersionRequest, VersionInfo>;
 }
@@ -4698,6 +4815,13 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ClusterStatus) => void,
   ): ClientUnaryCall;
+  /** The state at one index, as a file: all pieces in order. */
+  saveSnapshot(request: SaveSnapshotRequest, options?: Partial<CallOptions>): ClientReadableStream<SnapshotPiece>;
+  saveSnapshot(
+    request: SaveSnapshotRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<SnapshotPiece>;
   /** Answered by the node that is asked, never forwarded. */
   getVersion(
     request: GetVersionRequest,

@@ -9,6 +9,7 @@ import { listToJson, nodeToJson, taskToJson, versionToJson } from '../spec/json.
 import { parseTaskSpec } from '../spec/task-schema.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import { sendCluster } from './cluster-route.ts';
+import { sendSnapshot } from './snapshot-route.ts';
 import { MemberRoutes } from './members-routes.ts';
 import { sendLogs } from './logs-route.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
@@ -103,6 +104,13 @@ function registerCluster(app: FastifyInstance, { operations, calls }: RouteParts
     },
   });
   registerMembers(app, new MemberRoutes(operations), contextOf);
+  on(app, '/snapshot', {
+    GET: async (request, reply) => {
+      expectNoQuery(request.query);
+      const pieces = operations.saveSnapshot(calls.context(reply, limits.httpSnapshotTimeoutMs));
+      return await sendSnapshot(reply, pieces);
+    },
+  });
   on(app, '/version', { GET: async () => versionToJson(operations.version()) });
 }
 

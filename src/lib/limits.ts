@@ -114,6 +114,8 @@ export const limits = {
   /** Sent and not yet acknowledged by the receiver of a snapshot. */
   snapshotWindowBytes: 1024 * 1024,
   snapshotSendsAtOnce: 2,
+  /** For saving one over HTTP. */
+  httpSnapshotTimeoutMs: 3_600_000,
   /** Of all transfers of a node together: a gigabit network has room for the log beside them. */
   snapshotBytesPerSecond: 100 * 1024 * 1024,
   /** A snapshot transfer without progress for so long is given up. */

@@ -8,6 +8,7 @@ import type { Pairs, Resources, TaskError, TaskSpec } from './task.ts';
  */
 export type Command =
   | InitClusterCommand
+  | ReformClusterCommand
   | SubmitTasksCommand
   | CancelTaskCommand
   | AssignCommand
@@ -41,6 +42,16 @@ export interface InitClusterCommand extends LeaderDecision {
   readonly clusterId: string;
   readonly epoch: number;
   readonly config: ClusterConfig;
+}
+
+/**
+ * The state goes on as that of another cluster: written offline, into the first snapshot of a cluster that is made from
+ * what is left of one, or from a backup. Tokens, ids and sessions are above all earlier ones by the epoch.
+ */
+export interface ReformClusterCommand extends Stamped {
+  readonly type: 'reformCluster';
+  readonly clusterId: string;
+  readonly epoch: number;
 }
 
 export interface SubmitTasksCommand extends Stamped {

@@ -9,6 +9,7 @@ import type {
   ListTasksResponse,
   Node,
   NodeRequest,
+  SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
@@ -26,7 +27,14 @@ import type { TaskRow, TaskSpec } from '../model/task.ts';
 import type { CommandInput, Replica } from '../scheduler/ports.ts';
 import { invalidInput, show } from '../spec/faults.ts';
 import { closest } from '../spec/suggest.ts';
-import type { CallContext, ClusterInsight, MembershipControl, RemoteOperations, Remotes } from './port.ts';
+import type {
+  CallContext,
+  ClusterInsight,
+  MembershipControl,
+  RemoteOperations,
+  Remotes,
+  SnapshotSource,
+} from './port.ts';
 import { policyFaults } from './policy-check.ts';
 import { idempotencyOf, parseListTasks, parseSubmit } from './requests.ts';
 import { TaskWatches } from './task-watches.ts';
@@ -43,6 +51,7 @@ export class LocalOperations implements RemoteOperations {
   readonly #replica: Replica;
   readonly #insight: ClusterInsight;
   readonly #membership: MembershipControl;
+  readonly #snapshots: SnapshotSource;
   readonly #remotes: Pick<Remotes, 'operations'>;
   readonly #watches: TaskWatches;
 
@@ -50,11 +59,13 @@ export class LocalOperations implements RemoteOperations {
     replica: Replica;
     insight: ClusterInsight;
     membership: MembershipControl;
+    snapshots: SnapshotSource;
     remotes: Pick<Remotes, 'operations'>;
   }) {
     this.#replica = options.replica;
     this.#insight = options.insight;
     this.#membership = options.membership;
+    this.#snapshots = options.snapshots;
     this.#remotes = options.remotes;
     this.#watches = new TaskWatches(options.replica);
   }
@@ -165,6 +176,11 @@ export class LocalOperations implements RemoteOperations {
     await this.#barrier(context.signal);
     await this.#membership.transfer(request.to, context.signal);
     return await this.getCluster({ consistency: 'stale' }, context);
+  }
+
+  async *saveSnapshot(context: CallContext): AsyncGenerator<SnapshotPiece, void> {
+    await this.#barrier(context.signal);
+    yield* this.#snapshots.save(context.signal);
   }
 
   /**

@@ -319,6 +319,11 @@ export function testOperations(
       replica,
       insight: insightOf(cluster, name),
       membership: parts.membership ?? noChanges,
+      snapshots: {
+        async *save() {
+          yield { data: Buffer.from('a snapshot') };
+        },
+      },
       remotes: parts.remotes,
     }),
     remotes: parts.remotes,
@@ -346,6 +351,7 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         getCluster: (request, context) => node.getCluster(request, forwarded(context)),
         changeMember: (request, context) => node.changeMember(request, forwarded(context)),
         transferLeadership: (request, context) => node.transferLeadership(request, forwarded(context)),
+        saveSnapshot: (context) => node.saveSnapshot(forwarded(context)),
       };
     },
     readLog: (address) => {

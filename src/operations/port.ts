@@ -13,6 +13,7 @@ import type {
   LogsRequest,
   Node,
   NodeRequest,
+  SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
@@ -29,6 +30,15 @@ export interface CallContext {
   readonly signal: AbortSignal;
   /** The request came from another node: it is answered here or refused, never sent on again. */
   readonly forwarded: boolean;
+}
+
+/** The state as a file (docs/disaster.md). */
+export interface SnapshotSource {
+  /**
+   * At an index that is applied when it begins. Reads no faster than it is read from; ends where the signal is aborted.
+   * @throws JarvisError too_many where one is being made already
+   */
+  save(signal: AbortSignal): AsyncIterable<SnapshotPiece>;
 }
 
 /** What an operator does to the membership, on the leader. Failures are JarvisErrors. */
@@ -53,6 +63,7 @@ export interface ClusterOperations {
   getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus>;
   changeMember(request: ChangeMemberRequest, context: CallContext): Promise<ClusterStatus>;
   transferLeadership(request: TransferLeadershipRequest, context: CallContext): Promise<ClusterStatus>;
+  saveSnapshot(context: CallContext): AsyncIterable<SnapshotPiece>;
   version(): VersionInfo;
 }
 
@@ -76,6 +87,7 @@ export type RemoteOperations = Pick<
   | 'getCluster'
   | 'changeMember'
   | 'transferLeadership'
+  | 'saveSnapshot'
 >;
 
 /** How this node reaches the others; implemented over gRPC. */

@@ -13,6 +13,7 @@ import type {
   LogsRequest,
   Node,
   NodeRequest,
+  SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
@@ -121,6 +122,25 @@ export class RoutingOperations implements ClusterOperations {
   transferLeadership(request: TransferLeadershipRequest, context: CallContext): Promise<ClusterStatus> {
     // In the outer context: that another node leads is what is waited for, and no reason to give up.
     return this.#write(context, (operations) => operations.transferLeadership(request, context));
+  }
+
+  /** Begun anew for as long as nothing of it has come; what breaks in the middle is for the caller to ask for again. */
+  async *saveSnapshot(context: CallContext): AsyncGenerator<SnapshotPiece, void> {
+    const tries = new Tries(this.#options.clock);
+    for (;;) {
+      let hasBegun = false;
+      try {
+        const operations = await this.#target(context, tries);
+        for await (const piece of operations.saveSnapshot(context)) {
+          hasBegun = true;
+          yield piece;
+        }
+        return;
+      } catch (error) {
+        if (hasBegun) throw error;
+        await this.#beforeRetry(context, tries, error);
+      }
+    }
   }
 
   version(): VersionInfo {

@@ -9,14 +9,14 @@ import type { Log } from '../lib/log.ts';
 import { Applier, type SnapshotBounds } from './applier.ts';
 import type { RaftCore } from './core/raft-core.ts';
 import type { RaftStatus } from './core/status.ts';
-import type { Message, PersistRequest, RaftId, Ready, SoftState } from './core/types.ts';
+import type { Message, PersistRequest, RaftId, Ready, SnapshotMeta, SoftState } from './core/types.ts';
 import { HungDiskWatch } from './hung-disk.ts';
 import { LeadershipNews, type RaftLeadership } from './leadership.ts';
 import { LogRequests } from './log-requests.ts';
 import type { MembershipChange } from './membership-change.ts';
 import { MembershipChanges } from './membership-changes.ts';
 import type { Membership } from './membership.ts';
-import type { LogStore, SnapshotStore, StateMachine, Transport } from './ports.ts';
+import type { LogStore, Peer, SnapshotStore, StateMachine, Transport } from './ports.ts';
 import { ProposalQueue } from './proposal-queue.ts';
 import { PendingProposals } from './proposals.ts';
 import { ReadLease } from './read-lease.ts';
@@ -216,6 +216,15 @@ export class RaftNode {
     const done = this.#changes.change(change);
     this.#scheduleRound();
     return await done;
+  }
+
+  /** What a snapshot of the state at that index says of itself; null where that is not known any more. */
+  describe(index: number): { readonly meta: SnapshotMeta; readonly peers: readonly Peer[] } | null {
+    const term = this.#core.termAt(index);
+    const { confState, peers } = this.membership;
+    return term === null || index < this.membership.index
+      ? null
+      : { meta: { index, term, confState }, peers };
   }
 
   /** Whether the member holds, or nearly, what is committed; known to a leader alone. */

@@ -24,6 +24,7 @@ export function clusterService(operations: ClusterOperations, log: Log): Service
       (request, context) => operations.transferLeadership(request, context),
       log,
     ),
+    saveSnapshot: streamHandler((_request, context) => operations.saveSnapshot(context), log),
     getVersion: unaryHandler(() => operations.version(), log),
   };
   return { definition: ClusterService, handlers };

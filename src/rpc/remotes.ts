@@ -43,6 +43,15 @@ function remoteOperations(pool: ChannelPool, address: string): RemoteOperations 
     getCluster: unary(ClusterService.getCluster, false),
     changeMember: unary(ClusterService.changeMember, true),
     transferLeadership: unary(ClusterService.transferLeadership, true),
+    saveSnapshot: ({ signal }) =>
+      streamCall({
+        pool,
+        address,
+        method: ClusterService.saveSnapshot,
+        request: {},
+        metadata: forwarded(),
+        signal,
+      }),
     watchTask: (request, { signal }) =>
       streamCall({ pool, address, method: ClusterService.watchTask, request, metadata: forwarded(), signal }),
   };

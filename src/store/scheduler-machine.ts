@@ -18,6 +18,7 @@ import type { StoredStateMachine } from './state-machine.ts';
 
 const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   initCluster: true,
+  reformCluster: true,
   submitTasks: true,
   cancelTask: true,
   assign: true,

@@ -60,12 +60,23 @@ export class NodeProcess {
     return this.#ended;
   }
 
+  /** In the place of the named flags and their values, others. */
+  startWithout(names: readonly string[], others: readonly string[]): void {
+    const { flags } = this.settings;
+    const kept = flags.filter((flag, at) => !names.includes(flag) && !names.includes(flags[at - 1] ?? ''));
+    this.#start([...kept, ...others], {});
+  }
+
   start(moreFlags: readonly string[] = [], moreEnv: Readonly<Record<string, string>> = {}): void {
+    this.#start([...this.settings.flags, ...moreFlags], moreEnv);
+  }
+
+  #start(flags: readonly string[], moreEnv: Readonly<Record<string, string>>): void {
     if (this.isRunning) throw new Error(`${this.name} runs already`);
-    const { flags, logFile, home, env, enter = [] } = this.settings;
+    const { logFile, home, env, enter = [] } = this.settings;
     const log = openSync(logFile, 'a', 0o600);
     try {
-      const node = [process.execPath, programPath('jarvisd'), ...flags, ...moreFlags];
+      const node = [process.execPath, programPath('jarvisd'), ...flags];
       const [program = '', ...args] = [...enter, ...node];
       const child = spawn(program, args, {
         env: programEnvironment(home, { ...env, ...moreEnv }),

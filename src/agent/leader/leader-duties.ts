@@ -37,7 +37,7 @@ interface LeaderDutiesOptions {
 
 const EPOCH_BEGIN_MS = Date.UTC(2020, 0, 1);
 
-/** The epoch of a cluster that forms now: whole minutes since 2020, at least 1. */
+/** The epoch of a cluster that forms now: whole minutes since 2020, at least 1; one made from an older one is above it. */
 export function newEpoch(wallMs: number): number {
   return Math.max(1, Math.floor((wallMs - EPOCH_BEGIN_MS) / 60_000));
 }

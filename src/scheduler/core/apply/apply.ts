@@ -14,6 +14,7 @@ import { initCluster } from './init-cluster.ts';
 import { nodeHealth, nodeOffline } from './node-health.ts';
 import { refuse } from './outcomes.ts';
 import { reconcileNode } from './reconcile-node.ts';
+import { reformCluster } from './reform-cluster.ts';
 import { registerNode } from './register-node.ts';
 import { reportAttempts } from './report-attempts.ts';
 import { retryDue } from './retry-due.ts';
@@ -57,6 +58,8 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
   switch (command.type) {
     case 'initCluster':
       return initCluster(transaction, command);
+    case 'reformCluster':
+      return reformCluster(transaction, command);
     case 'submitTasks':
       return submitTasks(transaction, command);
     case 'cancelTask':

@@ -10,6 +10,7 @@ import type { SubmitTasksResult } from './submit-tasks.ts';
 /** What an outcome `done` carries, by command: plain data, also for idempotency keys, which remember it. */
 export interface CommandResults extends Record<Command['type'], unknown> {
   readonly initCluster: null;
+  readonly reformCluster: null;
   readonly submitTasks: SubmitTasksResult;
   readonly cancelTask: CancelTaskResult;
   readonly assign: AssignResult;
