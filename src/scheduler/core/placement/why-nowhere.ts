@@ -48,8 +48,13 @@ export function whyNowhere(
 function excludes(excluded: Excluded, misfit: Misfit | null): boolean {
   if (misfit === null) return false;
   excluded.count += 1;
-  if (excluded.nearest === null || misfit.distance < excluded.nearest.distance) excluded.nearest = misfit;
+  if (excluded.nearest === null || isNearer(misfit, excluded.nearest)) excluded.nearest = misfit;
   return true;
+}
+
+/** Of equals always the same one: the text is replicated, and replicas hold the nodes in different orders. */
+function isNearer(one: Misfit, other: Misfit): boolean {
+  return one.distance === other.distance ? one.reason < other.reason : one.distance < other.distance;
 }
 
 function reasonOf({ nearest }: Excluded): string {
