@@ -44,7 +44,7 @@ async function main(): Promise<number> {
     for (const { name, what } of MUTANTS) console.log(`${name}  ${what}`);
     return 0;
   }
-  if (options.allMutants) return killAll(options.seed, options.count) ? 0 : 1;
+  if (options.allMutants) return (await killAll(options.seed, options.count)) ? 0 : 1;
   const mutant = MUTANTS.find(({ name }) => name === options.mutant);
   if (mutant !== undefined) plant(mutant);
   console.log(`sim: from seed ${options.seed}${mutant === undefined ? '' : `, mutant ${mutant.name}`}`);

@@ -21,9 +21,11 @@ export async function runSeeds({ seeds, mutant, json }: Run): Promise<boolean> {
   let virtualMs = 0;
   let committed = 0;
   let failure: SeedResult | null = null;
+  let last: SeedResult | null = null;
   for (const seed of seeds) {
     const result = await simulate(seed);
     count += 1;
+    last = result;
     virtualMs += result.virtualMs;
     committed += result.committed;
     for (const [name, times] of result.counters) counters.set(name, (counters.get(name) ?? 0) + times);
@@ -37,6 +39,7 @@ export async function runSeeds({ seeds, mutant, json }: Run): Promise<boolean> {
   console.log(
     `sim: ${count} seeds, ${hours} virtual hours, ${committed} entries committed, ${Math.round(tookMs / Math.max(1, count))} ms a seed`,
   );
+  if (last !== null) console.log(`sim: seed ${last.seed} ended with trace ${last.trace}`);
   if (failure !== null) report(failure, mutant);
   if (json !== null) {
     const failed =

@@ -27,6 +27,14 @@ describe('the simulator', () => {
     expect(other.trace).not.toBe(first.trace);
   });
 
+  it('goes the same way in a process of its own', async () => {
+    for (const seed of [7, 75, 226, 3115]) {
+      const { status, stdout } = sim('--seed', `${seed}`, '--count', '1');
+      expect(status).toBe(0);
+      expect(stdout).toContain(`sim: seed ${seed} ended with trace ${(await simulate(seed)).trace}\n`);
+    }
+  });
+
   it('finds nothing in some fixed seeds, and takes every rare path', async () => {
     const taken = new Set<string>();
     const violations: string[] = [];
@@ -53,7 +61,11 @@ describe('the mutants', () => {
   it('are planted by name, found, and told with the command that replays it', () => {
     const { status, stderr } = sim('--seed', '1', '--count', '30', '--mutant', 'commit-quorum-off-by-one');
     expect(status).toBe(1);
-    expect(stderr).toMatch(/again: npm run sim -- --seed \d+ --count 1 --mutant commit-quorum-off-by-one/);
+    const told = /again: npm run sim -- --seed (\d+) --count 1 --mutant commit-quorum-off-by-one\n/.exec(
+      stderr,
+    );
+    const again = sim('--seed', told?.[1] ?? '', '--count', '1', '--mutant', 'commit-quorum-off-by-one');
+    expect(again).toMatchObject({ status: 1, stderr });
   });
 });
 
