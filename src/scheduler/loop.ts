@@ -27,6 +27,8 @@ export interface SchedulingLoopOptions {
   readonly replica: Replica;
   readonly clock: Clock;
   readonly log: Log;
+  /** Runs it in the next turn of the event loop; default: setImmediate. Simulations have turns of their own. */
+  readonly nextTurn?: (action: () => void) => void;
 }
 
 export class SchedulingLoop {
@@ -63,6 +65,7 @@ class LeadingLoop {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #term: number;
+  readonly #nextTurn: (action: () => void) => void;
   readonly #onUnexplained: (count: number) => void;
   readonly #time: ClusterTime;
   readonly #plans = new PlansInFlight();
@@ -80,6 +83,7 @@ class LeadingLoop {
     this.#time = new ClusterTime(options.clock);
     this.#log = options.log.child({ term });
     this.#term = term;
+    this.#nextTurn = options.nextTurn ?? ((action) => void setImmediate(action));
     this.#onUnexplained = onUnexplained;
     this.#unsubscribe = options.replica.onApplied((applied) => this.#onApplied(applied));
     this.#wake();
@@ -110,7 +114,7 @@ class LeadingLoop {
   #wake(): void {
     if (this.#isWoken || this.#isPaused || this.#isStopped) return;
     this.#isWoken = true;
-    setImmediate(() => {
+    this.#nextTurn(() => {
       this.#isWoken = false;
       if (this.#isPaused || this.#isStopped) return;
       try {

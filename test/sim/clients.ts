@@ -2,7 +2,6 @@
 import { JarvisError } from '../../src/lib/errors.ts';
 import type { Command } from '../../src/model/commands.ts';
 import type { TaskRow } from '../../src/model/task.ts';
-import { plan, toAssignments } from '../../src/scheduler/core/placement/plan.ts';
 import { nodeHolding } from '../../src/scheduler/core/state.ts';
 import { registrationOf, reportOf, specOf } from '../../src/scheduler/core/testing/values.ts';
 import type { CommandInput } from '../../src/scheduler/ports.ts';
@@ -10,11 +9,12 @@ import { encodeCommand } from '../../src/store/codec.ts';
 import type { Chance } from './chance.ts';
 import type { Member } from './member.ts';
 import { encodeWrite } from './replica.ts';
+import { WALL_START_MS } from './scheduler-work.ts';
 import { Violation } from './trace.ts';
 import type { World } from './world.ts';
 
 const REGISTERS = 3;
-const WORKERS = ['w1', 'w2', 'w3'] as const;
+export const WORKERS = ['w1', 'w2', 'w3'] as const;
 const REPORTS = ['STARTING', 'RUNNING', 'COMPLETED', 'FAILED', 'LOST', 'CANCELLED'] as const;
 const CONFIG = { heartbeat: { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 } };
 
@@ -103,7 +103,10 @@ export class Clients {
     if (input === null) return;
     // Wall clocks differ and jump: leaders stamp times of the past and of the future.
     const jumpMs = this.#chance.happens(0.2) ? this.#chance.between(-20_000, 20_000) : 0;
-    const command = { ...input, atMs: Math.floor(1_000_000 + member.world.time.nowMs + jumpMs) } as Command;
+    const command = {
+      ...input,
+      atMs: Math.floor(WALL_START_MS + member.world.time.nowMs + jumpMs),
+    } as Command;
     member.propose(encodeCommand(command), { done: () => {}, failed: () => {} });
   }
 
@@ -131,7 +134,9 @@ export class Clients {
       case 2:
         return { type: 'cancelTask', taskId, idempotency: null };
       case 3: {
-        const taskIds = [...state.retriesDue(member.world.time.nowMs + 1_001_000)].map(({ id }) => id);
+        const taskIds = [...state.retriesDue(member.world.time.nowMs + WALL_START_MS + 1000)].map(
+          ({ id }) => id,
+        );
         return { type: 'retryDue', term, taskIds };
       }
       case 4:
@@ -139,13 +144,8 @@ export class Clients {
       case 5:
         return chance.happens(0.2) ? { type: 'nodeOffline', term, node: worker, session } : null;
       case 6:
-      case 7: {
-        const { assignments } = plan(state, new Map(), 5);
-        const planIndex = member.replica.appliedIndex;
-        return { type: 'assign', term, planIndex, assignments: toAssignments(assignments) };
-      }
+      case 7:
       case 8:
-      case 9:
         return this.#report(member);
       default: {
         const idempotency = chance.happens(0.5)
@@ -159,9 +159,12 @@ export class Clients {
   #report(member: Member): CommandInput | null {
     const { state } = member.replica.core;
     const task = this.#chance.pick([...state.tasks.values()].filter((one) => nodeHolding(one) !== null));
-    const attempt = task?.attempts.at(-1);
+    // Reports come late: what an earlier attempt came to is nobody's business any more.
+    const attempt = this.#chance.happens(0.2)
+      ? this.#chance.pick(task?.attempts ?? [])
+      : task?.attempts.at(-1);
     if (task === undefined || attempt === undefined) return null;
-    const at = { taskId: task.id, assignment: attempt.assignment, atMs: 1_000_000 };
+    const at = { taskId: task.id, assignment: attempt.assignment, atMs: WALL_START_MS };
     const session = state.nodes.get(attempt.node)?.session ?? 0;
     const reports = [reportOf(at, this.#chance.pick(REPORTS) ?? 'LOST')];
     return { type: 'reportAttempts', node: attempt.node, session, reports };

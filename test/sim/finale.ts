@@ -6,6 +6,7 @@ import type { Clients } from './clients.ts';
 import type { Machine } from './machine.ts';
 import { CORE_SETTINGS } from './machine.ts';
 import { Violation } from './trace.ts';
+import { Workers } from './workers.ts';
 import type { World } from './world.ts';
 
 const ELECTION_TIMEOUTS = 10;
@@ -36,8 +37,24 @@ export async function heal(world: World, clients: Clients): Promise<void> {
     if (transferTarget !== 0 || commit < lastIndex || leader.core.termAt(commit) !== term) return false;
     return followersOf(world).every(({ replica }) => replica.appliedIndex === commit);
   });
+  await finishTasks(world);
   await finalWrite(world, clients);
   world.registers.judge(world.checks.writtenAt);
+}
+
+/** Retries are due within seconds, and three workers hold twelve tasks at once. */
+const TASKS_MS = 60_000;
+
+/** With workers that do what they are told, everything that was accepted becomes final. */
+async function finishTasks(world: World): Promise<void> {
+  const workers = new Workers(world);
+  await until(world, TASKS_MS, 'end of all tasks', () => {
+    const { leader } = world;
+    if (leader === undefined) return false;
+    const { cluster, tasks } = leader.replica.core.state;
+    return cluster === null || tasks.size === 0;
+  });
+  workers.stop();
 }
 
 /** One more entry passes through everything. */

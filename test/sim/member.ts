@@ -3,6 +3,7 @@
  * `raft/node.ts` and `raft/applier.ts` do, in virtual time instead of promises.
  */
 import type { Clock } from '../../src/lib/clock.ts';
+import type { Outcome } from '../../src/model/commands.ts';
 import type { ProposeResult, RaftCore } from '../../src/raft/core/raft-core.ts';
 import type { ConfState, Entry, Message, PersistRequest, Ready } from '../../src/raft/core/types.ts';
 import { LogRequests } from '../../src/raft/log-requests.ts';
@@ -14,6 +15,7 @@ import type { Disk, Start } from './disk.ts';
 import { LogWorker } from './log-worker.ts';
 import type { Machine } from './machine.ts';
 import { Replica } from './replica.ts';
+import { SchedulerWork } from './scheduler-work.ts';
 import { SnapshotWork } from './snapshot-work.ts';
 import { Violation } from './trace.ts';
 import type { World } from './world.ts';
@@ -37,6 +39,9 @@ export interface MemberParts {
   readonly replica: Replica;
 }
 
+/** Entries: who proposed one is told of it in the same event. */
+const OUTCOMES_KEPT = 100;
+
 export class Member {
   readonly id: number;
   readonly world: World;
@@ -47,6 +52,7 @@ export class Member {
   readonly reads: PendingReads;
   readonly log: LogWorker;
   readonly snapshots: SnapshotWork;
+  readonly scheduler: SchedulerWork;
   replica: Replica;
   /** As of the last applied entry. */
   confState: ConfState;
@@ -64,6 +70,8 @@ export class Member {
   #persisting: Persisting[] = [];
   #applying: ApplyJob[] = [];
   #isApplying = false;
+  /** Of the newest commands, for who proposed them. */
+  readonly #outcomes = new Map<number, Outcome>();
   #isRoundPlanned = false;
   #backlog: (() => void | Promise<void>)[] = [];
 
@@ -106,6 +114,7 @@ export class Member {
       },
     });
     this.snapshots = new SnapshotWork(this);
+    this.scheduler = new SchedulerWork(this, clock);
     this.#tick();
     this.input(() => {});
   }
@@ -159,6 +168,12 @@ export class Member {
     return result;
   }
 
+  outcomeAt(index: number): Outcome {
+    const outcome = this.#outcomes.get(index);
+    if (outcome === undefined) throw new Violation(`what entry ${index} came to is not known`);
+    return outcome;
+  }
+
   read(): Promise<number> {
     const reading = this.reads.request(new AbortController().signal);
     this.input(() => {});
@@ -168,6 +183,7 @@ export class Member {
   /** The process is gone; whoever waited for it knows nothing. */
   end(): void {
     this.isAlive = false;
+    this.scheduler.stop();
     this.#proposals.forget(Number.MAX_SAFE_INTEGER, 'the process ended');
     this.reads.fail('the process ended');
   }
@@ -219,7 +235,10 @@ export class Member {
 
   #carryOut(ready: Ready): void {
     if (ready.softState !== null) {
-      if (ready.softState.role !== 'leader') this.reads.fail('leadership was lost');
+      if (ready.softState.role !== 'leader') {
+        this.reads.fail('leadership was lost');
+        this.scheduler.stop();
+      }
       this.world.roleChanged(this, ready.softState);
     }
     for (const { context, index } of ready.readStates) this.reads.confirmed(context, index);
@@ -277,15 +296,22 @@ export class Member {
   #apply(entries: readonly Entry[]): void {
     this.input(() => {
       for (const entry of entries) {
-        this.replica.apply(entry);
+        const applied = this.replica.apply(entry);
+        if (applied !== null) this.#note(entry.index, applied.outcome);
         this.world.checks.applied(this, entry);
         if (entry.type === 'confChange') this.#configure(entry);
         this.#proposals.applied(entry.index, entry.term, entry.index);
+        this.scheduler.applied(applied, entry.term);
       }
       this.core.appliedTo(this.replica.appliedIndex);
       this.reads.applied(this.replica.appliedIndex);
     });
     this.snapshots.consider();
+  }
+
+  #note(index: number, outcome: Outcome): void {
+    this.#outcomes.set(index, outcome);
+    this.#outcomes.delete(index - OUTCOMES_KEPT);
   }
 
   #configure(entry: Entry): void {
@@ -304,6 +330,7 @@ export class Member {
       throw new Violation(
         `node ${this.id} installs snapshot ${meta.index} over state ${this.replica.appliedIndex}`,
       );
+    this.scheduler.stop();
     this.replica = new Replica(file.image);
     this.confState = meta.confState;
     this.world.checks.installed(this, meta.index);

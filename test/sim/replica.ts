@@ -3,12 +3,14 @@
  * it whose reads and writes are checked. All rows are held here as bytes, as the store holds them.
  */
 import type { Entry } from '../../src/raft/core/types.ts';
+import type { ReportAttemptsCommand } from '../../src/model/commands.ts';
 import { mayTaskBecome } from '../../src/model/phases.ts';
 import type { RowChange } from '../../src/model/rows.ts';
 import { contentOf, decodeCommand, decodeContent, encodeRow } from '../../src/store/codec.ts';
 import { hashRow, RowDigest, type RowHash } from '../../src/store/digest.ts';
 import { nameOf, type RowValue } from '../../src/store/replicated-core.ts';
 import { SchedulerCore } from '../../src/store/scheduler-machine.ts';
+import type { Applied } from '../../src/scheduler/ports.ts';
 import { Violation } from './trace.ts';
 
 /** First byte of an entry that writes a register; commands of the scheduler begin with their version, 1. */
@@ -76,14 +78,16 @@ export class Replica {
     return this.#digest.digest;
   }
 
-  apply(entry: Entry): void {
+  /** @returns what a command came to; null for everything else */
+  apply(entry: Entry): Applied | null {
     if (entry.index !== this.appliedIndex + 1)
       throw new Violation(`entry ${entry.index} is applied after ${this.appliedIndex}`);
     this.appliedIndex = entry.index;
-    if (entry.type !== 'normal' || entry.data.byteLength === 0) return;
+    if (entry.type !== 'normal' || entry.data.byteLength === 0) return null;
     const write = decodeWrite(entry.data);
-    if (write !== null) this.#write(write.key, { value: write.value, index: entry.index });
-    else this.#command(entry);
+    if (write === null) return this.#command(entry);
+    this.#write(write.key, { value: write.value, index: entry.index });
+    return null;
   }
 
   image(): Image {
@@ -100,7 +104,7 @@ export class Replica {
     return this.#rows.get(nameOf(table, key))?.row ?? null;
   }
 
-  #command(entry: Entry): void {
+  #command(entry: Entry): Applied {
     const decoded = decodeCommand(entry.data);
     if (decoded.type !== 'value' || !this.core.isCommand(decoded.value))
       throw new Violation(`entry ${entry.index} does not decode to what was proposed`);
@@ -114,6 +118,19 @@ export class Replica {
     if (result.poisoned === true)
       throw new Violation(`a ${command.type} threw in apply: ${JSON.stringify(result.outcome)}`);
     for (const change of result.changes) this.#change(change);
+    this.#checkCapacity();
+    if (command.type === 'reportAttempts') checkReported(command, result.changes);
+    const { index, term } = entry;
+    return { index, term, command, outcome: result.outcome, changes: result.changes };
+  }
+
+  #checkCapacity(): void {
+    const { state } = this.core;
+    for (const { name, capacity } of state.nodes.values()) {
+      const { cpuMillis, memoryBytes } = state.allocated(name);
+      if (cpuMillis > capacity.cpuMillis || memoryBytes > capacity.memoryBytes)
+        throw new Violation(`node ${name} holds more than it has`);
+    }
   }
 
   #change(change: RowChange): void {
@@ -147,6 +164,16 @@ export class Replica {
     if (former !== undefined) this.#digest.remove(hashRegister(key, former));
     this.registers.set(key, register);
     this.#digest.add(hashRegister(key, register));
+  }
+}
+
+/** A report changes only the attempt that it is about, and that is the task's newest. */
+function checkReported({ reports }: ReportAttemptsCommand, changes: readonly RowChange[]): void {
+  for (const { table, key, before } of changes) {
+    if (table !== 'task' || before === null) continue;
+    const newest = before.attempts.at(-1)?.assignment;
+    if (reports.every((report) => report.taskId !== key || report.assignment !== newest))
+      throw new Violation(`a report of another attempt changed ${key}`);
   }
 }
 

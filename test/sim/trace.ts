@@ -90,6 +90,8 @@ export const COUNTERS = [
   'leader removed',
   'joint state survived a change of leader',
   'rolling restart',
+  'scheduling begun',
+  'task run to its end',
   'message duplicated',
   'link clogged',
   'one-way partition',

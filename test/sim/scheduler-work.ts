@@ -1,0 +1,96 @@
+/** The production scheduling loop on a member, for as long as it leads and has applied an entry of its own term. */
+import { JarvisError } from '../../src/lib/errors.ts';
+import { silentLog } from '../../src/lib/log.ts';
+import type { Command, Outcome } from '../../src/model/commands.ts';
+import { ClusterTime } from '../../src/scheduler/cluster-time.ts';
+import { SchedulingLoop } from '../../src/scheduler/loop.ts';
+import type { Applied, CommandInput, Replica as ReplicaPort, StateView } from '../../src/scheduler/ports.ts';
+import type { Clock } from '../../src/lib/clock.ts';
+import { encodeCommand } from '../../src/store/codec.ts';
+import type { Member } from './member.ts';
+import { Violation } from './trace.ts';
+
+/** Where the simulated wall clocks begin. */
+export const WALL_START_MS = 1_000_000;
+
+export class SchedulerWork {
+  readonly #member: Member;
+  readonly #loop: SchedulingLoop;
+  readonly #listeners = new Set<(applied: Applied) => void>();
+  readonly #time: ClusterTime;
+  /** The term that it schedules in; null while this member does not lead. */
+  #term: number | null = null;
+
+  constructor(member: Member, clock: Clock) {
+    this.#member = member;
+    const wall = { ...clock, wallMs: () => WALL_START_MS + clock.wallMs() };
+    this.#time = new ClusterTime(wall);
+    this.#loop = new SchedulingLoop({
+      replica: this.#port(),
+      clock: wall,
+      log: silentLog,
+      nextTurn: (action) => void member.later(0, action),
+    });
+  }
+
+  applied(applied: Applied | null, term: number): void {
+    if (applied !== null) for (const listener of this.#listeners) listener(applied);
+    if (this.#member.isLeading && this.#term !== term && term === this.#member.core.status().term) {
+      this.#term = term;
+      this.#loop.start(term);
+      this.#member.world.trace.count('scheduling begun');
+    }
+    if (this.#loop.unexplainedRefusals > 0)
+      throw new Violation(
+        `node ${this.#member.id} planned what nothing but its plan can have made impossible`,
+      );
+  }
+
+  /** It leads no longer, its state was replaced, or its process has ended. */
+  stop(): void {
+    this.#term = null;
+    this.#loop.stop();
+  }
+
+  /** Stamped, into the log; resolves with apply's outcome. @throws JarvisError no_leader, outcome_unknown */
+  async propose(input: CommandInput): Promise<Outcome> {
+    const member = this.#member;
+    if (!member.isLeading) throw new JarvisError('no_leader', 'it does not lead');
+    const atMs = Math.floor(this.#time.nowMs(member.replica.core.state.cluster?.timeMs ?? 0));
+    const data = encodeCommand({ ...input, atMs } as Command);
+    return await new Promise((resolve, reject) => {
+      const result = member.propose(data, {
+        done: (index) => resolve(member.outcomeAt(index as number)),
+        failed: reject,
+      });
+      if (result.type === 'refused') reject(new JarvisError('no_leader', result.reason));
+    });
+  }
+
+  #port(): ReplicaPort {
+    const member = this.#member;
+    const unused = (): never => {
+      throw new Error('the scheduling loop does not ask for that');
+    };
+    return {
+      nodeName: `n${member.id}`,
+      get state(): StateView {
+        return member.replica.core.state;
+      },
+      get appliedIndex() {
+        return member.replica.appliedIndex;
+      },
+      leadership: unused,
+      onLeadership: unused,
+      onApplied: (listener) => {
+        this.#listeners.add(listener);
+        return () => this.#listeners.delete(listener);
+      },
+      propose: (input) => this.propose(input),
+      readBarrier: unused,
+      read: unused,
+      taskIdsWithPrefix: unused,
+      tasksNewestFirst: unused,
+    };
+  }
+}
