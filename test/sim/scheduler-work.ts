@@ -1,7 +1,7 @@
 /** The production scheduling loop on a member, for as long as it leads and has applied an entry of its own term. */
 import { JarvisError } from '../../src/lib/errors.ts';
 import { silentLog } from '../../src/lib/log.ts';
-import type { Command, Outcome } from '../../src/model/commands.ts';
+import type { Outcome } from '../../src/model/commands.ts';
 import { ClusterTime } from '../../src/scheduler/cluster-time.ts';
 import { SchedulingLoop } from '../../src/scheduler/loop.ts';
 import type { Applied, CommandInput, Replica as ReplicaPort, StateView } from '../../src/scheduler/ports.ts';
@@ -9,6 +9,10 @@ import type { Clock } from '../../src/lib/clock.ts';
 import { encodeCommand } from '../../src/store/codec.ts';
 import type { Member } from './member.ts';
 import { Violation } from './trace.ts';
+
+function unused(): never {
+  throw new Error('the scheduling loop does not ask for that');
+}
 
 /** Where the simulated wall clocks begin. */
 export const WALL_START_MS = 1_000_000;
@@ -57,7 +61,7 @@ export class SchedulerWork {
     const member = this.#member;
     if (!member.isLeading) throw new JarvisError('no_leader', 'it does not lead');
     const atMs = Math.floor(this.#time.nowMs(member.replica.core.state.cluster?.timeMs ?? 0));
-    const data = encodeCommand({ ...input, atMs } as Command);
+    const data = encodeCommand({ ...input, atMs });
     return await new Promise((resolve, reject) => {
       const result = member.propose(data, {
         done: (index) => resolve(member.outcomeAt(index as number)),
@@ -69,9 +73,6 @@ export class SchedulerWork {
 
   #port(): ReplicaPort {
     const member = this.#member;
-    const unused = (): never => {
-      throw new Error('the scheduling loop does not ask for that');
-    };
     return {
       nodeName: `n${member.id}`,
       get state(): StateView {

@@ -40,19 +40,20 @@ export class Workers {
     const input = this.#wanted(leader, worker);
     if (input === null) return;
     this.#busy.add(worker);
-    leader.scheduler
-      .propose(input)
-      .then((outcome) => {
-        if (outcome.type === 'done' && input.type === 'reportAttempts')
-          this.#world.trace.count('task run to its end');
-      })
-      .catch((error: unknown) => {
-        if (error instanceof JarvisError) return;
-        this.#world.violation ??= error instanceof Error ? error : new Violation(String(error));
-      })
-      .finally(() => {
-        this.#busy.delete(worker);
-      });
+    void this.#propose(leader, worker, input);
+  }
+
+  async #propose(leader: Member, worker: string, input: CommandInput): Promise<void> {
+    try {
+      const outcome = await leader.scheduler.propose(input);
+      if (outcome.type === 'done' && input.type === 'reportAttempts')
+        this.#world.trace.count('task run to its end');
+    } catch (error) {
+      if (error instanceof JarvisError) return;
+      this.#world.violation ??= error instanceof Error ? error : new Violation(String(error));
+    } finally {
+      this.#busy.delete(worker);
+    }
   }
 
   #wanted(leader: Member, worker: string): CommandInput | null {
