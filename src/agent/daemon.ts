@@ -184,7 +184,7 @@ export class Daemon {
     this.#closing('sessions', () => sessions.close());
     const localLogs = new AttemptLogs(config.dataDir);
     const remotes = createRemotes(pool);
-    const self = { cluster, version: this.#version, wal, diskErrors, lastWords };
+    const self = { cluster, version: this.#version, wal, diskErrors, lastWords, transport };
     const insight = new NodeInsight({ raft, duties, self });
     const questions = memberQuestions({ pool, clusterId: cluster.clusterId, signal });
     const membership = new LeaderMembershipControl({

@@ -19,6 +19,7 @@ const self: NodeSelf = {
   wal: { stats: () => ({ segments: 2, bytes: 8192, lastFsyncMs: 3, fsyncs: 9, batches: 9, pending: 1 }) },
   diskErrors: { list: () => [] },
   lastWords: { of: () => [] },
+  transport: { refusals: () => new Map([['old_copy', 2]]) },
 };
 
 function insightOf(raft: RaftNode, duties: object = {}): NodeInsight {

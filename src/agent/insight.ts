@@ -5,6 +5,7 @@ import type { ProgressStatus, RaftStatus } from '../raft/core/status.ts';
 import type { ClusterRecord } from '../raft/data-directory.ts';
 import type { RaftNode } from '../raft/node.ts';
 import type { Peer } from '../raft/ports.ts';
+import type { GrpcTransport } from '../raft/transport/grpc-transport.ts';
 import type { Wal } from '../raft/wal/wal.ts';
 import type { DiskErrors } from './disk-errors.ts';
 import type { LastWords } from './last-words.ts';
@@ -17,6 +18,7 @@ export interface NodeSelf {
   readonly wal: Pick<Wal, 'stats'>;
   readonly diskErrors: Pick<DiskErrors, 'list'>;
   readonly lastWords: Pick<LastWords, 'of'>;
+  readonly transport: Pick<GrpcTransport, 'refusals'>;
 }
 
 export class NodeInsight implements ClusterInsight {
@@ -49,7 +51,7 @@ export class NodeInsight implements ClusterInsight {
   }
 
   node(): NodeFacts {
-    const { cluster, version, wal, diskErrors } = this.#self;
+    const { cluster, version, wal, diskErrors, transport } = this.#self;
     const { segments, bytes, lastFsyncMs, pending } = wal.stats();
     const status = this.#raft.status();
     return {
@@ -69,6 +71,7 @@ export class NodeInsight implements ClusterInsight {
       uncommittedBytes: status.uncommittedBytes,
       log: { segments, bytes, lastFsyncMs, pending },
       diskErrors: diskErrors.list(),
+      refusals: transport.refusals(),
       transferTarget: status.transferTarget,
       learnersNext: status.confState.learnersNext,
       autoLeave: status.confState.autoLeave,

@@ -335,6 +335,13 @@ export interface NodeReport {
   /** What its disk has failed in since it started. */
   disk_errors: DiskError[];
   version: string;
+  /** Hellos and messages of peers that it refused since it started, by reason (docs/raft.md). */
+  refusals: { [key: string]: number };
+}
+
+export interface NodeReport_RefusalsEntry {
+  key: string;
+  value: number;
 }
 
 export interface LogReport {
@@ -3445,6 +3452,7 @@ function createBaseNodeReport(): NodeReport {
     log: undefined,
     disk_errors: [],
     version: "",
+    refusals: {},
   };
 }
 
@@ -3495,6 +3503,9 @@ export const NodeReport: MessageFns<NodeReport> = {
     if (message.version !== "") {
       writer.uint32(122).string(message.version);
     }
+    globalThis.Object.entries(message.refusals).forEach(([key, value]: [string, number]) => {
+      NodeReport_RefusalsEntry.encode({ key: key as any, value }, writer.uint32(130).fork()).join();
+    });
     return writer;
   },
 
@@ -3631,6 +3642,17 @@ export const NodeReport: MessageFns<NodeReport> = {
             message.version = reader.string();
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            const entry16 = NodeReport_RefusalsEntry.decode(reader, reader.uint32());
+            if (entry16.value !== undefined) {
+              message.refusals[entry16.key] = entry16.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3663,6 +3685,82 @@ export const NodeReport: MessageFns<NodeReport> = {
     message.log = (object.log !== undefined && object.log !== null) ? LogReport.fromPartial(object.log) : undefined;
     message.disk_errors = object.disk_errors?.map((e) => DiskError.fromPartial(e)) || [];
     message.version = object.version ?? "";
+    message.refusals = (globalThis.Object.entries(object.refusals ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseNodeReport_RefusalsEntry(): NodeReport_RefusalsEntry {
+  return { key: "", value: 0 };
+}
+
+export const NodeReport_RefusalsEntry: MessageFns<NodeReport_RefusalsEntry> = {
+  encode(message: NodeReport_RefusalsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(16).uint64(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeReport_RefusalsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeReport_RefusalsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<NodeReport_RefusalsEntry>): NodeReport_RefusalsEntry {
+    return NodeReport_RefusalsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeReport_RefusalsEntry>): NodeReport_RefusalsEntry {
+    const message = createBaseNodeReport_RefusalsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
     return message;
   },
 };

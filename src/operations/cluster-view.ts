@@ -116,6 +116,7 @@ function reportView(
       pending: facts.log.pending,
     },
     disk_errors: facts.diskErrors.map(diskErrorView),
+    refusals: Object.fromEntries(facts.refusals),
     version: facts.version,
   };
 }

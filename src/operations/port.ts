@@ -158,6 +158,8 @@ export interface NodeFacts {
     readonly pending: number;
   };
   readonly diskErrors: readonly DiskError[];
+  /** What peers said that was refused, by reason, since the start. */
+  readonly refusals: ReadonlyMap<string, number>;
   /** Whom this leader hands leadership to. */
   readonly transferTarget: number;
   /** Voters of a joint configuration that become learners when it is left, and whether that needs no other word. */
