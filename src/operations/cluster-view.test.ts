@@ -36,6 +36,7 @@ const NODE: NodeFacts = {
   uncommittedBytes: 100,
   log: { segments: 1, bytes: 4096, lastFsyncMs: 1.6, pending: 2 },
   diskErrors: [],
+  refusals: new Map([['old_copy', 2]]),
   transferTarget: 0,
   learnersNext: [],
   autoLeave: false,
@@ -140,6 +141,7 @@ describe('the view of the cluster', () => {
         role: 'preCandidate',
         leader: 0,
         diskErrors: [{ kind: 'snapshot_corrupt', path: '/s', message: 'damaged', atMs: 0 }],
+        refusals: new Map([['old_copy', 2]]),
       },
     );
     expect(status.leader).toBe('');

@@ -144,6 +144,17 @@ describeWithBed('a driver whose engine fails', (bed) => {
       }
     });
 
+    it('or stopped in order, which ends them with TERM and an exit code of 0, that is no success of theirs', async () => {
+      const { engine } = bed();
+      const quick = await running(bench.spec(ENDLESS));
+      const slow = await running(
+        bench.spec(['sh', '-c', 'trap "sleep 1; exit 0" TERM; while :; do sleep 0.1; done']),
+      );
+      await engine.restart('stop');
+      for (const spec of [quick, slow])
+        expect(outcomeOf(await bench.driver.wait(spec, never))).toMatchObject({ status: 'LOST' });
+    });
+
     it('in the middle of many starts loses none of them, and starts none twice', async () => {
       const { engine } = bed();
       const specs = Array.from({ length: 12 }, () => marking('exit 7'));

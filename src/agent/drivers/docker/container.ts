@@ -120,6 +120,9 @@ export class Container {
     for (;;) {
       await this.#ringOrDoubt();
       const judgement = await this.look();
+      // It ran: an engine that says that it never did has lost track of it.
+      if (judgement.type === 'created')
+        return { type: 'lost', message: 'the container engine lost track of it; how it ended is not known' };
       if (judgement.type !== 'running') return judgement;
     }
   }

@@ -114,13 +114,22 @@ export class EngineMonitor {
       if (performance.now() - this.#lastListMs < intervalMs) return;
       const containers = await this.#engine.list(this.#label, signal);
       this.#lastListMs = performance.now();
-      this.#listener.onList(containers);
+      this.#tell(containers);
     } catch (error) {
       if (signal.aborted) return;
       this.#log.debug({ error: messageOf(error) }, 'the container engine does not answer');
       if (isAbsent(error)) this.#beginOutage(this.#lastAnswerWallMs);
       const silenceMs = performance.now() - this.#lastAnswerMs;
       if (silenceMs > DOCKER_LIMITS.unavailableAfterMs) this.#setAvailable(false, messageOf(error));
+    }
+  }
+
+  /** A bug in what is made of the list is no silence of the engine. */
+  #tell(containers: readonly ContainerSummary[]): void {
+    try {
+      this.#listener.onList(containers);
+    } catch (error) {
+      this.#log.error({ error: messageOf(error) }, 'the list of containers was not taken in');
     }
   }
 
