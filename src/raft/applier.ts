@@ -154,7 +154,8 @@ export class Applier {
     onMembership(this.#membership);
     this.#snapshotIndex = meta.index;
     this.#bytesSinceSnapshot = 0;
-    await snapshots.keepNewest(SNAPSHOTS_KEPT);
+    // Newer ones may have been received meanwhile; until the log has recorded them, a crash discards them.
+    await snapshots.keepNewest(compactionPoint(await snapshots.list(), meta.index).keep);
     logger.info({ index: meta.index }, 'installed a snapshot');
     onInstalled(meta.index);
   }
@@ -199,7 +200,7 @@ export class Applier {
 }
 
 /**
- * Behind which snapshot the log may begin once one of `takenIndex` is taken, and how many files stay. The log is never cut
+ * Behind which snapshot the log may begin once one of `takenIndex` is taken or installed, and how many files stay. The log is never cut
  * to a single file: one that proves damaged later must leave a way to rebuild. Files above `takenIndex` were received and
  * are not installed: the state does not hold them, the log need not, and a crash discards them, so they count for nothing.
  */

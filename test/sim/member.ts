@@ -3,6 +3,7 @@
  * `raft/node.ts` and `raft/applier.ts` do, in virtual time instead of promises.
  */
 import type { Clock } from '../../src/lib/clock.ts';
+import { compactionPoint } from '../../src/raft/applier.ts';
 import type { Outcome } from '../../src/model/commands.ts';
 import type { ProposeResult, RaftCore } from '../../src/raft/core/raft-core.ts';
 import type { ConfState, Entry, Message, PersistRequest, Ready } from '../../src/raft/core/types.ts';
@@ -336,7 +337,7 @@ export class Member {
     this.world.checks.installed(this, meta.index);
     this.world.trace.count('snapshot installed');
     if (this.world.network.isDisturbed) this.world.trace.count('snapshot installed while partitioned');
-    this.disk.keepNewestSnapshots(2);
+    this.disk.keepNewestSnapshots(compactionPoint(this.disk.snapshots, meta.index).keep);
     this.#proposals.forget(meta.index, 'a snapshot replaced the log');
     this.isInstalling = false;
     persisting.installed = true;
