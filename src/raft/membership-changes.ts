@@ -54,7 +54,26 @@ export class MembershipChanges {
       proposals.add({ term, index }, resolve, reject);
     });
     await this.#left();
+    await this.#settle();
     return membership();
+  }
+
+  /**
+   * That a change is committed is told with the entries behind it. Until a majority has it on disk, members that restart
+   * count by the configuration before, and need whom the change has removed: so one more entry follows.
+   */
+  async #settle(): Promise<void> {
+    const { core, proposals } = this.#options;
+    const result = core.propose([new Uint8Array()]);
+    if (result.type === 'refused') return;
+    try {
+      await new Promise((resolve, reject) => {
+        proposals.add({ term: result.term, index: result.index }, resolve, reject);
+      });
+    } catch (error) {
+      // Another leader's first entry does the same.
+      if (!(error instanceof JarvisError)) throw error;
+    }
   }
 
   /** Replicating, and within a small lag of what is committed: dissertation 4.2.1, with entries for rounds. */

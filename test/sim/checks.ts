@@ -20,6 +20,8 @@ interface Seen {
   lastTerm: number;
 }
 
+const RECENT = 3;
+
 export class Checks {
   /** By term: the process that leads it. Leadership does not outlive a process, and its term is over with it. */
   readonly #leaders = new Map<number, Member>();
@@ -117,6 +119,11 @@ export class Checks {
 
   installed(member: Member, index: number): void {
     this.#compareDigest(member, index);
+  }
+
+  /** The newest, and those before it by which a member may still count that does not know of the newest being committed. */
+  get recentConfigurations(): readonly ConfState[] {
+    return this.#configurations.slice(-RECENT).map(({ confState }) => confState);
   }
 
   configured(member: Member, index: number, confState: ConfState): void {

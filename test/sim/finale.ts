@@ -91,11 +91,14 @@ function chooseQuorum(world: World): readonly Machine[] {
   const healthy = machines.filter(({ disk }) => world.isHealthy(disk.raftId));
   if (world.changeInDoubt || chance.happens(0.25)) return healthy;
   const chosen = new Set(healthy);
+  const counted = [...world.configurations(), ...world.checks.recentConfigurations].filter((confState) =>
+    decides(confState, (id) => world.isHealthy(id)),
+  );
   for (const machine of healthy) {
     if (chance.happens(0.3)) continue;
     const isIn = (id: number): boolean =>
       [...chosen].some((one) => one !== machine && one.disk.raftId === id);
-    if (world.configurations().every((confState) => decides(confState, isIn))) chosen.delete(machine);
+    if (counted.every((confState) => decides(confState, isIn))) chosen.delete(machine);
   }
   return [...chosen];
 }
