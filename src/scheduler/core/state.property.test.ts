@@ -59,7 +59,14 @@ function inputOf(cluster: TestCluster, { kind, pick, node, variant, flag }: Step
       const container = pick % 5 === 0 ? containerOf({ user: flag ? 'app' : null }) : null;
       const spec = specOf({ container, resources, retry, priority: PRIORITIES[pick % 4] ?? 'low' });
       const idempotency = flag ? { key: `key-${pick % 4}`, requestDigest: `${variant % 2}` } : null;
-      return { type: 'submitTasks', tasks: variant % 2 === 0 ? [spec] : [spec, spec, spec], idempotency };
+      const tasks = variant % 2 === 0 ? [spec] : [spec, spec, spec];
+      if (variant < 4) return { type: 'submitTasks', tasks, idempotency };
+      const submissions = [
+        { tasks, idempotency },
+        { tasks: [spec], idempotency },
+        { tasks: [spec], idempotency: null },
+      ];
+      return { type: 'submitMany', submissions };
     }
     case 'cancel': {
       const failed = [...state.retriesDue(Number.MAX_SAFE_INTEGER)][0]?.id;
@@ -198,7 +205,7 @@ describe('the state machine, given anything', () => {
   it('gets everywhere that this version can get', () => {
     const cluster = formed();
     const moves = new Set<string>();
-    for (const one of fc.sample(step, { seed: 1, numRuns: 4000 })) {
+    for (const one of fc.sample(step, { seed: 1, numRuns: 8000 })) {
       cluster.atMs += one.passMs;
       for (const change of cluster.run(inputOf(cluster, one)).changes) {
         if (change.table !== 'task' || change.before === null || change.after === null) continue;
