@@ -7,6 +7,7 @@ import { DataDirectory } from '../../src/raft/data-directory.ts';
 import type { LogIdentity } from '../../src/raft/wal/segment-header.ts';
 import { SimulatedLogFiles } from '../../src/raft/wal/simulated-log-files.test-kit.ts';
 import { DurableLog, type LogJob } from './durable-log.ts';
+import type { Lie } from './lies.ts';
 import type { Image } from './replica.ts';
 
 export const LOG_DIRECTORY = '/log';
@@ -24,13 +25,21 @@ export interface Start {
   readonly startId: string;
 }
 
+/** A file system with the directories that a data directory makes before anything else. */
+export function emptyFiles(): SimulatedLogFiles {
+  const files = new SimulatedLogFiles();
+  files.makeDirectory(LOG_DIRECTORY);
+  files.syncDirectory('/');
+  return files;
+}
+
 /** What was done to the disk while the node was down, and so what must be noticed when it starts, or by its peers. */
-export type Damage = 'none' | 'flipped' | 'logLost' | 'olderLog' | 'olderCopy';
+export type Damage = 'none' | 'flipped' | 'logLost' | 'olderLog' | 'olderCopy' | 'lied';
 
 export class Disk {
   readonly raftId: number;
   readonly identity: LogIdentity;
-  files = new SimulatedLogFiles();
+  files = emptyFiles();
   /** Newest first. */
   snapshots: readonly StoredSnapshot[] = [];
   starts: Start = { counter: 0, startId: '' };
@@ -38,6 +47,8 @@ export class Disk {
   /** A log has been made. */
   established = false;
   damage: Damage = 'none';
+  /** Its disk lies about syncs, or did until the power was cut and the log has not been read since. */
+  lie: Lie | null = null;
   /** It must not take part any more, ever: the log is not to be trusted, or the disk is gone. */
   retired = false;
 
@@ -59,6 +70,13 @@ export class Disk {
 
   get newestTakenIndex(): number {
     return this.snapshots.find(({ origin }) => origin === 'taken')?.meta.index ?? 0;
+  }
+
+  /** What was lied about reaches the disk in the end; nothing came of it. */
+  endLie(): void {
+    this.lie = null;
+    this.files.lies = () => false;
+    this.files.writeBack();
   }
 
   /** Durable at once; where one of that index is there already, this one says the same. */

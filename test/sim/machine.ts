@@ -6,6 +6,8 @@ import { isStorageError } from '../../src/raft/storage-error.ts';
 import type { WalRecovery } from '../../src/raft/wal/recovery.ts';
 import { Wal } from '../../src/raft/wal/wal.ts';
 import { Disk, LOG_DIRECTORY } from './disk.ts';
+import { DurableLog } from './durable-log.ts';
+import { fateOf, mayUncover } from './lies.ts';
 import { Member } from './member.ts';
 import { Replica } from './replica.ts';
 import { Violation } from './trace.ts';
@@ -88,14 +90,14 @@ export class Machine {
   async crash(powerFails: boolean): Promise<void> {
     const { member, disk } = this;
     if (member === null) return;
-    const { trace, time, chance } = this.#world;
+    const { trace, time } = this.#world;
     trace.note(time.nowMs, powerFails ? 'power cut' : 'kill', disk.raftId);
     if (member.log.isBusy)
       trace.count(powerFails ? 'power cut during a write' : 'process killed during a write');
     if (member.isInstalling) trace.count('crash during an install');
     this.#end(member);
     disk.inDoubt = await member.log.abandon();
-    if (powerFails) disk.files.powerCut(chance.random);
+    if (powerFails) this.#cutPower();
     // Another start would count further than any that its peers have heard of: docs/simulation.md.
     if (disk.damage === 'olderCopy') disk.retired = true;
   }
@@ -125,6 +127,24 @@ export class Machine {
     this.#world.trace.note(this.#world.time.nowMs, counter, this.disk.raftId);
     this.disk.retired = true;
     if (this.member !== null) this.#end(this.member);
+  }
+
+  #cutPower(): void {
+    const { chance, diskChance, trace } = this.#world;
+    const { disk } = this;
+    if (disk.lie !== null && !mayUncover(this.#world, this, disk.lie)) {
+      disk.endLie();
+      trace.count('lying disk wrote back in time');
+    }
+    const { lie } = disk;
+    const names = diskChance.random;
+    const lied = lie === null ? {} : { fateOf: (path: string) => fateOf(lie, path) };
+    const lost = disk.files.powerCut(chance.random, { names, ...lied });
+    disk.files.lies = () => false;
+    if (lie !== null) disk.damage = 'lied';
+    if (lost.made > 0) trace.count('name of a file lost');
+    if (lost.renamed > 0) trace.count('file renamed back');
+    if (lost.removed > 0) trace.count('removed file back again');
   }
 
   #end(member: Member): void {
@@ -164,6 +184,10 @@ export class Machine {
       case 'olderLog':
         this.retire('log older than the state refused');
         break;
+      case 'lied':
+        this.disk.lie = null;
+        this.retire('lie of a disk uncovered');
+        break;
       default:
         throw new Violation(`node ${this.disk.raftId} refuses a log that nothing was done to: ${message}`);
     }
@@ -177,7 +201,9 @@ export class Machine {
     for (const job of disk.inDoubt) withDoubt.apply(job);
     const missing = disk.log.differenceTo(recovery);
     const more = withDoubt.differenceTo(recovery);
-    if (missing !== null && more !== null)
+    const isLost = missing !== null && more !== null;
+    if (disk.damage === 'lied') this.#judgeLie(recovery, isLost);
+    else if (isLost)
       throw new Violation(
         `the log of node ${disk.raftId} (${disk.damage}) lost something durable: ${missing}`,
       );
@@ -191,6 +217,17 @@ export class Machine {
     if (more === null) disk.log = withDoubt;
     disk.inDoubt = [];
     if (disk.damage !== 'olderCopy') disk.damage = 'none';
+  }
+
+  /** Of a log that opens after its disk lied: what the watermark tells of is there, and without it nobody can know. */
+  #judgeLie(recovery: WalRecovery, isLost: boolean): void {
+    const { disk } = this;
+    const { trace } = this.#world;
+    if (isLost && disk.lie?.scope !== 'everything')
+      throw new Violation(`the log of node ${disk.raftId} lost what its watermark tells of, and opens`);
+    trace.count(isLost ? 'lie of a disk not noticed' : 'lie of a disk that cost nothing');
+    if (isLost) disk.log = DurableLog.of(recovery);
+    disk.lie = null;
   }
 }
 

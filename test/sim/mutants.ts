@@ -240,6 +240,20 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '',
   },
   {
+    name: 'watermark-tail-unchecked',
+    what: 'the watermark is not held against where its segment ends',
+    file: `${WAL}/recovery.ts`,
+    find: 'if (scan.chains.get(position.offset) === position.chain) return;',
+    replace: 'if (position.sequence <= last.header.sequence) return;',
+  },
+  {
+    name: 'lost-segment-believed',
+    what: 'a log is believed whose watermark stands in a segment that is gone',
+    file: `${WAL}/recovery.ts`,
+    find: 'if (position.sequence > last.header.sequence)',
+    replace: 'if (position.sequence < 0)',
+  },
+  {
     name: 'older-log-votes',
     what: 'a log that ends below the state is believed',
     file: `${WAL}/recovery.ts`,

@@ -1,6 +1,7 @@
 /** What goes wrong, drawn from the seed: each run has its own selection of faults, and its own pace. */
 import type { Chance } from './chance.ts';
 import type { Machine } from './machine.ts';
+import { NemesisLies } from './lies.ts';
 import { NemesisDisks } from './nemesis-disks.ts';
 import type { World } from './world.ts';
 
@@ -11,6 +12,7 @@ export class Nemesis {
   readonly #chance: Chance;
   readonly #pauseMs: number;
   readonly #faults: readonly (readonly [weight: number, fault: Fault])[];
+  readonly #lies: NemesisLies;
   #stopped = false;
 
   constructor(world: World) {
@@ -53,11 +55,15 @@ export class Nemesis {
       member.machine.isAmbushed = false;
       this.#crashSoon(member.machine);
     };
+    this.#lies = new NemesisLies(world, (machine, leastMs, mostMs) =>
+      this.restartLater(machine, leastMs, mostMs),
+    );
     this.#next();
   }
 
   /** Nothing new goes wrong. */
   stop(): void {
+    this.#lies.stop();
     this.#stopped = true;
   }
 

@@ -162,6 +162,8 @@ describe('a flipped bit', () => {
 /** A batch that is in the page cache when the process dies. */
 async function unsyncedBatch() {
   const files = new SimulatedLogFiles();
+  files.makeDirectory(DIRECTORY);
+  files.syncDirectory('/');
   const { wal } = await open(files);
   await append(wal, entry(1));
   files.onOperation = (operation) => {
