@@ -13,7 +13,7 @@ import type { Machine } from './machine.ts';
 import type { World } from './world.ts';
 
 /** What is lied about: the contents of the log's segments, the names in its directory, or all that is on the disk. */
-export type LieScope = 'contents' | 'names' | 'everything';
+type LieScope = 'contents' | 'names' | 'everything';
 
 export interface Lie {
   readonly scope: LieScope;

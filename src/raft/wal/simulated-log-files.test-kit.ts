@@ -56,6 +56,14 @@ export class SimulatedLogFiles implements LogFiles {
     return this.#file(path).cached;
   }
 
+  exists(path: string): boolean {
+    return this.#names.get(path) !== undefined;
+  }
+
+  isDirectory(path: string): boolean {
+    return this.#names.get(path)?.isDirectory === true;
+  }
+
   /** Puts content there, durably. */
   put(path: string, bytes: Buffer): void {
     const file = new SimulatedFile(path);
