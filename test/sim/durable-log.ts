@@ -10,7 +10,7 @@ export type LogJob =
       readonly snapshot: SnapshotMeta | null;
       readonly done: () => void;
     }
-  | { readonly type: 'compact'; readonly meta: SnapshotMeta; readonly done: () => void };
+  | { readonly type: 'compact'; readonly meta: SnapshotMeta; readonly done: () => Promise<void> };
 
 interface FoundLog {
   readonly hardState: HardState;

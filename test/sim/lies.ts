@@ -17,8 +17,9 @@ type LieScope = 'contents' | 'names' | 'everything';
 
 export interface Lie {
   readonly scope: LieScope;
-  /** The log when it began: nothing later need be on the disk. */
+  /** The log when it began, and the start: nothing later need be on the disk. */
   readonly log: DurableLog;
+  readonly startCounter: number;
   /** Of what was acknowledged since. */
   readonly fate: Fate;
 }
@@ -64,7 +65,13 @@ export class NemesisLies {
     if (machines.some(({ disk }) => disk.lie !== null || disk.damage !== 'none')) return;
     const { disk } = machine;
     const scope = this.#chance.pick(SCOPES) ?? 'everything';
-    disk.lie = { scope, log: disk.log.copy(), fate: this.#chance.happens(0.6) ? 'none' : 'some' };
+    const { counter } = disk.starts;
+    disk.lie = {
+      scope,
+      log: disk.log.copy(),
+      startCounter: counter,
+      fate: this.#chance.happens(0.6) ? 'none' : 'some',
+    };
     disk.files.lies = (path) => isLiedAbout(scope, path);
     trace.note(time.nowMs, 'disk lies', disk.raftId, scope);
     trace.count('disk lied about its syncs');
@@ -93,18 +100,19 @@ export class NemesisLies {
 }
 
 /** Whether the cluster survives that this disk loses what it lied about. */
-export function mayUncover(world: World, machine: Machine, { scope, log }: Lie): boolean {
-  return world.maySpare(machine) && (scope !== 'everything' || mayForget(world, machine, log));
+export function mayUncover(world: World, machine: Machine, lie: Lie): boolean {
+  return world.maySpare(machine) && (lie.scope !== 'everything' || mayForget(world, machine, lie));
 }
 
 /**
  * Whether the log may go back to what it was, and nobody notice. It votes with what is left, so every entry that it
  * acknowledged since must be on a majority without it, wherever somebody may still count; its term and vote are not to be
- * forgotten at all, nor that a configuration is in force.
+ * forgotten at all, nor that a configuration is in force, nor that it was started.
  */
-function mayForget(world: World, { disk }: Machine, before: DurableLog): boolean {
+function mayForget(world: World, { disk }: Machine, { log: before, startCounter }: Lie): boolean {
   const { checks } = world;
   const now = disk.log;
+  if (disk.starts.counter !== startCounter) return false;
   if (before.hardState.term !== now.hardState.term || before.hardState.vote !== now.hardState.vote)
     return false;
   if (before.hardState.commit < checks.configuration.index) return false;

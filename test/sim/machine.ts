@@ -2,6 +2,8 @@
 import { limits } from '../../src/lib/limits.ts';
 import { RaftCore } from '../../src/raft/core/raft-core.ts';
 import type { SnapshotMeta } from '../../src/raft/core/types.ts';
+import { SimulatedFiles } from '../../src/raft/simulated-files.test-kit.ts';
+import { countStart } from '../../src/raft/starts.ts';
 import { isStorageError } from '../../src/raft/storage-error.ts';
 import type { WalRecovery } from '../../src/raft/wal/recovery.ts';
 import { Wal } from '../../src/raft/wal/wal.ts';
@@ -15,6 +17,9 @@ import type { World } from './world.ts';
 
 /** Small, so that a run goes through many of them. */
 const SEGMENT_BYTES = 12 * 1024;
+
+const SHARE_OF_CUTS = 0.015;
+const MOST_OPERATIONS = 12;
 
 export class Machine {
   readonly slot: number;
@@ -58,21 +63,20 @@ export class Machine {
     const { disk } = this;
     if (this.member !== null || disk.retired) return;
     const world = this.#world;
-    disk.starts = {
-      counter: disk.starts.counter + 1,
-      startId: `${disk.raftId}.${world.chance.whole(2 ** 30)}`,
-    };
-    const opened = await this.#open();
+    const startId = `${disk.raftId}.${world.chance.whole(2 ** 30)}`;
+    const { damage } = disk;
+    const opened = await this.#open(startId);
     if (opened === null) return;
     const { wal, recovery } = opened;
     disk.established = true;
-    disk.discardUnrecorded(recovery.snapshot?.index ?? 0);
     const first = recovery.snapshot?.index ?? 0;
+    if (!(await this.io(() => disk.discardUnrecorded(first)))) return;
     const file = disk.snapshots.find(({ meta }) => meta.index >= first);
-    if (file === undefined && first > 0)
-      throw new Violation(
-        `the log of node ${disk.raftId} begins behind ${first}, and no snapshot reaches it`,
-      );
+    if (file === undefined && first > 0) {
+      disk.damage = damage;
+      this.#judgeRefusal(`the log begins behind ${first}, and no snapshot reaches it`);
+      return;
+    }
     const replica = new Replica(file?.image ?? null);
     const snapshot: SnapshotMeta = recovery.snapshot ?? { index: 0, term: 0, confState: world.founding };
     const { hardState, entries } = recovery;
@@ -129,6 +133,37 @@ export class Machine {
     if (this.member !== null) this.#end(this.member);
   }
 
+  /**
+   * File operations beside those of the log. Now and then the power fails at one of them, or right after the last.
+   * @returns whether it did not: else the process is gone
+   */
+  async io(action: () => Promise<void>): Promise<boolean> {
+    const { diskChance, cutsPower, trace, onPowerCut } = this.#world;
+    if (!cutsPower || !diskChance.happens(SHARE_OF_CUTS)) {
+      await action();
+      return true;
+    }
+    const { files } = this.disk;
+    let left = diskChance.whole(MOST_OPERATIONS);
+    files.onOperation = (operation) => {
+      if (operation === 'close') return;
+      left -= 1;
+      if (left < 0) throw new Error('the power has failed');
+    };
+    try {
+      await action();
+    } catch (error) {
+      // What a process makes of it that is gone does not matter.
+      if (left >= 0 || error instanceof Violation) throw error;
+    }
+    files.onOperation = () => {};
+    trace.count('power cut beside the log');
+    if (this.member === null) this.#cutPower();
+    else await this.crash(true);
+    onPowerCut(this);
+    return false;
+  }
+
   #cutPower(): void {
     const { chance, diskChance, trace } = this.#world;
     const { disk } = this;
@@ -141,7 +176,10 @@ export class Machine {
     const lied = lie === null ? {} : { fateOf: (path: string) => fateOf(lie, path) };
     const lost = disk.files.powerCut(chance.random, { names, ...lied });
     disk.files.lies = () => false;
-    if (lie !== null) disk.damage = 'lied';
+    if (lie !== null) {
+      disk.damage = 'lied';
+      disk.hasLied = true;
+    }
     if (lost.made > 0) trace.count('name of a file lost');
     if (lost.renamed > 0) trace.count('file renamed back');
     if (lost.removed > 0) trace.count('removed file back again');
@@ -154,10 +192,18 @@ export class Machine {
   }
 
   /** @returns null where the log is not to be trusted, which must have a reason */
-  async #open(): Promise<{ wal: Wal; recovery: WalRecovery } | null> {
+  async #open(startId: string): Promise<{ wal: Wal; recovery: WalRecovery } | null> {
     const { disk } = this;
+    const { files, identity } = disk;
+    const world = this.#world;
     try {
-      const { files, identity } = disk;
+      const count = async (): Promise<void> => {
+        const start = { isMember: disk.established, startId };
+        const { counter } = await countStart('/', start, new SimulatedFiles(files));
+        disk.starts = { counter, startId };
+      };
+      const look = (): Promise<void> => disk.openSnapshots(world.images);
+      if (!(await this.io(count)) || !(await this.io(look))) return null;
       const opened = await Wal.open(LOG_DIRECTORY, identity, {
         create: !disk.established,
         segmentBytes: SEGMENT_BYTES,

@@ -65,7 +65,7 @@ export class NemesisDisks {
     const { disk } = machine;
     // Of a log that never held anything nothing is lost.
     if (disk.log.lastIndex > 0 || disk.log.hardState.term > 0) {
-      disk.files = emptyFiles();
+      disk.files.replaceDirectory(LOG_DIRECTORY, emptyFiles());
       disk.damage = 'logLost';
     }
     this.#restartLater(machine, 5, 200);
@@ -82,7 +82,7 @@ export class NemesisDisks {
     const { disk, copy } = machine;
     if (copy.raftId !== disk.raftId || copy.log.lastIndex >= disk.newestTakenIndex) return;
     await machine.crash(false);
-    disk.files = copy.files.clone();
+    disk.files.replaceDirectory(LOG_DIRECTORY, copy.files);
     disk.damage = 'olderLog';
     this.#restartLater(machine, 5, 200);
   }

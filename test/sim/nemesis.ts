@@ -7,6 +7,8 @@ import type { World } from './world.ts';
 
 type Fault = () => void | Promise<void>;
 
+const SHARE_OF_RUNS_WITH_CUTS = 0.6;
+
 export class Nemesis {
   readonly #world: World;
   readonly #chance: Chance;
@@ -55,6 +57,8 @@ export class Nemesis {
       member.machine.isAmbushed = false;
       this.#crashSoon(member.machine);
     };
+    world.cutsPower = world.diskChance.happens(SHARE_OF_RUNS_WITH_CUTS);
+    world.onPowerCut = (machine) => this.restartLater(machine, 5, 2000);
     this.#lies = new NemesisLies(world, (machine, leastMs, mostMs) =>
       this.restartLater(machine, leastMs, mostMs),
     );
@@ -64,6 +68,7 @@ export class Nemesis {
   /** Nothing new goes wrong. */
   stop(): void {
     this.#lies.stop();
+    this.#world.cutsPower = false;
     this.#stopped = true;
   }
 

@@ -77,6 +77,7 @@ export const COUNTERS = [
   'process killed during a write',
   'unacknowledged write survived',
   'torn tail cut off',
+  'power cut beside the log',
   'name of a file lost',
   'file renamed back',
   'removed file back again',

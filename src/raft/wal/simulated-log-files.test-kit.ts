@@ -72,6 +72,13 @@ export class SimulatedLogFiles implements LogFiles {
     this.#names.put(path, file);
   }
 
+  /** Instead of what the directory holds it holds what it does there, durably. */
+  replaceDirectory(directory: string, other: SimulatedLogFiles): void {
+    for (const [path] of this.#names.entries()) if (dirname(path) === directory) this.#names.drop(path);
+    for (const [path, file] of other.#names.entries())
+      if (dirname(path) === directory) this.put(path, file.cached);
+  }
+
   /** The same contents, durable, on a disk of its own. */
   clone(): SimulatedLogFiles {
     const copy = new SimulatedLogFiles();

@@ -51,6 +51,12 @@ export class SimulatedNames<T> {
     this.#durable.set(path, value);
   }
 
+  /** Gone at once, durably. */
+  drop(path: string): void {
+    this.#current.delete(path);
+    this.#durable.delete(path);
+  }
+
   make(path: string, value: T): void {
     this.#change('made', [[path, value]]);
   }
