@@ -102,6 +102,11 @@ export class Disk {
     this.#noteSnapshots();
   }
 
+  /** What a log below it would have lost, by the product's rule. */
+  mustReach(): Promise<number> {
+    return this.#snapshotFiles.newestTakenIndex();
+  }
+
   get newestTakenIndex(): number {
     return this.snapshots.find(({ origin }) => origin === 'taken')?.meta.index ?? 0;
   }

@@ -62,7 +62,7 @@ export class NemesisLies {
     const { machines, trace, time } = this.#world;
     const machine = this.#chance.pick(machines);
     if (machine === undefined || machine.member === null || !machine.isHealthy) return;
-    if (machines.some(({ disk }) => disk.lie !== null || disk.damage !== 'none')) return;
+    if (machines.some(({ disk }) => !disk.retired && (disk.lie !== null || disk.damage !== 'none'))) return;
     const { disk } = machine;
     const scope = this.#chance.pick(SCOPES) ?? 'everything';
     const { counter } = disk.starts;

@@ -102,8 +102,7 @@ export class Machine {
     this.#end(member);
     disk.inDoubt = await member.log.abandon();
     if (powerFails) this.#cutPower();
-    // Another start would count further than any that its peers have heard of: docs/simulation.md.
-    if (disk.damage === 'olderCopy') disk.retired = true;
+    this.#retireCopy();
   }
 
   /** The disk fails the write that is under way, and the node must end by itself. @returns whether there was one */
@@ -158,8 +157,10 @@ export class Machine {
     }
     files.onOperation = () => {};
     trace.count('power cut beside the log');
-    if (this.member === null) this.#cutPower();
-    else await this.crash(true);
+    if (this.member === null) {
+      this.#cutPower();
+      this.#retireCopy();
+    } else await this.crash(true);
     onPowerCut(this);
     return false;
   }
@@ -167,7 +168,7 @@ export class Machine {
   #cutPower(): void {
     const { chance, diskChance, trace } = this.#world;
     const { disk } = this;
-    if (disk.lie !== null && !mayUncover(this.#world, this, disk.lie)) {
+    if (disk.lie !== null && disk.damage !== 'lied' && !mayUncover(this.#world, this, disk.lie)) {
       disk.endLie();
       trace.count('lying disk wrote back in time');
     }
@@ -183,6 +184,11 @@ export class Machine {
     if (lost.made > 0) trace.count('name of a file lost');
     if (lost.renamed > 0) trace.count('file renamed back');
     if (lost.removed > 0) trace.count('removed file back again');
+  }
+
+  /** Another start would count further than any that its peers have heard of: docs/simulation.md. */
+  #retireCopy(): void {
+    if (this.disk.damage === 'olderCopy') this.disk.retired = true;
   }
 
   #end(member: Member): void {
@@ -207,7 +213,7 @@ export class Machine {
       const opened = await Wal.open(LOG_DIRECTORY, identity, {
         create: !disk.established,
         segmentBytes: SEGMENT_BYTES,
-        mustReach: disk.newestTakenIndex,
+        mustReach: await disk.mustReach(),
         files,
       });
       this.#judgeRecovery(opened.recovery);
