@@ -91,6 +91,7 @@ export async function recoverMember(options: RecoveryOptions): Promise<Recovered
         snapshots,
         transport: options.transport,
         clock: options.clock,
+        random: options.random,
         logger: log,
         membership,
         leaseReads: options.leaseReads === true,

@@ -114,6 +114,9 @@ export const limits = {
   /** Sent and not yet acknowledged by the receiver of a snapshot. */
   snapshotWindowBytes: 1024 * 1024,
   snapshotSendsAtOnce: 2,
+  /** Between tries to send one to a follower: doubling from the least to the most, and back after progress. */
+  snapshotRetryMinMs: 200,
+  snapshotRetryMaxMs: 5000,
   /** For saving one over HTTP. */
   httpSnapshotTimeoutMs: 3_600_000,
   /** Of all transfers of a node together: a gigabit network has room for the log beside them. */

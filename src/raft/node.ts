@@ -6,6 +6,7 @@ import type { Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
+import type { Random } from '../lib/random.ts';
 import { Applier, type SnapshotBounds } from './applier.ts';
 import type { RaftCore } from './core/raft-core.ts';
 import type { RaftStatus } from './core/status.ts';
@@ -30,6 +31,7 @@ export interface RaftNodeParts {
   readonly snapshots: SnapshotStore;
   readonly transport: Transport;
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Log;
   /** As of the state machine's applied index. */
   readonly membership: Membership;
@@ -108,9 +110,7 @@ export class RaftNode {
       onFailure: (error) => this.#fail(error),
     });
     this.#sends = new SnapshotSends({
-      transport: parts.transport,
-      snapshots: parts.snapshots,
-      logger: parts.logger,
+      ...parts,
       finished: (to, ok) => this.#input(() => this.#core.reportSnapshot(to, ok)),
     });
     const { id } = parts.core.status();
@@ -401,6 +401,7 @@ export class RaftNode {
     const isMember = peers.some(({ raftId }) => raftId === id);
     this.#logger.info({ index, members: peers.map(({ name }) => name) }, 'the membership has changed');
     this.#transport.setPeers(peers, index);
+    this.#sends.keepOnly(peers);
     this.#changes.changed();
     if (this.#isMember && !isMember) this.#fail(new MemberRemovedError());
     this.#isMember = isMember;

@@ -2,12 +2,14 @@ import { describe, expect, it } from 'vitest';
 
 import { limits } from '../lib/limits.ts';
 import { silentLog } from '../lib/log.ts';
+import { VirtualClock } from '../lib/testing/virtual-clock.ts';
 import type { Message, SnapshotMeta } from './core/types.ts';
 import type { Transport } from './ports.ts';
 import { SnapshotSends } from './snapshot-sends.ts';
 import { message } from './testing/grpc-members.ts';
 import { MemorySnapshots, turn } from './testing/memory-stores.ts';
 
+const unfailed = { failures: 0, lastFailure: null };
 const confState = {
   voters: [1, 2, 3, 4],
   votersOutgoing: [],
@@ -42,18 +44,35 @@ async function setUp(indexes: readonly number[]) {
     },
   };
   const finished: [to: number, ok: boolean][] = [];
+  const clock = new VirtualClock();
   const sends = new SnapshotSends({
     transport,
     snapshots,
     logger: silentLog,
+    clock,
+    // No jitter: the whole of each wait.
+    random: () => 1,
     finished: (to, ok) => finished.push([to, ok]),
   });
   const begin = (to: number, index: number): void =>
     sends.begin(message(1, to, { type: 'snap', snapshot: { index, term: 1, confState } }));
-  return { sends, begin, sent, finished };
+  return { sends, begin, sent, finished, clock };
 }
 
 async function* none(): AsyncGenerator<never> {}
+
+/** The newest try fails, and its wait is passed; resolves with how long it was. */
+async function failNewest({ sent, finished, clock }: Awaited<ReturnType<typeof setUp>>): Promise<number> {
+  sent.at(-1)?.end.reject(new Error('no room'));
+  await settle();
+  const before = finished.length;
+  const startMs = clock.monotonicMs();
+  while (finished.length === before) {
+    if (clock.monotonicMs() - startMs > 2 * limits.snapshotRetryMaxMs) throw new Error('no end of the wait');
+    await clock.advance(100);
+  }
+  return clock.monotonicMs() - startMs;
+}
 
 async function settle(): Promise<void> {
   for (let count = 0; count < 5; count += 1) await turn();
@@ -61,7 +80,7 @@ async function settle(): Promise<void> {
 
 describe('snapshots to followers', () => {
   it('are sent one at a time to each, and their end is told', async () => {
-    const { begin, sent, finished } = await setUp([10, 20]);
+    const { begin, sent, finished, clock } = await setUp([10, 20]);
     begin(2, 10);
     begin(2, 10);
     await settle();
@@ -73,6 +92,8 @@ describe('snapshots to followers', () => {
     await settle();
     sent[1]?.end.reject(new Error('broken'));
     await settle();
+    expect(finished).toEqual([[2, true]]);
+    await clock.advance(limits.snapshotRetryMinMs);
     expect(finished).toEqual([
       [2, true],
       [2, false],
@@ -83,10 +104,10 @@ describe('snapshots to followers', () => {
     const { sends, begin, sent } = await setUp([10]);
     expect(sends.transfer(2)).toBeNull();
     begin(2, 10);
-    expect(sends.transfer(2)).toEqual({ index: 0, takenBytes: 0, totalBytes: 0 });
+    expect(sends.transfer(2)).toEqual({ index: 0, takenBytes: 0, totalBytes: 0, ...unfailed });
     await settle();
     sent[0]?.progress?.(64, 256);
-    expect(sends.transfer(2)).toEqual({ index: 10, takenBytes: 64, totalBytes: 256 });
+    expect(sends.transfer(2)).toEqual({ index: 10, takenBytes: 64, totalBytes: 256, ...unfailed });
     sent[0]?.end.resolve();
     await settle();
     expect(sends.transfer(2)).toBeNull();
@@ -110,11 +131,71 @@ describe('snapshots to followers', () => {
   });
 
   it('fail where none is new enough', async () => {
-    const { begin, sent, finished } = await setUp([10]);
+    const { begin, sent, finished, clock } = await setUp([10]);
     begin(2, 20);
     await settle();
     expect(sent).toEqual([]);
+    await clock.advance(limits.snapshotRetryMinMs);
     expect(finished).toEqual([[2, false]]);
+  });
+
+  it('that fail are tried again after waits that grow to a bound, and say why', async () => {
+    const setting = await setUp([10]);
+    const { sends, begin, sent } = setting;
+    const waits: number[] = [];
+    for (let count = 1; count <= 7; count += 1) {
+      begin(2, 10);
+      await settle();
+      expect(sent).toHaveLength(count);
+      // The same distance each time is no progress.
+      sent.at(-1)?.progress?.(64, 256);
+      waits.push(await failNewest(setting));
+    }
+    expect(waits).toEqual([200, 400, 800, 1600, 3200, 5000, 5000]);
+    expect(sends.transfer(2)).toEqual({
+      index: 10,
+      takenBytes: 64,
+      totalBytes: 256,
+      failures: 7,
+      lastFailure: 'no room',
+    });
+  });
+
+  it('are tried again soon after one that got further than any before', async () => {
+    const setting = await setUp([10]);
+    const { begin, sent } = setting;
+    const waits: number[] = [];
+    for (const takenBytes of [0, 0, 0, 64, 64, 128]) {
+      begin(2, 10);
+      await settle();
+      sent.at(-1)?.progress?.(takenBytes, 256);
+      waits.push(await failNewest(setting));
+    }
+    expect(waits).toEqual([200, 400, 800, 200, 400, 200]);
+  });
+
+  it('that wait to be tried again are not begun meanwhile, and take nobody their turn', async () => {
+    const { begin, sent, finished } = await setUp([10]);
+    for (let to = 2; to < 2 + limits.snapshotSendsAtOnce; to += 1) begin(to, 10);
+    await settle();
+    for (const { end } of sent) end.reject(new Error('no room'));
+    await settle();
+    begin(2, 10);
+    begin(9, 10);
+    await settle();
+    expect(sent.map(({ message: { to } }) => to)).toEqual([2, 3, 9]);
+    expect(finished).toEqual([]);
+  });
+
+  it('to members that are none any more are forgotten', async () => {
+    const { sends, begin, sent } = await setUp([10]);
+    begin(2, 10);
+    await settle();
+    sent[0]?.end.reject(new Error('no room'));
+    await settle();
+    expect(sends.transfer(2)?.failures).toBe(1);
+    sends.keepOnly([]);
+    expect(sends.transfer(2)).toBeNull();
   });
 
   it('are given up at a stop, of which nobody need be told', async () => {

@@ -248,6 +248,7 @@ export class MemoryCluster {
       snapshots,
       transport,
       clock: this.clock,
+      random: seededRandom(id),
       logger: silentLog,
       membership: replayMembership(
         file === undefined
