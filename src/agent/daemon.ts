@@ -230,7 +230,7 @@ export class Daemon {
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
       log: this.#log,
     });
-    peerService.join({ transport, snapshots });
+    peerService.join({ transport, snapshots, onUnwritable: (error) => diskErrors.note(error) });
     raft.start();
     watches.start();
     this.#closing('watches', () => watches.close());

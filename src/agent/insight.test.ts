@@ -98,7 +98,7 @@ describe('what a leader knows of the members', () => {
     expect(shown).toMatchObject({
       state: 'snapshot',
       isPaused: true,
-      snapshot: { index: wanted, takenBytes: 0, totalBytes: 0 },
+      snapshot: { index: wanted, takenBytes: 0, totalBytes: 0, failures: 0, lastFailure: null },
     });
     await cluster.until(() => memberOf()?.state === 'replicate');
     expect(memberOf()?.snapshot).toBeNull();

@@ -114,6 +114,10 @@ export const limits = {
   /** Sent and not yet acknowledged by the receiver of a snapshot. */
   snapshotWindowBytes: 1024 * 1024,
   snapshotSendsAtOnce: 2,
+  /** What must be free beside a snapshot that is received, and the store that is filled from it: the log's next segments. */
+  snapshotRoomBytes: 32 * 1024 * 1024,
+  /** What is half received is of no use any more when it was not gone on with for so long. */
+  snapshotPartialKeptMs: 3_600_000,
   /** Between tries to send one to a follower: doubling from the least to the most, and back after progress. */
   snapshotRetryMinMs: 200,
   snapshotRetryMaxMs: 5000,

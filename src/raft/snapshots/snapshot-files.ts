@@ -2,15 +2,24 @@
  * The node's snapshot files: one directory, one file per snapshot, the newest two kept. Together with the log behind the
  * older one they are what a node can rebuild its state from alone; LevelDB is never the only copy of anything.
  */
-import { readdir, rm } from 'node:fs/promises';
+import { readdir, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { invariant } from '../../lib/assert.ts';
+import { systemClock } from '../../lib/clock.ts';
+import { JarvisError } from '../../lib/errors.ts';
 import { limits } from '../../lib/limits.ts';
 import type { SnapshotMeta } from '../core/types.ts';
 import { makeDirectoryDurably, syncDirectory } from '../durable-file.ts';
 import type { Peer, Row, RowStream, SnapshotFile, SnapshotStore } from '../ports.ts';
 import { isStorageError, StorageError } from '../storage-error.ts';
+import {
+  keepNewestPartial,
+  partialName,
+  removeOvertaken,
+  removePartials,
+  type IncomingSnapshot,
+} from './partial-files.ts';
 import { damaged, snapshotName, snapshotOrigin, type SnapshotOrigin } from './snapshot-format.ts';
 import {
   inspectSnapshot,
@@ -19,7 +28,7 @@ import {
   verifySnapshot,
   type SnapshotInspection,
 } from './snapshot-reader.ts';
-import { SnapshotReceiver, type IncomingSnapshot } from './snapshot-receiver.ts';
+import { SnapshotReceiver } from './snapshot-receiver.ts';
 import { writeSnapshot, type RowDigester } from './snapshot-writer.ts';
 
 export interface SnapshotFilesOptions {
@@ -28,6 +37,10 @@ export interface SnapshotFilesOptions {
   readonly newDigester: () => RowDigester;
   /** Told of each file that does not count, whenever it is met. */
   readonly onDamaged: (error: StorageError) => void;
+  /** What is free where a directory is; default: what the system says. */
+  readonly freeBytes?: (directory: string) => Promise<number>;
+  /** Default: the system's. */
+  readonly wallMs?: () => number;
 }
 
 type Judged =
@@ -38,6 +51,9 @@ export class SnapshotFiles implements SnapshotStore {
   readonly #directory: string;
   readonly #options: SnapshotFilesOptions;
   #receiver: SnapshotReceiver | null = null;
+  /** Receptions begin one after the other. */
+  #beginning: Promise<unknown> = Promise.resolve();
+  #isClosed = false;
 
   /** Use {@link SnapshotFiles.open}. */
   constructor(directory: string, options: SnapshotFilesOptions) {
@@ -45,10 +61,11 @@ export class SnapshotFiles implements SnapshotStore {
     this.#options = options;
   }
 
-  /** Removes what earlier starts left half-written. */
+  /** Removes what earlier starts left half-written, save one snapshot that was being received. */
   static async open(directory: string, options: SnapshotFilesOptions): Promise<SnapshotFiles> {
     await makeDirectoryDurably(directory);
     for (const name of await readdir(directory)) if (name.endsWith('.tmp')) await rm(join(directory, name));
+    await keepNewestPartial(directory, (options.wallMs ?? systemWallMs)());
     return new SnapshotFiles(directory, options);
   }
 
@@ -135,6 +152,7 @@ export class SnapshotFiles implements SnapshotStore {
       deleted += 1;
     }
     if (deleted > 0) await syncDirectory(this.#directory);
+    await removeOvertaken(this.#directory, Math.max(0, ...kept), this.#receiving());
   }
 
   /** The file's bytes for another node, from where it wants them. */
@@ -147,23 +165,57 @@ export class SnapshotFiles implements SnapshotStore {
 
   /**
    * Begins to receive a file, or goes on where the same one from the same sender was interrupted (`nextOffset` says
-   * where). One at a time: another one that is half received is discarded.
+   * where), also before a restart. One at a time: another one that is half received is discarded.
+   * @throws StorageError snapshot_unwritable, where there is no room for it as well; JarvisError conflict, unavailable
    */
   async receive(incoming: Omit<IncomingSnapshot, 'clusterId'>): Promise<SnapshotReceiver> {
     const wanted = { ...incoming, clusterId: this.#options.clusterId };
+    const begun = this.#beginning.then(() => this.#begin(wanted));
+    // Whoever asked hears of a failure; the next one begins all the same.
+    this.#beginning = begun.catch(() => undefined);
+    return await begun;
+  }
+
+  /** What is half received stays for the next start. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#beginning;
+    await this.#receiver?.suspend();
+  }
+
+  async #begin(wanted: IncomingSnapshot): Promise<SnapshotReceiver> {
+    if (this.#isClosed) throw new JarvisError('unavailable', 'this node is stopping');
     if (this.#receiver?.isOpen === true) {
       if (isSame(this.#receiver.incoming, wanted)) return this.#receiver;
       await this.#receiver.discard();
     }
-    this.#receiver = await SnapshotReceiver.begin(
-      wanted,
-      join(this.#directory, snapshotName(incoming.meta, 'received')),
-    );
-    return this.#receiver;
+    await removePartials(this.#directory, partialName(wanted));
+    const receiver = await SnapshotReceiver.open(wanted, this.#directory);
+    this.#receiver = receiver;
+    try {
+      await this.#checkRoom(wanted.fileBytes, receiver.nextOffset);
+    } catch (error) {
+      await receiver.discard();
+      throw error;
+    }
+    return receiver;
   }
 
-  async close(): Promise<void> {
-    if (this.#receiver?.isOpen === true) await this.#receiver.discard();
+  /** A disk that a snapshot fills up would stop the log, and with it the node. */
+  async #checkRoom(fileBytes: number, heldBytes: number): Promise<void> {
+    const { freeBytes = freeBytesOf } = this.#options;
+    const neededBytes = 2 * fileBytes + limits.snapshotRoomBytes;
+    if ((await freeBytes(this.#directory)) >= neededBytes - heldBytes) return;
+    throw new StorageError(
+      'snapshot_unwritable',
+      this.#directory,
+      `no room for a snapshot of ${fileBytes} bytes from another node: ${neededBytes} bytes must be free for it, ` +
+        'for the state that is made of it, and for the log',
+    );
+  }
+
+  #receiving(): string | null {
+    return this.#receiver?.isOpen === true ? partialName(this.#receiver.incoming) : null;
   }
 
   async #listGood(): Promise<readonly Extract<Judged, { type: 'good' }>[]> {
@@ -200,6 +252,15 @@ export class SnapshotFiles implements SnapshotStore {
       throw error;
     }
   }
+}
+
+function systemWallMs(): number {
+  return systemClock.wallMs();
+}
+
+async function freeBytesOf(directory: string): Promise<number> {
+  const { bavail, bsize } = await statfs(directory);
+  return bavail * bsize;
 }
 
 function isSame(a: IncomingSnapshot, b: IncomingSnapshot): boolean {

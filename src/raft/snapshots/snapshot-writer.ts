@@ -84,7 +84,7 @@ async function writeHashed(
 }
 
 /** What the system refuses is a failure of the storage. */
-export async function systemCall<T>(path: string, call: Promise<T>): Promise<T> {
+async function systemCall<T>(path: string, call: Promise<T>): Promise<T> {
   try {
     return await call;
   } catch (cause) {

@@ -10,6 +10,7 @@ import type { Message, RaftId } from '../core/types.ts';
 import { channelOptions, serverOptions } from '../../rpc/channel.ts';
 import { ClusterFormation } from '../form-cluster.ts';
 import type { Peer, TransportEvents } from '../ports.ts';
+import type { StorageError } from '../storage-error.ts';
 import type { SnapshotFiles } from '../snapshots/snapshot-files.ts';
 import { GrpcTransport, type RecordStart, type TransportIdentity } from '../transport/grpc-transport.ts';
 import { RaftPeerService } from '../transport/raft-service.ts';
@@ -93,6 +94,8 @@ export class GrpcMember {
   readonly raftId: RaftId;
   readonly peer: Peer;
   readonly ears = new Ears();
+  /** What it could not keep of the snapshots that it was sent. */
+  readonly unwritable: StorageError[] = [];
   readonly transport: GrpcTransport;
   readonly port: number;
   readonly #server: grpc.Server;
@@ -125,7 +128,11 @@ export class GrpcMember {
       clock: systemClock,
       log: silentLog,
     });
-    parts.service.join({ transport: this.transport, snapshots: options.snapshots as SnapshotFiles });
+    parts.service.join({
+      transport: this.transport,
+      snapshots: options.snapshots as SnapshotFiles,
+      onUnwritable: (error) => this.unwritable.push(error),
+    });
     this.transport.start(this.ears);
   }
 

@@ -144,7 +144,7 @@ export class GrpcTransport implements Transport {
   /** A message that came by another way than the sender's stream: that of a received snapshot. */
   deliver(message: Message): void {
     if (message.to === this.#identity.raftId) this.#events?.receive(message);
-    else this.#count('misaddressed');
+    else this.count('misaddressed');
   }
 
   /** Whether every other member has said that it keeps the promises on which lease reads rest. */
@@ -174,7 +174,7 @@ export class GrpcTransport implements Transport {
     const refuse = (error: unknown): void => {
       if (isOver) return;
       const isMalformed = error instanceof JarvisError && error.code === 'malformed';
-      if (isMalformed) this.#count('malformed');
+      if (isMalformed) this.count('malformed');
       this.#log.warn({ from, error: messageOf(error) }, 'ended the stream of a peer');
       ended();
       const code = isMalformed ? grpc.status.INVALID_ARGUMENT : grpc.status.INTERNAL;
@@ -231,7 +231,7 @@ export class GrpcTransport implements Transport {
     if (refusal === null && hello.keeps_leases) this.#leaseKeepers.add(hello.raft_id);
     else this.#leaseKeepers.delete(hello.raft_id);
     if (refusal === null) return { accepted: true, code: '', message: '' };
-    this.#count(refusal.code);
+    this.count(refusal.code);
     this.#log.warn({ raftId: hello.raft_id, ...refusal }, 'peer refused');
     return { accepted: false, ...refusal };
   }
@@ -292,11 +292,12 @@ export class GrpcTransport implements Transport {
     if (events === null || this.#incoming.get(from) !== stream) return;
     for (const message of messages) {
       if (message.from === from && message.to === this.#identity.raftId) events.receive(message);
-      else this.#count('misaddressed');
+      else this.count('misaddressed');
     }
   }
 
-  #count(code: string): void {
+  /** Something that a peer sent was refused. */
+  count(code: string): void {
     this.#refusals.set(code, (this.#refusals.get(code) ?? 0) + 1);
   }
 

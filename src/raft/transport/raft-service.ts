@@ -22,12 +22,15 @@ import type { Message } from '../core/types.ts';
 import type { ClusterFormation } from '../form-cluster.ts';
 import type { SnapshotFiles } from '../snapshots/snapshot-files.ts';
 import type { SnapshotReceiver } from '../snapshots/snapshot-receiver.ts';
+import { isStorageError, type StorageError } from '../storage-error.ts';
 import type { GrpcTransport } from './grpc-transport.ts';
 import { messageFromWire } from './wire.ts';
 
 export interface RaftServiceMember {
   readonly transport: GrpcTransport;
   readonly snapshots: SnapshotFiles;
+  /** A snapshot from another node cannot be kept; the node goes on without it. */
+  readonly onUnwritable: (error: StorageError) => void;
 }
 
 type SnapshotCall = grpc.ServerDuplexStream<SnapshotChunk, SnapshotProgress>;
@@ -80,8 +83,11 @@ export class RaftPeerService {
       call.end();
     } catch (error) {
       this.#log.warn({ error: messageOf(error) }, 'receiving a snapshot failed');
-      const code = error instanceof JarvisError ? grpc.status.FAILED_PRECONDITION : grpc.status.INTERNAL;
-      call.emit('error', { code, details: messageOf(error) });
+      if (isStorageError(error, 'snapshot_unwritable')) {
+        member.transport.count(error.kind);
+        member.onUnwritable(error);
+      }
+      call.emit('error', { code: statusOf(error), details: messageOf(error) });
     }
   }
 }
@@ -127,6 +133,11 @@ async function begin(
     sender: header.hello.incarnation,
   });
   return { receiver, message };
+}
+
+function statusOf(error: unknown): grpc.status {
+  if (isStorageError(error, 'snapshot_unwritable')) return grpc.status.RESOURCE_EXHAUSTED;
+  return error instanceof JarvisError ? grpc.status.FAILED_PRECONDITION : grpc.status.INTERNAL;
 }
 
 function refuse(call: { emit(event: 'error', status: object): boolean }, why: string): void {

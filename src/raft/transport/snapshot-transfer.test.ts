@@ -10,12 +10,14 @@ import { RaftClient, type SnapshotChunk, type SnapshotProgress } from '../../gen
 import { hashRow, RowDigest } from '../../store/digest.ts';
 import type { SnapshotMeta } from '../core/types.ts';
 import type { Row, SnapshotFile } from '../ports.ts';
-import { SnapshotFiles } from '../snapshots/snapshot-files.ts';
+import { SnapshotFiles, type SnapshotFilesOptions } from '../snapshots/snapshot-files.ts';
 import type { StorageError } from '../storage-error.ts';
 import { CLUSTER_ID, connect, eventually, GrpcMember, message, peerOf } from '../testing/grpc-members.ts';
 import { messageToWire } from './wire.ts';
 
 const ROWS = 400;
+const ROW_BYTES = 10_000;
+const ALL_BYTES = ROWS * ROW_BYTES;
 const opened: { close(): unknown }[] = [];
 const directories: string[] = [];
 afterEach(async () => {
@@ -30,7 +32,7 @@ const meta: SnapshotMeta = {
 };
 
 function rows(): Row[] {
-  return Array.from({ length: ROWS }, (_, at) => ({ key: `task/${at}`, value: Buffer.alloc(10_000, at) }));
+  return Array.from({ length: ROWS }, (_, at) => ({ key: `task/${at}`, value: Buffer.alloc(ROW_BYTES, at) }));
 }
 
 function newDigester() {
@@ -50,9 +52,16 @@ async function* streamed(all: readonly Row[]): AsyncGenerator<Row> {
   yield* all;
 }
 
-async function openSnapshots(): Promise<SnapshotFiles> {
+async function openSnapshots(more: Partial<SnapshotFilesOptions> = {}): Promise<SnapshotFiles> {
   const directory = await mkdtemp(path.join(tmpdir(), 'jarvis-transfer-'));
   directories.push(directory);
+  return await reopenSnapshots(directory, more);
+}
+
+async function reopenSnapshots(
+  directory: string,
+  more: Partial<SnapshotFilesOptions> = {},
+): Promise<SnapshotFiles> {
   const files = await SnapshotFiles.open(directory, {
     clusterId: CLUSTER_ID,
     epoch: 1,
@@ -60,6 +69,7 @@ async function openSnapshots(): Promise<SnapshotFiles> {
     onDamaged: (error: StorageError) => {
       throw error;
     },
+    ...more,
   });
   opened.push(files);
   return files;
@@ -73,8 +83,8 @@ async function writeOne(files: SnapshotFiles): Promise<SnapshotFile> {
   return await files.write(meta, [peerOf(1, 1), peerOf(2, 2)], stream);
 }
 
-async function pair() {
-  const [source, target] = [await openSnapshots(), await openSnapshots()];
+async function pair(ofTarget: Partial<SnapshotFilesOptions> = {}) {
+  const [source, target] = [await openSnapshots(), await openSnapshots(ofTarget)];
   const one = await GrpcMember.open({ raftId: 1, snapshots: source });
   const two = await GrpcMember.open({ raftId: 2, snapshots: target });
   opened.push(one, two);
@@ -130,6 +140,22 @@ class Line {
   }
 }
 
+/** A first try that breaks off after two megabytes. */
+async function brokenLine({ one, two, target, file }: Awaited<ReturnType<typeof pair>>): Promise<Line> {
+  const line = new Line(two.port);
+  opened.push(line);
+  const port = await line.listen();
+  two.transport.setPeers([one.peer, two.peer], 0);
+  one.transport.setPeers([one.peer, peerOf(2, port)], 0);
+  line.breakAfter = 2_000_000;
+  await expect(one.transport.sendSnapshot(snap, file.path, never)).rejects.toMatchObject({
+    code: grpc.status.UNAVAILABLE,
+  });
+  expect(await target.list()).toEqual([]);
+  await one.ears.until(() => one.ears.resets.length > 0 || one.ears.unreachables.length > 0);
+  return line;
+}
+
 describe('a snapshot', () => {
   it('is sent, verified, and only then announced to the receiver', async () => {
     const { one, two, target, file } = await pair();
@@ -150,22 +176,26 @@ describe('a snapshot', () => {
 
   it('is resumed where the connection broke', async () => {
     const { one, two, target, file } = await pair();
-    const line = new Line(two.port);
-    opened.push(line);
-    const port = await line.listen();
-    two.transport.setPeers([one.peer, two.peer], 0);
-    one.transport.setPeers([one.peer, peerOf(2, port)], 0);
-    line.breakAfter = 2_000_000;
-    await expect(one.transport.sendSnapshot(snap, file.path, never)).rejects.toMatchObject({
-      code: grpc.status.UNAVAILABLE,
-    });
+    const line = await brokenLine({ one, two, target, file });
     const before = line.forwarded;
-    expect(await target.list()).toEqual([]);
-    await one.ears.until(() => one.ears.resets.length > 0 || one.ears.unreachables.length > 0);
     await retry(() => one.transport.sendSnapshot(snap, file.path, never));
     expect(await target.list()).toHaveLength(1);
-    const all = ROWS * 10_000;
-    expect(line.forwarded - before).toBeLessThan(all - 500_000);
+    expect(line.forwarded - before).toBeLessThan(ALL_BYTES - 500_000);
+  });
+
+  it('is resumed there also by a receiver that was restarted meanwhile', async () => {
+    const { one, two, target, file } = await pair();
+    const line = await brokenLine({ one, two, target, file });
+    two.kill();
+    await target.close();
+    const again = await reopenSnapshots(directories.at(-1) ?? '');
+    const restarted = await GrpcMember.open({ raftId: 2, snapshots: again, port: two.port });
+    opened.push(restarted);
+    restarted.transport.setPeers([one.peer, restarted.peer], 0);
+    const before = line.forwarded;
+    await retry(() => one.transport.sendSnapshot(snap, file.path, never));
+    expect(await again.list()).toHaveLength(1);
+    expect(line.forwarded - before).toBeLessThan(ALL_BYTES - 500_000);
   });
 
   it('is refused from a stranger, with the reason, and nothing is kept of it', async () => {
@@ -178,6 +208,19 @@ describe('a snapshot', () => {
     });
     expect(await target.list()).toEqual([]);
     expect(two.ears.messages).toEqual([]);
+  });
+
+  it('for which the receiver has no room is refused with that reason, and counted', async () => {
+    const { one, two, target, file } = await pair({ freeBytes: async () => 1_000_000 });
+    await connect(one, two);
+    await expect(one.transport.sendSnapshot(snap, file.path, never)).rejects.toMatchObject({
+      code: grpc.status.RESOURCE_EXHAUSTED,
+      details: expect.stringMatching(/^no room for a snapshot of \d+ bytes from another node: /) as string,
+    });
+    expect(await target.list()).toEqual([]);
+    expect(two.unwritable.map(({ kind }) => kind)).toEqual(['snapshot_unwritable']);
+    expect(two.transport.refusals()).toEqual(new Map([['snapshot_unwritable', 1]]));
+    expect(two.ears.messages.filter(({ type }) => type === 'snap')).toEqual([]);
   });
 
   it('to nobody that is known is an error', async () => {
