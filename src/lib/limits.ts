@@ -74,6 +74,9 @@ export const limits = {
 
   /** Members whose addition a node has not heard of yet, and that speak to it all the same. */
   strangers: 64,
+  /** A line of the log that a peer can cause again and again is written once in so long, per peer and reason. */
+  repeatedLineMs: 60_000,
+  repeatedLineKinds: 256,
   peerReconnectMinMs: 50,
   peerReconnectMaxMs: 1000,
   peerHelloTimeoutMs: 2000,

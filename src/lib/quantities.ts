@@ -20,6 +20,9 @@ const MEMORY_UNITS: Readonly<Record<string, number>> = {
   Ti: 2 ** 40,
   Pi: 2 ** 50,
 };
+const SIZE = /^(\d+(?:\.\d+)?)([kMGTP]|[KMGTP]i)?$/;
+/** A piece of what is sent at such a rate takes seconds at most: slower senders would be taken for dead. */
+export const MIN_BYTES_PER_SECOND = 64 * 1024;
 const DURATION_UNITS_MS: Readonly<Record<string, number>> = {
   ms: 1,
   s: 1000,
@@ -49,12 +52,21 @@ export function parseCpuMillis(text: string | number): number {
 
 /** Whole bytes, rounded up: `64Mi`, `1G`, `1048576`. @throws JarvisError invalid */
 export function parseMemoryBytes(text: string | number): number {
-  const match = /^(\d+(?:\.\d+)?)([kMGTP]|[KMGTP]i)?$/.exec(String(text));
+  const match = SIZE.exec(String(text));
   const unit = match === null ? undefined : MEMORY_UNITS[match[2] ?? ''];
   const allowed = 'a number of bytes such as 64Mi, 1G or 1048576, above 0 and at most 4Pi';
   if (match === null || unit === undefined) throw invalid('memory', text, allowed);
   const bytes = Math.ceil(roundedProduct(Number(match[1]), unit));
   if (!(bytes > 0) || bytes > MAX_MEMORY_BYTES) throw invalid('memory', text, allowed);
+  return bytes;
+}
+
+/** Whole bytes per second, as much as a size and at least 64Ki: `64MB/s`, `100MiB/s`, `1G`. @throws JarvisError invalid */
+export function parseBytesPerSecond(text: string | number): number {
+  const allowed = 'bytes per second such as 64MB/s, 100MiB/s or 1Gi, at least 64Ki and at most 4Pi';
+  const size = /^(.*?)B?(?:\/s)?$/.exec(String(text))?.[1] ?? '';
+  const bytes = SIZE.test(size) ? parseMemoryBytes(size) : 0;
+  if (bytes < MIN_BYTES_PER_SECOND) throw invalid('rate', text, allowed);
   return bytes;
 }
 

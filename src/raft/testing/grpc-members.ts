@@ -4,8 +4,8 @@ import { EventEmitter, once } from 'node:events';
 import * as grpc from '@grpc/grpc-js';
 
 import { RaftService } from '../../generated/raft.ts';
-import { systemClock } from '../../lib/clock.ts';
-import { silentLog } from '../../lib/log.ts';
+import { systemClock, type Clock } from '../../lib/clock.ts';
+import { silentLog, type Log } from '../../lib/log.ts';
 import type { Message, RaftId } from '../core/types.ts';
 import { channelOptions, serverOptions } from '../../rpc/channel.ts';
 import { ClusterFormation } from '../form-cluster.ts';
@@ -82,6 +82,9 @@ export interface GrpcMemberOptions {
   readonly identity?: Partial<TransportIdentity>;
   readonly recordStart?: RecordStart;
   readonly snapshots?: SnapshotFiles;
+  /** Default: the system's. */
+  readonly clock?: Clock;
+  readonly log?: Log;
   /** Of an earlier one, to come back at its address. */
   readonly port?: number;
 }
@@ -125,8 +128,8 @@ export class GrpcMember {
       recordStart: options.recordStart ?? (async () => {}),
       credentials: grpc.credentials.createInsecure(),
       channelOptions,
-      clock: systemClock,
-      log: silentLog,
+      clock: options.clock ?? systemClock,
+      log: options.log ?? silentLog,
     });
     parts.service.join({
       transport: this.transport,
@@ -142,6 +145,7 @@ export class GrpcMember {
       formation: formation(`n${raftId}`),
       join: () => undefined,
       log: silentLog,
+      clock: options.clock ?? systemClock,
     });
     const server = new grpc.Server(serverOptions);
     const events: ServiceEvents = { snapshotStream: () => {} };

@@ -4,6 +4,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { RaftClient, type Frame, type FrameReply, type Hello } from '../../generated/raft.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import { limits } from '../../lib/limits.ts';
+import { silentLog } from '../../lib/log.ts';
+import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
 import type { Entry } from '../core/types.ts';
 import {
   CLUSTER_ID,
@@ -97,6 +99,29 @@ describe('a hello', () => {
     expect(replies[0]?.hello?.message).toMatch(words);
     expect(member.transport.refusals().get(code)).toBe(1);
     expect(member.ears.messages).toEqual([]);
+  });
+
+  it('is told of in the log once in a while, with how often it happened in between; and always counted', async () => {
+    const clock = new VirtualClock();
+    const lines: [fields: object, message: string][] = [];
+    const member = await open({
+      raftId: 1,
+      clock,
+      log: { ...silentLog, warn: (fields, text) => lines.push([fields, text]) },
+    });
+    const refused = { ...HELLO, cluster_id: 'another' };
+    for (let count = 0; count < 5; count += 1) await member.transport.admit(refused);
+    await member.transport.admit({ ...refused, raft_id: 3 });
+    await member.transport.admit({ ...HELLO, protocol: 9 });
+    await clock.advance(limits.repeatedLineMs);
+    await member.transport.admit(refused);
+    expect(lines).toMatchObject([
+      [{ raftId: 2, code: 'foreign_cluster', heldBack: 0 }, 'peer refused'],
+      [{ raftId: 3, code: 'foreign_cluster', heldBack: 0 }, 'peer refused'],
+      [{ raftId: 2, code: 'bad_protocol', heldBack: 0 }, 'peer refused'],
+      [{ raftId: 2, code: 'foreign_cluster', heldBack: 4 }, 'peer refused'],
+    ]);
+    expect(member.transport.refusals().get('foreign_cluster')).toBe(7);
   });
 
   it('is refused as old_copy where its start is older than one before', async () => {

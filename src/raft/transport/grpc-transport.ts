@@ -10,6 +10,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { JarvisError, messageOf } from '../../lib/errors.ts';
 import { limits } from '../../lib/limits.ts';
 import type { Log } from '../../lib/log.ts';
+import { RepeatedLines } from '../../lib/repeated-lines.ts';
 import type { Message, RaftId } from '../core/types.ts';
 import type { Peer, Transport, TransportEvents } from '../ports.ts';
 import { PeerStream } from './peer-stream.ts';
@@ -47,6 +48,7 @@ export class GrpcTransport implements Transport {
   readonly #clock: Clock;
   readonly #snapshotRate: ByteRate;
   readonly #log: Log;
+  readonly #lines: RepeatedLines;
   readonly #streams = new Map<RaftId, PeerStream>();
   readonly #incoming = new Map<RaftId, IncomingStream>();
   readonly #refusals = new Map<string, number>();
@@ -85,6 +87,11 @@ export class GrpcTransport implements Transport {
         burstBytes: limits.snapshotWindowBytes,
       });
     this.#log = options.log;
+    this.#lines = new RepeatedLines({
+      clock: options.clock,
+      intervalMs: limits.repeatedLineMs,
+      kindsKept: limits.repeatedLineKinds,
+    });
   }
 
   start(events: TransportEvents): void {
@@ -175,7 +182,9 @@ export class GrpcTransport implements Transport {
       if (isOver) return;
       const isMalformed = error instanceof JarvisError && error.code === 'malformed';
       if (isMalformed) this.count('malformed');
-      this.#log.warn({ from, error: messageOf(error) }, 'ended the stream of a peer');
+      this.#lines.write(`ended ${from}`, (heldBack) =>
+        this.#log.warn({ from, error: messageOf(error), heldBack }, 'ended the stream of a peer'),
+      );
       ended();
       const code = isMalformed ? grpc.status.INVALID_ARGUMENT : grpc.status.INTERNAL;
       endWith(stream, code, messageOf(error));
@@ -232,7 +241,9 @@ export class GrpcTransport implements Transport {
     else this.#leaseKeepers.delete(hello.raft_id);
     if (refusal === null) return { accepted: true, code: '', message: '' };
     this.count(refusal.code);
-    this.#log.warn({ raftId: hello.raft_id, ...refusal }, 'peer refused');
+    this.#lines.write(`refused ${hello.raft_id} ${refusal.code}`, (heldBack) =>
+      this.#log.warn({ raftId: hello.raft_id, ...refusal, heldBack }, 'peer refused'),
+    );
     return { accepted: false, ...refusal };
   }
 
@@ -328,7 +339,9 @@ export class GrpcTransport implements Transport {
       events: {
         unreachable: () => this.#events?.unreachable(peer.raftId),
         refused: (code, message) => {
-          this.#log.warn({ peer: peer.name, code, message }, 'refused by peer');
+          this.#lines.write(`refused by ${peer.raftId} ${code}`, (heldBack) =>
+            this.#log.warn({ peer: peer.name, code, message, heldBack }, 'refused by peer'),
+          );
           this.#onRefused(code, message);
         },
         reset: () => this.#events?.streamReset(peer.raftId),

@@ -16,8 +16,11 @@ import {
   type SnapshotHeader,
   type SnapshotProgress,
 } from '../../generated/raft.ts';
+import { systemClock, type Clock } from '../../lib/clock.ts';
 import { JarvisError, messageOf } from '../../lib/errors.ts';
+import { limits } from '../../lib/limits.ts';
 import type { Log } from '../../lib/log.ts';
+import { RepeatedLines } from '../../lib/repeated-lines.ts';
 import type { Message } from '../core/types.ts';
 import type { ClusterFormation } from '../form-cluster.ts';
 import type { SnapshotFiles } from '../snapshots/snapshot-files.ts';
@@ -45,15 +48,25 @@ export class RaftPeerService {
   };
   readonly #formation: ClusterFormation;
   readonly #log: Log;
+  readonly #clock: Clock;
+  readonly #lines: RepeatedLines;
   #member: RaftServiceMember | null = null;
 
   constructor(options: {
     formation: ClusterFormation;
     join: grpc.handleUnaryCall<JoinRequest, JoinReply>;
     log: Log;
+    /** Default: the system's. */
+    clock?: Clock;
   }) {
     this.#formation = options.formation;
     this.#log = options.log;
+    this.#clock = options.clock ?? systemClock;
+    this.#lines = new RepeatedLines({
+      clock: this.#clock,
+      intervalMs: limits.repeatedLineMs,
+      kindsKept: limits.repeatedLineKinds,
+    });
     this.handlers = {
       messages: (call) => {
         if (this.#member === null) refuse(call, 'this node is not part of a cluster yet');
@@ -76,13 +89,15 @@ export class RaftPeerService {
   async #receiveSnapshot(call: SnapshotCall, member: RaftServiceMember): Promise<void> {
     call.on('error', (error) => this.#log.debug({ error: messageOf(error) }, 'snapshot stream failed'));
     try {
-      const message = await receive(call, member);
+      const message = await receive(call, member, this.#clock);
       // The core is told only now: the file that its message speaks of is verified and durable.
       member.transport.deliver(message);
       call.write({ next_offset: 0, installed: true });
       call.end();
     } catch (error) {
-      this.#log.warn({ error: messageOf(error) }, 'receiving a snapshot failed');
+      this.#lines.write(messageOf(error), (heldBack) =>
+        this.#log.warn({ error: messageOf(error), heldBack }, 'receiving a snapshot failed'),
+      );
       if (isStorageError(error, 'snapshot_unwritable')) {
         member.transport.count(error.kind);
         member.onUnwritable(error);
@@ -93,12 +108,14 @@ export class RaftPeerService {
 }
 
 /** Chunk by chunk, at the pace of the disk; resolves with the sender's message. @throws JarvisError, StorageError */
-async function receive(call: SnapshotCall, member: RaftServiceMember): Promise<Message> {
+async function receive(call: SnapshotCall, member: RaftServiceMember, clock: Clock): Promise<Message> {
   let receiver: SnapshotReceiver | null = null;
   let message: Message | null = null;
   // Leaving the loop must not end the call: the sender still waits for the word that the file is installed.
-  const chunks: AsyncIterable<SnapshotChunk> = call.iterator({ destroyOnReturn: false });
-  for await (const chunk of chunks) {
+  const chunks: AsyncIterator<SnapshotChunk> = call.iterator({ destroyOnReturn: false });
+  for (;;) {
+    const { done, value: chunk } = await nextChunk(chunks, clock);
+    if (done === true) break;
     if (receiver === null) {
       ({ receiver, message } = await begin(chunk.header, member));
     } else {
@@ -112,6 +129,25 @@ async function receive(call: SnapshotCall, member: RaftServiceMember): Promise<M
   }
   await receiver.finish();
   return message;
+}
+
+/**
+ * A sender that falls silent, and whose connection stays, must not hold the call and the file for ever. What came of it is
+ * kept: it, or another that sends the same, begins there.
+ */
+async function nextChunk(
+  chunks: AsyncIterator<SnapshotChunk>,
+  clock: Clock,
+): Promise<IteratorResult<SnapshotChunk>> {
+  const { promise: stalled, reject } = Promise.withResolvers<never>();
+  const cancel = clock.after(limits.snapshotStallMs, () =>
+    reject(new JarvisError('timeout', `nothing came of a snapshot for ${limits.snapshotStallMs} ms`)),
+  );
+  try {
+    return await Promise.race([chunks.next(), stalled]);
+  } finally {
+    cancel();
+  }
 }
 
 async function begin(

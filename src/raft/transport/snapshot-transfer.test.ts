@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, connect as connectSocket, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -7,6 +7,9 @@ import * as grpc from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { RaftClient, type SnapshotChunk, type SnapshotProgress } from '../../generated/raft.ts';
+import { systemClock, type Clock } from '../../lib/clock.ts';
+import { limits } from '../../lib/limits.ts';
+import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
 import { hashRow, RowDigest } from '../../store/digest.ts';
 import type { SnapshotMeta } from '../core/types.ts';
 import type { Row, SnapshotFile } from '../ports.ts';
@@ -83,10 +86,10 @@ async function writeOne(files: SnapshotFiles): Promise<SnapshotFile> {
   return await files.write(meta, [peerOf(1, 1), peerOf(2, 2)], stream);
 }
 
-async function pair(ofTarget: Partial<SnapshotFilesOptions> = {}) {
+async function pair(ofTarget: Partial<SnapshotFilesOptions> = {}, clock: Clock = systemClock) {
   const [source, target] = [await openSnapshots(), await openSnapshots(ofTarget)];
   const one = await GrpcMember.open({ raftId: 1, snapshots: source });
-  const two = await GrpcMember.open({ raftId: 2, snapshots: target });
+  const two = await GrpcMember.open({ raftId: 2, snapshots: target, clock });
   opened.push(one, two);
   return { one, two, target, file: await writeOne(source) };
 }
@@ -259,6 +262,36 @@ describe('a snapshot', () => {
     expect(await target.list()).toEqual([]);
   });
 
+  it('whose sender falls silent is given up after a while, and what came of it is kept', async () => {
+    const clock = new VirtualClock();
+    const { one, two, file } = await pair({}, clock);
+    two.transport.setPeers([one.peer], 0);
+    const client = new RaftClient(two.peer.address, grpc.credentials.createInsecure());
+    opened.push(client);
+    const { size } = await stat(file.path);
+    const data = (await readFile(file.path)).subarray(0, 100_000);
+    const silent = speak(client);
+    silent.stream.write({ offset: 0, data: Buffer.alloc(0), header: header({ bytes: size }) });
+    silent.stream.write({ offset: 0, data, header: undefined });
+    await eventually(() => silent.offsets.at(-1) === data.byteLength);
+    await clock.advance(limits.snapshotStallMs - 1);
+    expect(silent.status()).toBeNull();
+    await clock.advance(1);
+    await eventually(() => silent.status() !== null);
+    expect(silent.status()?.details).toBe(`nothing came of a snapshot for ${limits.snapshotStallMs} ms`);
+    const next = speak(client);
+    next.stream.write({ offset: 0, data: Buffer.alloc(0), header: header({ bytes: size }) });
+    await eventually(() => next.offsets.length > 0);
+    expect(next.offsets).toEqual([data.byteLength]);
+    // One that says nothing at all is not waited for either.
+    const begun = new Promise<void>((resolve) => two.onSnapshotStream(resolve));
+    const mute = speak(client);
+    await begun;
+    await clock.advance(limits.snapshotStallMs);
+    await eventually(() => mute.status() !== null && next.status() !== null);
+    expect(mute.status()?.details).toBe(next.status()?.details);
+  });
+
   it.each([
     ['no header', { offset: 0, data: Buffer.from('x'), header: undefined }],
     [
@@ -275,20 +308,27 @@ describe('a snapshot', () => {
     two.transport.setPeers([one.peer], 0);
     const client = new RaftClient(two.peer.address, grpc.credentials.createInsecure());
     opened.push(client);
-    const stream = client.installSnapshot();
-    const progress: SnapshotProgress[] = [];
-    stream.on('data', (reply: SnapshotProgress) => progress.push(reply));
-    stream.on('error', () => {});
-    let status: grpc.StatusObject | null = null;
-    stream.on('status', (end) => (status = end));
+    const { stream, offsets, status } = speak(client);
     stream.write(chunk);
-    await eventually(() => status !== null);
-    expect(status).toMatchObject({ code: grpc.status.FAILED_PRECONDITION });
-    expect(progress).toEqual([]);
+    await eventually(() => status() !== null);
+    expect(status()).toMatchObject({ code: grpc.status.FAILED_PRECONDITION });
+    expect(offsets).toEqual([]);
   });
 });
 
+/** A sender of any kind. */
+function speak(client: RaftClient) {
+  const stream = client.installSnapshot();
+  const offsets: number[] = [];
+  let end: grpc.StatusObject | null = null;
+  stream.on('data', (reply: SnapshotProgress) => offsets.push(reply.next_offset));
+  stream.on('error', () => {});
+  stream.on('status', (status) => (end = status));
+  return { stream, offsets, status: (): grpc.StatusObject | null => end };
+}
+
 function header(fields: {
+  bytes?: number;
   hello?: undefined;
   message?: Parameters<typeof messageToWire>[0];
 }): SnapshotChunk['header'] {
@@ -307,7 +347,7 @@ function header(fields: {
   return {
     hello: 'hello' in fields ? undefined : hello,
     file_name: 'x',
-    file_bytes: 10,
+    file_bytes: fields.bytes ?? 10,
     message: messageToWire(fields.message ?? snap),
   };
 }
