@@ -299,6 +299,7 @@ export class Daemon {
       channelOptions,
       clock: this.#clock,
       log: this.#log,
+      snapshotBytesPerSecond: this.#config.snapshotBytesPerSecond,
     });
     const member = await recoverMember({
       directory,

@@ -128,6 +128,8 @@ export const limits = {
   httpSnapshotTimeoutMs: 3_600_000,
   /** Of all transfers of a node together: a gigabit network has room for the log beside them. */
   snapshotBytesPerSecond: 100 * 1024 * 1024,
+  /** Least that it may be set to. */
+  snapshotLeastBytesPerSecond: 64 * 1024,
   /** A snapshot transfer without progress for so long is given up. */
   snapshotStallMs: 10_000,
 
@@ -164,3 +166,8 @@ invariant(
 );
 invariant(limits.forwardTimeoutMs < limits.routeTimeoutMs, 'one try fits the time for all');
 invariant(limits.routeTimeoutMs < limits.httpTimeoutMs, 'HTTP waits for what a route may take');
+invariant(
+  (2 * limits.snapshotSendsAtOnce * limits.snapshotChunkBytes * 1000) / limits.snapshotLeastBytesPerSecond <
+    limits.snapshotStallMs,
+  'the slowest sender that is allowed is not taken for one that has fallen silent',
+);

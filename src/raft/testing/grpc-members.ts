@@ -85,6 +85,7 @@ export interface GrpcMemberOptions {
   /** Default: the system's. */
   readonly clock?: Clock;
   readonly log?: Log;
+  readonly snapshotBytesPerSecond?: number;
   /** Of an earlier one, to come back at its address. */
   readonly port?: number;
 }
@@ -130,6 +131,9 @@ export class GrpcMember {
       channelOptions,
       clock: options.clock ?? systemClock,
       log: options.log ?? silentLog,
+      ...(options.snapshotBytesPerSecond === undefined
+        ? {}
+        : { snapshotBytesPerSecond: options.snapshotBytesPerSecond }),
     });
     parts.service.join({
       transport: this.transport,

@@ -70,8 +70,8 @@ export class GrpcTransport implements Transport {
     channelOptions: grpc.ChannelOptions;
     clock: Clock;
     log: Log;
-    /** Of all snapshots that this node sends; default: as in `limits`. */
-    snapshotRate?: ByteRate;
+    /** Of all snapshots that this node sends, together; default: as in `limits`. */
+    snapshotBytesPerSecond?: number;
   }) {
     this.#identity = options.identity;
     this.#recordStart = options.recordStart;
@@ -79,13 +79,11 @@ export class GrpcTransport implements Transport {
     this.#credentials = options.credentials;
     this.#channelOptions = options.channelOptions;
     this.#clock = options.clock;
-    this.#snapshotRate =
-      options.snapshotRate ??
-      new ByteRate({
-        clock: options.clock,
-        bytesPerSecond: limits.snapshotBytesPerSecond,
-        burstBytes: limits.snapshotWindowBytes,
-      });
+    this.#snapshotRate = new ByteRate({
+      clock: options.clock,
+      bytesPerSecond: options.snapshotBytesPerSecond ?? limits.snapshotBytesPerSecond,
+      burstBytes: limits.snapshotWindowBytes,
+    });
     this.#log = options.log;
     this.#lines = new RepeatedLines({
       clock: options.clock,

@@ -1,3 +1,4 @@
+import { readdirSync, statSync } from 'node:fs';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, connect as connectSocket, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -226,6 +227,38 @@ describe('a snapshot', () => {
     expect(two.ears.messages.filter(({ type }) => type === 'snap')).toEqual([]);
   });
 
+  it('goes to two followers at once, both under one bound on the bandwidth', async () => {
+    const clock = new VirtualClock();
+    const snapshotBytesPerSecond = 1_000_000;
+    const source = await openSnapshots();
+    const one = await GrpcMember.open({ raftId: 1, snapshots: source, clock, snapshotBytesPerSecond });
+    const two = await GrpcMember.open({ raftId: 2, snapshots: await openSnapshots() });
+    const three = await GrpcMember.open({ raftId: 3, snapshots: await openSnapshots() });
+    opened.push(one, two, three);
+    await connect(one, two, three);
+    const file = await writeOne(source);
+    const { size } = await stat(file.path);
+    const sends = [2, 3].map((to) => one.transport.sendSnapshot({ ...snap, to }, file.path, never));
+    const all = Promise.all(sends);
+    const [ofTwo = '', ofThree = ''] = directories.slice(-2);
+    // What may have gone: a burst, and what time has let through; a piece of each may still be on its way.
+    const pieces = 2 * limits.snapshotChunkBytes;
+    let allowed: number = limits.snapshotWindowBytes;
+    for (;;) {
+      await eventually(() => bytesIn(ofTwo) + bytesIn(ofThree) >= Math.min(allowed - pieces, 2 * size));
+      const taken = [bytesIn(ofTwo), bytesIn(ofThree)].sort((a, b) => a - b);
+      expect(Number(taken[0]) + Number(taken[1])).toBeLessThanOrEqual(allowed);
+      // Neither waits for the other: only of the burst at the beginning may one have had more.
+      expect(Number(taken[1]) - Number(taken[0])).toBeLessThanOrEqual(limits.snapshotWindowBytes + pieces);
+      if (taken[0] === size) break;
+      await clock.advance(100);
+      allowed += snapshotBytesPerSecond / 10;
+    }
+    await all;
+    for (const member of [two, three])
+      expect(member.ears.messages.filter(({ type }) => type === 'snap')).toHaveLength(1);
+  });
+
   it('to nobody that is known is an error', async () => {
     const { one, file } = await pair();
     await expect(one.transport.sendSnapshot(snap, file.path, never)).rejects.toThrow(/Raft id 2/);
@@ -315,6 +348,14 @@ describe('a snapshot', () => {
     expect(offsets).toEqual([]);
   });
 });
+
+/** Of the one file in there, whole or not. */
+function bytesIn(directory: string): number {
+  const [name] = readdirSync(directory);
+  if (name === undefined) return 0;
+  // It may just be getting its name.
+  return statSync(path.join(directory, name), { throwIfNoEntry: false })?.size ?? bytesIn(directory);
+}
 
 /** A sender of any kind. */
 function speak(client: RaftClient) {
