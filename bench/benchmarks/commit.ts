@@ -4,19 +4,16 @@
  */
 import { randomUUID } from 'node:crypto';
 
-import {
-  ClusterService,
-  type SubmitTasksRequest,
-  type SubmitTasksResponse,
-} from '../../src/generated/cluster.ts';
+import { ClusterService, type SubmitTasksRequest } from '../../src/generated/cluster.ts';
 import { wireFromPlain } from '../../src/spec/wire.ts';
 import type { TestCluster } from '../../test/support/cluster.ts';
 import type { Benchmark, BenchmarkContext, Result } from '../benchmark.ts';
 import { compare } from '../compare.ts';
 import type { Scope } from '../scope.ts';
-import { BARE_LOG, startBareLog } from '../support/bare-log.ts';
-import { Callers } from '../support/callers.ts';
+import { BARE_LOG, BARE_LOG_STREAM, startBareLog } from '../support/bare-log.ts';
+import { Callers, type RatedCallers } from '../support/callers.ts';
 import { startCluster } from '../support/clusters.ts';
+import { StreamCallers } from '../support/stream-callers.ts';
 import { ETCD_PUT, ETCD_PUTS, etcdObstacle, startEtcd } from '../support/etcd.ts';
 
 const ETCD = 'etcd';
@@ -29,6 +26,8 @@ interface Shape {
   readonly name: string;
   readonly clients: number;
   readonly connections: number;
+  /** All over one stream: answered in order, and sent on without waiting. */
+  readonly isStream?: boolean;
   /** Tasks in a call. */
   readonly batch: number;
   readonly calls: number;
@@ -39,6 +38,15 @@ const SHAPES: readonly Shape[] = [
   { name: 'commit 64', clients: 64, connections: 64, batch: 1, calls: 12_000, goal: 0.5 },
   { name: 'commit 256', clients: 256, connections: 256, batch: 1, calls: 12_000, goal: 0.5 },
   { name: 'commit pipelined', clients: 1000, connections: 1, batch: 1, calls: 16_000, goal: 0.5 },
+  {
+    name: 'commit stream',
+    clients: 1000,
+    connections: 1,
+    isStream: true,
+    batch: 1,
+    calls: 30_000,
+    goal: 0.5,
+  },
   { name: 'commit batches', clients: 16, connections: 1, batch: 100, calls: 200, goal: 0.15 },
 ];
 
@@ -83,23 +91,18 @@ async function measure(
 ): Promise<readonly Result[]> {
   const { isQuick } = context;
   const { scope, etcd } = addresses;
-  const { name, clients, connections, batch, goal } = shape;
+  const { name, clients, batch, goal } = shape;
   const calls = isQuick ? Math.ceil(shape.calls * QUICK_SHARE) : shape.calls;
   const load = { calls, clients };
   const spec = wireFromPlain({ name: 'bench', command: ['true'] });
   const tasks = Array.from({ length: batch }, () => spec);
   const request = (): SubmitTasksRequest => ({ tasks, idempotency_key: randomUUID() });
   const bytes = ClusterService.submitTasks.requestSerialize(request());
-  const ours = await Callers.own(scope, {
-    address: addresses.ours,
-    method: ClusterService.submitTasks,
-    connections,
-  });
-  const bare = await Callers.own(scope, { address: addresses.bare, method: BARE_LOG, connections });
+  const { ours, bare } = await callersOf(shape, addresses);
   const peer =
     etcd === null ? null : await etcdRate(scope, { address: etcd, shape, calls, bytes: bytes.byteLength });
-  const check = ({ tasks: made }: SubmitTasksResponse): void => {
-    if (made.length !== batch) throw new Error(`${made.length} tasks instead of ${batch}`);
+  const check = (made: number): void => {
+    if (made !== batch) throw new Error(`${made} tasks instead of ${batch}`);
   };
   return compare(context, {
     name,
@@ -117,6 +120,34 @@ async function measure(
       ? {}
       : { peer: { label: ETCD, measure: async (signal) => batch * (await peer(signal)) } }),
   });
+}
+
+/** How many tasks a request made. */
+type Submitters = RatedCallers<SubmitTasksRequest, number>;
+
+async function callersOf(
+  { connections, isStream = false }: Shape,
+  { scope, ours, bare }: Addresses,
+): Promise<{ readonly ours: Submitters; readonly bare: RatedCallers<Buffer, Buffer> }> {
+  const { submitTasks, streamSubmits } = ClusterService;
+  if (!isStream) {
+    const responseDeserialize = (bytes: Buffer): number =>
+      submitTasks.responseDeserialize(bytes).tasks.length;
+    const method = { ...submitTasks, responseDeserialize };
+    return {
+      ours: await Callers.own(scope, { address: ours, method, connections }),
+      bare: await Callers.own(scope, { address: bare, method: BARE_LOG, connections }),
+    };
+  }
+  const responseDeserialize = (bytes: Buffer): number =>
+    streamSubmits.responseDeserialize(bytes).task_ids.length;
+  return {
+    ours: await StreamCallers.own(scope, {
+      address: ours,
+      method: { ...streamSubmits, responseDeserialize },
+    }),
+    bare: await StreamCallers.own(scope, { address: bare, method: BARE_LOG_STREAM }),
+  };
 }
 
 /** A value of as many bytes as a submit of ours has; a batch is one transaction. @returns calls per second */

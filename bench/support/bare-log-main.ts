@@ -8,14 +8,14 @@ import { open, type FileHandle } from 'node:fs/promises';
 import * as grpc from '@grpc/grpc-js';
 
 import { serverOptions } from '../../src/rpc/channel.ts';
-import { BARE_LOG } from './bare-log.ts';
+import { BARE_LOG, BARE_LOG_STREAM } from './bare-log.ts';
 
 /** Written round and round, after it was filled: a sync then has no size to record, as in a log of segments. */
 const FILE_BYTES = 64 * 1024 * 1024;
 
 interface Waiting {
   readonly bytes: Buffer;
-  readonly answer: grpc.sendUnaryData<Buffer>;
+  readonly answer: (error: null, bytes: Buffer) => void;
 }
 
 class BareLog {
@@ -59,10 +59,14 @@ async function main(name: string | undefined): Promise<void> {
   const log = new BareLog(file);
   const server = new grpc.Server(serverOptions);
   server.addService(
-    { append: BARE_LOG },
+    { append: BARE_LOG, appendAll: BARE_LOG_STREAM },
     {
       append: (call: grpc.ServerUnaryCall<Buffer, Buffer>, answer: grpc.sendUnaryData<Buffer>) =>
         log.append({ bytes: call.request, answer }),
+      appendAll: (call: grpc.ServerDuplexStream<Buffer, Buffer>) => {
+        call.on('data', (bytes: Buffer) => log.append({ bytes, answer: () => call.write(bytes) }));
+        call.on('end', () => call.end());
+      },
     },
   );
   server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) => {

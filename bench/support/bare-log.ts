@@ -26,6 +26,14 @@ export const BARE_LOG = {
   responseDeserialize: bytes,
 } as const;
 
+/** The same in a stream: the bytes of each message come back, in order. */
+export const BARE_LOG_STREAM = {
+  ...BARE_LOG,
+  path: '/bench.BareLog/AppendAll',
+  requestStream: true,
+  responseStream: true,
+} as const;
+
 /** @returns its address */
 export async function startBareLog(scope: Scope): Promise<string> {
   const directory = mkdtempSync(path.join(tmpdir(), 'jarvis-bench-bare-'));

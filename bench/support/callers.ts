@@ -18,7 +18,12 @@ export interface Load<Request, Response> {
   readonly check: (response: Response) => void;
 }
 
-export class Callers<Request, Response> {
+export interface RatedCallers<Request, Response> {
+  /** @returns calls per second. @throws the first failure */
+  rate(load: Load<Request, Response>, signal: AbortSignal): Promise<number>;
+}
+
+export class Callers<Request, Response> implements RatedCallers<Request, Response> {
   readonly #connections: readonly grpc.Client[];
   readonly #method: Method<Request, Response>;
 
@@ -49,7 +54,6 @@ export class Callers<Request, Response> {
     });
   }
 
-  /** @returns calls per second. @throws the first failure */
   async rate(load: Load<Request, Response>, signal: AbortSignal): Promise<number> {
     const { calls, clients, request, check } = load;
     const begunMs = performance.now();

@@ -184,6 +184,7 @@ export class Daemon {
     this.#closing('sessions', () => sessions.close());
     const localLogs = new AttemptLogs(config.dataDir);
     const remotes = createRemotes(pool);
+    this.#closing('remotes', () => remotes.close());
     const self = { cluster, version: this.#version, wal, diskErrors, lastWords, transport };
     const insight = new NodeInsight({ raft, duties, self });
     const questions = memberQuestions({ pool, clusterId: cluster.clusterId, signal });

@@ -10,6 +10,7 @@ export class StartingOperations implements ClusterOperations {
   }
 
   submitTasks: ClusterOperations['submitTasks'] = async (...call) => this.#ready().submitTasks(...call);
+  acceptTasks: ClusterOperations['acceptTasks'] = async (...call) => this.#ready().acceptTasks(...call);
   getTask: ClusterOperations['getTask'] = async (...call) => this.#ready().getTask(...call);
   listTasks: ClusterOperations['listTasks'] = async (...call) => this.#ready().listTasks(...call);
   cancelTask: ClusterOperations['cancelTask'] = async (...call) => this.#ready().cancelTask(...call);

@@ -159,6 +159,8 @@ export class FakeCluster {
       submitTasks: unary('submitTasks', (request: { tasks: Task[]; idempotency_key: string }) =>
         this.#once(request.idempotency_key, () => this.#submit(request.tasks)),
       ),
+      // The command line sends what it has in one request.
+      streamSubmits: (call) => call.end(),
       getTask: unary('getTask', ({ id }: TaskRequest) => this.#find(id)),
       listTasks: unary('listTasks', (request: { limit: number; cursor: string }) => this.#list(request)),
       cancelTask: unary('cancelTask', ({ id }: TaskRequest) => {

@@ -10,9 +10,11 @@ import {
   type CallOptions,
   type ChannelCredentials,
   Client,
+  type ClientDuplexStream,
   type ClientOptions,
   type ClientReadableStream,
   type ClientUnaryCall,
+  type handleBidiStreamingCall,
   type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
@@ -168,6 +170,25 @@ export interface SubmitTasksRequest {
 
 export interface SubmitTasksResponse {
   tasks: Task[];
+}
+
+/** Ids in the order of the request's tasks, or why there are none. */
+export interface SubmitAnswer {
+  task_ids: string[];
+  refusal?: Refusal | undefined;
+}
+
+export interface Refusal {
+  /** As the HTTP API's `code`. */
+  code: string;
+  message: string;
+  faults: Fault[];
+}
+
+export interface Fault {
+  /** Such as `tasks[0].resources.cpu`. */
+  path: string;
+  message: string;
 }
 
 export interface TaskRequest {
@@ -2113,6 +2134,221 @@ export const SubmitTasksResponse: MessageFns<SubmitTasksResponse> = {
   fromPartial(object: DeepPartial<SubmitTasksResponse>): SubmitTasksResponse {
     const message = createBaseSubmitTasksResponse();
     message.tasks = object.tasks?.map((e) => Task.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSubmitAnswer(): SubmitAnswer {
+  return { task_ids: [], refusal: undefined };
+}
+
+export const SubmitAnswer: MessageFns<SubmitAnswer> = {
+  encode(message: SubmitAnswer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.task_ids) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.refusal !== undefined) {
+      Refusal.encode(message.refusal, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SubmitAnswer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSubmitAnswer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.task_ids.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.refusal = Refusal.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SubmitAnswer>): SubmitAnswer {
+    return SubmitAnswer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SubmitAnswer>): SubmitAnswer {
+    const message = createBaseSubmitAnswer();
+    message.task_ids = object.task_ids?.map((e) => e) || [];
+    message.refusal = (object.refusal !== undefined && object.refusal !== null)
+      ? Refusal.fromPartial(object.refusal)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRefusal(): Refusal {
+  return { code: "", message: "", faults: [] };
+}
+
+export const Refusal: MessageFns<Refusal> = {
+  encode(message: Refusal, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.code !== "") {
+      writer.uint32(10).string(message.code);
+    }
+    if (message.message !== "") {
+      writer.uint32(18).string(message.message);
+    }
+    for (const v of message.faults) {
+      Fault.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Refusal {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRefusal();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.code = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.faults.push(Fault.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Refusal>): Refusal {
+    return Refusal.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Refusal>): Refusal {
+    const message = createBaseRefusal();
+    message.code = object.code ?? "";
+    message.message = object.message ?? "";
+    message.faults = object.faults?.map((e) => Fault.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseFault(): Fault {
+  return { path: "", message: "" };
+}
+
+export const Fault: MessageFns<Fault> = {
+  encode(message: Fault, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.path !== "") {
+      writer.uint32(10).string(message.path);
+    }
+    if (message.message !== "") {
+      writer.uint32(18).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Fault {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFault();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Fault>): Fault {
+    return Fault.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Fault>): Fault {
+    const message = createBaseFault();
+    message.path = object.path ?? "";
+    message.message = object.message ?? "";
     return message;
   },
 };
@@ -4672,6 +4908,20 @@ export const ClusterService = {
     responseSerialize: (value: SubmitTasksResponse): Buffer => Buffer.from(SubmitTasksResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SubmitTasksResponse => SubmitTasksResponse.decode(value),
   },
+  /**
+   * One answer per request, in the order of the requests; one that is refused ends nothing. Requests are taken while
+   * others wait for their answer, up to 1,024 of them. Where the stream breaks, send again with the same keys whatever
+   * has no answer.
+   */
+  streamSubmits: {
+    path: "/jarvis.cluster.Cluster/StreamSubmits" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: SubmitTasksRequest): Buffer => Buffer.from(SubmitTasksRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SubmitTasksRequest => SubmitTasksRequest.decode(value),
+    responseSerialize: (value: SubmitAnswer): Buffer => Buffer.from(SubmitAnswer.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SubmitAnswer => SubmitAnswer.decode(value),
+  },
   getTask: {
     path: "/jarvis.cluster.Cluster/GetTask" as const,
     requestStream: false as const,
@@ -4788,6 +5038,12 @@ export const ClusterService = {
 
 export interface ClusterServer extends UntypedServiceImplementation {
   submitTasks: handleUnaryCall<SubmitTasksRequest, SubmitTasksResponse>;
+  /**
+   * One answer per request, in the order of the requests; one that is refused ends nothing. Requests are taken while
+   * others wait for their answer, up to 1,024 of them. Where the stream breaks, send again with the same keys whatever
+   * has no answer.
+   */
+  streamSubmits: handleBidiStreamingCall<SubmitTasksRequest, SubmitAnswer>;
   getTask: handleUnaryCall<TaskRequest, Task>;
   listTasks: handleUnaryCall<ListTasksRequest, ListTasksResponse>;
   cancelTask: handleUnaryCall<CancelTaskRequest, Task>;
@@ -4821,6 +5077,17 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: SubmitTasksResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * One answer per request, in the order of the requests; one that is refused ends nothing. Requests are taken while
+   * others wait for their answer, up to 1,024 of them. Where the stream breaks, send again with the same keys whatever
+   * has no answer.
+   */
+  streamSubmits(): ClientDuplexStream<SubmitTasksRequest, SubmitAnswer>;
+  streamSubmits(options: Partial<CallOptions>): ClientDuplexStream<SubmitTasksRequest, SubmitAnswer>;
+  streamSubmits(
+    metadata: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientDuplexStream<SubmitTasksRequest, SubmitAnswer>;
   getTask(request: TaskRequest, callback: (error: ServiceError | null, response: Task) => void): ClientUnaryCall;
   getTask(
     request: TaskRequest,

@@ -19,6 +19,12 @@ export const limits = {
    * many. Ten times as many made the followers elect another leader.
    */
   tasksPerSubmission: 1000,
+  /** Of submissions that come at the same time and share an entry: applying them holds the event loop 15 ms or so. */
+  tasksTogether: 256,
+  /** Requests of one stream of submits without an answer yet; beyond it the stream is not read. */
+  submitsPerStream: 1024,
+  /** Without anything to say a stream of submits between two nodes is closed. */
+  submitStreamIdleMs: 60_000,
   /** Assigned to one node at a time, however little they ask for: its worker has to list and report them all. */
   tasksPerNode: 5000,
 

@@ -10,6 +10,7 @@ export type Command =
   | InitClusterCommand
   | ReformClusterCommand
   | SubmitTasksCommand
+  | SubmitManyCommand
   | CancelTaskCommand
   | AssignCommand
   | RegisterNodeCommand
@@ -54,10 +55,20 @@ export interface ReformClusterCommand extends Stamped {
   readonly epoch: number;
 }
 
-export interface SubmitTasksCommand extends Stamped {
-  readonly type: 'submitTasks';
+/** One request for tasks: all of them are accepted or none. */
+export interface Submission {
   readonly tasks: readonly TaskSpec[];
   readonly idempotency: IdempotencyKey | null;
+}
+
+interface SubmitTasksCommand extends Stamped, Submission {
+  readonly type: 'submitTasks';
+}
+
+/** Submissions that came at the same time and have nothing else to do with each other: one entry costs less than many. */
+export interface SubmitManyCommand extends Stamped {
+  readonly type: 'submitMany';
+  readonly submissions: readonly Submission[];
 }
 
 export interface CancelTaskCommand extends Stamped {

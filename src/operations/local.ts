@@ -20,14 +20,15 @@ import { unreachable } from '../lib/assert.ts';
 import type { ErrorCode } from '../lib/errors.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
-import type { IdempotencyKey, RefusalCode } from '../model/commands.ts';
+import type { IdempotencyKey, Outcome, RefusalCode } from '../model/commands.ts';
 import type { NodeRow } from '../model/node.ts';
 import { isTerminal } from '../model/phases.ts';
 import type { TaskRow, TaskSpec } from '../model/task.ts';
-import type { CommandInput, Replica } from '../scheduler/ports.ts';
+import type { Replica } from '../scheduler/ports.ts';
 import { invalidInput, show } from '../spec/faults.ts';
 import { closest } from '../spec/suggest.ts';
 import type {
+  AcceptedTasks,
   CallContext,
   ClusterInsight,
   MembershipControl,
@@ -37,11 +38,12 @@ import type {
 } from './port.ts';
 import { policyFaults } from './policy-check.ts';
 import { idempotencyOf, parseListTasks, parseSubmit } from './requests.ts';
+import { Submissions } from './submissions.ts';
 import { TaskWatches } from './task-watches.ts';
 import { isStale, withReports } from './cluster-reports.ts';
 import { clusterView } from './cluster-view.ts';
 import { nodeView, taskView } from './views.ts';
-import { abortError, orAborted } from './waiting.ts';
+import { abortError, orAborted, throwIfAborted } from './waiting.ts';
 
 const TASK_ID_CHARACTERS = 'task-'.length + 18;
 /** Named where a prefix is ambiguous. */
@@ -54,6 +56,7 @@ export class LocalOperations implements RemoteOperations {
   readonly #snapshots: SnapshotSource;
   readonly #remotes: Pick<Remotes, 'operations'>;
   readonly #watches: TaskWatches;
+  readonly #submissions: Submissions;
 
   constructor(options: {
     replica: Replica;
@@ -68,22 +71,26 @@ export class LocalOperations implements RemoteOperations {
     this.#snapshots = options.snapshots;
     this.#remotes = options.remotes;
     this.#watches = new TaskWatches(options.replica);
+    this.#submissions = new Submissions(options.replica);
   }
 
   async submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse> {
+    const { taskIds } = await this.acceptTasks(request, context);
+    return { tasks: await Promise.all(taskIds.map((id) => this.#task(id))) };
+  }
+
+  async acceptTasks(request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks> {
     const tasks = parseSubmit(request);
-    const idempotency = idempotencyOf({
+    const { idempotency, bytes } = idempotencyOf({
       principal: context.principal,
       route: 'POST /tasks',
       key: request.idempotency_key,
       content: tasks,
     });
     await this.#checkPolicies(tasks, idempotency, context.signal);
-    const { taskIds } = await this.#propose<{ readonly taskIds: readonly string[] }>(
-      { type: 'submitTasks', tasks, idempotency },
-      context.signal,
-    );
-    return { tasks: await Promise.all(taskIds.map((id) => this.#task(id))) };
+    throwIfAborted(context.signal);
+    const outcome = this.#submissions.accept({ tasks, idempotency }, bytes);
+    return await this.#outcome<AcceptedTasks>(outcome, context.signal);
   }
 
   async getTask(request: TaskRequest, context: CallContext): Promise<Task> {
@@ -113,13 +120,14 @@ export class LocalOperations implements RemoteOperations {
   async cancelTask(request: CancelTaskRequest, context: CallContext): Promise<Task> {
     await this.#barrier(context.signal);
     const taskId = await this.#resolve(request.id);
-    const idempotency = idempotencyOf({
+    const { idempotency } = idempotencyOf({
       principal: context.principal,
       route: 'DELETE /tasks',
       key: request.idempotency_key,
       content: { taskId },
     });
-    await this.#propose({ type: 'cancelTask', taskId, idempotency }, context.signal);
+    throwIfAborted(context.signal);
+    await this.#outcome(this.#replica.propose({ type: 'cancelTask', taskId, idempotency }), context.signal);
     return this.#task(taskId);
   }
 
@@ -208,10 +216,9 @@ export class LocalOperations implements RemoteOperations {
   }
 
   /** @throws JarvisError outcome_unknown where the caller goes before the answer; the refusal of apply */
-  async #propose<Result>(command: CommandInput, signal: AbortSignal): Promise<Result> {
-    if (signal.aborted) throw abortError(signal);
+  async #outcome<Result>(proposed: Promise<Outcome>, signal: AbortSignal): Promise<Result> {
     const outcome = await orAborted(
-      this.#replica.propose(command),
+      proposed,
       signal,
       () => new JarvisError('outcome_unknown', 'the caller has gone before the outcome was known'),
     );

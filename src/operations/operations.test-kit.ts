@@ -343,6 +343,7 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
       if (node === undefined) throw new JarvisError('unavailable', `${address} cannot be reached`);
       return {
         submitTasks: (request, context) => node.submitTasks(request, forwarded(context)),
+        acceptTasks: (request, context) => node.acceptTasks(request, forwarded(context)),
         getTask: (request, context) => node.getTask(request, forwarded(context)),
         listTasks: (request, context) => node.listTasks(request, forwarded(context)),
         cancelTask: (request, context) => node.cancelTask(request, forwarded(context)),

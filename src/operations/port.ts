@@ -49,8 +49,15 @@ export interface MembershipControl {
   transfer(to: string, signal: AbortSignal): Promise<void>;
 }
 
+/** Ids in the order of the request's tasks. */
+export interface AcceptedTasks {
+  readonly taskIds: readonly string[];
+}
+
 export interface ClusterOperations {
   submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse>;
+  /** The same, with nothing of the tasks but their ids in the answer: what streams of submits are made of. */
+  acceptTasks(request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks>;
   getTask(request: TaskRequest, context: CallContext): Promise<Task>;
   listTasks(request: ListTasksRequest, context: CallContext): Promise<ListTasksResponse>;
   cancelTask(request: CancelTaskRequest, context: CallContext): Promise<Task>;
@@ -78,6 +85,7 @@ export interface Readiness {
 export type RemoteOperations = Pick<
   ClusterOperations,
   | 'submitTasks'
+  | 'acceptTasks'
   | 'getTask'
   | 'listTasks'
   | 'cancelTask'

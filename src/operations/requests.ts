@@ -1,5 +1,5 @@
 /** Requests for operations as they come over the wire, checked: every fault at once, and nothing done before. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 import type { ListTasksRequest, LogsRequest, SubmitTasksRequest } from '../generated/cluster.ts';
 import type { ReadLogRequest } from '../generated/worker.ts';
@@ -60,6 +60,13 @@ export function parseSubmit(request: SubmitTasksRequest): readonly TaskSpec[] {
   return specs;
 }
 
+export interface Remembered {
+  /** Null where the caller gave no key. */
+  readonly idempotency: IdempotencyKey | null;
+  /** Of the content. */
+  readonly bytes: number;
+}
+
 /**
  * The key under which a request is remembered, and what it asked for: the same however it was written.
  * @param route what is asked for, such as `POST /tasks`; keys of different routes are different
@@ -70,24 +77,23 @@ export function idempotencyOf(request: {
   readonly route: string;
   readonly key: string;
   readonly content: unknown;
-}): IdempotencyKey | null {
+}): Remembered {
   const canonical = JSON.stringify(request.content);
-  if (Buffer.byteLength(canonical) > limits.entryBytes - ENTRY_RESERVE_BYTES) {
+  const bytes = Buffer.byteLength(canonical);
+  if (bytes > limits.entryBytes - ENTRY_RESERVE_BYTES) {
     throw new JarvisError(
       'too_large',
       `the request takes more than ${limits.entryBytes} bytes: send it in parts`,
     );
   }
   const { principal, route, key } = request;
-  if (key === '') return null;
+  if (key === '') return { idempotency: null, bytes };
   if (!/^[\u0021-\u007e]{1,255}$/.test(key)) {
     const message = `${show(key)} is not allowed: 1 to 255 visible ASCII characters`;
     throw invalidInput([{ path: 'idempotency_key', message }]);
   }
-  return {
-    key: `${principal}|${route}|${key}`,
-    requestDigest: createHash('sha256').update(canonical).digest('hex'),
-  };
+  const requestDigest = hash('sha256', canonical, 'hex');
+  return { idempotency: { key: `${principal}|${route}|${key}`, requestDigest }, bytes };
 }
 
 export interface TaskQuery {

@@ -22,6 +22,7 @@ import type {
   VersionInfo,
 } from '../generated/cluster.ts';
 import type { LogChunk } from '../generated/worker.ts';
+import { onAbort } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { ErrorCode } from '../lib/errors.ts';
 import { JarvisError } from '../lib/errors.ts';
@@ -31,7 +32,14 @@ import type { TaskStatus } from '../model/task.ts';
 import type { Leadership, Replica } from '../scheduler/ports.ts';
 import { isStale } from './cluster-reports.ts';
 import { readTaskLogs } from './logs.ts';
-import type { CallContext, ClusterOperations, LocalLogs, RemoteOperations, Remotes } from './port.ts';
+import type {
+  AcceptedTasks,
+  CallContext,
+  ClusterOperations,
+  LocalLogs,
+  RemoteOperations,
+  Remotes,
+} from './port.ts';
 import { pause, throwIfAborted } from './waiting.ts';
 
 export interface RouterOptions {
@@ -64,6 +72,11 @@ export class RoutingOperations implements ClusterOperations {
   submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse> {
     const keyed = this.#withKey(request);
     return this.#write(context, (operations, inner) => operations.submitTasks(keyed, inner));
+  }
+
+  acceptTasks(request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks> {
+    const keyed = this.#withKey(request);
+    return this.#write(context, (operations, inner) => operations.acceptTasks(keyed, inner));
   }
 
   cancelTask(request: CancelTaskRequest, context: CallContext): Promise<Task> {
@@ -225,7 +238,7 @@ export class RoutingOperations implements ClusterOperations {
     if (operations === this.#options.local) return { context, [Symbol.dispose]: () => undefined };
     const controller = new AbortController();
     const giveUp = (): void => controller.abort(context.signal.reason);
-    context.signal.addEventListener('abort', giveUp);
+    const stopListening = onAbort(context.signal, giveUp);
     if (context.signal.aborted) giveUp();
     const unsubscribe = this.#options.replica.onLeadership((now) => {
       if (isOvertaken(asked, now)) controller.abort(new JarvisError('unavailable', 'another node leads'));
@@ -234,7 +247,7 @@ export class RoutingOperations implements ClusterOperations {
       context: { ...context, signal: controller.signal },
       [Symbol.dispose]: () => {
         unsubscribe();
-        context.signal.removeEventListener('abort', giveUp);
+        stopListening();
       },
     };
   }

@@ -1,4 +1,5 @@
 /** Waiting that ends when the caller has gone. */
+import { onAbort } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
 
@@ -23,12 +24,11 @@ export async function orAborted<T>(
   promise.catch(() => undefined);
   if (signal.aborted) throw error();
   const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(error());
-  signal.addEventListener('abort', onAbort);
+  const stopListening = onAbort(signal, () => reject(error()));
   try {
     return await Promise.race([promise, aborted]);
   } finally {
-    signal.removeEventListener('abort', onAbort);
+    stopListening();
   }
 }
 

@@ -1,16 +1,30 @@
 /** The services for clients and for other nodes' clients: parse, call, map errors. */
-import type { ClusterServer } from '../generated/cluster.ts';
+import type { ClusterServer, Refusal } from '../generated/cluster.ts';
 import { ClusterService } from '../generated/cluster.ts';
 import type { NodeLogsServer } from '../generated/worker.ts';
 import { NodeLogsService } from '../generated/worker.ts';
+import { JarvisError, messageOf } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { ClusterOperations, LocalLogs } from '../operations/port.ts';
 import { streamHandler, unaryHandler } from './handlers.ts';
+import { pipelinedHandler } from './pipelined.ts';
 import type { Service } from './server.ts';
 
 export function clusterService(operations: ClusterOperations, log: Log): Service {
   const handlers: ClusterServer = {
     submitTasks: unaryHandler((request, context) => operations.submitTasks(request, context), log),
+    streamSubmits: pipelinedHandler(
+      {
+        answer: async (request, context) => {
+          const { taskIds } = await operations.acceptTasks(request, context);
+          return { task_ids: [...taskIds] };
+        },
+        refuse: (error) => ({ task_ids: [], refusal: refusalOf(error) }),
+        window: limits.submitsPerStream,
+      },
+      log,
+    ),
     getTask: unaryHandler((request, context) => operations.getTask(request, context), log),
     listTasks: unaryHandler((request, context) => operations.listTasks(request, context), log),
     cancelTask: unaryHandler((request, context) => operations.cancelTask(request, context), log),
@@ -28,6 +42,11 @@ export function clusterService(operations: ClusterOperations, log: Log): Service
     getVersion: unaryHandler(() => operations.version(), log),
   };
   return { definition: ClusterService, handlers };
+}
+
+function refusalOf(error: unknown): Refusal {
+  const known = error instanceof JarvisError ? error : new JarvisError('internal', messageOf(error));
+  return { code: known.code, message: known.message, faults: [...known.faults] };
 }
 
 export function nodeLogsService(logs: LocalLogs, log: Log): Service {

@@ -5,9 +5,7 @@ import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { CallContext } from '../operations/port.ts';
 import { toStatus } from './errors.ts';
-
-/** Present (`1`) on calls that a node sends on for its caller. */
-export const FORWARDED_KEY = 'jarvis-forwarded';
+import { FORWARDED_KEY } from './forwarded.ts';
 
 interface ServerCall {
   readonly metadata: grpc.Metadata;
@@ -16,7 +14,7 @@ interface ServerCall {
 }
 
 /** The signal is aborted when the caller cancels, its connection breaks or its deadline passes before it is answered. */
-function contextOf(call: ServerCall, isAnswered: () => boolean = () => false): CallContext {
+export function contextOf(call: ServerCall, isAnswered: () => boolean = () => false): CallContext {
   const controller = new AbortController();
   call.on('cancelled', () => {
     // grpc-js says so of every call in the end.
@@ -104,7 +102,8 @@ async function drained(
   });
 }
 
-function report(log: Log, path: string, error: unknown): void {
+/** Only what no caller is to blame for. */
+export function report(log: Log, path: string, error: unknown): void {
   if (error instanceof JarvisError && error.code !== 'internal') return;
   const stack = error instanceof Error ? error.stack : undefined;
   log.error({ path, error: messageOf(error), stack }, 'call failed');

@@ -1,6 +1,4 @@
 /** Other nodes as the operations use them: what a caller asked of this node is sent on, marked as such. */
-import * as grpc from '@grpc/grpc-js';
-
 import { ClusterService } from '../generated/cluster.ts';
 import { NodeLogsService } from '../generated/worker.ts';
 import { limits } from '../lib/limits.ts';
@@ -8,17 +6,24 @@ import type { CallContext, RemoteOperations, Remotes } from '../operations/port.
 import type { ChannelPool } from './channel.ts';
 import type { Method } from './client.ts';
 import { streamCall, unaryCall } from './client.ts';
-import { FORWARDED_KEY } from './handlers.ts';
+import { forwarded } from './forwarded.ts';
+import { SubmitStreams } from './submit-streams.ts';
 
-export function createRemotes(pool: ChannelPool): Remotes {
+/** Closed before its pool: it holds streams open. */
+export function createRemotes(pool: ChannelPool): Remotes & { readonly close: () => void } {
+  const submits = new SubmitStreams(pool);
   return {
-    operations: (address) => remoteOperations(pool, address),
+    operations: (address) => remoteOperations({ pool, submits }, address),
+    close: () => submits.close(),
     readLog: (address, request, signal) =>
       streamCall({ pool, address, method: NodeLogsService.read, request, signal }),
   };
 }
 
-function remoteOperations(pool: ChannelPool, address: string): RemoteOperations {
+function remoteOperations(
+  { pool, submits }: { readonly pool: ChannelPool; readonly submits: SubmitStreams },
+  address: string,
+): RemoteOperations {
   const unary =
     <Request, Response>(method: Method<Request, Response>, write: boolean) =>
     (request: Request, { signal }: CallContext): Promise<Response> =>
@@ -35,6 +40,7 @@ function remoteOperations(pool: ChannelPool, address: string): RemoteOperations 
   const listNodes = unary(ClusterService.listNodes, false);
   return {
     submitTasks: unary(ClusterService.submitTasks, true),
+    acceptTasks: (request, { signal }) => submits.accept(address, request, signal),
     cancelTask: unary(ClusterService.cancelTask, true),
     getTask: unary(ClusterService.getTask, false),
     listTasks: unary(ClusterService.listTasks, false),
@@ -55,10 +61,4 @@ function remoteOperations(pool: ChannelPool, address: string): RemoteOperations 
     watchTask: (request, { signal }) =>
       streamCall({ pool, address, method: ClusterService.watchTask, request, metadata: forwarded(), signal }),
   };
-}
-
-function forwarded(): grpc.Metadata {
-  const metadata = new grpc.Metadata();
-  metadata.set(FORWARDED_KEY, '1');
-  return metadata;
 }

@@ -20,6 +20,7 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   initCluster: true,
   reformCluster: true,
   submitTasks: true,
+  submitMany: true,
   cancelTask: true,
   assign: true,
   registerNode: true,

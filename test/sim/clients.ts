@@ -151,7 +151,13 @@ export class Clients {
         const idempotency = chance.happens(0.5)
           ? { key: `key-${chance.whole(20)}`, requestDigest: 'same' }
           : null;
-        return { type: 'submitTasks', tasks: open.length > 30 ? [] : [specOf(), specOf()], idempotency };
+        if (open.length > 30) return { type: 'submitTasks', tasks: [], idempotency };
+        if (open.length % 2 === 0) return { type: 'submitTasks', tasks: [specOf(), specOf()], idempotency };
+        const submissions = [
+          { tasks: [specOf()], idempotency },
+          { tasks: [specOf()], idempotency: null },
+        ];
+        return { type: 'submitMany', submissions };
       }
     }
   }

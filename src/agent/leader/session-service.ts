@@ -10,7 +10,7 @@ import { JarvisError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { channelOptions } from '../../rpc/channel.ts';
 import { fromServiceError, toStatus } from '../../rpc/errors.ts';
-import { FORWARDED_KEY } from '../../rpc/handlers.ts';
+import { FORWARDED_KEY } from '../../rpc/forwarded.ts';
 import type { Replica } from '../../scheduler/ports.ts';
 import type { WorkerCall } from './node-session.ts';
 

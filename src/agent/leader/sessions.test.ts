@@ -16,7 +16,7 @@ import { NO_LIMITS } from '../../model/earlier-rows.ts';
 import type { TaskRow, TaskSpec } from '../../model/task.ts';
 import { channelCredentials, channelOptions } from '../../rpc/channel.ts';
 import { fromServiceError } from '../../rpc/errors.ts';
-import { FORWARDED_KEY } from '../../rpc/handlers.ts';
+import { FORWARDED_KEY } from '../../rpc/forwarded.ts';
 import { createServer, type RpcServer } from '../../rpc/server.ts';
 import { SchedulingLoop } from '../../scheduler/loop.ts';
 import type { CommandInput } from '../../scheduler/ports.ts';

@@ -59,7 +59,13 @@ function inputOf(cluster: TestCluster, { kind, pick, node, variant, flag }: Step
       const container = pick % 5 === 0 ? containerOf({ user: flag ? 'app' : null }) : null;
       const spec = specOf({ container, resources, retry, priority: PRIORITIES[pick % 4] ?? 'low' });
       const idempotency = flag ? { key: `key-${pick % 4}`, requestDigest: `${variant % 2}` } : null;
-      return { type: 'submitTasks', tasks: variant % 2 === 0 ? [spec] : [spec, spec, spec], idempotency };
+      const tasks = variant % 2 === 0 ? [spec] : [spec, spec, spec];
+      if (variant < 5) return { type: 'submitTasks', tasks, idempotency };
+      const submissions = [
+        { tasks: [spec], idempotency },
+        { tasks: [spec], idempotency },
+      ];
+      return { type: 'submitMany', submissions };
     }
     case 'cancel': {
       const failed = [...state.retriesDue(Number.MAX_SAFE_INTEGER)][0]?.id;

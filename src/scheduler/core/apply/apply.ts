@@ -18,7 +18,7 @@ import { reformCluster } from './reform-cluster.ts';
 import { registerNode } from './register-node.ts';
 import { reportAttempts } from './report-attempts.ts';
 import { retryDue } from './retry-due.ts';
-import { submitTasks } from './submit-tasks.ts';
+import { submitMany, submitTasks } from './submit-tasks.ts';
 
 export interface ApplyResult {
   readonly outcome: Outcome;
@@ -62,6 +62,8 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return reformCluster(transaction, command);
     case 'submitTasks':
       return submitTasks(transaction, command);
+    case 'submitMany':
+      return submitMany(transaction, command);
     case 'cancelTask':
       return cancelTask(transaction, command);
     case 'assign':
@@ -88,6 +90,8 @@ export function rowsNamedBy(command: Command): readonly RowKey[] {
   switch (command.type) {
     case 'submitTasks':
       return idempotencyRow(command.idempotency);
+    case 'submitMany':
+      return command.submissions.flatMap(({ idempotency }) => idempotencyRow(idempotency));
     case 'cancelTask':
       return [{ table: 'task', key: command.taskId }, ...idempotencyRow(command.idempotency)];
     case 'reportAttempts':

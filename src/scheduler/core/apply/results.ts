@@ -5,13 +5,14 @@ import type { ReconcileNodeResult } from './reconcile-node.ts';
 import type { RegisterNodeResult } from './register-node.ts';
 import type { ReportAttemptsResult } from './report-attempts.ts';
 import type { RetryDueResult } from './retry-due.ts';
-import type { SubmitTasksResult } from './submit-tasks.ts';
+import type { SubmitManyResult, SubmitTasksResult } from './submit-tasks.ts';
 
 /** What an outcome `done` carries, by command: plain data, also for idempotency keys, which remember it. */
 export interface CommandResults extends Record<Command['type'], unknown> {
   readonly initCluster: null;
   readonly reformCluster: null;
   readonly submitTasks: SubmitTasksResult;
+  readonly submitMany: SubmitManyResult;
   readonly cancelTask: CancelTaskResult;
   readonly assign: AssignResult;
   readonly registerNode: RegisterNodeResult;

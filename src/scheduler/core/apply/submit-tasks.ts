@@ -1,5 +1,5 @@
 import { encodeId, MAX_POSITION } from '../../../lib/ids.ts';
-import type { Outcome, SubmitTasksCommand } from '../../../model/commands.ts';
+import type { Outcome, Submission, SubmitManyCommand } from '../../../model/commands.ts';
 import { containerOf } from '../../../model/earlier-rows.ts';
 import { needsOfContainer } from '../../../model/policy.ts';
 import type { TaskRow, TaskSpec } from '../../../model/task.ts';
@@ -13,16 +13,34 @@ export interface SubmitTasksResult {
   readonly taskIds: readonly string[];
 }
 
+export interface SubmitManyResult {
+  /** What each came to, in their order. */
+  readonly outcomes: readonly Outcome<SubmitTasksResult>[];
+}
+
 /** All or nothing: one id per task, in their order. */
-export function submitTasks(transaction: Transaction, command: SubmitTasksCommand): Outcome {
-  if (command.tasks.length > MAX_POSITION) {
-    return refuse(
-      'too_many',
-      `${command.tasks.length} tasks in one request; at most ${MAX_POSITION} are allowed`,
-    );
+export function submitTasks(transaction: Transaction, submission: Submission): Outcome {
+  return submit(transaction, submission, 0);
+}
+
+/** One that is refused leaves the others as they are: nothing is staged for it before that. */
+export function submitMany(transaction: Transaction, { submissions }: SubmitManyCommand): Outcome {
+  let position = 0;
+  const outcomes = submissions.map((submission) => {
+    const outcome = submit(transaction, submission, position);
+    position += submission.tasks.length;
+    return outcome as Outcome<SubmitTasksResult>;
+  });
+  return done<SubmitManyResult>({ outcomes });
+}
+
+/** @param first of the positions in the entry, which make the ids */
+function submit(transaction: Transaction, { tasks, idempotency }: Submission, first: number): Outcome {
+  if (first + tasks.length > MAX_POSITION) {
+    return refuse('too_many', `${first + tasks.length} tasks at once; at most ${MAX_POSITION} are allowed`);
   }
-  return once(transaction, command.idempotency, () => {
-    const taskIds = command.tasks.map((spec, position) => addTask(transaction, spec, position));
+  return once(transaction, idempotency, () => {
+    const taskIds = tasks.map((spec, at) => addTask(transaction, spec, first + at));
     return done<SubmitTasksResult>({ taskIds });
   });
 }
