@@ -145,11 +145,13 @@ export class Applier {
   }
 
   async #install(meta: SnapshotMeta): Promise<void> {
-    const { snapshots, stateMachine, logger, onInstalled, onMembership } = this.#options;
+    const { log, snapshots, stateMachine, logger, onInstalled, onMembership } = this.#options;
     await this.#snapshotUnderWay;
     const file = (await snapshots.list()).find((candidate) => candidate.meta.index === meta.index);
     invariant(file !== undefined, `the snapshot of index ${meta.index} was received before it was announced`);
     await stateMachine.install(meta, snapshots.rows(file));
+    // The log begins behind it already; now also who was a member there hangs on the file no more.
+    await log.compact({ ...meta, peers: file.peers });
     this.#membership = { index: meta.index, confState: meta.confState, peers: file.peers };
     onMembership(this.#membership);
     this.#snapshotIndex = meta.index;
@@ -190,9 +192,12 @@ export class Applier {
     } finally {
       await stream.close();
     }
-    const { base, keep } = compactionPoint(await snapshots.list(), stream.index);
+    const files = await snapshots.list();
+    const { base, keep } = compactionPoint(files, stream.index);
     if (base === null || this.#stopped) return;
-    await log.compact(base);
+    const file = files.find(({ meta }) => meta === base);
+    invariant(file !== undefined, 'the log is cut to one of the files');
+    await log.compact({ ...base, peers: file.peers });
     core.compact(base);
     // Last: a log that began behind a file which is gone could help no follower that needs what it no longer has.
     await snapshots.keepNewest(keep);

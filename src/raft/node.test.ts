@@ -285,7 +285,7 @@ describe('snapshots of a node', () => {
     await cluster.until(() => leader.log.disk.snapshot !== null);
     const files = await leader.snapshots.list();
     expect(files).toHaveLength(2);
-    expect(leader.log.disk.snapshot).toEqual(files[1]?.meta);
+    expect(leader.log.disk.snapshot).toEqual({ ...files[1]?.meta, peers: files[1]?.peers });
     expect(leader.core.termAt(1)).toBeNull();
   });
 

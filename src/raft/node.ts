@@ -35,6 +35,8 @@ export interface RaftNodeParts {
   readonly logger: Log;
   /** As of the state machine's applied index. */
   readonly membership: Membership;
+  /** Nothing that is on disk would help a follower that needs a snapshot: one is taken at once. Default: false. */
+  readonly lacksSnapshot?: boolean;
   /** Default: those of `limits`. */
   readonly snapshotBounds?: SnapshotBounds;
   /** Reads trust the clock (`ReadLease`); the core must be configured so, too. Default: every read asks a quorum. */
@@ -147,6 +149,7 @@ export class RaftNode {
       },
       streamReset: (raftId) => this.#input(() => this.#core.leaderStreamReset(raftId)),
       unreachable: (raftId) => this.#input(() => this.#core.reportUnreachable(raftId)),
+      leads: () => this.#news.current.isLeader,
     });
     this.#transport.setPeers(this.membership.peers, this.membership.index);
     this.#tick();

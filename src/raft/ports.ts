@@ -4,6 +4,15 @@
  */
 import type { Entry, HardState, Message, RaftId, SnapshotMeta } from './core/types.ts';
 
+/**
+ * What the log begins behind, and who was a member then: the core needs ids alone, and the names and addresses of the
+ * others must not hang on snapshot files, which may be lost.
+ */
+export interface LogBase extends SnapshotMeta {
+  /** Absent from the moment a received snapshot is recorded until it is installed, and in logs of older versions. */
+  readonly peers?: readonly Peer[];
+}
+
 /** The write-ahead log. After one failed write every later call rejects with the same error. */
 export interface LogStore {
   /** Resolves when durable, in the order of the calls. `entries[0].index` at or below the last index truncates. */
@@ -12,8 +21,8 @@ export interface LogStore {
     readonly entries: readonly Entry[];
     readonly snapshot: SnapshotMeta | null;
   }): Promise<void>;
-  /** A durable snapshot file covers the log up to `meta.index`: what lies wholly below may go. */
-  compact(meta: SnapshotMeta): Promise<void>;
+  /** A durable snapshot file covers the log up to `base.index`: what lies wholly below may go. */
+  compact(base: LogBase): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -65,6 +74,8 @@ export interface TransportEvents {
   streamReset(raftId: RaftId): void;
   /** Messages to the peer were dropped: it cannot be reached at present. */
   unreachable(raftId: RaftId): void;
+  /** Whether this node leads, so that what it says of the membership holds. Absent: it does not. */
+  leads?(): boolean;
 }
 
 /** Moves messages between members. Bounded: what cannot be sent is dropped and reported, never queued for ever. */

@@ -23,6 +23,7 @@ class Ears implements TransportEvents {
   readonly messages: Message[] = [];
   readonly resets: RaftId[] = [];
   readonly unreachables: RaftId[] = [];
+  isLeader = false;
   readonly #emitter = new EventEmitter();
 
   receive(message: Message): void {
@@ -33,6 +34,10 @@ class Ears implements TransportEvents {
   streamReset(raftId: RaftId): void {
     this.resets.push(raftId);
     this.#emitter.emit('heard');
+  }
+
+  leads(): boolean {
+    return this.isLeader;
   }
 
   unreachable(raftId: RaftId): void {
@@ -100,6 +105,8 @@ export class GrpcMember {
   readonly ears = new Ears();
   /** What it could not keep of the snapshots that it was sent. */
   readonly unwritable: StorageError[] = [];
+  /** Codes with which it was refused, where they are to be believed. */
+  readonly refused: string[] = [];
   readonly transport: GrpcTransport;
   readonly port: number;
   readonly #server: grpc.Server;
@@ -127,6 +134,7 @@ export class GrpcMember {
         ...options.identity,
       },
       recordStart: options.recordStart ?? (async () => {}),
+      onRefused: (code) => this.refused.push(code),
       credentials: grpc.credentials.createInsecure(),
       channelOptions,
       clock: options.clock ?? systemClock,

@@ -308,6 +308,30 @@ describe('messages', () => {
   });
 });
 
+function hasRefusedTwice({ transport }: GrpcMember): boolean {
+  return (transport.refusals().get('removed_member') ?? 0) > 1;
+}
+
+/** Two of its four peers do not know it any more, and have told it so; the other two are off. */
+async function refusedByTwo(first: { isLeader: boolean }): Promise<readonly string[]> {
+  const [one, two, three] = [await open({ raftId: 1 }), await open({ raftId: 2 }), await open({ raftId: 3 })];
+  two.ears.isLeader = first.isLeader;
+  for (const { transport } of [two, three]) transport.setPeers([two.peer, three.peer], 0);
+  one.transport.setPeers([two.peer, three.peer, peerOf(4, 1), peerOf(5, 1)], 0);
+  await eventually(() => [two, three].every(hasRefusedTwice));
+  return one.refused;
+}
+
+describe('a member that is refused as removed', () => {
+  it('does not believe two of its four peers, neither of whom leads', async () => {
+    expect(await refusedByTwo({ isLeader: false })).toEqual([]);
+  });
+
+  it('believes the leader', async () => {
+    expect(await refusedByTwo({ isLeader: true })).toContain('removed_member');
+  });
+});
+
 describe('a peer that goes', () => {
   it('is told as a reset to both ends at once, and met again at its address', async () => {
     const [one, two] = [await open({ raftId: 1 }), await open({ raftId: 2 })];

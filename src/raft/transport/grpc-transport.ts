@@ -15,6 +15,7 @@ import type { Message, RaftId } from '../core/types.ts';
 import type { Peer, Transport, TransportEvents } from '../ports.ts';
 import { PeerStream } from './peer-stream.ts';
 import { isDecided } from '../membership.ts';
+import { RemovalWord } from './removal-word.ts';
 import { sendSnapshotFile } from './snapshot-sender.ts';
 import { messageFromWire } from './wire.ts';
 
@@ -55,6 +56,7 @@ export class GrpcTransport implements Transport {
   #peers = new Map<RaftId, Peer>();
   /** Members whose addition lies ahead in the log, as they present themselves. */
   readonly #strangers = new Map<RaftId, Peer>();
+  readonly #removal = new RemovalWord();
   #membershipIndex = 0;
   /** Peers whose newest hello said so. */
   readonly #leaseKeepers = new Set<RaftId>();
@@ -64,7 +66,7 @@ export class GrpcTransport implements Transport {
   constructor(options: {
     identity: TransportIdentity;
     recordStart: RecordStart;
-    /** A peer refuses this node, with one of the codes of {@link HelloReply}. */
+    /** A peer refuses this node, with one of the codes of {@link HelloReply}; as removed once that is to be believed. */
     onRefused?: (code: string, message: string) => void;
     credentials: grpc.ChannelCredentials;
     channelOptions: grpc.ChannelOptions;
@@ -237,12 +239,13 @@ export class GrpcTransport implements Transport {
     const refusal = this.#refusal(hello) ?? (await this.#startRefusal(hello));
     if (refusal === null && hello.keeps_leases) this.#leaseKeepers.add(hello.raft_id);
     else this.#leaseKeepers.delete(hello.raft_id);
-    if (refusal === null) return { accepted: true, code: '', message: '' };
+    const leads = this.#events?.leads?.() === true;
+    if (refusal === null) return { accepted: true, code: '', message: '', leads };
     this.count(refusal.code);
     this.#lines.write(`refused ${hello.raft_id} ${refusal.code}`, (heldBack) =>
       this.#log.warn({ raftId: hello.raft_id, ...refusal, heldBack }, 'peer refused'),
     );
-    return { accepted: false, ...refusal };
+    return { accepted: false, ...refusal, leads };
   }
 
   async #startRefusal(hello: Hello): Promise<{ code: string; message: string } | null> {
@@ -326,6 +329,10 @@ export class GrpcTransport implements Transport {
     };
   }
 
+  #otherMembers(): readonly RaftId[] {
+    return [...this.#peers.keys()].filter((id) => !this.#strangers.has(id));
+  }
+
   #open(peer: Peer): PeerStream {
     return new PeerStream({
       peer,
@@ -336,11 +343,13 @@ export class GrpcTransport implements Transport {
       log: this.#log,
       events: {
         unreachable: () => this.#events?.unreachable(peer.raftId),
-        refused: (code, message) => {
+        accepted: () => this.#removal.takenBack(peer.raftId),
+        refused: ({ code, message, leads }) => {
           this.#lines.write(`refused by ${peer.raftId} ${code}`, (heldBack) =>
             this.#log.warn({ peer: peer.name, code, message, heldBack }, 'refused by peer'),
           );
-          this.#onRefused(code, message);
+          if (code !== 'removed_member' || this.#removal.isBelieved(peer.raftId, leads, this.#otherMembers()))
+            this.#onRefused(code, message);
         },
         reset: () => this.#events?.streamReset(peer.raftId),
       },
