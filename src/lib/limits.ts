@@ -119,6 +119,8 @@ export const limits = {
   /** A snapshot is taken when this much log has been applied since the last. */
   snapshotEntries: 50_000,
   snapshotLogBytes: 64 * 1024 * 1024,
+  /** What a leader keeps of the log beyond its snapshots, for followers that are behind or are being sent one. */
+  heldLogBytes: 128 * 1024 * 1024,
   snapshotChunkBytes: 64 * 1024,
   /** Sent and not yet acknowledged by the receiver of a snapshot. */
   snapshotWindowBytes: 1024 * 1024,

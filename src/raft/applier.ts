@@ -7,7 +7,8 @@ import { messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { RaftCore } from './core/raft-core.ts';
-import type { Entry, SnapshotMeta } from './core/types.ts';
+import type { Entry, RaftId, SnapshotMeta } from './core/types.ts';
+import { retention, type Follower } from './log-retention.ts';
 import { membershipAfter, type Membership } from './membership.ts';
 import type { LogStore, SnapshotStore, StateMachine } from './ports.ts';
 
@@ -17,6 +18,8 @@ const SNAPSHOTS_KEPT = 2;
 export interface SnapshotBounds {
   readonly entries: number;
   readonly logBytes: number;
+  /** How much of the log is kept for followers that are behind, beyond what is kept anyway; default: as in `limits`. */
+  readonly heldLogBytes?: number;
 }
 
 export interface ApplierOptions {
@@ -27,6 +30,10 @@ export interface ApplierOptions {
   readonly logger: Log;
   readonly membership: Membership;
   readonly snapshotBounds?: SnapshotBounds;
+  /** Whoever may need what is about to be cut; default: nobody. */
+  readonly followers?: () => readonly Follower[];
+  /** They need what is cut now. */
+  readonly onGivenUp?: (followers: readonly RaftId[]) => void;
   /** Once per entry, in log order. */
   readonly onApplied: (index: number, term: number, outcome: unknown) => void;
   /** Also where a change had no effect. */
@@ -198,9 +205,21 @@ export class Applier {
     const file = files.find(({ meta }) => meta === base);
     invariant(file !== undefined, 'the log is cut to one of the files');
     await log.compact({ ...base, peers: file.peers });
-    core.compact(base);
+    this.#cutMemory(base);
     // Last: a log that began behind a file which is gone could help no follower that needs what it no longer has.
     await snapshots.keepNewest(keep);
+  }
+
+  /** In memory, where followers are sent it from, more may stay than on disk. */
+  #cutMemory(base: SnapshotMeta): void {
+    const { core, followers, onGivenUp } = this.#options;
+    const { firstIndex } = core.status();
+    if (base.index < firstIndex) return core.compact(base);
+    const log = core.entriesFrom(firstIndex).slice(0, base.index - firstIndex + 1);
+    const maxBytes = this.#bounds.heldLogBytes ?? limits.heldLogBytes;
+    const { through, givenUp } = retention(log, followers?.() ?? [], maxBytes);
+    core.compact(base, through);
+    if (givenUp.length > 0) onGivenUp?.(givenUp);
   }
 }
 

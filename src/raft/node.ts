@@ -14,6 +14,7 @@ import type { Message, PersistRequest, RaftId, Ready, SnapshotMeta, SoftState } 
 import { HungDiskWatch } from './hung-disk.ts';
 import { LeadershipNews, type RaftLeadership } from './leadership.ts';
 import { LogRequests } from './log-requests.ts';
+import { followersOf } from './log-retention.ts';
 import type { MembershipChange } from './membership-change.ts';
 import { MembershipChanges } from './membership-changes.ts';
 import type { Membership } from './membership.ts';
@@ -105,6 +106,12 @@ export class RaftNode {
     this.#disk = new HungDiskWatch(parts.clock);
     this.#applier = new Applier({
       ...parts,
+      followers: () =>
+        followersOf(parts.core.status().progress, {
+          self: parts.core.id,
+          isActive: (id) => this.isActive(id),
+        }),
+      onGivenUp: (ids) => ids.forEach((id) => this.#sends.giveUp(id)),
       onApplied: (index, term, outcome) => this.#onApplied(index, term, outcome),
       onMembership: (membership) => this.#onMembership(membership),
       onBatch: (index) => this.#onBatch(index),

@@ -20,11 +20,12 @@ const confState = {
 
 async function setUp(indexes: readonly number[]) {
   const snapshots = new MemorySnapshots();
-  for (const index of indexes) {
+  const add = async (index: number): Promise<void> => {
     const meta: SnapshotMeta = { index, term: 1, confState };
     const rows = { index, rowCount: 0, digest: '', rows: none(), close: async () => {} };
     await snapshots.write(meta, [], rows);
-  }
+  };
+  for (const index of indexes) await add(index);
   const sent: {
     message: Message;
     file: string;
@@ -56,7 +57,7 @@ async function setUp(indexes: readonly number[]) {
   });
   const begin = (to: number, index: number): void =>
     sends.begin(message(1, to, { type: 'snap', snapshot: { index, term: 1, confState } }));
-  return { sends, begin, sent, finished, clock };
+  return { sends, begin, sent, finished, clock, add };
 }
 
 async function* none(): AsyncGenerator<never> {}
@@ -84,7 +85,7 @@ describe('snapshots to followers', () => {
     begin(2, 10);
     begin(2, 10);
     await settle();
-    expect(sent.map(({ file }) => file)).toEqual(['10']);
+    expect(sent.map(({ file }) => file)).toEqual(['20']);
     sent[0]?.end.resolve();
     await settle();
     expect(finished).toEqual([[2, true]]);
@@ -122,12 +123,45 @@ describe('snapshots to followers', () => {
     expect(finished).toEqual([[2 + limits.snapshotSendsAtOnce, false]]);
   });
 
-  it('may be newer than asked for where the older is gone, and say so', async () => {
+  it('are the newest, which may be newer than asked for, and say so', async () => {
     const { begin, sent } = await setUp([20, 30]);
-    begin(2, 10);
+    begin(2, 20);
     await settle();
-    expect(sent[0]?.file).toBe('20');
-    expect(sent[0]?.message.snapshot?.index).toBe(20);
+    expect(sent[0]?.file).toBe('30');
+    expect(sent[0]?.message.snapshot?.index).toBe(30);
+  });
+
+  it('go on with the same file after an interruption, while it is there', async () => {
+    const setting = await setUp([20, 30]);
+    const { begin, sent, add } = setting;
+    begin(2, 20);
+    await settle();
+    sent[0]?.progress?.(64, 256);
+    await add(40);
+    await failNewest(setting);
+    begin(2, 20);
+    await settle();
+    await failNewest(setting);
+    begin(2, 40);
+    await settle();
+    expect(sent.map(({ file }) => file)).toEqual(['30', '30', '40']);
+  });
+
+  it('that are given up begin again with the newest', async () => {
+    const setting = await setUp([20, 30]);
+    const { sends, begin, sent, add } = setting;
+    sends.giveUp(2);
+    begin(2, 20);
+    await settle();
+    sent[0]?.progress?.(64, 256);
+    await add(40);
+    sends.giveUp(2);
+    expect(sent[0]?.signal.aborted).toBe(true);
+    await failNewest(setting);
+    expect(sends.transfer(2)?.lastFailure).toContain('the newest is sent instead');
+    begin(2, 20);
+    await settle();
+    expect(sent.map(({ file }) => file)).toEqual(['30', '40']);
   });
 
   it('fail where none is new enough', async () => {

@@ -26,6 +26,8 @@ export interface SnapshotTransfer {
 class Tries {
   readonly backoff: Backoff;
   phase: 'idle' | 'sending' | 'waiting' = 'idle';
+  /** Ends the try that is under way. */
+  ending = new AbortController();
   failures = 0;
   lastFailure: string | null = null;
   index = 0;
@@ -107,6 +109,16 @@ export class SnapshotSends {
     for (const id of this.#tries.keys()) if (!members.has(id)) this.#tries.delete(id);
   }
 
+  /** What it has, or will have, is of no use any more: it begins again with the newest. */
+  giveUp(to: RaftId): void {
+    const tries = this.#tries.get(to);
+    if (tries === undefined) return;
+    tries.progressed(0, 0, 0);
+    const why =
+      'it took so long that the log behind the snapshot is kept no longer; the newest is sent instead';
+    tries.ending.abort(new JarvisError('unavailable', why));
+  }
+
   stop(): void {
     this.#stopping.abort();
   }
@@ -142,25 +154,30 @@ export class SnapshotSends {
   /** @returns why it failed; null where the follower has it */
   async #send(message: Message, tries: Tries): Promise<unknown> {
     const { to } = message;
+    tries.ending = new AbortController();
+    const signal = AbortSignal.any([this.#stopping.signal, tries.ending.signal]);
     try {
       const wanted = message.snapshot?.index ?? 0;
       const files = await this.#snapshots.list();
-      // Where the very file is gone or damaged a newer one helps as well: it is all in the log that this node leads with.
-      const file = files.findLast(({ meta }) => meta.index >= wanted);
+      // The newest, so that the least of the log need follow, and all of it is in the log that this node leads with. A try
+      // that was interrupted is gone on with.
+      const fit = files.filter(({ meta }) => meta.index >= wanted);
+      const file = fit.find(({ meta }) => meta.index === tries.index) ?? fit[0];
       if (file === undefined)
         throw new JarvisError('unavailable', `no snapshot file of index ${wanted} or later`);
       const { index } = file.meta;
+      if (index !== tries.index) tries.progressed(index, 0, 0);
       this.#logger.info({ to, index }, 'sending a snapshot');
       await this.#transport.sendSnapshot(
         { ...message, snapshot: file.meta },
         file.path,
-        this.#stopping.signal,
+        signal,
         (takenBytes, totalBytes) => tries.progressed(index, takenBytes, totalBytes),
       );
       this.#logger.info({ to, index }, 'snapshot installed by the follower');
       return null;
     } catch (error) {
-      return error;
+      return tries.ending.signal.aborted ? tries.ending.signal.reason : error;
     }
   }
 }

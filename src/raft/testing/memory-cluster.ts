@@ -18,8 +18,8 @@ const UNTIL_TICKS = 2000;
 class MemoryNetwork {
   readonly #transports = new Map<RaftId, MemoryTransport>();
   readonly #cut = new Set<RaftId>();
-  /** Called before a snapshot is handed over. */
-  onSnapshot: (message: Message) => void = () => {};
+  /** Called before a snapshot is handed over; a transfer takes as long as that. */
+  onSnapshot: (message: Message, signal: AbortSignal) => void | Promise<void> = () => {};
 
   attach(id: RaftId, snapshots: MemorySnapshots): MemoryTransport {
     const transport = new MemoryTransport(id, this, snapshots);
@@ -77,12 +77,13 @@ class MemoryTransport implements Transport {
     });
   }
 
-  async sendSnapshot(message: Message, file: string): Promise<void> {
-    this.#network.onSnapshot(message);
+  async sendSnapshot(message: Message, file: string, signal: AbortSignal): Promise<void> {
+    const copyTo = this.#snapshots.open(file);
+    await this.#network.onSnapshot(message, signal);
     await turn();
     const target = this.#network.reaches(message);
     if (target === null) throw new Error('unreachable');
-    this.#snapshots.copyTo(target.#snapshots, file);
+    copyTo(target.#snapshots);
     target.events?.receive(message);
   }
 

@@ -205,11 +205,11 @@ export class MemorySnapshots implements SnapshotStore {
     for (const { path } of (await this.list()).slice(count)) this.#files.delete(path);
   }
 
-  /** As the receiving end of a transfer does. */
-  copyTo(target: MemorySnapshots, path: string): void {
+  /** A transfer: what is opened can be read to its end, also where it is deleted meanwhile. */
+  open(path: string): (target: MemorySnapshots) => void {
     const found = this.#files.get(path);
     if (found === undefined) throw new Error(`no snapshot ${path}`);
-    target.#put(found.file, found.texts);
+    return (target) => void target.#put(found.file, found.texts);
   }
 
   #put(file: SnapshotFile, texts: readonly string[]): SnapshotFile {
