@@ -54,6 +54,8 @@ export class Applier {
   #snapshotIndex: number;
   #bytesSinceSnapshot = 0;
   #snapshotUnderWay: Promise<void> | null = null;
+  /** A large snapshot takes longer to write than a stop may take. */
+  readonly #halting = new AbortController();
   readonly #bounds: SnapshotBounds;
 
   constructor(options: ApplierOptions) {
@@ -89,9 +91,10 @@ export class Applier {
     });
   }
 
-  /** What is queued is dropped; what is under way is finished. */
+  /** What is queued is dropped; what is being applied is finished, and a snapshot that is being written is given up. */
   halt(): void {
     this.#stopped = true;
+    this.#halting.abort();
   }
 
   /** Halts, and resolves when nothing is under way any more. */
@@ -177,6 +180,7 @@ export class Applier {
     this.#bytesSinceSnapshot = 0;
     this.#snapshotUnderWay = this.#takeSnapshot()
       .catch((error: unknown) => {
+        if (error === this.#halting.signal.reason) return;
         this.#options.logger.error({ error: messageOf(error) }, 'taking a snapshot failed');
         this.#options.onFailure(error);
       })
@@ -194,7 +198,7 @@ export class Applier {
       // A configuration changed since the rows were taken, or they are older than the log: the next one will do.
       if (term === null || stream.index < this.#membership.index) return;
       const meta: SnapshotMeta = { index: stream.index, term, confState: this.#membership.confState };
-      await snapshots.write(meta, this.#membership.peers, stream);
+      await snapshots.write(meta, this.#membership.peers, stream, this.#halting.signal);
       logger.info({ index: meta.index, rows: stream.rowCount }, 'took a snapshot');
     } finally {
       await stream.close();

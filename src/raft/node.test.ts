@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import { limits } from '../lib/limits.ts';
 import type { Message } from './core/types.ts';
+import type { Row } from './ports.ts';
 import { MemoryCluster, type MemoryMember } from './testing/memory-cluster.ts';
 import { turn } from './testing/memory-stores.ts';
 
@@ -337,6 +338,27 @@ describe('snapshots of a node', () => {
     expect(newest).toBe(1001);
     expect(own).toBeLessThanOrEqual(leader.state.appliedIndex);
     expect(leader.log.disk.snapshot?.index).toBe(base);
+  });
+
+  it('do not hold up a stop while they are written, and are no failure then', async () => {
+    const { cluster, leader } = await begin({ snapshotBounds });
+    const rows = leader.state.rows.bind(leader.state);
+    let isRead = false;
+    leader.state.rows = async () => ({ ...(await rows()), rows: endless() });
+    async function* endless(): AsyncGenerator<Row> {
+      for (;;) {
+        isRead = true;
+        yield { key: '0', value: Buffer.alloc(0) };
+        await turn();
+      }
+    }
+    for (let count = 0; count < 12; count += 1) await cluster.propose(leader, `text ${count}`);
+    await cluster.until(() => isRead);
+    let failed = false;
+    leader.node.failed.catch(() => (failed = true));
+    await leader.node.stop();
+    expect(await leader.snapshots.list()).toEqual([]);
+    expect(failed).toBe(false);
   });
 
   it('are taken for many bytes as well', async () => {

@@ -110,8 +110,16 @@ export interface SnapshotFile {
 /** The node's snapshot files, newest first; a half-written one never counts. */
 export interface SnapshotStore {
   list(): Promise<readonly SnapshotFile[]>;
-  /** Writes a file of the rows; durable and listed when it resolves. Rejects where count or digest disagree. */
-  write(meta: SnapshotMeta, peers: readonly Peer[], stream: RowStream): Promise<SnapshotFile>;
+  /**
+   * Writes a file of the rows; durable and listed when it resolves. Rejects where count or digest disagree, and with the
+   * signal's reason once it is aborted.
+   */
+  write(
+    meta: SnapshotMeta,
+    peers: readonly Peer[],
+    stream: RowStream,
+    signal?: AbortSignal,
+  ): Promise<SnapshotFile>;
   /** Verifies while it reads: the iteration throws on damage. */
   rows(file: SnapshotFile): AsyncIterable<Row>;
   /** Deletes all but the newest `count`. */

@@ -127,6 +127,23 @@ describe('snapshot files', () => {
     await mkdir(directory);
   });
 
+  it('are given up at a stop, and nothing is left of them', async () => {
+    const snapshots = await open();
+    const stop = new AbortController();
+    let read = 0;
+    async function* stopping(): AsyncGenerator<Row> {
+      for (const row of rowsOf(2000)) {
+        read += 1;
+        if (read === 1000) stop.abort(new Error('stop'));
+        yield row;
+      }
+    }
+    const stream = { ...streamOf(5, rowsOf(2000)), rows: stopping() };
+    await expect(snapshots.write(meta(5), PEERS, stream, stop.signal)).rejects.toThrow('stop');
+    expect(read).toBe(1000);
+    expect(await readdir(directory)).toEqual([]);
+  });
+
   it('leave no rest of an earlier attempt', async () => {
     const path = join(directory, `${snapshotName(meta(5), 'taken')}.tmp`);
     await writeFile(path, 'half');

@@ -93,7 +93,12 @@ export class SnapshotFiles implements SnapshotStore {
     await syncDirectory(this.#directory);
   }
 
-  async write(meta: SnapshotMeta, peers: readonly Peer[], stream: RowStream): Promise<SnapshotFile> {
+  async write(
+    meta: SnapshotMeta,
+    peers: readonly Peer[],
+    stream: RowStream,
+    signal?: AbortSignal,
+  ): Promise<SnapshotFile> {
     invariant(stream.index === meta.index, `rows of index ${stream.index} for a snapshot of ${meta.index}`);
     const path = join(this.#directory, snapshotName(meta, 'taken'));
     const { clusterId, epoch, newDigester } = this.#options;
@@ -114,7 +119,7 @@ export class SnapshotFiles implements SnapshotStore {
       },
       peers: peers.map(({ raftId, name, incarnation, address }) => ({ raftId, name, incarnation, address })),
     };
-    await writeSnapshot(path, header, stream, newDigester());
+    await writeSnapshot(path, header, stream, newDigester(), signal);
     return { path, meta: header.meta, peers: header.peers };
   }
 

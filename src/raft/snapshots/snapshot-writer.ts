@@ -8,6 +8,9 @@ import type { Row, RowStream } from '../ports.ts';
 import { StorageError } from '../storage-error.ts';
 import { ChunkEncoder, encodeHeader, encodeTrailer, type SnapshotHeader } from './snapshot-format.ts';
 
+/** Synced by pieces: one sync of a large file at its end could not be cut short by a stop, and would hold up the log's. */
+const SYNC_BYTES = 16 * 1024 * 1024;
+
 /** Counts and digests rows as the state does, independent of their order: `digest` is compared with a stream's. */
 export interface RowDigester {
   add(row: Row): void;
@@ -16,7 +19,8 @@ export interface RowDigester {
 }
 
 /**
- * Resolves when the file is durable under its name. Nothing of it is left where this rejects.
+ * Resolves when the file is durable under its name. Nothing of it is left where this rejects, also with the reason of the
+ * signal.
  * @throws StorageError snapshot_corrupt where the stream's rows are not those that it promised, storage_failed
  */
 export async function writeSnapshot(
@@ -24,12 +28,13 @@ export async function writeSnapshot(
   header: SnapshotHeader,
   stream: Pick<RowStream, 'rowCount' | 'digest' | 'rows'>,
   digester: RowDigester,
+  signal?: AbortSignal,
 ): Promise<void> {
   const aside = `${path}.tmp`;
   try {
     const handle = await systemCall(aside, open(aside, 'w', 0o600));
     try {
-      await writeAll(aside, handle, header, stream, digester);
+      await writeAll(aside, handle, header, stream, digester, signal);
       await systemCall(aside, handle.sync());
     } finally {
       await handle.close();
@@ -48,15 +53,24 @@ async function writeAll(
   header: SnapshotHeader,
   stream: Pick<RowStream, 'rowCount' | 'digest' | 'rows'>,
   digester: RowDigester,
+  signal?: AbortSignal,
 ): Promise<void> {
   const encoded = encodeHeader(header);
   const chunks = new ChunkEncoder(encoded.seed);
   const sha256 = createHash('sha256');
+  let unsyncedBytes = 0;
   await writeHashed(path, handle, encoded.bytes, sha256);
   for await (const row of stream.rows) {
+    signal?.throwIfAborted();
     digester.add(row);
     chunks.add(row);
-    if (chunks.isFull) await writeHashed(path, handle, chunks.take(), sha256);
+    if (!chunks.isFull) continue;
+    const chunk = chunks.take();
+    await writeHashed(path, handle, chunk, sha256);
+    unsyncedBytes += chunk?.byteLength ?? 0;
+    if (unsyncedBytes < SYNC_BYTES) continue;
+    await systemCall(path, handle.datasync());
+    unsyncedBytes = 0;
   }
   await writeHashed(path, handle, chunks.take(), sha256);
   const { rowCount, digest } = digester;

@@ -191,9 +191,17 @@ export class MemorySnapshots implements SnapshotStore {
     return [...this.#files.values()].map(({ file }) => file).sort((a, b) => b.meta.index - a.meta.index);
   }
 
-  async write(meta: SnapshotMeta, peers: readonly Peer[], stream: RowStream): Promise<SnapshotFile> {
+  async write(
+    meta: SnapshotMeta,
+    peers: readonly Peer[],
+    stream: RowStream,
+    signal?: AbortSignal,
+  ): Promise<SnapshotFile> {
     const texts: string[] = [];
-    for await (const row of stream.rows) texts.push(Buffer.from(row.value).toString());
+    for await (const row of stream.rows) {
+      signal?.throwIfAborted();
+      texts.push(Buffer.from(row.value).toString());
+    }
     return this.#put({ path: `${meta.index}`, meta, peers }, texts);
   }
 
