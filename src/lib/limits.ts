@@ -140,6 +140,9 @@ export const limits = {
   snapshotLeastBytesPerSecond: 64 * 1024,
   /** A snapshot transfer without progress for so long is given up. */
   snapshotStallMs: 10_000,
+  /** While all of it is verified the receiver says that it is alive so often, and for so long. */
+  snapshotAliveMs: 2500,
+  snapshotVerifyMs: 600_000,
 
   bootstrapCallTimeoutMs: 2000,
   bootstrapRetryMs: 200,
@@ -174,6 +177,7 @@ invariant(
 );
 invariant(limits.forwardTimeoutMs < limits.routeTimeoutMs, 'one try fits the time for all');
 invariant(limits.routeTimeoutMs < limits.httpTimeoutMs, 'HTTP waits for what a route may take');
+invariant(2 * limits.snapshotAliveMs < limits.snapshotStallMs, 'a word of the receiver may be late');
 invariant(
   (2 * limits.snapshotSendsAtOnce * limits.snapshotChunkBytes * 1000) / limits.snapshotLeastBytesPerSecond <
     limits.snapshotStallMs,

@@ -16,6 +16,7 @@ import {
   type SnapshotHeader,
   type SnapshotProgress,
 } from '../../generated/raft.ts';
+import { pause } from '../../lib/backoff.ts';
 import { systemClock, type Clock } from '../../lib/clock.ts';
 import { JarvisError, messageOf } from '../../lib/errors.ts';
 import { limits } from '../../lib/limits.ts';
@@ -127,8 +128,34 @@ async function receive(call: SnapshotCall, member: RaftServiceMember, clock: Clo
   if (receiver === null || message === null || !receiver.isComplete) {
     throw new JarvisError('unavailable', 'the sender ended the stream before the snapshot was whole');
   }
-  await receiver.finish();
+  await finish(call, receiver, clock);
   return message;
+}
+
+/** Reading gigabytes again takes longer than the sender waits for a word. */
+async function finish(call: SnapshotCall, receiver: SnapshotReceiver, clock: Clock): Promise<void> {
+  const over = new AbortController();
+  const saying = sayAlive(call, receiver.nextOffset, clock, over.signal);
+  try {
+    await receiver.finish();
+  } finally {
+    over.abort();
+    await saying;
+  }
+}
+
+async function sayAlive(
+  call: SnapshotCall,
+  offset: number,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  const endMs = clock.monotonicMs() + limits.snapshotVerifyMs;
+  while (clock.monotonicMs() < endMs) {
+    await pause(clock, limits.snapshotAliveMs, signal);
+    if (signal.aborted || call.cancelled) return;
+    call.write({ next_offset: offset, installed: false });
+  }
 }
 
 /**

@@ -1,102 +1,30 @@
 import { readdirSync, statSync } from 'node:fs';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { stat, writeFile } from 'node:fs/promises';
 import { createServer, connect as connectSocket, type Server, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import * as grpc from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { RaftClient, type SnapshotChunk, type SnapshotProgress } from '../../generated/raft.ts';
-import { systemClock, type Clock } from '../../lib/clock.ts';
 import { limits } from '../../lib/limits.ts';
 import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
-import { hashRow, RowDigest } from '../../store/digest.ts';
-import type { SnapshotMeta } from '../core/types.ts';
-import type { Row, SnapshotFile } from '../ports.ts';
-import { SnapshotFiles, type SnapshotFilesOptions } from '../snapshots/snapshot-files.ts';
-import type { StorageError } from '../storage-error.ts';
-import { CLUSTER_ID, connect, eventually, GrpcMember, message, peerOf } from '../testing/grpc-members.ts';
-import { messageToWire } from './wire.ts';
+import { connect, eventually, GrpcMember, peerOf } from '../testing/grpc-members.ts';
+import {
+  ALL_BYTES,
+  cleanUp,
+  directories,
+  meta,
+  never,
+  opened,
+  openSnapshots,
+  pair,
+  reopenSnapshots,
+  ROWS,
+  snap,
+  writeOne,
+} from './snapshot-transfer.test-kit.ts';
 
-const ROWS = 400;
-const ROW_BYTES = 10_000;
-const ALL_BYTES = ROWS * ROW_BYTES;
-const opened: { close(): unknown }[] = [];
-const directories: string[] = [];
-afterEach(async () => {
-  for (const thing of opened.splice(0).reverse()) await thing.close();
-  for (const directory of directories.splice(0)) await rm(directory, { recursive: true });
-});
-
-const meta: SnapshotMeta = {
-  index: 42,
-  term: 3,
-  confState: { voters: [1, 2], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false },
-};
-
-function rows(): Row[] {
-  return Array.from({ length: ROWS }, (_, at) => ({ key: `task/${at}`, value: Buffer.alloc(ROW_BYTES, at) }));
-}
-
-function newDigester() {
-  const digest = new RowDigest();
-  return {
-    add: (row: Row): void => digest.add(hashRow(row.key, row.value)),
-    get rowCount() {
-      return digest.rowCount;
-    },
-    get digest() {
-      return digest.digest;
-    },
-  };
-}
-
-async function* streamed(all: readonly Row[]): AsyncGenerator<Row> {
-  yield* all;
-}
-
-async function openSnapshots(more: Partial<SnapshotFilesOptions> = {}): Promise<SnapshotFiles> {
-  const directory = await mkdtemp(path.join(tmpdir(), 'jarvis-transfer-'));
-  directories.push(directory);
-  return await reopenSnapshots(directory, more);
-}
-
-async function reopenSnapshots(
-  directory: string,
-  more: Partial<SnapshotFilesOptions> = {},
-): Promise<SnapshotFiles> {
-  const files = await SnapshotFiles.open(directory, {
-    clusterId: CLUSTER_ID,
-    epoch: 1,
-    newDigester,
-    onDamaged: (error: StorageError) => {
-      throw error;
-    },
-    ...more,
-  });
-  opened.push(files);
-  return files;
-}
-
-async function writeOne(files: SnapshotFiles): Promise<SnapshotFile> {
-  const digester = newDigester();
-  for (const row of rows()) digester.add(row);
-  const { rowCount, digest } = digester;
-  const stream = { index: meta.index, rowCount, digest, rows: streamed(rows()), close: async () => {} };
-  return await files.write(meta, [peerOf(1, 1), peerOf(2, 2)], stream);
-}
-
-async function pair(ofTarget: Partial<SnapshotFilesOptions> = {}, clock: Clock = systemClock) {
-  const [source, target] = [await openSnapshots(), await openSnapshots(ofTarget)];
-  const one = await GrpcMember.open({ raftId: 1, snapshots: source });
-  const two = await GrpcMember.open({ raftId: 2, snapshots: target, clock });
-  opened.push(one, two);
-  return { one, two, target, file: await writeOne(source) };
-}
-
-const snap = message(1, 2, { type: 'snap', term: 3, snapshot: meta });
-const never = new AbortController().signal;
+afterEach(cleanUp);
 
 /** A connection that can be broken in the middle: forwards bytes to `port`, and counts them. */
 class Line {
@@ -294,59 +222,6 @@ describe('a snapshot', () => {
     await expect(cancelled).rejects.toMatchObject({ code: grpc.status.CANCELLED });
     expect(await target.list()).toEqual([]);
   });
-
-  it('whose sender falls silent is given up after a while, and what came of it is kept', async () => {
-    const clock = new VirtualClock();
-    const { one, two, file } = await pair({}, clock);
-    two.transport.setPeers([one.peer], 0);
-    const client = new RaftClient(two.peer.address, grpc.credentials.createInsecure());
-    opened.push(client);
-    const { size } = await stat(file.path);
-    const data = (await readFile(file.path)).subarray(0, 100_000);
-    const silent = speak(client);
-    silent.stream.write({ offset: 0, data: Buffer.alloc(0), header: header({ bytes: size }) });
-    silent.stream.write({ offset: 0, data, header: undefined });
-    await eventually(() => silent.offsets.at(-1) === data.byteLength);
-    await clock.advance(limits.snapshotStallMs - 1);
-    expect(silent.status()).toBeNull();
-    await clock.advance(1);
-    await eventually(() => silent.status() !== null);
-    expect(silent.status()?.details).toBe(`nothing came of a snapshot for ${limits.snapshotStallMs} ms`);
-    const next = speak(client);
-    next.stream.write({ offset: 0, data: Buffer.alloc(0), header: header({ bytes: size }) });
-    await eventually(() => next.offsets.length > 0);
-    expect(next.offsets).toEqual([data.byteLength]);
-    // One that says nothing at all is not waited for either.
-    const begun = new Promise<void>((resolve) => two.onSnapshotStream(resolve));
-    const mute = speak(client);
-    await begun;
-    await clock.advance(limits.snapshotStallMs);
-    await eventually(() => mute.status() !== null && next.status() !== null);
-    expect(mute.status()?.details).toBe(next.status()?.details);
-  });
-
-  it.each([
-    ['no header', { offset: 0, data: Buffer.from('x'), header: undefined }],
-    [
-      'a header without its hello',
-      { offset: 0, data: Buffer.alloc(0), header: header({ hello: undefined }) },
-    ],
-    ['another message', { offset: 0, data: Buffer.alloc(0), header: header({ message: message(1, 2) }) }],
-    [
-      'a message of another member',
-      { offset: 0, data: Buffer.alloc(0), header: header({ message: message(3, 2, { ...snap, from: 3 }) }) },
-    ],
-  ] as const)('that begins with %s is refused', async (_what, chunk) => {
-    const { one, two } = await pair();
-    two.transport.setPeers([one.peer], 0);
-    const client = new RaftClient(two.peer.address, grpc.credentials.createInsecure());
-    opened.push(client);
-    const { stream, offsets, status } = speak(client);
-    stream.write(chunk);
-    await eventually(() => status() !== null);
-    expect(status()).toMatchObject({ code: grpc.status.FAILED_PRECONDITION });
-    expect(offsets).toEqual([]);
-  });
 });
 
 /** Of the one file in there, whole or not. */
@@ -355,42 +230,6 @@ function bytesIn(directory: string): number {
   if (name === undefined) return 0;
   // It may just be getting its name.
   return statSync(path.join(directory, name), { throwIfNoEntry: false })?.size ?? bytesIn(directory);
-}
-
-/** A sender of any kind. */
-function speak(client: RaftClient) {
-  const stream = client.installSnapshot();
-  const offsets: number[] = [];
-  let end: grpc.StatusObject | null = null;
-  stream.on('data', (reply: SnapshotProgress) => offsets.push(reply.next_offset));
-  stream.on('error', () => {});
-  stream.on('status', (status) => (end = status));
-  return { stream, offsets, status: (): grpc.StatusObject | null => end };
-}
-
-function header(fields: {
-  bytes?: number;
-  hello?: undefined;
-  message?: Parameters<typeof messageToWire>[0];
-}): SnapshotChunk['header'] {
-  const hello = {
-    protocol: 1,
-    cluster_id: CLUSTER_ID,
-    raft_id: 1,
-    incarnation: 'incarnation-1',
-    start_counter: 1,
-    start_id: 'start-1',
-    to: 2,
-    name: 'n1',
-    address: '127.0.0.1:1',
-    keeps_leases: false,
-  };
-  return {
-    hello: 'hello' in fields ? undefined : hello,
-    file_name: 'x',
-    file_bytes: fields.bytes ?? 10,
-    message: messageToWire(fields.message ?? snap),
-  };
 }
 
 /** The channel needs a moment to connect again. */
