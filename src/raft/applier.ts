@@ -53,6 +53,8 @@ export class Applier {
   #stopped = false;
   #snapshotIndex: number;
   #bytesSinceSnapshot = 0;
+  /** Whatever the bounds say. */
+  #isSnapshotWanted = false;
   #snapshotUnderWay: Promise<void> | null = null;
   /** A large snapshot takes longer to write than a stop may take. */
   readonly #halting = new AbortController();
@@ -89,6 +91,12 @@ export class Applier {
       await logged;
       await this.#install(meta);
     });
+  }
+
+  /** Takes a snapshot as soon as that can be done: one that should be there is not. */
+  takeSnapshot(): void {
+    this.#isSnapshotWanted = true;
+    this.#considerSnapshot();
   }
 
   /** What is queued is dropped; what is being applied is finished, and a snapshot that is being written is given up. */
@@ -175,7 +183,8 @@ export class Applier {
   #considerSnapshot(): void {
     if (this.#snapshotUnderWay !== null || this.#stopped) return;
     const entries = this.appliedIndex - this.#snapshotIndex;
-    if (entries < this.#bounds.entries && this.#bytesSinceSnapshot < this.#bounds.logBytes) return;
+    const isDue = entries >= this.#bounds.entries || this.#bytesSinceSnapshot >= this.#bounds.logBytes;
+    if (!isDue && !this.#isSnapshotWanted) return;
     this.#snapshotIndex = this.appliedIndex;
     this.#bytesSinceSnapshot = 0;
     this.#snapshotUnderWay = this.#takeSnapshot()
@@ -199,6 +208,7 @@ export class Applier {
       if (term === null || stream.index < this.#membership.index) return;
       const meta: SnapshotMeta = { index: stream.index, term, confState: this.#membership.confState };
       await snapshots.write(meta, this.#membership.peers, stream, this.#halting.signal);
+      this.#isSnapshotWanted = false;
       logger.info({ index: meta.index, rows: stream.rowCount }, 'took a snapshot');
     } finally {
       await stream.close();

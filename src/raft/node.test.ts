@@ -414,6 +414,23 @@ describe('snapshots of a node', () => {
     await cluster.until(() => leader.core.termAt(newest?.meta.index ?? 0) === null);
   });
 
+  it.each(['damaged', 'gone'])(
+    'are taken anew, for a follower that needs one, where all are %s',
+    async (how) => {
+      const { cluster, leader, followers } = await begin({ snapshotBounds });
+      const lagging = first(followers);
+      await leaveBehind(cluster, leader, lagging);
+      await cluster.until(() => leader.core.termAt(2) === null);
+      const before = await leader.snapshots.list();
+      if (how === 'damaged') for (const { path } of before) leader.snapshots.damaged.add(path);
+      else await leader.snapshots.keepNewest(0);
+      cluster.network.heal();
+      await cluster.until(() => lagging.state.texts.length === 45);
+      const [newest] = await leader.snapshots.list();
+      expect(newest?.meta.index).toBeGreaterThan(before[0]?.meta.index ?? 0);
+    },
+  );
+
   it('are begun again, with the newest, for one that needs more of the log than may be kept', async () => {
     const { cluster, leader, followers } = await begin({
       snapshotBounds: { ...snapshotBounds, heldLogBytes: 100 },

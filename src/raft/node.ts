@@ -76,6 +76,7 @@ export class RaftNode {
   readonly #heardMs = new Map<RaftId, number>();
   /** This node itself is in the membership: one that joins becomes so with the log. */
   #isMember: boolean;
+  readonly #lacksSnapshot: boolean;
   #roundScheduled = false;
   #persisting: Promise<void> = Promise.resolve();
   /** Nothing is taken in any more: `stop` was called, or it has failed. */
@@ -85,6 +86,7 @@ export class RaftNode {
 
   constructor(parts: RaftNodeParts) {
     this.#core = parts.core;
+    this.#lacksSnapshot = parts.lacksSnapshot === true;
     this.#log = parts.log;
     this.#transport = parts.transport;
     this.#clock = parts.clock;
@@ -121,6 +123,7 @@ export class RaftNode {
     this.#sends = new SnapshotSends({
       ...parts,
       finished: (to, ok) => this.#input(() => this.#core.reportSnapshot(to, ok)),
+      onLacking: () => this.#applier.takeSnapshot(),
     });
     const { id } = parts.core.status();
     this.#isMember = parts.membership.peers.some(({ raftId }) => raftId === id);
@@ -161,6 +164,7 @@ export class RaftNode {
     this.#transport.setPeers(this.membership.peers, this.membership.index);
     this.#tick();
     this.#input(() => {});
+    if (this.#lacksSnapshot) this.#applier.takeSnapshot();
   }
 
   status(): RaftStatus {

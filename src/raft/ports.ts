@@ -122,6 +122,8 @@ export interface SnapshotStore {
   ): Promise<SnapshotFile>;
   /** Verifies while it reads: the iteration throws on damage. */
   rows(file: SnapshotFile): AsyncIterable<Row>;
+  /** Reads all of the file, and deletes it where it is damaged. @returns whether it is gone */
+  discardIfDamaged(file: SnapshotFile): Promise<boolean>;
   /** Deletes all but the newest `count`. */
   keepNewest(count: number): Promise<void>;
 }

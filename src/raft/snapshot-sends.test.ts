@@ -5,6 +5,7 @@ import { silentLog } from '../lib/log.ts';
 import { VirtualClock } from '../lib/testing/virtual-clock.ts';
 import type { Message, SnapshotMeta } from './core/types.ts';
 import type { Transport } from './ports.ts';
+import { StorageError } from './storage-error.ts';
 import { SnapshotSends } from './snapshot-sends.ts';
 import { message } from './testing/grpc-members.ts';
 import { MemorySnapshots, turn } from './testing/memory-stores.ts';
@@ -44,6 +45,8 @@ async function setUp(indexes: readonly number[]) {
       await end.promise;
     },
   };
+  /** How many files there were each time when a new one was asked for. */
+  const lacking: number[] = [];
   const finished: [to: number, ok: boolean][] = [];
   const clock = new VirtualClock();
   const sends = new SnapshotSends({
@@ -54,17 +57,21 @@ async function setUp(indexes: readonly number[]) {
     // No jitter: the whole of each wait.
     random: () => 1,
     finished: (to, ok) => finished.push([to, ok]),
+    onLacking: () => lacking.push(snapshots.newestFirst.length),
   });
   const begin = (to: number, index: number): void =>
     sends.begin(message(1, to, { type: 'snap', snapshot: { index, term: 1, confState } }));
-  return { sends, begin, sent, finished, clock, add };
+  return { sends, begin, sent, finished, clock, add, snapshots, lacking };
 }
 
 async function* none(): AsyncGenerator<never> {}
 
 /** The newest try fails, and its wait is passed; resolves with how long it was. */
-async function failNewest({ sent, finished, clock }: Awaited<ReturnType<typeof setUp>>): Promise<number> {
-  sent.at(-1)?.end.reject(new Error('no room'));
+async function failNewest(
+  { sent, finished, clock }: Awaited<ReturnType<typeof setUp>>,
+  error = new Error('no room'),
+): Promise<number> {
+  sent.at(-1)?.end.reject(error);
   await settle();
   const before = finished.length;
   const startMs = clock.monotonicMs();
@@ -164,11 +171,31 @@ describe('snapshots to followers', () => {
     expect(sent.map(({ file }) => file)).toEqual(['30', '40']);
   });
 
-  it('fail where none is new enough', async () => {
-    const { begin, sent, finished, clock } = await setUp([10]);
+  it('that the follower finds damaged are looked at here: a damaged one goes, and a new one is asked for', async () => {
+    const setting = await setUp([20, 30]);
+    const { begin, sent, snapshots, lacking } = setting;
+    const damaged = new StorageError('snapshot_corrupt', '30', 'damaged');
+    begin(2, 20);
+    await settle();
+    // On its way: here it is whole.
+    await failNewest(setting, damaged);
+    expect(lacking).toEqual([]);
+    snapshots.damaged.add('30');
+    begin(2, 20);
+    await settle();
+    await failNewest(setting, damaged);
+    expect(lacking).toEqual([1]);
+    begin(2, 20);
+    await settle();
+    expect(sent.map(({ file }) => file)).toEqual(['30', '30', '20']);
+  });
+
+  it('fail where none is new enough, and a new one is asked for', async () => {
+    const { begin, sent, finished, clock, lacking } = await setUp([10]);
     begin(2, 20);
     await settle();
     expect(sent).toEqual([]);
+    expect(lacking).toEqual([1]);
     await clock.advance(limits.snapshotRetryMinMs);
     expect(finished).toEqual([[2, false]]);
   });

@@ -9,7 +9,8 @@ import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { Random } from '../lib/random.ts';
 import type { Message, RaftId } from './core/types.ts';
-import type { Peer, SnapshotStore, Transport } from './ports.ts';
+import type { Peer, SnapshotFile, SnapshotStore, Transport } from './ports.ts';
+import { isStorageError } from './storage-error.ts';
 
 /** A transfer under way, or one that failed and is waiting to be tried again. */
 export interface SnapshotTransfer {
@@ -59,6 +60,7 @@ export class SnapshotSends {
   readonly #snapshots: SnapshotStore;
   readonly #logger: Log;
   readonly #finished: (to: RaftId, ok: boolean) => void;
+  readonly #onLacking: () => void;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #tries = new Map<RaftId, Tries>();
@@ -71,6 +73,8 @@ export class SnapshotSends {
     clock: Clock;
     random: Random;
     finished: (to: RaftId, ok: boolean) => void;
+    /** There is no file that would help a follower, or one less than there should be: a new one is to be taken. */
+    onLacking: () => void;
   }) {
     this.#transport = options.transport;
     this.#snapshots = options.snapshots;
@@ -78,6 +82,7 @@ export class SnapshotSends {
     this.#clock = options.clock;
     this.#random = options.random;
     this.#finished = options.finished;
+    this.#onLacking = options.onLacking;
   }
 
   /** Carries out a `snap` message: the core hears of the end through `finished`, and then tries again by itself. */
@@ -156,15 +161,18 @@ export class SnapshotSends {
     const { to } = message;
     tries.ending = new AbortController();
     const signal = AbortSignal.any([this.#stopping.signal, tries.ending.signal]);
+    let file: SnapshotFile | undefined;
     try {
       const wanted = message.snapshot?.index ?? 0;
       const files = await this.#snapshots.list();
       // The newest, so that the least of the log need follow, and all of it is in the log that this node leads with. A try
       // that was interrupted is gone on with.
       const fit = files.filter(({ meta }) => meta.index >= wanted);
-      const file = fit.find(({ meta }) => meta.index === tries.index) ?? fit[0];
-      if (file === undefined)
+      file = fit.find(({ meta }) => meta.index === tries.index) ?? fit[0];
+      if (file === undefined) {
+        this.#onLacking();
         throw new JarvisError('unavailable', `no snapshot file of index ${wanted} or later`);
+      }
       const { index } = file.meta;
       if (index !== tries.index) tries.progressed(index, 0, 0);
       this.#logger.info({ to, index }, 'sending a snapshot');
@@ -177,7 +185,19 @@ export class SnapshotSends {
       this.#logger.info({ to, index }, 'snapshot installed by the follower');
       return null;
     } catch (error) {
-      return tries.ending.signal.aborted ? tries.ending.signal.reason : error;
+      if (tries.ending.signal.aborted) return tries.ending.signal.reason;
+      if (file === undefined || !isStorageError(error, 'snapshot_corrupt')) return error;
+      return await this.#judge(file, error);
+    }
+  }
+
+  /** The follower found the file damaged: was it here already? Sent again, it would never be taken. */
+  async #judge(file: SnapshotFile, verdict: unknown): Promise<unknown> {
+    try {
+      if (await this.#snapshots.discardIfDamaged(file)) this.#onLacking();
+      return verdict;
+    } catch (error) {
+      return error;
     }
   }
 }

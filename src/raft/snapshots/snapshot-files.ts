@@ -7,6 +7,7 @@ import { join } from 'node:path';
 
 import { invariant } from '../../lib/assert.ts';
 import { systemClock } from '../../lib/clock.ts';
+import { isErrno } from '../../lib/errno.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import { limits } from '../../lib/limits.ts';
 import type { SnapshotMeta } from '../core/types.ts';
@@ -135,6 +136,21 @@ export class SnapshotFiles implements SnapshotStore {
   /** Reads all of it. @throws StorageError snapshot_corrupt, format_unknown */
   async verify(file: SnapshotFile): Promise<void> {
     await verifySnapshot(file.path);
+  }
+
+  async discardIfDamaged(file: SnapshotFile): Promise<boolean> {
+    try {
+      await this.verify(file);
+      return false;
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return true;
+      const fault = isErrno(error, 'EIO') ? damaged(file.path, 'the disk does not give it back') : error;
+      if (!isStorageError(fault, 'snapshot_corrupt')) throw error;
+      this.#options.onDamaged(fault);
+      await rm(file.path, { force: true });
+      await syncDirectory(this.#directory);
+      return true;
+    }
   }
 
   /** Deletes older files, and those that are damaged; never what another version or cluster wrote. */

@@ -9,6 +9,7 @@ import type { Message, RaftId } from '../core/types.ts';
 import { foundingMembership, replayMembership } from '../membership.ts';
 import { RaftNode } from '../node.ts';
 import type { Peer, Transport, TransportEvents } from '../ports.ts';
+import { StorageError } from '../storage-error.ts';
 import { LogDisk, MemoryLog, MemorySnapshots, MemoryState, turn } from './memory-stores.ts';
 
 /** Turns of the event loop in one tick: room for a message to go to a peer's disk and back. */
@@ -78,11 +79,14 @@ class MemoryTransport implements Transport {
   }
 
   async sendSnapshot(message: Message, file: string, signal: AbortSignal): Promise<void> {
+    const isDamaged = this.#snapshots.damaged.has(file);
     const copyTo = this.#snapshots.open(file);
     await this.#network.onSnapshot(message, signal);
     await turn();
     const target = this.#network.reaches(message);
     if (target === null) throw new Error('unreachable');
+    // The receiver finds that out.
+    if (isDamaged) throw new StorageError('snapshot_corrupt', file, 'damaged');
     copyTo(target.#snapshots);
     target.events?.receive(message);
   }

@@ -181,6 +181,8 @@ async function* rowsOf(texts: readonly string[]): AsyncGenerator<Row> {
 }
 
 export class MemorySnapshots implements SnapshotStore {
+  /** Paths of files of which only the rows would show it. */
+  readonly damaged = new Set<string>();
   readonly #files = new Map<string, { readonly file: SnapshotFile; readonly texts: readonly string[] }>();
 
   async list(): Promise<readonly SnapshotFile[]> {
@@ -207,6 +209,10 @@ export class MemorySnapshots implements SnapshotStore {
 
   rows(file: SnapshotFile): AsyncIterable<Row> {
     return rowsOf(this.#files.get(file.path)?.texts ?? []);
+  }
+
+  async discardIfDamaged(file: SnapshotFile): Promise<boolean> {
+    return this.damaged.has(file.path) && this.#files.delete(file.path);
   }
 
   async keepNewest(count: number): Promise<void> {

@@ -200,6 +200,7 @@ async function begin(
 
 function statusOf(error: unknown): grpc.status {
   if (isStorageError(error, 'snapshot_unwritable')) return grpc.status.RESOURCE_EXHAUSTED;
+  if (isStorageError(error, 'snapshot_corrupt')) return grpc.status.DATA_LOSS;
   return error instanceof JarvisError ? grpc.status.FAILED_PRECONDITION : grpc.status.INTERNAL;
 }
 

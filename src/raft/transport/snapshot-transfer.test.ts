@@ -1,5 +1,5 @@
 import { readdirSync, statSync } from 'node:fs';
-import { stat, writeFile } from 'node:fs/promises';
+import { stat, writeFile, readFile } from 'node:fs/promises';
 import { createServer, connect as connectSocket, type Server, type Socket } from 'node:net';
 import path from 'node:path';
 
@@ -8,6 +8,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import { limits } from '../../lib/limits.ts';
 import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
+import type { StorageError } from '../storage-error.ts';
 import { connect, eventually, GrpcMember, peerOf } from '../testing/grpc-members.ts';
 import {
   ALL_BYTES,
@@ -198,12 +199,33 @@ describe('a snapshot', () => {
     const copy = `${file.path}.copy`;
     await writeFile(copy, Buffer.alloc(300_000, 7));
     await expect(one.transport.sendSnapshot(snap, copy, never)).rejects.toMatchObject({
-      code: grpc.status.FAILED_PRECONDITION,
+      kind: 'snapshot_corrupt',
     });
     expect(await target.list()).toEqual([]);
     expect(two.ears.messages.filter(({ type }) => type === 'snap')).toEqual([]);
     await one.transport.sendSnapshot(snap, file.path, never);
     expect(await target.list()).toHaveLength(1);
+  });
+
+  it('that was damaged before it was sent is known as such to the sender, which can tell by its own file', async () => {
+    const damaged: StorageError[] = [];
+    const source = await openSnapshots({ onDamaged: (error) => damaged.push(error) });
+    const one = await GrpcMember.open({ raftId: 1, snapshots: source });
+    const two = await GrpcMember.open({ raftId: 2, snapshots: await openSnapshots() });
+    opened.push(one, two);
+    await connect(one, two);
+    const file = await writeOne(source);
+    const whole = await readFile(file.path);
+    await writeFile(file.path, whole.with(whole.byteLength >> 1, 7));
+    // Header and trailer are intact.
+    expect(await source.list()).toHaveLength(1);
+    const sent = one.transport.sendSnapshot(snap, file.path, never);
+    await expect(sent).rejects.toMatchObject({ kind: 'snapshot_corrupt', path: file.path });
+    expect(await source.discardIfDamaged(file)).toBe(true);
+    expect(await source.list()).toEqual([]);
+    expect(damaged).toMatchObject([{ kind: 'snapshot_corrupt', path: file.path }]);
+    expect(await source.discardIfDamaged(await writeOne(source))).toBe(false);
+    expect(await source.list()).toHaveLength(1);
   });
 
   it('is given up when its sender stops', async () => {
