@@ -6,12 +6,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: [
-            'src/**/*.test.ts',
-            'bench/**/*.test.ts',
-            'test/layers.test.ts',
-            'test/power/**/*.test.ts',
-          ],
+          include: ['src/**/*.test.ts', 'bench/**/*.test.ts', 'test/*.test.ts', 'test/power/**/*.test.ts'],
           testTimeout: 20_000,
         },
       },

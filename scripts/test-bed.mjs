@@ -1,10 +1,11 @@
-// Installs what the suites with real containers need, or with `power` the power cuts, where it may: as root on Debian and
-// its kin. It starts no service.
+// Installs what the suites with real containers need, or with `power` the power cuts, or with `faults` the disks that
+// fail, where it may: as root on Debian and its kin. It starts no service.
 // Prints one line; exits 0 when the suites can run, 3 when they must be skipped (never with CI=true), else 1.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 
 import { missingPrograms } from '../test/support/docker-bed/programs.ts';
+import { FAULT_PROGRAMS } from '../test/support/fault-injection.ts';
 import { POWER_PROGRAMS } from '../test/power/programs.ts';
 
 const INSTALL_DEADLINE_MS = 10 * 60_000;
@@ -27,6 +28,12 @@ const SUITES = {
     missing: () => missingPrograms(POWER_PROGRAMS),
     linux: 'loop devices need Linux',
     root: 'mounting needs root',
+  },
+  faults: {
+    title: 'disks that fail',
+    missing: () => missingPrograms(FAULT_PROGRAMS),
+    linux: 'strace needs Linux',
+    root: 'tracing another process needs root',
   },
 };
 const suite = SUITES[process.argv[2] ?? 'docker'];

@@ -11,7 +11,8 @@ import { z } from 'zod';
 import { splitAddress } from '../lib/address.ts';
 import { JarvisError, messageOf, type Fault } from '../lib/errors.ts';
 import { isName, NAME_RULE } from '../lib/names.ts';
-import { parseCpuMillis, parseMemoryBytes } from '../lib/quantities.ts';
+import { limits } from '../lib/limits.ts';
+import { parseBytesPerSecond, parseCpuMillis, parseMemoryBytes } from '../lib/quantities.ts';
 import type { ClusterConfig } from '../model/cluster.ts';
 import type { Pairs } from '../model/task.ts';
 import type { PeerAddress } from '../raft/bootstrap.ts';
@@ -47,6 +48,8 @@ export interface NodeConfig {
   readonly policy: DockerPolicy;
   /** Reads trust the clock for less than an election timeout (docs/raft.md). */
   readonly leaseReads: boolean;
+  /** Of all snapshots that it sends to other members, together. */
+  readonly snapshotBytesPerSecond: number;
   readonly insecure: boolean;
   readonly killTasksOnExit: boolean;
   readonly logLevel: (typeof LOG_LEVELS)[number];
@@ -106,6 +109,9 @@ const rawSchema = z.strictObject({
   // A map in the file; YAML in a variable.
   policy: z.preprocess(yamlOfText, policySchema).prefault({}),
   lease_reads: flag.default(false),
+  snapshot_rate: parsed((value) => parseBytesPerSecond(value, limits.snapshotLeastBytesPerSecond)).default(
+    limits.snapshotBytesPerSecond,
+  ),
   insecure: flag.default(false),
   kill_tasks_on_exit: flag.default(false),
   log_level: z
@@ -162,6 +168,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     drivers,
     policy: value.policy,
     leaseReads: value.lease_reads,
+    snapshotBytesPerSecond: value.snapshot_rate,
     insecure: value.insecure,
     killTasksOnExit: value.kill_tasks_on_exit,
     logLevel: value.log_level,

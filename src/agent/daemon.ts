@@ -231,7 +231,7 @@ export class Daemon {
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
       log: this.#log,
     });
-    peerService.join({ transport, snapshots });
+    peerService.join({ transport, snapshots, onUnwritable: (error) => diskErrors.note(error) });
     raft.start();
     watches.start();
     this.#closing('watches', () => watches.close());
@@ -300,6 +300,7 @@ export class Daemon {
       channelOptions,
       clock: this.#clock,
       log: this.#log,
+      snapshotBytesPerSecond: this.#config.snapshotBytesPerSecond,
     });
     const member = await recoverMember({
       directory,

@@ -85,20 +85,21 @@ describe('what a leader knows of the members', () => {
       snapshotBounds: { entries: 10, logBytes: 1_000_000 },
     });
     cluster.network.cut(follower.id);
+    await cluster.until(() => !leader.node.isActive(follower.id));
     for (let count = 0; count < 45; count += 1) await cluster.propose(leader, `text ${count}`);
     await cluster.until(() => leader.core.termAt(2) === null);
     const memberOf = (): MemberInsight | undefined =>
       insight.members().find(({ raftId }) => raftId === follower.id);
     expect(memberOf()?.snapshot).toBeNull();
     const sent: [wanted: number | undefined, shown: MemberInsight | undefined][] = [];
-    cluster.network.onSnapshot = ({ snapshot }) => sent.push([snapshot?.index, memberOf()]);
+    cluster.network.onSnapshot = ({ snapshot }) => void sent.push([snapshot?.index, memberOf()]);
     cluster.network.heal();
     await cluster.until(() => follower.state.texts.length === leader.state.texts.length);
     const [wanted, shown] = sent[0] ?? [];
     expect(shown).toMatchObject({
       state: 'snapshot',
       isPaused: true,
-      snapshot: { index: wanted, takenBytes: 0, totalBytes: 0 },
+      snapshot: { index: wanted, takenBytes: 0, totalBytes: 0, failures: 0, lastFailure: null },
     });
     await cluster.until(() => memberOf()?.state === 'replicate');
     expect(memberOf()?.snapshot).toBeNull();

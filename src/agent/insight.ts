@@ -110,6 +110,8 @@ export class NodeInsight implements ClusterInsight {
       index: transfer === null || transfer.index === 0 ? progress.pendingSnapshot : transfer.index,
       takenBytes: transfer?.takenBytes ?? 0,
       totalBytes: transfer?.totalBytes ?? 0,
+      failures: transfer?.failures ?? 0,
+      lastFailure: transfer?.lastFailure ?? null,
     };
   }
 }

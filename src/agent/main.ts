@@ -61,6 +61,10 @@ function createCommand(): Command {
       '--lease-reads',
       'read by lease: faster, and trusts clocks; on every node or on none (docs/raft.md)',
     )
+    .option(
+      '--snapshot-rate <rate>',
+      'bound on the bandwidth of all snapshots to other members together (default: 100MiB/s)',
+    )
     .option('--insecure', 'listen beyond loopback without TLS')
     .option('--log-level <level>', 'debug, info (default), warn or error')
     .addOption(new Option('--kill-tasks-on-exit').hideHelp())

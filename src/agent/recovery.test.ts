@@ -9,6 +9,7 @@ import type { Log } from '../lib/log.ts';
 import type { Command, Outcome } from '../model/commands.ts';
 import { DEFAULT_POLICY } from '../model/policy.ts';
 import { openDataDirectory, type ClusterRecord, type DataDirectory } from '../raft/data-directory.ts';
+import type { StorageError } from '../raft/storage-error.ts';
 import { GrpcTransport } from '../raft/transport/grpc-transport.ts';
 import { channelCredentials, channelOptions } from '../rpc/channel.ts';
 import { encodeCommand } from '../store/codec.ts';
@@ -41,14 +42,26 @@ function listeningLog(said: Said[]): Log {
 class Member {
   readonly said: Said[];
   readonly parts: RecoveredMember;
+  /** What `cluster status` would show. */
+  readonly noted: readonly StorageError[];
   readonly #directory: DataDirectory;
   readonly #transport: GrpcTransport;
 
-  constructor(directory: DataDirectory, transport: GrpcTransport, parts: RecoveredMember, said: Said[]) {
+  constructor(
+    directory: DataDirectory,
+    transport: GrpcTransport,
+    parts: RecoveredMember,
+    heard: { said: Said[]; noted: readonly StorageError[] },
+  ) {
     this.#directory = directory;
     this.#transport = transport;
     this.parts = parts;
-    this.said = said;
+    this.said = heard.said;
+    this.noted = heard.noted;
+  }
+
+  get errors(): readonly string[] {
+    return this.said.filter(({ level }) => level === 'error').map(({ message }) => message);
   }
 
   get nodes(): readonly string[] {
@@ -134,6 +147,7 @@ function registration(name: string): Command {
 
 async function open(root: string): Promise<Member> {
   const said: Said[] = [];
+  const noted: StorageError[] = [];
   const log = listeningLog(said);
   const directory = await openDataDirectory(root, { name: 'n1' });
   try {
@@ -166,10 +180,11 @@ async function open(root: string): Promise<Member> {
       random: Math.random,
       log,
       onFailure: () => {},
+      onDamaged: (error) => noted.push(error),
       snapshotBounds: BOUNDS,
     });
     parts.raft.start();
-    return new Member(directory, transport, parts, said);
+    return new Member(directory, transport, parts, { said, noted });
   } catch (error) {
     await directory.close();
     throw error;
@@ -228,7 +243,7 @@ describe('a member that comes back', () => {
       await member.leading();
       expect(member.nodes).toEqual(names(5));
       expect(member.parts.machine.digest).toBe(digest);
-      expect(member.said.filter(({ level }) => level === 'error')).toEqual([]);
+      expect(member.errors).toEqual([]);
     });
   });
 
@@ -307,6 +322,42 @@ describe('a member that comes back', () => {
     });
   });
 });
+
+describe('a member that has lost its snapshot files', () => {
+  it.each(['damaged', 'gone'])(
+    'knows all who are members where they are %s, and says what is lost',
+    async (how) => {
+      const root = newRoot();
+      const before = await withMember(root, async (member) => {
+        await member.register(0, 3);
+        await member.parts.raft.changeMembership({
+          type: 'add',
+          node: { name: 'n2', incarnation: 'of n2', address: '127.0.0.1:2' },
+          learnersAllowed: 5,
+        });
+        await member.registerUntilCut();
+        return member.parts.raft.membership;
+      });
+      for (const name of snapshotsOf(root)) spoil(path.join(root, 'snapshots', name), how);
+      await withMember(root, async (member) => {
+        await member.leading();
+        expect(before.peers.map(({ name }) => name)).toEqual(['n1', 'n2']);
+        expect(member.parts.raft.membership.peers).toEqual(before.peers);
+        expect(member.errors).toContain('no snapshot file is whole that the log begins behind');
+        // A new one is taken at once, not after as many entries as otherwise.
+        while ((await member.parts.snapshots.list()).length === 0);
+        expect(member.noted.map(({ kind }) => kind)).toContain(
+          how === 'gone' ? 'store_lost' : 'snapshot_corrupt',
+        );
+      });
+    },
+  );
+});
+
+function spoil(file: string, how: string): void {
+  rmSync(file);
+  if (how === 'damaged') writeFileSync(file, 'not a snapshot any more');
+}
 
 describe('a member that cannot be who it was', () => {
   it('without its log does not take part, and writes nothing', async () => {

@@ -8,11 +8,11 @@ import type { Log } from '../lib/log.ts';
 import type { Random } from '../lib/random.ts';
 import type { SnapshotBounds } from '../raft/applier.ts';
 import { RaftCore } from '../raft/core/raft-core.ts';
-import type { SnapshotMeta } from '../raft/core/types.ts';
 import type { ClusterRecord, DataDirectory } from '../raft/data-directory.ts';
-import { foundingMembership, replayMembership, type Membership } from '../raft/membership.ts';
+import { foundingMembership } from '../raft/membership.ts';
 import { RaftNode } from '../raft/node.ts';
 import type { Row, SnapshotFile } from '../raft/ports.ts';
+import { recoveredMembership } from '../raft/recovered-membership.ts';
 import { SnapshotFiles } from '../raft/snapshots/snapshot-files.ts';
 import { StorageError } from '../raft/storage-error.ts';
 import type { GrpcTransport } from '../raft/transport/grpc-transport.ts';
@@ -82,8 +82,16 @@ export async function recoverMember(options: RecoveryOptions): Promise<Recovered
     const machine = await openMachine(options, recovery, { files, snapshots, isNew });
     return await closingOnError(machine, async () => {
       checkReach(paths.log, recovery, machine.appliedIndex);
+      const lacksSnapshot = !hasSnapshot(options, files, recovery);
+      const membership = recoveredMembership({
+        founders: cluster.founders,
+        path: paths.log,
+        log: recovery,
+        files,
+        applied: machine.appliedIndex,
+      });
+      const core = makeCore(options, recovery, machine.appliedIndex);
       await directory.establish();
-      const { core, membership } = makeCore(options, recovery, files, machine.appliedIndex);
       const raft = new RaftNode({
         core,
         log: wal,
@@ -91,9 +99,11 @@ export async function recoverMember(options: RecoveryOptions): Promise<Recovered
         snapshots,
         transport: options.transport,
         clock: options.clock,
+        random: options.random,
         logger: log,
         membership,
         leaseReads: options.leaseReads === true,
+        lacksSnapshot,
         ...(options.snapshotBounds === undefined ? {} : { snapshotBounds: options.snapshotBounds }),
       });
       return { raft, machine, wal, snapshots };
@@ -131,6 +141,20 @@ async function closingOnError<T>(opened: { close(): Promise<void> }, action: () 
   }
 }
 
+/** Without one no follower that needs it can be helped, and a state that is lost as well cannot be rebuilt. */
+function hasSnapshot(
+  { directory, log, onDamaged }: RecoveryOptions,
+  files: readonly SnapshotFile[],
+  { snapshot: base }: WalRecovery,
+): boolean {
+  if (base === null || files.some(({ meta }) => meta.index >= base.index)) return true;
+  const path = directory.paths.snapshots;
+  const why = `no snapshot file is whole that reaches index ${base.index}, where the log begins; a new one is taken`;
+  log.error({ path, baseIndex: base.index }, 'no snapshot file is whole that the log begins behind');
+  onDamaged?.(new StorageError('store_lost', path, why));
+  return false;
+}
+
 /** The state never holds what the log did not hold durably before (docs/storage.md): otherwise the log lost its end. */
 function checkReach(path: string, recovery: WalRecovery, appliedIndex: number): void {
   const lastIndex = recovery.entries.at(-1)?.index ?? recovery.snapshot?.index ?? 0;
@@ -142,15 +166,13 @@ function checkReach(path: string, recovery: WalRecovery, appliedIndex: number): 
   );
 }
 
-function makeCore(
-  options: RecoveryOptions,
-  recovery: WalRecovery,
-  files: readonly SnapshotFile[],
-  applied: number,
-): { core: RaftCore; membership: Membership } {
-  const founding = foundingMembership(options.cluster.founders);
-  const base: SnapshotMeta = recovery.snapshot ?? { index: 0, term: 0, confState: founding.confState };
-  const core = new RaftCore(
+function makeCore(options: RecoveryOptions, recovery: WalRecovery, applied: number): RaftCore {
+  const { index, term, confState } = recovery.snapshot ?? {
+    index: 0,
+    term: 0,
+    confState: foundingMembership(options.cluster.founders).confState,
+  };
+  return new RaftCore(
     {
       id: options.cluster.raftId,
       electionTicks: limits.electionTicks,
@@ -167,27 +189,13 @@ function makeCore(
       checkQuorum: true,
       stepDownOnRemoval: true,
     },
-    { hardState: recovery.hardState, snapshot: base, entries: recovery.entries, applied },
+    {
+      hardState: recovery.hardState,
+      snapshot: { index, term, confState },
+      entries: recovery.entries,
+      applied,
+    },
   );
-  return { core, membership: membershipOf({ founding, files, base, recovery, applied }) };
-}
-
-/** Names and addresses stand in snapshot files and in the log behind them; the core holds the configuration alone. */
-function membershipOf(found: {
-  readonly founding: Membership;
-  readonly files: readonly SnapshotFile[];
-  readonly base: SnapshotMeta;
-  readonly recovery: WalRecovery;
-  readonly applied: number;
-}): Membership {
-  const { founding, files, base, recovery, applied } = found;
-  // Newest first. One that the log begins behind may be damaged, and a newer one whole.
-  const file = files.find(({ meta }) => meta.index >= base.index && meta.index <= applied);
-  const from =
-    file === undefined
-      ? { ...founding, index: base.index, confState: base.confState }
-      : { index: file.meta.index, confState: file.meta.confState, peers: file.peers };
-  return replayMembership(from, recovery.entries, applied);
 }
 
 export function newDigester(): { add(row: Row): void; readonly rowCount: number; readonly digest: string } {

@@ -327,6 +327,9 @@ export interface SnapshotTransfer {
   index: number;
   taken_bytes: number;
   total_bytes: number;
+  /** Tries that failed since the last that was installed, and why the newest did. */
+  failures: number;
+  last_failure?: string | undefined;
 }
 
 /** One node's own Raft state. */
@@ -3593,7 +3596,7 @@ export const Member: MessageFns<Member> = {
 };
 
 function createBaseSnapshotTransfer(): SnapshotTransfer {
-  return { index: 0, taken_bytes: 0, total_bytes: 0 };
+  return { index: 0, taken_bytes: 0, total_bytes: 0, failures: 0, last_failure: undefined };
 }
 
 export const SnapshotTransfer: MessageFns<SnapshotTransfer> = {
@@ -3606,6 +3609,12 @@ export const SnapshotTransfer: MessageFns<SnapshotTransfer> = {
     }
     if (message.total_bytes !== 0) {
       writer.uint32(24).uint64(message.total_bytes);
+    }
+    if (message.failures !== 0) {
+      writer.uint32(32).uint32(message.failures);
+    }
+    if (message.last_failure !== undefined) {
+      writer.uint32(42).string(message.last_failure);
     }
     return writer;
   },
@@ -3647,6 +3656,22 @@ export const SnapshotTransfer: MessageFns<SnapshotTransfer> = {
             message.total_bytes = longToNumber(reader.uint64());
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.failures = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.last_failure = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3667,6 +3692,8 @@ export const SnapshotTransfer: MessageFns<SnapshotTransfer> = {
     message.index = object.index ?? 0;
     message.taken_bytes = object.taken_bytes ?? 0;
     message.total_bytes = object.total_bytes ?? 0;
+    message.failures = object.failures ?? 0;
+    message.last_failure = object.last_failure ?? undefined;
     return message;
   },
 };

@@ -49,6 +49,8 @@ export interface HelloReply {
   /** One of foreign_cluster, unknown_member, removed_member, wrong_target, old_copy and bad_protocol (docs/storage.md). */
   code: string;
   message: string;
+  /** Of a leader: what it says of the membership is what holds. */
+  leads: boolean;
 }
 
 export interface Frame {
@@ -345,7 +347,7 @@ export const Hello: MessageFns<Hello> = {
 };
 
 function createBaseHelloReply(): HelloReply {
-  return { accepted: false, code: "", message: "" };
+  return { accepted: false, code: "", message: "", leads: false };
 }
 
 export const HelloReply: MessageFns<HelloReply> = {
@@ -358,6 +360,9 @@ export const HelloReply: MessageFns<HelloReply> = {
     }
     if (message.message !== "") {
       writer.uint32(26).string(message.message);
+    }
+    if (message.leads !== false) {
+      writer.uint32(32).bool(message.leads);
     }
     return writer;
   },
@@ -399,6 +404,14 @@ export const HelloReply: MessageFns<HelloReply> = {
             message.message = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.leads = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -419,6 +432,7 @@ export const HelloReply: MessageFns<HelloReply> = {
     message.accepted = object.accepted ?? false;
     message.code = object.code ?? "";
     message.message = object.message ?? "";
+    message.leads = object.leads ?? false;
     return message;
   },
 };

@@ -80,6 +80,9 @@ export const limits = {
 
   /** Members whose addition a node has not heard of yet, and that speak to it all the same. */
   strangers: 64,
+  /** A line of the log that a peer can cause again and again is written once in so long, per peer and reason. */
+  repeatedLineMs: 60_000,
+  repeatedLineKinds: 256,
   peerReconnectMinMs: 50,
   peerReconnectMaxMs: 1000,
   peerHelloTimeoutMs: 2000,
@@ -116,16 +119,30 @@ export const limits = {
   /** A snapshot is taken when this much log has been applied since the last. */
   snapshotEntries: 50_000,
   snapshotLogBytes: 64 * 1024 * 1024,
+  /** What a leader keeps of the log beyond its snapshots, for followers that are behind or are being sent one. */
+  heldLogBytes: 128 * 1024 * 1024,
   snapshotChunkBytes: 64 * 1024,
   /** Sent and not yet acknowledged by the receiver of a snapshot. */
   snapshotWindowBytes: 1024 * 1024,
   snapshotSendsAtOnce: 2,
+  /** What must be free beside a snapshot that is received, and the store that is filled from it: the log's next segments. */
+  snapshotRoomBytes: 32 * 1024 * 1024,
+  /** What is half received is of no use any more when it was not gone on with for so long. */
+  snapshotPartialKeptMs: 3_600_000,
+  /** Between tries to send one to a follower: doubling from the least to the most, and back after progress. */
+  snapshotRetryMinMs: 200,
+  snapshotRetryMaxMs: 5000,
   /** For saving one over HTTP. */
   httpSnapshotTimeoutMs: 3_600_000,
   /** Of all transfers of a node together: a gigabit network has room for the log beside them. */
   snapshotBytesPerSecond: 100 * 1024 * 1024,
+  /** Least that it may be set to. */
+  snapshotLeastBytesPerSecond: 64 * 1024,
   /** A snapshot transfer without progress for so long is given up. */
   snapshotStallMs: 10_000,
+  /** While all of it is verified the receiver says that it is alive so often, and for so long. */
+  snapshotAliveMs: 2500,
+  snapshotVerifyMs: 600_000,
 
   bootstrapCallTimeoutMs: 2000,
   bootstrapRetryMs: 200,
@@ -160,3 +177,9 @@ invariant(
 );
 invariant(limits.forwardTimeoutMs < limits.routeTimeoutMs, 'one try fits the time for all');
 invariant(limits.routeTimeoutMs < limits.httpTimeoutMs, 'HTTP waits for what a route may take');
+invariant(2 * limits.snapshotAliveMs < limits.snapshotStallMs, 'a word of the receiver may be late');
+invariant(
+  (2 * limits.snapshotSendsAtOnce * limits.snapshotChunkBytes * 1000) / limits.snapshotLeastBytesPerSecond <
+    limits.snapshotStallMs,
+  'the slowest sender that is allowed is not taken for one that has fallen silent',
+);

@@ -6,6 +6,7 @@ import {
   formatCpuMillis,
   formatDurationMs,
   formatMemoryBytes,
+  parseBytesPerSecond,
   parseCpuMillis,
   parseDurationMs,
   parseMemoryBytes,
@@ -27,6 +28,23 @@ describe('quantities', () => {
     ['0.5Ki', 512],
     ['4Pi', 2 ** 52],
   ])('memory %s is %d bytes', (text, bytes) => expect(parseMemoryBytes(text)).toBe(bytes));
+
+  it.each([
+    ['64MB/s', 64_000_000],
+    ['64M/s', 64_000_000],
+    ['100MiB/s', 104_857_600],
+    ['100Mi', 104_857_600],
+    ['65536B', 65_536],
+    [65_536, 65_536],
+  ])('rate %s is %d bytes per second', (text, bytes) =>
+    expect(parseBytesPerSecond(text, 65_536)).toBe(bytes),
+  );
+
+  it.each(['', 'B/s', '/s', '65535', '64kB/s', '0', '-1MB/s', '64MB/h', '64MBs', '64MB/s/s', '5P/s', '1e9'])(
+    'refuses %j as a rate',
+    (text) =>
+      expect(() => parseBytesPerSecond(text, 65_536)).toThrow(/^rate .* at least 64Ki and at most 4Pi/),
+  );
 
   it.each([
     [30, 30_000],

@@ -49,13 +49,28 @@ export function parseCpuMillis(text: string | number): number {
 
 /** Whole bytes, rounded up: `64Mi`, `1G`, `1048576`. @throws JarvisError invalid */
 export function parseMemoryBytes(text: string | number): number {
-  const match = /^(\d+(?:\.\d+)?)([kMGTP]|[KMGTP]i)?$/.exec(String(text));
-  const unit = match === null ? undefined : MEMORY_UNITS[match[2] ?? ''];
   const allowed = 'a number of bytes such as 64Mi, 1G or 1048576, above 0 and at most 4Pi';
-  if (match === null || unit === undefined) throw invalid('memory', text, allowed);
-  const bytes = Math.ceil(roundedProduct(Number(match[1]), unit));
-  if (!(bytes > 0) || bytes > MAX_MEMORY_BYTES) throw invalid('memory', text, allowed);
+  const bytes = sizeBytes(String(text));
+  if (bytes === null) throw invalid('memory', text, allowed);
   return bytes;
+}
+
+/** Whole bytes per second, written as a size: `64MB/s`, `100MiB/s`, `1Gi`. @throws JarvisError invalid */
+export function parseBytesPerSecond(text: string | number, leastBytes: number): number {
+  const least = formatMemoryBytes(leastBytes);
+  const allowed = `bytes per second such as 64MB/s, 100MiB/s or 1Gi, at least ${least} and at most 4Pi`;
+  const bytes = sizeBytes(String(text).replace(/\/s$/, '').replace(/B$/, ''));
+  if (bytes === null || bytes < leastBytes) throw invalid('rate', text, allowed);
+  return bytes;
+}
+
+/** Null where it is no size, or none from 1 byte to 4 PiB. */
+function sizeBytes(text: string): number | null {
+  const match = /^(\d+(?:\.\d+)?)([kMGTP]|[KMGTP]i)?$/.exec(text);
+  const unit = match === null ? undefined : MEMORY_UNITS[match[2] ?? ''];
+  if (match === null || unit === undefined) return null;
+  const bytes = Math.ceil(roundedProduct(Number(match[1]), unit));
+  return bytes > 0 && bytes <= MAX_MEMORY_BYTES ? bytes : null;
 }
 
 /** Whole milliseconds: a number of seconds, or `500ms`, `10s`, `1h30m`, `7d`. @throws JarvisError invalid */

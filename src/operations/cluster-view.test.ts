@@ -56,7 +56,7 @@ function view(members: readonly Partial<MemberInsight>[], node: Partial<NodeFact
 
 describe('the view of the cluster', () => {
   it('is made of what Raft knows', () => {
-    const snapshot = { index: 9, takenBytes: 5, totalBytes: 50 };
+    const snapshot = { index: 9, takenBytes: 5, totalBytes: 50, failures: 2, lastFailure: 'no room' };
     const lastWords = [{ kind: 'storage_failed', path: '/log', message: 'EIO', atMs: 1 }];
     const status = view([
       { state: 'leader', matchIndex: 13, nextIndex: 15, lastContactMs: 0 },
@@ -77,7 +77,10 @@ describe('the view of the cluster', () => {
       members: [
         { match_index: 13, lag: 0, state: 'leader', last_contact_seconds: 0 },
         { match_index: 10, lag: 2, next_index: 11, paused: true, inflight: 7, last_contact_seconds: 0.012 },
-        { lag: 10, snapshot: { index: 9, taken_bytes: 5, total_bytes: 50 } },
+        {
+          lag: 10,
+          snapshot: { index: 9, taken_bytes: 5, total_bytes: 50, failures: 2, last_failure: 'no room' },
+        },
         {
           active: false,
           state: 'probe',

@@ -74,8 +74,14 @@ function memberView(member: MemberInsight, facts: NodeFacts, node: NodeRow | und
 
 function snapshotView(snapshot: MemberInsight['snapshot']): SnapshotTransfer | undefined {
   if (snapshot === null) return undefined;
-  const { index, takenBytes, totalBytes } = snapshot;
-  return { index, taken_bytes: takenBytes, total_bytes: totalBytes };
+  const { index, takenBytes, totalBytes, failures, lastFailure } = snapshot;
+  return {
+    index,
+    taken_bytes: takenBytes,
+    total_bytes: totalBytes,
+    failures,
+    last_failure: lastFailure ?? undefined,
+  };
 }
 
 function jointView(members: readonly MemberInsight[], facts: NodeFacts): JointConfiguration | undefined {

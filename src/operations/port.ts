@@ -138,6 +138,9 @@ export interface MemberInsight {
     readonly index: number;
     readonly takenBytes: number;
     readonly totalBytes: number;
+    /** Tries that failed since the last that was installed, and why the newest did. */
+    readonly failures: number;
+    readonly lastFailure: string | null;
   } | null;
   /** What its disk failed in, as it said before it stopped. */
   readonly lastWords: readonly DiskError[];

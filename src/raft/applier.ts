@@ -7,7 +7,8 @@ import { messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { RaftCore } from './core/raft-core.ts';
-import type { Entry, SnapshotMeta } from './core/types.ts';
+import type { Entry, RaftId, SnapshotMeta } from './core/types.ts';
+import { retention, type Follower } from './log-retention.ts';
 import { membershipAfter, type Membership } from './membership.ts';
 import type { LogStore, SnapshotStore, StateMachine } from './ports.ts';
 
@@ -17,6 +18,8 @@ const SNAPSHOTS_KEPT = 2;
 export interface SnapshotBounds {
   readonly entries: number;
   readonly logBytes: number;
+  /** How much of the log is kept for followers that are behind, beyond what is kept anyway; default: as in `limits`. */
+  readonly heldLogBytes?: number;
 }
 
 export interface ApplierOptions {
@@ -27,6 +30,10 @@ export interface ApplierOptions {
   readonly logger: Log;
   readonly membership: Membership;
   readonly snapshotBounds?: SnapshotBounds;
+  /** Whoever may need what is about to be cut; default: nobody. */
+  readonly followers?: () => readonly Follower[];
+  /** They need what is cut now. */
+  readonly onGivenUp?: (followers: readonly RaftId[]) => void;
   /** Once per entry, in log order. */
   readonly onApplied: (index: number, term: number, outcome: unknown) => void;
   /** Also where a change had no effect. */
@@ -46,7 +53,11 @@ export class Applier {
   #stopped = false;
   #snapshotIndex: number;
   #bytesSinceSnapshot = 0;
+  /** Whatever the bounds say. */
+  #isSnapshotWanted = false;
   #snapshotUnderWay: Promise<void> | null = null;
+  /** A large snapshot takes longer to write than a stop may take. */
+  readonly #halting = new AbortController();
   readonly #bounds: SnapshotBounds;
 
   constructor(options: ApplierOptions) {
@@ -82,9 +93,16 @@ export class Applier {
     });
   }
 
-  /** What is queued is dropped; what is under way is finished. */
+  /** Takes a snapshot as soon as that can be done: one that should be there is not. */
+  takeSnapshot(): void {
+    this.#isSnapshotWanted = true;
+    this.#considerSnapshot();
+  }
+
+  /** What is queued is dropped; what is being applied is finished, and a snapshot that is being written is given up. */
   halt(): void {
     this.#stopped = true;
+    this.#halting.abort();
   }
 
   /** Halts, and resolves when nothing is under way any more. */
@@ -145,11 +163,13 @@ export class Applier {
   }
 
   async #install(meta: SnapshotMeta): Promise<void> {
-    const { snapshots, stateMachine, logger, onInstalled, onMembership } = this.#options;
+    const { log, snapshots, stateMachine, logger, onInstalled, onMembership } = this.#options;
     await this.#snapshotUnderWay;
     const file = (await snapshots.list()).find((candidate) => candidate.meta.index === meta.index);
     invariant(file !== undefined, `the snapshot of index ${meta.index} was received before it was announced`);
     await stateMachine.install(meta, snapshots.rows(file));
+    // The log begins behind it already; now also who was a member there hangs on the file no more.
+    await log.compact({ ...meta, peers: file.peers });
     this.#membership = { index: meta.index, confState: meta.confState, peers: file.peers };
     onMembership(this.#membership);
     this.#snapshotIndex = meta.index;
@@ -163,11 +183,13 @@ export class Applier {
   #considerSnapshot(): void {
     if (this.#snapshotUnderWay !== null || this.#stopped) return;
     const entries = this.appliedIndex - this.#snapshotIndex;
-    if (entries < this.#bounds.entries && this.#bytesSinceSnapshot < this.#bounds.logBytes) return;
+    const isDue = entries >= this.#bounds.entries || this.#bytesSinceSnapshot >= this.#bounds.logBytes;
+    if (!isDue && !this.#isSnapshotWanted) return;
     this.#snapshotIndex = this.appliedIndex;
     this.#bytesSinceSnapshot = 0;
     this.#snapshotUnderWay = this.#takeSnapshot()
       .catch((error: unknown) => {
+        if (error === this.#halting.signal.reason) return;
         this.#options.logger.error({ error: messageOf(error) }, 'taking a snapshot failed');
         this.#options.onFailure(error);
       })
@@ -185,17 +207,33 @@ export class Applier {
       // A configuration changed since the rows were taken, or they are older than the log: the next one will do.
       if (term === null || stream.index < this.#membership.index) return;
       const meta: SnapshotMeta = { index: stream.index, term, confState: this.#membership.confState };
-      await snapshots.write(meta, this.#membership.peers, stream);
+      await snapshots.write(meta, this.#membership.peers, stream, this.#halting.signal);
+      this.#isSnapshotWanted = false;
       logger.info({ index: meta.index, rows: stream.rowCount }, 'took a snapshot');
     } finally {
       await stream.close();
     }
-    const { base, keep } = compactionPoint(await snapshots.list(), stream.index);
+    const files = await snapshots.list();
+    const { base, keep } = compactionPoint(files, stream.index);
     if (base === null || this.#stopped) return;
-    await log.compact(base);
-    core.compact(base);
+    const file = files.find(({ meta }) => meta === base);
+    invariant(file !== undefined, 'the log is cut to one of the files');
+    await log.compact({ ...base, peers: file.peers });
+    this.#cutMemory(base);
     // Last: a log that began behind a file which is gone could help no follower that needs what it no longer has.
     await snapshots.keepNewest(keep);
+  }
+
+  /** In memory, where followers are sent it from, more may stay than on disk. */
+  #cutMemory(base: SnapshotMeta): void {
+    const { core, followers, onGivenUp } = this.#options;
+    const { firstIndex } = core.status();
+    if (base.index < firstIndex) return core.compact(base);
+    const log = core.entriesFrom(firstIndex).slice(0, base.index - firstIndex + 1);
+    const maxBytes = this.#bounds.heldLogBytes ?? limits.heldLogBytes;
+    const { through, givenUp } = retention(log, followers?.() ?? [], maxBytes);
+    core.compact(base, through);
+    if (givenUp.length > 0) onGivenUp?.(givenUp);
   }
 }
 

@@ -10,9 +10,13 @@ export interface OpenFile extends AsyncDisposable {
   read(buffer: Buffer, position: number): Promise<number>;
   /** Writes all of it. */
   write(bytes: Uint8Array, position: number): Promise<void>;
+  /** Cut off at that size. */
+  truncate(bytes: number): Promise<void>;
   sync(): Promise<void>;
   close(): Promise<void>;
 }
+
+export type OpenMode = 'read' | 'replace' | 'extend';
 
 /** Every method throws what the system says; none retries. */
 export interface DurableFiles {
@@ -20,8 +24,10 @@ export interface DurableFiles {
   /** Not those above it. */
   makeDirectory(path: string): Promise<void>;
   names(directory: string): Promise<readonly string[]>;
-  /** `replace` begins with an empty file, whatever was there. */
-  open(path: string, mode: 'read' | 'replace'): Promise<OpenFile>;
+  /** `replace` begins with an empty file, whatever was there; `extend` writes to one that is there. */
+  open(path: string, mode: OpenMode): Promise<OpenFile>;
+  /** When it was last written to, wall time. */
+  modifiedMs(path: string): Promise<number>;
   readText(path: string): Promise<string>;
   rename(from: string, to: string): Promise<void>;
   /** Does nothing where it is not there. */
@@ -29,7 +35,7 @@ export interface DurableFiles {
   syncDirectory(path: string): Promise<void>;
 }
 
-const FLAGS = { read: 'r', replace: 'w' } as const;
+const FLAGS = { read: 'r', replace: 'w', extend: 'r+' } as const;
 
 export const nodeFiles: DurableFiles = {
   async isDirectory(path) {
@@ -45,6 +51,7 @@ export const nodeFiles: DurableFiles = {
   },
   names: (directory) => readdir(directory),
   open: openNodeFile,
+  modifiedMs: async (path) => (await stat(path)).mtimeMs,
   readText: (path) => readFile(path, 'utf8'),
   rename: (from, to) => rename(from, to),
   remove: (path) => rm(path, { force: true }),
@@ -54,7 +61,7 @@ export const nodeFiles: DurableFiles = {
   },
 };
 
-async function openNodeFile(path: string, mode: 'read' | 'replace'): Promise<OpenFile> {
+async function openNodeFile(path: string, mode: OpenMode): Promise<OpenFile> {
   const handle = await open(path, FLAGS[mode], 0o600);
   return {
     size: async () => (await handle.stat()).size,
@@ -72,6 +79,7 @@ async function openNodeFile(path: string, mode: 'read' | 'replace'): Promise<Ope
       while (done < bytes.byteLength)
         done += (await handle.write(bytes, done, bytes.byteLength - done, position + done)).bytesWritten;
     },
+    truncate: (bytes) => handle.truncate(bytes),
     sync: () => handle.sync(),
     close: () => handle.close(),
     [Symbol.asyncDispose]: () => handle.close(),

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import { limits } from '../lib/limits.ts';
 import type { Message } from './core/types.ts';
+import type { Row } from './ports.ts';
 import { MemoryCluster, type MemoryMember } from './testing/memory-cluster.ts';
 import { turn } from './testing/memory-stores.ts';
 
@@ -46,6 +47,12 @@ function first<T>(items: readonly T[]): T {
 }
 
 /** Of an empty state. */
+async function aborted(signal: AbortSignal): Promise<never> {
+  return await new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true });
+  });
+}
+
 async function* noRows(): AsyncGenerator<never> {}
 
 describe('a Raft node', () => {
@@ -276,6 +283,18 @@ describe('a node that fails or stops', () => {
   });
 });
 
+/** It needs a snapshot when it is heard of again. */
+async function leaveBehind(
+  cluster: MemoryCluster,
+  leader: MemoryMember,
+  lagging: MemoryMember,
+): Promise<void> {
+  cluster.network.cut(lagging.id);
+  // While it counts as there, the log is kept for it.
+  await cluster.until(() => !leader.node.isActive(lagging.id));
+  for (let count = 0; count < 45; count += 1) await cluster.propose(leader, `text ${count}`);
+}
+
 describe('snapshots of a node', () => {
   const snapshotBounds = { entries: 10, logBytes: 1_000_000 };
 
@@ -285,7 +304,7 @@ describe('snapshots of a node', () => {
     await cluster.until(() => leader.log.disk.snapshot !== null);
     const files = await leader.snapshots.list();
     expect(files).toHaveLength(2);
-    expect(leader.log.disk.snapshot).toEqual(files[1]?.meta);
+    expect(leader.log.disk.snapshot).toEqual({ ...files[1]?.meta, peers: files[1]?.peers });
     expect(leader.core.termAt(1)).toBeNull();
   });
 
@@ -321,6 +340,27 @@ describe('snapshots of a node', () => {
     expect(leader.log.disk.snapshot?.index).toBe(base);
   });
 
+  it('do not hold up a stop while they are written, and are no failure then', async () => {
+    const { cluster, leader } = await begin({ snapshotBounds });
+    const rows = leader.state.rows.bind(leader.state);
+    let isRead = false;
+    leader.state.rows = async () => ({ ...(await rows()), rows: endless() });
+    async function* endless(): AsyncGenerator<Row> {
+      for (;;) {
+        isRead = true;
+        yield { key: '0', value: Buffer.alloc(0) };
+        await turn();
+      }
+    }
+    for (let count = 0; count < 12; count += 1) await cluster.propose(leader, `text ${count}`);
+    await cluster.until(() => isRead);
+    let failed = false;
+    leader.node.failed.catch(() => (failed = true));
+    await leader.node.stop();
+    expect(await leader.snapshots.list()).toEqual([]);
+    expect(failed).toBe(false);
+  });
+
   it('are taken for many bytes as well', async () => {
     const { cluster, leader } = await begin({ snapshotBounds: { entries: 1000, logBytes: 100 } });
     await cluster.propose(leader, 'x'.repeat(120));
@@ -331,11 +371,10 @@ describe('snapshots of a node', () => {
   it('bring a follower up that is too far behind, and it goes on from there', async () => {
     const { cluster, leader, followers } = await begin({ snapshotBounds });
     const lagging = first(followers);
-    cluster.network.cut(lagging.id);
-    for (let count = 0; count < 45; count += 1) await cluster.propose(leader, `text ${count}`);
+    await leaveBehind(cluster, leader, lagging);
     await cluster.until(() => leader.core.termAt(2) === null);
     const sent: Message[] = [];
-    cluster.network.onSnapshot = (message) => sent.push(message);
+    cluster.network.onSnapshot = (message) => void sent.push(message);
     cluster.network.heal();
     await cluster.until(() => lagging.state.texts.length === 45);
     expect(sent.length).toBeGreaterThan(0);
@@ -349,17 +388,79 @@ describe('snapshots of a node', () => {
     expect(again.state.texts).toEqual(leader.state.texts);
   });
 
+  it('bring it up with the first, however many are taken while it is sent and installed', async () => {
+    const { cluster, leader, followers } = await begin({ snapshotBounds });
+    const lagging = first(followers);
+    await leaveBehind(cluster, leader, lagging);
+    await cluster.until(() => leader.core.termAt(2) === null);
+    const arrived = Promise.withResolvers<void>();
+    const sent: number[] = [];
+    cluster.network.onSnapshot = (message) => {
+      sent.push(message.snapshot?.index ?? 0);
+      return arrived.promise;
+    };
+    cluster.network.heal();
+    await cluster.until(() => sent.length > 0);
+    const [newest] = await leader.snapshots.list();
+    lagging.state.gate.close();
+    for (let count = 45; count < 90; count += 1) await cluster.propose(leader, `text ${count}`);
+    arrived.resolve();
+    for (let count = 90; count < 135; count += 1) await cluster.propose(leader, `text ${count}`);
+    lagging.state.gate.open();
+    await cluster.until(() => lagging.state.texts.length === 135);
+    expect(sent).toEqual([newest?.meta.index]);
+    // And nothing is kept for it any more.
+    for (let count = 135; count < 170; count += 1) await cluster.propose(leader, `text ${count}`);
+    await cluster.until(() => leader.core.termAt(newest?.meta.index ?? 0) === null);
+  });
+
+  it.each(['damaged', 'gone'])(
+    'are taken anew, for a follower that needs one, where all are %s',
+    async (how) => {
+      const { cluster, leader, followers } = await begin({ snapshotBounds });
+      const lagging = first(followers);
+      await leaveBehind(cluster, leader, lagging);
+      await cluster.until(() => leader.core.termAt(2) === null);
+      const before = await leader.snapshots.list();
+      if (how === 'damaged') for (const { path } of before) leader.snapshots.damaged.add(path);
+      else await leader.snapshots.keepNewest(0);
+      cluster.network.heal();
+      await cluster.until(() => lagging.state.texts.length === 45);
+      const [newest] = await leader.snapshots.list();
+      expect(newest?.meta.index).toBeGreaterThan(before[0]?.meta.index ?? 0);
+    },
+  );
+
+  it('are begun again, with the newest, for one that needs more of the log than may be kept', async () => {
+    const { cluster, leader, followers } = await begin({
+      snapshotBounds: { ...snapshotBounds, heldLogBytes: 100 },
+    });
+    const lagging = first(followers);
+    await leaveBehind(cluster, leader, lagging);
+    await cluster.until(() => leader.core.termAt(2) === null);
+    const sent: number[] = [];
+    cluster.network.onSnapshot = async (message, signal) => {
+      sent.push(message.snapshot?.index ?? 0);
+      if (sent.length === 1) await aborted(signal);
+    };
+    cluster.network.heal();
+    await cluster.until(() => sent.length > 0);
+    for (let count = 45; count < 90; count += 1) await cluster.propose(leader, `text ${count}`);
+    await cluster.until(() => lagging.state.texts.length === 90);
+    expect(sent).toHaveLength(2);
+    expect(sent[1]).toBeGreaterThan(sent[0] ?? 0);
+  });
+
   it('end the node where the log fails while an installation waits behind an apply', async () => {
     const { cluster, leader, followers } = await begin({ snapshotBounds });
     const lagging = first(followers);
     lagging.state.gate.close();
     await cluster.propose(leader, 'held');
     await cluster.until(() => lagging.node.status().commit > lagging.node.appliedIndex);
-    cluster.network.cut(lagging.id);
-    for (let count = 0; count < 45; count += 1) await cluster.propose(leader, `text ${count}`);
+    await leaveBehind(cluster, leader, lagging);
     await cluster.until(() => leader.core.termAt(2) === null);
     const sent: Message[] = [];
-    cluster.network.onSnapshot = (message) => sent.push(message);
+    cluster.network.onSnapshot = (message) => void sent.push(message);
     cluster.network.heal();
     lagging.log.gate.close();
     await cluster.until(() => sent.length > 0);

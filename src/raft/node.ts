@@ -6,6 +6,7 @@ import type { Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
+import type { Random } from '../lib/random.ts';
 import { Applier, type SnapshotBounds } from './applier.ts';
 import type { RaftCore } from './core/raft-core.ts';
 import type { RaftStatus } from './core/status.ts';
@@ -13,6 +14,7 @@ import type { Message, PersistRequest, RaftId, Ready, SnapshotMeta, SoftState } 
 import { HungDiskWatch } from './hung-disk.ts';
 import { LeadershipNews, type RaftLeadership } from './leadership.ts';
 import { LogRequests } from './log-requests.ts';
+import { followersOf } from './log-retention.ts';
 import type { MembershipChange } from './membership-change.ts';
 import { MembershipChanges } from './membership-changes.ts';
 import type { Membership } from './membership.ts';
@@ -30,9 +32,12 @@ export interface RaftNodeParts {
   readonly snapshots: SnapshotStore;
   readonly transport: Transport;
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Log;
   /** As of the state machine's applied index. */
   readonly membership: Membership;
+  /** Nothing that is on disk would help a follower that needs a snapshot: one is taken at once. Default: false. */
+  readonly lacksSnapshot?: boolean;
   /** Default: those of `limits`. */
   readonly snapshotBounds?: SnapshotBounds;
   /** Reads trust the clock (`ReadLease`); the core must be configured so, too. Default: every read asks a quorum. */
@@ -71,6 +76,7 @@ export class RaftNode {
   readonly #heardMs = new Map<RaftId, number>();
   /** This node itself is in the membership: one that joins becomes so with the log. */
   #isMember: boolean;
+  readonly #lacksSnapshot: boolean;
   #roundScheduled = false;
   #persisting: Promise<void> = Promise.resolve();
   /** Nothing is taken in any more: `stop` was called, or it has failed. */
@@ -80,6 +86,7 @@ export class RaftNode {
 
   constructor(parts: RaftNodeParts) {
     this.#core = parts.core;
+    this.#lacksSnapshot = parts.lacksSnapshot === true;
     this.#log = parts.log;
     this.#transport = parts.transport;
     this.#clock = parts.clock;
@@ -101,6 +108,12 @@ export class RaftNode {
     this.#disk = new HungDiskWatch(parts.clock);
     this.#applier = new Applier({
       ...parts,
+      followers: () =>
+        followersOf(parts.core.status().progress, {
+          self: parts.core.id,
+          isActive: (id) => this.isActive(id),
+        }),
+      onGivenUp: (ids) => ids.forEach((id) => this.#sends.giveUp(id)),
       onApplied: (index, term, outcome) => this.#onApplied(index, term, outcome),
       onMembership: (membership) => this.#onMembership(membership),
       onBatch: (index) => this.#onBatch(index),
@@ -108,10 +121,9 @@ export class RaftNode {
       onFailure: (error) => this.#fail(error),
     });
     this.#sends = new SnapshotSends({
-      transport: parts.transport,
-      snapshots: parts.snapshots,
-      logger: parts.logger,
+      ...parts,
       finished: (to, ok) => this.#input(() => this.#core.reportSnapshot(to, ok)),
+      onLacking: () => this.#applier.takeSnapshot(),
     });
     const { id } = parts.core.status();
     this.#isMember = parts.membership.peers.some(({ raftId }) => raftId === id);
@@ -147,10 +159,12 @@ export class RaftNode {
       },
       streamReset: (raftId) => this.#input(() => this.#core.leaderStreamReset(raftId)),
       unreachable: (raftId) => this.#input(() => this.#core.reportUnreachable(raftId)),
+      leads: () => this.#news.current.isLeader,
     });
     this.#transport.setPeers(this.membership.peers, this.membership.index);
     this.#tick();
     this.#input(() => {});
+    if (this.#lacksSnapshot) this.#applier.takeSnapshot();
   }
 
   status(): RaftStatus {
@@ -401,6 +415,7 @@ export class RaftNode {
     const isMember = peers.some(({ raftId }) => raftId === id);
     this.#logger.info({ index, members: peers.map(({ name }) => name) }, 'the membership has changed');
     this.#transport.setPeers(peers, index);
+    this.#sends.keepOnly(peers);
     this.#changes.changed();
     if (this.#isMember && !isMember) this.#fail(new MemberRemovedError());
     this.#isMember = isMember;

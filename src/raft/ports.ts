@@ -4,6 +4,15 @@
  */
 import type { Entry, HardState, Message, RaftId, SnapshotMeta } from './core/types.ts';
 
+/**
+ * What the log begins behind, and who was a member then: the core needs ids alone, and the names and addresses of the
+ * others must not hang on snapshot files, which may be lost.
+ */
+export interface LogBase extends SnapshotMeta {
+  /** Absent from the moment a received snapshot is recorded until it is installed, and in logs of older versions. */
+  readonly peers?: readonly Peer[];
+}
+
 /** The write-ahead log. After one failed write every later call rejects with the same error. */
 export interface LogStore {
   /** Resolves when durable, in the order of the calls. `entries[0].index` at or below the last index truncates. */
@@ -12,8 +21,8 @@ export interface LogStore {
     readonly entries: readonly Entry[];
     readonly snapshot: SnapshotMeta | null;
   }): Promise<void>;
-  /** A durable snapshot file covers the log up to `meta.index`: what lies wholly below may go. */
-  compact(meta: SnapshotMeta): Promise<void>;
+  /** A durable snapshot file covers the log up to `base.index`: what lies wholly below may go. */
+  compact(base: LogBase): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -65,6 +74,8 @@ export interface TransportEvents {
   streamReset(raftId: RaftId): void;
   /** Messages to the peer were dropped: it cannot be reached at present. */
   unreachable(raftId: RaftId): void;
+  /** Whether this node leads, so that what it says of the membership holds. Absent: it does not. */
+  leads?(): boolean;
 }
 
 /** Moves messages between members. Bounded: what cannot be sent is dropped and reported, never queued for ever. */
@@ -99,10 +110,20 @@ export interface SnapshotFile {
 /** The node's snapshot files, newest first; a half-written one never counts. */
 export interface SnapshotStore {
   list(): Promise<readonly SnapshotFile[]>;
-  /** Writes a file of the rows; durable and listed when it resolves. Rejects where count or digest disagree. */
-  write(meta: SnapshotMeta, peers: readonly Peer[], stream: RowStream): Promise<SnapshotFile>;
+  /**
+   * Writes a file of the rows; durable and listed when it resolves. Rejects where count or digest disagree, and with the
+   * signal's reason once it is aborted.
+   */
+  write(
+    meta: SnapshotMeta,
+    peers: readonly Peer[],
+    stream: RowStream,
+    signal?: AbortSignal,
+  ): Promise<SnapshotFile>;
   /** Verifies while it reads: the iteration throws on damage. */
   rows(file: SnapshotFile): AsyncIterable<Row>;
+  /** Reads all of the file, and deletes it where it is damaged. @returns whether it is gone */
+  discardIfDamaged(file: SnapshotFile): Promise<boolean>;
   /** Deletes all but the newest `count`. */
   keepNewest(count: number): Promise<void>;
 }

@@ -1,8 +1,10 @@
 /** Snapshots and records on a simulated disk: the same disk, and the same faults, as below the log. */
 import { Buffer } from 'node:buffer';
 
-import type { DurableFiles, OpenFile } from './durable-files.ts';
+import type { DurableFiles, OpenFile, OpenMode } from './durable-files.ts';
 import type { SimulatedLogFiles } from './wal/simulated-log-files.test-kit.ts';
+
+const LOG_MODES = { read: 'read', replace: 'create', extend: 'write' } as const;
 
 export class SimulatedFiles implements DurableFiles {
   readonly #disk: SimulatedLogFiles;
@@ -23,15 +25,21 @@ export class SimulatedFiles implements DurableFiles {
     return this.#disk.list(directory);
   }
 
-  async open(path: string, mode: 'read' | 'replace'): Promise<OpenFile> {
+  /** Nothing is old on a disk without a clock. */
+  async modifiedMs(): Promise<number> {
+    return 0;
+  }
+
+  async open(path: string, mode: OpenMode): Promise<OpenFile> {
     const disk = this.#disk;
     if (mode === 'replace' && disk.exists(path)) disk.remove(path);
-    const handle = disk.open(path, mode === 'replace' ? 'create' : 'read');
+    const handle = disk.open(path, LOG_MODES[mode]);
     const close = async (): Promise<void> => disk.close(handle);
     return {
       size: async () => disk.size(handle),
       read: async (buffer, position) => disk.read(handle, buffer, position),
       write: async (bytes, position) => disk.write(handle, [bytes], position),
+      truncate: async (bytes) => disk.truncate(handle, bytes),
       sync: async () => disk.syncData(handle),
       close,
       [Symbol.asyncDispose]: close,

@@ -10,6 +10,8 @@ export type StorageErrorKind =
   | 'log_missing'
   /** A snapshot file is damaged or incomplete. */
   | 'snapshot_corrupt'
+  /** No room for a snapshot that another node sends, or it cannot be written: it is given up, and the node goes on. */
+  | 'snapshot_unwritable'
   /** Written by another version of Jarvis. */
   | 'format_unknown'
   /** A write or a sync failed: its outcome is unknown, and nothing is acknowledged from here on. */
@@ -26,6 +28,7 @@ const CODES = {
   log_foreign: 'invalid',
   log_missing: 'unavailable',
   snapshot_corrupt: 'unavailable',
+  snapshot_unwritable: 'unavailable',
   format_unknown: 'invalid',
   storage_failed: 'unavailable',
   directory_refused: 'invalid',

@@ -1,11 +1,12 @@
 /** A node whose disk fills up: a small file system in memory, which needs root. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, statfsSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, statfsSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 
 import { describe, expect, it, onTestFinished } from 'vitest';
 
+import type { MemberJson } from '../support/api.ts';
 import { SHORT_HEARTBEAT, type TestCluster } from '../support/cluster.ts';
 import { prepareCluster } from '../support/test-cluster.ts';
 import { waitFor } from '../support/wait.ts';
@@ -21,12 +22,15 @@ function mount(...args: readonly string[]): void {
   if (status !== 0) throw new Error(`${args.join(' ')}: ${stderr}`);
 }
 
-async function withSmallDisk(
+/** A cluster whose node of that name is to have its data on a disk of its own; nothing runs yet. */
+async function prepareSmallDisk(
   name: string,
+  joining: number,
 ): Promise<{ readonly cluster: TestCluster; readonly disk: string }> {
   const cluster = await prepareCluster({
     heartbeat: SHORT_HEARTBEAT,
     drivers: 'noop',
+    joining,
     dataDirOf: (directory, node) => path.join(directory, node === name ? FOLDER : '.', node),
   });
   const disk = path.join(cluster.directory, FOLDER);
@@ -34,8 +38,6 @@ async function withSmallDisk(
   mount('mount', '-t', 'tmpfs', '-o', `size=${SIZE}`, 'tmpfs', disk);
   // Before the cluster removes its folders.
   onTestFinished(() => mount('umount', '-l', disk));
-  for (const node of cluster.nodes) node.start();
-  await cluster.ready();
   return { cluster, disk };
 }
 
@@ -48,7 +50,8 @@ function fill(disk: string): string {
 
 describe.skipIf(!isPossible && process.env['CI'] !== 'true')('a node whose disk is full', () => {
   it('stops and says why; the others go on, nothing is lost, and it comes back when there is room', async () => {
-    const { cluster, disk } = await withSmallDisk('n2');
+    const { cluster, disk } = await prepareSmallDisk('n2', 0);
+    await cluster.start();
     const full = cluster.node('n2');
     const other = cluster.node('n1');
     const ids: string[] = [];
@@ -75,4 +78,59 @@ describe.skipIf(!isPossible && process.env['CI'] !== 'true')('a node whose disk 
     await cluster.restart('n2');
     for (const id of ids.slice(-5)) expect(await full.api.task(id)).toMatchObject({ status: 'COMPLETED' });
   });
+
+  it('does not take a snapshot that has no room, and goes on; it takes it when there is', async () => {
+    const { cluster, disk } = await prepareSmallDisk('n4', 1);
+    await cluster.start();
+    await fillLog(cluster);
+    const n4 = async (): Promise<MemberJson | undefined> => {
+      const { members } = await (await cluster.leader()).api.cluster();
+      return members.find(({ name }) => name === 'n4');
+    };
+
+    const joining = cluster.node('n4');
+    joining.start();
+    const refused = await waitFor('the refusal', async () => {
+      const member = await n4();
+      const isTold = (member?.snapshot?.failures ?? 0) > 0 && (member?.report?.disk_errors.length ?? 0) > 0;
+      return isTold && member !== undefined && member;
+    });
+    const reason = /no room for a snapshot of \d+ bytes from another node: \d+ bytes must be free for it/;
+    expect(refused.snapshot?.last_failure).toMatch(reason);
+    expect(refused.report?.disk_errors).toEqual([
+      expect.objectContaining({
+        kind: 'snapshot_unwritable',
+        message: expect.stringMatching(reason) as string,
+      }),
+    ]);
+    expect(refused.report?.refusals['snapshot_unwritable']).toBeGreaterThan(0);
+    expect(joining.isRunning).toBe(true);
+    expect(readdirSync(path.join(joining.settings.dataDir, 'snapshots'))).toEqual([]);
+
+    mount('mount', '-o', 'remount,size=2g', disk);
+    await waitFor(
+      'the snapshot',
+      async () => {
+        const member = await n4();
+        return member?.state === 'replicate' && member.lag === 0;
+      },
+      { timeoutMs: 90_000 },
+    );
+    await joining.ready();
+  }, 240_000);
 });
+
+/** Until a node that has nothing needs a snapshot: the log is cut behind the older of two, each after 64 MiB. */
+async function fillLog(cluster: TestCluster): Promise<void> {
+  const task = { command: ['noop', '0ms', '0'], env: { PADDING: 'x'.repeat(900_000) } };
+  await waitFor(
+    'the beginning of the log to be cut off',
+    async () => {
+      const { api, name } = await cluster.leader();
+      for (let count = 0; count < 10; count += 1) await Promise.all([api.submit(task), api.submit(task)]);
+      const { members } = await api.cluster();
+      return (members.find((member) => member.name === name)?.report?.first_index ?? 0) > 1;
+    },
+    { timeoutMs: 90_000, intervalMs: 0 },
+  );
+}

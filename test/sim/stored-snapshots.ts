@@ -45,7 +45,15 @@ export class StoredSnapshots {
   }): Promise<StoredSnapshots> {
     const { disk, clusterId, images, onDamaged } = options;
     const files = new SimulatedFiles(disk);
-    const settings = { clusterId, epoch: 1, newDigester, onDamaged, files };
+    const settings = {
+      clusterId,
+      epoch: 1,
+      newDigester,
+      onDamaged,
+      files,
+      freeBytes: async () => Number.POSITIVE_INFINITY,
+      wallMs: () => 0,
+    };
     const opened = new StoredSnapshots(await SnapshotFiles.open(SNAPSHOT_DIRECTORY, settings), images);
     await opened.#refresh();
     for (const { path, meta, image } of opened.all) await opened.#compare({ path, meta, peers: [] }, image);

@@ -39,7 +39,10 @@ interface ReportJson {
   readonly role: string;
   readonly leader: string | null;
   readonly version: string;
+  readonly first_index: number;
   readonly log: { readonly bytes: number } | null;
+  readonly disk_errors: readonly { readonly kind: string; readonly message: string }[];
+  readonly refusals: Readonly<Record<string, number>>;
 }
 
 export interface MemberJson {
@@ -53,6 +56,7 @@ export interface MemberJson {
   readonly last_contact_seconds: number | null;
   readonly version: string | null;
   readonly node_status: string | null;
+  readonly snapshot: { readonly failures: number; readonly last_failure: string | null } | null;
   readonly report: ReportJson | null;
   readonly last_words: readonly { readonly kind: string; readonly message: string }[];
 }

@@ -45,7 +45,7 @@ beforeEach(async () => {
         inflight: 3,
         paused: true,
         last_contact_seconds: 75.25,
-        snapshot: { index: 39, taken_bytes: 3145728, total_bytes: 12582912 },
+        snapshot: { index: 39, taken_bytes: 3145728, total_bytes: 12582912, failures: 2 },
       }),
     ],
     node: NodeReport.create({ name: 'n1', role: 'leader' }),
@@ -85,7 +85,7 @@ describe('cluster status', () => {
     const { stdout } = await runInProcess(['cluster', 'status', '-o', 'wide', ...peer]);
     expect(stdout).toMatch(/MATCH +NEXT +APPLIED +INFLIGHT +SNAPSHOT +LOG +NODE +VERSION +RAFT-ID\n/);
     expect(stdout).toMatch(/n1 .* 42 +- +41 +- +- +16Mi +AVAILABLE +1\.2\.3 +7\n/);
-    expect(stdout).toMatch(/n2 .* 40 +41 +- +3,paused +25% of 12Mi +- +AVAILABLE +1\.2\.3 +8\n/);
+    expect(stdout).toMatch(/n2 .* 40 +41 +- +3,paused +25% of 12Mi,failed 2x +- +AVAILABLE +1\.2\.3 +8\n/);
   });
 
   it('says what is out of the ordinary: learners, a joint configuration, a transfer, failing disks', async () => {

@@ -87,8 +87,11 @@ function inflightCell({ inflight, paused }: Member): string {
 
 function snapshotCell({ snapshot }: Member): string {
   if (snapshot === undefined) return NONE;
-  const { taken_bytes: taken, total_bytes: total } = snapshot;
-  return total === 0 ? 'waiting' : `${Math.floor((100 * taken) / total)}% of ${formatBytes(total)}`;
+  const { taken_bytes: taken, total_bytes: total, failures } = snapshot;
+  const failed = failures === 0 ? '' : `,failed ${failures}x`;
+  return total === 0
+    ? `waiting${failed}`
+    : `${Math.floor((100 * taken) / total)}% of ${formatBytes(total)}${failed}`;
 }
 
 function bytesCell(bytes: number | undefined): string {

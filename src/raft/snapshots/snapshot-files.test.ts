@@ -5,66 +5,24 @@ import { basename, join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import type { SnapshotMeta } from '../core/types.ts';
-import type { Row, RowStream, SnapshotFile } from '../ports.ts';
+import type { Row, SnapshotFile } from '../ports.ts';
 import type { StorageError } from '../storage-error.ts';
-import { checksum } from '../wal/binary.ts';
 import { SnapshotFiles } from './snapshot-files.ts';
+import {
+  CLUSTER,
+  collect,
+  meta,
+  PEERS,
+  rowsOf,
+  streamed,
+  streamOf,
+  SumDigester,
+} from './snapshot-files.test-kit.ts';
 import { snapshotName } from './snapshot-format.ts';
-import type { RowDigester } from './snapshot-writer.ts';
-
-const CLUSTER = '6f1c2d3e-0000-4000-8000-000000000001';
-const PEERS = [
-  { raftId: 1, name: 'n1', incarnation: 'a', address: '127.0.0.1:7101' },
-  { raftId: 2, name: 'n2', incarnation: 'b', address: '127.0.0.1:7102' },
-];
-
-class SumDigester implements RowDigester {
-  rowCount = 0;
-  #sum = 0;
-
-  add(row: Row): void {
-    this.rowCount += 1;
-    this.#sum = (this.#sum + checksum(0, Buffer.from(row.key), row.value)) % 0x1_0000_0000;
-  }
-
-  get digest(): string {
-    return this.#sum.toString(16);
-  }
-}
-
-function meta(index: number, term = 1): SnapshotMeta {
-  const confState = { voters: [1, 2], votersOutgoing: [], learners: [3], learnersNext: [], autoLeave: false };
-  return { index, term, confState };
-}
-
-function rowsOf(count: number, bytes = 100): Row[] {
-  return Array.from({ length: count }, (_, at) => ({
-    key: `task/${at}/ä`,
-    value: Buffer.alloc(at % 7 === 3 ? 0 : bytes + at, at % 251),
-  }));
-}
-
-async function* streamed(rows: readonly Row[]): AsyncGenerator<Row> {
-  yield* rows;
-}
 
 async function* breaking(): AsyncGenerator<Row> {
   yield* rowsOf(2000);
   throw new Error('unreadable');
-}
-
-function streamOf(index: number, rows: readonly Row[]): RowStream {
-  const digester = new SumDigester();
-  for (const row of rows) digester.add(row);
-  const { rowCount, digest } = digester;
-  return { index, rowCount, digest, rows: streamed(rows), close: async () => {} };
-}
-
-async function collect<T>(iterable: AsyncIterable<T>): Promise<T[]> {
-  const all: T[] = [];
-  for await (const one of iterable) all.push(one);
-  return all;
 }
 
 function readable(rows: readonly Row[]): string[] {
@@ -73,21 +31,25 @@ function readable(rows: readonly Row[]): string[] {
 
 let directory = '';
 let damaged: StorageError[] = [];
+const opened: SnapshotFiles[] = [];
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'jarvis-snapshots-'));
   damaged = [];
 });
 afterEach(async () => {
+  for (const each of opened.splice(0)) await each.close();
   await rm(directory, { recursive: true });
 });
 
 async function open(path = directory, clusterId = CLUSTER): Promise<SnapshotFiles> {
-  return await SnapshotFiles.open(path, {
+  const snapshots = await SnapshotFiles.open(path, {
     clusterId,
     epoch: 7,
     newDigester: () => new SumDigester(),
     onDamaged: (error) => damaged.push(error),
   });
+  opened.push(snapshots);
+  return snapshots;
 }
 
 async function writeOne(
@@ -163,6 +125,23 @@ describe('snapshot files', () => {
     fs.rmSync(directory, { recursive: true });
     await expect(snapshots.write(meta(5), PEERS, stream)).rejects.toMatchObject({ kind: 'storage_failed' });
     await mkdir(directory);
+  });
+
+  it('are given up at a stop, and nothing is left of them', async () => {
+    const snapshots = await open();
+    const stop = new AbortController();
+    let read = 0;
+    async function* stopping(): AsyncGenerator<Row> {
+      for (const row of rowsOf(2000)) {
+        read += 1;
+        if (read === 1000) stop.abort(new Error('stop'));
+        yield row;
+      }
+    }
+    const stream = { ...streamOf(5, rowsOf(2000)), rows: stopping() };
+    await expect(snapshots.write(meta(5), PEERS, stream, stop.signal)).rejects.toThrow('stop');
+    expect(read).toBe(1000);
+    expect(await readdir(directory)).toEqual([]);
   });
 
   it('leave no rest of an earlier attempt', async () => {
@@ -322,8 +301,8 @@ describe('receiving a snapshot file', () => {
     });
     const third = await target.receive({ ...incoming, meta: { index: 6, term: 1 } });
     expect(third.nextOffset).toBe(0);
+    expect(await readdir(join(directory, 'target'))).toHaveLength(1);
     await target.close();
-    expect(await readdir(join(directory, 'target'))).toEqual([]);
   });
 
   it('refuses gaps and more than was announced', async () => {

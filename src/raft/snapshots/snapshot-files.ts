@@ -2,15 +2,26 @@
  * The node's snapshot files: one directory, one file per snapshot, the newest two kept. Together with the log behind the
  * older one they are what a node can rebuild its state from alone; LevelDB is never the only copy of anything.
  */
+import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { invariant } from '../../lib/assert.ts';
+import { systemClock } from '../../lib/clock.ts';
+import { isErrno } from '../../lib/errno.ts';
+import { JarvisError } from '../../lib/errors.ts';
 import { limits } from '../../lib/limits.ts';
 import type { SnapshotMeta } from '../core/types.ts';
 import { makeDirectoryDurably } from '../durable-file.ts';
 import { nodeFiles, type DurableFiles } from '../durable-files.ts';
 import type { Peer, Row, RowStream, SnapshotFile, SnapshotStore } from '../ports.ts';
 import { isStorageError, StorageError } from '../storage-error.ts';
+import {
+  keepNewestPartial,
+  partialName,
+  removeOvertaken,
+  removePartials,
+  type IncomingSnapshot,
+} from './partial-files.ts';
 import { damaged, snapshotName, snapshotOrigin, type SnapshotOrigin } from './snapshot-format.ts';
 import {
   inspectSnapshot,
@@ -19,7 +30,7 @@ import {
   verifySnapshot,
   type SnapshotInspection,
 } from './snapshot-reader.ts';
-import { SnapshotReceiver, type IncomingSnapshot } from './snapshot-receiver.ts';
+import { SnapshotReceiver } from './snapshot-receiver.ts';
 import { writeSnapshot, type RowDigester } from './snapshot-writer.ts';
 
 export interface SnapshotFilesOptions {
@@ -30,6 +41,10 @@ export interface SnapshotFilesOptions {
   readonly onDamaged: (error: StorageError) => void;
   /** A simulated disk. */
   readonly files?: DurableFiles;
+  /** What is free where a directory is; default: what the system says. */
+  readonly freeBytes?: (directory: string) => Promise<number>;
+  /** Default: the system's. */
+  readonly wallMs?: () => number;
 }
 
 type Judged =
@@ -41,6 +56,9 @@ export class SnapshotFiles implements SnapshotStore {
   readonly #options: SnapshotFilesOptions;
   readonly #files: DurableFiles;
   #receiver: SnapshotReceiver | null = null;
+  /** Receptions begin one after the other. */
+  #beginning: Promise<unknown> = Promise.resolve();
+  #isClosed = false;
 
   /** Use {@link SnapshotFiles.open}. */
   constructor(directory: string, options: SnapshotFilesOptions) {
@@ -49,12 +67,13 @@ export class SnapshotFiles implements SnapshotStore {
     this.#files = options.files ?? nodeFiles;
   }
 
-  /** Removes what earlier starts left half-written. */
+  /** Removes what earlier starts left half-written, save one snapshot that was being received. */
   static async open(directory: string, options: SnapshotFilesOptions): Promise<SnapshotFiles> {
     const files = options.files ?? nodeFiles;
     await makeDirectoryDurably(directory, files);
     for (const name of await files.names(directory))
       if (name.endsWith('.tmp')) await files.remove(join(directory, name));
+    await keepNewestPartial(files, directory, (options.wallMs ?? systemWallMs)());
     return new SnapshotFiles(directory, options);
   }
 
@@ -82,7 +101,12 @@ export class SnapshotFiles implements SnapshotStore {
     await this.#files.syncDirectory(this.#directory);
   }
 
-  async write(meta: SnapshotMeta, peers: readonly Peer[], stream: RowStream): Promise<SnapshotFile> {
+  async write(
+    meta: SnapshotMeta,
+    peers: readonly Peer[],
+    stream: RowStream,
+    signal?: AbortSignal,
+  ): Promise<SnapshotFile> {
     invariant(stream.index === meta.index, `rows of index ${stream.index} for a snapshot of ${meta.index}`);
     const path = join(this.#directory, snapshotName(meta, 'taken'));
     const { clusterId, epoch, newDigester } = this.#options;
@@ -103,7 +127,7 @@ export class SnapshotFiles implements SnapshotStore {
       },
       peers: peers.map(({ raftId, name, incarnation, address }) => ({ raftId, name, incarnation, address })),
     };
-    await writeSnapshot(this.#files, path, header, stream, newDigester());
+    await writeSnapshot(this.#files, path, header, stream, newDigester(), signal);
     return { path, meta: header.meta, peers: header.peers };
   }
 
@@ -119,6 +143,21 @@ export class SnapshotFiles implements SnapshotStore {
   /** Reads all of it. @throws StorageError snapshot_corrupt, format_unknown */
   async verify(file: SnapshotFile): Promise<void> {
     await verifySnapshot(file.path, this.#files);
+  }
+
+  async discardIfDamaged(file: SnapshotFile): Promise<boolean> {
+    try {
+      await this.verify(file);
+      return false;
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return true;
+      const fault = isErrno(error, 'EIO') ? damaged(file.path, 'the disk does not give it back') : error;
+      if (!isStorageError(fault, 'snapshot_corrupt')) throw error;
+      this.#options.onDamaged(fault);
+      await this.#files.remove(file.path);
+      await this.#files.syncDirectory(this.#directory);
+      return true;
+    }
   }
 
   /** Deletes older files, and those that are damaged; never what another version or cluster wrote. */
@@ -141,6 +180,7 @@ export class SnapshotFiles implements SnapshotStore {
       deleted += 1;
     }
     if (deleted > 0) await this.#files.syncDirectory(this.#directory);
+    await removeOvertaken(this.#files, this.#directory, Math.max(0, ...kept), this.#receiving());
   }
 
   /** The file's bytes for another node, from where it wants them. */
@@ -153,24 +193,57 @@ export class SnapshotFiles implements SnapshotStore {
 
   /**
    * Begins to receive a file, or goes on where the same one from the same sender was interrupted (`nextOffset` says
-   * where). One at a time: another one that is half received is discarded.
+   * where), also before a restart. One at a time: another one that is half received is discarded.
+   * @throws StorageError snapshot_unwritable, where there is no room for it as well; JarvisError conflict, unavailable
    */
   async receive(incoming: Omit<IncomingSnapshot, 'clusterId'>): Promise<SnapshotReceiver> {
     const wanted = { ...incoming, clusterId: this.#options.clusterId };
+    const begun = this.#beginning.then(() => this.#begin(wanted));
+    // Whoever asked hears of a failure; the next one begins all the same.
+    this.#beginning = begun.catch(() => undefined);
+    return await begun;
+  }
+
+  /** What is half received stays for the next start. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#beginning;
+    await this.#receiver?.suspend();
+  }
+
+  async #begin(wanted: IncomingSnapshot): Promise<SnapshotReceiver> {
+    if (this.#isClosed) throw new JarvisError('unavailable', 'this node is stopping');
     if (this.#receiver?.isOpen === true) {
       if (isSame(this.#receiver.incoming, wanted)) return this.#receiver;
       await this.#receiver.discard();
     }
-    this.#receiver = await SnapshotReceiver.begin(
-      this.#files,
-      wanted,
-      join(this.#directory, snapshotName(incoming.meta, 'received')),
-    );
-    return this.#receiver;
+    await removePartials(this.#files, this.#directory, partialName(wanted));
+    const receiver = await SnapshotReceiver.open(this.#files, wanted, this.#directory);
+    this.#receiver = receiver;
+    try {
+      await this.#checkRoom(wanted.fileBytes, receiver.nextOffset);
+    } catch (error) {
+      await receiver.discard();
+      throw error;
+    }
+    return receiver;
   }
 
-  async close(): Promise<void> {
-    if (this.#receiver?.isOpen === true) await this.#receiver.discard();
+  /** A disk that a snapshot fills up would stop the log, and with it the node. */
+  async #checkRoom(fileBytes: number, heldBytes: number): Promise<void> {
+    const { freeBytes = freeBytesOf } = this.#options;
+    const neededBytes = 2 * fileBytes + limits.snapshotRoomBytes;
+    if ((await freeBytes(this.#directory)) >= neededBytes - heldBytes) return;
+    throw new StorageError(
+      'snapshot_unwritable',
+      this.#directory,
+      `no room for a snapshot of ${fileBytes} bytes from another node: ${neededBytes} bytes must be free for it, ` +
+        'for the state that is made of it, and for the log',
+    );
+  }
+
+  #receiving(): string | null {
+    return this.#receiver?.isOpen === true ? partialName(this.#receiver.incoming) : null;
   }
 
   async #listGood(): Promise<readonly Extract<Judged, { type: 'good' }>[]> {
@@ -207,6 +280,15 @@ export class SnapshotFiles implements SnapshotStore {
       throw error;
     }
   }
+}
+
+function systemWallMs(): number {
+  return systemClock.wallMs();
+}
+
+async function freeBytesOf(directory: string): Promise<number> {
+  const { bavail, bsize } = await statfs(directory);
+  return bavail * bsize;
 }
 
 function isSame(a: IncomingSnapshot, b: IncomingSnapshot): boolean {

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 
 import { nodeFiles, type OpenFile } from '../durable-files.ts';
 import type { Row } from '../ports.ts';
+import { isStorageError } from '../storage-error.ts';
 import {
   CHUNK_HEADER_BYTES,
   chunkPayloadBytes,
@@ -79,6 +80,47 @@ export async function verifySnapshot(path: string, files = nodeFiles): Promise<S
     void row;
   }
   return inspection;
+}
+
+/**
+ * How far a file that may end anywhere is whole: the end of its last intact chunk, or 0 where not even the header is, or
+ * is not the one that is looked for. Nothing behind it is believed.
+ */
+export async function verifiedPrefix(
+  path: string,
+  isWanted: (header: SnapshotHeader) => boolean,
+  files = nodeFiles,
+): Promise<number> {
+  await using handle = await files.open(path, 'read');
+  try {
+    const prefix = await readAt(handle, 0, HEADER_PREFIX_BYTES);
+    const headerJson = await readAt(handle, HEADER_PREFIX_BYTES, headerJsonBytes(path, prefix));
+    const { header, seed } = decodeHeader(path, prefix, headerJson);
+    if (!isWanted(header)) return 0;
+    return await wholeChunksEnd(path, handle, HEADER_PREFIX_BYTES + headerJson.byteLength, seed);
+  } catch (error) {
+    if (isStorageError(error)) return 0;
+    throw error;
+  }
+}
+
+async function wholeChunksEnd(path: string, handle: OpenFile, start: number, seed: number): Promise<number> {
+  let offset = start;
+  let chain = seed;
+  for (;;) {
+    const head = await readAt(handle, offset, CHUNK_HEADER_BYTES);
+    try {
+      const payloadBytes = chunkPayloadBytes(path, head);
+      const payload = await readAt(handle, offset + CHUNK_HEADER_BYTES, payloadBytes);
+      if (payload.byteLength < payloadBytes) return offset;
+      ({ chain } = decodeChunk(path, head, payload, chain));
+      offset += CHUNK_HEADER_BYTES + payloadBytes;
+    } catch (error) {
+      // The end, the trailer, or damage: whatever it is, it is received again.
+      if (isStorageError(error)) return offset;
+      throw error;
+    }
+  }
 }
 
 /** The file as it is, from `fromOffset` on, in pieces of at most `pieceBytes`. */

@@ -7,6 +7,9 @@ import type { Row, RowStream } from '../ports.ts';
 import { StorageError } from '../storage-error.ts';
 import { ChunkEncoder, encodeHeader, encodeTrailer, type SnapshotHeader } from './snapshot-format.ts';
 
+/** Synced by pieces: one sync of a large file at its end could not be cut short by a stop, and would hold up the log's. */
+const SYNC_BYTES = 16 * 1024 * 1024;
+
 /** Counts and digests rows as the state does, independent of their order: `digest` is compared with a stream's. */
 export interface RowDigester {
   add(row: Row): void;
@@ -15,7 +18,8 @@ export interface RowDigester {
 }
 
 /**
- * Resolves when the file is durable under its name. Nothing of it is left where this rejects.
+ * Resolves when the file is durable under its name. Nothing of it is left where this rejects, also with the reason of the
+ * signal.
  * @throws StorageError snapshot_corrupt where the stream's rows are not those that it promised, storage_failed
  */
 export async function writeSnapshot(
@@ -24,12 +28,13 @@ export async function writeSnapshot(
   header: SnapshotHeader,
   stream: Pick<RowStream, 'rowCount' | 'digest' | 'rows'>,
   digester: RowDigester,
+  signal?: AbortSignal,
 ): Promise<void> {
   const aside = `${path}.tmp`;
   try {
     const file = await systemCall(aside, files.open(aside, 'replace'));
     try {
-      await writeAll(new Appender(aside, file), header, stream, digester);
+      await writeAll(new Appender(aside, file), header, stream, digester, signal);
       await systemCall(aside, file.sync());
     } finally {
       await file.close();
@@ -48,6 +53,7 @@ class Appender {
   readonly #file: OpenFile;
   readonly #sha256: Hash = createHash('sha256');
   #position = 0;
+  #unsyncedBytes = 0;
 
   constructor(path: string, file: OpenFile) {
     this.path = path;
@@ -59,6 +65,10 @@ class Appender {
     this.#sha256.update(bytes);
     await systemCall(this.path, this.#file.write(bytes, this.#position));
     this.#position += bytes.byteLength;
+    this.#unsyncedBytes += bytes.byteLength;
+    if (this.#unsyncedBytes < SYNC_BYTES) return;
+    await systemCall(this.path, this.#file.sync());
+    this.#unsyncedBytes = 0;
   }
 
   /** Of what was appended; to be asked for once. */
@@ -77,11 +87,13 @@ async function writeAll(
   header: SnapshotHeader,
   stream: Pick<RowStream, 'rowCount' | 'digest' | 'rows'>,
   digester: RowDigester,
+  signal?: AbortSignal,
 ): Promise<void> {
   const encoded = encodeHeader(header);
   const chunks = new ChunkEncoder(encoded.seed);
   await target.append(encoded.bytes);
   for await (const row of stream.rows) {
+    signal?.throwIfAborted();
     digester.add(row);
     chunks.add(row);
     if (chunks.isFull) await target.append(chunks.take());
@@ -101,7 +113,7 @@ async function writeAll(
 }
 
 /** What the system refuses is a failure of the storage. */
-export async function systemCall<T>(path: string, call: Promise<T>): Promise<T> {
+async function systemCall<T>(path: string, call: Promise<T>): Promise<T> {
   try {
     return await call;
   } catch (cause) {

@@ -4,12 +4,13 @@ import { EventEmitter, once } from 'node:events';
 import * as grpc from '@grpc/grpc-js';
 
 import { RaftService } from '../../generated/raft.ts';
-import { systemClock } from '../../lib/clock.ts';
-import { silentLog } from '../../lib/log.ts';
+import { systemClock, type Clock } from '../../lib/clock.ts';
+import { silentLog, type Log } from '../../lib/log.ts';
 import type { Message, RaftId } from '../core/types.ts';
 import { channelOptions, serverOptions } from '../../rpc/channel.ts';
 import { ClusterFormation } from '../form-cluster.ts';
 import type { Peer, TransportEvents } from '../ports.ts';
+import type { StorageError } from '../storage-error.ts';
 import type { SnapshotFiles } from '../snapshots/snapshot-files.ts';
 import { GrpcTransport, type RecordStart, type TransportIdentity } from '../transport/grpc-transport.ts';
 import { RaftPeerService } from '../transport/raft-service.ts';
@@ -22,6 +23,7 @@ class Ears implements TransportEvents {
   readonly messages: Message[] = [];
   readonly resets: RaftId[] = [];
   readonly unreachables: RaftId[] = [];
+  isLeader = false;
   readonly #emitter = new EventEmitter();
 
   receive(message: Message): void {
@@ -32,6 +34,10 @@ class Ears implements TransportEvents {
   streamReset(raftId: RaftId): void {
     this.resets.push(raftId);
     this.#emitter.emit('heard');
+  }
+
+  leads(): boolean {
+    return this.isLeader;
   }
 
   unreachable(raftId: RaftId): void {
@@ -81,6 +87,10 @@ export interface GrpcMemberOptions {
   readonly identity?: Partial<TransportIdentity>;
   readonly recordStart?: RecordStart;
   readonly snapshots?: SnapshotFiles;
+  /** Default: the system's. */
+  readonly clock?: Clock;
+  readonly log?: Log;
+  readonly snapshotBytesPerSecond?: number;
   /** Of an earlier one, to come back at its address. */
   readonly port?: number;
 }
@@ -93,6 +103,10 @@ export class GrpcMember {
   readonly raftId: RaftId;
   readonly peer: Peer;
   readonly ears = new Ears();
+  /** What it could not keep of the snapshots that it was sent. */
+  readonly unwritable: StorageError[] = [];
+  /** Codes with which it was refused, where they are to be believed. */
+  readonly refused: string[] = [];
   readonly transport: GrpcTransport;
   readonly port: number;
   readonly #server: grpc.Server;
@@ -120,12 +134,20 @@ export class GrpcMember {
         ...options.identity,
       },
       recordStart: options.recordStart ?? (async () => {}),
+      onRefused: (code) => this.refused.push(code),
       credentials: grpc.credentials.createInsecure(),
       channelOptions,
-      clock: systemClock,
-      log: silentLog,
+      clock: options.clock ?? systemClock,
+      log: options.log ?? silentLog,
+      ...(options.snapshotBytesPerSecond === undefined
+        ? {}
+        : { snapshotBytesPerSecond: options.snapshotBytesPerSecond }),
     });
-    parts.service.join({ transport: this.transport, snapshots: options.snapshots as SnapshotFiles });
+    parts.service.join({
+      transport: this.transport,
+      snapshots: options.snapshots as SnapshotFiles,
+      onUnwritable: (error) => this.unwritable.push(error),
+    });
     this.transport.start(this.ears);
   }
 
@@ -135,6 +157,7 @@ export class GrpcMember {
       formation: formation(`n${raftId}`),
       join: () => undefined,
       log: silentLog,
+      clock: options.clock ?? systemClock,
     });
     const server = new grpc.Server(serverOptions);
     const events: ServiceEvents = { snapshotStream: () => {} };

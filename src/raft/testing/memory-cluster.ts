@@ -9,6 +9,7 @@ import type { Message, RaftId } from '../core/types.ts';
 import { foundingMembership, replayMembership } from '../membership.ts';
 import { RaftNode } from '../node.ts';
 import type { Peer, Transport, TransportEvents } from '../ports.ts';
+import { StorageError } from '../storage-error.ts';
 import { LogDisk, MemoryLog, MemorySnapshots, MemoryState, turn } from './memory-stores.ts';
 
 /** Turns of the event loop in one tick: room for a message to go to a peer's disk and back. */
@@ -18,8 +19,8 @@ const UNTIL_TICKS = 2000;
 class MemoryNetwork {
   readonly #transports = new Map<RaftId, MemoryTransport>();
   readonly #cut = new Set<RaftId>();
-  /** Called before a snapshot is handed over. */
-  onSnapshot: (message: Message) => void = () => {};
+  /** Called before a snapshot is handed over; a transfer takes as long as that. */
+  onSnapshot: (message: Message, signal: AbortSignal) => void | Promise<void> = () => {};
 
   attach(id: RaftId, snapshots: MemorySnapshots): MemoryTransport {
     const transport = new MemoryTransport(id, this, snapshots);
@@ -77,12 +78,16 @@ class MemoryTransport implements Transport {
     });
   }
 
-  async sendSnapshot(message: Message, file: string): Promise<void> {
-    this.#network.onSnapshot(message);
+  async sendSnapshot(message: Message, file: string, signal: AbortSignal): Promise<void> {
+    const isDamaged = this.#snapshots.damaged.has(file);
+    const copyTo = this.#snapshots.open(file);
+    await this.#network.onSnapshot(message, signal);
     await turn();
     const target = this.#network.reaches(message);
     if (target === null) throw new Error('unreachable');
-    this.#snapshots.copyTo(target.#snapshots, file);
+    // The receiver finds that out.
+    if (isDamaged) throw new StorageError('snapshot_corrupt', file, 'damaged');
+    copyTo(target.#snapshots);
     target.events?.receive(message);
   }
 
@@ -248,6 +253,7 @@ export class MemoryCluster {
       snapshots,
       transport,
       clock: this.clock,
+      random: seededRandom(id),
       logger: silentLog,
       membership: replayMembership(
         file === undefined

@@ -181,6 +181,8 @@ async function* rowsOf(texts: readonly string[]): AsyncGenerator<Row> {
 }
 
 export class MemorySnapshots implements SnapshotStore {
+  /** Paths of files of which only the rows would show it. */
+  readonly damaged = new Set<string>();
   readonly #files = new Map<string, { readonly file: SnapshotFile; readonly texts: readonly string[] }>();
 
   async list(): Promise<readonly SnapshotFile[]> {
@@ -191,9 +193,17 @@ export class MemorySnapshots implements SnapshotStore {
     return [...this.#files.values()].map(({ file }) => file).sort((a, b) => b.meta.index - a.meta.index);
   }
 
-  async write(meta: SnapshotMeta, peers: readonly Peer[], stream: RowStream): Promise<SnapshotFile> {
+  async write(
+    meta: SnapshotMeta,
+    peers: readonly Peer[],
+    stream: RowStream,
+    signal?: AbortSignal,
+  ): Promise<SnapshotFile> {
     const texts: string[] = [];
-    for await (const row of stream.rows) texts.push(Buffer.from(row.value).toString());
+    for await (const row of stream.rows) {
+      signal?.throwIfAborted();
+      texts.push(Buffer.from(row.value).toString());
+    }
     return this.#put({ path: `${meta.index}`, meta, peers }, texts);
   }
 
@@ -201,15 +211,19 @@ export class MemorySnapshots implements SnapshotStore {
     return rowsOf(this.#files.get(file.path)?.texts ?? []);
   }
 
+  async discardIfDamaged(file: SnapshotFile): Promise<boolean> {
+    return this.damaged.has(file.path) && this.#files.delete(file.path);
+  }
+
   async keepNewest(count: number): Promise<void> {
     for (const { path } of (await this.list()).slice(count)) this.#files.delete(path);
   }
 
-  /** As the receiving end of a transfer does. */
-  copyTo(target: MemorySnapshots, path: string): void {
+  /** A transfer: what is opened can be read to its end, also where it is deleted meanwhile. */
+  open(path: string): (target: MemorySnapshots) => void {
     const found = this.#files.get(path);
     if (found === undefined) throw new Error(`no snapshot ${path}`);
-    target.#put(found.file, found.texts);
+    return (target) => void target.#put(found.file, found.texts);
   }
 
   #put(file: SnapshotFile, texts: readonly string[]): SnapshotFile {

@@ -4,6 +4,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { RaftClient, type Frame, type FrameReply, type Hello } from '../../generated/raft.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import { limits } from '../../lib/limits.ts';
+import { silentLog } from '../../lib/log.ts';
+import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
 import type { Entry } from '../core/types.ts';
 import {
   CLUSTER_ID,
@@ -97,6 +99,29 @@ describe('a hello', () => {
     expect(replies[0]?.hello?.message).toMatch(words);
     expect(member.transport.refusals().get(code)).toBe(1);
     expect(member.ears.messages).toEqual([]);
+  });
+
+  it('is told of in the log once in a while, with how often it happened in between; and always counted', async () => {
+    const clock = new VirtualClock();
+    const lines: [fields: object, message: string][] = [];
+    const member = await open({
+      raftId: 1,
+      clock,
+      log: { ...silentLog, warn: (fields, text) => lines.push([fields, text]) },
+    });
+    const refused = { ...HELLO, cluster_id: 'another' };
+    for (let count = 0; count < 5; count += 1) await member.transport.admit(refused);
+    await member.transport.admit({ ...refused, raft_id: 3 });
+    await member.transport.admit({ ...HELLO, protocol: 9 });
+    await clock.advance(limits.repeatedLineMs);
+    await member.transport.admit(refused);
+    expect(lines).toMatchObject([
+      [{ raftId: 2, code: 'foreign_cluster', heldBack: 0 }, 'peer refused'],
+      [{ raftId: 3, code: 'foreign_cluster', heldBack: 0 }, 'peer refused'],
+      [{ raftId: 2, code: 'bad_protocol', heldBack: 0 }, 'peer refused'],
+      [{ raftId: 2, code: 'foreign_cluster', heldBack: 4 }, 'peer refused'],
+    ]);
+    expect(member.transport.refusals().get('foreign_cluster')).toBe(7);
   });
 
   it('is refused as old_copy where its start is older than one before', async () => {
@@ -280,6 +305,30 @@ describe('messages', () => {
     one.transport.send([message(1, 2, { context: 'room again' })]);
     await two.ears.until(() => two.ears.messages.some(({ context }) => context === 'room again'));
     expect(arrived()).toBe(fitting);
+  });
+});
+
+function hasRefusedTwice({ transport }: GrpcMember): boolean {
+  return (transport.refusals().get('removed_member') ?? 0) > 1;
+}
+
+/** Two of its four peers do not know it any more, and have told it so; the other two are off. */
+async function refusedByTwo(first: { isLeader: boolean }): Promise<readonly string[]> {
+  const [one, two, three] = [await open({ raftId: 1 }), await open({ raftId: 2 }), await open({ raftId: 3 })];
+  two.ears.isLeader = first.isLeader;
+  for (const { transport } of [two, three]) transport.setPeers([two.peer, three.peer], 0);
+  one.transport.setPeers([two.peer, three.peer, peerOf(4, 1), peerOf(5, 1)], 0);
+  await eventually(() => [two, three].every(hasRefusedTwice));
+  return one.refused;
+}
+
+describe('a member that is refused as removed', () => {
+  it('does not believe two of its four peers, neither of whom leads', async () => {
+    expect(await refusedByTwo({ isLeader: false })).toEqual([]);
+  });
+
+  it('believes the leader', async () => {
+    expect(await refusedByTwo({ isLeader: true })).toContain('removed_member');
   });
 });
 

@@ -10,10 +10,12 @@ import type { Clock } from '../../lib/clock.ts';
 import { JarvisError, messageOf } from '../../lib/errors.ts';
 import { limits } from '../../lib/limits.ts';
 import type { Log } from '../../lib/log.ts';
+import { RepeatedLines } from '../../lib/repeated-lines.ts';
 import type { Message, RaftId } from '../core/types.ts';
 import type { Peer, Transport, TransportEvents } from '../ports.ts';
 import { PeerStream } from './peer-stream.ts';
 import { isDecided } from '../membership.ts';
+import { RemovalWord } from './removal-word.ts';
 import { sendSnapshotFile } from './snapshot-sender.ts';
 import { messageFromWire } from './wire.ts';
 
@@ -47,12 +49,14 @@ export class GrpcTransport implements Transport {
   readonly #clock: Clock;
   readonly #snapshotRate: ByteRate;
   readonly #log: Log;
+  readonly #lines: RepeatedLines;
   readonly #streams = new Map<RaftId, PeerStream>();
   readonly #incoming = new Map<RaftId, IncomingStream>();
   readonly #refusals = new Map<string, number>();
   #peers = new Map<RaftId, Peer>();
   /** Members whose addition lies ahead in the log, as they present themselves. */
   readonly #strangers = new Map<RaftId, Peer>();
+  readonly #removal = new RemovalWord();
   #membershipIndex = 0;
   /** Peers whose newest hello said so. */
   readonly #leaseKeepers = new Set<RaftId>();
@@ -62,14 +66,14 @@ export class GrpcTransport implements Transport {
   constructor(options: {
     identity: TransportIdentity;
     recordStart: RecordStart;
-    /** A peer refuses this node, with one of the codes of {@link HelloReply}. */
+    /** A peer refuses this node, with one of the codes of {@link HelloReply}; as removed once that is to be believed. */
     onRefused?: (code: string, message: string) => void;
     credentials: grpc.ChannelCredentials;
     channelOptions: grpc.ChannelOptions;
     clock: Clock;
     log: Log;
-    /** Of all snapshots that this node sends; default: as in `limits`. */
-    snapshotRate?: ByteRate;
+    /** Of all snapshots that this node sends, together; default: as in `limits`. */
+    snapshotBytesPerSecond?: number;
   }) {
     this.#identity = options.identity;
     this.#recordStart = options.recordStart;
@@ -77,14 +81,17 @@ export class GrpcTransport implements Transport {
     this.#credentials = options.credentials;
     this.#channelOptions = options.channelOptions;
     this.#clock = options.clock;
-    this.#snapshotRate =
-      options.snapshotRate ??
-      new ByteRate({
-        clock: options.clock,
-        bytesPerSecond: limits.snapshotBytesPerSecond,
-        burstBytes: limits.snapshotWindowBytes,
-      });
+    this.#snapshotRate = new ByteRate({
+      clock: options.clock,
+      bytesPerSecond: options.snapshotBytesPerSecond ?? limits.snapshotBytesPerSecond,
+      burstBytes: limits.snapshotWindowBytes,
+    });
     this.#log = options.log;
+    this.#lines = new RepeatedLines({
+      clock: options.clock,
+      intervalMs: limits.repeatedLineMs,
+      kindsKept: limits.repeatedLineKinds,
+    });
   }
 
   start(events: TransportEvents): void {
@@ -144,7 +151,7 @@ export class GrpcTransport implements Transport {
   /** A message that came by another way than the sender's stream: that of a received snapshot. */
   deliver(message: Message): void {
     if (message.to === this.#identity.raftId) this.#events?.receive(message);
-    else this.#count('misaddressed');
+    else this.count('misaddressed');
   }
 
   /** Whether every other member has said that it keeps the promises on which lease reads rest. */
@@ -174,8 +181,10 @@ export class GrpcTransport implements Transport {
     const refuse = (error: unknown): void => {
       if (isOver) return;
       const isMalformed = error instanceof JarvisError && error.code === 'malformed';
-      if (isMalformed) this.#count('malformed');
-      this.#log.warn({ from, error: messageOf(error) }, 'ended the stream of a peer');
+      if (isMalformed) this.count('malformed');
+      this.#lines.write(`ended ${from}`, (heldBack) =>
+        this.#log.warn({ from, error: messageOf(error), heldBack }, 'ended the stream of a peer'),
+      );
       ended();
       const code = isMalformed ? grpc.status.INVALID_ARGUMENT : grpc.status.INTERNAL;
       endWith(stream, code, messageOf(error));
@@ -230,10 +239,13 @@ export class GrpcTransport implements Transport {
     const refusal = this.#refusal(hello) ?? (await this.#startRefusal(hello));
     if (refusal === null && hello.keeps_leases) this.#leaseKeepers.add(hello.raft_id);
     else this.#leaseKeepers.delete(hello.raft_id);
-    if (refusal === null) return { accepted: true, code: '', message: '' };
-    this.#count(refusal.code);
-    this.#log.warn({ raftId: hello.raft_id, ...refusal }, 'peer refused');
-    return { accepted: false, ...refusal };
+    const leads = this.#events?.leads?.() === true;
+    if (refusal === null) return { accepted: true, code: '', message: '', leads };
+    this.count(refusal.code);
+    this.#lines.write(`refused ${hello.raft_id} ${refusal.code}`, (heldBack) =>
+      this.#log.warn({ raftId: hello.raft_id, ...refusal, heldBack }, 'peer refused'),
+    );
+    return { accepted: false, ...refusal, leads };
   }
 
   async #startRefusal(hello: Hello): Promise<{ code: string; message: string } | null> {
@@ -292,11 +304,12 @@ export class GrpcTransport implements Transport {
     if (events === null || this.#incoming.get(from) !== stream) return;
     for (const message of messages) {
       if (message.from === from && message.to === this.#identity.raftId) events.receive(message);
-      else this.#count('misaddressed');
+      else this.count('misaddressed');
     }
   }
 
-  #count(code: string): void {
+  /** Something that a peer sent was refused. */
+  count(code: string): void {
     this.#refusals.set(code, (this.#refusals.get(code) ?? 0) + 1);
   }
 
@@ -316,6 +329,10 @@ export class GrpcTransport implements Transport {
     };
   }
 
+  #otherMembers(): readonly RaftId[] {
+    return [...this.#peers.keys()].filter((id) => !this.#strangers.has(id));
+  }
+
   #open(peer: Peer): PeerStream {
     return new PeerStream({
       peer,
@@ -326,9 +343,13 @@ export class GrpcTransport implements Transport {
       log: this.#log,
       events: {
         unreachable: () => this.#events?.unreachable(peer.raftId),
-        refused: (code, message) => {
-          this.#log.warn({ peer: peer.name, code, message }, 'refused by peer');
-          this.#onRefused(code, message);
+        accepted: () => this.#removal.takenBack(peer.raftId),
+        refused: ({ code, message, leads }) => {
+          this.#lines.write(`refused by ${peer.raftId} ${code}`, (heldBack) =>
+            this.#log.warn({ peer: peer.name, code, message, heldBack }, 'refused by peer'),
+          );
+          if (code !== 'removed_member' || this.#removal.isBelieved(peer.raftId, leads, this.#otherMembers()))
+            this.#onRefused(code, message);
         },
         reset: () => this.#events?.streamReset(peer.raftId),
       },

@@ -4,7 +4,7 @@
  */
 import * as grpc from '@grpc/grpc-js';
 
-import type { Frame, FrameReply, Hello } from '../../generated/raft.ts';
+import type { Frame, FrameReply, Hello, HelloReply } from '../../generated/raft.ts';
 import { RaftClient } from '../../generated/raft.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -18,7 +18,9 @@ export interface PeerStreamEvents {
   /** Messages to the peer were dropped. */
   unreachable(): void;
   /** The peer refused the hello; it stays refused until something changes there. */
-  refused(code: string, message: string): void;
+  refused(reply: HelloReply): void;
+  /** The peer takes this node for a member. */
+  accepted(): void;
   /** The connection broke after it had been established: the peer's process ended or the path was reset. */
   reset(): void;
 }
@@ -123,10 +125,11 @@ export class PeerStream {
       this.#established = true;
       this.#backoffMs = limits.peerReconnectMinMs;
       this.#log.debug({}, 'peer stream established');
+      this.#events.accepted();
       return;
     }
     this.#backoffMs = limits.peerReconnectMaxMs;
-    this.#events.refused(reply.hello.code, reply.hello.message);
+    this.#events.refused(reply.hello);
     stream.cancel();
   }
 

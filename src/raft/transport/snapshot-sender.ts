@@ -1,17 +1,19 @@
 /** Sends one snapshot file to a follower: from where the follower wants it, never more than a window ahead of it. */
-import { open } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 
-import type * as grpc from '@grpc/grpc-js';
+import { status, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js';
 
 import type { Hello, RaftClient, SnapshotChunk, SnapshotProgress } from '../../generated/raft.ts';
 import type { ByteRate } from '../../lib/byte-rate.ts';
-import { JarvisError } from '../../lib/errors.ts';
+import { JarvisError, messageOf } from '../../lib/errors.ts';
+import { isErrno } from '../../lib/errno.ts';
 import { limits } from '../../lib/limits.ts';
 import type { Message } from '../core/types.ts';
+import { StorageError } from '../storage-error.ts';
 import { messageToWire } from './wire.ts';
 
-type SnapshotStream = grpc.ClientDuplexStream<SnapshotChunk, SnapshotProgress>;
+type SnapshotStream = ClientDuplexStream<SnapshotChunk, SnapshotProgress>;
 
 /** What the receiver has said so far; whoever waits is woken at each word, at the end, and after a stall. */
 class ReceiverProgress {
@@ -94,7 +96,7 @@ export async function sendSnapshotFile(options: {
       const length = Math.min(limits.snapshotChunkBytes, size - offset);
       await rate.take(length, signal);
       signal.throwIfAborted();
-      const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(length), 0, length, offset);
+      const { buffer, bytesRead } = await readPiece(file, handle, offset, length);
       if (bytesRead === 0) throw new JarvisError('internal', `${file} ended at ${offset} of ${size} bytes`);
       stream.write({ header: undefined, offset, data: buffer.subarray(0, bytesRead) });
       offset += bytesRead;
@@ -103,8 +105,28 @@ export async function sendSnapshotFile(options: {
     }
     await progress.until((_next, installed) => installed);
     stream.end();
+  } catch (error) {
+    // It may have been damaged on its way as well: whoever asked looks.
+    if ((error as Partial<ServiceError>).code !== status.DATA_LOSS) throw error;
+    throw new StorageError('snapshot_corrupt', file, `the receiver found it damaged: ${messageOf(error)}`, {
+      cause: error,
+    });
   } finally {
     signal.removeEventListener('abort', cancel);
     stream.cancel();
+  }
+}
+
+async function readPiece(
+  file: string,
+  handle: FileHandle,
+  offset: number,
+  length: number,
+): Promise<{ buffer: Buffer; bytesRead: number }> {
+  try {
+    return await handle.read(Buffer.allocUnsafe(length), 0, length, offset);
+  } catch (cause) {
+    if (!isErrno(cause, 'EIO')) throw cause;
+    throw new StorageError('snapshot_corrupt', file, 'the disk does not give it back', { cause });
   }
 }

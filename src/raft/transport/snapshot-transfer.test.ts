@@ -1,88 +1,31 @@
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { readdirSync, statSync } from 'node:fs';
+import { stat, writeFile, readFile } from 'node:fs/promises';
 import { createServer, connect as connectSocket, type Server, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import * as grpc from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { RaftClient, type SnapshotChunk, type SnapshotProgress } from '../../generated/raft.ts';
-import { hashRow, RowDigest } from '../../store/digest.ts';
-import type { SnapshotMeta } from '../core/types.ts';
-import type { Row, SnapshotFile } from '../ports.ts';
-import { SnapshotFiles } from '../snapshots/snapshot-files.ts';
+import { limits } from '../../lib/limits.ts';
+import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
 import type { StorageError } from '../storage-error.ts';
-import { CLUSTER_ID, connect, eventually, GrpcMember, message, peerOf } from '../testing/grpc-members.ts';
-import { messageToWire } from './wire.ts';
+import { connect, eventually, GrpcMember, peerOf } from '../testing/grpc-members.ts';
+import {
+  ALL_BYTES,
+  cleanUp,
+  directories,
+  meta,
+  never,
+  opened,
+  openSnapshots,
+  pair,
+  reopenSnapshots,
+  ROWS,
+  snap,
+  writeOne,
+} from './snapshot-transfer.test-kit.ts';
 
-const ROWS = 400;
-const opened: { close(): unknown }[] = [];
-const directories: string[] = [];
-afterEach(async () => {
-  for (const thing of opened.splice(0).reverse()) await thing.close();
-  for (const directory of directories.splice(0)) await rm(directory, { recursive: true });
-});
-
-const meta: SnapshotMeta = {
-  index: 42,
-  term: 3,
-  confState: { voters: [1, 2], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false },
-};
-
-function rows(): Row[] {
-  return Array.from({ length: ROWS }, (_, at) => ({ key: `task/${at}`, value: Buffer.alloc(10_000, at) }));
-}
-
-function newDigester() {
-  const digest = new RowDigest();
-  return {
-    add: (row: Row): void => digest.add(hashRow(row.key, row.value)),
-    get rowCount() {
-      return digest.rowCount;
-    },
-    get digest() {
-      return digest.digest;
-    },
-  };
-}
-
-async function* streamed(all: readonly Row[]): AsyncGenerator<Row> {
-  yield* all;
-}
-
-async function openSnapshots(): Promise<SnapshotFiles> {
-  const directory = await mkdtemp(path.join(tmpdir(), 'jarvis-transfer-'));
-  directories.push(directory);
-  const files = await SnapshotFiles.open(directory, {
-    clusterId: CLUSTER_ID,
-    epoch: 1,
-    newDigester,
-    onDamaged: (error: StorageError) => {
-      throw error;
-    },
-  });
-  opened.push(files);
-  return files;
-}
-
-async function writeOne(files: SnapshotFiles): Promise<SnapshotFile> {
-  const digester = newDigester();
-  for (const row of rows()) digester.add(row);
-  const { rowCount, digest } = digester;
-  const stream = { index: meta.index, rowCount, digest, rows: streamed(rows()), close: async () => {} };
-  return await files.write(meta, [peerOf(1, 1), peerOf(2, 2)], stream);
-}
-
-async function pair() {
-  const [source, target] = [await openSnapshots(), await openSnapshots()];
-  const one = await GrpcMember.open({ raftId: 1, snapshots: source });
-  const two = await GrpcMember.open({ raftId: 2, snapshots: target });
-  opened.push(one, two);
-  return { one, two, target, file: await writeOne(source) };
-}
-
-const snap = message(1, 2, { type: 'snap', term: 3, snapshot: meta });
-const never = new AbortController().signal;
+afterEach(cleanUp);
 
 /** A connection that can be broken in the middle: forwards bytes to `port`, and counts them. */
 class Line {
@@ -130,6 +73,22 @@ class Line {
   }
 }
 
+/** A first try that breaks off after two megabytes. */
+async function brokenLine({ one, two, target, file }: Awaited<ReturnType<typeof pair>>): Promise<Line> {
+  const line = new Line(two.port);
+  opened.push(line);
+  const port = await line.listen();
+  two.transport.setPeers([one.peer, two.peer], 0);
+  one.transport.setPeers([one.peer, peerOf(2, port)], 0);
+  line.breakAfter = 2_000_000;
+  await expect(one.transport.sendSnapshot(snap, file.path, never)).rejects.toMatchObject({
+    code: grpc.status.UNAVAILABLE,
+  });
+  expect(await target.list()).toEqual([]);
+  await one.ears.until(() => one.ears.resets.length > 0 || one.ears.unreachables.length > 0);
+  return line;
+}
+
 describe('a snapshot', () => {
   it('is sent, verified, and only then announced to the receiver', async () => {
     const { one, two, target, file } = await pair();
@@ -150,22 +109,26 @@ describe('a snapshot', () => {
 
   it('is resumed where the connection broke', async () => {
     const { one, two, target, file } = await pair();
-    const line = new Line(two.port);
-    opened.push(line);
-    const port = await line.listen();
-    two.transport.setPeers([one.peer, two.peer], 0);
-    one.transport.setPeers([one.peer, peerOf(2, port)], 0);
-    line.breakAfter = 2_000_000;
-    await expect(one.transport.sendSnapshot(snap, file.path, never)).rejects.toMatchObject({
-      code: grpc.status.UNAVAILABLE,
-    });
+    const line = await brokenLine({ one, two, target, file });
     const before = line.forwarded;
-    expect(await target.list()).toEqual([]);
-    await one.ears.until(() => one.ears.resets.length > 0 || one.ears.unreachables.length > 0);
     await retry(() => one.transport.sendSnapshot(snap, file.path, never));
     expect(await target.list()).toHaveLength(1);
-    const all = ROWS * 10_000;
-    expect(line.forwarded - before).toBeLessThan(all - 500_000);
+    expect(line.forwarded - before).toBeLessThan(ALL_BYTES - 500_000);
+  });
+
+  it('is resumed there also by a receiver that was restarted meanwhile', async () => {
+    const { one, two, target, file } = await pair();
+    const line = await brokenLine({ one, two, target, file });
+    two.kill();
+    await target.close();
+    const again = await reopenSnapshots(directories.at(-1) ?? '');
+    const restarted = await GrpcMember.open({ raftId: 2, snapshots: again, port: two.port });
+    opened.push(restarted);
+    restarted.transport.setPeers([one.peer, restarted.peer], 0);
+    const before = line.forwarded;
+    await retry(() => one.transport.sendSnapshot(snap, file.path, never));
+    expect(await again.list()).toHaveLength(1);
+    expect(line.forwarded - before).toBeLessThan(ALL_BYTES - 500_000);
   });
 
   it('is refused from a stranger, with the reason, and nothing is kept of it', async () => {
@@ -180,6 +143,51 @@ describe('a snapshot', () => {
     expect(two.ears.messages).toEqual([]);
   });
 
+  it('for which the receiver has no room is refused with that reason, and counted', async () => {
+    const { one, two, target, file } = await pair({ freeBytes: async () => 1_000_000 });
+    await connect(one, two);
+    await expect(one.transport.sendSnapshot(snap, file.path, never)).rejects.toMatchObject({
+      code: grpc.status.RESOURCE_EXHAUSTED,
+      details: expect.stringMatching(/^no room for a snapshot of \d+ bytes from another node: /) as string,
+    });
+    expect(await target.list()).toEqual([]);
+    expect(two.unwritable.map(({ kind }) => kind)).toEqual(['snapshot_unwritable']);
+    expect(two.transport.refusals()).toEqual(new Map([['snapshot_unwritable', 1]]));
+    expect(two.ears.messages.filter(({ type }) => type === 'snap')).toEqual([]);
+  });
+
+  it('goes to two followers at once, both under one bound on the bandwidth', async () => {
+    const clock = new VirtualClock();
+    const snapshotBytesPerSecond = 1_000_000;
+    const source = await openSnapshots();
+    const one = await GrpcMember.open({ raftId: 1, snapshots: source, clock, snapshotBytesPerSecond });
+    const two = await GrpcMember.open({ raftId: 2, snapshots: await openSnapshots() });
+    const three = await GrpcMember.open({ raftId: 3, snapshots: await openSnapshots() });
+    opened.push(one, two, three);
+    await connect(one, two, three);
+    const file = await writeOne(source);
+    const { size } = await stat(file.path);
+    const sends = [2, 3].map((to) => one.transport.sendSnapshot({ ...snap, to }, file.path, never));
+    const all = Promise.all(sends);
+    const [ofTwo = '', ofThree = ''] = directories.slice(-2);
+    // What may have gone: a burst, and what time has let through; a piece of each may still be on its way.
+    const pieces = 2 * limits.snapshotChunkBytes;
+    let allowed: number = limits.snapshotWindowBytes;
+    for (;;) {
+      await eventually(() => bytesIn(ofTwo) + bytesIn(ofThree) >= Math.min(allowed - pieces, 2 * size));
+      const taken = [bytesIn(ofTwo), bytesIn(ofThree)].sort((a, b) => a - b);
+      expect(Number(taken[0]) + Number(taken[1])).toBeLessThanOrEqual(allowed);
+      // Neither waits for the other: only of the burst at the beginning may one have had more.
+      expect(Number(taken[1]) - Number(taken[0])).toBeLessThanOrEqual(limits.snapshotWindowBytes + pieces);
+      if (taken[0] === size) break;
+      await clock.advance(100);
+      allowed += snapshotBytesPerSecond / 10;
+    }
+    await all;
+    for (const member of [two, three])
+      expect(member.ears.messages.filter(({ type }) => type === 'snap')).toHaveLength(1);
+  });
+
   it('to nobody that is known is an error', async () => {
     const { one, file } = await pair();
     await expect(one.transport.sendSnapshot(snap, file.path, never)).rejects.toThrow(/Raft id 2/);
@@ -191,12 +199,33 @@ describe('a snapshot', () => {
     const copy = `${file.path}.copy`;
     await writeFile(copy, Buffer.alloc(300_000, 7));
     await expect(one.transport.sendSnapshot(snap, copy, never)).rejects.toMatchObject({
-      code: grpc.status.FAILED_PRECONDITION,
+      kind: 'snapshot_corrupt',
     });
     expect(await target.list()).toEqual([]);
     expect(two.ears.messages.filter(({ type }) => type === 'snap')).toEqual([]);
     await one.transport.sendSnapshot(snap, file.path, never);
     expect(await target.list()).toHaveLength(1);
+  });
+
+  it('that was damaged before it was sent is known as such to the sender, which can tell by its own file', async () => {
+    const damaged: StorageError[] = [];
+    const source = await openSnapshots({ onDamaged: (error) => damaged.push(error) });
+    const one = await GrpcMember.open({ raftId: 1, snapshots: source });
+    const two = await GrpcMember.open({ raftId: 2, snapshots: await openSnapshots() });
+    opened.push(one, two);
+    await connect(one, two);
+    const file = await writeOne(source);
+    const whole = await readFile(file.path);
+    await writeFile(file.path, whole.with(whole.byteLength >> 1, 7));
+    // Header and trailer are intact.
+    expect(await source.list()).toHaveLength(1);
+    const sent = one.transport.sendSnapshot(snap, file.path, never);
+    await expect(sent).rejects.toMatchObject({ kind: 'snapshot_corrupt', path: file.path });
+    expect(await source.discardIfDamaged(file)).toBe(true);
+    expect(await source.list()).toEqual([]);
+    expect(damaged).toMatchObject([{ kind: 'snapshot_corrupt', path: file.path }]);
+    expect(await source.discardIfDamaged(await writeOne(source))).toBe(false);
+    expect(await source.list()).toHaveLength(1);
   });
 
   it('is given up when its sender stops', async () => {
@@ -215,58 +244,14 @@ describe('a snapshot', () => {
     await expect(cancelled).rejects.toMatchObject({ code: grpc.status.CANCELLED });
     expect(await target.list()).toEqual([]);
   });
-
-  it.each([
-    ['no header', { offset: 0, data: Buffer.from('x'), header: undefined }],
-    [
-      'a header without its hello',
-      { offset: 0, data: Buffer.alloc(0), header: header({ hello: undefined }) },
-    ],
-    ['another message', { offset: 0, data: Buffer.alloc(0), header: header({ message: message(1, 2) }) }],
-    [
-      'a message of another member',
-      { offset: 0, data: Buffer.alloc(0), header: header({ message: message(3, 2, { ...snap, from: 3 }) }) },
-    ],
-  ] as const)('that begins with %s is refused', async (_what, chunk) => {
-    const { one, two } = await pair();
-    two.transport.setPeers([one.peer], 0);
-    const client = new RaftClient(two.peer.address, grpc.credentials.createInsecure());
-    opened.push(client);
-    const stream = client.installSnapshot();
-    const progress: SnapshotProgress[] = [];
-    stream.on('data', (reply: SnapshotProgress) => progress.push(reply));
-    stream.on('error', () => {});
-    let status: grpc.StatusObject | null = null;
-    stream.on('status', (end) => (status = end));
-    stream.write(chunk);
-    await eventually(() => status !== null);
-    expect(status).toMatchObject({ code: grpc.status.FAILED_PRECONDITION });
-    expect(progress).toEqual([]);
-  });
 });
 
-function header(fields: {
-  hello?: undefined;
-  message?: Parameters<typeof messageToWire>[0];
-}): SnapshotChunk['header'] {
-  const hello = {
-    protocol: 1,
-    cluster_id: CLUSTER_ID,
-    raft_id: 1,
-    incarnation: 'incarnation-1',
-    start_counter: 1,
-    start_id: 'start-1',
-    to: 2,
-    name: 'n1',
-    address: '127.0.0.1:1',
-    keeps_leases: false,
-  };
-  return {
-    hello: 'hello' in fields ? undefined : hello,
-    file_name: 'x',
-    file_bytes: 10,
-    message: messageToWire(fields.message ?? snap),
-  };
+/** Of the one file in there, whole or not. */
+function bytesIn(directory: string): number {
+  const [name] = readdirSync(directory);
+  if (name === undefined) return 0;
+  // It may just be getting its name.
+  return statSync(path.join(directory, name), { throwIfNoEntry: false })?.size ?? bytesIn(directory);
 }
 
 /** The channel needs a moment to connect again. */

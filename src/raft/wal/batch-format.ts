@@ -4,7 +4,8 @@
  * were durable once.
  */
 import { invariant, unreachable } from '../../lib/assert.ts';
-import type { Entry, EntryType, HardState, SnapshotMeta } from '../core/types.ts';
+import type { Entry, EntryType, HardState } from '../core/types.ts';
+import type { LogBase } from '../ports.ts';
 import { align, asBuffer, checksum, readInteger, writeInteger } from './binary.ts';
 
 export type LogRecord =
@@ -13,7 +14,7 @@ export type LogRecord =
   | { readonly type: 'truncate'; readonly fromIndex: number }
   | { readonly type: 'entry'; readonly entry: Entry }
   /** A snapshot covers the log up to `meta.index`; with `dropsAll` what is behind it is void too. */
-  | { readonly type: 'base'; readonly meta: SnapshotMeta; readonly dropsAll: boolean };
+  | { readonly type: 'base'; readonly meta: LogBase; readonly dropsAll: boolean };
 
 export interface BatchHeader {
   readonly payloadBytes: number;
@@ -177,7 +178,7 @@ export function decodeRecords(payload: Buffer, visit: (record: LogRecord) => voi
       }
       case CODES.base: {
         offset = at + 5 + payload.readUInt32LE(at + 1);
-        const meta = JSON.parse(payload.subarray(at + 5, offset).toString()) as SnapshotMeta;
+        const meta = JSON.parse(payload.subarray(at + 5, offset).toString()) as LogBase;
         visit({ type: 'base', meta, dropsAll: payload[at] === 1 });
         break;
       }

@@ -1,17 +1,20 @@
 /** What the front of the log knows of its contents: enough to say what a request truncates or drops. */
 import { invariant } from '../../lib/assert.ts';
 import type { Entry, HardState, SnapshotMeta } from '../core/types.ts';
+import type { LogBase } from '../ports.ts';
 import type { LogRecord } from './batch-format.ts';
 
 export class LogShape {
   #baseIndex: number;
   #lastIndex: number;
+  #namesPeers: boolean;
   /** Where each term begins, by rising index; the first may have begun earlier. */
   #runs: { readonly index: number; readonly term: number }[] = [];
 
-  constructor(base: SnapshotMeta | null, entries: readonly Entry[]) {
+  constructor(base: LogBase | null, entries: readonly Entry[]) {
     this.#baseIndex = base?.index ?? 0;
     this.#lastIndex = this.#baseIndex;
+    this.#namesPeers = base?.peers !== undefined;
     if (base !== null) this.#runs.push({ index: base.index, term: base.term });
     for (const entry of entries) this.#add(entry);
   }
@@ -50,9 +53,10 @@ export class LogShape {
     return records;
   }
 
-  /** The record of a compaction, or null where the log begins behind `meta` already. */
-  compact(meta: SnapshotMeta): LogRecord | null {
-    if (meta.index <= this.#baseIndex) return null;
+  /** The record of a compaction, or null where the log begins behind `meta` already, and knows who was a member there. */
+  compact(meta: LogBase): LogRecord | null {
+    const addsPeers = meta.index === this.#baseIndex && meta.peers !== undefined && !this.#namesPeers;
+    if (meta.index <= this.#baseIndex && !addsPeers) return null;
     invariant(
       this.#termAt(meta.index) === meta.term,
       `a snapshot of entry ${meta.index} of term ${meta.term}, which is not in the log`,
@@ -86,8 +90,9 @@ export class LogShape {
     while ((this.#runs.at(-1)?.index ?? 0) >= fromIndex) this.#runs.pop();
   }
 
-  #moveBase(meta: SnapshotMeta): void {
+  #moveBase(meta: LogBase): void {
     this.#baseIndex = meta.index;
+    this.#namesPeers = meta.peers !== undefined;
     this.#runs = [
       { index: meta.index, term: meta.term },
       ...this.#runs.filter((run) => run.index > meta.index),

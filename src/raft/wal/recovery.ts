@@ -6,7 +6,8 @@
 import { join } from 'node:path';
 
 import { unreachable } from '../../lib/assert.ts';
-import type { Entry, HardState, SnapshotMeta } from '../core/types.ts';
+import type { Entry, HardState } from '../core/types.ts';
+import type { LogBase } from '../ports.ts';
 import { StorageError } from '../storage-error.ts';
 import type { LogRecord } from './batch-format.ts';
 import { readWhole, type LogFiles } from './log-files.ts';
@@ -17,7 +18,7 @@ import { decodeWatermark, WATERMARK_NAME } from './watermark.ts';
 export interface WalRecovery {
   readonly hardState: HardState;
   /** What the log begins behind: the newest compaction or installed snapshot, or null. */
-  readonly snapshot: SnapshotMeta | null;
+  readonly snapshot: LogBase | null;
   /** From `snapshot.index + 1` on, without a gap; their data are views of the files' bytes. */
   readonly entries: Entry[];
   /** A torn tail that was cut off; nothing in it had been acknowledged. */
@@ -169,7 +170,7 @@ function replay(scans: readonly SegmentScan[]): { readonly state: LogState; read
 
 class ReplayedLog {
   hardState: HardState;
-  base: SnapshotMeta | null;
+  base: LogBase | null;
   lastIndex: number;
   /** Contiguous, up to `lastIndex`. */
   entries: Entry[] = [];

@@ -2,7 +2,8 @@
  * The beginning of a segment: whose it is, and the state of the log at its first batch, so that every segment can be
  * read without those before it. Layout: docs of {@link encodeSegmentHeader}.
  */
-import type { HardState, SnapshotMeta } from '../core/types.ts';
+import type { HardState } from '../core/types.ts';
+import type { LogBase } from '../ports.ts';
 import { StorageError } from '../storage-error.ts';
 import { align, checksum, idBytes, readInteger, writeInteger } from './binary.ts';
 
@@ -16,7 +17,7 @@ export interface LogIdentity {
 export interface LogState {
   readonly hardState: HardState;
   /** What a snapshot covers: the log holds what comes behind it. */
-  readonly base: SnapshotMeta | null;
+  readonly base: LogBase | null;
   /** Index of the last entry, or that of the base. */
   readonly lastIndex: number;
   /** Checksum of the last batch: the next one is chained to it. */
@@ -49,7 +50,7 @@ const HEADER_ALIGNMENT = 4096;
 const FIXED_BYTES = 128;
 const CHECKSUM_BYTES = 4;
 
-export function segmentHeaderBytes(base: SnapshotMeta | null): number {
+export function segmentHeaderBytes(base: LogBase | null): number {
   return align(FIXED_BYTES + encodeBase(base).byteLength + CHECKSUM_BYTES, HEADER_ALIGNMENT);
 }
 
@@ -132,13 +133,13 @@ export function segmentSalt(identity: LogIdentity, sequence: number): number {
   return checksum(0, idBytes(identity.clusterId), idBytes(identity.incarnation), number);
 }
 
-function encodeBase(base: SnapshotMeta | null): Buffer {
+function encodeBase(base: LogBase | null): Buffer {
   return Buffer.from(base === null ? '' : JSON.stringify(base));
 }
 
-function decodeBase(json: Buffer): SnapshotMeta | null {
+function decodeBase(json: Buffer): LogBase | null {
   // Checked by the header's checksum: what is here was written by encodeBase.
-  return json.byteLength === 0 ? null : (JSON.parse(json.toString()) as SnapshotMeta);
+  return json.byteLength === 0 ? null : (JSON.parse(json.toString()) as LogBase);
 }
 
 const NAME = /^(\d{16})\.log$/;

@@ -5,7 +5,8 @@
 import { join } from 'node:path';
 
 import { invariant } from '../../lib/assert.ts';
-import type { HardState, SnapshotMeta } from '../core/types.ts';
+import type { HardState } from '../core/types.ts';
+import type { LogBase } from '../ports.ts';
 import { batchBytes, encodeBatch } from './batch-format.ts';
 import type { FileHandle, LogFiles } from './log-files.ts';
 import type { SegmentInfo, WriterPosition } from './recovery.ts';
@@ -24,7 +25,7 @@ import { encodeWatermark, WATERMARK_BYTES, WATERMARK_NAME } from './watermark.ts
 export interface WriteRequest {
   readonly records: Uint8Array;
   readonly hardState: HardState | null;
-  readonly base: SnapshotMeta | null;
+  readonly base: LogBase | null;
   readonly lastIndex: number;
   /** Segments wholly below `base` may go once this is durable. */
   readonly compacts: boolean;

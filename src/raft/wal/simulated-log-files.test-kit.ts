@@ -33,7 +33,7 @@ class SimulatedFile {
   }
 }
 
-export type SimulatedOperation = keyof LogFiles;
+export type SimulatedOperation = keyof LogFiles | 'truncate';
 
 interface PowerCut {
   /** Draws for the names; by default as for the contents. */
@@ -153,6 +153,14 @@ export class SimulatedLogFiles implements LogFiles {
     const bytes = Buffer.concat(parts);
     file.cached = written(file.cached, position, bytes);
     file.unsynced.push({ position, bytes, claimed: false });
+  }
+
+  /** Durable at once: where it were lost there would be more of the file, which no reader of such files believes. */
+  truncate(handle: FileHandle, bytes: number): void {
+    const file = this.#use('truncate', handle);
+    file.cached = file.cached.subarray(0, bytes);
+    file.durable = file.durable.subarray(0, bytes);
+    file.unsynced = file.unsynced.filter(({ position }) => position < bytes);
   }
 
   syncData(handle: FileHandle): void {

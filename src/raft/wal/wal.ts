@@ -5,7 +5,7 @@
  */
 import { invariant } from '../../lib/assert.ts';
 import type { Entry, HardState, SnapshotMeta } from '../core/types.ts';
-import type { LogStore } from '../ports.ts';
+import type { LogBase, LogStore } from '../ports.ts';
 import { StorageError } from '../storage-error.ts';
 import { encodeRecords, type LogRecord } from './batch-format.ts';
 import { nodeLogFiles, type LogFiles } from './log-files.ts';
@@ -120,18 +120,18 @@ export class Wal implements LogStore {
   }
 
   /**
-   * A durable snapshot file covers the log up to `meta.index`: recovery begins behind it, and whole segments below go.
+   * A durable snapshot file covers the log up to `base.index`: recovery begins behind it, and whole segments below go.
    * Does nothing where the log begins later already.
    * @throws StorageError storage_failed, as append
    */
-  async compact(meta: SnapshotMeta): Promise<void> {
+  async compact(base: LogBase): Promise<void> {
     this.#assertUsable();
-    if (meta.index < this.#shape.baseIndex) return;
-    const record = this.#shape.compact(meta);
-    // At the base itself (a snapshot that was installed) there is nothing to record, and segments may be left to delete.
+    if (base.index < this.#shape.baseIndex) return;
+    const record = this.#shape.compact(base);
+    // At the base itself (a snapshot that was installed) segments may be left to delete, also with nothing to record.
     await this.#post(record === null ? [] : [record], {
       hardState: null,
-      base: record === null ? null : meta,
+      base: record === null ? null : base,
       compacts: true,
     });
   }
@@ -150,7 +150,7 @@ export class Wal implements LogStore {
 
   async #post(
     records: readonly LogRecord[],
-    effect: { hardState: HardState | null; base: SnapshotMeta | null; compacts: boolean },
+    effect: { hardState: HardState | null; base: LogBase | null; compacts: boolean },
   ): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
