@@ -90,11 +90,11 @@ function applySuperseded(member: Member, entry: Entry): ConfState {
   return member.supersededConfState ?? supersededConfState;
 }
 
-/** Called with every applied index: the last of an automatic change leaves the joint configuration. */
+/** Called with every applied index, and after a transfer: the last of an automatic change leaves the joint configuration. */
 export function leaveJointWhenDue(member: Member): void {
   const { log, confState, pendingConfIndex } = member;
   if (!member.isLeader || !confState.autoLeave || log.applied < pendingConfIndex) return;
-  // Refused while leadership is being transferred; then the next applied entry tries again, or the next leader.
+  // Refused while leadership is being transferred; then the end of the transfer tries again, or the next leader.
   proposeConfChange(member, LEAVE_JOINT);
 }
 

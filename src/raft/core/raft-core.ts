@@ -278,6 +278,8 @@ export class RaftCore {
       if (config.checkQuorum) checkQuorum(member);
       // A transfer that has not succeeded within an election timeout is given up.
       member.transferTarget = 0;
+      // While it lasted nothing was proposed, and no other entry need come that would leave a joint configuration.
+      leaveJointWhenDue(member);
     }
     if (!member.isLeader || member.heartbeatElapsed < config.heartbeatTicks) return;
     member.heartbeatElapsed = 0;
