@@ -85,7 +85,7 @@ export class RaftNode {
     this.#clock = parts.clock;
     this.#logger = parts.logger;
     this.#proposals = new PendingProposals(parts.clock);
-    this.#queue = new ProposalQueue({ core: parts.core, proposals: this.#proposals });
+    this.#queue = new ProposalQueue({ core: parts.core, proposals: this.#proposals, clock: parts.clock });
     this.#news = new LeadershipNews({
       term: () => parts.core.status().term,
       logger: parts.logger,

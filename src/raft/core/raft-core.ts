@@ -20,6 +20,7 @@ import { Member } from './member.ts';
 import {
   applyConfChange,
   changeMembership,
+  countFitting,
   leaveJointWhenDue,
   propose,
   proposeConfChange,
@@ -77,7 +78,12 @@ export class RaftCore {
     this.#watch.check();
   }
 
-  /** One batch of entries, in one append. */
+  /** How many of these, in their order, `propose` has room for now; all of them where it refuses for another reason. */
+  countFitting(proposals: readonly { readonly data: Uint8Array }[]): number {
+    return countFitting(this.#member, proposals);
+  }
+
+  /** One batch of entries, in one append; all of it, or nothing. */
   propose(datas: readonly Uint8Array[]): ProposeResult {
     const result = propose(
       this.#member,
