@@ -220,7 +220,7 @@ describe('messages', () => {
     const before = two.ears.messages.length;
     const dropped = one.ears.unreachables.length;
     const sent = Array.from({ length: 300 }, (_, at) =>
-      message(1, 2, { type: 'app', index: at, entries: entries(at, at % 5, 3000), context: 'bulk' }),
+      message(1, 2, { type: 'app', index: at, entries: entries(at + 1, at % 5, 3000), context: 'bulk' }),
     );
     for (let at = 0; at < sent.length; at += 30) one.transport.send(sent.slice(at, at + 30));
     await two.ears.until(() => two.ears.messages.length === before + sent.length);
@@ -270,8 +270,8 @@ describe('messages', () => {
     const count = one.ears.unreachables.length;
     const large = entries(1, 1, 8 * 1024 * 1024);
     const fitting = Math.floor(limits.peerQueueBytes / (8 * 1024 * 1024 + 100));
-    const burst = Array.from({ length: fitting + 3 }, (_, at) =>
-      message(1, 2, { type: 'app', index: at, entries: large, context: 'large' }),
+    const burst = Array.from({ length: fitting + 3 }, () =>
+      message(1, 2, { type: 'app', entries: large, context: 'large' }),
     );
     one.transport.send(burst);
     expect(one.ears.unreachables.length).toBe(count + 3);
