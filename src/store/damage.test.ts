@@ -134,7 +134,7 @@ describe('a damaged store', () => {
     const root = temporaryDirectory();
     await makeStore(root);
     await changeStored(root, (level) => level.compactRange('a', 'z'));
-    const { machine, apply } = await openItems(root);
+    const { machine, apply, failures } = await openItems(root);
     // Under LevelDB's feet: the table is mapped, not yet in its cache.
     for (const name of readdirSync(path.join(root, 'state')).filter((file) => file.endsWith('.ldb'))) {
       const file = path.join(root, 'state', name);
@@ -142,6 +142,8 @@ describe('a damaged store', () => {
       writeFileSync(file, bytes.fill(0xff, 0, bytes.byteLength - 500));
     }
     await expect(machine.read('item', 'k0.1')).rejects.toBeInstanceOf(StoreDamagedError);
+    // The node must stop: nothing else would rebuild the store.
+    expect(failures).toEqual([expect.any(StoreDamagedError)]);
     await expect(apply({ type: 'append', id: 'k0.2', text: 'x', open: true })).rejects.toBeInstanceOf(
       StoreDamagedError,
     );

@@ -10,6 +10,7 @@ import type { Entry, SnapshotMeta } from '../raft/core/types.ts';
 import type { Row, RowStream, StateMachine } from '../raft/ports.ts';
 import type { StoreBounds } from './bounds.ts';
 import type { StepHook } from './directories.ts';
+import { StoreDamagedError } from './errors.ts';
 import { chunksOf, decodeEntry, type DecodedEntry } from './entries.ts';
 import { fillBeside, takePlace, type ExpectedRows, type OpenedStore } from './open-store.ts';
 import { ReadGate } from './read-gate.ts';
@@ -368,7 +369,13 @@ export class StoredStateMachine<
   async #reading<T>(read: () => Promise<T>): Promise<T> {
     return await this.#gate.read(async () => {
       if (this.#closed) throw new JarvisError('unavailable', 'the store is closed');
-      return await read();
+      try {
+        return await read();
+      } catch (error) {
+        // The next reader would meet it again, and only a start rebuilds the store.
+        if (error instanceof StoreDamagedError) this.#fail(error);
+        throw error;
+      }
     });
   }
 
