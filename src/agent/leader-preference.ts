@@ -55,7 +55,7 @@ export interface LeaderPreferenceOptions {
   readonly name: string;
   readonly raft: RaftNode;
   readonly replica: Pick<Replica, 'state'>;
-  /** Of the nodes that this leader has heard of lately, against its own; empty elsewhere. */
+  /** Of others that were heard of lately, against this node's own; empty where none was. */
   readonly clockOffsets: () => readonly number[];
   readonly clock: Clock;
   readonly log: Log;

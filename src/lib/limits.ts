@@ -93,6 +93,8 @@ export const limits = {
   /** Between comparisons of the state with those of the others. */
   auditIntervalMs: 5000,
   auditCallTimeoutMs: 2000,
+  /** Between complaints that states differ. */
+  auditNoticeMs: 60_000,
   /** Between looks at whether another node should rather lead. */
   preferenceIntervalMs: 1000,
   /** A leader whose clock is further off the median of the nodes' lets another lead. */

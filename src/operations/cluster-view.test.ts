@@ -36,6 +36,7 @@ const NODE: NodeFacts = {
   uncommittedBytes: 100,
   log: { segments: 1, bytes: 4096, lastFsyncMs: 1.6, pending: 2 },
   diskErrors: [],
+  stateDifference: null,
   refusals: new Map([['old_copy', 2]]),
   transferTarget: 0,
   learnersNext: [],
