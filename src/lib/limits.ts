@@ -88,6 +88,8 @@ export const limits = {
   heartbeatTicks: 2,
   /** Randomised to [electionTicks, 2 · electionTicks - 1]. */
   electionTicks: 12,
+  /** A leader that was removed stays so long, for those who do not know it yet. */
+  removedStayMs: 5000,
   inflightMessages: 256,
   inflightBytes: 32 * 1024 * 1024,
   /** Between comparisons of the state with those of the others. */

@@ -77,6 +77,7 @@ export class RaftNode {
   #stopped = false;
   #stopping: Promise<void> | null = null;
   #cancelTick: () => void = () => {};
+  #cancelStay: () => void = () => {};
 
   constructor(parts: RaftNodeParts) {
     this.#core = parts.core;
@@ -264,6 +265,7 @@ export class RaftNode {
   #halt(reason: string): void {
     this.#stopped = true;
     this.#cancelTick();
+    this.#cancelStay();
     this.#applier.halt();
     this.#sends.stop();
     this.#proposals.forget(Number.MAX_SAFE_INTEGER, reason);
@@ -402,8 +404,18 @@ export class RaftNode {
     this.#logger.info({ index, members: peers.map(({ name }) => name) }, 'the membership has changed');
     this.#transport.setPeers(peers, index);
     this.#changes.changed();
-    if (this.#isMember && !isMember) this.#fail(new MemberRemovedError());
+    if (this.#isMember && !isMember) this.#removed();
     this.#isMember = isMember;
+  }
+
+  /**
+   * A leader may be alone in knowing that its removal is committed, and those who have not heard of it may need its vote to
+   * go on. It stays until the transport tells that one of them refuses it, or for a bounded time.
+   */
+  #removed(): void {
+    const over = (): void => this.#fail(new MemberRemovedError());
+    if (this.#news.current.leader !== this.#core.id) over();
+    else this.#cancelStay = this.#clock.after(limits.removedStayMs, over);
   }
 
   #onBatch(index: number): void {

@@ -20,6 +20,8 @@ class MemoryNetwork {
   readonly #cut = new Set<RaftId>();
   /** Called before a snapshot is handed over. */
   onSnapshot: (message: Message) => void = () => {};
+  /** Whether a message does not arrive. */
+  loses: (message: Message) => boolean = () => false;
 
   attach(id: RaftId, snapshots: MemorySnapshots): MemoryTransport {
     const transport = new MemoryTransport(id, this, snapshots);
@@ -38,6 +40,7 @@ class MemoryNetwork {
 
   reaches(message: Message): MemoryTransport | null {
     if (this.#cut.has(message.from) || this.#cut.has(message.to)) return null;
+    if (this.loses(message)) return null;
     const target = this.#transports.get(message.to);
     return target === undefined || target.events === null ? null : target;
   }
