@@ -4,7 +4,7 @@ import { EventEmitter, once } from 'node:events';
 import * as grpc from '@grpc/grpc-js';
 
 import { RaftService } from '../../generated/raft.ts';
-import { systemClock } from '../../lib/clock.ts';
+import { systemClock, type Clock } from '../../lib/clock.ts';
 import { silentLog } from '../../lib/log.ts';
 import type { Message, RaftId } from '../core/types.ts';
 import { channelOptions, serverOptions } from '../../rpc/channel.ts';
@@ -81,6 +81,8 @@ export interface GrpcMemberOptions {
   readonly identity?: Partial<TransportIdentity>;
   readonly recordStart?: RecordStart;
   readonly snapshots?: SnapshotFiles;
+  /** Default: the system's. */
+  readonly clock?: Clock;
   /** Of an earlier one, to come back at its address. */
   readonly port?: number;
 }
@@ -122,7 +124,7 @@ export class GrpcMember {
       recordStart: options.recordStart ?? (async () => {}),
       credentials: grpc.credentials.createInsecure(),
       channelOptions,
-      clock: systemClock,
+      clock: options.clock ?? systemClock,
       log: silentLog,
     });
     parts.service.join({ transport: this.transport, snapshots: options.snapshots as SnapshotFiles });

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { RaftClient, type Frame, type FrameReply, type Hello } from '../../generated/raft.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import { limits } from '../../lib/limits.ts';
+import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
 import type { Entry } from '../core/types.ts';
 import {
   CLUSTER_ID,
@@ -15,6 +16,7 @@ import {
   peerOf,
   type GrpcMemberOptions,
 } from '../testing/grpc-members.ts';
+import { joinedIdAt } from '../membership.ts';
 import { RAFT_PROTOCOL } from './grpc-transport.ts';
 import { messageToWire } from './wire.ts';
 
@@ -171,6 +173,56 @@ describe('a hello', () => {
     second.stream.write(batch(message(2, 1, { context: 'after' })));
     await member.ears.until(() => member.ears.messages.some(({ context }) => context === 'after'));
     expect(member.ears.resets).toEqual([]);
+  });
+});
+
+describe('a stream without a hello', () => {
+  it('is ended after a time, and one with a hello is not', async () => {
+    const clock = new VirtualClock();
+    const member = await open({ raftId: 1, clock });
+    member.transport.setPeers([peerOf(2, 1)], 0);
+    const greeted = speak(member, hello());
+    await eventually(() => greeted.replies.length > 0);
+    const silent = speak(member);
+    let code: grpc.status | null = null;
+    void silent.ended.then((status) => (code = status.code));
+    await eventually(() => {
+      void clock.advance(limits.peerHelloTimeoutMs);
+      return code !== null;
+    });
+    expect(code).toBe(grpc.status.DEADLINE_EXCEEDED);
+    greeted.stream.write(batch(message(2, 1)));
+    await member.ears.until(() => member.ears.messages.length > 0);
+  });
+});
+
+function stranger(at: number): Frame {
+  return hello({ raft_id: joinedIdAt(1 + at), incarnation: `i${at}` });
+}
+
+describe('a stranger, whose addition may lie ahead', () => {
+  it('is forgotten with its stream', async () => {
+    const member = await open({ raftId: 1 });
+    member.transport.setPeers([], 0);
+    for (let round = 0; round < limits.strangers + 1; round += 1) {
+      const { stream, replies, ended } = speak(member, stranger(round));
+      await eventually(() => replies.length > 0);
+      expect(replies[0]?.hello).toMatchObject({ accepted: true });
+      const resets = member.ears.resets.length;
+      stream.cancel();
+      await ended;
+      await member.ears.until(() => member.ears.resets.length > resets);
+    }
+  });
+
+  it('is one of a bounded number', async () => {
+    const member = await open({ raftId: 1 });
+    member.transport.setPeers([], 0);
+    for (let round = 0; round <= limits.strangers; round += 1) {
+      const { replies } = speak(member, stranger(round));
+      await eventually(() => replies.length > 0);
+      expect(replies[0]?.hello?.accepted).toBe(round < limits.strangers);
+    }
   });
 });
 
