@@ -92,9 +92,7 @@ export class LeaderPreference {
     if (objection !== this.#told && objection !== null)
       log.info({ reason: objection }, 'this node leads only where nobody else can');
     this.#told = objection;
-    const { leader } = raft.leadership();
-    const { id } = raft.status();
-    if (objection === null || leader !== id) return;
+    if (objection === null || raft.status().role !== 'leader') return;
     const { nodes } = this.#options.replica.state;
     const heir = raft.heir(
       (candidate) =>

@@ -243,8 +243,14 @@ export class RaftNode {
     return this.#changes.heir(isWanted);
   }
 
+  /** @throws JarvisError no_leader */
   transferLeadership(to: RaftId): void {
-    this.#input(() => this.#core.transferLeadership(to));
+    let isLeader = false;
+    this.#input(() => {
+      isLeader = this.#core.transferLeadership(to);
+    });
+    if (!isLeader)
+      throw new JarvisError('no_leader', 'this node does not lead: it has no leadership to hand over');
   }
 
   /**

@@ -121,12 +121,20 @@ export class RaftCore {
     return result;
   }
 
-  /** To another voter; a follower asks its leader. Given up after an election timeout, in which nothing is proposed. */
-  transferLeadership(to: RaftId): void {
+  /**
+   * To another voter. Given up after an election timeout, in which nothing is proposed.
+   * @returns whether this member leads; else nothing happens: a follower cannot ask its leader in the name of another
+   */
+  transferLeadership(to: RaftId): boolean {
     const member = this.#member;
-    if (member.isLeader) transferLeadership(member, to);
-    else if (member.leader !== 0) member.send({ type: 'transferLeader', to: member.leader, from: to });
+    const { isLeader } = member;
+    if (isLeader) {
+      transferLeadership(member, to);
+      // To itself: that ends a transfer that was under way.
+      leaveJointWhenDue(member);
+    }
     this.#watch.check();
+    return isLeader;
   }
 
   /** A follower that has reason to believe its leader gone votes for others at once. Not with lease reads. */
