@@ -88,7 +88,7 @@ export class RaftNode {
     this.#proposals = new PendingProposals(parts.clock);
     this.#queue = new ProposalQueue({ core: parts.core, proposals: this.#proposals, clock: parts.clock });
     this.#news = new LeadershipNews({
-      term: () => parts.core.status().term,
+      term: () => parts.core.term,
       logger: parts.logger,
       onFailure: (error) => this.#fail(error),
     });
@@ -341,6 +341,7 @@ export class RaftNode {
     this.#queue.flush();
     this.#reads.begin();
     while (!this.#stopped && this.#core.hasReady()) this.#carryOut(this.#core.ready());
+    if (!this.#stopped) this.#news.look();
     for (const notice of this.#core.takeNotices()) this.#logger.warn({ notice }, 'a peer is at fault');
   }
 

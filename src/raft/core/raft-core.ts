@@ -237,6 +237,10 @@ export class RaftCore {
     this.#watch.check();
   }
 
+  get term(): number {
+    return this.#member.term;
+  }
+
   get id(): RaftId {
     return this.#member.id;
   }
