@@ -130,7 +130,7 @@ describe('a damaged store', () => {
     },
   );
 
-  it('is noticed by reads of rows that were whole when it was opened', async () => {
+  it('is noticed by reads of rows that were whole when it was opened, and rebuilt at the next start', async () => {
     const root = temporaryDirectory();
     await makeStore(root);
     await changeStored(root, (level) => level.compactRange('a', 'z'));
@@ -148,6 +148,10 @@ describe('a damaged store', () => {
       StoreDamagedError,
     );
     await expect(apply({ type: 'create', ids: ['z'], text: '' })).rejects.toBeInstanceOf(StoreDamagedError);
+    await machine.close();
+    const again = await openItems(root, { snapshots: [await snapshotAt(7)], logFirstIndex: 8 });
+    expect([again.machine.appliedIndex, again.failures]).toEqual([7, []]);
+    expect(await again.machine.read('item', 'fromSnapshot')).not.toBeNull();
   });
 });
 
