@@ -185,9 +185,22 @@ export class Daemon {
     const localLogs = new AttemptLogs(config.dataDir);
     const remotes = createRemotes(pool);
     this.#closing('remotes', () => remotes.close());
-    const self = { cluster, version: this.#version, wal, diskErrors, lastWords, transport };
-    const insight = new NodeInsight({ raft, duties, self });
     const questions = memberQuestions({ pool, clusterId: cluster.clusterId, signal });
+    const watches = memberWatches({
+      config,
+      clusterId: cluster.clusterId,
+      raft,
+      machine,
+      replica,
+      questions,
+      clockOffsets: () => duties.clockOffsets(),
+      onMinority: (reason) =>
+        void this.#condemn(directory, `it has made something else of the log than the majority: ${reason}`),
+      clock: this.#clock,
+      log: this.#log,
+    });
+    const self = { cluster, version: this.#version, wal, diskErrors, lastWords, transport, watches };
+    const insight = new NodeInsight({ raft, duties, self });
     const membership = new LeaderMembershipControl({
       raft,
       clock: this.#clock,
@@ -211,19 +224,6 @@ export class Daemon {
     services.logs.become(nodeLogsService(localLogs, this.#log));
     services.worker.become(sessions);
     services.lastWords.become(lastWords.service());
-    const watches = memberWatches({
-      config,
-      clusterId: cluster.clusterId,
-      raft,
-      machine,
-      replica,
-      questions,
-      clockOffsets: () => duties.clockOffsets(),
-      onMinority: (reason) =>
-        void this.#condemn(directory, `it has made something else of the log than the majority: ${reason}`),
-      clock: this.#clock,
-      log: this.#log,
-    });
     services.digests.become(watches.digests);
     this.#admission = new Admission({
       raft,

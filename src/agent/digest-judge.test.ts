@@ -1,7 +1,7 @@
 import { assert, array, constantFrom, integer, property, record } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { judgeDigests, type Replica } from './digest-judge.ts';
+import { findDifference, judgeDigests, type Replica } from './digest-judge.ts';
 
 function replica(id: number, digests: Readonly<Record<number, string>>): Replica {
   return {
@@ -54,6 +54,20 @@ describe('the judgement on digests', () => {
     expect(judgeDigests(replica(1, { 64: 'x' }), [replica(2, { 64: 'a' })], [1, 2])).toMatchObject({
       type: 'split',
     });
+  });
+
+  it('shows a difference however few have answered', () => {
+    const own = replica(1, { 64: 'x', 128: 'y', 192: 'z' });
+    expect(findDifference([own, replica(2, { 64: 'a', 128: 'b' })])).toEqual({
+      index: 128,
+      digests: new Map([
+        [1, 'y'],
+        [2, 'b'],
+      ]),
+    });
+    expect(findDifference([own, replica(2, { 64: 'x', 128: 'y' }), replica(3, { 64: 'a' })])?.index).toBe(64);
+    expect(findDifference([own, replica(2, { 64: 'x', 256: 'a' })])).toBeNull();
+    expect(findDifference([own])).toBeNull();
   });
 
   it('stops a minority at most, whatever the replicas say', () => {

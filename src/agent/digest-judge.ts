@@ -23,6 +23,31 @@ export type DigestVerdict =
   /** So many differ that no majority can agree any more: nobody can tell who is right. */
   | { readonly type: 'split'; readonly index: number; readonly digests: ReadonlyMap<RaftId, string> };
 
+/** Replicas that made something else of the same log. */
+export interface StateDifference {
+  readonly index: number;
+  readonly digests: ReadonlyMap<RaftId, string>;
+}
+
+/**
+ * The newest index at which any two differ, learners included; null for none. One difference is one too many, however few
+ * have answered and whoever may be right.
+ */
+export function findDifference(replicas: readonly Replica[]): StateDifference | null {
+  const byIndex = new Map<number, Map<RaftId, string>>();
+  for (const { id, samples } of replicas) {
+    for (const { index, digest } of samples) {
+      const digests = byIndex.get(index) ?? new Map<RaftId, string>();
+      byIndex.set(index, digests.set(id, digest));
+    }
+  }
+  let newest: StateDifference | null = null;
+  for (const [index, digests] of byIndex) {
+    if (new Set(digests.values()).size > 1 && index > (newest?.index ?? -1)) newest = { index, digests };
+  }
+  return newest;
+}
+
 /** @param voters of the configuration that stays @param others what they told; whoever did not answer is not in it */
 export function judgeDigests(
   own: Replica,

@@ -18,6 +18,7 @@ const self: NodeSelf = {
   version: '1.2.3',
   wal: { stats: () => ({ segments: 2, bytes: 8192, lastFsyncMs: 3, fsyncs: 9, batches: 9, pending: 1 }) },
   diskErrors: { list: () => [] },
+  watches: { difference: () => null },
   lastWords: { of: () => [] },
   transport: { refusals: () => new Map([['old_copy', 2]]) },
 };
@@ -128,6 +129,7 @@ describe('what a node knows of itself', () => {
       term,
       vote: leader.id,
       log: { segments: 2, bytes: 8192, lastFsyncMs: 3, pending: 1 },
+      stateDifference: null,
       transferTarget: 0,
     });
     const insight = insightOf(follower.node);

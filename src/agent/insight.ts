@@ -10,6 +10,7 @@ import type { Wal } from '../raft/wal/wal.ts';
 import type { DiskErrors } from './disk-errors.ts';
 import type { LastWords } from './last-words.ts';
 import type { LeaderDuties } from './leader/leader-duties.ts';
+import type { MemberWatches } from './member-watches.ts';
 
 /** What a node knows of itself beside Raft. */
 export interface NodeSelf {
@@ -19,6 +20,7 @@ export interface NodeSelf {
   readonly diskErrors: Pick<DiskErrors, 'list'>;
   readonly lastWords: Pick<LastWords, 'of'>;
   readonly transport: Pick<GrpcTransport, 'refusals'>;
+  readonly watches: Pick<MemberWatches, 'difference'>;
 }
 
 export class NodeInsight implements ClusterInsight {
@@ -51,7 +53,7 @@ export class NodeInsight implements ClusterInsight {
   }
 
   node(): NodeFacts {
-    const { cluster, version, wal, diskErrors, transport } = this.#self;
+    const { cluster, version, wal, diskErrors, transport, watches } = this.#self;
     const { segments, bytes, lastFsyncMs, pending } = wal.stats();
     const status = this.#raft.status();
     return {
@@ -71,6 +73,7 @@ export class NodeInsight implements ClusterInsight {
       uncommittedBytes: status.uncommittedBytes,
       log: { segments, bytes, lastFsyncMs, pending },
       diskErrors: diskErrors.list(),
+      stateDifference: watches.difference(),
       refusals: transport.refusals(),
       transferTarget: status.transferTarget,
       learnersNext: status.confState.learnersNext,

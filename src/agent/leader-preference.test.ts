@@ -104,3 +104,26 @@ describe('a leader that should rather not lead', () => {
     await end(scene);
   });
 });
+
+describe('a follower that should rather not lead', () => {
+  it('comes after the others for its clock', async () => {
+    const cluster = new MemoryCluster({ size: 3 });
+    cluster.start();
+    const leader = await cluster.leader();
+    const [wrong, right] = cluster.members.filter((member) => member !== leader);
+    if (wrong === undefined || right === undefined) throw new Error('there are two others');
+    const preference = new LeaderPreference({
+      name: `n${wrong.id}`,
+      raft: wrong.node,
+      replica: { state: { nodes: new Map() } } as unknown as Pick<Replica, 'state'>,
+      clockOffsets: () => [-61_000, -62_000],
+      clock: cluster.clock,
+      log: silentLog,
+    });
+    preference.start();
+    for (let passed = 0; passed < 2000; passed += limits.tickMs) await cluster.pass();
+    await cluster.lose(leader.id);
+    expect(await cluster.leader()).toBe(right);
+    await end({ cluster, leader, preference });
+  });
+});

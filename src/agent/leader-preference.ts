@@ -55,7 +55,7 @@ export interface LeaderPreferenceOptions {
   readonly name: string;
   readonly raft: RaftNode;
   readonly replica: Pick<Replica, 'state'>;
-  /** Of the nodes that this leader has heard of lately, against its own; empty elsewhere. */
+  /** Of others that were heard of lately, against this node's own; empty where none was. */
   readonly clockOffsets: () => readonly number[];
   readonly clock: Clock;
   readonly log: Log;
@@ -92,9 +92,7 @@ export class LeaderPreference {
     if (objection !== this.#told && objection !== null)
       log.info({ reason: objection }, 'this node leads only where nobody else can');
     this.#told = objection;
-    const { leader } = raft.leadership();
-    const { id } = raft.status();
-    if (objection === null || leader !== id) return;
+    if (objection === null || raft.status().role !== 'leader') return;
     const { nodes } = this.#options.replica.state;
     const heir = raft.heir(
       (candidate) =>

@@ -5,6 +5,7 @@ import type { RaftNode } from '../raft/node.ts';
 import type { Service } from '../rpc/server.ts';
 import type { SchedulerMachine } from '../store/scheduler-machine.ts';
 import type { NodeConfig } from './config.ts';
+import type { StateDifference } from './digest-judge.ts';
 import { LeaderPreference } from './leader-preference.ts';
 import type { MemberQuestions } from './member-questions.ts';
 import type { ClusterReplica } from './replica.ts';
@@ -13,6 +14,8 @@ import { StateAudit } from './state-audit.ts';
 export interface MemberWatches {
   /** What the others ask for. */
   readonly digests: Service;
+  /** Replicas that were found to differ. */
+  difference(): StateDifference | null;
   start(): void;
   close(): void;
 }
@@ -24,6 +27,7 @@ export function memberWatches(options: {
   readonly machine: SchedulerMachine;
   readonly replica: ClusterReplica;
   readonly questions: MemberQuestions;
+  /** Of the nodes that a leader has heard of; empty elsewhere. */
   readonly clockOffsets: () => readonly number[];
   readonly onMinority: (reason: string) => void;
   readonly clock: Clock;
@@ -40,9 +44,20 @@ export function memberWatches(options: {
     clock,
     log,
   });
-  const preference = new LeaderPreference({ name: config.name, raft, replica, clockOffsets, clock, log });
+  const preference = new LeaderPreference({
+    name: config.name,
+    raft,
+    replica,
+    clockOffsets: () => {
+      const ofNodes = clockOffsets();
+      return ofNodes.length > 0 ? ofNodes : audit.clockOffsets;
+    },
+    clock,
+    log,
+  });
   return {
     digests: audit.service(),
+    difference: () => audit.difference,
     start() {
       audit.start();
       preference.start();

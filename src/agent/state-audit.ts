@@ -15,7 +15,14 @@ import type { RaftNode } from '../raft/node.ts';
 import type { Peer } from '../raft/ports.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import type { Service } from '../rpc/server.ts';
-import { judgeDigests, type DigestSample, type Replica } from './digest-judge.ts';
+import {
+  findDifference,
+  judgeDigests,
+  type DigestSample,
+  type DigestVerdict,
+  type Replica,
+  type StateDifference,
+} from './digest-judge.ts';
 import { handOver } from './hand-over.ts';
 
 export interface StateAuditOptions {
@@ -35,6 +42,10 @@ export class StateAudit {
   #cancelTimer: () => void = () => {};
   #isClosed = false;
   #agreedIndex = 0;
+  #difference: StateDifference | null = null;
+  /** Monotonic; of the newest complaint about a difference. */
+  #complainedMs = Number.NEGATIVE_INFINITY;
+  #clockOffsets: readonly number[] = [];
 
   constructor(options: StateAuditOptions) {
     this.#options = options;
@@ -56,14 +67,24 @@ export class StateAudit {
     return this.#agreedIndex;
   }
 
+  /** Replicas that differ, until all that answer agree again. */
+  get difference(): StateDifference | null {
+    return this.#difference;
+  }
+
+  /** How far the clocks of the members that answered last are ahead of this one's, milliseconds. */
+  get clockOffsets(): readonly number[] {
+    return this.#clockOffsets;
+  }
+
   /** For the others. */
   service(): Service {
-    const { clusterId, raft, samples, log } = this.#options;
+    const { clusterId, raft, samples, clock, log } = this.#options;
     const handlers: StateDigestsServer = {
       get: unaryHandler((request) => {
         if (request.cluster_id !== clusterId)
           throw new JarvisError('conflict', `this is cluster ${clusterId}, not ${request.cluster_id}`);
-        return { raft_id: raft.status().id, digests: [...samples()] };
+        return { raft_id: raft.status().id, digests: [...samples()], wall_ms: clock.wallMs() };
       }, log),
     };
     return { definition: StateDigestsService, handlers };
@@ -79,17 +100,14 @@ export class StateAudit {
   }
 
   async #judge(): Promise<void> {
-    const { raft, samples, clock, log, onMinority } = this.#options;
+    const { raft, samples, clock, onMinority } = this.#options;
     const { id, confState } = raft.status();
     const others = await this.#others(id);
     if (this.#isClosed) return;
-    const verdict = judgeDigests({ id, samples: samples() }, others, confState.voters);
+    const own = { id, samples: samples() };
+    const verdict = judgeDigests(own, others, confState.voters);
     if (verdict.type === 'agrees') this.#agreedIndex = Math.max(this.#agreedIndex, verdict.index);
-    if (verdict.type === 'split')
-      log.error(
-        { index: verdict.index, digests: Object.fromEntries(verdict.digests) },
-        'the states of the replicas differ, and no majority agrees on one: what they answer cannot be trusted',
-      );
+    this.#noteDifference(findDifference([own, ...others]), verdict);
     if (verdict.type !== 'minority') return;
     this.close();
     await handOver(raft, clock);
@@ -99,11 +117,29 @@ export class StateAudit {
     );
   }
 
+  #noteDifference(found: StateDifference | null, verdict: DigestVerdict): void {
+    const { clock, log } = this.#options;
+    const known = this.#difference;
+    if (found !== null) this.#difference = found;
+    else if (known !== null && verdict.type === 'agrees' && verdict.index >= known.index)
+      this.#difference = null;
+    const nowMs = clock.monotonicMs();
+    if (found === null || nowMs - this.#complainedMs < limits.auditNoticeMs) return;
+    this.#complainedMs = nowMs;
+    log.error(
+      { index: found.index, digests: Object.fromEntries(found.digests) },
+      verdict.type === 'split'
+        ? 'the states of the replicas differ, and no majority agrees on one: what they answer cannot be trusted'
+        : 'the states of the replicas differ: not all of what they answer can be trusted',
+    );
+  }
+
   async #others(ownId: number): Promise<readonly Replica[]> {
-    const { raft, ask, log } = this.#options;
+    const { raft, log } = this.#options;
     const peers = raft.membership.peers.filter(({ raftId }) => raftId !== ownId && raft.isActive(raftId));
-    const replies = await Promise.allSettled(peers.map((peer) => ask(peer)));
-    return replies.flatMap((reply, at) => {
+    const replies = await Promise.allSettled(peers.map((peer) => this.#ask(peer)));
+    const offsets: number[] = [];
+    const others = replies.flatMap((reply, at) => {
       const peer = peers[at];
       if (peer === undefined) return [];
       if (reply.status === 'rejected') {
@@ -111,8 +147,21 @@ export class StateAudit {
         return [];
       }
       // Whoever has taken over an address answers for itself.
-      if (reply.value.raft_id !== peer.raftId) return [];
-      return [{ id: peer.raftId, samples: reply.value.digests }];
+      const { told, offsetMs } = reply.value;
+      if (told.raft_id !== peer.raftId) return [];
+      if (offsetMs !== null) offsets.push(offsetMs);
+      return [{ id: peer.raftId, samples: told.digests }];
     });
+    this.#clockOffsets = offsets;
+    return others;
+  }
+
+  /** The clock is taken to have been read half way between question and answer. */
+  async #ask(peer: Peer): Promise<{ told: DigestsReply; offsetMs: number | null }> {
+    const { ask, clock } = this.#options;
+    const askedMs = clock.wallMs();
+    const told = await ask(peer);
+    const offsetMs = told.wall_ms === 0 ? null : told.wall_ms - (askedMs + clock.wallMs()) / 2;
+    return { told, offsetMs };
   }
 }

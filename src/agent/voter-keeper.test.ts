@@ -83,6 +83,17 @@ async function pass(cluster: MemoryCluster, durationMs: number): Promise<void> {
 }
 
 describe('the keeper of voters', () => {
+  it('takes nobody for dead because this process stood still', async () => {
+    const { cluster, leader, keeper } = await begin({ size: 2 });
+    await addLearner(cluster, leader, 'n3');
+    keeper.start();
+    await pass(cluster, AUTOPILOT_DEFAULTS.stabilizationMs - 6000);
+    cluster.clock.freeze(5000);
+    await pass(cluster, 4000);
+    expect(votersOf(leader)).toHaveLength(3);
+    keeper.stop();
+  });
+
   it('replaces a voter by a learner once it has been dead for the grace time, and not before', async () => {
     const { cluster, leader, keeper } = await begin();
     const fourth = await addLearner(cluster, leader, 'n4');

@@ -11,6 +11,7 @@ import type { RaftNode } from '../raft/node.ts';
 import type { Peer } from '../raft/ports.ts';
 import type { Replica } from '../scheduler/ports.ts';
 import { AUTOPILOT_DEFAULTS, decide, type AutopilotMember } from './leader/autopilot.ts';
+import { LEADER_LIMITS } from './leader/limits.ts';
 
 export interface VoterKeeperOptions {
   readonly raft: RaftNode;
@@ -49,8 +50,13 @@ export class VoterKeeper {
   }
 
   #wait(): void {
-    this.#cancelTimer = this.#options.clock.after(limits.autopilotIntervalMs, () => {
-      this.#look();
+    const { clock, log } = this.#options;
+    const dueMs = clock.monotonicMs() + limits.autopilotIntervalMs;
+    this.#cancelTimer = clock.after(limits.autopilotIntervalMs, () => {
+      const lateMs = clock.monotonicMs() - dueMs;
+      // What the others said meanwhile is still to be read: it would take all of them for dead.
+      if (lateMs <= LEADER_LIMITS.stallMs) this.#look();
+      else log.warn({ lateMs }, 'this process stood still; the members are looked at a little later');
       this.#wait();
     });
   }

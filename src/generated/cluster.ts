@@ -361,11 +361,25 @@ export interface NodeReport {
   version: string;
   /** Hellos and messages of peers that it refused since it started, by reason (docs/raft.md). */
   refusals: { [key: string]: number };
+  /** Replicas made something else of the same log: what they answer cannot be trusted. Absent: none that it knows of. */
+  state_difference?: StateDifference | undefined;
 }
 
 export interface NodeReport_RefusalsEntry {
   key: string;
   value: number;
+}
+
+export interface StateDifference {
+  /** Of the newest entry after which their states were found to differ. */
+  index: number;
+  /** Of each state that is known, by the name of its member. */
+  digests: { [key: string]: string };
+}
+
+export interface StateDifference_DigestsEntry {
+  key: string;
+  value: string;
 }
 
 export interface LogReport {
@@ -3716,6 +3730,7 @@ function createBaseNodeReport(): NodeReport {
     disk_errors: [],
     version: "",
     refusals: {},
+    state_difference: undefined,
   };
 }
 
@@ -3769,6 +3784,9 @@ export const NodeReport: MessageFns<NodeReport> = {
     globalThis.Object.entries(message.refusals).forEach(([key, value]: [string, number]) => {
       NodeReport_RefusalsEntry.encode({ key: key as any, value }, writer.uint32(130).fork()).join();
     });
+    if (message.state_difference !== undefined) {
+      StateDifference.encode(message.state_difference, writer.uint32(138).fork()).join();
+    }
     return writer;
   },
 
@@ -3916,6 +3934,14 @@ export const NodeReport: MessageFns<NodeReport> = {
             }
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.state_difference = StateDifference.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3957,6 +3983,9 @@ export const NodeReport: MessageFns<NodeReport> = {
       },
       {},
     );
+    message.state_difference = (object.state_difference !== undefined && object.state_difference !== null)
+      ? StateDifference.fromPartial(object.state_difference)
+      : undefined;
     return message;
   },
 };
@@ -4024,6 +4053,151 @@ export const NodeReport_RefusalsEntry: MessageFns<NodeReport_RefusalsEntry> = {
     const message = createBaseNodeReport_RefusalsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? 0;
+    return message;
+  },
+};
+
+function createBaseStateDifference(): StateDifference {
+  return { index: 0, digests: {} };
+}
+
+export const StateDifference: MessageFns<StateDifference> = {
+  encode(message: StateDifference, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0) {
+      writer.uint32(8).uint64(message.index);
+    }
+    globalThis.Object.entries(message.digests).forEach(([key, value]: [string, string]) => {
+      StateDifference_DigestsEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StateDifference {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStateDifference();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = StateDifference_DigestsEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.digests[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<StateDifference>): StateDifference {
+    return StateDifference.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StateDifference>): StateDifference {
+    const message = createBaseStateDifference();
+    message.index = object.index ?? 0;
+    message.digests = (globalThis.Object.entries(object.digests ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseStateDifference_DigestsEntry(): StateDifference_DigestsEntry {
+  return { key: "", value: "" };
+}
+
+export const StateDifference_DigestsEntry: MessageFns<StateDifference_DigestsEntry> = {
+  encode(message: StateDifference_DigestsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StateDifference_DigestsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStateDifference_DigestsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<StateDifference_DigestsEntry>): StateDifference_DigestsEntry {
+    return StateDifference_DigestsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StateDifference_DigestsEntry>): StateDifference_DigestsEntry {
+    const message = createBaseStateDifference_DigestsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };

@@ -33,6 +33,8 @@ export interface DigestsReply {
   raft_id: number;
   /** The newest, at indexes that are the same on every member. */
   digests: StateDigest[];
+  /** What its clock says; 0: not told. */
+  wall_ms: number;
 }
 
 export interface StateDigest {
@@ -96,7 +98,7 @@ export const DigestsRequest: MessageFns<DigestsRequest> = {
 };
 
 function createBaseDigestsReply(): DigestsReply {
-  return { raft_id: 0, digests: [] };
+  return { raft_id: 0, digests: [], wall_ms: 0 };
 }
 
 export const DigestsReply: MessageFns<DigestsReply> = {
@@ -106,6 +108,9 @@ export const DigestsReply: MessageFns<DigestsReply> = {
     }
     for (const v of message.digests) {
       StateDigest.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.wall_ms !== 0) {
+      writer.uint32(24).uint64(message.wall_ms);
     }
     return writer;
   },
@@ -139,6 +144,14 @@ export const DigestsReply: MessageFns<DigestsReply> = {
             message.digests.push(StateDigest.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.wall_ms = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -158,6 +171,7 @@ export const DigestsReply: MessageFns<DigestsReply> = {
     const message = createBaseDigestsReply();
     message.raft_id = object.raft_id ?? 0;
     message.digests = object.digests?.map((e) => StateDigest.fromPartial(e)) || [];
+    message.wall_ms = object.wall_ms ?? 0;
     return message;
   },
 };

@@ -91,11 +91,15 @@ export const limits = {
   heartbeatTicks: 2,
   /** Randomised to [electionTicks, 2 · electionTicks - 1]. */
   electionTicks: 12,
+  /** A leader that was removed stays so long, for those who do not know it yet. */
+  removedStayMs: 5000,
   inflightMessages: 256,
   inflightBytes: 32 * 1024 * 1024,
   /** Between comparisons of the state with those of the others. */
   auditIntervalMs: 5000,
   auditCallTimeoutMs: 2000,
+  /** Between complaints that states differ. */
+  auditNoticeMs: 60_000,
   /** Between looks at whether another node should rather lead. */
   preferenceIntervalMs: 1000,
   /** A leader whose clock is further off the median of the nodes' lets another lead. */
@@ -106,8 +110,11 @@ export const limits = {
   hungDiskMs: 2000,
   /** A learner that is no further behind may vote. */
   caughtUpEntries: 1000,
-  /** Proposed and not yet committed; beyond it proposals are refused with too_many. */
+  /** Proposed and not yet committed; beyond it proposals wait. */
   uncommittedBytes: 64 * 1024 * 1024,
+  /** Of those that wait, and how long they do; beyond it they are refused with too_many. */
+  proposalQueueBytes: 64 * 1024 * 1024,
+  proposalQueueMs: 1500,
   committedBytesPerReady: 4 * 1024 * 1024,
   /** Proposals whose outcome somebody waits for. */
   pendingProposals: 10_000,
@@ -163,8 +170,9 @@ invariant(
 invariant(limits.heartbeatTicks * 3 <= limits.electionTicks, 'two heartbeats may be lost before an election');
 invariant(limits.entryBytes <= limits.inflightBytes, 'the largest entry fits the window of a follower');
 invariant(limits.entryBytes <= limits.uncommittedBytes, 'the largest entry can be proposed');
+invariant(limits.entryBytes <= limits.proposalQueueBytes, 'the largest entry can wait to be proposed');
 invariant(
-  limits.proposalTimeoutMs < limits.forwardTimeoutMs,
+  limits.proposalQueueMs + limits.proposalTimeoutMs < limits.forwardTimeoutMs,
   'a leader answers before its forwarder gives up',
 );
 invariant(

@@ -36,6 +36,7 @@ const NODE: NodeFacts = {
   uncommittedBytes: 100,
   log: { segments: 1, bytes: 4096, lastFsyncMs: 1.6, pending: 2 },
   diskErrors: [],
+  stateDifference: null,
   refusals: new Map([['old_copy', 2]]),
   transferTarget: 0,
   learnersNext: [],
@@ -147,6 +148,7 @@ describe('the view of the cluster', () => {
         refusals: new Map([['old_copy', 2]]),
       },
     );
+    expect(status.node?.state_difference).toBeUndefined();
     expect(status.leader).toBe('');
     expect(status.failure_tolerance).toBeUndefined();
     const { lag, match_index: match, next_index: next, inflight, paused } = status.members[1] ?? {};
@@ -156,5 +158,15 @@ describe('the view of the cluster', () => {
     expect(status.node?.disk_errors).toEqual([
       { kind: 'snapshot_corrupt', path: '/s', message: 'damaged', at: '1970-01-01T00:00:00.000Z' },
     ]);
+  });
+
+  it('names the members whose states differ', () => {
+    const digests = new Map([
+      [1, 'a'],
+      [2, 'b'],
+      [9, 'c'],
+    ]);
+    const { node } = view([{}, {}], { stateDifference: { index: 64, digests } });
+    expect(node?.state_difference).toEqual({ index: 64, digests: { n1: 'a', n2: 'b', 9: 'c' } });
   });
 });

@@ -6,6 +6,7 @@ import type {
   Member,
   NodeReport,
   SnapshotTransfer,
+  StateDifference,
 } from '../generated/cluster.ts';
 import { failureTolerance } from '../model/quorum.ts';
 import type { NodeRow } from '../model/node.ts';
@@ -124,7 +125,17 @@ function reportView(
     disk_errors: facts.diskErrors.map(diskErrorView),
     refusals: Object.fromEntries(facts.refusals),
     version: facts.version,
+    state_difference: differenceView(facts.stateDifference, nameOf),
   };
+}
+
+function differenceView(
+  difference: NodeFacts['stateDifference'],
+  nameOf: (raftId: number) => string | undefined,
+): StateDifference | undefined {
+  if (difference === null) return undefined;
+  const digests = [...difference.digests].map(([id, digest]) => [nameOf(id) ?? String(id), digest] as const);
+  return { index: difference.index, digests: Object.fromEntries(digests) };
 }
 
 function diskErrorView({ kind, path, message, atMs }: DiskError): DiskErrorMessage {

@@ -279,6 +279,7 @@ function insightOf(cluster: TestCluster, name: string): ClusterInsight {
       uncommittedBytes: 0,
       log: LOG_FACTS,
       diskErrors: [],
+      stateDifference: null,
       refusals: new Map(),
       transferTarget: 0,
       learnersNext: [],

@@ -169,6 +169,8 @@ export interface NodeFacts {
     readonly pending: number;
   };
   readonly diskErrors: readonly DiskError[];
+  /** Replicas that made something else of the same log, by their Raft ids; null for none that is known. */
+  readonly stateDifference: { readonly index: number; readonly digests: ReadonlyMap<number, string> } | null;
   /** What peers said that was refused, by reason, since the start. */
   readonly refusals: ReadonlyMap<string, number>;
   /** Whom this leader hands leadership to. */

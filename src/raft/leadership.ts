@@ -50,6 +50,11 @@ export class LeadershipNews {
     this.#tell();
   }
 
+  /** The term may be another one without a change of role or leader. To be called after every round. */
+  look(): void {
+    if (this.#term() !== this.#announced.term) this.changed(this.#soft);
+  }
+
   /** An entry of the term has been applied. */
   applied(term: number): void {
     if (this.#soft.role !== 'leader' || term !== this.#leaderTerm || this.#ownTermApplied) return;

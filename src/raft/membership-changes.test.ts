@@ -13,9 +13,9 @@ afterEach(async () => {
   await turn();
 });
 
-async function begin(snapshotEntries = 1000): Promise<MemoryCluster> {
+async function begin(snapshotEntries = 1000, size = 3): Promise<MemoryCluster> {
   const snapshotBounds = { entries: snapshotEntries, logBytes: 1_000_000 };
-  const cluster = new MemoryCluster({ size: 3, snapshotBounds });
+  const cluster = new MemoryCluster({ size, snapshotBounds });
   clusters.push(cluster);
   cluster.start();
   await cluster.propose(await cluster.leader(), 'begun');
@@ -142,6 +142,27 @@ describe('a member that goes', () => {
     await change(cluster, { type: 'remove', id: leader.id });
     await cluster.until(() => !leader.node.isRunning, 'its stop');
     expect(votersOf(await cluster.leader())).toHaveLength(2);
+  });
+
+  it("and leads, by its predecessor's entry, stays until the other of two has heard of it", async () => {
+    const cluster = await begin(1000, 2);
+    const [leader, other] = [await cluster.leader(), await follower(cluster)];
+    const { lastIndex } = leader.node.status();
+    // As a predecessor would have left it.
+    leader.core.proposeConfChange({
+      transition: 'auto',
+      changes: [{ type: 'remove', id: leader.id }],
+      context: new Uint8Array(),
+    });
+    cluster.network.loses = ({ from, commit }) => from === leader.id && commit > lastIndex;
+    await cluster.until(() => !votersOf(leader).includes(leader.id), 'its removal');
+    for (let count = 0; count < limits.electionTicks; count += 1) await cluster.pass();
+    expect(votersOf(other)).toContain(leader.id);
+    cluster.network.loses = () => false;
+    await cluster.until(() => other.node.leadership().isLeader, 'the leadership of the other');
+    expect(votersOf(other)).toEqual([other.id]);
+    await cluster.until(() => !leader.node.isRunning, 'its stop');
+    expect(await cluster.propose(other, 'on')).toBe('2');
   });
 
   it('and lost its disk comes back under a new id, in the place of the old', async () => {

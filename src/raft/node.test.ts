@@ -102,6 +102,7 @@ describe('a Raft node', () => {
     await expect(follower.node.readIndex(new AbortController().signal)).rejects.toMatchObject({
       code: 'no_leader',
     });
+    expect(() => follower.node.transferLeadership(follower.id)).toThrow(/does not lead/);
     const large = Buffer.alloc(limits.entryBytes + 1);
     await expect(leader.node.propose(large)).rejects.toMatchObject({ code: 'too_large' });
     const many = Array.from({ length: limits.pendingProposals }, () =>

@@ -83,6 +83,7 @@ export class RaftNode {
   #stopped = false;
   #stopping: Promise<void> | null = null;
   #cancelTick: () => void = () => {};
+  #cancelStay: () => void = () => {};
 
   constructor(parts: RaftNodeParts) {
     this.#core = parts.core;
@@ -92,9 +93,9 @@ export class RaftNode {
     this.#clock = parts.clock;
     this.#logger = parts.logger;
     this.#proposals = new PendingProposals(parts.clock);
-    this.#queue = new ProposalQueue({ core: parts.core, proposals: this.#proposals });
+    this.#queue = new ProposalQueue({ core: parts.core, proposals: this.#proposals, clock: parts.clock });
     this.#news = new LeadershipNews({
-      term: () => parts.core.status().term,
+      term: () => parts.core.term,
       logger: parts.logger,
       onFailure: (error) => this.#fail(error),
     });
@@ -256,8 +257,14 @@ export class RaftNode {
     return this.#changes.heir(isWanted);
   }
 
+  /** @throws JarvisError no_leader */
   transferLeadership(to: RaftId): void {
-    this.#input(() => this.#core.transferLeadership(to));
+    let isLeader = false;
+    this.#input(() => {
+      isLeader = this.#core.transferLeadership(to);
+    });
+    if (!isLeader)
+      throw new JarvisError('no_leader', 'this node does not lead: it has no leadership to hand over');
   }
 
   /**
@@ -278,6 +285,7 @@ export class RaftNode {
   #halt(reason: string): void {
     this.#stopped = true;
     this.#cancelTick();
+    this.#cancelStay();
     this.#applier.halt();
     this.#sends.stop();
     this.#proposals.forget(Number.MAX_SAFE_INTEGER, reason);
@@ -347,6 +355,7 @@ export class RaftNode {
     this.#queue.flush();
     this.#reads.begin();
     while (!this.#stopped && this.#core.hasReady()) this.#carryOut(this.#core.ready());
+    if (!this.#stopped) this.#news.look();
     for (const notice of this.#core.takeNotices()) this.#logger.warn({ notice }, 'a peer is at fault');
   }
 
@@ -417,8 +426,18 @@ export class RaftNode {
     this.#transport.setPeers(peers, index);
     this.#sends.keepOnly(peers);
     this.#changes.changed();
-    if (this.#isMember && !isMember) this.#fail(new MemberRemovedError());
+    if (this.#isMember && !isMember) this.#removed();
     this.#isMember = isMember;
+  }
+
+  /**
+   * A leader may be alone in knowing that its removal is committed, and those who have not heard of it may need its vote to
+   * go on. It stays until the transport tells that one of them refuses it, or for a bounded time.
+   */
+  #removed(): void {
+    const over = (): void => this.#fail(new MemberRemovedError());
+    if (this.#news.current.leader !== this.#core.id) over();
+    else this.#cancelStay = this.#clock.after(limits.removedStayMs, over);
   }
 
   #onBatch(index: number): void {

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
 
+import { limits } from '../lib/limits.ts';
+import { VirtualClock } from '../lib/testing/virtual-clock.ts';
+import { LoneCore } from './core/lone-core.test-kit.ts';
+import { ProposalQueue } from './proposal-queue.ts';
+import { PendingProposals } from './proposals.ts';
 import { MemoryCluster, type MemoryMember } from './testing/memory-cluster.ts';
 
 describe('proposals while leadership is handed over', () => {
@@ -15,6 +20,85 @@ describe('proposals while leadership is handed over', () => {
     expect(await cluster.propose(leader, 'b')).toBe('2');
     expect(leader.node.leadership().isLeader).toBe(true);
     await cluster.stop();
+  });
+});
+
+/** A leader of three that may have 100 bytes uncommitted, and what became of what was added. */
+function narrow() {
+  const lone = new LoneCore({ maxUncommittedBytes: 100 });
+  lone.lead();
+  lone.acknowledge(2, 3);
+  lone.settle();
+  const clock = new VirtualClock();
+  const queue = new ProposalQueue({ core: lone.core, proposals: new PendingProposals(clock), clock });
+  const refused: string[] = [];
+  const add = (bytes: number): void => {
+    queue
+      .add(new Uint8Array(bytes))
+      .catch((error: { code: string }) => refused.push(`${bytes}:${error.code}`));
+  };
+  return { lone, clock, queue, refused, add };
+}
+
+describe('proposals that are too much together', () => {
+  it('wait in their order until there is room, each', () => {
+    const { lone, queue, refused, add } = narrow();
+    for (const bytes of [60, 40, 70, 10]) add(bytes);
+    queue.flush();
+    expect(lone.core.status().uncommittedBytes).toBe(100);
+    queue.flush();
+    expect(lone.core.status().uncommittedBytes).toBe(100);
+    lone.settle();
+    lone.acknowledge(2);
+    lone.settle();
+    queue.flush();
+    expect(lone.core.status().uncommittedBytes).toBe(80);
+    expect(refused).toEqual([]);
+  });
+
+  it('do not pass the bound where nothing is uncommitted either, but for a single one', () => {
+    const { lone, queue, add } = narrow();
+    add(150);
+    add(1);
+    queue.flush();
+    expect(lone.core.status().uncommittedBytes).toBe(150);
+    expect(lone.core.propose([new Uint8Array(1)])).toMatchObject({ reason: 'overloaded' });
+  });
+
+  it('are refused one by one where no room is made in time', async () => {
+    const { clock, queue, refused, add } = narrow();
+    add(90);
+    add(20);
+    queue.flush();
+    await clock.advance(limits.proposalQueueMs - 1);
+    add(30);
+    queue.flush();
+    await new Promise(setImmediate);
+    expect(refused).toEqual([]);
+    await clock.advance(1);
+    queue.flush();
+    await new Promise(setImmediate);
+    expect(refused).toEqual(['20:too_many']);
+  });
+
+  it('are refused at once where too much waits already', async () => {
+    const { queue, refused, add } = narrow();
+    for (let bytes = 0; bytes < limits.proposalQueueBytes; bytes += limits.entryBytes) add(limits.entryBytes);
+    add(1);
+    queue.flush();
+    await new Promise(setImmediate);
+    expect(refused).toEqual(['1:too_many']);
+  });
+
+  it('are told so where this node leads no more', async () => {
+    const { lone, queue, refused, add } = narrow();
+    add(90);
+    add(20);
+    queue.flush();
+    lone.core.resign();
+    queue.flush();
+    await new Promise(setImmediate);
+    expect(refused).toEqual(['20:no_leader']);
   });
 });
 

@@ -1,8 +1,9 @@
 /**
- * Commands on their way into the log: those that come in one turn of the event loop share an append. While leadership is
- * being handed over none is proposed (dissertation 3.10); they wait, for at most an election timeout, and go on here or
- * are sent on to the next leader.
+ * Commands on their way into the log: those that come in one turn of the event loop share an append. What the bound on
+ * uncommitted bytes leaves no room for waits, for a bounded time. While leadership is being handed over none is proposed
+ * (dissertation 3.10); they wait, for at most an election timeout, and go on here or are sent on to the next leader.
  */
+import type { Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { ProposeResult, RaftCore } from './core/raft-core.ts';
@@ -10,6 +11,8 @@ import type { PendingProposals } from './proposals.ts';
 
 interface QueuedProposal {
   readonly data: Uint8Array;
+  /** Monotonic. */
+  readonly sinceMs: number;
   readonly resolve: (outcome: unknown) => void;
   readonly reject: (error: Error) => void;
 }
@@ -17,11 +20,14 @@ interface QueuedProposal {
 export class ProposalQueue {
   readonly #core: RaftCore;
   readonly #proposals: PendingProposals;
+  readonly #clock: Clock;
   #queued: QueuedProposal[] = [];
+  #queuedBytes = 0;
 
-  constructor(options: { core: RaftCore; proposals: PendingProposals }) {
+  constructor(options: { core: RaftCore; proposals: PendingProposals; clock: Clock }) {
     this.#core = options.core;
     this.#proposals = options.proposals;
+    this.#clock = options.clock;
   }
 
   /**
@@ -29,24 +35,50 @@ export class ProposalQueue {
    * @throws JarvisError no_leader, too_large, too_many, outcome_unknown
    */
   async add(data: Uint8Array): Promise<unknown> {
-    if (data.byteLength > limits.entryBytes) {
+    const { byteLength } = data;
+    if (byteLength > limits.entryBytes) {
       throw new JarvisError(
         'too_large',
-        `a command of ${data.byteLength} bytes; at most ${limits.entryBytes} are allowed`,
+        `a command of ${byteLength} bytes; at most ${limits.entryBytes} are allowed`,
       );
     }
     if (this.#proposals.size + this.#queued.length >= limits.pendingProposals) {
       throw new JarvisError('too_many', `${limits.pendingProposals} proposals are waiting already`);
     }
+    if (this.#queuedBytes + byteLength > limits.proposalQueueBytes) throw tooMuch();
+    const sinceMs = this.#clock.monotonicMs();
     return await new Promise((resolve, reject) => {
-      this.#queued.push({ data, resolve, reject });
+      this.#queued.push({ data, sinceMs, resolve, reject });
+      this.#queuedBytes += byteLength;
     });
   }
 
-  /** Proposes what waits. A throw of the core is a bug. */
+  /**
+   * Proposes what waits, as far as there is room; to be called at every tick and whenever room may have been made. A
+   * throw of the core is a bug.
+   */
   flush(): void {
     if (this.#queued.length === 0 || this.#core.isTransferring) return;
-    const batch = this.#queued.splice(0);
+    const fitting = this.#core.countFitting(this.#queued);
+    if (fitting > 0) this.#proposeAll(this.#take(fitting));
+    const nowMs = this.#clock.monotonicMs();
+    const firstInTime = this.#queued.findIndex(({ sinceMs }) => nowMs - sinceMs < limits.proposalQueueMs);
+    const late = this.#take(firstInTime < 0 ? this.#queued.length : firstInTime);
+    for (const { reject } of late) reject(tooMuch());
+  }
+
+  /** None of them has been proposed. */
+  fail(reason: string): void {
+    for (const { reject } of this.#take(this.#queued.length)) reject(new JarvisError('no_leader', reason));
+  }
+
+  #take(count: number): readonly QueuedProposal[] {
+    const taken = this.#queued.splice(0, count);
+    for (const { data } of taken) this.#queuedBytes -= data.byteLength;
+    return taken;
+  }
+
+  #proposeAll(batch: readonly QueuedProposal[]): void {
     const result = this.#propose(batch);
     if (result.type === 'accepted') {
       batch.forEach(({ resolve, reject }, position) => {
@@ -56,14 +88,9 @@ export class ProposalQueue {
     }
     const error =
       result.reason === 'overloaded'
-        ? new JarvisError('too_many', 'too much is proposed and not yet committed')
+        ? tooMuch()
         : new JarvisError('no_leader', `not proposed: ${result.reason}`);
     for (const { reject } of batch) reject(error);
-  }
-
-  /** None of them has been proposed. */
-  fail(reason: string): void {
-    for (const { reject } of this.#queued.splice(0)) reject(new JarvisError('no_leader', reason));
   }
 
   /** What became of the proposals nobody knows where the core throws. */
@@ -75,4 +102,8 @@ export class ProposalQueue {
       throw error;
     }
   }
+}
+
+function tooMuch(): JarvisError {
+  return new JarvisError('too_many', 'too much is proposed and not yet committed');
 }

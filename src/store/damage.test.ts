@@ -130,11 +130,11 @@ describe('a damaged store', () => {
     },
   );
 
-  it('is noticed by reads of rows that were whole when it was opened', async () => {
+  it('is noticed by reads of rows that were whole when it was opened, and rebuilt at the next start', async () => {
     const root = temporaryDirectory();
     await makeStore(root);
     await changeStored(root, (level) => level.compactRange('a', 'z'));
-    const { machine, apply } = await openItems(root);
+    const { machine, apply, failures } = await openItems(root);
     // Under LevelDB's feet: the table is mapped, not yet in its cache.
     for (const name of readdirSync(path.join(root, 'state')).filter((file) => file.endsWith('.ldb'))) {
       const file = path.join(root, 'state', name);
@@ -142,10 +142,16 @@ describe('a damaged store', () => {
       writeFileSync(file, bytes.fill(0xff, 0, bytes.byteLength - 500));
     }
     await expect(machine.read('item', 'k0.1')).rejects.toBeInstanceOf(StoreDamagedError);
+    // The node must stop: nothing else would rebuild the store.
+    expect(failures).toEqual([expect.any(StoreDamagedError)]);
     await expect(apply({ type: 'append', id: 'k0.2', text: 'x', open: true })).rejects.toBeInstanceOf(
       StoreDamagedError,
     );
     await expect(apply({ type: 'create', ids: ['z'], text: '' })).rejects.toBeInstanceOf(StoreDamagedError);
+    await machine.close();
+    const again = await openItems(root, { snapshots: [await snapshotAt(7)], logFirstIndex: 8 });
+    expect([again.machine.appliedIndex, again.failures]).toEqual([7, []]);
+    expect(await again.machine.read('item', 'fromSnapshot')).not.toBeNull();
   });
 });
 

@@ -5,7 +5,16 @@ import { describe, expect, it } from 'vitest';
 
 import type { Row } from '../raft/ports.ts';
 import { StoreDamagedError } from './errors.ts';
-import { allItems, collect, openItems, temporaryDirectory, type Harness } from './testing.ts';
+import type { RowValue } from './replicated-core.ts';
+import {
+  allItems,
+  collect,
+  ItemCore,
+  openItems,
+  temporaryDirectory,
+  type Harness,
+  type ItemMachine,
+} from './testing.ts';
 
 interface Snapshot {
   readonly rows: readonly Row[];
@@ -76,6 +85,26 @@ describe('an installation', () => {
     await machine.close();
     const again = (await openItems(root, { logFirstIndex: 8 })).machine;
     expect([again.appliedIndex, again.core.open.size]).toEqual([8, 299]);
+  });
+
+  it('holds one state in memory at a time, and loads the new one once', async () => {
+    const oldWasThere: boolean[] = [];
+    let machine: ItemMachine | null = null;
+    let before: ItemCore | null = null;
+    class WatchedCore extends ItemCore {
+      override restore(table: string, key: string, row: RowValue): void {
+        oldWasThere.push(machine?.core === before);
+        super.restore(table, key, row);
+      }
+    }
+    const harness = await openItems(temporaryDirectory(), { isNew: true, makeCore: () => new WatchedCore() });
+    machine = harness.machine;
+    before = machine.core;
+    const { rows, digest, rowCount } = await snapshot();
+    await machine.install(META, streamOf(rows), { digest, rowCount });
+    expect(machine.core.open.size).toBe(298);
+    expect(oldWasThere).toHaveLength(298);
+    expect(oldWasThere).not.toContain(true);
   });
 
   it('interrupted anywhere leaves the old state whole or the new one', async () => {

@@ -25,12 +25,25 @@ export interface LoadedStore {
   readonly names: NameFilter;
 }
 
-/** @throws StoreDamagedError */
+/** Fills the core, which is empty. @throws StoreDamagedError */
 export async function loadStore(level: Level, core: RestorableCore): Promise<LoadedStore> {
+  const names = new NameFilter();
+  const verified = await verifyStore(level, core, (table, key, row) => {
+    names.add(nameOf(table, key));
+    if (core.holdsInMemory(table, row)) core.restore(table, key, row);
+  });
+  return { ...verified, names };
+}
+
+/** Holds nothing of what it reads. @param onRow is told of each row @throws StoreDamagedError */
+export async function verifyStore(
+  level: Level,
+  core: Pick<RestorableCore, 'tables' | 'creationOf'>,
+  onRow: (table: string, key: string, row: RowValue) => void = () => {},
+): Promise<Omit<LoadedStore, 'names'>> {
   return await reading(level, async () => {
     const meta = decodeMeta(level, await level.get(META_NAME));
     const digest = new RowDigest();
-    const names = new NameFilter();
     const expectedIndex = new RowDigest();
     for (const table of core.tables) {
       const keyStart = nameOf(table, '').length;
@@ -41,8 +54,7 @@ export async function loadStore(level: Level, core: RestorableCore): Promise<Loa
           const creation = core.creationOf(table, row);
           if (creation !== null) expectedIndex.add(hashIndexRow(createdKey(creation), key));
           digest.add(hashRow(name, contentOf(stored)));
-          names.add(name);
-          if (core.holdsInMemory(table, row)) core.restore(table, key, row);
+          onRow(table, key, row);
         }
       }
     }
@@ -50,7 +62,7 @@ export async function loadStore(level: Level, core: RestorableCore): Promise<Loa
     if (!digest.equals(meta)) throw lost(level, `${digest.rowCount} rows`, `${meta.rowCount}, or others`);
     if (!index.equals(expectedIndex))
       throw lost(level, `${index.rowCount} index rows`, `${expectedIndex.rowCount}, or others`);
-    return { meta, digest, names };
+    return { meta, digest };
   });
 }
 

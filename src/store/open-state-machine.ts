@@ -116,7 +116,7 @@ async function rebuild<Core extends RestorableCore>(
   for (const { position, rows, expected } of sourcesOf(options)) {
     try {
       const filled = await fillBeside(directory, makeCore, { position, rows: rows(), expected }, hook);
-      const opened = await takePlace(directory, filled, hook);
+      const opened = await takePlace(directory, makeCore, filled, hook);
       logger.warn({ index: position.index }, 'rebuilt the store');
       return opened;
     } catch (error) {

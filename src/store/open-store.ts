@@ -12,8 +12,8 @@ import { holdsStore, remove, settle, storeDirectories, swap, type StepHook } fro
 import { StoreDamagedError } from './errors.ts';
 import { META_NAME, createdKey, createdName, isRowName } from './layout.ts';
 import { openLevel, type Level } from './level.ts';
-import { loadStore, type LoadedStore } from './load.ts';
-import { decodeMeta, encodeMeta, type CheckpointMeta } from './meta.ts';
+import { loadStore, verifyStore, type LoadedStore } from './load.ts';
+import { encodeMeta, type CheckpointMeta } from './meta.ts';
 import type { EntryPosition, RestorableCore } from './replicated-core.ts';
 
 /** A core with everything restored that it holds, and the store that has the rest. */
@@ -27,6 +27,12 @@ export interface OpenedStore<Core> {
 export interface ExpectedRows {
   readonly rowCount: number;
   readonly digest: string;
+}
+
+/** A store beside that of a directory, verified; its rows are not in memory. */
+export interface FilledStore {
+  readonly level: Level;
+  readonly meta: CheckpointMeta;
 }
 
 /** Where rows come from, and the entry that they are the state of. */
@@ -69,12 +75,12 @@ async function initialise(level: Level): Promise<void> {
 }
 
 /** A new store beside the one of the directory, filled and verified. It takes its place by {@link takePlace}. */
-export async function fillBeside<Core extends RestorableCore>(
+export async function fillBeside(
   directory: string,
-  makeCore: () => Core,
+  makeCore: () => RestorableCore,
   source: RowSource,
   hook: StepHook,
-): Promise<OpenedStore<Core>> {
+): Promise<FilledStore> {
   const { fresh, old } = storeDirectories(directory);
   await remove(fresh);
   await remove(old);
@@ -85,7 +91,8 @@ export async function fillBeside<Core extends RestorableCore>(
     const core = makeCore();
     await fill(level, core, source);
     // What was written is read again before it replaces anything.
-    return { core, level, loaded: await loadStore(level, core) };
+    const { meta } = await verifyStore(level, core);
+    return { level, meta };
   });
 }
 
@@ -137,10 +144,14 @@ async function fill(
   await writing(level, () => batch.write({ sync: true }));
 }
 
-/** Puts the filled store in the place of the directory's own, which is closed or absent. */
-export async function takePlace<Core>(
+/**
+ * Puts the filled store in the place of the directory's own, which is closed or absent, and loads it. Memory need not hold
+ * another state any more.
+ */
+export async function takePlace<Core extends RestorableCore>(
   directory: string,
-  filled: OpenedStore<Core>,
+  makeCore: () => Core,
+  filled: FilledStore,
   hook: StepHook,
 ): Promise<OpenedStore<Core>> {
   const directories = storeDirectories(directory);
@@ -150,11 +161,12 @@ export async function takePlace<Core>(
   // LevelDB opens files by their path, so it cannot be moved while it is open.
   const level = await openLevel(directory, { create: false });
   return await closingOnError(level, async () => {
-    const meta = decodeMeta(level, await level.get(META_NAME));
-    invariant(meta.digest === filled.loaded.meta.digest, 'the store in place is the one that was filled');
+    const core = makeCore();
+    const loaded = await loadStore(level, core);
+    invariant(loaded.meta.digest === filled.meta.digest, 'the store in place is the one that was filled');
     await hook('opened');
     await remove(directories.old);
-    return { ...filled, level };
+    return { core, level, loaded };
   });
 }
 

@@ -10,6 +10,7 @@ import type { Entry, SnapshotMeta } from '../raft/core/types.ts';
 import type { Row, RowStream, StateMachine } from '../raft/ports.ts';
 import type { StoreBounds } from './bounds.ts';
 import type { StepHook } from './directories.ts';
+import { StoreDamagedError } from './errors.ts';
 import { chunksOf, decodeEntry, type DecodedEntry } from './entries.ts';
 import { fillBeside, takePlace, type ExpectedRows, type OpenedStore } from './open-store.ts';
 import { ReadGate } from './read-gate.ts';
@@ -78,7 +79,7 @@ export class StoredStateMachine<
     this.#checkpointedIndex = this.#store.checkpointIndex;
   }
 
-  /** The state in memory. Another object after an installation: ask again after each await. */
+  /** The state in memory. Another object after an installation, and empty at its end: ask again after each await. */
   get core(): Core {
     return this.#core;
   }
@@ -163,7 +164,9 @@ export class StoredStateMachine<
       const filled = await fillBeside(directory, makeCore, source, hook);
       await this.#gate.alone(async () => {
         await this.#store.close();
-        const opened = await takePlace(directory, filled, hook);
+        // Memory has no room for two states. Reads wait; whoever looks at the core meanwhile finds nothing.
+        this.#core = makeCore();
+        const opened = await takePlace(directory, makeCore, filled, hook);
         this.#core = opened.core;
         this.#store = this.#storeOf(opened);
       });
@@ -338,14 +341,15 @@ export class StoredStateMachine<
     this.#turnStartMs = clock.monotonicMs();
   }
 
-  #storeOf({ core, level, loaded }: OpenedStore<Core>): StateStore {
+  #storeOf({ level, loaded }: OpenedStore<Core>): StateStore {
     const { bounds, yieldTurn } = this.#options;
     return new StateStore({
       level,
       loaded,
       bounds,
       yieldTurn,
-      creationOf: (table, row) => core.creationOf(table, row),
+      // Whichever core there is: a store that held its own would keep the state of before in memory while it is replaced.
+      creationOf: (table, row) => this.#core.creationOf(table, row),
       onFailure: (error) => this.#fail(error),
     });
   }
@@ -368,7 +372,13 @@ export class StoredStateMachine<
   async #reading<T>(read: () => Promise<T>): Promise<T> {
     return await this.#gate.read(async () => {
       if (this.#closed) throw new JarvisError('unavailable', 'the store is closed');
-      return await read();
+      try {
+        return await read();
+      } catch (error) {
+        // The next reader would meet it again, and only a start rebuilds the store.
+        if (error instanceof StoreDamagedError) this.#fail(error);
+        throw error;
+      }
     });
   }
 

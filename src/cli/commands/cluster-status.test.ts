@@ -90,6 +90,7 @@ describe('cluster status', () => {
 
   it('says what is out of the ordinary: learners, a joint configuration, a transfer, failing disks', async () => {
     const error = { kind: 'snapshot_corrupt', path: '/s', message: 'damaged (/s)', at: '' };
+    const digests = { n2: 'b', n1: 'a' };
     const [first, second] = cluster.status.members;
     cluster.status = ClusterStatus.create({
       ...cluster.status,
@@ -101,13 +102,17 @@ describe('cluster status', () => {
           ...first,
           last_words: [{ ...error, kind: 'storage_failed', message: 'EIO (/log)' }],
         }),
-        Member.create({ ...second, report: { name: 'n2', disk_errors: [error] } }),
+        Member.create({
+          ...second,
+          report: { name: 'n2', disk_errors: [error], state_difference: { index: 64, digests } },
+        }),
       ],
     });
     const { stdout } = await runInProcess(['cluster', 'status', ...peer]);
     expect(stdout).toMatch(/Learners: +1\nJoint: +n1, n2 gives way to n1, n4\n/);
     expect(stdout).toMatch(/Transfer: +leadership is being handed to n2\n/);
     expect(stdout).toMatch(/Disk: +n1, before it stopped: storage_failed: EIO \(\/log\)\n/);
+    expect(stdout).toMatch(/State: +differs at index 64 between n1, n2: /);
     expect(stdout).toMatch(/Disk: +n2: snapshot_corrupt: damaged \(\/s\)\n/);
   });
 

@@ -28,6 +28,7 @@ export function clusterSummary(terminal: Terminal, status: ClusterStatus): strin
     const voted = vote === undefined ? '' : `, voted for ${printable(vote)}`;
     lines.push(['Seen by', `${printable(name)} alone (${role}${voted}); it may be old`]);
   }
+  for (const line of differences(status)) lines.push(['State', styled(terminal.stdout, 'red', line)]);
   for (const line of diskErrors(status)) lines.push(['Disk', styled(terminal.stdout, 'red', line)]);
   return lines.map(([title, text]) => `${`${title}:`.padEnd(12)} ${text}`).join('\n');
 }
@@ -60,6 +61,16 @@ function votersLine(terminal: Terminal, { voters, failure_tolerance: tolerance }
   if (tolerance === undefined) return String(voters.length);
   const more = `of which ${tolerance} more may fail`;
   return `${voters.length}, ${tolerance === 0 ? styled(terminal.stdout, 'red', more) : more}`;
+}
+
+function differences({ node, members }: ClusterStatus): readonly string[] {
+  const lines = [node, ...members.map(({ report }) => report)].flatMap((report) => {
+    if (report?.state_difference === undefined) return [];
+    const { index, digests } = report.state_difference;
+    const names = Object.keys(digests).sort().map(printable);
+    return [`differs at index ${index} between ${names.join(', ')}: what they answer cannot be trusted`];
+  });
+  return [...new Set(lines)];
 }
 
 function diskErrors({ node, members }: ClusterStatus): readonly string[] {

@@ -90,30 +90,38 @@ function applySuperseded(member: Member, entry: Entry): ConfState {
   return member.supersededConfState ?? supersededConfState;
 }
 
-/** Called with every applied index: the last of an automatic change leaves the joint configuration. */
+/** Called with every applied index, and after a transfer: the last of an automatic change leaves the joint configuration. */
 export function leaveJointWhenDue(member: Member): void {
   const { log, confState, pendingConfIndex } = member;
   if (!member.isLeader || !confState.autoLeave || log.applied < pendingConfIndex) return;
-  // Refused while leadership is being transferred; then the next applied entry tries again, or the next leader.
+  // Refused while leadership is being transferred; then the end of the transfer tries again, or the next leader.
   proposeConfChange(member, LEAVE_JOINT);
 }
 
+/** How many of these, in their order, the bound on what is uncommitted leaves room for now. */
+export function countFitting(member: Member, proposals: readonly { readonly data: Uint8Array }[]): number {
+  if (!member.isLeader) return Number.POSITIVE_INFINITY;
+  let bytes = member.uncommittedBytes;
+  let count = 0;
+  for (const { data } of proposals) {
+    const { byteLength } = data;
+    // One proposal always fits, and empty ones (a leader's first, a joint configuration's last) are never refused.
+    if (bytes > 0 && byteLength > 0 && bytes + byteLength > member.config.maxUncommittedBytes) break;
+    bytes += byteLength;
+    count += 1;
+  }
+  return count;
+}
+
 function proposeAsLeader(member: Member, payloads: readonly Payload[]): ProposeResult {
-  const { leader, log, term, transferTarget, config, progress, id } = member;
+  const { leader, log, term, transferTarget, progress, id } = member;
   // Removed, and leading on only until somebody else does.
   if (!progress.has(id)) return { type: 'refused', reason: 'notLeader', leader: 0 };
   if (transferTarget !== 0) return { type: 'refused', reason: 'transferring', leader };
-  const bytes = payloadBytes(payloads);
-  // One proposal always fits, and empty ones (a leader's first, a joint configuration's last) are never refused.
-  if (
-    member.uncommittedBytes > 0 &&
-    bytes > 0 &&
-    member.uncommittedBytes + bytes > config.maxUncommittedBytes
-  ) {
+  if (countFitting(member, payloads) < payloads.length)
     return { type: 'refused', reason: 'overloaded', leader };
-  }
   if (payloads.length === 0) return { type: 'accepted', term, index: log.lastIndex + 1 };
-  member.uncommittedBytes += bytes;
+  member.uncommittedBytes += payloadBytes(payloads);
   const index = appendOwn(member, payloads);
   const position = payloads.findLastIndex(({ type }) => type === 'confChange');
   if (position >= 0) member.pendingConfIndex = index + position;

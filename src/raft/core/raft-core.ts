@@ -20,6 +20,7 @@ import { Member } from './member.ts';
 import {
   applyConfChange,
   changeMembership,
+  countFitting,
   leaveJointWhenDue,
   propose,
   proposeConfChange,
@@ -77,7 +78,12 @@ export class RaftCore {
     this.#watch.check();
   }
 
-  /** One batch of entries, in one append. */
+  /** How many of these, in their order, `propose` has room for now; all of them where it refuses for another reason. */
+  countFitting(proposals: readonly { readonly data: Uint8Array }[]): number {
+    return countFitting(this.#member, proposals);
+  }
+
+  /** One batch of entries, in one append; all of it, or nothing. */
   propose(datas: readonly Uint8Array[]): ProposeResult {
     const result = propose(
       this.#member,
@@ -115,12 +121,20 @@ export class RaftCore {
     return result;
   }
 
-  /** To another voter; a follower asks its leader. Given up after an election timeout, in which nothing is proposed. */
-  transferLeadership(to: RaftId): void {
+  /**
+   * To another voter. Given up after an election timeout, in which nothing is proposed.
+   * @returns whether this member leads; else nothing happens: a follower cannot ask its leader in the name of another
+   */
+  transferLeadership(to: RaftId): boolean {
     const member = this.#member;
-    if (member.isLeader) transferLeadership(member, to);
-    else if (member.leader !== 0) member.send({ type: 'transferLeader', to: member.leader, from: to });
+    const { isLeader } = member;
+    if (isLeader) {
+      transferLeadership(member, to);
+      // To itself: that ends a transfer that was under way.
+      leaveJointWhenDue(member);
+    }
     this.#watch.check();
+    return isLeader;
   }
 
   /** A follower that has reason to believe its leader gone votes for others at once. Not with lease reads. */
@@ -223,6 +237,10 @@ export class RaftCore {
     this.#watch.check();
   }
 
+  get term(): number {
+    return this.#member.term;
+  }
+
   get id(): RaftId {
     return this.#member.id;
   }
@@ -278,6 +296,8 @@ export class RaftCore {
       if (config.checkQuorum) checkQuorum(member);
       // A transfer that has not succeeded within an election timeout is given up.
       member.transferTarget = 0;
+      // While it lasted nothing was proposed, and no other entry need come that would leave a joint configuration.
+      leaveJointWhenDue(member);
     }
     if (!member.isLeader || member.heartbeatElapsed < config.heartbeatTicks) return;
     member.heartbeatElapsed = 0;

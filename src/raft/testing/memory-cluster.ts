@@ -21,6 +21,8 @@ class MemoryNetwork {
   readonly #cut = new Set<RaftId>();
   /** Called before a snapshot is handed over; a transfer takes as long as that. */
   onSnapshot: (message: Message, signal: AbortSignal) => void | Promise<void> = () => {};
+  /** Whether a message does not arrive. */
+  loses: (message: Message) => boolean = () => false;
 
   attach(id: RaftId, snapshots: MemorySnapshots): MemoryTransport {
     const transport = new MemoryTransport(id, this, snapshots);
@@ -39,6 +41,7 @@ class MemoryNetwork {
 
   reaches(message: Message): MemoryTransport | null {
     if (this.#cut.has(message.from) || this.#cut.has(message.to)) return null;
+    if (this.loses(message)) return null;
     const target = this.#transports.get(message.to);
     return target === undefined || target.events === null ? null : target;
   }

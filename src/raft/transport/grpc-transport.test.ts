@@ -17,6 +17,7 @@ import {
   peerOf,
   type GrpcMemberOptions,
 } from '../testing/grpc-members.ts';
+import { joinedIdAt } from '../membership.ts';
 import { RAFT_PROTOCOL } from './grpc-transport.ts';
 import { messageToWire } from './wire.ts';
 
@@ -199,6 +200,56 @@ describe('a hello', () => {
   });
 });
 
+describe('a stream without a hello', () => {
+  it('is ended after a time, and one with a hello is not', async () => {
+    const clock = new VirtualClock();
+    const member = await open({ raftId: 1, clock });
+    member.transport.setPeers([peerOf(2, 1)], 0);
+    const greeted = speak(member, hello());
+    await eventually(() => greeted.replies.length > 0);
+    const silent = speak(member);
+    let code: grpc.status | null = null;
+    void silent.ended.then((status) => (code = status.code));
+    await eventually(() => {
+      void clock.advance(limits.peerHelloTimeoutMs);
+      return code !== null;
+    });
+    expect(code).toBe(grpc.status.DEADLINE_EXCEEDED);
+    greeted.stream.write(batch(message(2, 1)));
+    await member.ears.until(() => member.ears.messages.length > 0);
+  });
+});
+
+function stranger(at: number): Frame {
+  return hello({ raft_id: joinedIdAt(1 + at), incarnation: `i${at}` });
+}
+
+describe('a stranger, whose addition may lie ahead', () => {
+  it('is forgotten with its stream', async () => {
+    const member = await open({ raftId: 1 });
+    member.transport.setPeers([], 0);
+    for (let round = 0; round < limits.strangers + 1; round += 1) {
+      const { stream, replies, ended } = speak(member, stranger(round));
+      await eventually(() => replies.length > 0);
+      expect(replies[0]?.hello).toMatchObject({ accepted: true });
+      const resets = member.ears.resets.length;
+      stream.cancel();
+      await ended;
+      await member.ears.until(() => member.ears.resets.length > resets);
+    }
+  });
+
+  it('is one of a bounded number', async () => {
+    const member = await open({ raftId: 1 });
+    member.transport.setPeers([], 0);
+    for (let round = 0; round <= limits.strangers; round += 1) {
+      const { replies } = speak(member, stranger(round));
+      await eventually(() => replies.length > 0);
+      expect(replies[0]?.hello?.accepted).toBe(round < limits.strangers);
+    }
+  });
+});
+
 /** A question and its answer, after which what was sent before has very likely arrived. */
 async function roundTrip(member: GrpcMember): Promise<void> {
   const client = new RaftClient(member.peer.address, grpc.credentials.createInsecure());
@@ -245,7 +296,7 @@ describe('messages', () => {
     const before = two.ears.messages.length;
     const dropped = one.ears.unreachables.length;
     const sent = Array.from({ length: 300 }, (_, at) =>
-      message(1, 2, { type: 'app', index: at, entries: entries(at, at % 5, 3000), context: 'bulk' }),
+      message(1, 2, { type: 'app', index: at, entries: entries(at + 1, at % 5, 3000), context: 'bulk' }),
     );
     for (let at = 0; at < sent.length; at += 30) one.transport.send(sent.slice(at, at + 30));
     await two.ears.until(() => two.ears.messages.length === before + sent.length);
@@ -295,8 +346,8 @@ describe('messages', () => {
     const count = one.ears.unreachables.length;
     const large = entries(1, 1, 8 * 1024 * 1024);
     const fitting = Math.floor(limits.peerQueueBytes / (8 * 1024 * 1024 + 100));
-    const burst = Array.from({ length: fitting + 3 }, (_, at) =>
-      message(1, 2, { type: 'app', index: at, entries: large, context: 'large' }),
+    const burst = Array.from({ length: fitting + 3 }, () =>
+      message(1, 2, { type: 'app', entries: large, context: 'large' }),
     );
     one.transport.send(burst);
     expect(one.ears.unreachables.length).toBe(count + 3);

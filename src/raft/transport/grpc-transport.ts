@@ -54,7 +54,7 @@ export class GrpcTransport implements Transport {
   readonly #incoming = new Map<RaftId, IncomingStream>();
   readonly #refusals = new Map<string, number>();
   #peers = new Map<RaftId, Peer>();
-  /** Members whose addition lies ahead in the log, as they present themselves. */
+  /** Members whose addition lies ahead in the log, as they present themselves; with the stream each goes. */
   readonly #strangers = new Map<RaftId, Peer>();
   readonly #removal = new RemovalWord();
   #membershipIndex = 0;
@@ -174,10 +174,16 @@ export class GrpcTransport implements Transport {
     let isOver = false;
     const ended = (): void => {
       isOver = true;
+      cancelDeadline();
       if (from === null || this.#incoming.get(from) !== stream) return;
       this.#incoming.delete(from);
+      this.#forget(from);
       this.#events?.streamReset(from);
     };
+    const cancelDeadline = this.#clock.after(limits.peerHelloTimeoutMs, () => {
+      ended();
+      endWith(stream, grpc.status.DEADLINE_EXCEEDED, 'no hello came in time');
+    });
     const refuse = (error: unknown): void => {
       if (isOver) return;
       const isMalformed = error instanceof JarvisError && error.code === 'malformed';
@@ -190,6 +196,7 @@ export class GrpcTransport implements Transport {
       endWith(stream, code, messageOf(error));
     };
     const greet = async (hello: Hello): Promise<void> => {
+      cancelDeadline();
       // Nothing more is read before it is known who speaks.
       stream.pause();
       const reply = await this.admit(hello);
@@ -204,6 +211,7 @@ export class GrpcTransport implements Transport {
       from = hello.raft_id;
       this.#incoming.get(from)?.end();
       this.#incoming.set(from, stream);
+      this.#meet(hello);
       stream.resume();
     };
     stream.on('data', (frame: Frame) => {
@@ -284,7 +292,7 @@ export class GrpcTransport implements Transport {
    * that was away while the membership changed would refuse whoever could tell it.
    */
   #stranger(hello: Hello): { code: string; message: string } | null {
-    const { raft_id: raftId, incarnation, name, address } = hello;
+    const { raft_id: raftId, incarnation, address } = hello;
     const peer = this.#peers.get(raftId);
     if (peer !== undefined && peer.incarnation === incarnation) return null;
     if (peer === undefined && isDecided(raftId, this.#membershipIndex))
@@ -292,11 +300,22 @@ export class GrpcTransport implements Transport {
     const isFull = this.#strangers.size >= limits.strangers;
     if (peer !== undefined || raftId === this.#identity.raftId || address === '' || isFull)
       return { code: 'unknown_member', message: `member ${raftId} with that incarnation is not known` };
+    return null;
+  }
+
+  /** Answers a stranger for as long as its stream lasts. */
+  #meet({ raft_id: raftId, incarnation, name, address }: Hello): void {
+    if (this.#peers.has(raftId)) return;
     const stranger = { raftId, name, incarnation, address };
     this.#strangers.set(raftId, stranger);
     this.#peers.set(raftId, stranger);
     this.#connect();
-    return null;
+  }
+
+  #forget(raftId: RaftId): void {
+    if (!this.#strangers.delete(raftId)) return;
+    this.#peers.delete(raftId);
+    this.#connect();
   }
 
   #receive(stream: IncomingStream, from: RaftId, messages: readonly Message[]): void {

@@ -20,15 +20,7 @@ import { messageBytes, messageFromWire, messageToWire } from './wire.ts';
 
 const ids = array(maxSafeNat(), { maxLength: 4 });
 const messages = record<Message>({
-  type: constantFrom<MessageType[]>(
-    'app',
-    'appResp',
-    'snap',
-    'vote',
-    'timeoutNow',
-    'readIndexResp',
-    'propose',
-  ),
+  type: constantFrom<MessageType[]>('appResp', 'snap', 'vote', 'timeoutNow', 'readIndexResp', 'propose'),
   from: maxSafeNat(),
   to: maxSafeNat(),
   term: maxSafeNat(),
@@ -67,6 +59,17 @@ function plain(value: Message): unknown {
   return { ...value, entries: value.entries.map((entry) => ({ ...entry, data: [...entry.data] })) };
 }
 
+/** From index 8 on, behind one of term 3. */
+function append(...terms: readonly number[]): Message {
+  const data = Buffer.alloc(0);
+  const entries = terms.map((term, at) => ({ term, index: 8 + at, type: 'normal' as const, data }));
+  return message(1, 2, { type: 'app', term: 5, index: 7, logTerm: 3, entries });
+}
+
+function entriesRead(sent: Message): number {
+  return messageFromWire(messageToWire(sent)).entries.length;
+}
+
 describe('messages on the wire', () => {
   it('come back as they were', () => {
     assert(
@@ -85,6 +88,18 @@ describe('messages on the wire', () => {
     expect(() => messageFromWire({ ...wire, entries: [entry] })).toThrow(/unknown Raft entry type 7/);
     const snapshot = { index: 1, term: 1, conf_state: undefined };
     expect(() => messageFromWire({ ...wire, snapshot })).toThrow(/without its configuration/);
+  });
+
+  it('append a piece of a log, which has no gaps and no falling terms, or are refused', () => {
+    expect(entriesRead(append())).toBe(0);
+    expect(entriesRead(append(3, 3, 5))).toBe(3);
+    const malformed = expect.objectContaining({ code: 'malformed' });
+    for (const terms of [[2], [3, 4, 3], [3, 6]])
+      expect(() => entriesRead(append(...terms))).toThrow(malformed);
+    const { entries } = append(3, 3, 5);
+    const gap = { ...append(), entries: entries.filter(({ index }) => index !== 9) };
+    expect(() => entriesRead(gap)).toThrow(malformed);
+    expect(() => entriesRead({ ...append(), entries: entries.slice(1) })).toThrow(malformed);
   });
 
   it('are never larger than they are taken for by more than their overhead', () => {

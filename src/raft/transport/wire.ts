@@ -50,6 +50,8 @@ export function messageFromWire(wire: pb.Message): Message {
   if (!isMessageType(wire.type)) {
     throw new JarvisError('malformed', `unknown Raft message type ${JSON.stringify(wire.type)}`);
   }
+  const entries = wire.entries.map(entryFromWire);
+  if (wire.type === 'app') checkRun(wire, entries);
   return {
     type: wire.type,
     from: wire.from,
@@ -57,7 +59,7 @@ export function messageFromWire(wire: pb.Message): Message {
     term: wire.term,
     logTerm: wire.log_term,
     index: wire.index,
-    entries: wire.entries.map(entryFromWire),
+    entries,
     commit: wire.commit,
     vote: wire.vote,
     reject: wire.reject,
@@ -81,6 +83,20 @@ function entryFromWire(wire: pb.Entry): Entry {
   const type = ENTRY_TYPES[wire.type];
   if (type === undefined) throw new JarvisError('malformed', `unknown Raft entry type ${wire.type}`);
   return { term: wire.term, index: wire.index, type, data: wire.data };
+}
+
+/** Entries to append are a piece of a leader's log: nothing between them is missing, and terms never fall. */
+function checkRun({ index, term, log_term: before }: pb.Message, entries: readonly Entry[]): void {
+  let last = { index, term: before };
+  for (const entry of entries) {
+    if (entry.index !== last.index + 1 || entry.term < last.term || entry.term > term) {
+      throw new JarvisError(
+        'malformed',
+        `entry ${entry.index} of term ${entry.term} after entry ${last.index} of term ${last.term}, in term ${term}`,
+      );
+    }
+    last = entry;
+  }
 }
 
 function confStateToWire(confState: ConfState): pb.ConfState {
