@@ -319,7 +319,8 @@ async function finishSettingAside(paths: DataPaths, identity: NodeIdentity): Pro
   return done;
 }
 
-async function takeLock(root: string): Promise<FileLock> {
+/** For this process alone, without looking at what is in it. @throws StorageError directory_in_use */
+export async function takeLock(root: string): Promise<FileLock> {
   const path = join(root, LOCK_NAME);
   const lock = lockFile(path);
   if (lock === null) {

@@ -24,19 +24,23 @@ export interface FoundOnDisk {
  * refuse its own peers, as removed
  */
 export function recoveredMembership(found: FoundOnDisk): Membership {
-  const from = startOf(found);
-  const membership = replayMembership(from, found.log.entries, found.applied);
+  const membership = membershipFound(found);
   const known = new Set(membership.peers.map(({ raftId }) => raftId));
   const unknown = allMembers(membership.confState).filter((id) => !known.has(id));
   if (unknown.length === 0) return membership;
   throw new StorageError(
     'log_corrupt',
     found.path,
-    `nothing says any more who the members ${unknown.join(', ')} are: no snapshot file of index ${from.index} or later is whole`,
+    `nothing says any more who the members ${unknown.join(', ')} are: no snapshot file of index ${startOf(found).index} or later is whole`,
   );
 }
 
-function startOf({ founders, files, log, applied }: FoundOnDisk): Membership {
+/** The same, with those alone of whom is known who they are. */
+export function membershipFound(found: Omit<FoundOnDisk, 'path'>): Membership {
+  return replayMembership(startOf(found), found.log.entries, found.applied);
+}
+
+function startOf({ founders, files, log, applied }: Omit<FoundOnDisk, 'path'>): Membership {
   const founding = foundingMembership(founders);
   if (log.snapshot === null) return founding;
   const { index, confState, peers } = log.snapshot;

@@ -7,7 +7,8 @@ import type { Command } from 'commander';
 import { splitAddress } from '../../lib/address.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import { inspectSavedSnapshot } from './inspect.ts';
-import { recoverCluster, type RecoveryReport } from './recover.ts';
+import { recoverCluster } from './recover.ts';
+import { recoveryLines } from './recovery-lines.ts';
 import { restoreCluster } from './restore.ts';
 
 const EXIT_OK = 0;
@@ -37,42 +38,21 @@ async function recover(command: Command, argv: readonly string[]): Promise<numbe
     .requiredOption('--data-dir <directory>', 'of the node that is left')
     .requiredOption('--name <name>', 'of that node')
     .option('--advertise <host:port>', 'where others will reach it; default: as before')
+    .option('--from-state', 'where the log is damaged or gone: do without it')
     .option('--yes', 'do it')
     .addHelpText('after', '\nExample:\n  jarvisd recover --data-dir /var/lib/jarvis --name n3 --yes')
     .parse(argv, { from: 'user' })
-    .opts<{ dataDir: string; name: string; advertise?: string; yes?: boolean }>();
+    .opts<{ dataDir: string; name: string; advertise?: string; yes?: boolean; fromState?: boolean }>();
   if (options.advertise !== undefined) splitAddress(options.advertise);
   const report = await recoverCluster({
     dataDir: options.dataDir,
     name: options.name,
     advertise: options.advertise ?? null,
     isConfirmed: options.yes === true,
+    fromState: options.fromState === true,
   });
-  process.stdout.write(textOf(report, options.name));
-  if (report.done === null) return EXIT_USAGE;
-  return EXIT_OK;
-}
-
-function textOf(report: RecoveryReport, name: string): string {
-  const { clusterId, members, lastIndex, lastTerm, commitIndex, done } = report;
-  const open = lastIndex - commitIndex;
-  const lines = [
-    `Cluster ${clusterId} with the members ${members.join(', ')}.`,
-    `The log of ${name} ends at index ${lastIndex} (term ${lastTerm}); it knew of ${commitIndex} as committed.`,
-    open > 0
-      ? `What stands behind that (entries: ${open}) is kept: it may have been acknowledged to somebody, or not.`
-      : 'Nothing of it is open.',
-    `What others acknowledged behind index ${lastIndex}, and never reached ${name}, is lost: it cannot be told whether there was any.`,
-    'Tasks that ran on nodes that do not come back are placed again; if those nodes still run, stop them first.',
-  ];
-  if (done === null) lines.push('', 'Nothing was changed. To make a new cluster of it, say --yes.');
-  else
-    lines.push(
-      '',
-      `Made cluster ${done.clusterId}, epoch ${done.epoch}. What was there is in ${done.kept}.`,
-      `Start ${name} as before, with itself alone in --peers; other nodes enter with blank data directories and --join.`,
-    );
-  return `${lines.join('\n')}\n`;
+  process.stdout.write(`${recoveryLines(report, options.name).join('\n')}\n`);
+  return 'done' in report && report.done === null ? EXIT_USAGE : EXIT_OK;
 }
 
 async function inspect(command: Command, argv: readonly string[]): Promise<number> {

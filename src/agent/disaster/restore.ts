@@ -17,6 +17,8 @@ export interface RestoreOptions {
   readonly name: string;
   /** host:port under which the node will be reached. */
   readonly advertise: string;
+  /** For tests: called after each change, and may throw. */
+  readonly hook?: (step: string) => void;
 }
 
 const WORK = 'restoring';
@@ -45,7 +47,7 @@ export async function restoreCluster(options: RestoreOptions): Promise<Beginning
 
 async function fill(
   directory: DataDirectory,
-  { file, name, advertise }: RestoreOptions,
+  { file, name, advertise, hook = () => {} }: RestoreOptions,
   { index, term }: { readonly index: number; readonly term: number },
 ): Promise<Beginning> {
   const { paths, identity } = directory;
@@ -63,6 +65,7 @@ async function fill(
       // Whoever applies hears of it, too.
       onFailure: () => undefined,
     });
+    hook('filled the state');
     let beginning;
     try {
       const self = { name, incarnation: identity.incarnation, address: advertise };
@@ -72,10 +75,13 @@ async function fill(
     }
     for (const store of ['log', 'snapshots'] as const) {
       await rm(paths[store], { recursive: true });
+      hook(`made room for ${store}`);
       await rename(path.join(work, store), paths[store]);
+      hook(`${store} took its place`);
     }
     await syncDirectory(paths.root);
     await directory.formCluster(beginning.record);
+    hook('the identity is that of the cluster');
     await directory.establish();
     return beginning;
   } finally {
