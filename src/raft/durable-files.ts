@@ -2,7 +2,7 @@
  * The file operations of snapshots and of the small records of a data directory. Simulations put a disk of their own below
  * the same code; the log, which is written by a thread, has operations of its own (`wal/log-files.ts`).
  */
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
 
 export interface OpenFile extends AsyncDisposable {
   size(): Promise<number>;
@@ -33,6 +33,8 @@ export interface DurableFiles {
   /** Does nothing where it is not there. */
   remove(path: string): Promise<void>;
   syncDirectory(path: string): Promise<void>;
+  /** What is free for this process where the directory is. */
+  freeBytes(directory: string): Promise<number>;
 }
 
 const FLAGS = { read: 'r', replace: 'w', extend: 'r+' } as const;
@@ -58,6 +60,10 @@ export const nodeFiles: DurableFiles = {
   async syncDirectory(path) {
     await using handle = await open(path, 'r');
     await handle.sync();
+  },
+  async freeBytes(directory) {
+    const { bavail, bsize } = await statfs(directory);
+    return bavail * bsize;
   },
 };
 

@@ -25,6 +25,10 @@ export class SimulatedFiles implements DurableFiles {
     return this.#disk.list(directory);
   }
 
+  async freeBytes(): Promise<number> {
+    return Number.POSITIVE_INFINITY;
+  }
+
   /** Nothing is old on a disk without a clock. */
   async modifiedMs(): Promise<number> {
     return 0;

@@ -51,7 +51,6 @@ export class StoredSnapshots {
       newDigester,
       onDamaged,
       files,
-      freeBytes: async () => Number.POSITIVE_INFINITY,
       wallMs: () => 0,
     };
     const opened = new StoredSnapshots(await SnapshotFiles.open(SNAPSHOT_DIRECTORY, settings), images);

@@ -2,7 +2,6 @@
  * The node's snapshot files: one directory, one file per snapshot, the newest two kept. Together with the log behind the
  * older one they are what a node can rebuild its state from alone; LevelDB is never the only copy of anything.
  */
-import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { invariant } from '../../lib/assert.ts';
@@ -231,7 +230,7 @@ export class SnapshotFiles implements SnapshotStore {
 
   /** A disk that a snapshot fills up would stop the log, and with it the node. */
   async #checkRoom(fileBytes: number, heldBytes: number): Promise<void> {
-    const { freeBytes = freeBytesOf } = this.#options;
+    const freeBytes = this.#options.freeBytes ?? ((path: string) => this.#files.freeBytes(path));
     const neededBytes = 2 * fileBytes + limits.snapshotRoomBytes;
     if ((await freeBytes(this.#directory)) >= neededBytes - heldBytes) return;
     throw new StorageError(
@@ -284,11 +283,6 @@ export class SnapshotFiles implements SnapshotStore {
 
 function systemWallMs(): number {
   return systemClock.wallMs();
-}
-
-async function freeBytesOf(directory: string): Promise<number> {
-  const { bavail, bsize } = await statfs(directory);
-  return bavail * bsize;
 }
 
 function isSame(a: IncomingSnapshot, b: IncomingSnapshot): boolean {
