@@ -7,6 +7,7 @@ import { DockerDriver } from './drivers/docker/docker-driver.ts';
 import type { Driver, DriverName } from './drivers/driver.ts';
 import { NoopDriver } from './drivers/noop/noop-driver.ts';
 import { ProcessDriver } from './drivers/process/process-driver.ts';
+import type { LeaseHolder } from './worker/lease-keeper.ts';
 import { WatchdogClient } from './watchdog/client.ts';
 
 export interface NodeDriversOptions {
@@ -51,13 +52,19 @@ export class NodeDrivers {
       .map(({ name }) => name);
   }
 
+  /** Whoever keeps the lease: also where nothing runs as a process. */
+  get lease(): LeaseHolder {
+    return this.#watchdog;
+  }
+
   /** Ends all attempts of this node. */
   async killAll(signal: AbortSignal): Promise<void> {
-    const hasProcesses = this.all.some(({ name }) => name === 'process');
-    await Promise.all([
-      hasProcesses ? this.#watchdog.shutdown({ killAll: true }, signal) : null,
-      this.#docker?.killAll(signal),
-    ]);
+    await Promise.all([this.#watchdog.shutdown({ killAll: true }, signal), this.#docker?.killAll(signal)]);
+  }
+
+  /** What the drivers do not close: the watchdog is also there where nothing runs as a process. */
+  async close(): Promise<void> {
+    await this.#watchdog.close();
   }
 }
 

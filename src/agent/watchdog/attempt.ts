@@ -20,7 +20,7 @@ import { attemptDirectory, errorFilePath, resultFilePath } from './paths.ts';
 import type { PipePool } from './pipes.ts';
 import { readStat } from './processes.ts';
 import type { WatchdogEvent } from './protocol.ts';
-import { isAttemptView } from './protocol.ts';
+import { isAttemptView, withLease } from './protocol.ts';
 import type { RecordStore } from './record-store.ts';
 import type { Started } from './spawn.ts';
 import {
@@ -52,7 +52,7 @@ export function parseProcessRecord(value: object): ProcessRecord | null {
     (pid === null || typeof pid === 'number') &&
     (startTicks === null || typeof startTicks === 'string') &&
     typeof bootId === 'string';
-  return isValid ? { version, view, pid, startTicks, bootId } : null;
+  return isValid ? { version, view: withLease(view), pid, startTicks, bootId } : null;
 }
 
 /** What attempts share. */
@@ -65,10 +65,13 @@ export interface AttemptTools {
   readonly logLimits: LogLimits;
   readonly diagnose: Diagnose;
   readonly emit: (event: WatchdogEvent) => void;
+  /** Asked in the moment of the fork. */
+  readonly mayExecute: (spec: Pick<AttemptSpec, 'isLeased'>) => boolean;
 }
 
 type Ending = Pick<Exit, 'exitCode' | 'signal' | 'reason' | 'message'>;
 
+const LEASE_LOST = 'the lease ran out: the node had no word of a quorum for too long';
 const RECORD_TRIES = 5;
 const RECORD_PAUSE_MS = 200;
 
@@ -79,7 +82,7 @@ export class Attempt {
   #contained: Contained;
   #pump: OutputPump | null = null;
   /** What ends it before its time; the first counts. */
-  #cause: 'stopped' | 'timeout' | null = null;
+  #cause: 'stopped' | 'timeout' | 'leaseLost' | null = null;
   #destroyed: Promise<void> | null = null;
   /** The main process has exited, or never will start: signals no longer matter. */
   #over = false;
@@ -105,8 +108,9 @@ export class Attempt {
   }
 
   static start(spec: AttemptSpec, tools: AttemptTools): Attempt {
-    const { taskId, assignment, attempt, session, term, fencingToken } = spec;
-    const view = { type: 'registered', taskId, assignment, attempt, session, term, fencingToken } as const;
+    const { taskId, assignment, attempt, session, term, fencingToken, isLeased } = spec;
+    const identity = { taskId, assignment, attempt, session, term, fencingToken, isLeased };
+    const view = { type: 'registered', ...identity } as const;
     return new Attempt(view, tools, async (self, started) => self.#run(spec, started));
   }
 
@@ -117,7 +121,8 @@ export class Attempt {
 
   /** One whose record does not read: such a file is what a crash of the machine left, nothing of it runs. */
   static recoverUnreadable(key: AttemptKey, tools: AttemptTools): Attempt {
-    const view = { ...key, type: 'registered', attempt: 0, session: 0, term: 0, fencingToken: '' } as const;
+    const unknown = { attempt: 0, session: 0, term: 0, fencingToken: '', isLeased: true };
+    const view = { ...key, type: 'registered', ...unknown } as const;
     return Attempt.recover({ version: 1, view, pid: null, startTicks: null, bootId: '' }, tools);
   }
 
@@ -130,6 +135,13 @@ export class Attempt {
     if (this.#view.type === 'ended' || this.#over) return;
     this.#cause ??= 'stopped';
     this.#end(graceMs);
+  }
+
+  /** It must not run any more, from now on. */
+  loseLease(): void {
+    if (this.#view.type === 'ended' || this.#over) return;
+    this.#cause ??= 'leaseLost';
+    this.#end(0);
   }
 
   #end(graceMs: number): void {
@@ -162,8 +174,9 @@ export class Attempt {
       return;
     }
     if (running === null) {
-      const message = 'stopped before it started';
-      await this.#finish(plannedAtMs, { exitCode: null, signal: null, reason: 'stopped', message });
+      const reason = this.#cause ?? 'stopped';
+      const message = reason === 'leaseLost' ? LEASE_LOST : 'stopped before it started';
+      await this.#finish(plannedAtMs, { exitCode: null, signal: null, reason, message });
       return;
     }
     await this.#supervise(spec, running, started);
@@ -183,7 +196,10 @@ export class Attempt {
       env: environmentOf(spec, this.#directory),
       cwd,
       pipes,
-      mayStart: () => this.#cause === null,
+      mayStart: () => {
+        if (!this.#tools.mayExecute(spec)) this.#cause ??= 'leaseLost';
+        return this.#cause === null;
+      },
       enclose: (spawn) => containment.enclose(this.#contained.markers, spawn),
     });
   }
@@ -218,8 +234,12 @@ export class Attempt {
     this.#timeout.clear();
     this.#kill.clear();
     await this.#destroy();
-    const message = this.#cause === 'timeout' ? `ran longer than ${(spec.timeoutMs ?? 0) / 1000} s` : '';
-    await this.#finish(startedAtMs, { ...main, reason: this.#cause ?? 'exited', message });
+    await this.#finish(startedAtMs, { ...main, reason: this.#cause ?? 'exited', message: this.#why(spec) });
+  }
+
+  #why({ timeoutMs }: AttemptSpec): string {
+    if (this.#cause === 'timeout') return `ran longer than ${(timeoutMs ?? 0) / 1000} s`;
+    return this.#cause === 'leaseLost' ? LEASE_LOST : '';
   }
 
   /** Not synced: if the machine goes down, so does the process. Without it a later watchdog still has the markers. */
@@ -296,9 +316,9 @@ export class Attempt {
     await store.writeRecord({ version: 1, view, ...process, bootId }, options);
   }
 
-  #baseView(): AttemptKey & Pick<AttemptSpec, 'attempt' | 'session' | 'term' | 'fencingToken'> {
-    const { taskId, assignment, attempt, session, term, fencingToken } = this.#view;
+  #baseView(): AttemptKey & Pick<AttemptSpec, 'attempt' | 'session' | 'term' | 'fencingToken' | 'isLeased'> {
+    const { taskId, assignment, attempt, session, term, fencingToken, isLeased } = this.#view;
     invariant(this.#view.type !== 'ended', 'an ended attempt stays as it is');
-    return { taskId, assignment, attempt, session, term, fencingToken };
+    return { taskId, assignment, attempt, session, term, fencingToken, isLeased };
   }
 }

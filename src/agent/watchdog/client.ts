@@ -18,7 +18,7 @@ import type { LogLimits } from './limits.ts';
 import { DEFAULT_IDLE_EXIT_MS, DEFAULT_LOG_LIMITS, WATCHDOG_LIMITS } from './limits.ts';
 import { attemptName, watchdogDirectory } from './paths.ts';
 import type { Answers, RequestBody } from './protocol.ts';
-import { PROTOCOL } from './protocol.ts';
+import { LEASE_PROTOCOL, PROTOCOL } from './protocol.ts';
 
 export interface WatchdogClientOptions {
   readonly dataDirectory: string;
@@ -30,6 +30,8 @@ export interface WatchdogClientOptions {
 
 /** Connected, told the session, and its list read. */
 interface Link {
+  /** That both speak. */
+  readonly protocol: number;
   readonly connection: WatchdogConnection;
   readonly watchdogPid: number;
 }
@@ -67,6 +69,16 @@ export class WatchdogClient {
       this.#connection?.destroy();
     }
     await this.#within(WATCHDOG_LIMITS.launchTimeoutMs, signal, () => this.#linked());
+  }
+
+  /**
+   * Resolves once the watchdog has the deadline on disk. One from before there were leases keeps none: then the daemon
+   * alone ends what must end.
+   */
+  async extendLease(session: number, deadlineMs: number, signal: AbortSignal): Promise<void> {
+    if (session !== this.#session) await this.open(session, signal);
+    const { protocol } = await this.#within(this.#timeoutMs, signal, () => this.#linked());
+    if (protocol >= LEASE_PROTOCOL) await this.#request({ type: 'lease', session, deadlineMs }, signal);
   }
 
   async start(spec: AttemptSpec, signal: AbortSignal): Promise<AttemptView> {
@@ -111,8 +123,10 @@ export class WatchdogClient {
    * This client does not start it again.
    */
   async shutdown({ killAll }: { readonly killAll: boolean }, signal: AbortSignal): Promise<void> {
-    const session = this.#currentSession();
     this.#shutDown = true;
+    // Nothing was asked of it yet, so it runs nothing of this daemon's.
+    if (this.#session === null) return;
+    const session = this.#session;
     await this.#request({ type: 'shutdown', session, killAll }, signal);
     const connection = this.#connection;
     if (killAll && connection !== null) await this.#within(this.#timeoutMs, signal, () => connection.closed);
@@ -262,7 +276,7 @@ export class WatchdogClient {
     };
     try {
       const hello = { type: 'hello', protocol: PROTOCOL, session } as const;
-      const { pid } = await connection.request(hello, this.#timeoutMs);
+      const { pid, protocol } = await connection.request(hello, this.#timeoutMs);
       for (let after: number | null = null; ;) {
         const page: Answers['list'] = await connection.request(
           { type: 'list', session, after },
@@ -276,7 +290,7 @@ export class WatchdogClient {
         if (after === null) break;
       }
       this.#cache.retain(named);
-      return { connection, watchdogPid: pid };
+      return { connection, watchdogPid: pid, protocol };
     } catch (error) {
       connection.destroy();
       throw error;

@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 
 import { invariant } from '../../lib/assert.ts';
 import { messageOf } from '../../lib/errors.ts';
+import { bootTimeMs } from '../../lib/boot-time.ts';
 import { lockFile } from '../../lib/file-lock.ts';
 import type { AttemptTools } from './attempt.ts';
 import { Attempt, parseProcessRecord } from './attempt.ts';
@@ -19,6 +20,7 @@ import { ProcessContainment } from './containment.ts';
 import type { Diagnose } from './diagnostics.ts';
 import { diagnosticsTo } from './diagnostics.ts';
 import { parseWatchdogOptions, type WatchdogOptions } from './options.ts';
+import { Lease } from './lease.ts';
 import { DIAGNOSTICS_FILE, LOCK_FILE, socketAddress, watchdogDirectory } from './paths.ts';
 import { PipePool } from './pipes.ts';
 import { ProcessScanner, readBootId } from './processes.ts';
@@ -45,9 +47,17 @@ class Watchdog {
   async run(): Promise<void> {
     const store = new RecordStore(this.#directory, parseProcessRecord);
     const stored = await store.load();
+    const bootId = readBootId();
+    const lease = await Lease.open({
+      directory: this.#directory,
+      bootId,
+      nowMs: bootTimeMs,
+      onOver: () => this.#endLeased(),
+    });
     const tools: AttemptTools = {
       dataDirectory: this.#options.dataDirectory,
-      bootId: readBootId(),
+      bootId,
+      mayExecute: ({ isLeased }) => !isLeased || lease.holds,
       store,
       containment: new ProcessContainment(new ProcessScanner(), this.#diagnose),
       pipes: new PipePool(join(this.#directory, 'fifos'), this.#diagnose),
@@ -64,6 +74,7 @@ class Watchdog {
     this.#server = new WatchdogServer({
       table,
       session: stored.session,
+      lease,
       saveSession: (session) => store.writeSession(session),
       diagnose: this.#diagnose,
       onConnections: () => this.#review(),
@@ -81,6 +92,11 @@ class Watchdog {
     await this.#server.listen(socketAddress(openSync(this.#directory, 'r')));
     this.#diagnose('watching', { session: stored.session, attempts: stored.records.length });
     this.#review();
+  }
+
+  /** What runs within the lease has had its time. */
+  #endLeased(): void {
+    for (const attempt of this.#table?.all() ?? []) if (attempt.view.isLeased) attempt.loseLease();
   }
 
   #shutDown(killAll: boolean): void {

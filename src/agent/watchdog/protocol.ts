@@ -5,7 +5,9 @@
 import type { AttemptKey, AttemptSpec, AttemptView, Exit } from '../drivers/driver.ts';
 import { isAttemptKey } from './paths.ts';
 
-export const PROTOCOL = 1;
+/** 2: leases. */
+export const PROTOCOL = 2;
+export const LEASE_PROTOCOL = 2;
 
 export type RequestBody =
   /** Begins a session, or says again which one this connection belongs to. */
@@ -15,6 +17,8 @@ export type RequestBody =
   /** `after`: the `next` of the page before. */
   | { readonly type: 'list'; readonly session: number; readonly after: number | null }
   | (AttemptKey & { readonly type: 'remove'; readonly session: number })
+  /** Attempts may run until that CLOCK_BOOTTIME; answered once it is on disk. */
+  | { readonly type: 'lease'; readonly session: number; readonly deadlineMs: number }
   /** Exit once no attempt is left; `killAll` ends them. */
   | { readonly type: 'shutdown'; readonly session: number; readonly killAll: boolean };
 
@@ -27,6 +31,7 @@ export interface Answers {
   stop: { readonly attempt: AttemptView | null };
   list: { readonly attempts: readonly AttemptView[]; readonly next: number | null };
   remove: Record<string, never>;
+  lease: Record<string, never>;
   shutdown: Record<string, never>;
 }
 
@@ -41,7 +46,14 @@ export interface WatchdogEvent {
 }
 
 const STATES: ReadonlySet<unknown> = new Set(['registered', 'running', 'ended']);
-const REASONS: ReadonlySet<unknown> = new Set(['exited', 'timeout', 'stopped', 'startFailed', 'unknown']);
+const REASONS: ReadonlySet<unknown> = new Set([
+  'exited',
+  'timeout',
+  'stopped',
+  'startFailed',
+  'leaseLost',
+  'unknown',
+]);
 
 /** @returns null where it is no request of this protocol */
 export function parseRequest(value: unknown): Request | null {
@@ -61,6 +73,8 @@ function isRequestBody(value: Readonly<Record<string, unknown>>): boolean {
       return value['after'] === null || isCount(value['after']);
     case 'remove':
       return isKey(value);
+    case 'lease':
+      return isDuration(value['deadlineMs']);
     case 'shutdown':
       return typeof value['killAll'] === 'boolean';
     default:
@@ -83,7 +97,8 @@ export function isSpec(value: unknown): value is AttemptSpec {
     Object.values(value['env']).every((word) => typeof word === 'string') &&
     (value['workingDir'] === null || typeof value['workingDir'] === 'string') &&
     (value['timeoutMs'] === null || isDuration(value['timeoutMs'])) &&
-    isDuration(value['stopGraceMs'])
+    isDuration(value['stopGraceMs']) &&
+    typeof value['isLeased'] === 'boolean'
   );
 }
 
@@ -94,6 +109,12 @@ export function isAttemptView(value: unknown): value is AttemptView {
   if (value['type'] === 'running')
     return typeof value['startedAtMs'] === 'number' && typeof value['stopping'] === 'boolean';
   return value['type'] !== 'ended' || isExit(value['exit']);
+}
+
+/** Records of before there were leases do not say so: such an attempt ends with the lease, too. */
+export function withLease(view: AttemptView): AttemptView {
+  const { isLeased = true } = view as { readonly isLeased?: boolean };
+  return { ...view, isLeased };
 }
 
 function isExit(value: unknown): value is Exit {

@@ -198,7 +198,7 @@ export async function writeAside(path: string, text: string, sync: boolean): Pro
   await rename(aside, path);
 }
 
-async function syncDirectory(path: string): Promise<void> {
+export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r');
   try {
     await directory.sync();

@@ -109,11 +109,11 @@ export class ContainerAttempt implements TableAttempt {
   }
 
   static start(spec: AttemptSpec, tools: DockerTools): ContainerAttempt {
-    const { taskId, assignment, attempt, session, term, fencingToken, container } = spec;
+    const { taskId, assignment, attempt, session, term, fencingToken, isLeased, container } = spec;
     invariant(container !== null, 'the driver takes only attempts with an image');
     const record: ContainerRecord = {
       version: 1,
-      view: { type: 'registered', taskId, assignment, attempt, session, term, fencingToken },
+      view: { type: 'registered', taskId, assignment, attempt, session, term, fencingToken, isLeased },
       bootId: tools.bootId,
       image: canonicalImage(parseImageReference(container.image)),
       containerId: null,

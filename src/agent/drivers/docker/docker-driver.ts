@@ -243,7 +243,7 @@ function checkKey(key: AttemptKey): void {
 function unreadableRecord(key: AttemptKey): ContainerRecord {
   return {
     version: 1,
-    view: { ...key, type: 'registered', attempt: 0, session: 0, term: 0, fencingToken: '' },
+    view: { ...key, type: 'registered', attempt: 0, session: 0, term: 0, fencingToken: '', isLeased: true },
     bootId: '',
     image: '',
     containerId: null,

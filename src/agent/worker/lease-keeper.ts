@@ -1,0 +1,91 @@
+/**
+ * Hands the lease's deadlines to the watchdog, the newest only, and again until it has answered; and tells the worker when
+ * a deadline is there, for the daemon ends what it must on its own, too.
+ */
+import { Backoff, pause } from '../../lib/backoff.ts';
+import { BOOT_TIME_STEP_MS } from '../../lib/boot-time.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { JarvisError, messageOf } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import type { Random } from '../../lib/random.ts';
+import { WORKER_LIMITS } from './limits.ts';
+import type { WorkerEvent } from './worker-events.ts';
+
+/** The watchdog, as whoever keeps the node's lease. */
+export interface LeaseHolder {
+  /** Resolves once the deadline is kept, whatever becomes of this process. */
+  extendLease(session: number, deadlineMs: number, signal: AbortSignal): Promise<void>;
+}
+
+export interface LeaseKeeperOptions {
+  readonly lease: LeaseHolder;
+  readonly emit: (event: WorkerEvent) => void;
+  readonly clock: Clock;
+  /** CLOCK_BOOTTIME */
+  readonly bootMs: () => number;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export class LeaseKeeper {
+  readonly #options: LeaseKeeperOptions;
+  readonly #closing = new AbortController();
+  #newest: { readonly session: number; readonly deadlineMs: number } | null = null;
+  #isHanding = false;
+  #cancelDue: () => void = () => {};
+
+  constructor(options: LeaseKeeperOptions) {
+    this.#options = options;
+  }
+
+  extend(session: number, deadlineMs: number): void {
+    this.#newest = { session, deadlineMs };
+    this.#watch(deadlineMs);
+    if (!this.#isHanding) void this.#hand();
+  }
+
+  close(): void {
+    this.#closing.abort(new JarvisError('unavailable', 'the worker is closed'));
+    this.#cancelDue();
+  }
+
+  async #hand(): Promise<void> {
+    const { lease, emit, clock, random, log } = this.#options;
+    const { signal } = this.#closing;
+    const backoff = new Backoff({
+      minMs: WORKER_LIMITS.driverRetryMinMs,
+      maxMs: WORKER_LIMITS.leaseRetryMaxMs,
+      random,
+    });
+    this.#isHanding = true;
+    while (!signal.aborted && this.#newest !== null) {
+      const { session, deadlineMs } = this.#newest;
+      try {
+        await lease.extendLease(session, deadlineMs, signal);
+        if (this.#newest.deadlineMs === deadlineMs) this.#newest = null;
+        backoff.reset();
+        emit({ type: 'leaseConfirmed', deadlineMs });
+      } catch (error) {
+        if (signal.aborted) break;
+        log.warn(
+          { session, error: messageOf(error) },
+          'the watchdog does not confirm the lease; asking again',
+        );
+        await pause(clock, backoff.next(), signal);
+      }
+    }
+    this.#isHanding = false;
+  }
+
+  /** Asked of the clock itself: a timer may come late, or early by the steps of the clock. */
+  #watch(deadlineMs: number): void {
+    const { clock, bootMs, emit } = this.#options;
+    this.#cancelDue();
+    const leftMs = Math.max(0, deadlineMs - bootMs() - BOOT_TIME_STEP_MS);
+    this.#cancelDue = clock.after(leftMs, () => {
+      const nowMs = bootMs() + BOOT_TIME_STEP_MS;
+      if (nowMs < deadlineMs) this.#watch(deadlineMs);
+      else emit({ type: 'leaseDue', bootMs: nowMs });
+    });
+  }
+}
