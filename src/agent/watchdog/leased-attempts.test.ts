@@ -61,5 +61,8 @@ describe('a watchdog whose lease has run out', () => {
     const started = await readPid(harness, spec, 'pid');
     await client.close();
     await waitUntil(() => isGone(started));
+    const later = harness.client();
+    await later.open(5, never);
+    expect(await later.wait(spec, never)).toMatchObject({ reason: 'leaseLost' });
   });
 });
