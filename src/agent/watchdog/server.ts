@@ -112,9 +112,10 @@ export class WatchdogServer {
     this.#checkSession(request.session);
     switch (request.type) {
       case 'start':
-        // Asked again later: a node that is back in contact gets a new lease. [WDLEASE]
+        // Asked again later: a node that is back in contact gets a new lease [WDLEASE]. Not `unavailable`, which the
+        // client itself repeats at once.
         if (request.spec.isLeased && !lease.holds && table.find(request.spec) === undefined)
-          throw new JarvisError('unavailable', 'the lease has run out: nothing may start');
+          throw new JarvisError('timeout', 'the lease has run out: nothing may start');
         return { attempt: await table.start(request.spec) };
       case 'stop':
         return { attempt: await table.stop(request, request.graceMs) };

@@ -159,14 +159,17 @@ export class KnownAttempts {
   }
 
   /** The lease has run out: what holds it must not run any more, also what the watchdog ends at the same moment. */
-  endLeased(): void {
+  endLeased(): number {
+    let count = 0;
     for (const attempt of this.#attempts.values()) {
       if (!attempt.isLeased || attempt.phase === 'ended') continue;
       // One that is being stopped ends sooner than it would have, and that is all.
       if (attempt.phase !== 'stopping') attempt.isLeaseLost = true;
       attempt.phase = 'stopping';
       this.#effect({ type: 'stop', driver: attempt.driver, key: attempt.key, graceMs: 0 });
+      count += 1;
     }
+    return count;
   }
 
   #know(key: AttemptKey, driver: DriverName | null, phase: AttemptPhase): KnownAttempt {

@@ -229,6 +229,11 @@ export class WorkerAgent {
         return this.#carryOut(this.#runner.stop(effect.driver, effect.key, effect.graceMs));
       case 'extendLease':
         return this.#leases.extend(effect.session, effect.deadlineMs);
+      case 'leaseOver':
+        return this.#log.warn(
+          { attempts: effect.attempts },
+          'the lease has run out without word of a quorum: what runs within it is ended',
+        );
       case 'persist':
         return this.#carryOut(this.#persist(effect.report));
       case 'forget':

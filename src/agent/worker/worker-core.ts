@@ -126,8 +126,7 @@ export class WorkerCore {
       case 'leaseConfirmed':
         return this.#lease.confirmed(event.deadlineMs);
       case 'leaseDue':
-        if (this.#lease.isOver(event.bootMs)) this.#attempts.endLeased();
-        return;
+        return this.#leaseDue(event.bootMs);
       case 'tick':
         return this.#tick(event);
       default:
@@ -166,6 +165,11 @@ export class WorkerCore {
     connection.heardAtMs = null;
     const deadlineMs = this.#lease.granted(number, leaseMs);
     if (deadlineMs !== null) this.#effects.push({ type: 'extendLease', session, deadlineMs });
+  }
+
+  #leaseDue(bootMs: number): void {
+    if (!this.#lease.isOver(bootMs)) return;
+    this.#effects.push({ type: 'leaseOver', attempts: this.#attempts.endLeased() });
   }
 
   #registered(

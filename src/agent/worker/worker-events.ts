@@ -78,6 +78,8 @@ export type WorkerEffect =
     }
   /** Hand the deadline to the watchdog until it is confirmed or a later one takes its place; say when it is due. */
   | { readonly type: 'extendLease'; readonly session: number; readonly deadlineMs: number }
+  /** For the log: the lease is over, and so many attempts with it. */
+  | { readonly type: 'leaseOver'; readonly attempts: number }
   | { readonly type: 'persist'; readonly report: AttemptReport }
   | { readonly type: 'forget'; readonly driver: DriverName | null; readonly key: AttemptKey }
   | { readonly type: 'synced'; readonly session: number }
