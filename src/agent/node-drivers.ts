@@ -2,12 +2,16 @@
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import { findProcessGroups } from './cgroups/process-groups.ts';
 import type { NodeConfig } from './config.ts';
 import { DockerDriver } from './drivers/docker/docker-driver.ts';
 import type { Driver, DriverName } from './drivers/driver.ts';
 import { NoopDriver } from './drivers/noop/noop-driver.ts';
 import { ProcessDriver } from './drivers/process/process-driver.ts';
 import { WatchdogClient } from './watchdog/client.ts';
+
+/** What keeps the processes of attempts apart: control groups of that version, or sessions and markers alone. */
+type Isolation = 'cgroup2' | 'cgroup1' | 'none';
 
 export interface NodeDriversOptions {
   readonly config: NodeConfig;
@@ -20,6 +24,8 @@ export interface NodeDriversOptions {
 
 export class NodeDrivers {
   readonly all: readonly Driver[];
+  /** The watchdog finds the same: it is of this machine and this user. */
+  readonly isolation: Isolation;
   readonly #watchdog: WatchdogClient;
   readonly #docker: DockerDriver | null;
 
@@ -27,6 +33,8 @@ export class NodeDrivers {
     this.all = all;
     this.#watchdog = watchdog;
     this.#docker = docker;
+    const groups = findProcessGroups();
+    this.isolation = groups === null ? 'none' : `cgroup${groups.version}`;
   }
 
   /** @throws JarvisError where a driver that the settings name cannot work on this machine */
