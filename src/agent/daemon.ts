@@ -382,8 +382,7 @@ export class Daemon {
     usage.start();
     this.#closing('usage', () => usage.close());
     const worker = await WorkerAgent.start({
-      registration: () =>
-        registrationOf({ config, directory, version: this.#version, drivers: drivers.available }),
+      registration: () => registrationOf({ config, directory, version: this.#version, drivers }),
       environment: { node: config.name, path: DEFAULT_PATH, home: process.env['HOME'] ?? '/' },
       drivers: drivers.all,
       lease: drivers.lease,

@@ -2,6 +2,7 @@
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import { findProcessGroups } from './cgroups/process-groups.ts';
 import type { NodeConfig } from './config.ts';
 import { DockerDriver } from './drivers/docker/docker-driver.ts';
 import type { Driver, DriverName } from './drivers/driver.ts';
@@ -9,6 +10,9 @@ import { NoopDriver } from './drivers/noop/noop-driver.ts';
 import { ProcessDriver } from './drivers/process/process-driver.ts';
 import type { LeaseHolder } from './worker/lease-keeper.ts';
 import { WatchdogClient } from './watchdog/client.ts';
+
+/** What keeps the processes of attempts apart: control groups of that version, or sessions and markers alone. */
+type Isolation = 'cgroup2' | 'cgroup1' | 'none';
 
 export interface NodeDriversOptions {
   readonly config: NodeConfig;
@@ -21,6 +25,8 @@ export interface NodeDriversOptions {
 
 export class NodeDrivers {
   readonly all: readonly Driver[];
+  /** The watchdog finds the same: it is of this machine and this user. */
+  readonly isolation: Isolation;
   readonly #watchdog: WatchdogClient;
   readonly #docker: DockerDriver | null;
 
@@ -28,6 +34,8 @@ export class NodeDrivers {
     this.all = all;
     this.#watchdog = watchdog;
     this.#docker = docker;
+    const groups = findProcessGroups();
+    this.isolation = groups === null ? 'none' : `cgroup${groups.version}`;
   }
 
   /** @throws JarvisError where a driver that the settings name cannot work on this machine */

@@ -26,6 +26,8 @@ export interface WatchdogClientOptions {
   readonly idleExitMs?: number;
   readonly logLimits?: LogLimits;
   readonly requestTimeoutMs?: number;
+  /** False: attempts are kept apart without control groups, even where there are some. */
+  readonly useCgroups?: boolean;
 }
 
 /** Connected, told the session, and its list read. */
@@ -303,6 +305,7 @@ export class WatchdogClient {
     const launched = launchWatchdog({
       dataDirectory: this.#dataDirectory,
       idleExitMs: this.#options.idleExitMs ?? DEFAULT_IDLE_EXIT_MS,
+      useCgroups: this.#options.useCgroups ?? true,
       logLimits: this.#options.logLimits ?? DEFAULT_LOG_LIMITS,
     });
     this.#launched = launched;

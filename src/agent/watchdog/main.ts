@@ -16,14 +16,14 @@ import { lockFile } from '../../lib/file-lock.ts';
 import type { AttemptTools } from './attempt.ts';
 import { Attempt, parseProcessRecord } from './attempt.ts';
 import { AttemptTable } from './attempt-table.ts';
-import { ProcessContainment } from './containment.ts';
+import { findContainment } from './cgroup-containment.ts';
 import type { Diagnose } from './diagnostics.ts';
 import { diagnosticsTo } from './diagnostics.ts';
 import { parseWatchdogOptions, type WatchdogOptions } from './options.ts';
 import { Lease } from './lease.ts';
 import { DIAGNOSTICS_FILE, LOCK_FILE, socketAddress, watchdogDirectory } from './paths.ts';
 import { PipePool } from './pipes.ts';
-import { ProcessScanner, readBootId } from './processes.ts';
+import { readBootId } from './processes.ts';
 import { RecordStore } from './record-store.ts';
 import { WatchdogServer } from './server.ts';
 import { Timer } from './timer.ts';
@@ -48,6 +48,7 @@ class Watchdog {
     const store = new RecordStore(this.#directory, parseProcessRecord);
     const stored = await store.load();
     const bootId = readBootId();
+    const containment = findContainment(this.#options, this.#diagnose);
     const lease = await Lease.open({
       directory: this.#directory,
       bootId,
@@ -59,7 +60,7 @@ class Watchdog {
       bootId,
       mayExecute: ({ isLeased }) => !isLeased || lease.holds,
       store,
-      containment: new ProcessContainment(new ProcessScanner(), this.#diagnose),
+      containment,
       pipes: new PipePool(join(this.#directory, 'fifos'), this.#diagnose),
       logLimits: this.#options.logLimits,
       diagnose: this.#diagnose,
@@ -85,6 +86,11 @@ class Watchdog {
       this.#diagnose('the record of an attempt does not read', { ...key });
       table.adopt(Attempt.recoverUnreadable(key, tools));
     }
+    const known = [
+      ...stored.records.map(({ cgroup }) => cgroup),
+      ...stored.unreadable.map((key) => containment.groupOf(key)),
+    ];
+    void containment.destroyOthers(new Set(known));
     process.on('SIGTERM', () => this.#shutDown(false));
     // Of a terminal that is no longer there, or of a daemon's: not for the watchdog.
     process.on('SIGINT', () => {});

@@ -7,11 +7,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { bootTimeMs } from '../../lib/boot-time.ts';
 import { silentLog } from '../../lib/log.ts';
+import { findProcessGroups } from '../cgroups/process-groups.ts';
 import type { AttemptKey, AttemptSpec, Exit } from '../drivers/driver.ts';
 import { attemptSpec } from '../drivers/driver-contract.test-kit.ts';
 import { ProcessDriver } from '../drivers/process/process-driver.ts';
 import type { ReadLogOptions } from './attempt-log.ts';
 import { readLog } from './attempt-log.ts';
+import { groupPrefixOf } from './cgroup-containment.ts';
 import type { WatchdogClientOptions } from './client.ts';
 import { WatchdogClient } from './client.ts';
 import { attemptDirectory, workDirectory } from './paths.ts';
@@ -72,6 +74,8 @@ export async function createWatchdogHarness(
       await waitUntil(() => isGone(pid));
       await last.close();
       await endLateStarters(root);
+      const left = findProcessGroups()?.groupsBeginning(groupPrefixOf(dataDirectory)) ?? [];
+      if (left.length > 0) throw new Error(`control groups were left behind: ${left.join(', ')}`);
       await rm(root, { recursive: true, force: true });
     },
   };
