@@ -4,6 +4,7 @@ import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { findProcessGroups } from './cgroups/process-groups.ts';
 import type { NodeConfig } from './config.ts';
+import type { AttemptGuard } from './drivers/docker/attempt-guard.ts';
 import { DockerDriver } from './drivers/docker/docker-driver.ts';
 import type { Driver, DriverName } from './drivers/driver.ts';
 import { NoopDriver } from './drivers/noop/noop-driver.ts';
@@ -44,7 +45,10 @@ export class NodeDrivers {
     const wanted: readonly DriverName[] = config.drivers ?? ['process', 'docker'];
     const { logLimits } = config.policy;
     const watchdog = new WatchdogClient({ dataDirectory: config.dataDir, log, logLimits });
-    const docker = wanted.includes('docker') ? await createDocker(options) : null;
+    watchdog.attach().catch((error: unknown) => {
+      log.warn({ error: messageOf(error) }, 'no watchdog for what an earlier start left');
+    });
+    const docker = wanted.includes('docker') ? await createDocker(options, watchdog) : null;
     const all = wanted.flatMap((name): readonly Driver[] => {
       if (name === 'process') return [new ProcessDriver(watchdog)];
       if (name === 'noop') return [new NoopDriver(clock)];
@@ -77,17 +81,16 @@ export class NodeDrivers {
 }
 
 /** Where nobody asked for it by name, a machine without control groups simply offers no containers. */
-async function createDocker({
-  config,
-  incarnation,
-  log,
-  onChange,
-}: NodeDriversOptions): Promise<DockerDriver | null> {
+async function createDocker(
+  { config, incarnation, log, onChange }: NodeDriversOptions,
+  guard: AttemptGuard,
+): Promise<DockerDriver | null> {
   const owner = { node: config.name, incarnation, dataDirectory: config.dataDir };
   try {
     return await DockerDriver.create({
       owner,
       policy: config.policy,
+      guard,
       log: log.child({ driver: 'docker' }),
       onAvailability: onChange,
     });

@@ -39,6 +39,10 @@ export interface ProcessGroups {
    * @throws GroupFailure, also where something runs in it by then
    */
   enclose<T>(group: string, limits: GroupLimits, spawn: () => T): T;
+  /** Makes a group, with those above it, in which others will put processes; there already is fine. @throws GroupFailure */
+  prepare(group: string): void;
+  /** Nothing in it executes from then on, nor what is put into it later; until the next `kill`, which thaws it. */
+  freeze(group: string): Promise<void>;
   /** One round of: freeze, SIGKILL to all that is in it, thaw. What forks meanwhile is left for the next. */
   kill(group: string): Promise<void>;
   /** Whether there is a process in it at present; for whoever wants to know whether to kill. */

@@ -99,12 +99,30 @@ export class Version1Groups implements ProcessGroups {
     failAt(`limit ${name} of`, group, () => writeFileSync(path.join(folder, group, file), String(value)));
   }
 
-  async kill(group: string): Promise<void> {
-    const state = path.join(this.#freezer.folder, group, 'freezer.state');
-    if (!writeState(state, 'FROZEN')) return;
+  prepare(group: string): void {
+    failAt('make', group, () => mkdirSync(path.join(this.#freezer.folder, group), { recursive: true }));
+  }
+
+  async freeze(group: string): Promise<void> {
+    await this.#freeze(group);
+  }
+
+  /** @returns false where there is no such group */
+  async #freeze(group: string): Promise<boolean> {
+    const state = this.#stateOf(group);
+    if (!writeState(state, 'FROZEN')) return false;
     const deadlineMs = performance.now() + FREEZE_TIMEOUT_MS;
     while (readOrEmpty(state).trim() === 'FREEZING' && performance.now() < deadlineMs)
       await delay(FREEZE_PAUSE_MS);
+    return true;
+  }
+
+  #stateOf(group: string): string {
+    return path.join(this.#freezer.folder, group, 'freezer.state');
+  }
+
+  async kill(group: string): Promise<void> {
+    if (!(await this.#freeze(group))) return;
     // What is frozen forks no more; of what is not yet, everything that appears is killed, too: then all that is left has
     // its KILL pending, and none of it executes anything once thawed [HELD].
     const killed = new Set<number>();
@@ -116,7 +134,7 @@ export class Version1Groups implements ProcessGroups {
         killed.add(pid);
       }
     }
-    writeState(state, 'THAWED');
+    writeState(this.#stateOf(group), 'THAWED');
   }
 
   isOccupied(group: string): boolean {

@@ -89,6 +89,14 @@ export class Version2Groups implements ProcessGroups {
     failAt(what, group, () => writeFileSync(path.join(this.#folderOf(group), file), String(value)));
   }
 
+  prepare(group: string): void {
+    failAt('make', group, () => mkdirSync(this.#folderOf(group), { recursive: true }));
+  }
+
+  async freeze(group: string): Promise<void> {
+    this.#signal(group, 'cgroup.freeze', '1');
+  }
+
   async kill(group: string): Promise<void> {
     if (pidsBelow(this.#folderOf(group)).includes(process.pid)) this.#leave();
     // All of it at once, what it forks meanwhile and groups below it included (since Linux 5.14).

@@ -209,7 +209,7 @@ describe('worker sessions', () => {
           wall_ms: 0,
         }),
       },
-      lease: { extendLease: async () => {} },
+      lease: { extendLease: async () => {}, replaceHung: async () => {} },
       bootMs: () => performance.now(),
       clock: systemClock,
       random: () => 0.5,

@@ -8,7 +8,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { messageOf } from '../../lib/errors.ts';
 import type { ProcessGroups, Removed } from '../cgroups/process-groups.ts';
-import { findProcessGroups } from '../cgroups/process-groups.ts';
 import type { AttemptKey, AttemptSpec } from '../drivers/driver.ts';
 import type { Contained, Containment, Remains } from './containment.ts';
 import { ProcessContainment } from './containment.ts';
@@ -21,14 +20,14 @@ const MAX_PAUSE_MS = 500;
 /** Something that does not die is told of now and then. */
 const TELL_INTERVAL_MS = 10_000;
 
-/** The best that this machine offers. */
+/** The best that this machine offers. @param groups null: none can be made */
 export function findContainment(
   { dataDirectory, useCgroups }: { readonly dataDirectory: string; readonly useCgroups: boolean },
+  groups: ProcessGroups | null,
   diagnose: Diagnose,
 ): Containment {
   const processes = new ProcessContainment(new ProcessScanner(), diagnose);
-  const groups = useCgroups ? findProcessGroups() : null;
-  if (groups === null) return processes;
+  if (groups === null || !useCgroups) return processes;
   return new CgroupContainment({ groups, processes, prefix: groupPrefixOf(dataDirectory), diagnose });
 }
 

@@ -126,7 +126,8 @@ function isSame({ pid, startTicks }: Leader): boolean {
   return readStat(pid)?.startTicks === startTicks;
 }
 
-function signalProcess(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
+/** To one that may have ended meanwhile. */
+export function signalProcess(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
   try {
     process.kill(pid, signal);
   } catch (error) {

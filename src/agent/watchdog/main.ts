@@ -20,6 +20,8 @@ import { findContainment } from './cgroup-containment.ts';
 import type { Diagnose } from './diagnostics.ts';
 import { diagnosticsTo } from './diagnostics.ts';
 import { parseWatchdogOptions, type WatchdogOptions } from './options.ts';
+import { findProcessGroups } from '../cgroups/process-groups.ts';
+import { Guards } from './guards.ts';
 import { Lease } from './lease.ts';
 import { DIAGNOSTICS_FILE, LOCK_FILE, socketAddress, watchdogDirectory } from './paths.ts';
 import { PipePool } from './pipes.ts';
@@ -35,6 +37,7 @@ class Watchdog {
   readonly #idle = new Timer();
   #table: AttemptTable<Attempt> | null = null;
   #server: WatchdogServer | null = null;
+  #guards: Guards | null = null;
   #shuttingDown = false;
   #exiting = false;
 
@@ -48,13 +51,23 @@ class Watchdog {
     const store = new RecordStore(this.#directory, parseProcessRecord);
     const stored = await store.load();
     const bootId = readBootId();
-    const containment = findContainment(this.#options, this.#diagnose);
+    const groups = findProcessGroups();
+    const containment = findContainment(this.#options, groups, this.#diagnose);
     const lease = await Lease.open({
       directory: this.#directory,
       bootId,
       nowMs: bootTimeMs,
       onOver: () => this.#endLeased(),
     });
+    const guards = await Guards.open({
+      directory: this.#directory,
+      bootId,
+      groups,
+      lease,
+      diagnose: this.#diagnose,
+      onChange: () => this.#review(),
+    });
+    this.#guards = guards;
     const tools: AttemptTools = {
       dataDirectory: this.#options.dataDirectory,
       bootId,
@@ -76,6 +89,7 @@ class Watchdog {
       table,
       session: stored.session,
       lease,
+      guards,
       saveSession: (session) => store.writeSession(session),
       diagnose: this.#diagnose,
       onConnections: () => this.#review(),
@@ -103,6 +117,7 @@ class Watchdog {
   /** What runs within the lease has had its time. */
   #endLeased(): void {
     for (const attempt of this.#table?.all() ?? []) if (attempt.view.isLeased) attempt.loseLease();
+    this.#guards?.endLeased();
   }
 
   #shutDown(killAll: boolean): void {
@@ -116,7 +131,8 @@ class Watchdog {
   /** Whether there is a reason to stay. */
   #review(): void {
     if (this.#table === null || this.#server === null || this.#exiting) return;
-    const needed = this.#table.active > 0 || (this.#server.connections > 0 && !this.#shuttingDown);
+    const isWatching = this.#table.active > 0 || (this.#guards?.count ?? 0) > 0;
+    const needed = isWatching || (this.#server.connections > 0 && !this.#shuttingDown);
     this.#idle.clear();
     if (!needed)
       this.#idle.startNoLater(this.#shuttingDown ? 0 : this.#options.idleExitMs, () => void this.#exit());

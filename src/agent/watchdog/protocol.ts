@@ -19,6 +19,18 @@ export type RequestBody =
   | (AttemptKey & { readonly type: 'remove'; readonly session: number })
   /** Attempts may run until that CLOCK_BOOTTIME; answered once it is on disk. */
   | { readonly type: 'lease'; readonly session: number; readonly deadlineMs: number }
+  /** What will be in that control group is ended with the lease; to be asked before anything can be in it. */
+  | (AttemptKey & {
+      readonly type: 'guard';
+      readonly session: number;
+      readonly cgroup: string;
+      readonly isLeased: boolean;
+    })
+  | (AttemptKey & { readonly type: 'isGuardOver'; readonly session: number })
+  /** Nothing can come into its group any more. */
+  | (AttemptKey & { readonly type: 'release'; readonly session: number })
+  /** Answered at once, by whoever is not stopped. */
+  | { readonly type: 'ping'; readonly session: number }
   /** Exit once no attempt is left; `killAll` ends them. */
   | { readonly type: 'shutdown'; readonly session: number; readonly killAll: boolean };
 
@@ -32,6 +44,11 @@ export interface Answers {
   list: { readonly attempts: readonly AttemptView[]; readonly next: number | null };
   remove: Record<string, never>;
   lease: Record<string, never>;
+  guard: Record<string, never>;
+  /** Whether the lease was over and what was in the group ended. */
+  isGuardOver: { readonly isOver: boolean };
+  release: Record<string, never>;
+  ping: Record<string, never>;
   shutdown: Record<string, never>;
 }
 
@@ -75,6 +92,13 @@ function isRequestBody(value: Readonly<Record<string, unknown>>): boolean {
       return isKey(value);
     case 'lease':
       return isDuration(value['deadlineMs']);
+    case 'guard':
+      return isKey(value) && isGroup(value['cgroup']) && typeof value['isLeased'] === 'boolean';
+    case 'isGuardOver':
+    case 'release':
+      return isKey(value);
+    case 'ping':
+      return true;
     case 'shutdown':
       return typeof value['killAll'] === 'boolean';
     default:
@@ -129,6 +153,13 @@ function isExit(value: unknown): value is Exit {
     isTextOrNull(value['errorFile']) &&
     isTextOrNull(value['resultFile']) &&
     typeof value['logTail'] === 'string'
+  );
+}
+
+/** From the root of the hierarchies, and of an attempt of ours: everything in it may be killed. */
+export function isGroup(value: unknown): value is string {
+  return (
+    typeof value === 'string' && /^(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)*\/jarvis-[A-Za-z0-9_.-]+$/.test(value)
   );
 }
 

@@ -8,6 +8,7 @@ import { JarvisError, messageOf } from '../../lib/errors.ts';
 import type { AttemptTable, TableAttempt } from './attempt-table.ts';
 import type { Diagnose } from './diagnostics.ts';
 import { encodeFrame, FrameDecoder } from './frames.ts';
+import type { Guards } from './guards.ts';
 import type { Lease } from './lease.ts';
 import { WATCHDOG_LIMITS } from './limits.ts';
 import type { Answers, Reply, Request, WatchdogEvent } from './protocol.ts';
@@ -18,6 +19,7 @@ export interface ServerOptions {
   /** The highest session that was ever told. */
   readonly session: number;
   readonly lease: Pick<Lease, 'holds' | 'extend'>;
+  readonly guards: Pick<Guards, 'guard' | 'isOver' | 'recorded' | 'release'>;
   readonly saveSession: (session: number) => Promise<void>;
   readonly diagnose: Diagnose;
   readonly onConnections: (count: number) => void;
@@ -107,7 +109,7 @@ export class WatchdogServer {
   }
 
   async #handle(socket: Socket, request: Request): Promise<Answers[keyof Answers]> {
-    const { table, lease } = this.#options;
+    const { table, lease, guards } = this.#options;
     if (request.type === 'hello') return this.#hello(socket, request);
     this.#checkSession(request.session);
     switch (request.type) {
@@ -125,7 +127,18 @@ export class WatchdogServer {
         await table.remove(request);
         return {};
       case 'lease':
+        await guards.recorded();
         await lease.extend(request.deadlineMs);
+        return {};
+      case 'guard':
+        await guards.guard(request);
+        return {};
+      case 'isGuardOver':
+        return { isOver: guards.isOver(request) };
+      case 'release':
+        await guards.release(request);
+        return {};
+      case 'ping':
         return {};
       case 'shutdown':
         this.#options.onShutdown(request.killAll);

@@ -15,7 +15,12 @@ import type { WorkerEvent } from './worker-events.ts';
 export interface LeaseHolder {
   /** Resolves once the deadline is kept, whatever becomes of this process. */
   extendLease(session: number, deadlineMs: number, signal: AbortSignal): Promise<void>;
+  /** Where it does not say anything within that time, another takes its place. */
+  replaceHung(timeoutMs: number): Promise<void>;
 }
+
+/** Of a lease: waiting, killing a watchdog that hangs and starting another must fit into the rest of it. */
+const CONFIRM_PART = 4;
 
 export interface LeaseKeeperOptions {
   readonly lease: LeaseHolder;
@@ -30,7 +35,11 @@ export interface LeaseKeeperOptions {
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
   readonly #closing = new AbortController();
-  #newest: { readonly session: number; readonly deadlineMs: number } | null = null;
+  #newest: {
+    readonly session: number;
+    readonly deadlineMs: number;
+    readonly confirmMs: number;
+  } | null = null;
   #isHanding = false;
   #cancelDue: () => void = () => {};
 
@@ -38,8 +47,9 @@ export class LeaseKeeper {
     this.#options = options;
   }
 
-  extend(session: number, deadlineMs: number): void {
-    this.#newest = { session, deadlineMs };
+  /** @param leaseMs the length of what was granted, of which a part may be spent on waiting */
+  extend(session: number, deadlineMs: number, leaseMs: number): void {
+    this.#newest = { session, deadlineMs, confirmMs: leaseMs / CONFIRM_PART };
     this.#watch(deadlineMs);
     if (!this.#isHanding) void this.#hand();
   }
@@ -59,9 +69,10 @@ export class LeaseKeeper {
     });
     this.#isHanding = true;
     while (!signal.aborted && this.#newest !== null) {
-      const { session, deadlineMs } = this.#newest;
+      const { session, deadlineMs, confirmMs } = this.#newest;
+      const patience = AbortSignal.any([signal, AbortSignal.timeout(confirmMs)]);
       try {
-        await lease.extendLease(session, deadlineMs, signal);
+        await lease.extendLease(session, deadlineMs, patience);
         if (this.#newest.deadlineMs === deadlineMs) this.#newest = null;
         backoff.reset();
         emit({ type: 'leaseConfirmed', deadlineMs });
@@ -71,6 +82,7 @@ export class LeaseKeeper {
           { session, error: messageOf(error) },
           'the watchdog does not confirm the lease; asking again',
         );
+        if (patience.aborted) await lease.replaceHung(confirmMs / 2);
         await pause(clock, backoff.next(), signal);
       }
     }

@@ -228,7 +228,7 @@ export class WorkerAgent {
       case 'stop':
         return this.#carryOut(this.#runner.stop(effect.driver, effect.key, effect.graceMs));
       case 'extendLease':
-        return this.#leases.extend(effect.session, effect.deadlineMs);
+        return this.#leases.extend(effect.session, effect.deadlineMs, effect.leaseMs);
       case 'leaseOver':
         return this.#log.warn(
           { attempts: effect.attempts },

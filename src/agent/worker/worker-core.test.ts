@@ -260,7 +260,9 @@ describe('heartbeats', () => {
     const bench = new Bench();
     bench.sync(5);
     expect(sentKinds(bench.step(tick(1000)))).toEqual(['heartbeat']);
-    expect(bench.granted(1, 25_000)).toEqual([{ type: 'extendLease', session: 5, deadlineMs: 26_000 }]);
+    expect(bench.granted(1, 25_000)).toEqual([
+      { type: 'extendLease', session: 5, deadlineMs: 26_000, leaseMs: 25_000 },
+    ]);
     for (let at = 3000; at < 20_000; at += 2000) expect(bench.step(tick(at))).toEqual([]);
     bench.step({ type: 'leaseConfirmed', deadlineMs: 26_000 });
     expect(sentKinds(bench.step(tick(21_000)))).toEqual(['heartbeat']);

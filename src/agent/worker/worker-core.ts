@@ -164,7 +164,7 @@ export class WorkerCore {
     if (session !== this.#session) return;
     connection.heardAtMs = null;
     const deadlineMs = this.#lease.granted(number, leaseMs);
-    if (deadlineMs !== null) this.#effects.push({ type: 'extendLease', session, deadlineMs });
+    if (deadlineMs !== null) this.#effects.push({ type: 'extendLease', session, deadlineMs, leaseMs });
   }
 
   #leaseDue(bootMs: number): void {

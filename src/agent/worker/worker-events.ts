@@ -77,7 +77,13 @@ export type WorkerEffect =
       readonly graceMs: number;
     }
   /** Hand the deadline to the watchdog until it is confirmed or a later one takes its place; say when it is due. */
-  | { readonly type: 'extendLease'; readonly session: number; readonly deadlineMs: number }
+  | {
+      readonly type: 'extendLease';
+      readonly session: number;
+      readonly deadlineMs: number;
+      /** What was granted: the length of it, from when the heartbeat was sent. */
+      readonly leaseMs: number;
+    }
   /** For the log: the lease is over, and so many attempts with it. */
   | { readonly type: 'leaseOver'; readonly attempts: number }
   | { readonly type: 'persist'; readonly report: AttemptReport }
