@@ -70,7 +70,7 @@ export class LeaseKeeper {
     this.#isHanding = true;
     while (!signal.aborted && this.#newest !== null) {
       const { session, deadlineMs, confirmMs } = this.#newest;
-      const patience = AbortSignal.any([signal, AbortSignal.timeout(confirmMs)]);
+      const patience = AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(confirmMs))]);
       try {
         await lease.extendLease(session, deadlineMs, patience);
         if (this.#newest.deadlineMs === deadlineMs) this.#newest = null;
