@@ -24,7 +24,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   operations: ['spec', 'rpc', 'scheduler', 'scheduler/core', 'model', 'generated', 'lib'],
   rpc: ['operations', 'spec', 'generated', 'model', 'lib'],
   http: ['operations', 'spec', 'generated', 'model', 'lib'],
-  'agent/watchdog': ['agent/drivers', 'lib'],
+  'agent/watchdog': ['agent/drivers', 'agent/cgroups', 'lib'],
   'agent/cgroups': ['lib'],
   'agent/drivers': ['agent/watchdog', 'agent/cgroups', 'model', 'lib'],
   'agent/worker': ['agent/drivers', 'agent/watchdog', 'rpc', 'generated', 'model', 'lib'],

@@ -10,6 +10,7 @@ import { LastWordsService } from '../generated/last_words.ts';
 import type { JoinRequest } from '../generated/raft.ts';
 import { StateDigestsService } from '../generated/state_digests.ts';
 import { NodeLogsService, WorkerService } from '../generated/worker.ts';
+import { bootTimeMs } from '../lib/boot-time.ts';
 import { systemClock, type Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
@@ -371,6 +372,7 @@ export class Daemon {
       log: this.#log,
       onChange: () => agent?.registerAgain('what this node can run has changed'),
     });
+    this.#closing('watchdog', () => drivers.close());
     for (const driver of drivers.all) this.#closing(`driver ${driver.name}`, () => driver.close());
     const usage = new UsageMeter({
       directory: config.dataDir,
@@ -381,10 +383,11 @@ export class Daemon {
     usage.start();
     this.#closing('usage', () => usage.close());
     const worker = await WorkerAgent.start({
-      registration: () =>
-        registrationOf({ config, directory, version: this.#version, drivers: drivers.available }),
+      registration: () => registrationOf({ config, directory, version: this.#version, drivers }),
       environment: { node: config.name, path: DEFAULT_PATH, home: process.env['HOME'] ?? '/' },
       drivers: drivers.all,
+      lease: drivers.lease,
+      bootMs: bootTimeMs,
       connector: new GrpcSessionConnector({
         addresses: () => this.#sessionAddresses(replica, raft),
         credentials: channelCredentials(),

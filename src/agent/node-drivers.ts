@@ -2,12 +2,18 @@
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import { findProcessGroups } from './cgroups/process-groups.ts';
 import type { NodeConfig } from './config.ts';
+import type { AttemptGuard } from './drivers/docker/attempt-guard.ts';
 import { DockerDriver } from './drivers/docker/docker-driver.ts';
 import type { Driver, DriverName } from './drivers/driver.ts';
 import { NoopDriver } from './drivers/noop/noop-driver.ts';
 import { ProcessDriver } from './drivers/process/process-driver.ts';
+import type { LeaseHolder } from './worker/lease-keeper.ts';
 import { WatchdogClient } from './watchdog/client.ts';
+
+/** What keeps the processes of attempts apart: control groups of that version, or sessions and markers alone. */
+type Isolation = 'cgroup2' | 'cgroup1' | 'none';
 
 export interface NodeDriversOptions {
   readonly config: NodeConfig;
@@ -20,6 +26,8 @@ export interface NodeDriversOptions {
 
 export class NodeDrivers {
   readonly all: readonly Driver[];
+  /** The watchdog finds the same: it is of this machine and this user. */
+  readonly isolation: Isolation;
   readonly #watchdog: WatchdogClient;
   readonly #docker: DockerDriver | null;
 
@@ -27,6 +35,8 @@ export class NodeDrivers {
     this.all = all;
     this.#watchdog = watchdog;
     this.#docker = docker;
+    const groups = findProcessGroups();
+    this.isolation = groups === null ? 'none' : `cgroup${groups.version}`;
   }
 
   /** @throws JarvisError where a driver that the settings name cannot work on this machine */
@@ -35,7 +45,10 @@ export class NodeDrivers {
     const wanted: readonly DriverName[] = config.drivers ?? ['process', 'docker'];
     const { logLimits } = config.policy;
     const watchdog = new WatchdogClient({ dataDirectory: config.dataDir, log, logLimits });
-    const docker = wanted.includes('docker') ? await createDocker(options) : null;
+    watchdog.attach().catch((error: unknown) => {
+      log.warn({ error: messageOf(error) }, 'no watchdog for what an earlier start left');
+    });
+    const docker = wanted.includes('docker') ? await createDocker(options, watchdog) : null;
     const all = wanted.flatMap((name): readonly Driver[] => {
       if (name === 'process') return [new ProcessDriver(watchdog)];
       if (name === 'noop') return [new NoopDriver(clock)];
@@ -51,28 +64,33 @@ export class NodeDrivers {
       .map(({ name }) => name);
   }
 
+  /** Whoever keeps the lease: also where nothing runs as a process. */
+  get lease(): LeaseHolder {
+    return this.#watchdog;
+  }
+
   /** Ends all attempts of this node. */
   async killAll(signal: AbortSignal): Promise<void> {
-    const hasProcesses = this.all.some(({ name }) => name === 'process');
-    await Promise.all([
-      hasProcesses ? this.#watchdog.shutdown({ killAll: true }, signal) : null,
-      this.#docker?.killAll(signal),
-    ]);
+    await Promise.all([this.#watchdog.shutdown({ killAll: true }, signal), this.#docker?.killAll(signal)]);
+  }
+
+  /** What the drivers do not close: the watchdog is also there where nothing runs as a process. */
+  async close(): Promise<void> {
+    await this.#watchdog.close();
   }
 }
 
 /** Where nobody asked for it by name, a machine without control groups simply offers no containers. */
-async function createDocker({
-  config,
-  incarnation,
-  log,
-  onChange,
-}: NodeDriversOptions): Promise<DockerDriver | null> {
+async function createDocker(
+  { config, incarnation, log, onChange }: NodeDriversOptions,
+  guard: AttemptGuard,
+): Promise<DockerDriver | null> {
   const owner = { node: config.name, incarnation, dataDirectory: config.dataDir };
   try {
     return await DockerDriver.create({
       owner,
       policy: config.policy,
+      guard,
       log: log.child({ driver: 'docker' }),
       onAvailability: onChange,
     });

@@ -5,15 +5,14 @@ import type { Policy, Register } from '../generated/worker.ts';
 import type { NodePolicy } from '../model/policy.ts';
 import type { DataDirectory } from '../raft/data-directory.ts';
 import type { NodeConfig } from './config.ts';
-import type { DriverName } from './drivers/driver.ts';
+import type { NodeDrivers } from './node-drivers.ts';
 import { measuredCapacity, nodeCapacity } from './worker/capacity.ts';
 
 export function registrationOf(options: {
   readonly config: NodeConfig;
   readonly directory: DataDirectory;
   readonly version: string;
-  /** That can run something at present. */
-  readonly drivers: readonly DriverName[];
+  readonly drivers: Pick<NodeDrivers, 'available' | 'isolation'>;
 }): Register {
   const { config, directory, version, drivers } = options;
   const { capacity: stated, reserve } = config;
@@ -28,8 +27,8 @@ export function registrationOf(options: {
     address: config.advertise,
     http: config.http,
     labels: Object.fromEntries(config.labels),
-    drivers: [...drivers],
-    isolation: 'none',
+    drivers: [...drivers.available],
+    isolation: drivers.isolation,
     capacity: { cpu_millis: capacity.cpuMillis, memory_bytes: capacity.memoryBytes },
     policy: policyToWire(config.policy.shared),
   };

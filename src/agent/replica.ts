@@ -56,6 +56,10 @@ export class ClusterReplica implements Replica {
     await this.#raft.readIndex(signal);
   }
 
+  confirmLeadership(signal: AbortSignal): Promise<number> {
+    return this.#raft.confirmLeadership(signal);
+  }
+
   read<T extends TableName>(table: T, key: string): Promise<Tables[T] | null> {
     return this.#reads.read(table, key);
   }

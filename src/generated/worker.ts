@@ -157,6 +157,8 @@ export interface Registered {
 export interface HeartbeatAck {
   session: number;
   number: number;
+  /** Granted for so long, counted from when this heartbeat was sent. 0: nothing is granted. */
+  lease_ms: number;
 }
 
 export interface ReportsAck {
@@ -193,7 +195,11 @@ export interface Assignment {
   memory_bytes: number;
   /** Absent: a process of the node. */
   container: Container | undefined;
-  limits: Limits | undefined;
+  limits:
+    | Limits
+    | undefined;
+  /** Holds no lease: it is never ended for silence. */
+  unleased: boolean;
 }
 
 export interface Assignment_EnvEntry {
@@ -1741,7 +1747,7 @@ export const Registered: MessageFns<Registered> = {
 };
 
 function createBaseHeartbeatAck(): HeartbeatAck {
-  return { session: 0, number: 0 };
+  return { session: 0, number: 0, lease_ms: 0 };
 }
 
 export const HeartbeatAck: MessageFns<HeartbeatAck> = {
@@ -1751,6 +1757,9 @@ export const HeartbeatAck: MessageFns<HeartbeatAck> = {
     }
     if (message.number !== 0) {
       writer.uint32(16).uint64(message.number);
+    }
+    if (message.lease_ms !== 0) {
+      writer.uint32(24).uint64(message.lease_ms);
     }
     return writer;
   },
@@ -1784,6 +1793,14 @@ export const HeartbeatAck: MessageFns<HeartbeatAck> = {
             message.number = longToNumber(reader.uint64());
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.lease_ms = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1803,6 +1820,7 @@ export const HeartbeatAck: MessageFns<HeartbeatAck> = {
     const message = createBaseHeartbeatAck();
     message.session = object.session ?? 0;
     message.number = object.number ?? 0;
+    message.lease_ms = object.lease_ms ?? 0;
     return message;
   },
 };
@@ -1995,6 +2013,7 @@ function createBaseAssignment(): Assignment {
     memory_bytes: 0,
     container: undefined,
     limits: undefined,
+    unleased: false,
   };
 }
 
@@ -2047,6 +2066,9 @@ export const Assignment: MessageFns<Assignment> = {
     }
     if (message.limits !== undefined) {
       Limits.encode(message.limits, writer.uint32(130).fork()).join();
+    }
+    if (message.unleased !== false) {
+      writer.uint32(136).bool(message.unleased);
     }
     return writer;
   },
@@ -2195,6 +2217,14 @@ export const Assignment: MessageFns<Assignment> = {
             message.limits = Limits.decode(reader, reader.uint32());
             continue;
           }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.unleased = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2240,6 +2270,7 @@ export const Assignment: MessageFns<Assignment> = {
     message.limits = (object.limits !== undefined && object.limits !== null)
       ? Limits.fromPartial(object.limits)
       : undefined;
+    message.unleased = object.unleased ?? false;
     return message;
   },
 };

@@ -193,6 +193,11 @@ export class TestReplica implements Replica {
     this.#mustLead();
   }
 
+  async confirmLeadership(): Promise<number> {
+    this.#mustLead();
+    return this.#cluster.term;
+  }
+
   async read<T extends TableName>(table: T, key: string): Promise<Tables[T] | null> {
     return (this.#cluster.rows.get(`${table}/${key}`) as Tables[T] | undefined) ?? null;
   }

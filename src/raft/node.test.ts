@@ -251,6 +251,18 @@ describe('a node that fails or stops', () => {
     expect(follower.state.texts).toEqual(['a']);
   });
 
+  it('confirms that it leads once a quorum says so, and not where it was cut off', async () => {
+    const { cluster, leader } = await begin();
+    const never = new AbortController().signal;
+    const confirmed = settled(leader.node.confirmLeadership(never));
+    await cluster.until(() => true);
+    await expect(confirmed).resolves.toBe(leader.node.status().term);
+    cluster.network.cut(leader.id);
+    const unconfirmed = settled(leader.node.confirmLeadership(never));
+    await cluster.until(() => leader.node.status().role !== 'leader');
+    await expect(unconfirmed).rejects.toMatchObject({ code: 'no_leader' });
+  });
+
   it('ends what waits when it is stopped', async () => {
     const { cluster, leader } = await begin();
     cluster.network.cut(leader.id);

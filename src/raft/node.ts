@@ -222,6 +222,23 @@ export class RaftNode {
   }
 
   /**
+   * Resolves with the term in which this node leads, once a quorum has acknowledged, in that term, a round that began
+   * after the call; never by lease. What was committed before is applied here by then.
+   * @throws JarvisError no_leader, too_many, timeout
+   */
+  async confirmLeadership(signal: AbortSignal): Promise<number> {
+    const { isLeader, term } = this.#news.current;
+    if (!isLeader) throw new JarvisError('no_leader', 'this node does not lead');
+    const confirmed = this.#reads.request(signal, { needsQuorum: true });
+    this.#scheduleRound();
+    await confirmed;
+    const now = this.#news.current;
+    if (!now.isLeader || now.term !== term)
+      throw new JarvisError('no_leader', 'leadership changed while it was confirmed');
+    return term;
+  }
+
+  /**
    * One at a time; resolves once it is in force.
    * @throws JarvisError not_found, conflict, no_leader, too_many, outcome_unknown
    */

@@ -150,6 +150,21 @@ async function leased() {
 }
 
 describe('reads by lease', () => {
+  it('are not for those that must have a quorum', async () => {
+    const { reads, rounds, round, request } = await leased();
+    const before = rounds.length;
+    const byLease = request();
+    const byQuorum = reads.request(new AbortController().signal, { needsQuorum: true });
+    reads.begin();
+    reads.applied(9);
+    expect(await byLease).toBe(9);
+    expect(rounds).toHaveLength(before + 1);
+    expect(await isPending(byQuorum)).toBe(true);
+    reads.confirmed(round(before), 9);
+    reads.applied(9);
+    expect(await byQuorum).toBe(9);
+  });
+
   it('need no round while the lease holds, and see what is committed', async () => {
     const { reads, rounds, request } = await leased();
     const read = request();

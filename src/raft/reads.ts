@@ -12,6 +12,8 @@ import type { ReadLease } from './read-lease.ts';
 export type ReadCore = Pick<RaftCore, 'readIndex' | 'committedAsLeader' | 'isTransferring'>;
 
 interface Waiter {
+  /** Leases do not do. */
+  readonly needsQuorum: boolean;
   readonly resolve: (index: number) => void;
   readonly reject: (error: JarvisError) => void;
 }
@@ -36,15 +38,21 @@ export class PendingReads {
     this.#lease = lease;
   }
 
-  /** @throws JarvisError no_leader, too_many, timeout where the caller goes; the signal's reason where it has gone */
-  async request(signal: AbortSignal): Promise<number> {
+  /**
+   * @param options.needsQuorum a round that begins after this call has to be acknowledged, whatever leases say
+   * @throws JarvisError no_leader, too_many, timeout where the caller goes; the signal's reason where it has gone
+   */
+  async request(
+    signal: AbortSignal,
+    { needsQuorum = false }: { readonly needsQuorum?: boolean } = {},
+  ): Promise<number> {
     signal.throwIfAborted();
     if (this.#waiting >= limits.pendingReads) {
       throw new JarvisError('too_many', `${limits.pendingReads} reads are waiting already`);
     }
     this.#waiting += 1;
     const { promise, resolve, reject } = Promise.withResolvers<number>();
-    const waiter: Waiter = { resolve, reject };
+    const waiter: Waiter = { needsQuorum, resolve, reject };
     this.#arrived.add(waiter);
     const cancelTimer = this.#clock.after(limits.readTimeoutMs, () =>
       reject(new JarvisError('no_leader', `no quorum confirmed the read within ${limits.readTimeoutMs} ms`)),
@@ -68,12 +76,14 @@ export class PendingReads {
   begin(): void {
     if (this.#core.isTransferring) this.#lease?.forfeit();
     if (this.#arrived.size === 0) return;
-    const waiters = this.#arrived;
+    let waiters = this.#arrived;
     this.#arrived = new Set();
     const committed = this.#lease?.holds === true ? this.#core.committedAsLeader : null;
     if (committed !== null) {
-      this.#confirmed.push({ index: committed, waiters });
-      return;
+      const byLease = [...waiters].filter(({ needsQuorum }) => !needsQuorum);
+      this.#confirmed.push({ index: committed, waiters: new Set(byLease) });
+      waiters = new Set([...waiters].filter(({ needsQuorum }) => needsQuorum));
+      if (waiters.size === 0) return;
     }
     this.#roundNumber += 1;
     const context = `read-${this.#roundNumber}`;

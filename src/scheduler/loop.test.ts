@@ -143,6 +143,10 @@ class TestReplica implements Replica {
     throw new Error('not used');
   }
 
+  confirmLeadership(): Promise<number> {
+    throw new Error('not used');
+  }
+
   read(): Promise<null> {
     throw new Error('not used');
   }

@@ -51,6 +51,11 @@ export interface Replica {
   propose(command: CommandInput): Promise<Outcome>;
   /** Resolves once the applied state is at least as new as the moment of the call (ReadIndex). Leader only. */
   readBarrier(signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves with the term that this node leads in, once a quorum has acknowledged a round of it that began after the
+   * call. Reads by lease do not count.
+   */
+  confirmLeadership(signal: AbortSignal): Promise<number>;
   /** One row as of the applied state, from memory or the store. */
   read<T extends TableName>(table: T, key: string): Promise<Tables[T] | null>;
   /** Ids that begin so, at most `limit`, from memory and the store. */

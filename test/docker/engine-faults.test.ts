@@ -5,7 +5,7 @@ import path from 'node:path';
 
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
-import { placeOf } from '../../src/agent/drivers/docker/naming.ts';
+import { placeOf } from '../../src/agent/watchdog/paths.ts';
 import { outcomeOf } from '../../src/agent/drivers/outcome.ts';
 import type { AttemptSpec } from '../../src/agent/drivers/driver.ts';
 import { DEFAULT_POLICY } from '../../src/model/policy.ts';

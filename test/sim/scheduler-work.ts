@@ -89,6 +89,7 @@ export class SchedulerWork {
       },
       propose: (input) => this.propose(input),
       readBarrier: unused,
+      confirmLeadership: unused,
       read: unused,
       taskIdsWithPrefix: unused,
       tasksNewestFirst: unused,

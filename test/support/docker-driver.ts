@@ -12,6 +12,7 @@ import type {
   AttemptView,
   Exit,
 } from '../../src/agent/drivers/driver.ts';
+import type { AttemptGuard } from '../../src/agent/drivers/docker/attempt-guard.ts';
 import { DockerDriver } from '../../src/agent/drivers/docker/docker-driver.ts';
 import { containerNameOf } from '../../src/agent/drivers/docker/naming.ts';
 import type { ContainerOwner, DockerPolicy } from '../../src/agent/drivers/docker/options.ts';
@@ -39,7 +40,15 @@ export interface TestDriverOptions {
   /** Absent: a new one. */
   readonly incarnation?: string;
   readonly onAvailability?: (isAvailable: boolean) => void;
+  readonly guard?: AttemptGuard;
 }
+
+/** As where no lease ever runs out. */
+const unguarded: AttemptGuard = {
+  guard: async () => {},
+  isGuardOver: async () => false,
+  release: async () => {},
+};
 
 export async function createTestDriver(
   bed: DockerBed,
@@ -59,6 +68,7 @@ export async function createTestDriver(
       imageLimits: DEFAULT_IMAGE_LIMITS,
       ...options.policy,
     },
+    guard: options.guard ?? unguarded,
     log: silentLog,
     onAvailability: options.onAvailability ?? (() => undefined),
   });

@@ -3,19 +3,21 @@
  * of version 2. Each attempt of a container has a parent of its own (docs/leases.md, [PERATTEMPT]), so that what is in it
  * can be counted and killed by host pid whatever the engine does.
  */
-import { accessSync, constants, readdirSync, readFileSync, rmdirSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 
-import { isErrno } from '../../lib/errno.ts';
+import type { Hierarchy } from './hierarchies.ts';
+import {
+  isWritable,
+  killPid,
+  parseMounts,
+  pidsBelow,
+  readOrEmpty,
+  removeBelow,
+  subfolders,
+  UNSEEN,
+} from './hierarchies.ts';
 
-interface Hierarchy {
-  readonly version: 1 | 2;
-  readonly folder: string;
-  readonly controllers: readonly string[];
-}
-
-/** A process that this namespace has no number for. */
-const UNSEEN = '0';
 /** Every process is in each hierarchy; where there are several, these are asked first. */
 const REFERENCE_CONTROLLERS = ['freezer', 'pids', 'memory'];
 
@@ -51,13 +53,7 @@ export class Cgroups {
 
   /** The host's pids of all that is in the group and below it; none where it does not exist. */
   pids(group: string): readonly number[] {
-    const pids = new Set<number>();
-    for (const folder of withDescendants(path.join(this.#reference, group))) {
-      for (const line of readOrEmpty(path.join(folder, 'cgroup.procs')).split('\n')) {
-        if (line !== '' && line !== UNSEEN) pids.add(Number(line));
-      }
-    }
-    return [...pids];
+    return [...new Set(pidsBelow(path.join(this.#reference, group)))];
   }
 
   exists(group: string): boolean {
@@ -67,86 +63,18 @@ export class Cgroups {
   /** SIGKILL to all that is in it now. @returns how many that were */
   kill(group: string): number {
     const pids = this.pids(group);
-    for (const pid of pids) {
-      try {
-        process.kill(pid, 'SIGKILL');
-      } catch (error) {
-        if (!isErrno(error, 'ESRCH')) throw error;
-      }
-    }
+    for (const pid of pids) killPid(pid);
     return pids.length;
   }
 
   /** Removes the group and those below it, in all hierarchies. @returns false where something still holds one of them */
   remove(group: string): boolean {
-    let isGone = true;
-    for (const { folder } of this.#hierarchies) {
-      for (const inside of withDescendants(path.join(folder, group)).reverse()) {
-        try {
-          rmdirSync(inside);
-        } catch (error) {
-          if (!isErrno(error, 'ENOENT')) isGone = false;
-        }
-      }
-    }
-    return isGone;
+    return this.#hierarchies.map(({ folder }) => removeBelow(path.join(folder, group))).every(Boolean);
   }
 
   /** Groups directly below the root whose name begins so, in whichever hierarchy. */
   namesBeginning(prefix: string): readonly string[] {
     const names = this.#hierarchies.flatMap(({ folder }) => subfolders(folder));
     return [...new Set(names)].filter((name) => name.startsWith(prefix)).map((name) => `/${name}`);
-  }
-}
-
-function parseMounts(mountinfo: string): readonly Hierarchy[] {
-  const found: Hierarchy[] = [];
-  for (const line of mountinfo.split('\n')) {
-    const [before = '', after = ''] = line.split(' - ');
-    const [type, , options = ''] = after.split(' ');
-    const folder = before.split(' ')[4];
-    if (folder === undefined || (type !== 'cgroup' && type !== 'cgroup2')) continue;
-    found.push({ version: type === 'cgroup' ? 1 : 2, folder, controllers: options.split(',') });
-  }
-  return found;
-}
-
-function isWritable(folder: string): boolean {
-  try {
-    accessSync(folder, constants.W_OK);
-    return true;
-  } catch {
-    // For whatever reason: it cannot be used.
-    return false;
-  }
-}
-
-/** Parents before their children; nothing where the folder is not there. */
-function withDescendants(folder: string): string[] {
-  const found: string[] = statSync(folder, { throwIfNoEntry: false }) === undefined ? [] : [folder];
-  // The list grows while it is walked.
-  for (const next of found) for (const name of subfolders(next)) found.push(path.join(next, name));
-  return found;
-}
-
-function subfolders(folder: string): readonly string[] {
-  try {
-    return readdirSync(folder, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map(({ name }) => name);
-  } catch (error) {
-    // Removed since its parent was listed.
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
-}
-
-function readOrEmpty(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    // Removed since it was found.
-    if (isErrno(error, 'ENOENT', 'ENODEV')) return '';
-    throw error;
   }
 }

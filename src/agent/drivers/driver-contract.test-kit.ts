@@ -42,6 +42,7 @@ export function attemptSpec(changes: Partial<AttemptSpec> & Pick<AttemptSpec, 'c
     limits: { cpuMillis: null, memoryBytes: null, pids: null },
     timeoutMs: null,
     stopGraceMs: 1000,
+    isLeased: true,
     ...changes,
   };
 }

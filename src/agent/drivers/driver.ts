@@ -53,6 +53,8 @@ export interface AttemptSpec extends AttemptKey {
   readonly timeoutMs: number | null;
   /** From TERM to KILL where the timeout ends the attempt. */
   readonly stopGraceMs: number;
+  /** It runs within the node's lease only; else nothing but an operator's word moves it (`on_node_loss: wait`). */
+  readonly isLeased: boolean;
 }
 
 /** How an attempt ended. Reported only once nothing of it runs any more. */
@@ -60,7 +62,8 @@ export interface Exit {
   readonly exitCode: number | null;
   /** For instance `SIGKILL`. */
   readonly signal: string | null;
-  readonly reason: 'exited' | 'timeout' | 'stopped' | 'startFailed' | 'unknown';
+  /** `leaseLost`: ended because the node's lease ran out (docs/leases.md). */
+  readonly reason: 'exited' | 'timeout' | 'stopped' | 'startFailed' | 'leaseLost' | 'unknown';
   /** What the node saw, where that is more than `reason` says (docs/contract.md, "Error types"). */
   readonly errorType?: 'ImageNotFound' | 'ImagePullFailed' | 'AuthenticationError' | 'OutOfMemory';
   /** For people; empty where there is nothing to add. */
@@ -82,6 +85,7 @@ interface AttemptBase extends AttemptKey {
   readonly session: number;
   readonly term: number;
   readonly fencingToken: string;
+  readonly isLeased: boolean;
   /** Of a container that was created: the image, by its content. */
   readonly imageDigest?: string;
 }

@@ -32,6 +32,7 @@ export function outcomeOf(exit: Exit): Outcome {
   switch (exit.reason) {
     case 'stopped':
       return { status: 'CANCELLED', exitCode, signal, error: null, result: null };
+    case 'leaseLost':
     case 'unknown':
       return {
         status: 'LOST',

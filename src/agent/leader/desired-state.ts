@@ -169,6 +169,7 @@ function assignmentToWire(options: {
     memory_bytes: spec.resources.memoryBytes,
     container: containerToWire(containerOf(spec), spec.labels),
     limits: limitsToWire(limitsOf(spec)),
+    unleased: false,
   };
 }
 

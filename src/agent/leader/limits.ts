@@ -9,6 +9,8 @@ export const LEADER_LIMITS = {
   desiredPartBytes: 1024 * 1024,
   /** Batches of reports that one stream may send ahead of their acknowledgement: a worker sends one. */
   pendingReportBatches: 4,
+  /** Heartbeats of one stream that wait for a quorum's word; more come only where there is none. */
+  pendingGrants: 8,
   reportsPerBatch: 4096,
   inventoryItems: 65_536,
   /** A stream that takes nothing for so long is ended; its worker reconnects and gets the complete set. */

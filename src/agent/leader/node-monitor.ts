@@ -1,13 +1,15 @@
 /**
  * Which nodes the leader hears of (docs/contract.md, section 5; docs/leases.md). Receipts of heartbeats are the
  * leader's own: a new one counts from becoming leader [NEWLEADER], and the time runs for the node, whatever its session
- * [REGTIMER]: a new session only ever lengthens it. Once OFFLINE is proposed for a session nothing is answered in it any
- * more [STOPGRANT], whatever becomes of the proposal, which is made again until it is decided.
+ * [REGTIMER]: a new session only ever lengthens it. Once OFFLINE is proposed for a session nothing is granted in it any
+ * more [STOPGRANT], whatever becomes of the proposal, which is made again until it is decided. That silence is counted from
+ * every receipt, also one that was not answered, errs on the safe side of [WAIT].
  */
 import type { Usage } from '../../generated/worker.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
+import { leaseMsOf } from '../../model/lease.ts';
 import type { NodeRow } from '../../model/node.ts';
 import type { CommandInput, Replica } from '../../scheduler/ports.ts';
 import { LEADER_LIMITS } from './limits.ts';
@@ -55,18 +57,36 @@ export class NodeMonitor {
     this.#watches = new Map();
   }
 
-  /** Takes note of a heartbeat. False: it must not be answered, for that session is over or about to be ended. */
+  /** Takes note of a heartbeat. False: that session is over or about to be ended. */
   heard(node: string, session: number, usage: Usage | null): boolean {
-    const row = this.#replica.state.nodes.get(node);
-    if (this.#term === null || row === undefined || !row.sessionOpen || row.session !== session) return false;
+    const row = this.#openSession(node, session);
+    if (row === null) return false;
     const nowMs = this.#clock.monotonicMs();
     const watch = this.#watch(row, nowMs);
-    if (watch.endingSession === session) return false;
     watch.sinceMs = Math.max(watch.sinceMs, nowMs);
     watch.heard = { atMs: nowMs, wallMs: this.#clock.wallMs(), session };
     watch.usage = usage ?? watch.usage;
     this.#judge(row, watch, nowMs);
     return true;
+  }
+
+  /**
+   * How long the answer to a heartbeat lets the node run tasks. Asked once a quorum has confirmed, after the heartbeat
+   * came, that this node leads in that term: what is applied here may have ended the session meanwhile [VALID], or OFFLINE
+   * may have been proposed [STOPGRANT]. Null: it must not be answered.
+   */
+  leaseMs(node: string, session: number, term: number): number | null {
+    const heartbeat = this.#replica.state.cluster?.config.heartbeat;
+    if (term !== this.#term || heartbeat === undefined || this.#openSession(node, session) === null)
+      return null;
+    return leaseMsOf(heartbeat.timeoutMs);
+  }
+
+  /** Null: it is over, or about to be ended. */
+  #openSession(node: string, session: number): NodeRow | null {
+    const row = this.#replica.state.nodes.get(node);
+    if (this.#term === null || row === undefined || !row.sessionOpen || row.session !== session) return null;
+    return this.#watches.get(node)?.endingSession === session ? null : row;
   }
 
   /** Wall time of the newest heartbeat; null where none has come since this node leads. */

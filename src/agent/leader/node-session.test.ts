@@ -4,7 +4,9 @@ import type { StatusObject } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 
 import type { LeaderMessage, WorkerMessage } from '../../generated/worker.ts';
+import { JarvisError } from '../../lib/errors.ts';
 import { silentLog } from '../../lib/log.ts';
+import { leaseMsOf } from '../../model/lease.ts';
 import { MemoryCluster } from '../../scheduler/testing/memory-cluster.ts';
 import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
 import { registration } from '../worker/testing/values.ts';
@@ -65,7 +67,7 @@ async function open() {
   const session = cluster.state.nodes.get('w')?.session ?? 0;
   const heartbeat = (number: number) =>
     call.receive({ $case: 'heartbeat', value: { session, number, usage: undefined } });
-  return { clock, call, sessions, session, heartbeat };
+  return { clock, cluster, call, sessions, session, heartbeat };
 }
 
 describe('a stream', () => {
@@ -99,8 +101,55 @@ describe('a stream', () => {
     await clock.advance(0);
     for (let number = 1; number <= LEADER_LIMITS.unsentMessages && call.status === null; number += 1) {
       heartbeat(number);
+      await clock.advance(0);
     }
     expect(call.status?.metadata?.get('jarvis-code')).toEqual(['too_many']);
+  });
+
+  it('answers a heartbeat with a lease once a quorum has confirmed the leader after it came', async () => {
+    const { clock, cluster, call, session, heartbeat } = await open();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    cluster.beforeConfirm = () => promise;
+    heartbeat(7);
+    await clock.advance(1000);
+    expect(call.sent.map(({ kind }) => kind?.$case)).toEqual(['registered']);
+    resolve();
+    await clock.advance(0);
+    const value = { session, number: 7, lease_ms: leaseMsOf(30_000) };
+    expect(call.sent.at(-1)).toEqual({ kind: { $case: 'heartbeat', value } });
+  });
+
+  it('answers no heartbeat whose session ended, or was to be ended, while a quorum was asked', async () => {
+    for (const ending of ['applied', 'proposed'] as const) {
+      const { clock, cluster, call, session, heartbeat } = await open();
+      const { promise, resolve } = Promise.withResolvers<void>();
+      cluster.beforeConfirm = () => promise;
+      heartbeat(1);
+      if (ending === 'applied')
+        cluster.execute({ type: 'nodeOffline', node: 'w', session, term: cluster.term });
+      else {
+        // Decided, and never applied.
+        cluster.beforeApply = () => new Promise(() => undefined);
+        await clock.advance(30_000);
+      }
+      resolve();
+      await clock.advance(0);
+      expect(call.sent.map(({ kind }) => kind?.$case)).toEqual(['registered']);
+      expect(call.status?.metadata?.get('jarvis-code')).toEqual(['conflict']);
+    }
+  });
+
+  it('answers nothing where no quorum confirms, or one did in another term', async () => {
+    const { clock, cluster, call, heartbeat } = await open();
+    cluster.beforeConfirm = () => Promise.reject(new JarvisError('no_leader', 'no quorum'));
+    heartbeat(1);
+    await clock.advance(0);
+    expect(call.status).toBe(null);
+    cluster.beforeConfirm = () => cluster.lead({ name: 'n1', address: '' });
+    heartbeat(2);
+    await clock.advance(0);
+    expect(call.sent.map(({ kind }) => kind?.$case)).toEqual(['registered']);
+    expect(call.status).not.toBe(null);
   });
 
   it('is ended where nothing is registered on it', async () => {

@@ -59,6 +59,9 @@ export class NodeSession {
   readonly #cancelRegisterTimeout: () => void;
   #reports: Promise<void> = Promise.resolve();
   #pendingReports = 0;
+  /** Heartbeats that wait for a quorum's word. */
+  #pendingGrants = 0;
+  readonly #over = new AbortController();
 
   constructor(options: NodeSessionOptions) {
     this.#options = options;
@@ -88,6 +91,7 @@ export class NodeSession {
   end(error: JarvisError | null): void {
     if (this.#phase === 'over') return;
     this.#phase = 'over';
+    this.#over.abort(error ?? new JarvisError('unavailable', 'the worker has gone'));
     this.#cancelStall();
     this.#cancelRegisterTimeout();
     this.#log.debug({ code: error?.code, reason: error?.message }, 'a worker stream ended');
@@ -182,14 +186,38 @@ export class NodeSession {
   }
 
   #heartbeat(heartbeat: Heartbeat): void {
-    const { session, number } = heartbeat;
-    if (
-      session === this.#session &&
-      this.#options.monitor.heard(this.#node, session, heartbeat.usage ?? null)
-    ) {
-      return this.#write({ kind: { $case: 'heartbeat', value: { session, number } } });
+    const { session } = heartbeat;
+    const { monitor } = this.#options;
+    if (session !== this.#session || !monitor.heard(this.#node, session, heartbeat.usage ?? null)) {
+      return this.end(new JarvisError('conflict', `session ${session} of node ${this.#node} is over`));
     }
-    this.end(new JarvisError('conflict', `session ${session} of node ${this.#node} is over`));
+    // Where a quorum answers none of them the worker gives up the stream; what came before that need not wait, too.
+    if (this.#pendingGrants >= LEADER_LIMITS.pendingGrants) return;
+    this.#carryOut(this.#grant(heartbeat));
+  }
+
+  /**
+   * Answers only after a quorum has acknowledged a round that began after the heartbeat came [RI] [RI_AFTER]: a leader
+   * that was stopped finds heartbeats in its sockets when it goes on, and may have been replaced long ago. Leadership
+   * itself begins only once an entry of its own term is applied [OWN] [APPLIED].
+   */
+  async #grant({ session, number }: Heartbeat): Promise<void> {
+    this.#pendingGrants += 1;
+    let term: number;
+    try {
+      term = await this.#replica.confirmLeadership(this.#over.signal);
+    } catch (error) {
+      if (!this.isOver) this.#log.debug({ number, error: messageOf(error) }, 'a heartbeat is not answered');
+      return;
+    } finally {
+      this.#pendingGrants -= 1;
+    }
+    if (this.isOver) return;
+    const leaseMs =
+      term === this.#options.term ? this.#options.monitor.leaseMs(this.#node, session, term) : null;
+    if (leaseMs === null)
+      throw new JarvisError('conflict', `session ${session} of node ${this.#node} is over`);
+    this.#write({ kind: { $case: 'heartbeat', value: { session, number, lease_ms: leaseMs } } });
   }
 
   /** One batch after the other, each acknowledged once its outcome is known. */

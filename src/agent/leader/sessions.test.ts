@@ -209,6 +209,8 @@ describe('worker sessions', () => {
           wall_ms: 0,
         }),
       },
+      lease: { extendLease: async () => {}, replaceHung: async () => {} },
+      bootMs: () => performance.now(),
       clock: systemClock,
       random: () => 0.5,
       log: silentLog,

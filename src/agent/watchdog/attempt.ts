@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { invariant } from '../../lib/assert.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { AttemptKey, AttemptSpec, AttemptView, Exit } from '../drivers/driver.ts';
-import type { Contained, Containment } from './containment.ts';
+import type { Contained, Containment, Remains } from './containment.ts';
 import type { Diagnose } from './diagnostics.ts';
 import type { LogLimits } from './limits.ts';
 import { AttemptLogWriter } from './log-writer.ts';
@@ -20,7 +20,7 @@ import { attemptDirectory, errorFilePath, resultFilePath } from './paths.ts';
 import type { PipePool } from './pipes.ts';
 import { readStat } from './processes.ts';
 import type { WatchdogEvent } from './protocol.ts';
-import { isAttemptView } from './protocol.ts';
+import { isAttemptView, withLease } from './protocol.ts';
 import type { RecordStore } from './record-store.ts';
 import type { Started } from './spawn.ts';
 import {
@@ -41,18 +41,28 @@ export interface ProcessRecord {
   readonly pid: number | null;
   readonly startTicks: string | null;
   readonly bootId: string;
+  /** Where everything of it runs; `null`: in no control group of its own. */
+  readonly cgroup: string | null;
 }
 
-/** @returns null where it is none */
+/** Those of earlier releases know of no control groups. @returns null where it is none */
 export function parseProcessRecord(value: object): ProcessRecord | null {
-  const { version, view, pid, startTicks, bootId } = value as Partial<Record<keyof ProcessRecord, unknown>>;
+  const {
+    version,
+    view,
+    pid,
+    startTicks,
+    bootId,
+    cgroup = null,
+  } = value as Partial<Record<keyof ProcessRecord, unknown>>;
   const isValid =
     version === 1 &&
     isAttemptView(view) &&
     (pid === null || typeof pid === 'number') &&
     (startTicks === null || typeof startTicks === 'string') &&
-    typeof bootId === 'string';
-  return isValid ? { version, view, pid, startTicks, bootId } : null;
+    typeof bootId === 'string' &&
+    (cgroup === null || typeof cgroup === 'string');
+  return isValid ? { version, view: withLease(view), pid, startTicks, bootId, cgroup } : null;
 }
 
 /** What attempts share. */
@@ -65,10 +75,14 @@ export interface AttemptTools {
   readonly logLimits: LogLimits;
   readonly diagnose: Diagnose;
   readonly emit: (event: WatchdogEvent) => void;
+  /** Asked in the moment of the fork. */
+  readonly mayExecute: (spec: Pick<AttemptSpec, 'isLeased'>) => boolean;
 }
 
-type Ending = Pick<Exit, 'exitCode' | 'signal' | 'reason' | 'message'>;
+type Ending = Pick<Exit, 'exitCode' | 'signal' | 'reason' | 'message' | 'errorType'>;
 
+const LEASE_LOST = 'the lease ran out: the node had no word of a quorum for too long';
+const OUT_OF_MEMORY = 'ran out of the memory that it may use';
 const RECORD_TRIES = 5;
 const RECORD_PAUSE_MS = 200;
 
@@ -79,8 +93,8 @@ export class Attempt {
   #contained: Contained;
   #pump: OutputPump | null = null;
   /** What ends it before its time; the first counts. */
-  #cause: 'stopped' | 'timeout' | null = null;
-  #destroyed: Promise<void> | null = null;
+  #cause: 'stopped' | 'timeout' | 'leaseLost' | null = null;
+  #destroyed: Promise<Remains> | null = null;
   /** The main process has exited, or never will start: signals no longer matter. */
   #over = false;
   readonly #timeout = new Timer();
@@ -92,33 +106,40 @@ export class Attempt {
 
   private constructor(
     view: AttemptView,
+    cgroup: string | null,
     tools: AttemptTools,
     run: (self: Attempt, started: () => void) => Promise<void>,
   ) {
     this.#view = view;
     this.#tools = tools;
     this.#directory = attemptDirectory(tools.dataDirectory, view);
-    this.#contained = { leader: null, markers: markersOf(view, this.#directory) };
+    this.#contained = { leader: null, markers: markersOf(view, this.#directory), cgroup };
     const { promise, resolve } = Promise.withResolvers<void>();
     this.started = promise;
     this.ended = run(this, resolve).finally(resolve);
   }
 
   static start(spec: AttemptSpec, tools: AttemptTools): Attempt {
-    const { taskId, assignment, attempt, session, term, fencingToken } = spec;
-    const view = { type: 'registered', taskId, assignment, attempt, session, term, fencingToken } as const;
-    return new Attempt(view, tools, async (self, started) => self.#run(spec, started));
+    const { taskId, assignment, attempt, session, term, fencingToken, isLeased } = spec;
+    const identity = { taskId, assignment, attempt, session, term, fencingToken, isLeased };
+    const view = { type: 'registered', ...identity } as const;
+    const cgroup = tools.containment.groupOf(spec);
+    return new Attempt(view, cgroup, tools, async (self, started) => self.#run(spec, started));
   }
 
   /** One that a watchdog before this one left behind: what still runs of it is killed, for its exit cannot be known. */
   static recover(record: ProcessRecord, tools: AttemptTools): Attempt {
-    return new Attempt(record.view, tools, async (self, started) => self.#recover(record, started));
+    return new Attempt(record.view, record.cgroup, tools, async (self, started) =>
+      self.#recover(record, started),
+    );
   }
 
-  /** One whose record does not read: such a file is what a crash of the machine left, nothing of it runs. */
+  /** One whose record does not read: such a file is what a crash of the machine left; if not, its group has its name. */
   static recoverUnreadable(key: AttemptKey, tools: AttemptTools): Attempt {
-    const view = { ...key, type: 'registered', attempt: 0, session: 0, term: 0, fencingToken: '' } as const;
-    return Attempt.recover({ version: 1, view, pid: null, startTicks: null, bootId: '' }, tools);
+    const unknown = { attempt: 0, session: 0, term: 0, fencingToken: '', isLeased: true };
+    const view = { ...key, type: 'registered', ...unknown } as const;
+    const cgroup = tools.containment.groupOf(key);
+    return Attempt.recover({ version: 1, view, pid: null, startTicks: null, bootId: '', cgroup }, tools);
   }
 
   get view(): AttemptView {
@@ -132,6 +153,13 @@ export class Attempt {
     this.#end(graceMs);
   }
 
+  /** It must not run any more, from now on. */
+  loseLease(): void {
+    if (this.#view.type === 'ended' || this.#over) return;
+    this.#cause ??= 'leaseLost';
+    this.#end(0);
+  }
+
   #end(graceMs: number): void {
     if (this.#view.type !== 'running') return;
     this.#kill.startNoLater(graceMs, () => void this.#destroy());
@@ -141,7 +169,7 @@ export class Attempt {
     this.#tools.emit({ event: 'stopping', attempt: this.#view });
   }
 
-  #destroy(): Promise<void> {
+  #destroy(): Promise<Remains> {
     this.#destroyed ??= this.#tools.containment.destroy(this.#contained);
     return this.#destroyed;
   }
@@ -157,13 +185,15 @@ export class Attempt {
     } catch (error) {
       this.#over = true;
       if (!(error instanceof StartFailure)) this.#tools.diagnose('start failed', { error: messageOf(error) });
-      const message = messageOf(error);
-      await this.#finish(plannedAtMs, { exitCode: null, signal: null, reason: 'startFailed', message });
+      // It may run for all that: what was asked for could not be done once it did.
+      await this.#destroy();
+      await this.#finish(plannedAtMs, endOfFailedStart(error));
       return;
     }
     if (running === null) {
-      const message = 'stopped before it started';
-      await this.#finish(plannedAtMs, { exitCode: null, signal: null, reason: 'stopped', message });
+      const reason = this.#cause ?? 'stopped';
+      const message = reason === 'leaseLost' ? LEASE_LOST : 'stopped before it started';
+      await this.#finish(plannedAtMs, { exitCode: null, signal: null, reason, message });
       return;
     }
     await this.#supervise(spec, running, started);
@@ -183,8 +213,11 @@ export class Attempt {
       env: environmentOf(spec, this.#directory),
       cwd,
       pipes,
-      mayStart: () => this.#cause === null,
-      enclose: (spawn) => containment.enclose(this.#contained.markers, spawn),
+      mayStart: () => {
+        if (!this.#tools.mayExecute(spec)) this.#cause ??= 'leaseLost';
+        return this.#cause === null;
+      },
+      enclose: (spawn) => containment.enclose(this.#contained, spec.limits, spawn),
     });
   }
 
@@ -217,9 +250,23 @@ export class Attempt {
     const main = await exited;
     this.#timeout.clear();
     this.#kill.clear();
-    await this.#destroy();
-    const message = this.#cause === 'timeout' ? `ran longer than ${(spec.timeoutMs ?? 0) / 1000} s` : '';
-    await this.#finish(startedAtMs, { ...main, reason: this.#cause ?? 'exited', message });
+    const remains = await this.#destroy();
+    await this.#finish(startedAtMs, { ...main, ...this.#why(spec, main, remains) });
+  }
+
+  /** As the end of a container is judged (drivers/docker/exits.ts). */
+  #why(
+    { timeoutMs }: AttemptSpec,
+    { exitCode }: Pick<Exit, 'exitCode'>,
+    { outOfMemory }: Remains,
+  ): Pick<Ending, 'reason' | 'message' | 'errorType'> {
+    if (this.#cause === 'timeout')
+      return { reason: 'timeout', message: `ran longer than ${(timeoutMs ?? 0) / 1000} s` };
+    if (this.#cause === 'leaseLost') return { reason: 'leaseLost', message: LEASE_LOST };
+    if (this.#cause === 'stopped') return { reason: 'stopped', message: '' };
+    if (outOfMemory && exitCode !== 0)
+      return { reason: 'exited', message: OUT_OF_MEMORY, errorType: 'OutOfMemory' };
+    return { reason: 'exited', message: '' };
   }
 
   /** Not synced: if the machine goes down, so does the process. Without it a later watchdog still has the markers. */
@@ -242,11 +289,11 @@ export class Attempt {
     started();
     if (record.view.type === 'ended') return;
     const { pid, startTicks, bootId, view } = record;
-    if (bootId === this.#tools.bootId) {
-      const isSame = pid !== null && startTicks !== null && readStat(pid)?.startTicks === startTicks;
-      if (isSame) this.#contained = { ...this.#contained, leader: { pid, startTicks } };
-      await this.#destroy();
-    }
+    const isSameBoot = bootId === this.#tools.bootId;
+    if (isSameBoot && pid !== null && startTicks !== null && readStat(pid)?.startTicks === startTicks)
+      this.#contained = { ...this.#contained, leader: { pid, startTicks } };
+    // A control group is of this boot where it is there at all.
+    if (isSameBoot || record.cgroup !== null) await this.#destroy();
     await this.#openLog();
     const message =
       'the watchdog that ran it died; what was left of it was killed, how it would have ended is unknown';
@@ -290,15 +337,21 @@ export class Attempt {
   }
 
   async #record(options: { readonly sync: boolean }, view = this.#view): Promise<void> {
-    const { leader } = this.#contained;
+    const { leader, cgroup } = this.#contained;
     const { bootId, store } = this.#tools;
     const process = { pid: leader?.pid ?? null, startTicks: leader?.startTicks ?? null };
-    await store.writeRecord({ version: 1, view, ...process, bootId }, options);
+    await store.writeRecord({ version: 1, view, ...process, bootId, cgroup }, options);
   }
 
-  #baseView(): AttemptKey & Pick<AttemptSpec, 'attempt' | 'session' | 'term' | 'fencingToken'> {
-    const { taskId, assignment, attempt, session, term, fencingToken } = this.#view;
+  #baseView(): AttemptKey & Pick<AttemptSpec, 'attempt' | 'session' | 'term' | 'fencingToken' | 'isLeased'> {
+    const { taskId, assignment, attempt, session, term, fencingToken, isLeased } = this.#view;
     invariant(this.#view.type !== 'ended', 'an ended attempt stays as it is');
-    return { taskId, assignment, attempt, session, term, fencingToken };
+    return { taskId, assignment, attempt, session, term, fencingToken, isLeased };
   }
+}
+
+function endOfFailedStart(error: unknown): Ending {
+  const none = { exitCode: null, signal: null, reason: 'startFailed', message: messageOf(error) } as const;
+  const isOutOfMemory = error instanceof StartFailure && error.outOfMemory;
+  return isOutOfMemory ? { ...none, errorType: 'OutOfMemory' } : none;
 }

@@ -252,13 +252,20 @@ describe('output', () => {
     expect(seen.join('')).toBe('one\ntwo\n');
   });
 
-  it('of a process that escaped does not keep the attempt open', async () => {
-    const spec = shell(
-      "env -i setsid sh -c 'echo $$ > escaped; exec sleep 1000' & while [ ! -s escaped ]; do sleep 0.01; done",
-    );
-    expect(await run(client, spec)).toMatchObject({ exitCode: 0 });
-    const escaped = await readPid(harness, spec, 'escaped');
-    expect(isGone(escaped)).toBe(false);
-    process.kill(escaped, 'SIGKILL');
+  it('of a process that escaped does not keep the attempt open, where there are no control groups', async () => {
+    const open = await createWatchdogHarness();
+    try {
+      const exposed = open.client({ useCgroups: false });
+      await exposed.open(5, never);
+      const spec = shell(
+        "env -i setsid sh -c 'echo $$ > escaped; exec sleep 1000' & while [ ! -s escaped ]; do sleep 0.01; done",
+      );
+      expect(await run(exposed, spec)).toMatchObject({ exitCode: 0 });
+      const escaped = await readPid(open, spec, 'escaped');
+      expect(isGone(escaped)).toBe(false);
+      process.kill(escaped, 'SIGKILL');
+    } finally {
+      await open.dispose();
+    }
   });
 });

@@ -17,8 +17,11 @@ import { launchWatchdog } from './launch.ts';
 import type { LogLimits } from './limits.ts';
 import { DEFAULT_IDLE_EXIT_MS, DEFAULT_LOG_LIMITS, WATCHDOG_LIMITS } from './limits.ts';
 import { attemptName, watchdogDirectory } from './paths.ts';
+import { signalProcess } from './containment.ts';
+import { readStat } from './processes.ts';
 import type { Answers, RequestBody } from './protocol.ts';
-import { PROTOCOL } from './protocol.ts';
+import { LEASE_PROTOCOL, PROTOCOL } from './protocol.ts';
+import { readSession } from './record-store.ts';
 
 export interface WatchdogClientOptions {
   readonly dataDirectory: string;
@@ -26,10 +29,16 @@ export interface WatchdogClientOptions {
   readonly idleExitMs?: number;
   readonly logLimits?: LogLimits;
   readonly requestTimeoutMs?: number;
+  /** False: attempts are kept apart without control groups, even where there are some. */
+  readonly useCgroups?: boolean;
 }
 
 /** Connected, told the session, and its list read. */
 interface Link {
+  /** Of the watchdog's process: with its pid it names it. */
+  readonly startTicks: string | undefined;
+  /** That both speak. */
+  readonly protocol: number;
   readonly connection: WatchdogConnection;
   readonly watchdogPid: number;
 }
@@ -46,6 +55,8 @@ export class WatchdogClient {
   #session: number | null = null;
   #link: Promise<Link> | null = null;
   #connection: WatchdogConnection | null = null;
+  /** The newest that stood. */
+  #current: Link | null = null;
   #launched: LaunchedWatchdog | null = null;
   #pending = 0;
   #shutDown = false;
@@ -67,6 +78,72 @@ export class WatchdogClient {
       this.#connection?.destroy();
     }
     await this.#within(WATCHDOG_LIMITS.launchTimeoutMs, signal, () => this.#linked());
+  }
+
+  /**
+   * Sees to it that a watchdog watches what an earlier start of the daemon left, also while no session is granted: without
+   * a quorum there may be none for long. In the session that it was told last, in which nothing new is started.
+   */
+  async attach(): Promise<void> {
+    const session = await readSession(watchdogDirectory(this.#dataDirectory));
+    if (session === 0 || this.#session !== null) return;
+    this.#session = session;
+    await this.#linked();
+  }
+
+  /** Kills the watchdog where it is stopped or hangs; another takes its place, and ends what this one has left. */
+  async replaceHung(timeoutMs: number): Promise<void> {
+    const link = this.#current;
+    if (link === null) return;
+    const session = this.#currentSession();
+    try {
+      await link.connection.request({ type: 'ping', session }, timeoutMs);
+      return;
+    } catch (error) {
+      if (!(error instanceof JarvisError) || error.code !== 'timeout') return;
+    }
+    if (readStat(link.watchdogPid)?.startTicks !== link.startTicks) return;
+    this.#log.error({ watchdogPid: link.watchdogPid }, 'the watchdog does not answer: it is killed');
+    signalProcess(link.watchdogPid, 'SIGKILL');
+    link.connection.destroy();
+  }
+
+  /** Resolves once the watchdog has the deadline on disk. */
+  async extendLease(session: number, deadlineMs: number, signal: AbortSignal): Promise<void> {
+    if (session !== this.#session) await this.open(session, signal);
+    if (!(await this.#keepsLeases(signal))) return;
+    await this.#request({ type: 'lease', session, deadlineMs }, signal);
+  }
+
+  /** Resolves once the watchdog ends what will be in that group with the lease. @throws JarvisError as {@link Guards.guard} */
+  async guard(
+    { taskId, assignment }: AttemptKey,
+    { cgroup, isLeased }: { readonly cgroup: string; readonly isLeased: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const session = this.#currentSession();
+    if (!(await this.#keepsLeases(signal))) return;
+    await this.#request({ type: 'guard', session, taskId, assignment, cgroup, isLeased }, signal);
+  }
+
+  /** Whether it has ended what was in the group because the lease was over. */
+  async isGuardOver({ taskId, assignment }: AttemptKey, signal: AbortSignal): Promise<boolean> {
+    const session = this.#currentSession();
+    if (!(await this.#keepsLeases(signal))) return false;
+    return (await this.#request({ type: 'isGuardOver', session, taskId, assignment }, signal)).isOver;
+  }
+
+  /** Nothing can come into the group any more. */
+  async release({ taskId, assignment }: AttemptKey, signal: AbortSignal): Promise<void> {
+    const session = this.#currentSession();
+    if (!(await this.#keepsLeases(signal))) return;
+    await this.#request({ type: 'release', session, taskId, assignment }, signal);
+  }
+
+  /** One from before there were leases keeps none: then the daemon alone ends what must end. */
+  async #keepsLeases(signal: AbortSignal): Promise<boolean> {
+    const { protocol } = await this.#within(this.#timeoutMs, signal, () => this.#linked());
+    return protocol >= LEASE_PROTOCOL;
   }
 
   async start(spec: AttemptSpec, signal: AbortSignal): Promise<AttemptView> {
@@ -111,8 +188,10 @@ export class WatchdogClient {
    * This client does not start it again.
    */
   async shutdown({ killAll }: { readonly killAll: boolean }, signal: AbortSignal): Promise<void> {
-    const session = this.#currentSession();
     this.#shutDown = true;
+    // Nothing was asked of it yet, so it runs nothing of this daemon's.
+    if (this.#session === null) return;
+    const session = this.#session;
     await this.#request({ type: 'shutdown', session, killAll }, signal);
     const connection = this.#connection;
     if (killAll && connection !== null) await this.#within(this.#timeoutMs, signal, () => connection.closed);
@@ -262,7 +341,7 @@ export class WatchdogClient {
     };
     try {
       const hello = { type: 'hello', protocol: PROTOCOL, session } as const;
-      const { pid } = await connection.request(hello, this.#timeoutMs);
+      const { pid, protocol } = await connection.request(hello, this.#timeoutMs);
       for (let after: number | null = null; ;) {
         const page: Answers['list'] = await connection.request(
           { type: 'list', session, after },
@@ -276,7 +355,9 @@ export class WatchdogClient {
         if (after === null) break;
       }
       this.#cache.retain(named);
-      return { connection, watchdogPid: pid };
+      const link = { connection, watchdogPid: pid, startTicks: readStat(pid)?.startTicks, protocol };
+      this.#current = link;
+      return link;
     } catch (error) {
       connection.destroy();
       throw error;
@@ -289,6 +370,7 @@ export class WatchdogClient {
     const launched = launchWatchdog({
       dataDirectory: this.#dataDirectory,
       idleExitMs: this.#options.idleExitMs ?? DEFAULT_IDLE_EXIT_MS,
+      useCgroups: this.#options.useCgroups ?? true,
       logLimits: this.#options.logLimits ?? DEFAULT_LOG_LIMITS,
     });
     this.#launched = launched;

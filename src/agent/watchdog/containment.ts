@@ -1,10 +1,12 @@
 /**
  * Knows what belongs to an attempt and ends it. Here: by process group, session and the markers in the environment, for
- * machines where no cgroup is writable. A process that leaves the session *and* clears its environment escapes.
+ * machines where no cgroup is writable (`isolation: none`). A process that leaves the session *and* clears its
+ * environment escapes. With control groups: `cgroup-containment.ts`.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { messageOf } from '../../lib/errors.ts';
+import type { AttemptKey, AttemptSpec } from '../drivers/driver.ts';
 import type { Diagnose } from './diagnostics.ts';
 import { isErrno } from '../../lib/errno.ts';
 import type { Markers, ProcessEntry, ProcessScanner } from './processes.ts';
@@ -20,15 +22,33 @@ export interface Contained {
   /** `null`: not known, or of another boot. */
   readonly leader: Leader | null;
   readonly markers: Markers;
+  /** The control group that holds it; `null`: none does. */
+  readonly cgroup: string | null;
+}
+
+/** What was learned of an attempt when nothing of it was left. */
+export interface Remains {
+  /** The kernel killed a process of it, because it was at its memory limit. */
+  readonly outOfMemory: boolean;
 }
 
 export interface Containment {
-  /** Runs `spawn` so that everything of the attempt will be found again. Called once, after its registration. */
-  enclose<T>(markers: Markers, spawn: () => T): T;
+  /** The control group in which an attempt would be; to be registered before it is enclosed. `null`: in none. */
+  groupOf(key: AttemptKey): string | null;
+  /**
+   * Runs `spawn` so that everything of the attempt will be found again. Called once, after its registration.
+   * @throws GroupFailure, also where something of it runs by then: it must be destroyed
+   */
+  enclose<T>(contained: Contained, limits: AttemptSpec['limits'], spawn: () => T): T;
   /** Sends TERM to the attempt's processes. */
   terminate(contained: Contained): void;
   /** Kills whatever is left of it; resolves once nothing of it runs. */
-  destroy(contained: Contained): Promise<void>;
+  destroy(contained: Contained): Promise<Remains>;
+  /**
+   * Ends what is found of attempts of this data directory that nobody knows any more: their records are lost.
+   * @param owned control groups of those that are known
+   */
+  destroyOthers(owned: ReadonlySet<string | null>): Promise<void>;
 }
 
 const FIRST_PAUSE_MS = 2;
@@ -43,7 +63,11 @@ export class ProcessContainment implements Containment {
     this.#diagnose = diagnose;
   }
 
-  enclose<T>(_markers: Markers, spawn: () => T): T {
+  groupOf(_key: AttemptKey): null {
+    return null;
+  }
+
+  enclose<T>(_contained: Contained, _limits: AttemptSpec['limits'], spawn: () => T): T {
     return spawn();
   }
 
@@ -52,10 +76,10 @@ export class ProcessContainment implements Containment {
     if (leader !== null) signalProcess(-leader.pid, 'SIGTERM');
   }
 
-  async destroy(contained: Contained): Promise<void> {
+  async destroy(contained: Contained): Promise<Remains> {
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)) {
       try {
-        if (!(await this.#killOnce(contained))) return;
+        if (!(await this.#killOnce(contained))) return { outOfMemory: false };
       } catch (error) {
         // What cannot be seen is not known to be gone: only time helps, or a person.
         this.#diagnose('cannot tell what runs', { ...contained.markers, error: messageOf(error) });
@@ -63,6 +87,9 @@ export class ProcessContainment implements Containment {
       await delay(pauseMs);
     }
   }
+
+  /** Without a record there is no telling what belongs to one. */
+  async destroyOthers(): Promise<void> {}
 
   /** @returns whether there was anything to kill */
   async #killOnce(contained: Contained): Promise<boolean> {
@@ -79,7 +106,7 @@ export class ProcessContainment implements Containment {
 
 /** Pure; exported for its test. */
 export function membersOf(
-  { leader, markers }: Contained,
+  { leader, markers }: Pick<Contained, 'leader' | 'markers'>,
   entries: readonly ProcessEntry[],
 ): readonly ProcessEntry[] {
   // A pid is not given out again while a session bears it: another process of that pid means that ours is empty.
@@ -99,7 +126,8 @@ function isSame({ pid, startTicks }: Leader): boolean {
   return readStat(pid)?.startTicks === startTicks;
 }
 
-function signalProcess(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
+/** To one that may have ended meanwhile. */
+export function signalProcess(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
   try {
     process.kill(pid, signal);
   } catch (error) {

@@ -22,6 +22,10 @@ export const WATCHDOG_LIMITS = {
   pipeCloseTimeoutMs: 1000,
   /** The watchdog's own diagnostics; one older file of this size is kept. */
   maxDiagnosticsBytes: 256 * 1024,
+  /** Between looks at a group that is held frozen. */
+  heldLookMs: 250,
+  /** Between looks at the clock of the lease: no timer can be trusted for longer. */
+  leaseLookMs: 1000,
   requestTimeoutMs: 10_000,
   launchTimeoutMs: 15_000,
   /** Longer delays overflow `setTimeout`. */

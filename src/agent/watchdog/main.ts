@@ -11,17 +11,21 @@ import { parseArgs } from 'node:util';
 
 import { invariant } from '../../lib/assert.ts';
 import { messageOf } from '../../lib/errors.ts';
+import { bootTimeMs } from '../../lib/boot-time.ts';
 import { lockFile } from '../../lib/file-lock.ts';
 import type { AttemptTools } from './attempt.ts';
 import { Attempt, parseProcessRecord } from './attempt.ts';
 import { AttemptTable } from './attempt-table.ts';
-import { ProcessContainment } from './containment.ts';
+import { findContainment } from './cgroup-containment.ts';
 import type { Diagnose } from './diagnostics.ts';
 import { diagnosticsTo } from './diagnostics.ts';
 import { parseWatchdogOptions, type WatchdogOptions } from './options.ts';
+import { findProcessGroups } from '../cgroups/process-groups.ts';
+import { Guards } from './guards.ts';
+import { Lease } from './lease.ts';
 import { DIAGNOSTICS_FILE, LOCK_FILE, socketAddress, watchdogDirectory } from './paths.ts';
 import { PipePool } from './pipes.ts';
-import { ProcessScanner, readBootId } from './processes.ts';
+import { readBootId } from './processes.ts';
 import { RecordStore } from './record-store.ts';
 import { WatchdogServer } from './server.ts';
 import { Timer } from './timer.ts';
@@ -33,6 +37,7 @@ class Watchdog {
   readonly #idle = new Timer();
   #table: AttemptTable<Attempt> | null = null;
   #server: WatchdogServer | null = null;
+  #guards: Guards | null = null;
   #shuttingDown = false;
   #exiting = false;
 
@@ -45,11 +50,30 @@ class Watchdog {
   async run(): Promise<void> {
     const store = new RecordStore(this.#directory, parseProcessRecord);
     const stored = await store.load();
+    const bootId = readBootId();
+    const groups = findProcessGroups();
+    const containment = findContainment(this.#options, groups, this.#diagnose);
+    const lease = await Lease.open({
+      directory: this.#directory,
+      bootId,
+      nowMs: bootTimeMs,
+      onOver: () => this.#endLeased(),
+    });
+    const guards = await Guards.open({
+      directory: this.#directory,
+      bootId,
+      groups,
+      lease,
+      diagnose: this.#diagnose,
+      onChange: () => this.#review(),
+    });
+    this.#guards = guards;
     const tools: AttemptTools = {
       dataDirectory: this.#options.dataDirectory,
-      bootId: readBootId(),
+      bootId,
+      mayExecute: ({ isLeased }) => !isLeased || lease.holds,
       store,
-      containment: new ProcessContainment(new ProcessScanner(), this.#diagnose),
+      containment,
       pipes: new PipePool(join(this.#directory, 'fifos'), this.#diagnose),
       logLimits: this.#options.logLimits,
       diagnose: this.#diagnose,
@@ -64,6 +88,8 @@ class Watchdog {
     this.#server = new WatchdogServer({
       table,
       session: stored.session,
+      lease,
+      guards,
       saveSession: (session) => store.writeSession(session),
       diagnose: this.#diagnose,
       onConnections: () => this.#review(),
@@ -74,6 +100,11 @@ class Watchdog {
       this.#diagnose('the record of an attempt does not read', { ...key });
       table.adopt(Attempt.recoverUnreadable(key, tools));
     }
+    const known = [
+      ...stored.records.map(({ cgroup }) => cgroup),
+      ...stored.unreadable.map((key) => containment.groupOf(key)),
+    ];
+    void containment.destroyOthers(new Set(known));
     process.on('SIGTERM', () => this.#shutDown(false));
     // Of a terminal that is no longer there, or of a daemon's: not for the watchdog.
     process.on('SIGINT', () => {});
@@ -81,6 +112,12 @@ class Watchdog {
     await this.#server.listen(socketAddress(openSync(this.#directory, 'r')));
     this.#diagnose('watching', { session: stored.session, attempts: stored.records.length });
     this.#review();
+  }
+
+  /** What runs within the lease has had its time. */
+  #endLeased(): void {
+    for (const attempt of this.#table?.all() ?? []) if (attempt.view.isLeased) attempt.loseLease();
+    this.#guards?.endLeased();
   }
 
   #shutDown(killAll: boolean): void {
@@ -94,7 +131,8 @@ class Watchdog {
   /** Whether there is a reason to stay. */
   #review(): void {
     if (this.#table === null || this.#server === null || this.#exiting) return;
-    const needed = this.#table.active > 0 || (this.#server.connections > 0 && !this.#shuttingDown);
+    const isWatching = this.#table.active > 0 || (this.#guards?.count ?? 0) > 0;
+    const needed = isWatching || (this.#server.connections > 0 && !this.#shuttingDown);
     this.#idle.clear();
     if (!needed)
       this.#idle.startNoLater(this.#shuttingDown ? 0 : this.#options.idleExitMs, () => void this.#exit());

@@ -9,16 +9,19 @@ export interface WatchdogOptions {
   readonly dataDirectory: string;
   readonly idleExitMs: number;
   readonly logLimits: LogLimits;
+  /** False: none are used, even where they could be. */
+  readonly useCgroups: boolean;
 }
 
 /** @throws InvariantError: only the daemon of the same release writes this */
 export function parseWatchdogOptions(text: string): WatchdogOptions {
-  const { dataDirectory, idleExitMs, logLimits } = JSON.parse(text) as Partial<WatchdogOptions>;
+  const { dataDirectory, idleExitMs, logLimits, useCgroups } = JSON.parse(text) as Partial<WatchdogOptions>;
   invariant(dataDirectory !== undefined && isAbsolute(dataDirectory), 'dataDirectory is absolute');
   invariant(idleExitMs !== undefined && idleExitMs >= 0, 'idleExitMs is a duration');
   invariant(
     logLimits !== undefined && logLimits.maxFiles >= 1 && logLimits.maxFileBytes >= 1,
     'logLimits are limits',
   );
-  return { dataDirectory, idleExitMs, logLimits };
+  invariant(useCgroups !== undefined, 'useCgroups is given');
+  return { dataDirectory, idleExitMs, logLimits, useCgroups };
 }

@@ -4,7 +4,8 @@
  *     watchdog/watchdog.sock  lock  session.json  tombstones.jsonl  attempts/<taskId>.<assignment>.json  fifos/
  *     tasks/<taskId>/<assignment>/log.NNNNNN  work/  error.json  result.json
  */
-import { join } from 'node:path';
+import { statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
 import type { AttemptKey } from '../drivers/driver.ts';
 
@@ -26,6 +27,15 @@ export function parseAttemptName(name: string): AttemptKey | null {
   if (dot < 1 || !/^(?:0|[1-9][0-9]*)$/.test(digits)) return null;
   const key = { taskId: name.slice(0, dot), assignment: Number(digits) };
   return isAttemptKey(key) ? key : null;
+}
+
+/**
+ * A data directory by its path and by what that path lies in: nodes in different file systems may give theirs the same
+ * path, and one that was wiped and made anew is in the same place.
+ */
+export function placeOf(dataDirectory: string): string {
+  const { dev, ino } = statSync(dirname(dataDirectory));
+  return `${dev}:${ino}:${dataDirectory}`;
 }
 
 export const DIAGNOSTICS_FILE = 'watchdog.log';

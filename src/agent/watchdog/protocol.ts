@@ -5,7 +5,9 @@
 import type { AttemptKey, AttemptSpec, AttemptView, Exit } from '../drivers/driver.ts';
 import { isAttemptKey } from './paths.ts';
 
-export const PROTOCOL = 1;
+/** 2: leases. */
+export const PROTOCOL = 2;
+export const LEASE_PROTOCOL = 2;
 
 export type RequestBody =
   /** Begins a session, or says again which one this connection belongs to. */
@@ -15,6 +17,20 @@ export type RequestBody =
   /** `after`: the `next` of the page before. */
   | { readonly type: 'list'; readonly session: number; readonly after: number | null }
   | (AttemptKey & { readonly type: 'remove'; readonly session: number })
+  /** Attempts may run until that CLOCK_BOOTTIME; answered once it is on disk. */
+  | { readonly type: 'lease'; readonly session: number; readonly deadlineMs: number }
+  /** What will be in that control group is ended with the lease; to be asked before anything can be in it. */
+  | (AttemptKey & {
+      readonly type: 'guard';
+      readonly session: number;
+      readonly cgroup: string;
+      readonly isLeased: boolean;
+    })
+  | (AttemptKey & { readonly type: 'isGuardOver'; readonly session: number })
+  /** Nothing can come into its group any more. */
+  | (AttemptKey & { readonly type: 'release'; readonly session: number })
+  /** Answered at once, by whoever is not stopped. */
+  | { readonly type: 'ping'; readonly session: number }
   /** Exit once no attempt is left; `killAll` ends them. */
   | { readonly type: 'shutdown'; readonly session: number; readonly killAll: boolean };
 
@@ -27,6 +43,12 @@ export interface Answers {
   stop: { readonly attempt: AttemptView | null };
   list: { readonly attempts: readonly AttemptView[]; readonly next: number | null };
   remove: Record<string, never>;
+  lease: Record<string, never>;
+  guard: Record<string, never>;
+  /** Whether the lease was over and what was in the group ended. */
+  isGuardOver: { readonly isOver: boolean };
+  release: Record<string, never>;
+  ping: Record<string, never>;
   shutdown: Record<string, never>;
 }
 
@@ -41,7 +63,14 @@ export interface WatchdogEvent {
 }
 
 const STATES: ReadonlySet<unknown> = new Set(['registered', 'running', 'ended']);
-const REASONS: ReadonlySet<unknown> = new Set(['exited', 'timeout', 'stopped', 'startFailed', 'unknown']);
+const REASONS: ReadonlySet<unknown> = new Set([
+  'exited',
+  'timeout',
+  'stopped',
+  'startFailed',
+  'leaseLost',
+  'unknown',
+]);
 
 /** @returns null where it is no request of this protocol */
 export function parseRequest(value: unknown): Request | null {
@@ -61,6 +90,15 @@ function isRequestBody(value: Readonly<Record<string, unknown>>): boolean {
       return value['after'] === null || isCount(value['after']);
     case 'remove':
       return isKey(value);
+    case 'lease':
+      return isDuration(value['deadlineMs']);
+    case 'guard':
+      return isKey(value) && isGroup(value['cgroup']) && typeof value['isLeased'] === 'boolean';
+    case 'isGuardOver':
+    case 'release':
+      return isKey(value);
+    case 'ping':
+      return true;
     case 'shutdown':
       return typeof value['killAll'] === 'boolean';
     default:
@@ -83,7 +121,8 @@ export function isSpec(value: unknown): value is AttemptSpec {
     Object.values(value['env']).every((word) => typeof word === 'string') &&
     (value['workingDir'] === null || typeof value['workingDir'] === 'string') &&
     (value['timeoutMs'] === null || isDuration(value['timeoutMs'])) &&
-    isDuration(value['stopGraceMs'])
+    isDuration(value['stopGraceMs']) &&
+    typeof value['isLeased'] === 'boolean'
   );
 }
 
@@ -94,6 +133,12 @@ export function isAttemptView(value: unknown): value is AttemptView {
   if (value['type'] === 'running')
     return typeof value['startedAtMs'] === 'number' && typeof value['stopping'] === 'boolean';
   return value['type'] !== 'ended' || isExit(value['exit']);
+}
+
+/** Records of before there were leases do not say so: such an attempt ends with the lease, too. */
+export function withLease(view: AttemptView): AttemptView {
+  const { isLeased = true } = view as { readonly isLeased?: boolean };
+  return { ...view, isLeased };
 }
 
 function isExit(value: unknown): value is Exit {
@@ -108,6 +153,13 @@ function isExit(value: unknown): value is Exit {
     isTextOrNull(value['errorFile']) &&
     isTextOrNull(value['resultFile']) &&
     typeof value['logTail'] === 'string'
+  );
+}
+
+/** From the root of the hierarchies, and of an attempt of ours: everything in it may be killed. */
+export function isGroup(value: unknown): value is string {
+  return (
+    typeof value === 'string' && /^(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)*\/jarvis-[A-Za-z0-9_.-]+$/.test(value)
   );
 }
 

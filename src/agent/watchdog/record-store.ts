@@ -65,7 +65,7 @@ export class RecordStore<R extends StoredRecord> {
       else records.push(record);
     }
     await this.#loadTombstones();
-    return { session: await this.#loadSession(), records, unreadable };
+    return { session: await readSession(this.#directory), records, unreadable };
   }
 
   #record(value: unknown, { taskId, assignment }: AttemptKey): R | null {
@@ -155,12 +155,13 @@ export class RecordStore<R extends StoredRecord> {
     await this.#attemptsHandle?.close();
     this.#attemptsHandle = null;
   }
+}
 
-  async #loadSession(): Promise<number> {
-    const value = parseJson((await readIfPresent(join(this.#directory, 'session.json'))) ?? '');
-    const session = typeof value === 'object' && value !== null && 'session' in value ? value.session : 0;
-    return typeof session === 'number' && Number.isSafeInteger(session) ? session : 0;
-  }
+/** The highest session that was recorded there; 0: none. */
+export async function readSession(directory: string): Promise<number> {
+  const value = parseJson((await readIfPresent(join(directory, 'session.json'))) ?? '');
+  const session = typeof value === 'object' && value !== null && 'session' in value ? value.session : 0;
+  return typeof session === 'number' && Number.isSafeInteger(session) ? session : 0;
 }
 
 function tombstoneLine({ taskId, assignment }: AttemptKey): string {
@@ -198,7 +199,7 @@ export async function writeAside(path: string, text: string, sync: boolean): Pro
   await rename(aside, path);
 }
 
-async function syncDirectory(path: string): Promise<void> {
+export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r');
   try {
     await directory.sync();

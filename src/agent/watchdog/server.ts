@@ -8,6 +8,8 @@ import { JarvisError, messageOf } from '../../lib/errors.ts';
 import type { AttemptTable, TableAttempt } from './attempt-table.ts';
 import type { Diagnose } from './diagnostics.ts';
 import { encodeFrame, FrameDecoder } from './frames.ts';
+import type { Guards } from './guards.ts';
+import type { Lease } from './lease.ts';
 import { WATCHDOG_LIMITS } from './limits.ts';
 import type { Answers, Reply, Request, WatchdogEvent } from './protocol.ts';
 import { parseRequest, PROTOCOL } from './protocol.ts';
@@ -16,6 +18,8 @@ export interface ServerOptions {
   readonly table: AttemptTable<TableAttempt>;
   /** The highest session that was ever told. */
   readonly session: number;
+  readonly lease: Pick<Lease, 'holds' | 'extend'>;
+  readonly guards: Pick<Guards, 'guard' | 'isOver' | 'recorded' | 'release'>;
   readonly saveSession: (session: number) => Promise<void>;
   readonly diagnose: Diagnose;
   readonly onConnections: (count: number) => void;
@@ -105,11 +109,15 @@ export class WatchdogServer {
   }
 
   async #handle(socket: Socket, request: Request): Promise<Answers[keyof Answers]> {
-    const { table } = this.#options;
+    const { table, lease, guards } = this.#options;
     if (request.type === 'hello') return this.#hello(socket, request);
     this.#checkSession(request.session);
     switch (request.type) {
       case 'start':
+        // Asked again later: a node that is back in contact gets a new lease [WDLEASE]. Not `unavailable`, which the
+        // client itself repeats at once.
+        if (request.spec.isLeased && !lease.holds && table.find(request.spec) === undefined)
+          throw new JarvisError('timeout', 'the lease has run out: nothing may start');
         return { attempt: await table.start(request.spec) };
       case 'stop':
         return { attempt: await table.stop(request, request.graceMs) };
@@ -117,6 +125,20 @@ export class WatchdogServer {
         return table.list(request.after);
       case 'remove':
         await table.remove(request);
+        return {};
+      case 'lease':
+        await guards.recorded();
+        await lease.extend(request.deadlineMs);
+        return {};
+      case 'guard':
+        await guards.guard(request);
+        return {};
+      case 'isGuardOver':
+        return { isOver: guards.isOver(request) };
+      case 'release':
+        await guards.release(request);
+        return {};
+      case 'ping':
         return {};
       case 'shutdown':
         this.#options.onShutdown(request.killAll);

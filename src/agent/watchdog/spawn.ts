@@ -9,6 +9,7 @@ import type { Readable } from 'node:stream';
 
 import { invariant } from '../../lib/assert.ts';
 import { messageOf } from '../../lib/errors.ts';
+import { GroupFailure } from '../cgroups/group-failure.ts';
 import type { AttemptSpec } from '../drivers/driver.ts';
 import { errorFilePath, resultFilePath, workDirectory } from './paths.ts';
 import type { Pipe, PipePool } from './pipes.ts';
@@ -17,6 +18,13 @@ import type { Markers } from './processes.ts';
 /** The attempt cannot be started; the message names the command or the directory. */
 export class StartFailure extends Error {
   override readonly name = 'StartFailure';
+  /** It took more memory than it may use before that could be limited. */
+  readonly outOfMemory: boolean;
+
+  constructor(message: string, { cause }: { readonly cause?: unknown } = {}) {
+    super(message, { cause });
+    this.outOfMemory = cause instanceof GroupFailure && cause.outOfMemory;
+  }
 }
 
 export interface Started {

@@ -5,12 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { bootTimeMs } from '../../lib/boot-time.ts';
 import { silentLog } from '../../lib/log.ts';
+import { findProcessGroups } from '../cgroups/process-groups.ts';
 import type { AttemptKey, AttemptSpec, Exit } from '../drivers/driver.ts';
 import { attemptSpec } from '../drivers/driver-contract.test-kit.ts';
 import { ProcessDriver } from '../drivers/process/process-driver.ts';
 import type { ReadLogOptions } from './attempt-log.ts';
 import { readLog } from './attempt-log.ts';
+import { groupPrefixOf } from './cgroup-containment.ts';
 import type { WatchdogClientOptions } from './client.ts';
 import { WatchdogClient } from './client.ts';
 import { attemptDirectory, workDirectory } from './paths.ts';
@@ -25,18 +28,34 @@ export interface WatchdogHarness {
   dispose(): Promise<void>;
 }
 
+/** Holds a lease from the beginning. */
+class LeasedClient extends WatchdogClient {
+  leaseMs = DEFAULT_LEASE_MS;
+
+  override async open(session: number, signal: AbortSignal): Promise<void> {
+    await super.open(session, signal);
+    if (this.leaseMs > 0) await this.extendLease(session, bootTimeMs() + this.leaseMs, signal);
+  }
+}
+
+const DEFAULT_LEASE_MS = 3_600_000;
+
 const LAST_SESSION = 1_000_000;
 
-/** @param options.directoryLength the least length of the data directory's path */
+/**
+ * @param options.directoryLength the least length of the data directory's path
+ * @param options.leaseMs that a client has from the beginning; 0: none
+ */
 export async function createWatchdogHarness(
-  options: { readonly directoryLength?: number } = {},
+  options: { readonly directoryLength?: number; readonly leaseMs?: number } = {},
 ): Promise<WatchdogHarness> {
   const root = mkdtempSync(join(tmpdir(), 'jarvis-watchdog-'));
   const dataDirectory = join(root, 'd'.repeat(Math.max(1, (options.directoryLength ?? 0) - root.length)));
   mkdirSync(dataDirectory);
   const clients: WatchdogClient[] = [];
   const client = (changes: Partial<WatchdogClientOptions> = {}): WatchdogClient => {
-    const made = new WatchdogClient({ dataDirectory, log: silentLog, ...changes });
+    const made = new LeasedClient({ dataDirectory, log: silentLog, ...changes });
+    made.leaseMs = options.leaseMs ?? DEFAULT_LEASE_MS;
     clients.push(made);
     return made;
   };
@@ -55,6 +74,8 @@ export async function createWatchdogHarness(
       await waitUntil(() => isGone(pid));
       await last.close();
       await endLateStarters(root);
+      const left = findProcessGroups()?.groupsBeginning(groupPrefixOf(dataDirectory)) ?? [];
+      if (left.length > 0) throw new Error(`control groups were left behind: ${left.join(', ')}`);
       await rm(root, { recursive: true, force: true });
     },
   };

@@ -8,6 +8,7 @@ import { readLog } from './attempt-log.ts';
 import type { WatchdogClient } from './client.ts';
 import { WatchdogConnection } from './connection.ts';
 import { attemptDirectory, watchdogDirectory } from './paths.ts';
+import { PROTOCOL } from './protocol.ts';
 import type { WatchdogHarness } from './watchdog.test-kit.ts';
 import {
   createWatchdogHarness,
@@ -153,6 +154,7 @@ describe('a watchdog that is killed', () => {
       session: 5,
       term: 2,
       fencingToken: '1',
+      isLeased: true,
       startedAtMs: 1,
       stopping: false,
     };
@@ -228,7 +230,7 @@ describe('the watchdog itself', () => {
   it('answers with its own protocol to one that speaks a newer', async () => {
     const raw = await WatchdogConnection.connect(watchdogDirectory(harness.dataDirectory));
     expect(await raw.request({ type: 'hello', protocol: 99, session: 5 }, 5000)).toMatchObject({
-      protocol: 1,
+      protocol: PROTOCOL,
     });
     raw.destroy();
     await raw.closed;

@@ -18,6 +18,7 @@ const spec: AttemptSpec = {
   session: 1,
   term: 1,
   fencingToken: '1',
+  isLeased: true,
   container: null,
   command: ['noop'],
   env: {},

@@ -16,6 +16,9 @@ import { SeenAssignments } from './seen-assignments.ts';
 import { attemptSpecOf, cut, isDriverName, reportOfExit } from './wire.ts';
 import type { InventoryEntry, WorkerEffect } from './worker-events.ts';
 
+const LEASE_LOST =
+  'the lease ran out: the node had no word of a quorum, so it had to take the task for moved';
+
 /** Only moves to the right. `starting`: the driver was asked to; `stopping`: it was asked to end it. */
 type AttemptPhase = 'starting' | 'running' | 'stopping' | 'ended';
 
@@ -24,6 +27,10 @@ interface KnownAttempt {
   /** null: not known which, for instance of a stop that came before its start. */
   driver: DriverName | null;
   phase: AttemptPhase;
+  /** Ends with the lease. */
+  isLeased: boolean;
+  /** It was, or is to be, ended because the lease ran out. */
+  isLeaseLost: boolean;
   startedAtMs: number | null;
   /** As its driver showed it; null: not yet, or no container was created. */
   imageDigest: string | null;
@@ -88,10 +95,10 @@ export class KnownAttempts {
     this.#seen.add(key.assignment);
     let attempt = this.#attempts.get(nameOf(key));
     if (attempt === undefined) {
-      attempt = { key, driver, phase: 'starting', startedAtMs: null, imageDigest: null };
-      this.#attempts.set(nameOf(key), attempt);
+      attempt = this.#know(key, driver, 'starting');
     }
     attempt.driver = driver;
+    attempt.isLeased = view.isLeased;
     if (attempt.phase === 'ended') return;
     this.#look(attempt, view);
     if (view.type === 'ended') return this.#exited(attempt, view.exit);
@@ -134,6 +141,7 @@ export class KnownAttempts {
       );
     }
     attempt.driver = driver;
+    attempt.isLeased = !assignment.unleased;
     this.#outbox.put(this.#report(key, 'STARTING', ''));
     this.#effect({
       type: 'start',
@@ -150,8 +158,30 @@ export class KnownAttempts {
     this.#effect({ type: 'stop', driver: attempt.driver, key: attempt.key, graceMs });
   }
 
+  /** The lease has run out: what holds it must not run any more, also what the watchdog ends at the same moment. */
+  endLeased(): number {
+    let count = 0;
+    for (const attempt of this.#attempts.values()) {
+      if (!attempt.isLeased || attempt.phase === 'ended') continue;
+      // One that is being stopped ends sooner than it would have, and that is all.
+      if (attempt.phase !== 'stopping') attempt.isLeaseLost = true;
+      attempt.phase = 'stopping';
+      this.#effect({ type: 'stop', driver: attempt.driver, key: attempt.key, graceMs: 0 });
+      count += 1;
+    }
+    return count;
+  }
+
   #know(key: AttemptKey, driver: DriverName | null, phase: AttemptPhase): KnownAttempt {
-    const attempt: KnownAttempt = { key, driver, phase, startedAtMs: null, imageDigest: null };
+    const attempt: KnownAttempt = {
+      key,
+      driver,
+      phase,
+      isLeased: true,
+      isLeaseLost: false,
+      startedAtMs: null,
+      imageDigest: null,
+    };
     this.#attempts.set(nameOf(key), attempt);
     return attempt;
   }
@@ -205,7 +235,8 @@ export class KnownAttempts {
   stopped(key: AttemptKey, exit: Exit | null): void {
     const attempt = this.#attempts.get(nameOf(key));
     if (attempt?.phase !== 'stopping') return;
-    if (exit === null) this.#final(attempt, this.#report(key, 'CANCELLED', ''));
+    if (exit === null && attempt.isLeaseLost) this.#final(attempt, this.#report(key, 'LOST', LEASE_LOST));
+    else if (exit === null) this.#final(attempt, this.#report(key, 'CANCELLED', ''));
     else this.#exited(attempt, exit);
   }
 
@@ -222,7 +253,9 @@ export class KnownAttempts {
   }
 
   #exited(attempt: KnownAttempt, exit: Exit): void {
-    this.#final(attempt, reportOfExit(attempt.key, exit, attempt.imageDigest));
+    const isEndedByLease = attempt.isLeaseLost && exit.reason === 'stopped';
+    const told: Exit = isEndedByLease ? { ...exit, reason: 'leaseLost', message: LEASE_LOST } : exit;
+    this.#final(attempt, reportOfExit(attempt.key, told, attempt.imageDigest));
   }
 
   #final(attempt: KnownAttempt, report: AttemptReport): void {

@@ -35,6 +35,8 @@ export const WORKER_LIMITS = {
   steadyStreamMs: 500,
   driverRetryMinMs: 50,
   driverRetryMaxMs: 5000,
+  /** Between two tries to have the lease confirmed: much less than a lease. */
+  leaseRetryMaxMs: 250,
   /** Between looks at an attempt that is registered with its driver but not running yet. */
   registeredPollMs: 250,
 

@@ -52,6 +52,7 @@ export function attemptSpecOf(
     limits: limitsFromWire(assignment.limits),
     timeoutMs: assignment.timeout_ms ?? null,
     stopGraceMs: assignment.stop_grace_ms,
+    isLeased: !assignment.unleased,
   };
 }
 

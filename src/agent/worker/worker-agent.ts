@@ -13,6 +13,7 @@ import type { AttemptKey, Driver, DriverName } from '../drivers/driver.ts';
 import { Backoff } from '../../lib/backoff.ts';
 import { DriverRunner } from './driver-runner.ts';
 import type { NodeEnvironment } from './environment.ts';
+import { LeaseKeeper, type LeaseHolder } from './lease-keeper.ts';
 import { WORKER_LIMITS } from './limits.ts';
 import { ReportStore } from './report-store.ts';
 import type { SessionConnector, SessionStream } from './session-connector.ts';
@@ -26,6 +27,9 @@ export interface WorkerAgentOptions {
   readonly environment: NodeEnvironment;
   readonly drivers: readonly Driver[];
   readonly connector: SessionConnector;
+  readonly lease: LeaseHolder;
+  /** CLOCK_BOOTTIME */
+  readonly bootMs: () => number;
   /** Below it unacknowledged reports are kept. */
   readonly reportsDirectory: string;
   readonly usage: UsageSource;
@@ -55,6 +59,7 @@ export class WorkerAgent {
   readonly #core: WorkerCore;
   readonly #store: ReportStore;
   readonly #runner: DriverRunner;
+  readonly #leases: LeaseKeeper;
   readonly #backoff: Backoff;
   readonly #events: WorkerEvent[] = [];
   #isStepping = false;
@@ -84,6 +89,7 @@ export class WorkerAgent {
       wallMs: () => options.clock.wallMs(),
     });
     this.#runner = new DriverRunner({ ...options, emit: (event) => this.#dispatch(event) });
+    this.#leases = new LeaseKeeper({ ...options, emit: (event) => this.#dispatch(event) });
     this.#backoff = new Backoff({
       minMs: WORKER_LIMITS.reconnectMinMs,
       maxMs: WORKER_LIMITS.reconnectMaxMs,
@@ -127,6 +133,7 @@ export class WorkerAgent {
     this.#cancelReconnect?.();
     this.#dropStream();
     this.#runner.close();
+    this.#leases.close();
     await this.#store.close();
   }
 
@@ -171,8 +178,7 @@ export class WorkerAgent {
   #scheduleTick(): void {
     this.#cancelTick = this.#clock.after(this.#tickIntervalMs, () => {
       this.#scheduleTick();
-      const usage = this.#options.usage.latest();
-      this.#dispatch({ type: 'tick', monotonicMs: this.#clock.monotonicMs(), usage });
+      this.#tick();
     });
   }
 
@@ -181,8 +187,13 @@ export class WorkerAgent {
     this.#tickIntervalMs = intervalMs;
     this.#cancelTick?.();
     this.#scheduleTick();
+    this.#tick();
+  }
+
+  #tick(): void {
     const usage = this.#options.usage.latest();
-    this.#dispatch({ type: 'tick', monotonicMs: this.#clock.monotonicMs(), usage });
+    const bootMs = this.#options.bootMs();
+    this.#dispatch({ type: 'tick', monotonicMs: this.#clock.monotonicMs(), bootMs, usage });
   }
 
   // Events and effects
@@ -216,6 +227,13 @@ export class WorkerAgent {
         return this.#carryOut(this.#runner.watch(effect.driver, effect.key, effect.isRunning));
       case 'stop':
         return this.#carryOut(this.#runner.stop(effect.driver, effect.key, effect.graceMs));
+      case 'extendLease':
+        return this.#leases.extend(effect.session, effect.deadlineMs, effect.leaseMs);
+      case 'leaseOver':
+        return this.#log.warn(
+          { attempts: effect.attempts },
+          'the lease has run out without word of a quorum: what runs within it is ended',
+        );
       case 'persist':
         return this.#carryOut(this.#persist(effect.report));
       case 'forget':

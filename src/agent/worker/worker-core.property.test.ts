@@ -172,7 +172,7 @@ class World {
         return;
       }
       case 'tick':
-        return this.step({ type: 'tick', monotonicMs: pick * 1000, usage: null });
+        return this.step({ type: 'tick', monotonicMs: pick * 1000, bootMs: 0, usage: null });
       case 'offline':
         return this.endSession();
       case 'restart':
@@ -268,7 +268,8 @@ class World {
     }
     if (kind === undefined || kind.value.session !== this.session) return this.disconnect();
     if (kind.$case === 'heartbeat') {
-      return this.answer({ $case: 'heartbeat', value: { session: this.session, number: kind.value.number } });
+      const { number } = kind.value;
+      return this.answer({ $case: 'heartbeat', value: { session: this.session, number, lease_ms: 0 } });
     }
     if (kind.$case === 'reports') {
       for (const report of kind.value.reports) this.leaderLearns(report.assignment, report.status);

@@ -69,6 +69,11 @@ class Bench {
     return [...before, ...this.desired({ complete: true, run })];
   }
 
+  granted(number: number, leaseMs: number): readonly WorkerEffect[] {
+    const value = { session: this.core.session, number, lease_ms: leaseMs };
+    return this.receive({ $case: 'heartbeat', value });
+  }
+
   end(n: number, exit: Exit): readonly WorkerEffect[] {
     const key = { taskId: `task-${n}`, assignment: n };
     return [...this.step({ type: 'ended', key, exit }), ...this.step({ type: 'persisted', key })];
@@ -90,7 +95,7 @@ function sentKinds(effects: readonly WorkerEffect[]): readonly string[] {
 }
 
 function tick(monotonicMs: number): WorkerEvent {
-  return { type: 'tick', monotonicMs, usage: null };
+  return { type: 'tick', monotonicMs, bootMs: monotonicMs, usage: null };
 }
 
 describe('the session', () => {
@@ -162,6 +167,66 @@ describe('the session', () => {
   });
 });
 
+describe('the lease', () => {
+  it('counts from when the heartbeat was sent, and never gets shorter', () => {
+    const bench = new Bench();
+    bench.sync(5);
+    bench.step(tick(1000));
+    bench.step(tick(3000));
+    const deadlines = [2, 1, 2].flatMap((number) =>
+      ofType(bench.granted(number, 25_000), 'extendLease').map(({ deadlineMs }) => deadlineMs),
+    );
+    expect(deadlines).toEqual([28_000]);
+  });
+
+  it('takes no answer to a heartbeat of another session, nor one that was never sent', () => {
+    const bench = new Bench();
+    bench.sync(5);
+    bench.step(tick(1000));
+    bench.sync(6);
+    expect(bench.granted(1, 25_000)).toEqual([]);
+    expect(bench.granted(77, 25_000)).toEqual([]);
+  });
+
+  it('ends what runs within it, and nothing else, when it is over', () => {
+    const bench = new Bench();
+    const unleased = { ...assignmentOf(2, 5), unleased: true };
+    bench.sync(5, [], [assignmentOf(1, 5), unleased, assignmentOf(3, 5)]);
+    bench.step({ type: 'started', key: { taskId: 'task-1', assignment: 1 }, view: viewOf(1, 'running') });
+    bench.step(tick(1000));
+    bench.granted(1, 25_000);
+    expect(bench.step({ type: 'leaseDue', bootMs: 25_999 })).toEqual([]);
+    const effects = bench.step({ type: 'leaseDue', bootMs: 26_000 });
+    expect(ofType(effects, 'stop').map(({ key, graceMs }) => [key.assignment, graceMs])).toEqual([
+      [1, 0],
+      [3, 0],
+    ]);
+  });
+
+  it('is the reason that is told of what it ended, not of what ended by itself', () => {
+    const bench = new Bench();
+    bench.sync(5, [], [assignmentOf(1, 5), assignmentOf(2, 5), assignmentOf(3, 5)]);
+    bench.step(tick(1000));
+    bench.granted(1, 25_000);
+    bench.step({ type: 'leaseDue', bootMs: 26_000 });
+    const stopped = (n: number, exit: Exit | null) => {
+      const key = { taskId: `task-${n}`, assignment: n };
+      return [...bench.step({ type: 'stopped', key, exit }), ...bench.step({ type: 'persisted', key })];
+    };
+    const told = [
+      ...stopped(1, exitOf({ reason: 'stopped', signal: 'SIGKILL' })),
+      ...stopped(2, exitOf({ exitCode: 0 })),
+      ...stopped(3, null),
+    ].flatMap((effect) => (effect.type === 'persist' ? [effect.report] : []));
+    expect(told.map(({ status, error }) => [status, error?.type])).toEqual([
+      ['LOST', 'NodeLost'],
+      ['COMPLETED', undefined],
+      ['LOST', 'NodeLost'],
+    ]);
+    expect(told[0]?.error?.message).toMatch(/the lease ran out/);
+  });
+});
+
 describe('heartbeats', () => {
   it('go out once the session is granted, with rising numbers', () => {
     const bench = new Bench();
@@ -182,13 +247,25 @@ describe('heartbeats', () => {
     bench.sync(5);
     for (let at = 0; at < 60_000; at += 2000) {
       expect(ofType(bench.step(tick(at)), 'hangUp')).toEqual([]);
-      bench.receive({ $case: 'heartbeat', value: { session: 5, number: 1 } });
+      bench.receive({ $case: 'heartbeat', value: { session: 5, number: 1, lease_ms: 0 } });
     }
     const hangUps: number[] = [];
     for (let at = 60_000; at < 80_000 && hangUps.length === 0; at += 2000) {
       if (ofType(bench.step(tick(at)), 'hangUp').length > 0) hangUps.push(at);
     }
     expect(hangUps).toEqual([68_000]);
+  });
+
+  it('are held back until the watchdog has confirmed the newest deadline', () => {
+    const bench = new Bench();
+    bench.sync(5);
+    expect(sentKinds(bench.step(tick(1000)))).toEqual(['heartbeat']);
+    expect(bench.granted(1, 25_000)).toEqual([
+      { type: 'extendLease', session: 5, deadlineMs: 26_000, leaseMs: 25_000 },
+    ]);
+    for (let at = 3000; at < 20_000; at += 2000) expect(bench.step(tick(at))).toEqual([]);
+    bench.step({ type: 'leaseConfirmed', deadlineMs: 26_000 });
+    expect(sentKinds(bench.step(tick(21_000)))).toEqual(['heartbeat']);
   });
 
   it('give up a registration that is not answered', () => {

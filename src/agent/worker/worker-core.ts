@@ -12,10 +12,10 @@
 import type {
   Assignment,
   Desired,
+  HeartbeatAck,
   LeaderMessage,
   Register,
   Stop,
-  Usage,
   WorkerMessage,
 } from '../../generated/worker.ts';
 import { invariant, unreachable } from '../../lib/assert.ts';
@@ -26,6 +26,7 @@ import { KnownAttempts } from './known-attempts.ts';
 import { WORKER_LIMITS } from './limits.ts';
 import { ReportOutbox } from './report-outbox.ts';
 import { reportToWire } from './wire.ts';
+import { WorkerLease } from './worker-lease.ts';
 import type { InventoryEntry, WorkerEffect, WorkerEvent } from './worker-events.ts';
 
 type ConnectionPhase = 'registering' | 'inventory' | 'syncing' | 'synced';
@@ -56,6 +57,7 @@ export class WorkerCore {
   readonly #options: WorkerCoreOptions;
   readonly #attempts: KnownAttempts;
   readonly #outbox = new ReportOutbox();
+  readonly #lease = new WorkerLease();
   #effects: WorkerEffect[] = [];
   #connection: Connection | null = null;
   #session = 0;
@@ -121,8 +123,12 @@ export class WorkerCore {
         return this.#attempts.persisted(event.key);
       case 'forgotten':
         return this.#attempts.forgotten(event.key);
+      case 'leaseConfirmed':
+        return this.#lease.confirmed(event.deadlineMs);
+      case 'leaseDue':
+        return this.#leaseDue(event.bootMs);
       case 'tick':
-        return this.#tick(event.monotonicMs, event.usage);
+        return this.#tick(event);
       default:
         return unreachable(event);
     }
@@ -145,14 +151,25 @@ export class WorkerCore {
       case 'desired':
         return this.#desired(connection, message.kind.value);
       case 'heartbeat':
-        if (message.kind.value.session === this.#session) connection.heardAtMs = null;
-        return;
+        return this.#answered(connection, message.kind.value);
       case 'reports':
         if (message.kind.value.session !== this.#session) return;
         return this.#attempts.acknowledged(this.#outbox.acknowledge(message.kind.value.number));
       default:
         return unreachable(message.kind);
     }
+  }
+
+  #answered(connection: Connection, { session, number, lease_ms: leaseMs }: HeartbeatAck): void {
+    if (session !== this.#session) return;
+    connection.heardAtMs = null;
+    const deadlineMs = this.#lease.granted(number, leaseMs);
+    if (deadlineMs !== null) this.#effects.push({ type: 'extendLease', session, deadlineMs, leaseMs });
+  }
+
+  #leaseDue(bootMs: number): void {
+    if (!this.#lease.isOver(bootMs)) return;
+    this.#effects.push({ type: 'leaseOver', attempts: this.#attempts.endLeased() });
   }
 
   #registered(
@@ -164,6 +181,7 @@ export class WorkerCore {
     if (value.session < this.#session || value.session === 0) {
       return this.#hangUp(connection, 'an older session was granted');
     }
+    if (value.session > this.#session) this.#lease.forgetSent();
     this.#session = value.session;
     this.#heartbeatIntervalMs = Math.min(
       Math.max(value.heartbeat_interval_ms, WORKER_LIMITS.minHeartbeatIntervalMs),
@@ -202,7 +220,7 @@ export class WorkerCore {
     connection.heardAtMs = null;
   }
 
-  #tick(monotonicMs: number, usage: Usage | null): void {
+  #tick({ monotonicMs, bootMs, usage }: Extract<WorkerEvent, { type: 'tick' }>): void {
     const connection = this.#connection;
     if (connection === null) return;
     connection.phaseSinceMs ??= monotonicMs;
@@ -216,6 +234,11 @@ export class WorkerCore {
     if (connection.phase === 'syncing' && phaseMs > WORKER_LIMITS.syncTimeoutMs) {
       return this.#hangUp(connection, 'the inventory was not answered');
     }
+    if (!this.#lease.isConfirmed) {
+      // Held back on this side: the leader is not to blame for silence.
+      connection.heardAtMs = null;
+      return;
+    }
     const silenceMs = Math.max(
       WORKER_LIMITS.minSilenceMs,
       this.#heartbeatIntervalMs * WORKER_LIMITS.unansweredHeartbeats,
@@ -224,6 +247,7 @@ export class WorkerCore {
       return this.#hangUp(connection, 'heartbeats are not answered');
     }
     this.#heartbeatNumber += 1;
+    this.#lease.sent(this.#heartbeatNumber, bootMs);
     const value = { session: this.#session, number: this.#heartbeatNumber, usage: usage ?? undefined };
     this.#send({ kind: { $case: 'heartbeat', value } });
   }

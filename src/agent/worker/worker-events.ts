@@ -38,8 +38,18 @@ export type WorkerEvent =
   | { readonly type: 'persisted'; readonly key: AttemptKey }
   /** Driver and disk have forgotten the attempt. */
   | { readonly type: 'forgotten'; readonly key: AttemptKey }
+  /** The watchdog has the deadline on disk, and will keep it. */
+  | { readonly type: 'leaseConfirmed'; readonly deadlineMs: number }
+  /** The clock has reached a deadline that was handed out (`extendLease`). */
+  | { readonly type: 'leaseDue'; readonly bootMs: number }
   /** Comes once per heartbeat interval, connected or not. */
-  | { readonly type: 'tick'; readonly monotonicMs: number; readonly usage: Usage | null };
+  | {
+      readonly type: 'tick';
+      readonly monotonicMs: number;
+      /** CLOCK_BOOTTIME, read before what comes of it is sent. */
+      readonly bootMs: number;
+      readonly usage: Usage | null;
+    };
 
 export type WorkerEffect =
   | { readonly type: 'send'; readonly connection: number; readonly message: WorkerMessage }
@@ -66,6 +76,16 @@ export type WorkerEffect =
       readonly key: AttemptKey;
       readonly graceMs: number;
     }
+  /** Hand the deadline to the watchdog until it is confirmed or a later one takes its place; say when it is due. */
+  | {
+      readonly type: 'extendLease';
+      readonly session: number;
+      readonly deadlineMs: number;
+      /** What was granted: the length of it, from when the heartbeat was sent. */
+      readonly leaseMs: number;
+    }
+  /** For the log: the lease is over, and so many attempts with it. */
+  | { readonly type: 'leaseOver'; readonly attempts: number }
   | { readonly type: 'persist'; readonly report: AttemptReport }
   | { readonly type: 'forget'; readonly driver: DriverName | null; readonly key: AttemptKey }
   | { readonly type: 'synced'; readonly session: number }

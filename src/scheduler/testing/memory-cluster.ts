@@ -16,6 +16,8 @@ export class MemoryCluster {
   readonly #wallMs: () => number;
   /** Called before a proposal is applied; what it throws is what the proposal comes to. */
   beforeApply: (command: CommandInput) => Promise<void> | void = () => {};
+  /** Called while a quorum is asked whether it still follows its leader. */
+  beforeConfirm: () => Promise<void> | void = () => {};
   term = 0;
   index = 0;
   leader: { readonly name: string; readonly address: string } | null = null;
@@ -99,6 +101,13 @@ export class MemoryReplica implements Replica {
 
   async readBarrier(): Promise<void> {
     this.#checkLeads();
+  }
+
+  async confirmLeadership(): Promise<number> {
+    this.#checkLeads();
+    await this.#cluster.beforeConfirm();
+    this.#checkLeads();
+    return this.#cluster.term;
   }
 
   async read<T extends TableName>(table: T, key: string): Promise<Tables[T] | null> {

@@ -28,6 +28,8 @@ import { createContainer } from './create-container.ts';
 import type { Outage } from './engine-monitor.ts';
 import type { DockerTools } from './docker-tools.ts';
 import type { Ending } from './exits.ts';
+import { insistOnGuard } from './attempt-guard.ts';
+import { cgroupPathOf } from './naming.ts';
 import { endOf, endOfFailedStart } from './exits.ts';
 import { removeLeftovers, removeUntilGone } from './leftovers.ts';
 import { StartFailure } from './start-failure.ts';
@@ -109,11 +111,11 @@ export class ContainerAttempt implements TableAttempt {
   }
 
   static start(spec: AttemptSpec, tools: DockerTools): ContainerAttempt {
-    const { taskId, assignment, attempt, session, term, fencingToken, container } = spec;
+    const { taskId, assignment, attempt, session, term, fencingToken, isLeased, container } = spec;
     invariant(container !== null, 'the driver takes only attempts with an image');
     const record: ContainerRecord = {
       version: 1,
-      view: { type: 'registered', taskId, assignment, attempt, session, term, fencingToken },
+      view: { type: 'registered', taskId, assignment, attempt, session, term, fencingToken, isLeased },
       bootId: tools.bootId,
       image: canonicalImage(parseImageReference(container.image)),
       containerId: null,
@@ -216,6 +218,9 @@ export class ContainerAttempt implements TableAttempt {
     });
     const { id: containerId, cgroupParent, imageDigest } = created;
     this.#update({ containerId, cgroupParent, view: { ...this.view, imageDigest } });
+    // Before anything can be in its group: an engine that is stopped may carry out a start at any later time.
+    const group = { cgroup: cgroupPathOf(cgroupParent), isLeased: this.view.isLeased };
+    await insistOnGuard(signal, () => this.#tools.guard.guard(this.view, group, signal));
     return slots.use(async () => {
       signal.throwIfAborted();
       // On disk before it can happen; not synced, for if the machine goes down so does the container.
@@ -258,9 +263,17 @@ export class ContainerAttempt implements TableAttempt {
       judgement = await this.#containerOf().ended();
     }
     const { timeoutMs } = this.#record;
-    const cause = this.#cause;
+    const cause = this.#cause ?? ((await this.#hasLostLease(judgement)) ? 'leaseLost' : null);
     const ending = endOf(judgement, { cause, timeoutMs, outages: await this.#outages() });
     await this.#finish(this.view.type === 'running' ? this.view.startedAtMs : Date.now(), ending);
+  }
+
+  /** Whether the watchdog ended it: it may have done so while this daemon stood still. */
+  async #hasLostLease(judgement: Judgement): Promise<boolean> {
+    const endedByItself = judgement.type === 'ended' && judgement.signal !== 'SIGKILL';
+    if (!this.view.isLeased || endedByItself) return false;
+    const { guard, closing } = this.#tools;
+    return await insistOnGuard(closing, () => guard.isGuardOver(this.view, closing));
   }
 
   async #runs(startedAtMs: number): Promise<void> {

@@ -2,7 +2,7 @@
  * What is on disk of a container attempt: enough for a later daemon to find the container, or to know that none can come.
  * Written before anything is asked of the engine (docs/leases.md, [INVQUEUED]).
  */
-import { isAttemptView } from '../../watchdog/protocol.ts';
+import { isAttemptView, withLease } from '../../watchdog/protocol.ts';
 import type { AttemptView } from '../driver.ts';
 
 export interface ContainerRecord {
@@ -32,7 +32,9 @@ export function parseContainerRecord(value: object): ContainerRecord | null {
     typeof record.isStartSent === 'boolean' &&
     (record.timeoutMs === null || typeof record.timeoutMs === 'number') &&
     typeof record.stopGraceMs === 'number';
-  return isValid ? (value as ContainerRecord) : null;
+  if (!isValid) return null;
+  const valid = value as ContainerRecord;
+  return { ...valid, view: withLease(valid.view) };
 }
 
 function isTextOrNull(value: unknown): boolean {

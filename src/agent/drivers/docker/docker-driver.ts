@@ -15,6 +15,7 @@ import { readBootId } from '../../watchdog/processes.ts';
 import { isSpec } from '../../watchdog/protocol.ts';
 import { RecordStore } from '../../watchdog/record-store.ts';
 import type { AttemptKey, AttemptSpec, AttemptView, Driver, Exit } from '../driver.ts';
+import type { AttemptGuard } from './attempt-guard.ts';
 import type { DockerTools } from './docker-tools.ts';
 import { ContainerAttempt } from './container-attempt.ts';
 import type { ContainerRecord } from './container-record.ts';
@@ -34,6 +35,7 @@ export interface DockerDriverOptions {
   /** Its data directory is that of the node. */
   readonly owner: ContainerOwner;
   readonly policy: DockerPolicy;
+  readonly guard: AttemptGuard;
   readonly log: Log;
   /** The engine has come or gone: with it, what this node can run. */
   readonly onAvailability: (isAvailable: boolean) => void;
@@ -91,6 +93,7 @@ export class DockerDriver implements Driver {
       engine,
       images,
       cgroups,
+      guard: options.guard,
       store,
       startSlots: new Slots(DOCKER_LIMITS.startsAtOnce),
       inspectSlots: new Slots(DOCKER_LIMITS.inspectionsAtOnce),
@@ -243,7 +246,7 @@ function checkKey(key: AttemptKey): void {
 function unreadableRecord(key: AttemptKey): ContainerRecord {
   return {
     version: 1,
-    view: { ...key, type: 'registered', attempt: 0, session: 0, term: 0, fencingToken: '' },
+    view: { ...key, type: 'registered', attempt: 0, session: 0, term: 0, fencingToken: '', isLeased: true },
     bootId: '',
     image: '',
     containerId: null,

@@ -2,6 +2,7 @@ import type { Log } from '../../../lib/log.ts';
 import type { Slots } from '../../../lib/slots.ts';
 import type { Cgroups } from '../../cgroups/cgroups.ts';
 import type { RecordStore } from '../../watchdog/record-store.ts';
+import type { AttemptGuard } from './attempt-guard.ts';
 import type { ContainerRecord } from './container-record.ts';
 import type { Engine } from './engine.ts';
 import type { Outage } from './engine-monitor.ts';
@@ -17,6 +18,7 @@ export interface DockerTools {
   readonly engine: Engine;
   readonly images: Images;
   readonly cgroups: Cgroups;
+  readonly guard: AttemptGuard;
   readonly store: RecordStore<ContainerRecord>;
   /** Creates and starts at the same time. */
   readonly startSlots: Slots;

@@ -14,18 +14,18 @@ export type Ending = Pick<Exit, 'exitCode' | 'signal' | 'reason' | 'message' | '
 
 export interface EndContext {
   /** What this node ended it for. */
-  readonly cause: 'stopped' | 'timeout' | null;
+  readonly cause: 'stopped' | 'timeout' | 'leaseLost' | null;
   readonly timeoutMs: number | null;
   /** Of the engine, the newest. */
   readonly outages: readonly Outage[];
 }
 
+const LEASE_LOST = 'the lease ran out: the node had no word of a quorum for too long';
 /** The clocks are the same, but what is seen of the engine's end and return is a little late. */
 const OUTAGE_SLACK_MS = 1000;
 
 export function endOf(judgement: Judgement, { cause, timeoutMs, outages }: EndContext): Ending {
-  const isTimeout = cause === 'timeout';
-  const message = isTimeout ? `ran longer than ${(timeoutMs ?? 0) / 1000} s` : '';
+  const message = messageOfCause(cause, timeoutMs);
   const unseen = { exitCode: null, signal: null } as const;
   switch (judgement.type) {
     case 'ended': {
@@ -61,6 +61,11 @@ export function endOf(judgement: Judgement, { cause, timeoutMs, outages }: EndCo
     default:
       return unreachable(judgement);
   }
+}
+
+function messageOfCause(cause: EndContext['cause'], timeoutMs: number | null): string {
+  if (cause === 'timeout') return `ran longer than ${(timeoutMs ?? 0) / 1000} s`;
+  return cause === 'leaseLost' ? LEASE_LOST : '';
 }
 
 /** Of an attempt whose container was never started. */

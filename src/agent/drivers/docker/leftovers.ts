@@ -3,13 +3,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { messageOf } from '../../../lib/errors.ts';
 import type { Log } from '../../../lib/log.ts';
+import { insistOnGuard } from './attempt-guard.ts';
 import type { ContainerRecord } from './container-record.ts';
 import type { DockerTools } from './docker-tools.ts';
 import { insistThroughRefusals } from './insist.ts';
 import { DOCKER_LIMITS } from './limits.ts';
 import { cgroupPathOf, containerNameOf } from './naming.ts';
 
-type Tools = Pick<DockerTools, 'engine' | 'owner' | 'cgroups' | 'closing'>;
+type Tools = Pick<DockerTools, 'engine' | 'owner' | 'cgroups' | 'guard' | 'closing'>;
 
 /**
  * The container by its name, which also finds one whose create was never answered; then its group. What cannot be removed
@@ -22,6 +23,8 @@ export async function removeLeftovers(record: ContainerRecord, tools: Tools, log
     await removeContainer(record, tools);
     if (cgroupParent !== null && !cgroups.remove(cgroupPathOf(cgroupParent)))
       log.warn({ cgroupParent }, 'a control group of an ended attempt is still in use');
+    // Only now: the engine has no such container, and nobody here asks for it any more [KEEPFROZEN].
+    await insistOnGuard(closing, () => tools.guard.release(record.view, closing));
   } catch (error) {
     if (!closing.aborted) log.warn({ error: messageOf(error) }, 'a container was not removed');
   }

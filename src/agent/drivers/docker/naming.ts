@@ -1,10 +1,7 @@
 /** How containers and control groups of attempts are named, and how they are found again. */
-import { statSync } from 'node:fs';
-import path from 'node:path';
-
 import { z } from 'zod';
 
-import { isAttemptKey } from '../../watchdog/paths.ts';
+import { isAttemptKey, placeOf } from '../../watchdog/paths.ts';
 import type { AttemptKey, AttemptSpec } from '../driver.ts';
 import type { ContainerOwner } from './options.ts';
 
@@ -53,15 +50,6 @@ export function attemptOfLabels(
     assignment: Number(parsed.data[`${LABEL}.assignment`]),
   };
   return (isOfIncarnation || isOfDirectory) && isAttemptKey(key) ? { key, isOfIncarnation } : null;
-}
-
-/**
- * A data directory by its path and by what that path lies in: nodes in different file systems may give theirs the same
- * path, and one that was wiped and made anew is in the same place.
- */
-export function placeOf(dataDirectory: string): string {
-  const { dev, ino } = statSync(path.dirname(dataDirectory));
-  return `${dev}:${ino}:${dataDirectory}`;
 }
 
 function prefixOf({ incarnation }: ContainerOwner): string {

@@ -46,7 +46,7 @@ export class NoopDriver implements Driver {
     if (spec.assignment <= (this.#seen.get(spec.taskId) ?? -1))
       throw new JarvisError('conflict', `${nameOf(spec)} was stopped, removed or overtaken`);
     this.#see(spec);
-    const { taskId, assignment, attempt, session, term, fencingToken } = spec;
+    const { taskId, assignment, attempt, session, term, fencingToken, isLeased } = spec;
     const startedAtMs = this.#clock.wallMs();
     const view: AttemptView = {
       type: 'running',
@@ -56,6 +56,7 @@ export class NoopDriver implements Driver {
       session,
       term,
       fencingToken,
+      isLeased,
       startedAtMs,
       stopping: false,
     };
@@ -137,10 +138,10 @@ export class NoopDriver implements Driver {
   #end(entry: NoopAttempt, ending: Pick<Exit, 'exitCode' | 'signal' | 'reason' | 'message'>): void {
     if (entry.view.type !== 'running') return;
     entry.cancel();
-    const { taskId, assignment, attempt, session, term, fencingToken, startedAtMs } = entry.view;
+    const { startedAtMs, stopping: _stopping, type: _type, ...identity } = entry.view;
     const finishedAtMs = Math.max(startedAtMs, this.#clock.wallMs());
     const exit = { ...ending, startedAtMs, finishedAtMs, errorFile: null, resultFile: null, logTail: '' };
-    entry.view = { type: 'ended', taskId, assignment, attempt, session, term, fencingToken, exit };
+    entry.view = { ...identity, type: 'ended', exit };
     for (const settle of entry.waiters) settle(exit);
     entry.waiters.clear();
   }

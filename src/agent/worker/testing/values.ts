@@ -37,6 +37,7 @@ export function assignmentOf(n: number, session: number, term = 3): Assignment {
     memory_bytes: 1024,
     container: undefined,
     limits: undefined,
+    unleased: false,
   };
 }
 
@@ -56,7 +57,15 @@ export function exitOf(exit: Partial<Exit>): Exit {
 }
 
 export function viewOf(n: number, type: AttemptView['type'], session = 1): AttemptView {
-  const base = { taskId: `task-${n}`, assignment: n, attempt: 1, session, term: 1, fencingToken: String(n) };
+  const base = {
+    taskId: `task-${n}`,
+    assignment: n,
+    attempt: 1,
+    session,
+    term: 1,
+    fencingToken: String(n),
+    isLeased: true,
+  };
   if (type === 'running') return { ...base, type, startedAtMs: 1, stopping: false };
   if (type === 'ended') return { ...base, type, exit: exitOf({}) };
   return { ...base, type };

@@ -1,0 +1,175 @@
+/**
+ * Control groups that others fill, which the watchdog ends with the lease: the parents of containers, one for each attempt
+ * [PERATTEMPT]. The engine may be stopped and have a start in its queue, so it is not enough to kill what is there: the
+ * group is frozen [FREEZE], what is in it killed, and frozen it stays, whatever new lease comes [HELD], until the engine
+ * has confirmed that the container is gone and the daemon that asked for it no longer does [KEEPFROZEN].
+ *
+ *     guarded ──► over (frozen, and empty in the end) ──► released
+ *         └────────────────────────────────────────────────┘
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { JarvisError, messageOf } from '../../lib/errors.ts';
+import type { ProcessGroups } from '../cgroups/process-groups.ts';
+import type { AttemptKey } from '../drivers/driver.ts';
+import type { Diagnose } from './diagnostics.ts';
+import { GuardStore, type GuardRecord } from './guard-store.ts';
+import type { Lease } from './lease.ts';
+import { WATCHDOG_LIMITS } from './limits.ts';
+import { attemptName } from './paths.ts';
+
+export interface GuardsOptions {
+  /** Of the watchdog. */
+  readonly directory: string;
+  readonly bootId: string;
+  /** Null where no group can be frozen: then nothing can be guarded. */
+  readonly groups: ProcessGroups | null;
+  readonly lease: Pick<Lease, 'holds'>;
+  readonly diagnose: Diagnose;
+  /** One has come or gone. */
+  readonly onChange: () => void;
+}
+
+const FIRST_PAUSE_MS = 1;
+
+interface Guard {
+  record: GuardRecord;
+  /** Resolves when nothing holds the group frozen any more; null: nothing does. */
+  holding: Promise<void> | null;
+  isReleased: boolean;
+}
+
+export class Guards {
+  readonly #options: GuardsOptions;
+  readonly #store: GuardStore;
+  readonly #guards = new Map<string, Guard>();
+  #noting: Promise<void> = Promise.resolve();
+
+  private constructor(options: GuardsOptions, store: GuardStore) {
+    this.#options = options;
+    this.#store = store;
+  }
+
+  /** Those of an earlier boot are gone with their groups; those of an earlier watchdog go on. */
+  static async open(options: GuardsOptions): Promise<Guards> {
+    const store = new GuardStore(options.directory);
+    const guards = new Guards(options, store);
+    for (const record of await store.load()) {
+      if (record.bootId === options.bootId) guards.#add(record);
+      else await store.remove(record);
+    }
+    return guards;
+  }
+
+  get count(): number {
+    return this.#guards.size;
+  }
+
+  /**
+   * Resolves once it is on disk and the group is there, so that it can be frozen before anything is in it.
+   * @throws JarvisError `timeout` where the lease is over: nothing may be put into it; `unavailable` where it cannot be frozen
+   */
+  async guard({
+    taskId,
+    assignment,
+    cgroup,
+    isLeased,
+  }: AttemptKey & Pick<GuardRecord, 'cgroup' | 'isLeased'>): Promise<void> {
+    const { bootId, groups, lease } = this.#options;
+    if (groups === null)
+      throw new JarvisError('conflict', 'control groups cannot be frozen here: nothing could be ended');
+    const known = this.#guards.get(attemptName({ taskId, assignment }));
+    if (known?.record.isOver === true || (isLeased && !lease.holds))
+      throw new JarvisError('timeout', 'the lease has run out: nothing may start');
+    if (known !== undefined) return;
+    if (this.#guards.size >= WATCHDOG_LIMITS.maxAttempts)
+      throw new JarvisError('too_many', `${WATCHDOG_LIMITS.maxAttempts} control groups are guarded already`);
+    groups.prepare(cgroup);
+    const record: GuardRecord = { taskId, assignment, cgroup, isLeased, bootId, isOver: false };
+    this.#add(record);
+    try {
+      await this.#store.write(record, { sync: true });
+    } catch (error) {
+      // Asked again, it must be written again.
+      this.#guards.delete(attemptName(record));
+      throw error;
+    }
+  }
+
+  /** Whether what was in it was ended, or would have been, because the lease was over. */
+  isOver(key: AttemptKey): boolean {
+    return this.#guards.get(attemptName(key))?.record.isOver ?? false;
+  }
+
+  /** What was ended is on record: only then may there be a new lease, which a later watchdog would find. */
+  async recorded(): Promise<void> {
+    await this.#noting;
+  }
+
+  async release(key: AttemptKey): Promise<void> {
+    const guard = this.#guards.get(attemptName(key));
+    if (guard === undefined) return;
+    guard.isReleased = true;
+    await guard.holding;
+    await this.#store.remove(guard.record);
+    this.#guards.delete(attemptName(key));
+    this.#options.groups?.remove(guard.record.cgroup);
+    this.#options.onChange();
+  }
+
+  /** The lease is over: nothing of what it held executes from now on. */
+  endLeased(): void {
+    for (const guard of this.#guards.values()) {
+      if (!guard.record.isLeased || guard.record.isOver) continue;
+      guard.record = { ...guard.record, isOver: true };
+      this.#hold(guard);
+      this.#noting = Promise.all([this.#noting, this.#note(guard)]).then(() => undefined);
+    }
+  }
+
+  #add(record: GuardRecord): void {
+    const guard: Guard = { record, holding: null, isReleased: false };
+    this.#guards.set(attemptName(record), guard);
+    if (record.isOver) this.#hold(guard);
+    this.#options.onChange();
+  }
+
+  /** So that a later watchdog still holds it, and a later daemon still learns why it ended. */
+  async #note({ record }: Guard): Promise<void> {
+    try {
+      await this.#store.write(record, { sync: true });
+    } catch (error) {
+      this.#options.diagnose('a guard was not recorded', {
+        cgroup: record.cgroup,
+        error: messageOf(error),
+      });
+    }
+  }
+
+  #hold(guard: Guard): void {
+    const { groups } = this.#options;
+    if (groups === null || guard.holding !== null) return;
+    guard.holding = this.#holdFrozen(guard, groups);
+  }
+
+  /** Again and again: what a stopped engine starts later comes into a frozen group, and dies there without a step. */
+  async #holdFrozen(guard: Guard, groups: ProcessGroups): Promise<void> {
+    const { cgroup } = guard.record;
+    let pauseMs = FIRST_PAUSE_MS;
+    while (!guard.isReleased) {
+      try {
+        await groups.freeze(cgroup);
+        if (groups.isOccupied(cgroup)) {
+          // Thaws it for a moment, with a KILL pending for all that is in it.
+          await groups.kill(cgroup);
+          await groups.freeze(cgroup);
+          pauseMs = FIRST_PAUSE_MS;
+        }
+      } catch (error) {
+        this.#options.diagnose('a group could not be frozen', { cgroup, error: messageOf(error) });
+      }
+      await delay(pauseMs);
+      pauseMs = Math.min(2 * pauseMs, WATCHDOG_LIMITS.heldLookMs);
+    }
+  }
+}
