@@ -45,7 +45,7 @@ export class NodeDrivers {
     const watchdog = new WatchdogClient({ dataDirectory: config.dataDir, log, logLimits });
     const docker = wanted.includes('docker') ? await createDocker(options) : null;
     const all = wanted.flatMap((name): readonly Driver[] => {
-      if (name === 'process') return [new ProcessDriver(watchdog)];
+      if (name === 'process') return [new ProcessDriver(watchdog, config.policy.shared)];
       if (name === 'noop') return [new NoopDriver(clock)];
       return docker === null ? [] : [docker];
     });

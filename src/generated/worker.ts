@@ -193,7 +193,11 @@ export interface Assignment {
   memory_bytes: number;
   /** Absent: a process of the node. */
   container: Container | undefined;
-  limits: Limits | undefined;
+  limits:
+    | Limits
+    | undefined;
+  /** Of a process: a name or an id, either with `:group`. Absent: the node's own. */
+  user?: string | undefined;
 }
 
 export interface Assignment_EnvEntry {
@@ -1995,6 +1999,7 @@ function createBaseAssignment(): Assignment {
     memory_bytes: 0,
     container: undefined,
     limits: undefined,
+    user: undefined,
   };
 }
 
@@ -2047,6 +2052,9 @@ export const Assignment: MessageFns<Assignment> = {
     }
     if (message.limits !== undefined) {
       Limits.encode(message.limits, writer.uint32(130).fork()).join();
+    }
+    if (message.user !== undefined) {
+      writer.uint32(138).string(message.user);
     }
     return writer;
   },
@@ -2195,6 +2203,14 @@ export const Assignment: MessageFns<Assignment> = {
             message.limits = Limits.decode(reader, reader.uint32());
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.user = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2240,6 +2256,7 @@ export const Assignment: MessageFns<Assignment> = {
     message.limits = (object.limits !== undefined && object.limits !== null)
       ? Limits.fromPartial(object.limits)
       : undefined;
+    message.user = object.user ?? undefined;
     return message;
   },
 };

@@ -19,6 +19,7 @@ const spec: AttemptSpec = {
   term: 1,
   fencingToken: '1',
   container: null,
+  user: null,
   command: ['noop'],
   env: {},
   workingDir: null,
