@@ -1,5 +1,5 @@
 /** Process groups on control groups of version 1: one hierarchy freezes, three others limit, where they are mounted. */
-import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -18,6 +18,7 @@ interface Place {
   readonly root: number;
 }
 
+const OOM_FILE = 'memory.oom_control';
 /** To be frozen takes a running process until it next leaves the kernel; one that waits for a disk may take long. */
 const FREEZE_TIMEOUT_MS = 100;
 const FREEZE_PAUSE_MS = 1;
@@ -125,11 +126,16 @@ export class Version1Groups implements ProcessGroups {
 
   remove(group: string): Removed | null {
     if (!removeBelow(path.join(this.#freezer.folder, group))) return null;
-    const memory = this.#limiting.get('memory');
-    const control =
-      memory === undefined ? '' : readOrEmpty(path.join(memory.folder, group, 'memory.oom_control'));
-    for (const { folder } of this.#limiting.values()) if (!removeBelow(path.join(folder, group))) return null;
-    return { outOfMemory: /^oom_kill [1-9]/m.test(control) };
+    // Most attempts have no limits: to ask first is cheaper than an error.
+    const limited = [...this.#limiting]
+      .map(([name, { folder }]) => [name, path.join(folder, group)] as const)
+      .filter(([, folder]) => existsSync(folder));
+    let outOfMemory = false;
+    for (const [name, folder] of limited) {
+      if (name === 'memory') outOfMemory = /^oom_kill [1-9]/m.test(readOrEmpty(path.join(folder, OOM_FILE)));
+      if (!removeBelow(folder)) return null;
+    }
+    return { outOfMemory };
   }
 
   get #places(): readonly Place[] {
