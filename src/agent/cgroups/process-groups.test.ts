@@ -26,6 +26,14 @@ function failing(): never {
   throw new Error('no');
 }
 
+function failureOf(work: () => unknown): unknown {
+  try {
+    return work();
+  } catch (error) {
+    return error;
+  }
+}
+
 async function removed(groups: ProcessGroups, group: string): Promise<Removed> {
   for (let tries = 0; tries < 500; tries += 1) {
     const found = groups.remove(group);
@@ -112,6 +120,16 @@ for (const version of [1, 2] as const) {
       expect(groups.isOccupied(group)).toBe(false);
       expect(groups.remove(group)).toEqual({ outOfMemory: false });
     });
+
+    it.skipIf(available?.limitable.has('memory') !== true)(
+      'says that it took too much before it was limited',
+      () => {
+        const take = (): Buffer => Buffer.alloc(64 << 20, 1);
+        const limits = { ...UNLIMITED, memoryBytes: 6 << 20 };
+        const failure = failureOf(() => groups.enclose(group, limits, take));
+        expect(failure).toMatchObject({ name: 'GroupFailure', outOfMemory: true });
+      },
+    );
 
     it.skipIf(available?.limitable.size === 3)('refuses to start what it cannot limit', () => {
       const limits = { cpuMillis: 500, memoryBytes: 64 * 1024 * 1024, pids: 10 };

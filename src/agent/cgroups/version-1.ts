@@ -101,7 +101,10 @@ export class Version1Groups implements ProcessGroups {
   }
 
   async kill(group: string): Promise<void> {
-    const state = path.join(this.#freezer.folder, group, 'freezer.state');
+    const folder = path.join(this.#freezer.folder, group);
+    const state = path.join(folder, 'freezer.state');
+    // Should it ever not have come out: it would freeze itself, and nobody would thaw it.
+    if (pidsBelow(folder).includes(process.pid)) leave(this.#freezer);
     if (!writeState(state, 'FROZEN')) return;
     const deadlineMs = performance.now() + FREEZE_TIMEOUT_MS;
     while (readOrEmpty(state).trim() === 'FREEZING' && performance.now() < deadlineMs)
