@@ -26,6 +26,10 @@ function failing(): never {
   throw new Error('no');
 }
 
+function takeMemory(): Buffer {
+  return Buffer.alloc(64 << 20, 1);
+}
+
 function failureOf(work: () => unknown): unknown {
   try {
     return work();
@@ -124,9 +128,8 @@ for (const version of [1, 2] as const) {
     it.skipIf(available?.limitable.has('memory') !== true)(
       'says that it took too much before it was limited',
       () => {
-        const take = (): Buffer => Buffer.alloc(64 << 20, 1);
         const limits = { ...UNLIMITED, memoryBytes: 6 << 20 };
-        const failure = failureOf(() => groups.enclose(group, limits, take));
+        const failure = failureOf(() => groups.enclose(group, limits, takeMemory));
         expect(failure).toMatchObject({ name: 'GroupFailure', outOfMemory: true });
       },
     );
