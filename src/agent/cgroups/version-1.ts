@@ -6,7 +6,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf } from '../../lib/errors.ts';
 import { isErrno } from '../../lib/errno.ts';
 import type { Hierarchy } from './hierarchies.ts';
-import { homeOf, killPid, pidsBelow, readOrEmpty, removeBelow, subfolders } from './hierarchies.ts';
+import {
+  homeOf,
+  killPid,
+  pidsBelow,
+  readOrEmpty,
+  removeBelow,
+  subfolders,
+  writeControl,
+} from './hierarchies.ts';
 import type { GroupLimits, LimitName, ProcessGroups, Removed } from './process-groups.ts';
 import { CPU_PERIOD_US, cpuQuotaUs, failAt, limitsGiven, refuseUnlimitable } from './group-limits.ts';
 
@@ -190,7 +198,7 @@ function leave({ home, root }: Place): void {
 /** @returns false where there is no such group */
 function writeState(file: string, state: 'FROZEN' | 'THAWED'): boolean {
   try {
-    writeFileSync(file, state, { flag: 'r+' });
+    writeControl(file, state);
     return true;
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENODEV')) return false;
