@@ -109,6 +109,8 @@ function flagsOf(options: Readonly<Record<string, unknown>>): RawConfig {
 }
 
 async function main(): Promise<number> {
+  // Tasks may run as other users: what is written here is no business of theirs.
+  process.umask(0o077);
   const [word, ...rest] = process.argv.slice(2);
   const program = programOf(process.argv.slice(2));
   if (program !== null && word !== undefined) return await program(bare(new JarvisdCommand()), rest);

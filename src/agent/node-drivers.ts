@@ -1,6 +1,6 @@
 /** The drivers of a node, as its settings want them and as the machine allows. */
 import type { Clock } from '../lib/clock.ts';
-import { messageOf } from '../lib/errors.ts';
+import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { findProcessGroups } from './cgroups/process-groups.ts';
 import type { NodeConfig } from './config.ts';
@@ -31,12 +31,16 @@ export class NodeDrivers {
   readonly #watchdog: WatchdogClient;
   readonly #docker: DockerDriver | null;
 
-  private constructor(all: readonly Driver[], watchdog: WatchdogClient, docker: DockerDriver | null) {
-    this.all = all;
-    this.#watchdog = watchdog;
-    this.#docker = docker;
-    const groups = findProcessGroups();
-    this.isolation = groups === null ? 'none' : `cgroup${groups.version}`;
+  private constructor(options: {
+    readonly all: readonly Driver[];
+    readonly isolation: Isolation;
+    readonly watchdog: WatchdogClient;
+    readonly docker: DockerDriver | null;
+  }) {
+    this.all = options.all;
+    this.isolation = options.isolation;
+    this.#watchdog = options.watchdog;
+    this.#docker = options.docker;
   }
 
   /** @throws JarvisError where a driver that the settings name cannot work on this machine */
@@ -48,13 +52,15 @@ export class NodeDrivers {
     watchdog.attach().catch((error: unknown) => {
       log.warn({ error: messageOf(error) }, 'no watchdog for what an earlier start left');
     });
-    const docker = wanted.includes('docker') ? await createDocker(options, watchdog) : null;
+    const groups = findProcessGroups();
+    const isolation = groups === null ? 'none' : (`cgroup${groups.version}` as const);
+    const docker = wanted.includes('docker') ? await createDocker(options, isolation, watchdog) : null;
     const all = wanted.flatMap((name): readonly Driver[] => {
-      if (name === 'process') return [new ProcessDriver(watchdog)];
+      if (name === 'process') return [new ProcessDriver(watchdog, config.policy.shared)];
       if (name === 'noop') return [new NoopDriver(clock)];
       return docker === null ? [] : [docker];
     });
-    return new NodeDrivers(all, watchdog, docker);
+    return new NodeDrivers({ all, isolation, watchdog, docker });
   }
 
   /** Those that can run something at present. */
@@ -83,10 +89,13 @@ export class NodeDrivers {
 /** Where nobody asked for it by name, a machine without control groups simply offers no containers. */
 async function createDocker(
   { config, incarnation, log, onChange }: NodeDriversOptions,
+  isolation: Isolation,
   guard: AttemptGuard,
 ): Promise<DockerDriver | null> {
   const owner = { node: config.name, incarnation, dataDirectory: config.dataDir };
   try {
+    if (isolation === 'none')
+      throw new JarvisError('unavailable', 'containers need control groups that this node can use');
     return await DockerDriver.create({
       owner,
       policy: config.policy,

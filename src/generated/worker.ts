@@ -200,6 +200,8 @@ export interface Assignment {
     | undefined;
   /** Holds no lease: it is never ended for silence. */
   unleased: boolean;
+  /** Of a process: a name or an id, either with `:group`. Absent: the node's own. */
+  user?: string | undefined;
 }
 
 export interface Assignment_EnvEntry {
@@ -2014,6 +2016,7 @@ function createBaseAssignment(): Assignment {
     container: undefined,
     limits: undefined,
     unleased: false,
+    user: undefined,
   };
 }
 
@@ -2069,6 +2072,9 @@ export const Assignment: MessageFns<Assignment> = {
     }
     if (message.unleased !== false) {
       writer.uint32(136).bool(message.unleased);
+    }
+    if (message.user !== undefined) {
+      writer.uint32(146).string(message.user);
     }
     return writer;
   },
@@ -2225,6 +2231,14 @@ export const Assignment: MessageFns<Assignment> = {
             message.unleased = reader.bool();
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.user = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2271,6 +2285,7 @@ export const Assignment: MessageFns<Assignment> = {
       ? Limits.fromPartial(object.limits)
       : undefined;
     message.unleased = object.unleased ?? false;
+    message.user = object.user ?? undefined;
     return message;
   },
 };

@@ -194,7 +194,7 @@ describe('tasks', () => {
   });
 
   it('are refused with every fault', async () => {
-    const body = { nmae: 'a', command: [], resources: { cpu: 'lots' }, user: 'root' };
+    const body = { nmae: 'a', command: [], resources: { cpu: 'lots' }, network: 'host' };
     const { status, headers, json } = await call('POST', '/tasks', { body });
     expect(status).toBe(422);
     expect(headers['content-type']).toContain('application/problem+json');
@@ -205,7 +205,7 @@ describe('tasks', () => {
       code: 'invalid',
     });
     const paths = (json['faults'] as { path: string }[]).map((fault) => fault.path);
-    expect(paths.toSorted()).toEqual(['command', 'nmae', 'resources.cpu', 'user']);
+    expect(paths.toSorted()).toEqual(['command', 'network', 'nmae', 'resources.cpu']);
     expect(await call('POST', '/tasks', { body: [1] })).toMatchObject({ status: 422 });
   });
 

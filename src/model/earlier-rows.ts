@@ -1,11 +1,11 @@
 /**
- * Rows that were written before there were containers lack what belongs to these, and stay as they are: their digests
+ * Rows that were written before there were containers, or users of processes, lack what belongs to these, and stay as they are: their digests
  * are made of their bytes. Whoever reads such a field reads it through here.
  */
 import type { NodeRow } from './node.ts';
 import type { NodePolicy } from './policy.ts';
 import { DEFAULT_POLICY } from './policy.ts';
-import type { ContainerNeeds, ContainerSpec, TaskLimits, TaskRow, TaskSpec } from './task.ts';
+import type { ContainerSpec, TaskLimits, TaskNeeds, TaskRow, TaskSpec } from './task.ts';
 
 export const NO_LIMITS: TaskLimits = { cpuMillis: null, memoryBytes: null, pids: null };
 
@@ -20,8 +20,12 @@ export function limitsOf({ limits }: Earlier<TaskSpec, 'limits'>): TaskLimits {
   return limits ?? NO_LIMITS;
 }
 
-/** Null: a command. */
-export function needsOf({ needs }: Earlier<TaskRow, 'needs'>): ContainerNeeds | null {
+/** Of a process; null: the node's own. */
+export function userOf({ user }: Earlier<TaskSpec, 'user'>): string | null {
+  return user ?? null;
+}
+
+export function needsOf({ needs }: Earlier<TaskRow, 'needs'>): TaskNeeds {
   return needs ?? null;
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { NodePolicy } from './policy.ts';
-import { DEFAULT_POLICY, violationsOf } from './policy.ts';
+import { DEFAULT_POLICY, violationsOf, violationsOfNeeds } from './policy.ts';
 import type { ContainerSpec } from './task.ts';
 
 function forbidden(changes: Partial<ContainerSpec>, policy: Partial<NodePolicy> = {}): string[] {
@@ -38,6 +38,19 @@ describe('a policy', () => {
     ]);
     expect(forbidden({}, { users: ['app'] })).toEqual([
       "user the image's own user is forbidden by policy.users, which allows app",
+    ]);
+  });
+
+  it('says of a command only who it may be', () => {
+    const closed = { ...DEFAULT_POLICY, users: ['app'], registries: [] };
+    const ofUser = (user: string | null) =>
+      violationsOfNeeds({ registry: null, user, cgroups: false }, closed);
+    expect(ofUser('app')).toEqual([]);
+    // As the node itself: whoever lets it run commands wants that.
+    expect(ofUser(null)).toEqual([]);
+    expect(violationsOfNeeds(null, closed)).toEqual([]);
+    expect(ofUser('root')).toEqual([
+      { path: ['user'], message: '"root" is forbidden by policy.users, which allows app' },
     ]);
   });
 

@@ -1,9 +1,9 @@
 /**
- * What tasks may use of a node beyond their own container (`policy:` of its settings, docs/contract.md section 6). Checked
+ * What tasks may use of a node beyond their own container or process (`policy:` of its settings, docs/contract.md section 6). Checked
  * where a task is submitted, where it is placed, and again on the node that starts it.
  */
 import { parseImageReference } from '../lib/image-reference.ts';
-import type { ContainerNeeds, ContainerSpec } from './task.ts';
+import type { ContainerNeeds, ContainerSpec, TaskNeeds } from './task.ts';
 
 /** As the node tells the cluster: without credentials, and without what it grants by itself. */
 export interface NodePolicy {
@@ -38,13 +38,16 @@ export function needsOfContainer({ image, user, network, mounts }: ContainerSpec
   };
 }
 
-/** Everything of the task that the policy forbids; empty where it may run. */
+/** Everything of the container that the policy forbids; empty where it may run. */
 export function violationsOf(container: ContainerSpec, policy: NodePolicy): readonly PolicyViolation[] {
   return violationsOfNeeds(needsOfContainer(container), policy);
 }
 
-export function violationsOfNeeds(needs: ContainerNeeds, policy: NodePolicy): readonly PolicyViolation[] {
+export function violationsOfNeeds(needs: TaskNeeds, policy: NodePolicy): readonly PolicyViolation[] {
+  if (needs === null) return [];
   const { registry, user } = needs;
+  // A command that names nobody runs as the node itself does, which is for whoever lets the node run commands to decide.
+  if (registry === null) return user === null ? [] : userViolations(user, policy);
   const violations: PolicyViolation[] = [];
   for (const [index, mount] of needs.mounts.entries()) {
     const message = mountViolation(mount, policy);
@@ -52,17 +55,19 @@ export function violationsOfNeeds(needs: ContainerNeeds, policy: NodePolicy): re
   }
   if (needs.hostNetwork && !policy.hostNetwork)
     violations.push({ path: ['network'], message: 'host is forbidden by policy.host_network' });
-  if (policy.users !== null && !policy.users.includes(user ?? ''))
-    violations.push({
-      path: ['user'],
-      message: `${quoted(user)} is forbidden by policy.users, which allows ${listed(policy.users)}`,
-    });
+  violations.push(...userViolations(user, policy));
   if (policy.registries !== null && !policy.registries.includes(registry))
     violations.push({
       path: ['image'],
       message: `${registry} is forbidden by policy.registries, which allows ${listed(policy.registries)}`,
     });
   return violations;
+}
+
+function userViolations(user: string | null, { users }: NodePolicy): readonly PolicyViolation[] {
+  if (users === null || users.includes(user ?? '')) return [];
+  const message = `${quoted(user)} is forbidden by policy.users, which allows ${listed(users)}`;
+  return [{ path: ['user'], message }];
 }
 
 /** Whether `path` is `folder` or lies below it. Both are absolute and normal. */

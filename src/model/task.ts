@@ -73,6 +73,17 @@ export interface ContainerNeeds {
   readonly mounts: readonly Pick<Mount, 'source' | 'readOnly'>[];
 }
 
+/** What of a command decides on which nodes it may run. */
+interface CommandNeeds {
+  readonly registry: null;
+  readonly user: string | null;
+  /** Limits that only control groups can enforce. */
+  readonly cgroups: boolean;
+}
+
+/** Null: a command that any node which runs commands may run. */
+export type TaskNeeds = ContainerNeeds | CommandNeeds | null;
+
 export interface RetryPolicy {
   /** Executions in all: 3 is one try and two retries. */
   readonly maxAttempts: number;
@@ -90,6 +101,8 @@ export interface TaskSpec {
   readonly name: string;
   /** Null: a process of the node. */
   readonly container: ContainerSpec | null;
+  /** Of a process: `name`, `uid` or `uid:gid`; null: the node's own. A container has its own field. */
+  readonly user: string | null;
   /** With an image it replaces the image's CMD, and may be empty. */
   readonly command: readonly string[];
   readonly env: Pairs;
@@ -143,8 +156,8 @@ export interface TaskRow {
   readonly priority: Priority;
   /** A copy of the spec's: what is set aside while it is ASSIGNED or RUNNING. */
   readonly resources: Resources;
-  /** Taken from the spec: what it needs of a node beside the resources. Null: a command. */
-  readonly needs: ContainerNeeds | null;
+  /** Taken from the spec: what it needs of a node beside the resources. */
+  readonly needs: TaskNeeds;
   readonly status: TaskStatus;
   readonly statusReason: string | null;
   /** A person asked for the end of what still runs: it is CANCELLED once nothing of it does. */

@@ -97,6 +97,18 @@ describe('submitting', () => {
     expect((await submit({ ...image, mounts: [] })).status_reason).toBeUndefined();
   });
 
+  it('refuses a user of a command that every node forbids', async () => {
+    for (const name of ['n1', 'n2', 'n3', 'n4'])
+      cluster.register(name, `${name}:1`, { policy: { ...DEFAULT_POLICY, users: ['app'] } });
+    await expect(submit({ command: ['true'], user: 'root' })).rejects.toMatchObject({
+      faults: [
+        { path: 'user', message: '"root" is forbidden by policy.users, which allows app, on every node' },
+      ],
+    });
+    const task = await submit({ command: ['true'], user: 'app', limits: { pids: 5 } });
+    expect(task).toMatchObject({ user: 'app', limits: { pids: 5 } });
+  });
+
   it('answers with the task, defaults filled in', async () => {
     const task = await submit({ name: 'a', env: { K: 'v' }, labels: { team: 'x' }, timeout: '1m' });
     expect(task).toMatchObject({

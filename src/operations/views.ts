@@ -6,7 +6,7 @@ import type {
   Task as TaskView,
 } from '../generated/cluster.ts';
 import { formatCpuMillis, formatMemoryBytes } from '../lib/quantities.ts';
-import { containerOf, limitsOf } from '../model/earlier-rows.ts';
+import { containerOf, limitsOf, userOf } from '../model/earlier-rows.ts';
 import type { NodeRow } from '../model/node.ts';
 import type { Attempt, Pairs, Resources, TaskLimits, TaskRow, TaskSpec } from '../model/task.ts';
 import type { ClusterInsight } from './port.ts';
@@ -63,7 +63,7 @@ function specView(spec: TaskSpec): SpecPart {
     command: [...spec.command],
     env: record(spec.env),
     working_dir: spec.workingDir ?? undefined,
-    user: container?.user ?? undefined,
+    user: (container === null ? userOf(spec) : container.user) ?? undefined,
     mounts: (container?.mounts ?? []).map(({ source, target, readOnly }) => ({
       source,
       target,

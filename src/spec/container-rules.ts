@@ -6,7 +6,7 @@ import { show } from './faults.ts';
 
 type Plain = Readonly<Record<string, unknown>>;
 
-const IMAGE_ONLY = ['user', 'mounts', 'network', 'pull_policy', 'limits'] as const;
+const IMAGE_ONLY = ['mounts', 'network', 'pull_policy'] as const;
 
 /** Schemas by which `limits` and `resources` are read, however wrong the rest of the task is. */
 export interface QuantitySchemas {
@@ -30,7 +30,7 @@ export function withContainerFaults(
     // One fault says enough: what is wrong within such a field does not matter yet.
     const others = found.filter(({ path }) => !needing.some((field) => field === path[0]));
     const needs = needing.map((field) => ({ path: [field], message: 'needs an image in this version' }));
-    return [...commandFaults(plain['command']), ...others, ...needs];
+    return [...commandFaults(plain['command']), ...others, ...needs, ...limitFaults(plain, schemas)];
   }
   return [...found, ...limitFaults(plain, schemas)];
 }

@@ -169,16 +169,34 @@ describe('a task without an image', () => {
   it('has no use for what is a container’s: one fault each, whatever else is wrong with it', () => {
     const { type, ...result } = checkTaskSpec({
       command: ['a'],
-      user: '',
       mounts: [{ source: 'x' }],
       network: 'host',
       pull_policy: 'x',
-      limits: { cpu: 0 },
     });
-    const fields = ['user', 'mounts', 'network', 'pull_policy', 'limits'];
+    const fields = ['mounts', 'network', 'pull_policy'];
     expect(type).toBe('invalid');
     expect(result).toEqual({
       faults: fields.map((field) => ({ path: [field], message: 'needs an image in this version' })),
+    });
+  });
+
+  it('may be limited, and be another user’s', () => {
+    const limits = { cpu: 2, memory: '1Gi', pids: 500 };
+    expect(parseTaskSpec({ command: ['a'], user: 1000, limits })).toMatchObject({
+      container: null,
+      user: '1000',
+      limits: { cpuMillis: 2000, memoryBytes: 1024 * MIB, pids: 500 },
+    });
+    expect(parseTaskSpec({ command: ['a'] })).toMatchObject({
+      user: null,
+      limits: { cpuMillis: null, memoryBytes: null, pids: null },
+    });
+    expect(faultsOf({ image: null, command: ['a'], user: '', limits: { cpu: 0 } })).toMatchObject({
+      user: expect.stringContaining('"" is not allowed'),
+      'limits.cpu': expect.any(String),
+    });
+    expect(faultsOf({ image: null, command: ['a'], resources: { cpu: 3 }, limits })).toEqual({
+      'resources.cpu': '3 is above limits.cpu, 2: at most that',
     });
   });
 

@@ -19,6 +19,7 @@ describe('a task spec', () => {
     expect(parseTaskSpec({ command: ['/usr/bin/python3', 'x.py'] })).toEqual({
       name: 'python3',
       container: null,
+      user: null,
       command: ['/usr/bin/python3', 'x.py'],
       env: [],
       workingDir: null,

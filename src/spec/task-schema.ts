@@ -152,6 +152,7 @@ function toModel(fields: Fields): TaskSpec {
   return {
     name: fields.name ?? defaultName(fields),
     container: containerOf(fields),
+    user: isAbsent(fields.image) ? (fields.user ?? null) : null,
     command: fields.command ?? [],
     env: fields.env ?? [],
     workingDir: fields.working_dir ?? null,
@@ -173,7 +174,7 @@ function toModel(fields: Fields): TaskSpec {
 }
 
 function containerOf(fields: Fields): ContainerSpec | null {
-  if (fields.image === null || fields.image === undefined) return null;
+  if (isAbsent(fields.image)) return null;
   return {
     image: fields.image,
     user: fields.user ?? null,
@@ -185,6 +186,10 @@ function containerOf(fields: Fields): ContainerSpec | null {
     network: fields.network ?? 'bridge',
     pullPolicy: fields.pull_policy ?? 'if_not_present',
   };
+}
+
+function isAbsent(value: unknown): value is null | undefined {
+  return value === null || value === undefined;
 }
 
 function limitsOf({ limits }: Fields): TaskLimits {

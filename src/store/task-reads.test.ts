@@ -13,6 +13,7 @@ import { StillClock, temporaryDirectory } from './testing.ts';
 const SPEC: TaskSpec = {
   name: 'hello',
   container: null,
+  user: null,
   command: ['true'],
   env: [],
   workingDir: null,

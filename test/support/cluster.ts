@@ -7,8 +7,10 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
+import { groupPrefixOf } from '../../src/agent/watchdog/cgroup-containment.ts';
 import type { Api, TaskJson } from './api.ts';
 import { FINAL_STATUSES } from './api.ts';
+import { removeAttemptGroups } from './attempt-groups.ts';
 import { guardDirectory, type Guard } from './guard.ts';
 import { NodeProcess, type NodeEnd } from './node-process.ts';
 import { freePort, HOST } from './ports.ts';
@@ -220,6 +222,8 @@ export class TestCluster {
 
   async dispose(): Promise<void> {
     await endProcessesOf(this.directory);
+    // A watchdog that was killed leaves its attempts' groups, empty by now; the names are made of the directory's place.
+    await removeAttemptGroups(this.nodes.map(({ settings }) => groupPrefixOf(settings.dataDir)));
     await rm(this.directory, { recursive: true, force: true, maxRetries: 5 });
     await this.#guard.dismiss();
   }

@@ -1,6 +1,7 @@
 /**
  * A process that outlives the tests' own by a moment: when that ends, in whatever way (a killed test run cannot clean up),
- * it kills what is left of a directory's processes, lets go what is mounted there, and removes the directory.
+ * it kills what is left of a directory's processes, removes the control groups that those were in, lets go what is mounted
+ * there, and removes the directory.
  */
 import { spawn } from 'node:child_process';
 
@@ -13,8 +14,12 @@ const SCRIPT = `
   [ "$last" = done ] && exit
   for round in 1 2 3 4 5; do
     found=$(grep -lszF "$directory/" /proc/[0-9]*/cmdline /proc/[0-9]*/environ | cut -d/ -f3 | sort -u)
+    groups="$groups $(for pid in $found; do grep -o '/.*jarvis-process-.*' /proc/$pid/cgroup; done)"
     [ -n "$found" ] && kill -9 $found
     sleep 0.2
+  done 2> /dev/null
+  for folder in $(grep -E ' - cgroup2? ' /proc/self/mountinfo | cut -d' ' -f5); do
+    for group in $groups; do [ -d "$folder$group" ] && rmdir "$folder$group"; done
   done 2> /dev/null
   grep -F " $directory/" /proc/mounts | cut -d' ' -f2 | xargs -r umount -l 2> /dev/null
   rm -rf "$directory"

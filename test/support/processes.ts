@@ -4,6 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 
+import { removeCgroup } from './docker-bed/cgroups.ts';
 import { waitFor } from './wait.ts';
 
 export interface FoundProcess {
@@ -27,10 +28,15 @@ export function processesOf(directory: string): readonly FoundProcess[] {
   return found;
 }
 
-/** KILL to all of them; a daemon that starts another one meanwhile is found by the next look. */
-function killProcessesOf(directory: string): number {
+/**
+ * KILL to all of them; a daemon that starts another one meanwhile is found by the next look.
+ * @param groups takes the control groups that they are in, of those that attempts have
+ */
+function killProcessesOf(directory: string, groups: Set<string>): number {
   const found = processesOf(directory);
   for (const { pid } of found) {
+    for (const [, group] of read(`/proc/${pid}/cgroup`).matchAll(/:([^:\n]*\/jarvis-process-[^\n]*)$/gm))
+      if (group !== undefined) groups.add(group);
     try {
       process.kill(pid, 'SIGKILL');
     } catch (error) {
@@ -40,12 +46,12 @@ function killProcessesOf(directory: string): number {
   return found.length;
 }
 
-/** @throws Error where something is still there after a while */
+/** And of their control groups, if their watchdog cannot do that any more. @throws Error where something is left after a while */
 export async function endProcessesOf(directory: string): Promise<void> {
-  await waitFor(`the end of the processes of ${directory}`, () => killProcessesOf(directory) === 0, {
-    timeoutMs: 15_000,
-    intervalMs: 20,
-  });
+  const groups = new Set<string>();
+  const areGone = (): boolean =>
+    killProcessesOf(directory, groups) === 0 && [...groups].map(removeCgroup).every(Boolean);
+  await waitFor(`the end of the processes of ${directory}`, areGone, { timeoutMs: 15_000, intervalMs: 20 });
 }
 
 function read(path: string): string {

@@ -1,5 +1,15 @@
 /** Where control groups are mounted, and how their folders are read, entered and removed. */
-import { accessSync, constants, readdirSync, readFileSync, rmdirSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import path from 'node:path';
 
 import { isErrno } from '../../lib/errno.ts';
@@ -65,6 +75,16 @@ export function pidsBelow(group: string): readonly number[] {
       .filter((line) => line !== '' && line !== UNSEEN)
       .map(Number),
   );
+}
+
+/** To a file that the kernel may let nobody read, and that is never made here. @throws the system's error */
+export function writeControl(file: string, value: string): void {
+  const descriptor = openSync(file, constants.O_WRONLY);
+  try {
+    writeSync(descriptor, value);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /** SIGKILL, to one that may have ended meanwhile, or be another user's. */

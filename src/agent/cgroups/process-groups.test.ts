@@ -2,7 +2,16 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -14,6 +23,7 @@ import type { GroupLimits, ProcessGroups, Removed } from './process-groups.ts';
 import { findProcessGroups } from './process-groups.ts';
 
 const UNLIMITED: GroupLimits = { cpuMillis: null, memoryBytes: null, pids: null };
+const OTHER_USER = 65_534;
 const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
 
 /** Of this machine, by one version alone. */
@@ -24,6 +34,18 @@ function groupsOf(version: 1 | 2): ProcessGroups | null {
 
 function failing(): never {
   throw new Error('no');
+}
+
+function takeMemory(): Buffer {
+  return Buffer.alloc(64 << 20, 1);
+}
+
+function failureOf(work: () => unknown): unknown {
+  try {
+    return work();
+  } catch (error) {
+    return error;
+  }
 }
 
 async function removed(groups: ProcessGroups, group: string): Promise<Removed> {
@@ -113,12 +135,69 @@ for (const version of [1, 2] as const) {
       expect(groups.remove(group)).toEqual({ outOfMemory: false });
     });
 
+    it.skipIf(available?.limitable.has('memory') !== true)(
+      'says that it took too much before it was limited',
+      () => {
+        const limits = { ...UNLIMITED, memoryBytes: 6 << 20 };
+        const failure = failureOf(() => groups.enclose(group, limits, takeMemory));
+        expect(failure).toMatchObject({ name: 'GroupFailure', outOfMemory: true });
+      },
+    );
+
     it.skipIf(available?.limitable.size === 3)('refuses to start what it cannot limit', () => {
       const limits = { cpuMillis: 500, memoryBytes: 64 * 1024 * 1024, pids: 10 };
       expect(() => run('true', limits)).toThrow('this node has no control groups that enforce limits.');
     });
   });
 }
+
+/** Prints where it makes groups, and that it can kill and remove them. */
+const DELEGATE = `
+  const { spawn } = await import('node:child_process');
+  const { findProcessGroups } = await import(process.argv[1]);
+  const groups = findProcessGroups(process.argv[2]);
+  const group = groups.groupOf('attempt');
+  const unlimited = { cpuMillis: null, memoryBytes: null, pids: null };
+  groups.enclose(group, unlimited, () => spawn('sh', ['-c', 'env -i setsid sleep 1000 & exec sleep 1000']));
+  await groups.kill(group);
+  while (groups.remove(group) === null) await new Promise((resolve) => setTimeout(resolve, 1));
+  console.log(group);
+`;
+
+const unified = groupsOf(2);
+describe.skipIf(unified === null || process.getuid?.() !== 0)('a part of the tree of version 2', () => {
+  const type2 = mounts.filter((line) => line.includes(' - cgroup2 ')).join('\n');
+  const folder = parseMounts(type2)[0]?.folder ?? '';
+  const name = `jarvis-test-${process.pid}-${randomBytes(4).toString('hex')}`;
+  afterEach(() => {
+    unified?.remove(`/${name}`);
+  });
+
+  it.each(['/service', ''])(
+    'that another user was given, and is in as its %j, will do for it',
+    async (leaf) => {
+      const part = path.join(folder, name);
+      if (leaf !== '') mkdirSync(part);
+      const script = ['--input-type=module', '-e', DELEGATE];
+      const module = new URL('process-groups.ts', import.meta.url).href;
+      const child = unified?.enclose(`/${name}${leaf}`, UNLIMITED, () => {
+        for (const inside of new Set([part, path.join(folder, name, leaf)])) {
+          chownSync(inside, OTHER_USER, OTHER_USER);
+          for (const file of readdirSync(inside)) chownSync(path.join(inside, file), OTHER_USER, OTHER_USER);
+        }
+        return spawn(process.execPath, [...script, module, type2], {
+          uid: OTHER_USER,
+          gid: OTHER_USER,
+          stdio: ['ignore', 'pipe', 'inherit'],
+        });
+      });
+      const output: Buffer[] = [];
+      child?.stdout.on('data', (chunk: Buffer) => output.push(chunk));
+      expect(await once(child ?? process, 'close')).toEqual([0, null]);
+      expect(Buffer.concat(output).toString()).toBe(`/${name}/attempt\n`);
+    },
+  );
+});
 
 describe('process groups of version 2 in plain directories', () => {
   let root: string;

@@ -1,12 +1,20 @@
 /** Process groups on control groups of version 1: one hierarchy freezes, three others limit, where they are mounted. */
-import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { messageOf } from '../../lib/errors.ts';
 import { isErrno } from '../../lib/errno.ts';
 import type { Hierarchy } from './hierarchies.ts';
-import { homeOf, killPid, pidsBelow, readOrEmpty, removeBelow, subfolders } from './hierarchies.ts';
+import {
+  homeOf,
+  killPid,
+  pidsBelow,
+  readOrEmpty,
+  removeBelow,
+  subfolders,
+  writeControl,
+} from './hierarchies.ts';
 import type { GroupLimits, LimitName, ProcessGroups, Removed } from './process-groups.ts';
 import { CPU_PERIOD_US, cpuQuotaUs, failAt, limitsGiven, refuseUnlimitable } from './group-limits.ts';
 
@@ -18,6 +26,7 @@ interface Place {
   readonly root: number;
 }
 
+const OOM_FILE = 'memory.oom_control';
 /** To be frozen takes a running process until it next leaves the kernel; one that waits for a disk may take long. */
 const FREEZE_TIMEOUT_MS = 100;
 const FREEZE_PAUSE_MS = 1;
@@ -110,6 +119,8 @@ export class Version1Groups implements ProcessGroups {
   /** @returns false where there is no such group */
   async #freeze(group: string): Promise<boolean> {
     const state = this.#stateOf(group);
+    // Should it ever not have come out: it would freeze itself, and nobody would thaw it.
+    if (pidsBelow(path.join(this.#freezer.folder, group)).includes(process.pid)) leave(this.#freezer);
     if (!writeState(state, 'FROZEN')) return false;
     const deadlineMs = performance.now() + FREEZE_TIMEOUT_MS;
     while (readOrEmpty(state).trim() === 'FREEZING' && performance.now() < deadlineMs)
@@ -143,11 +154,16 @@ export class Version1Groups implements ProcessGroups {
 
   remove(group: string): Removed | null {
     if (!removeBelow(path.join(this.#freezer.folder, group))) return null;
-    const memory = this.#limiting.get('memory');
-    const control =
-      memory === undefined ? '' : readOrEmpty(path.join(memory.folder, group, 'memory.oom_control'));
-    for (const { folder } of this.#limiting.values()) if (!removeBelow(path.join(folder, group))) return null;
-    return { outOfMemory: /^oom_kill [1-9]/m.test(control) };
+    // Most attempts have no limits: to ask first is cheaper than an error.
+    const limited = [...this.#limiting]
+      .map(([name, { folder }]) => [name, path.join(folder, group)] as const)
+      .filter(([, folder]) => existsSync(folder));
+    let outOfMemory = false;
+    for (const [name, folder] of limited) {
+      if (name === 'memory') outOfMemory = /^oom_kill [1-9]/m.test(readOrEmpty(path.join(folder, OOM_FILE)));
+      if (!removeBelow(folder)) return null;
+    }
+    return { outOfMemory };
   }
 
   get #places(): readonly Place[] {
@@ -199,7 +215,7 @@ function leave({ home, root }: Place): void {
 /** @returns false where there is no such group */
 function writeState(file: string, state: 'FROZEN' | 'THAWED'): boolean {
   try {
-    writeFileSync(file, state, { flag: 'r+' });
+    writeControl(file, state);
     return true;
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENODEV')) return false;

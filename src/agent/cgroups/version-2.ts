@@ -4,7 +4,15 @@ import path from 'node:path';
 
 import { isErrno } from '../../lib/errno.ts';
 import type { Hierarchy } from './hierarchies.ts';
-import { homeOf, killPid, pidsBelow, readOrEmpty, removeBelow, subfolders } from './hierarchies.ts';
+import {
+  homeOf,
+  killPid,
+  pidsBelow,
+  readOrEmpty,
+  removeBelow,
+  subfolders,
+  writeControl,
+} from './hierarchies.ts';
 import { CPU_PERIOD_US, cpuQuotaUs, failAt, refuseUnlimitable } from './group-limits.ts';
 import type { GroupLimits, LimitName, ProcessGroups, Removed } from './process-groups.ts';
 
@@ -133,7 +141,7 @@ export class Version2Groups implements ProcessGroups {
   /** @returns false where there is no such group, or no such file in this kernel */
   #signal(group: string, file: string, value: string): boolean {
     try {
-      writeFileSync(path.join(this.#folderOf(group), file), value, { flag: 'r+' });
+      writeControl(path.join(this.#folderOf(group), file), value);
       return true;
     } catch (error) {
       if (isErrno(error, 'ENOENT', 'ENODEV')) return false;
@@ -148,7 +156,7 @@ function enableControllers(folder: string): ReadonlySet<LimitName> {
   const enabled = (): readonly string[] => readOrEmpty(file).trim().split(/\s+/);
   for (const name of LIMITING.filter((each) => !enabled().includes(each))) {
     try {
-      writeFileSync(file, `+${name}`, { flag: 'r+' });
+      writeControl(file, `+${name}`);
     } catch {
       // Not given to this group, or there are processes in it: then this cannot be limited, which is said where it is wanted.
     }

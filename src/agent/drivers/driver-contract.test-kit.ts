@@ -36,6 +36,7 @@ export function attemptSpec(changes: Partial<AttemptSpec> & Pick<AttemptSpec, 'c
     term: 2,
     fencingToken: String(assignment),
     container: null,
+    user: null,
     env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin' },
     workingDir: null,
     resources: { cpuMillis: 100, memoryBytes: 64 * 1024 * 1024 },

@@ -37,6 +37,8 @@ export interface AttemptSpec extends AttemptKey {
   readonly fencingToken: string;
   /** Null: a process of the node. */
   readonly container: AttemptContainer | null;
+  /** Of a process: `name` or `uid`, either with `:group` or `:gid`; null: the node's own. A container has its own field. */
+  readonly user: string | null;
   /** With an image it replaces the image's CMD, and may be empty. */
   readonly command: readonly string[];
   /**

@@ -52,6 +52,7 @@ class Bench {
     const spec = {
       name: 't',
       container: null,
+      user: null,
       command: ['noop'],
       env: [['A', 'x'.repeat(envBytes)]] as const,
       workingDir: null,

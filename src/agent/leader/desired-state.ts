@@ -6,7 +6,7 @@
 import type { Assignment, Container, Limits, Stop } from '../../generated/worker.ts';
 import { invariant } from '../../lib/assert.ts';
 import { fencingToken } from '../../lib/ids.ts';
-import { containerOf, limitsOf } from '../../model/earlier-rows.ts';
+import { containerOf, limitsOf, userOf } from '../../model/earlier-rows.ts';
 import type { NodeRow } from '../../model/node.ts';
 import type { Attempt, ContainerSpec, Pairs, TaskLimits, TaskRow, TaskSpec } from '../../model/task.ts';
 import type { StateView } from '../../scheduler/ports.ts';
@@ -170,6 +170,7 @@ function assignmentToWire(options: {
     container: containerToWire(containerOf(spec), spec.labels),
     limits: limitsToWire(limitsOf(spec)),
     unleased: false,
+    user: userOf(spec) ?? undefined,
   };
 }
 

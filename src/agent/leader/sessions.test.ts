@@ -39,6 +39,7 @@ function specOf(command: readonly string[], changes: Partial<TaskSpec> = {}): Ta
   return {
     name: 't',
     container: null,
+    user: null,
     command,
     env: [],
     workingDir: null,

@@ -21,18 +21,14 @@ import type { PipePool } from './pipes.ts';
 import { readStat } from './processes.ts';
 import type { WatchdogEvent } from './protocol.ts';
 import { isAttemptView, withLease } from './protocol.ts';
+import { limitedCommand } from './rlimits.ts';
 import type { RecordStore } from './record-store.ts';
 import type { Started } from './spawn.ts';
-import {
-  checkCommand,
-  environmentOf,
-  markersOf,
-  prepareWorkingDirectory,
-  StartFailure,
-  startProcess,
-} from './spawn.ts';
+import { checkCommand, environmentOf, markersOf, prepareWorkingDirectory, startProcess } from './spawn.ts';
+import { StartFailure } from './start-failure.ts';
 import { readSmallFile } from './text-files.ts';
 import { Timer } from './timer.ts';
+import { identityOf, openTo } from './users.ts';
 
 export interface ProcessRecord {
   readonly version: 1;
@@ -207,11 +203,16 @@ export class Attempt {
 
   /** @returns null where it was stopped meanwhile */
   async #launch(spec: AttemptSpec): Promise<Started | null> {
+    // A daemon of an earlier release names none.
+    const identity = typeof spec.user === 'string' ? identityOf(spec.user) : null;
+    if (identity !== null) await openTo(identity, this.#directory);
     const cwd = await prepareWorkingDirectory(spec, this.#directory);
     const { containment, pipes } = this.#tools;
     return startProcess(spec, {
-      env: environmentOf(spec, this.#directory),
+      command: this.#contained.cgroup === null ? limitedCommand(spec, cwd) : spec.command,
+      env: environmentOf(spec, this.#directory, identity),
       cwd,
+      identity,
       pipes,
       mayStart: () => {
         if (!this.#tools.mayExecute(spec)) this.#cause ??= 'leaseLost';

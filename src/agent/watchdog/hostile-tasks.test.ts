@@ -1,12 +1,15 @@
 /** Tasks that do what they can to stay alive, to get away or to take too much: with control groups and without. */
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { findProcessGroups } from '../cgroups/process-groups.ts';
 import type { AttemptSpec } from '../drivers/driver.ts';
 import { attemptSpec } from '../drivers/driver-contract.test-kit.ts';
+import { groupPrefixOf } from './cgroup-containment.ts';
 import type { WatchdogClient } from './client.ts';
+import { parseMounts } from '../cgroups/hierarchies.ts';
+import { watchdogDirectory } from './paths.ts';
 import type { WatchdogHarness } from './watchdog.test-kit.ts';
 import {
   createWatchdogHarness,
@@ -35,6 +38,16 @@ function taskId(): string {
 
 function shell(script: string, changes: Partial<AttemptSpec> = {}): AttemptSpec {
   return shellAs(script, { taskId: taskId(), ...changes });
+}
+
+/** As the watchdog does before it kills. */
+async function freeze(group: string): Promise<void> {
+  for (const { folder } of parseMounts(readFileSync('/proc/self/mountinfo', 'utf8'))) {
+    const state = join(folder, group, 'freezer.state');
+    if (!existsSync(state)) continue;
+    writeFileSync(state, 'FROZEN');
+    await waitUntil(() => readFileSync(state, 'utf8').trim() === 'FROZEN');
+  }
 }
 
 function useWatchdog(useCgroups: boolean): void {
@@ -123,6 +136,54 @@ describe.skipIf(findProcessGroups() === null)('a process in a control group', ()
     process.kill(watchdog, 'SIGKILL');
     expect(await waiting).toMatchObject({ reason: 'unknown', exitCode: null, signal: null });
     expect(pids.map(isGone)).toEqual([true, true]);
+  });
+});
+
+describe.skipIf(findProcessGroups() === null)('a watchdog that starts', () => {
+  it('ends what runs in groups of its data directory that no record speaks of', async () => {
+    const own = await createWatchdogHarness();
+    try {
+      const first = own.client();
+      await first.open(5, never);
+      const spec = shell('echo $$ > main; exec sleep 1000');
+      await first.start(spec, never);
+      const main = await readPid(own, spec, 'main');
+      const watchdog = await first.watchdogPid(never);
+      await first.close();
+      process.kill(watchdog, 'SIGKILL');
+      await waitUntil(() => isGone(watchdog));
+      rmSync(join(watchdogDirectory(own.dataDirectory), 'attempts'), { recursive: true });
+      expect(isGone(main)).toBe(false);
+      const second = own.client();
+      await second.open(6, never);
+      const prefix = groupPrefixOf(own.dataDirectory);
+      await waitUntil(() => findProcessGroups()?.groupsBeginning(prefix).length === 0);
+      expect(isGone(main)).toBe(true);
+      expect(await second.list(never)).toEqual([]);
+    } finally {
+      await own.dispose();
+    }
+  });
+
+  it('kills what a dead one left frozen', async () => {
+    const own = await createWatchdogHarness();
+    try {
+      const first = own.client();
+      await first.open(5, never);
+      const spec = shell('echo $$ > main; exec sleep 1000');
+      await first.start(spec, never);
+      const main = await readPid(own, spec, 'main');
+      const waiting = first.wait(spec, never);
+      const group = /^\d*:(?:freezer)?:(.*jarvis-process.*)$/m.exec(
+        readFileSync(`/proc/${main}/cgroup`, 'utf8'),
+      )?.[1];
+      await freeze(group ?? '');
+      process.kill(await first.watchdogPid(never), 'SIGKILL');
+      expect(await waiting).toMatchObject({ reason: 'unknown' });
+      expect(isGone(main)).toBe(true);
+    } finally {
+      await own.dispose();
+    }
   });
 });
 

@@ -147,6 +147,8 @@ class Watchdog {
 }
 
 function main(): void {
+  // The usual one, for the tasks; what is written here says its mode itself.
+  process.umask(0o022);
   const { values } = parseArgs({ options: { options: { type: 'string' } } });
   invariant(values.options !== undefined, 'the daemon passes --options');
   const options = parseWatchdogOptions(values.options);

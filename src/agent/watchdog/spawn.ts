@@ -1,7 +1,7 @@
 /** Starts the main process of an attempt, and says in plain words why one cannot be started. */
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
-import { closeSync } from 'node:fs';
+import { closeSync, fchownSync } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { isAbsolute } from 'node:path';
@@ -9,23 +9,12 @@ import type { Readable } from 'node:stream';
 
 import { invariant } from '../../lib/assert.ts';
 import { messageOf } from '../../lib/errors.ts';
-import { GroupFailure } from '../cgroups/group-failure.ts';
 import type { AttemptSpec } from '../drivers/driver.ts';
 import { errorFilePath, resultFilePath, workDirectory } from './paths.ts';
 import type { Pipe, PipePool } from './pipes.ts';
 import type { Markers } from './processes.ts';
-
-/** The attempt cannot be started; the message names the command or the directory. */
-export class StartFailure extends Error {
-  override readonly name = 'StartFailure';
-  /** It took more memory than it may use before that could be limited. */
-  readonly outOfMemory: boolean;
-
-  constructor(message: string, { cause }: { readonly cause?: unknown } = {}) {
-    super(message, { cause });
-    this.outOfMemory = cause instanceof GroupFailure && cause.outOfMemory;
-  }
-}
+import { StartFailure } from './start-failure.ts';
+import type { Identity } from './users.ts';
 
 export interface Started {
   readonly child: ChildProcess;
@@ -47,8 +36,14 @@ export function markersOf(
 }
 
 /** What `env` must not change: the attempt is found again by it. */
-export function environmentOf(spec: AttemptSpec, directory: string): Record<string, string> {
+export function environmentOf(
+  spec: AttemptSpec,
+  directory: string,
+  identity: Identity | null,
+): Record<string, string> {
   return {
+    // Another user's is not the node's.
+    ...(identity === null ? {} : { HOME: identity.home ?? '/' }),
     ...spec.env,
     JARVIS_TASK_ID: spec.taskId,
     JARVIS_ATTEMPT: String(spec.attempt),
@@ -94,8 +89,12 @@ export async function prepareWorkingDirectory(spec: AttemptSpec, directory: stri
 }
 
 interface StartOptions {
+  /** The program and its arguments, as they are executed. */
+  readonly command: readonly string[];
   readonly env: Record<string, string>;
   readonly cwd: string;
+  /** `null`: as the node itself. */
+  readonly identity: Identity | null;
   readonly pipes: PipePool;
   /** Asked right before the fork. */
   readonly mayStart: () => boolean;
@@ -113,7 +112,7 @@ export async function startProcess(spec: AttemptSpec, options: StartOptions): Pr
     // One after the other: what was taken before a failure must be given back.
     taken.push(await options.pipes.take());
     taken.push(await options.pipes.take());
-    if (options.mayStart()) return await fork(spec, options, taken);
+    if (options.mayStart()) return await fork(options, taken);
   } catch (error) {
     for (const pipe of taken) if (pipe !== null) closeSync(pipe.readDescriptor);
     throw new StartFailure(`cannot start ${JSON.stringify(spec.command[0])}: ${explain(error)}`, {
@@ -127,16 +126,20 @@ export async function startProcess(spec: AttemptSpec, options: StartOptions): Pr
 }
 
 async function fork(
-  { command }: AttemptSpec,
-  { env, cwd, enclose }: StartOptions,
+  { command, env, cwd, identity, enclose }: StartOptions,
   [stdout = null, stderr = null]: readonly (Pipe | null)[],
 ): Promise<Started> {
   const [file = '', ...words] = command;
+  // Who may write to a pipe may also open it by its name, /dev/stdout, only if it is theirs.
+  if (identity !== null)
+    for (const pipe of [stdout, stderr])
+      if (pipe !== null) fchownSync(pipe.writeDescriptor, identity.uid, identity.gid);
   const child = enclose(() =>
     spawn(file, words, {
       cwd,
       env,
       detached: true,
+      ...(identity === null ? {} : { uid: identity.uid, gid: identity.gid }),
       stdio: ['ignore', stdout?.writeDescriptor ?? 'pipe', stderr?.writeDescriptor ?? 'pipe'],
     }),
   );

@@ -20,6 +20,7 @@ const spec: AttemptSpec = {
   fencingToken: '1',
   isLeased: true,
   container: null,
+  user: null,
   command: ['noop'],
   env: {},
   workingDir: null,

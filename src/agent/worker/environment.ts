@@ -19,8 +19,10 @@ export function attemptEnvironment(
   node: NodeEnvironment,
   driver: DriverName,
   env: Readonly<Record<string, string>>,
+  user: string | null,
 ): Readonly<Record<string, string>> {
-  // An image brings its own PATH and HOME.
-  const local: Record<string, string> = driver === 'docker' ? {} : { PATH: node.path, HOME: node.home };
-  return { ...local, JARVIS_NODE: node.node, ...env };
+  // An image brings its own PATH and HOME, another user a HOME.
+  const path: Record<string, string> = driver === 'docker' ? {} : { PATH: node.path };
+  const home: Record<string, string> = driver === 'docker' || user !== null ? {} : { HOME: node.home };
+  return { ...path, ...home, JARVIS_NODE: node.node, ...env };
 }

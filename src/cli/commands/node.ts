@@ -65,6 +65,7 @@ function nodeColumns(terminal: Terminal, nowMs: number): readonly Column<Node>[]
     { title: 'HTTP', wide: true, cell: (node) => printable(node.http) },
     { title: 'VERSION', wide: true, cell: (node) => printable(node.version) },
     { title: 'DRIVERS', wide: true, cell: (node) => node.drivers.map(printable).join(',') },
+    { title: 'ISOLATION', wide: true, cell: (node) => printable(node.isolation) },
     { title: 'LABELS', wide: true, cell: (node) => printable(labelsOf(node)) },
   ];
 }

@@ -83,7 +83,10 @@ export function registerRun(program: Command, context: Context): void {
       'a path of the node that it sees as target (repeat)',
       collectMounts,
     )
-    .option('--user <user[:group]>', "a name or id, in the image; default: the image's own")
+    .option(
+      '--user <user[:group]>',
+      "a name or id, of the image or the node; default: the image's own, or the node's",
+    )
     .addOption(new Option('--network <network>', 'default: bridge').choices(NETWORK_MODES))
     .addOption(
       new Option('--pull <policy>', 'when to pull it; default: if_not_present').choices(PULL_POLICIES),

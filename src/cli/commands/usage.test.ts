@@ -42,10 +42,7 @@ describe('bad usage', () => {
       /^jarvisctl: --name: .*\njarvisctl: --env .*A B.*\n$/,
     ],
     [['run'], /^jarvisctl: command: is required without an image/],
-    [
-      ['run', '--limit-cpu', '1', '--', 'true'],
-      /^jarvisctl: --limit-cpu.*: needs an image in this version\n$/,
-    ],
+    [['run', '--network', 'host', '--', 'true'], /^jarvisctl: --network: needs an image in this version\n$/],
     [['run', '--mount', '/a', '--', 'true'], /'\/a' is invalid. Allowed: source:target or source:target:ro/],
     [['run', '--mount', '/a:/b:rx', '--', 'true'], /'\/a:\/b:rx' is invalid. Allowed: source:target/],
     [['run', '--network', 'mesh', '--', 'true'], /Allowed choices are bridge, none, host/],

@@ -7,7 +7,7 @@ import type { Resources, TaskRow } from '../../model/task.ts';
 
 export interface TaskRequest {
   readonly resources: Resources;
-  /** The same for the same needs, and for no others; empty: of a command. */
+  /** The same for the same needs, and for no others; empty: of a command that needs nothing. */
   readonly needsKey: string;
 }
 
@@ -24,6 +24,7 @@ export function requestKey(task: TaskRow): string {
 function needsKeyOf(task: TaskRow): string {
   const needs = needsOf(task);
   if (needs === null) return '';
+  if (needs.registry === null) return JSON.stringify([null, needs.user, needs.cgroups]);
   const { registry, user, hostNetwork, mounts } = needs;
   // Field by field: rows that come out of the store may have theirs in another order.
   return JSON.stringify([

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
 import { attemptSpec, containerSpec, describeDriver } from '../driver-contract.test-kit.ts';
+import { DEFAULT_POLICY } from '../../../model/policy.ts';
+import { ProcessDriver } from './process-driver.ts';
 import { createWatchdogHarness } from '../../watchdog/watchdog.test-kit.ts';
 
 const never = new AbortController().signal;
@@ -20,6 +22,23 @@ describeDriver('process', async () => {
 });
 
 describe('process', () => {
+  it('refuses a user that its node forbids', async () => {
+    const harness = await createWatchdogHarness();
+    const driver = new ProcessDriver(harness.client(), { ...DEFAULT_POLICY, users: ['app'] });
+    try {
+      await driver.open(5, never);
+      const spec = attemptSpec({ command: ['true'], user: 'root' });
+      await expect(driver.start(spec, never)).rejects.toMatchObject({
+        code: 'invalid',
+        message: 'user "root" is forbidden by policy.users, which allows app',
+      });
+      expect(await driver.list(never)).toEqual([]);
+    } finally {
+      await driver.close();
+      await harness.dispose();
+    }
+  });
+
   it('refuses what names no attempt, before the watchdog sees it', async () => {
     const harness = await createWatchdogHarness();
     try {

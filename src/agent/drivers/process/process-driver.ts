@@ -1,5 +1,7 @@
 /** Runs attempts as processes of this machine, whose parent is the watchdog: they outlive the daemon. */
 import { JarvisError } from '../../../lib/errors.ts';
+import type { NodePolicy } from '../../../model/policy.ts';
+import { DEFAULT_POLICY, violationsOfNeeds } from '../../../model/policy.ts';
 import type { WatchdogClient } from '../../watchdog/client.ts';
 import { isAttemptKey } from '../../watchdog/paths.ts';
 import { isSpec } from '../../watchdog/protocol.ts';
@@ -11,10 +13,12 @@ export class ProcessDriver implements Driver {
   readonly name = 'process';
   readonly startsAtOnce = CHEAP_STARTS_AT_ONCE;
   readonly #client: WatchdogClient;
+  readonly #policy: NodePolicy;
 
   /** The client is the driver's from then on: `close` closes it. */
-  constructor(client: WatchdogClient) {
+  constructor(client: WatchdogClient, policy: NodePolicy = DEFAULT_POLICY) {
     this.#client = client;
+    this.#policy = policy;
   }
 
   async open(session: number, signal: AbortSignal): Promise<void> {
@@ -23,6 +27,12 @@ export class ProcessDriver implements Driver {
 
   async start(attempt: AttemptSpec, signal: AbortSignal): Promise<AttemptView> {
     if (attempt.container !== null) throw new JarvisError('invalid', noImages(this.name, attempt.container));
+    // The leader has judged it, but perhaps by the policy of an earlier start of this node.
+    const [violation] = violationsOfNeeds(
+      { registry: null, user: attempt.user, cgroups: false },
+      this.#policy,
+    );
+    if (violation !== undefined) throw new JarvisError('invalid', `user ${violation.message}`);
     // Here, too: the watchdog cuts a connection that sends what it cannot read.
     if (!isSpec(attempt)) throw new JarvisError('invalid', 'no attempt that a process could run');
     return this.#client.start(attempt, signal);

@@ -1,7 +1,6 @@
 import { encodeId, MAX_POSITION } from '../../../lib/ids.ts';
 import type { Outcome, Submission, SubmitManyCommand } from '../../../model/commands.ts';
-import { containerOf } from '../../../model/earlier-rows.ts';
-import { needsOfContainer } from '../../../model/policy.ts';
+import { needsOfTask } from '../../../model/needs.ts';
 import type { TaskRow, TaskSpec } from '../../../model/task.ts';
 import { whyNowhere } from '../placement/why-nowhere.ts';
 import type { Transaction } from '../transaction.ts';
@@ -48,8 +47,7 @@ function submit(transaction: Transaction, { tasks, idempotency }: Submission, fi
 function addTask(transaction: Transaction, spec: TaskSpec, position: number): string {
   const { epoch } = transaction.cluster;
   const { index } = transaction.entry;
-  const container = containerOf(spec);
-  const needs = container === null ? null : needsOfContainer(container);
+  const needs = needsOfTask(spec);
   const id = encodeId('task', { epoch, index, position }, transaction.state.idKey);
   const task: TaskRow = {
     id,

@@ -3,7 +3,7 @@ import { limits } from '../../../lib/limits.ts';
 import { needsOf, policyOf } from '../../../model/earlier-rows.ts';
 import type { NodeRow } from '../../../model/node.ts';
 import { violationsOfNeeds } from '../../../model/policy.ts';
-import type { ContainerNeeds, Resources, TaskRow } from '../../../model/task.ts';
+import type { Resources, TaskNeeds, TaskRow } from '../../../model/task.ts';
 
 /** Why something cannot be placed on a node. */
 export interface Misfit {
@@ -31,21 +31,26 @@ function whyClosed(node: NodeRow): string | null {
 /** Of what a node offers for a task without an image either of these will do. */
 const COMMAND_DRIVERS: readonly string[] = ['process', 'noop'];
 
-/** @param needs null: of a command @returns null where the node has a driver for it */
-export function undriven(needs: ContainerNeeds | null, node: NodeRow): Misfit | null {
-  const drivers = needs === null ? COMMAND_DRIVERS : ['docker'];
-  if (drivers.some((driver) => node.drivers.includes(driver))) return null;
+/** @returns null where the node has a driver for it */
+export function undriven(needs: TaskNeeds, node: NodeRow): Misfit | null {
+  const drivers = needs === null || needs.registry === null ? COMMAND_DRIVERS : ['docker'];
+  const isLimitable = node.isolation !== 'none' || !asksForCgroups(needs);
+  if (isLimitable && drivers.some((driver) => node.drivers.includes(driver))) return null;
   return { reason: `node ${node.name} offers no driver for ${kindOf(needs)}`, distance: 1 };
 }
 
 /** What a task of such needs is, in messages. */
-export function kindOf(needs: ContainerNeeds | null): 'commands' | 'images' {
-  return needs === null ? 'commands' : 'images';
+export function kindOf(needs: TaskNeeds): string {
+  if (needs !== null && needs.registry !== null) return 'images';
+  return asksForCgroups(needs) ? 'commands whose cpu or processes are limited' : 'commands';
+}
+
+function asksForCgroups(needs: TaskNeeds): boolean {
+  return needs !== null && needs.registry === null && needs.cgroups;
 }
 
 /** @returns null where the node's policy allows it; else the first thing that it forbids */
-export function forbidden(needs: ContainerNeeds | null, node: NodeRow): Misfit | null {
-  if (needs === null) return null;
+export function forbidden(needs: TaskNeeds, node: NodeRow): Misfit | null {
   const [violation] = violationsOfNeeds(needs, policyOf(node));
   if (violation === undefined) return null;
   return { reason: `node ${node.name}: ${violation.path.join(' ')} ${violation.message}`, distance: 1 };

@@ -13,6 +13,7 @@ export function specOf(
   return {
     name: 'task',
     container: null,
+    user: null,
     command: ['true'],
     env: [],
     workingDir: null,
