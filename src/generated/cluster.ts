@@ -77,6 +77,8 @@ export interface TaskSpec {
   stop_grace?: string | undefined;
   retry_policy?: RetryPolicy | undefined;
   labels: { [key: string]: string };
+  /** reschedule, fail or wait */
+  on_node_loss?: string | undefined;
 }
 
 export interface TaskSpec_EnvEntry {
@@ -151,6 +153,8 @@ export interface Task {
   started_at?: string | undefined;
   finished_at?: string | undefined;
   attempts: Attempt[];
+  /** What becomes of it when its node is lost: reschedule, fail or wait. */
+  on_node_loss: string;
 }
 
 export interface Task_EnvEntry {
@@ -750,6 +754,7 @@ function createBaseTaskSpec(): TaskSpec {
     stop_grace: undefined,
     retry_policy: undefined,
     labels: {},
+    on_node_loss: undefined,
   };
 }
 
@@ -803,6 +808,9 @@ export const TaskSpec: MessageFns<TaskSpec> = {
     globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
       TaskSpec_LabelsEntry.encode({ key: key as any, value }, writer.uint32(82).fork()).join();
     });
+    if (message.on_node_loss !== undefined) {
+      writer.uint32(138).string(message.on_node_loss);
+    }
     return writer;
   },
 
@@ -953,6 +961,14 @@ export const TaskSpec: MessageFns<TaskSpec> = {
             }
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.on_node_loss = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1008,6 +1024,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
       },
       {},
     );
+    message.on_node_loss = object.on_node_loss ?? undefined;
     return message;
   },
 };
@@ -1435,6 +1452,7 @@ function createBaseTask(): Task {
     started_at: undefined,
     finished_at: undefined,
     attempts: [],
+    on_node_loss: "",
   };
 }
 
@@ -1532,6 +1550,9 @@ export const Task: MessageFns<Task> = {
     }
     for (const v of message.attempts) {
       Attempt.encode(v!, writer.uint32(202).fork()).join();
+    }
+    if (message.on_node_loss !== "") {
+      writer.uint32(258).string(message.on_node_loss);
     }
     return writer;
   },
@@ -1803,6 +1824,14 @@ export const Task: MessageFns<Task> = {
             message.attempts.push(Attempt.decode(reader, reader.uint32()));
             continue;
           }
+          case 32: {
+            if (tag !== 258) {
+              break;
+            }
+
+            message.on_node_loss = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1875,6 +1904,7 @@ export const Task: MessageFns<Task> = {
     message.started_at = object.started_at ?? undefined;
     message.finished_at = object.finished_at ?? undefined;
     message.attempts = object.attempts?.map((e) => Attempt.fromPartial(e)) || [];
+    message.on_node_loss = object.on_node_loss ?? "";
     return message;
   },
 };

@@ -1,11 +1,11 @@
 /**
- * Rows that were written before there were containers lack what belongs to these, and stay as they are: their digests
- * are made of their bytes. Whoever reads such a field reads it through here.
+ * Rows that were written by earlier versions lack what came later, such as containers, and stay as they are: their
+ * digests are made of their bytes. Whoever reads such a field reads it through here.
  */
 import type { NodeRow } from './node.ts';
 import type { NodePolicy } from './policy.ts';
 import { DEFAULT_POLICY } from './policy.ts';
-import type { ContainerNeeds, ContainerSpec, TaskLimits, TaskRow, TaskSpec } from './task.ts';
+import type { ContainerNeeds, ContainerSpec, OnNodeLoss, TaskLimits, TaskRow, TaskSpec } from './task.ts';
 
 export const NO_LIMITS: TaskLimits = { cpuMillis: null, memoryBytes: null, pids: null };
 
@@ -18,6 +18,10 @@ export function containerOf({ container }: Earlier<TaskSpec, 'container'>): Cont
 
 export function limitsOf({ limits }: Earlier<TaskSpec, 'limits'>): TaskLimits {
   return limits ?? NO_LIMITS;
+}
+
+export function onNodeLossOf({ onNodeLoss }: Earlier<TaskSpec, 'onNodeLoss'>): OnNodeLoss {
+  return onNodeLoss ?? 'reschedule';
 }
 
 /** Null: a command. */

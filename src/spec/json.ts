@@ -44,6 +44,8 @@ export function taskToJson(task: Task): object {
     timeout: task.timeout ?? null,
     stop_grace: task.stop_grace,
     retry_policy: task.retry_policy === undefined ? null : retryPolicyToJson(task.retry_policy),
+    // A leader of an earlier version does not say.
+    on_node_loss: task.on_node_loss || 'reschedule',
     labels: task.labels,
     status: task.status,
     status_reason: task.status_reason ?? null,

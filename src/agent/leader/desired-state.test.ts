@@ -61,6 +61,7 @@ class Bench {
       timeoutMs: null,
       stopGraceMs: 1234,
       retryPolicy,
+      onNodeLoss: 'reschedule' as const,
       labels: [],
       ...changes,
     };

@@ -55,6 +55,7 @@ function specOf(command: readonly string[], changes: Partial<TaskSpec> = {}): Ta
       retryableErrors: [],
       nonRetryableErrors: [],
     },
+    onNodeLoss: 'reschedule',
     labels: [],
     ...changes,
   };

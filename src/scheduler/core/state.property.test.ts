@@ -8,8 +8,8 @@ import { describe, expect, it } from 'vitest';
 import { isTerminal, mayAttemptBecome, mayTaskBecome } from '../../model/phases.ts';
 import { DEFAULT_POLICY } from '../../model/policy.ts';
 import type { RowChange } from '../../model/rows.ts';
-import { PRIORITIES } from '../../model/task.ts';
-import type { Attempt, TaskRow } from '../../model/task.ts';
+import { ON_NODE_LOSS, PRIORITIES } from '../../model/task.ts';
+import type { Attempt, SpecRow, TaskRow } from '../../model/task.ts';
 import type { CommandInput } from '../ports.ts';
 import { plan, toAssignments } from './placement/plan.ts';
 import type { ClusterState } from './state.ts';
@@ -57,7 +57,14 @@ function inputOf(cluster: TestCluster, { kind, pick, node, variant, flag }: Step
       const resources = { cpuMillis: 500 * (1 + variant), memoryBytes: 64 * MIB };
       const retry = { maxAttempts: 1 + (pick % 3), backoffBase: 1 + (pick % 2) };
       const container = pick % 5 === 0 ? containerOf({ user: flag ? 'app' : null }) : null;
-      const spec = specOf({ container, resources, retry, priority: PRIORITIES[pick % 4] ?? 'low' });
+      const onNodeLoss = ON_NODE_LOSS[pick % 3] ?? 'reschedule';
+      const spec = specOf({
+        container,
+        resources,
+        retry,
+        onNodeLoss,
+        priority: PRIORITIES[pick % 4] ?? 'low',
+      });
       const idempotency = flag ? { key: `key-${pick % 4}`, requestDigest: `${variant % 2}` } : null;
       const tasks = variant % 2 === 0 ? [spec] : [spec, spec, spec];
       if (variant < 5) return { type: 'submitTasks', tasks, idempotency };
@@ -146,6 +153,14 @@ function checkChange(change: RowChange): void {
   expect(after.finishedAtMs === null).toBe(!isTerminal(after.status));
 }
 
+/** After the timeout nothing is known of a task that waits: it stays where it is. */
+function checkWaiting(cluster: TestCluster, { table, before, after }: RowChange): void {
+  if (table !== 'task' || before === null || after === null || nodeHolding(before) === null) return;
+  const found = cluster.stored.get(`spec/${before.specId}`)?.row as SpecRow | undefined;
+  if (found?.spec.onNodeLoss !== 'wait') return;
+  expect(nodeHolding(after)).toBe(nodeHolding(before));
+}
+
 function rank({ priority }: TaskRow): number {
   return PRIORITIES.indexOf(priority);
 }
@@ -222,9 +237,13 @@ describe('the state machine, given anything', () => {
         const cluster = formed();
         for (const one of steps) {
           cluster.atMs += one.passMs;
-          const result = cluster.run(inputOf(cluster, one));
+          const input = inputOf(cluster, one);
+          const result = cluster.run(input);
           expect(result.poisoned).toBe(false);
-          for (const change of result.changes) checkChange(change);
+          for (const change of result.changes) {
+            checkChange(change);
+            if (input.type === 'nodeOffline') checkWaiting(cluster, change);
+          }
           for (const node of NODES) {
             const { cpuMillis, memoryBytes } = cluster.state.allocated(node);
             expect(cpuMillis).toBeLessThanOrEqual(NODE_CAPACITY.cpuMillis);

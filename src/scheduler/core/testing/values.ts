@@ -30,6 +30,7 @@ export function specOf(
       nonRetryableErrors: ['InvalidInput', 'AuthenticationError', 'ResourceNotFound'],
       ...retry,
     },
+    onNodeLoss: 'reschedule',
     labels: [],
     ...rest,
   };
