@@ -24,6 +24,7 @@ export function registrationOf(options: {
     machine_id: directory.identity.machineId,
     boot_id: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
     start_id: directory.startId,
+    start_counter: directory.startCounter,
     version,
     address: config.advertise,
     http: config.http,

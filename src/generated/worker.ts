@@ -57,7 +57,11 @@ export interface Register {
     | Capacity
     | undefined;
   /** Absent: nothing of the node itself is allowed. */
-  policy?: Policy | undefined;
+  policy?:
+    | Policy
+    | undefined;
+  /** Which start of the data directory it is: rises by one each time. */
+  start_counter: number;
 }
 
 export interface Register_LabelsEntry {
@@ -193,7 +197,11 @@ export interface Assignment {
   memory_bytes: number;
   /** Absent: a process of the node. */
   container: Container | undefined;
-  limits: Limits | undefined;
+  limits:
+    | Limits
+    | undefined;
+  /** It holds no lease: the node's silence is never a reason to end it (on_node_loss: wait). */
+  unleased: boolean;
 }
 
 export interface Assignment_EnvEntry {
@@ -453,6 +461,7 @@ function createBaseRegister(): Register {
     isolation: "",
     capacity: undefined,
     policy: undefined,
+    start_counter: 0,
   };
 }
 
@@ -496,6 +505,9 @@ export const Register: MessageFns<Register> = {
     }
     if (message.policy !== undefined) {
       Policy.encode(message.policy, writer.uint32(106).fork()).join();
+    }
+    if (message.start_counter !== 0) {
+      writer.uint32(112).uint64(message.start_counter);
     }
     return writer;
   },
@@ -620,6 +632,14 @@ export const Register: MessageFns<Register> = {
             message.policy = Policy.decode(reader, reader.uint32());
             continue;
           }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.start_counter = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -662,6 +682,7 @@ export const Register: MessageFns<Register> = {
     message.policy = (object.policy !== undefined && object.policy !== null)
       ? Policy.fromPartial(object.policy)
       : undefined;
+    message.start_counter = object.start_counter ?? 0;
     return message;
   },
 };
@@ -1995,6 +2016,7 @@ function createBaseAssignment(): Assignment {
     memory_bytes: 0,
     container: undefined,
     limits: undefined,
+    unleased: false,
   };
 }
 
@@ -2047,6 +2069,9 @@ export const Assignment: MessageFns<Assignment> = {
     }
     if (message.limits !== undefined) {
       Limits.encode(message.limits, writer.uint32(130).fork()).join();
+    }
+    if (message.unleased !== false) {
+      writer.uint32(136).bool(message.unleased);
     }
     return writer;
   },
@@ -2195,6 +2220,14 @@ export const Assignment: MessageFns<Assignment> = {
             message.limits = Limits.decode(reader, reader.uint32());
             continue;
           }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.unleased = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2240,6 +2273,7 @@ export const Assignment: MessageFns<Assignment> = {
     message.limits = (object.limits !== undefined && object.limits !== null)
       ? Limits.fromPartial(object.limits)
       : undefined;
+    message.unleased = object.unleased ?? false;
     return message;
   },
 };

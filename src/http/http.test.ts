@@ -348,7 +348,7 @@ describe('failures', () => {
       headers: { allow: 'POST, GET, HEAD' },
       json: { status: 405 },
     });
-    expect(await call('DELETE', '/nodes/n1')).toMatchObject({ status: 405 });
+    expect(await call('PUT', '/nodes/n1')).toMatchObject({ status: 405 });
   });
 });
 

@@ -29,6 +29,16 @@ export function needsOf({ needs }: Earlier<TaskRow, 'needs'>): ContainerNeeds | 
   return needs ?? null;
 }
 
+/** Also of a registration. 0: not known. */
+export function startCounterOf({ startCounter }: Earlier<NodeRow, 'startCounter'>): number {
+  return startCounter ?? 0;
+}
+
+/** 0: not known. */
+export function bootSessionOf({ bootSession }: Earlier<NodeRow, 'bootSession'>): number {
+  return bootSession ?? 0;
+}
+
 /** Also of a registration. */
 export function policyOf({ policy }: Earlier<NodeRow, 'policy'>): NodePolicy {
   return policy ?? DEFAULT_POLICY;

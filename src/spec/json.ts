@@ -9,6 +9,7 @@ import type {
   NodeReport,
   Limits,
   Node,
+  RemoveNodeResponse,
   RetryPolicy,
   Task,
   TaskError,
@@ -105,6 +106,10 @@ function attemptToJson(attempt: Attempt): object {
 
 export function nodeToJson(node: Node): object {
   return { ...node, usage: node.usage ?? null, last_heartbeat_at: node.last_heartbeat_at ?? null };
+}
+
+export function removalToJson(removal: RemoveNodeResponse): object {
+  return { ...removal, member: removal.member ?? null };
 }
 
 /** What is not known, or not there, is null. */

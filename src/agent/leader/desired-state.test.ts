@@ -161,6 +161,18 @@ describe('DesiredState', () => {
     ]);
   });
 
+  it('tells of a task that waits for its node that it holds no lease', () => {
+    const bench = new Bench();
+    const [leased, waits] = [bench.submit(), bench.submit(1, { onNodeLoss: 'wait' })];
+    bench.assign(leased);
+    bench.assign(waits);
+    const { run } = bench.desired.takePart(bench.cluster.state);
+    expect(run.map(({ task_id: id, unleased }) => [id, unleased])).toEqual([
+      [leased, false],
+      [waits, true],
+    ]);
+  });
+
   it('says nothing of what other nodes run', () => {
     const bench = new Bench();
     bench.assign(bench.submit(), 'v');

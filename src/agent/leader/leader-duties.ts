@@ -75,6 +75,11 @@ export class LeaderDuties {
     return this.#monitor.lastHeartbeatMs(node);
   }
 
+  /** See {@link NodeMonitor.silentMs}. */
+  silentMs(node: string): number | null {
+    return this.#monitor.silentMs(node);
+  }
+
   /** How far the clocks of the nodes that it has heard of are ahead of this one's; empty where this node does not lead. */
   clockOffsets(): readonly number[] {
     return this.#term === null ? [] : this.#monitor.clockOffsets();

@@ -33,7 +33,7 @@ const REACHABLE = {
 const step = fc.record({
   kind: fc.constantFrom(
     ...(['submit', 'cancel', 'plan', 'plan', 'assign', 'register', 'reconcile', 'report', 'report'] as const),
-    ...(['report', 'health', 'offline', 'retry'] as const),
+    ...(['report', 'health', 'offline', 'remove', 'retry'] as const),
   ),
   pick: fc.nat({ max: 30 }),
   node: fc.constantFrom(...NODES),
@@ -98,7 +98,8 @@ function inputOf(cluster: TestCluster, { kind, pick, node, variant, flag }: Step
       const drivers = flag ? DRIVERS : ['process'];
       const policy = { ...DEFAULT_POLICY, users: pick % 4 === 0 ? ['app'] : null };
       const incarnation = pick === 0 ? 'other' : `${node}-data`;
-      return registrationOf(node, { startId, incarnation, drivers, policy });
+      const boots = { bootId: `boot-${pick % 3}`, startCounter: pick % 4 };
+      return registrationOf(node, { startId, ...boots, incarnation, drivers, policy });
     }
     case 'reconcile': {
       const known = [...state.tasksOn(node)]
@@ -121,6 +122,11 @@ function inputOf(cluster: TestCluster, { kind, pick, node, variant, flag }: Step
       return { type: 'nodeHealth', term, node, session, healthy: flag };
     case 'offline':
       return { type: 'nodeOffline', term, node, session };
+    case 'remove': {
+      const idempotency = flag ? { key: `key-${pick % 4}`, requestDigest: node } : null;
+      const removal = { node, session, dead: variant < 2, principal: 'someone', idempotency };
+      return { type: 'removeNode', term, ...removal };
+    }
     case 'retry':
       return {
         type: 'retryDue',
@@ -158,6 +164,8 @@ function checkWaiting(cluster: TestCluster, { table, before, after }: RowChange)
   if (table !== 'task' || before === null || after === null || nodeHolding(before) === null) return;
   const found = cluster.stored.get(`spec/${before.specId}`)?.row as SpecRow | undefined;
   if (found?.spec.onNodeLoss !== 'wait') return;
+  const node = cluster.state.nodes.get(nodeHolding(before) ?? '');
+  if ((before.attempts.at(-1)?.session ?? 0) < (node?.bootSession ?? 0)) return;
   expect(nodeHolding(after)).toBe(nodeHolding(before));
 }
 
@@ -219,7 +227,7 @@ describe('the state machine, given anything', () => {
   it('gets everywhere that this version can get', () => {
     const cluster = formed();
     const moves = new Set<string>();
-    for (const one of fc.sample(step, { seed: 1, numRuns: 4000 })) {
+    for (const one of fc.sample(step, { seed: 1, numRuns: 8000 })) {
       cluster.atMs += one.passMs;
       for (const change of cluster.run(inputOf(cluster, one)).changes) {
         if (change.table !== 'task' || change.before === null || change.after === null) continue;

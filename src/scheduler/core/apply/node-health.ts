@@ -1,10 +1,10 @@
 import type { NodeHealthCommand, NodeOfflineCommand, Outcome } from '../../../model/commands.ts';
-import { onNodeLossOf } from '../../../model/earlier-rows.ts';
+import { bootSessionOf, onNodeLossOf } from '../../../model/earlier-rows.ts';
 import type { TaskRow } from '../../../model/task.ts';
 import type { Transaction } from '../transaction.ts';
 import { done } from './outcomes.ts';
 import { openSession } from './sessions.ts';
-import { loseAttempt, waitingFor } from './task-changes.ts';
+import { currentAttempt, loseAttempt, waitingFor } from './task-changes.ts';
 
 /** Past the warning: no new work; heard of again: as before. */
 export function nodeHealth(transaction: Transaction, command: NodeHealthCommand): Outcome {
@@ -21,7 +21,7 @@ export function nodeHealth(transaction: Transaction, command: NodeHealthCommand)
 
 /**
  * Ends the session that it names, and no other [OFFSESS], for good. What it ran is given up: the timeout has passed, and
- * with it every lease. Only tasks that `wait` hold none, and stay [WAITPROOF].
+ * with it every lease. Only tasks that `wait` hold none, and stay, unless their machine was booted anew since [WAITPROOF].
  */
 export function nodeOffline(transaction: Transaction, command: NodeOfflineCommand): Outcome {
   const opened = openSession(transaction, command);
@@ -30,7 +30,9 @@ export function nodeOffline(transaction: Transaction, command: NodeOfflineComman
   for (const taskId of [...transaction.state.tasksOn(node.name)].sort()) {
     const task = transaction.task(taskId);
     if (task === null) continue;
-    if (onNodeLossOf(transaction.spec(task).spec) === 'wait') leaveWaiting(transaction, task, node.name);
+    if (currentAttempt(task).session < bootSessionOf(node))
+      loseAttempt(transaction, task, `node ${node.name} is offline, and its machine was restarted before`);
+    else if (onNodeLossOf(transaction.spec(task).spec) === 'wait') leaveWaiting(transaction, task, node.name);
     else loseAttempt(transaction, task, `node ${node.name} is offline`);
   }
   transaction.put('node', node.name, { ...node, status: 'OFFLINE', sessionOpen: false, reconciled: false });

@@ -1,6 +1,6 @@
 import { invariant } from '../../../lib/assert.ts';
 import type { Outcome, RegisterNodeCommand } from '../../../model/commands.ts';
-import { policyOf } from '../../../model/earlier-rows.ts';
+import { bootSessionOf, policyOf, startCounterOf } from '../../../model/earlier-rows.ts';
 import type { NodeRow } from '../../../model/node.ts';
 import type { Transaction } from '../transaction.ts';
 import { done, refuse } from './outcomes.ts';
@@ -13,7 +13,9 @@ export interface RegisterNodeResult {
 
 /**
  * A session is one start of a daemon [BUMP]: the same start keeps its session over any number of
- * connections, another start ends it. What ran for earlier sessions is judged by the inventory that follows.
+ * connections, another start ends it. What ran for earlier sessions is judged by the inventory that follows: also after
+ * another boot, which proves that it runs no more, for only the inventory knows of ends that were not reported yet. The
+ * proof counts where no inventory comes, when that session is ended too.
  */
 export function registerNode(
   transaction: Transaction,
@@ -26,14 +28,23 @@ export function registerNode(
       return refuse('conflict', whyAnother(known, command));
     }
   }
+  if (known !== null && isSame(known, command)) {
+    const [counter, newest] = [startCounterOf(command), startCounterOf(known)];
+    // It was on its way for long, or its data directory is an older copy.
+    if (counter > 0 && counter < newest)
+      return refuse('conflict', `start ${newest} of node ${known.name} is known: start ${counter} is over`);
+  }
   const sameStart = known !== null && known.sessionOpen && known.startId === command.startId;
+  const session = sameStart ? known.session : nextSession(transaction);
   const row: NodeRow = {
     name: command.name,
     incarnation: command.incarnation,
     machineId: command.machineId,
     bootId: command.bootId,
     startId: command.startId,
-    session: sameStart ? known.session : nextSession(transaction),
+    startCounter: startCounterOf(command),
+    session,
+    bootSession: bootSessionAfter(known, command, session),
     sessionOpen: true,
     reconciled: sameStart && known.reconciled,
     status: known?.status ?? 'AVAILABLE',
@@ -49,7 +60,15 @@ export function registerNode(
     joinedAtMs: known?.joinedAtMs ?? transaction.nowMs,
   };
   transaction.put('node', command.name, row);
-  return done({ session: row.session });
+  return done({ session });
+}
+
+/** Another boot id alone does not say which of the two boots was the earlier one; the numbers of the starts do. */
+function bootSessionAfter(known: NodeRow | null, command: RegisterNodeCommand, session: number): number {
+  if (known === null || !isSame(known, command)) return 0;
+  if (known.bootId === command.bootId) return bootSessionOf(known);
+  const before = startCounterOf(known);
+  return before > 0 && startCounterOf(command) > before ? session : bootSessionOf(known);
 }
 
 /** A data directory that is found on another machine is another incarnation. */

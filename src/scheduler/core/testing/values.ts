@@ -60,6 +60,7 @@ export function registrationOf(
     machineId: `${name}-machine`,
     bootId: `${name}-boot`,
     startId: `${name}-start-1`,
+    startCounter: 1,
     version: '0.1.0',
     address: `${name}:7101`,
     http: `${name}:8101`,
