@@ -171,6 +171,8 @@ describe('nodeHealth', () => {
     const health = { type: 'nodeHealth', term: 1, node: 'n1', session } as const;
     cluster.done({ ...health, healthy: false });
     expect(cluster.state.nodes.get('n1')?.status).toBe('UNHEALTHY');
+    const taskId = cluster.submitOne(specOf());
+    expect(() => cluster.assign(taskId, 'n1')).toThrow(/node n1 is UNHEALTHY/);
     cluster.done({ ...health, healthy: true });
     expect(cluster.state.nodes.get('n1')?.status).toBe('AVAILABLE');
     cluster.offline('n1');
