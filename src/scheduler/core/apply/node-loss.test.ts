@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { OnNodeLoss, TaskSpec } from '../../../model/task.ts';
 import { TestCluster } from '../testing/test-cluster.ts';
-import { specOf } from '../testing/values.ts';
+import { registrationOf, specOf } from '../testing/values.ts';
 
 const WAITING = 'waiting for node n1, which is offline';
 
@@ -148,6 +148,10 @@ describe('on_node_loss: wait [WAITPROOF]', () => {
   it('keeps the name of its node from another data directory', () => {
     const { cluster } = running('wait');
     cluster.offline('n1');
-    expect(() => cluster.register('n1', { incarnation: 'other', startId: 'other' })).toThrow(/conflict/);
+    const other = registrationOf('n1', { incarnation: 'other', startId: 'other' });
+    expect(cluster.refusal(other)).toMatchObject({
+      code: 'conflict',
+      message: expect.stringMatching(/its name is kept while tasks wait for it \(1\), .*--dead/) as string,
+    });
   });
 });

@@ -24,8 +24,9 @@ export function registerNode(
   const known = transaction.get('node', command.name);
   if (known !== null && !isSame(known, command)) {
     // Another incarnation or machine proves nothing about what the earlier one runs [INC, MACHINE].
-    if (known.sessionOpen || transaction.state.tasksOn(command.name).size > 0) {
-      return refuse('conflict', whyAnother(known, command));
+    const openTasks = transaction.state.tasksOn(command.name).size;
+    if (known.sessionOpen || openTasks > 0) {
+      return refuse('conflict', whyAnother(known, command, openTasks));
     }
   }
   if (known !== null && isSame(known, command)) {
@@ -76,12 +77,15 @@ function isSame(known: NodeRow, command: RegisterNodeCommand): boolean {
   return known.incarnation === command.incarnation && known.machineId === command.machineId;
 }
 
-function whyAnother(known: NodeRow, command: RegisterNodeCommand): string {
+function whyAnother(known: NodeRow, command: RegisterNodeCommand, openTasks: number): string {
   const other =
     known.incarnation === command.incarnation
       ? `on another machine (machine id ${known.machineId}, not ${command.machineId})`
       : `with another data directory (incarnation ${known.incarnation}, not ${command.incarnation})`;
-  return `node ${known.name} is known ${other}, and that one is not known to be gone`;
+  const remedy = known.sessionOpen
+    ? 'until it is OFFLINE'
+    : `while tasks wait for it (${openTasks}), unless an operator vouches that nothing of it runs (node remove --dead)`;
+  return `node ${known.name} is known ${other}, and its name is kept ${remedy}`;
 }
 
 function nextSession(transaction: Transaction): number {
