@@ -404,6 +404,29 @@ describe('worker sessions', () => {
     expect(driver.started).toHaveLength(2);
   });
 
+  it('leaves a task that waits with a silent node, where it goes on when that returns', async () => {
+    await close();
+    await open(IMPATIENT);
+    const driver = new CountingDriver(systemClock);
+    const { agent, connector } = await startWorker({ startId: 's1', driver, through: [0] });
+    await synced(agent);
+    const { session } = agent.status();
+    const [id] = submit(specOf(['noop', '100s'], { onNodeLoss: 'wait' }));
+    await status(id, 'RUNNING');
+    connector.isSilent = true;
+    await until(() => expect(cluster.state.nodes.get('w')?.status).toBe('OFFLINE'));
+    const statusReason = 'waiting for node w, which is offline';
+    expect(task(id)).toMatchObject({ status: 'RUNNING', statusReason, attempt: 1 });
+    connector.isSilent = false;
+    await until(() => expect(task(id)).toMatchObject({ status: 'RUNNING', statusReason: null }));
+    await synced(agent);
+    expect(agent.status().session).toBeGreaterThan(session);
+    expect(task(id)).toMatchObject({ status: 'RUNNING', attempt: 1 });
+    expect(driver.started).toHaveLength(1);
+    cluster.execute({ type: 'cancelTask', taskId: String(id), idempotency: null });
+    await status(id, 'CANCELLED');
+  });
+
   it('sends a large desired set in parts', async () => {
     const first = await startWorker({ startId: 's1', driver: new CountingDriver(systemClock), through: [0] });
     await synced(first.agent);
