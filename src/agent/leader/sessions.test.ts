@@ -427,6 +427,23 @@ describe('worker sessions', () => {
     await status(id, 'CANCELLED');
   });
 
+  it('has a node that was removed and lives all the same stop what it runs, as one that nobody knows', async () => {
+    const driver = new CountingDriver(systemClock);
+    const { agent } = await startWorker({ startId: 's1', driver, through: [0] });
+    await synced(agent);
+    const { session } = agent.status();
+    const [id] = submit(specOf(['noop', '100s'], { onNodeLoss: 'wait' }));
+    await status(id, 'RUNNING');
+    const { term } = cluster;
+    const word = { dead: true, principal: 'somebody', idempotency: null };
+    cluster.execute({ type: 'removeNode', term, node: 'w', session, ...word });
+    await until(() => expect(task(id)).toMatchObject({ status: 'RUNNING', attempt: 2 }));
+    expect(agent.status().session).toBeGreaterThan(session);
+    await until(() => expect(agent.status().knownAttempts).toBe(1));
+    const views = await driver.list(new AbortController().signal);
+    expect(views.map(({ assignment }) => assignment)).toEqual([2]);
+  });
+
   it('sends a large desired set in parts', async () => {
     const first = await startWorker({ startId: 's1', driver: new CountingDriver(systemClock), through: [0] });
     await synced(first.agent);
