@@ -107,6 +107,16 @@ describe('another boot of the same machine', () => {
     expect(cluster.task(taskId).status).toBe('RUNNING');
   });
 
+  it('is none where machines have no ids', () => {
+    const cluster = TestCluster.formed();
+    cluster.join('n1', { machineId: '' });
+    const taskId = cluster.submitOne(specOf({ onNodeLoss: 'wait' }));
+    cluster.assign(taskId, 'n1');
+    cluster.register('n1', { ...rebooted, machineId: '' });
+    cluster.offline('n1');
+    expect(cluster.task(taskId).status).toBe('ASSIGNED');
+  });
+
   it('is not taken for later than it is: a registration that was on its way for long is refused', () => {
     const { cluster, taskId } = waiting();
     const session = cluster.register('n1', rebooted);

@@ -67,7 +67,8 @@ export function registerNode(
 /** Another boot id alone does not say which of the two boots was the earlier one; the numbers of the starts do. */
 function bootSessionAfter(known: NodeRow | null, command: RegisterNodeCommand, session: number): number {
   if (known === null || !isSame(known, command)) return 0;
-  if (known.bootId === command.bootId) return bootSessionOf(known);
+  // Machines without an id cannot be told apart.
+  if (known.bootId === command.bootId || command.machineId === '') return bootSessionOf(known);
   const before = startCounterOf(known);
   return before > 0 && startCounterOf(command) > before ? session : bootSessionOf(known);
 }
