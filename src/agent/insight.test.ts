@@ -109,8 +109,13 @@ describe('what a leader knows of the members', () => {
   });
 
   it('comes from its duties where it is about nodes', () => {
-    const insight = insightOf({} as RaftNode, { lastHeartbeatMs: () => 5, usage: () => null });
+    const insight = insightOf({} as RaftNode, {
+      lastHeartbeatMs: () => 5,
+      silentMs: () => 7,
+      usage: () => null,
+    });
     expect(insight.lastHeartbeatMs('n1')).toBe(5);
+    expect(insight.silentMs('n1')).toBe(7);
     expect(insight.usage('n1')).toBeNull();
   });
 });

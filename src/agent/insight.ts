@@ -38,6 +38,10 @@ export class NodeInsight implements ClusterInsight {
     return this.#duties.lastHeartbeatMs(node);
   }
 
+  silentMs(node: string): number | null {
+    return this.#duties.silentMs(node);
+  }
+
   usage(node: string): Usage | null {
     return this.#duties.usage(node);
   }

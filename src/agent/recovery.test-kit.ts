@@ -135,6 +135,7 @@ function registration(name: string): Command {
     machineId: 'm',
     bootId: 'b',
     startId: 's',
+    startCounter: 1,
     version: '0',
     address: 'host:1',
     http: 'host:2',

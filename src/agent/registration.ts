@@ -20,9 +20,11 @@ export function registrationOf(options: {
   return {
     name: config.name,
     incarnation: directory.identity.incarnation,
-    machine_id: directory.identity.machineId,
+    // A directory that was moved must not speak for the machine that it was on [MACHINE].
+    machine_id: directory.machineId,
     boot_id: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
     start_id: directory.startId,
+    start_counter: directory.startCounter,
     version,
     address: config.advertise,
     http: config.http,

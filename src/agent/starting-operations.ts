@@ -18,6 +18,7 @@ export class StartingOperations implements ClusterOperations {
   readLogs: ClusterOperations['readLogs'] = (...call) => this.#ready().readLogs(...call);
   listNodes: ClusterOperations['listNodes'] = async (...call) => this.#ready().listNodes(...call);
   getNode: ClusterOperations['getNode'] = async (...call) => this.#ready().getNode(...call);
+  removeNode: ClusterOperations['removeNode'] = async (...call) => this.#ready().removeNode(...call);
   getCluster: ClusterOperations['getCluster'] = async (...call) => this.#ready().getCluster(...call);
   changeMember: ClusterOperations['changeMember'] = async (...call) => this.#ready().changeMember(...call);
   transferLeadership: ClusterOperations['transferLeadership'] = async (...call) =>

@@ -11,6 +11,10 @@ import type {
   ListTasksRequest,
   ListTasksResponse,
   LogsRequest,
+  Node,
+  NodeRequest,
+  RemoveNodeRequest,
+  RemoveNodeResponse,
   SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
@@ -31,6 +35,8 @@ export interface ClusterConnection {
   cancelTask(request: CancelTaskRequest, signal: AbortSignal): Promise<Task>;
   watchTask(request: TaskRequest, signal: AbortSignal): AsyncIterable<Task>;
   readLogs(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogChunk>;
+  getNode(request: NodeRequest, signal: AbortSignal): Promise<Node>;
+  removeNode(request: RemoveNodeRequest, signal: AbortSignal): Promise<RemoveNodeResponse>;
   listNodes(signal: AbortSignal): Promise<ListNodesResponse>;
   getCluster(request: GetClusterRequest, signal: AbortSignal): Promise<ClusterStatus>;
   changeMember(request: ChangeMemberRequest, signal: AbortSignal): Promise<ClusterStatus>;

@@ -5,15 +5,15 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 
-import {
-  Attempt,
-  ClusterService,
-  ClusterStatus,
-  ListTasksResponse,
+import { Attempt, ClusterService, ClusterStatus, ListTasksResponse, Task } from '../generated/cluster.ts';
+import type {
+  ClusterServer,
+  LogsRequest,
   Node,
-  Task,
+  NodeRequest,
+  RemoveNodeRequest,
+  TaskRequest,
 } from '../generated/cluster.ts';
-import type { ClusterServer, LogsRequest, TaskRequest } from '../generated/cluster.ts';
 import type { LogChunk } from '../generated/worker.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { toStatus } from '../rpc/errors.ts';
@@ -35,6 +35,8 @@ export class FakeCluster {
   readonly calls: Call[] = [];
   readonly tasks = new Map<string, Task>();
   nodes: Node[] = [];
+  /** Of a node that is removed. */
+  removed = { lost_attempts: 0, member: undefined as string | undefined };
   /** What a saved snapshot consists of. */
   snapshot: readonly Buffer[] = [];
   status: ClusterStatus = ClusterStatus.create({ cluster_id: 'c1', leader: 'n1', term: 3 });
@@ -144,6 +146,12 @@ export class FakeCluster {
     return first;
   }
 
+  #node(name: string): Node {
+    const node = this.nodes.find((one) => one.name === name);
+    if (node === undefined) throw new JarvisError('not_found', `there is no node "${name}"`);
+    return node;
+  }
+
   #service(): ClusterServer {
     const unary =
       <A>(method: string, answer: Handler) =>
@@ -170,7 +178,12 @@ export class FakeCluster {
       watchTask: (call) => this.#watch(call),
       readLogs: (call) => this.#readLogs(call),
       listNodes: unary('listNodes', () => ({ items: this.nodes, next_cursor: '' })),
-      getNode: unary('getNode', () => Node.create()),
+      getNode: unary('getNode', ({ name }: NodeRequest) => this.#node(name)),
+      removeNode: unary('removeNode', ({ name }: RemoveNodeRequest) => {
+        const gone = this.#node(name);
+        this.nodes = this.nodes.filter((node) => node !== gone);
+        return { name, ...this.removed };
+      }),
       getCluster: unary('getCluster', () => this.status),
       changeMember: unary('changeMember', () => this.status),
       transferLeadership: unary('transferLeadership', () => this.status),

@@ -1,6 +1,5 @@
-/** Commands that take several tasks: each is dealt with, also when one of them fails; the exit status tells. */
+/** Commands that take several tasks, or nodes: each is dealt with, also when one of them fails; the exit status tells. */
 import { JarvisError, messageOf } from '../lib/errors.ts';
-import type { Task } from '../generated/cluster.ts';
 import type { Context } from './context.ts';
 import { exitStatusOfError } from './exit-status.ts';
 import { clientLimits } from './limits.ts';
@@ -10,12 +9,21 @@ import { notify } from './terminal.ts';
  * Runs `operation` for each id, at most a few at a time, and resolves with the tasks it found, in order. With one id its
  * failure is thrown; with several each failure is a line on stderr, and the last one's exit status is kept.
  */
-export async function eachTask(
+export async function eachTask<T>(
   context: Context,
   ids: readonly string[],
-  operation: (id: string) => Promise<Task>,
-): Promise<Task[]> {
+  operation: (id: string) => Promise<T>,
+): Promise<T[]> {
   checkIds(ids);
+  return await eachNamed(context, ids, operation);
+}
+
+/** The same of whatever has names. */
+export async function eachNamed<T>(
+  context: Context,
+  ids: readonly string[],
+  operation: (id: string) => Promise<T>,
+): Promise<T[]> {
   const [only] = ids;
   if (ids.length === 1 && only !== undefined) return [await operation(only)];
   const results = await mapBounded(ids, clientLimits.concurrentWatches, async (id) => {
@@ -28,7 +36,7 @@ export async function eachTask(
       return null;
     }
   });
-  return results.filter((task) => task !== null);
+  return results.filter((found) => found !== null);
 }
 
 export function checkIds(ids: readonly string[]): void {

@@ -77,6 +77,8 @@ export interface TaskSpec {
   stop_grace?: string | undefined;
   retry_policy?: RetryPolicy | undefined;
   labels: { [key: string]: string };
+  /** reschedule, fail or wait */
+  on_node_loss?: string | undefined;
 }
 
 export interface TaskSpec_EnvEntry {
@@ -151,6 +153,8 @@ export interface Task {
   started_at?: string | undefined;
   finished_at?: string | undefined;
   attempts: Attempt[];
+  /** What becomes of it when its node is lost: reschedule, fail or wait. */
+  on_node_loss: string;
 }
 
 export interface Task_EnvEntry {
@@ -238,6 +242,21 @@ export interface ListNodesResponse {
 
 export interface NodeRequest {
   name: string;
+}
+
+export interface RemoveNodeRequest {
+  name: string;
+  /** The caller vouches that nothing of it runs any more: what was on it is placed anew at once. */
+  dead: boolean;
+  idempotency_key: string;
+}
+
+export interface RemoveNodeResponse {
+  name: string;
+  /** Given up with it. */
+  lost_attempts: number;
+  /** voter or learner, where it is one still; that is another matter, see ChangeMember. */
+  member?: string | undefined;
 }
 
 export interface Node {
@@ -767,6 +786,7 @@ function createBaseTaskSpec(): TaskSpec {
     stop_grace: undefined,
     retry_policy: undefined,
     labels: {},
+    on_node_loss: undefined,
   };
 }
 
@@ -820,6 +840,9 @@ export const TaskSpec: MessageFns<TaskSpec> = {
     globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
       TaskSpec_LabelsEntry.encode({ key: key as any, value }, writer.uint32(82).fork()).join();
     });
+    if (message.on_node_loss !== undefined) {
+      writer.uint32(138).string(message.on_node_loss);
+    }
     return writer;
   },
 
@@ -970,6 +993,14 @@ export const TaskSpec: MessageFns<TaskSpec> = {
             }
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.on_node_loss = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1025,6 +1056,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
       },
       {},
     );
+    message.on_node_loss = object.on_node_loss ?? undefined;
     return message;
   },
 };
@@ -1452,6 +1484,7 @@ function createBaseTask(): Task {
     started_at: undefined,
     finished_at: undefined,
     attempts: [],
+    on_node_loss: "",
   };
 }
 
@@ -1549,6 +1582,9 @@ export const Task: MessageFns<Task> = {
     }
     for (const v of message.attempts) {
       Attempt.encode(v!, writer.uint32(202).fork()).join();
+    }
+    if (message.on_node_loss !== "") {
+      writer.uint32(258).string(message.on_node_loss);
     }
     return writer;
   },
@@ -1820,6 +1856,14 @@ export const Task: MessageFns<Task> = {
             message.attempts.push(Attempt.decode(reader, reader.uint32()));
             continue;
           }
+          case 32: {
+            if (tag !== 258) {
+              break;
+            }
+
+            message.on_node_loss = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1892,6 +1936,7 @@ export const Task: MessageFns<Task> = {
     message.started_at = object.started_at ?? undefined;
     message.finished_at = object.finished_at ?? undefined;
     message.attempts = object.attempts?.map((e) => Attempt.fromPartial(e)) || [];
+    message.on_node_loss = object.on_node_loss ?? "";
     return message;
   },
 };
@@ -2947,6 +2992,164 @@ export const NodeRequest: MessageFns<NodeRequest> = {
   fromPartial(object: DeepPartial<NodeRequest>): NodeRequest {
     const message = createBaseNodeRequest();
     message.name = object.name ?? "";
+    return message;
+  },
+};
+
+function createBaseRemoveNodeRequest(): RemoveNodeRequest {
+  return { name: "", dead: false, idempotency_key: "" };
+}
+
+export const RemoveNodeRequest: MessageFns<RemoveNodeRequest> = {
+  encode(message: RemoveNodeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.dead !== false) {
+      writer.uint32(16).bool(message.dead);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(26).string(message.idempotency_key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveNodeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveNodeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.dead = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RemoveNodeRequest>): RemoveNodeRequest {
+    return RemoveNodeRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveNodeRequest>): RemoveNodeRequest {
+    const message = createBaseRemoveNodeRequest();
+    message.name = object.name ?? "";
+    message.dead = object.dead ?? false;
+    message.idempotency_key = object.idempotency_key ?? "";
+    return message;
+  },
+};
+
+function createBaseRemoveNodeResponse(): RemoveNodeResponse {
+  return { name: "", lost_attempts: 0, member: undefined };
+}
+
+export const RemoveNodeResponse: MessageFns<RemoveNodeResponse> = {
+  encode(message: RemoveNodeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.lost_attempts !== 0) {
+      writer.uint32(16).uint32(message.lost_attempts);
+    }
+    if (message.member !== undefined) {
+      writer.uint32(26).string(message.member);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveNodeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveNodeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.lost_attempts = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.member = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RemoveNodeResponse>): RemoveNodeResponse {
+    return RemoveNodeResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveNodeResponse>): RemoveNodeResponse {
+    const message = createBaseRemoveNodeResponse();
+    message.name = object.name ?? "";
+    message.lost_attempts = object.lost_attempts ?? 0;
+    message.member = object.member ?? undefined;
     return message;
   },
 };
@@ -5160,6 +5363,16 @@ export const ClusterService = {
     responseSerialize: (value: Node): Buffer => Buffer.from(Node.encode(value).finish()),
     responseDeserialize: (value: Buffer): Node => Node.decode(value),
   },
+  /** Takes a node that is gone off the list. */
+  removeNode: {
+    path: "/jarvis.cluster.Cluster/RemoveNode" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RemoveNodeRequest): Buffer => Buffer.from(RemoveNodeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RemoveNodeRequest => RemoveNodeRequest.decode(value),
+    responseSerialize: (value: RemoveNodeResponse): Buffer => Buffer.from(RemoveNodeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RemoveNodeResponse => RemoveNodeResponse.decode(value),
+  },
   getCluster: {
     path: "/jarvis.cluster.Cluster/GetCluster" as const,
     requestStream: false as const,
@@ -5226,6 +5439,8 @@ export interface ClusterServer extends UntypedServiceImplementation {
   readLogs: handleServerStreamingCall<LogsRequest, LogChunk>;
   listNodes: handleUnaryCall<ListNodesRequest, ListNodesResponse>;
   getNode: handleUnaryCall<NodeRequest, Node>;
+  /** Takes a node that is gone off the list. */
+  removeNode: handleUnaryCall<RemoveNodeRequest, RemoveNodeResponse>;
   getCluster: handleUnaryCall<GetClusterRequest, ClusterStatus>;
   changeMember: handleUnaryCall<ChangeMemberRequest, ClusterStatus>;
   transferLeadership: handleUnaryCall<TransferLeadershipRequest, ClusterStatus>;
@@ -5335,6 +5550,22 @@ export interface ClusterClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Node) => void,
+  ): ClientUnaryCall;
+  /** Takes a node that is gone off the list. */
+  removeNode(
+    request: RemoveNodeRequest,
+    callback: (error: ServiceError | null, response: RemoveNodeResponse) => void,
+  ): ClientUnaryCall;
+  removeNode(
+    request: RemoveNodeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RemoveNodeResponse) => void,
+  ): ClientUnaryCall;
+  removeNode(
+    request: RemoveNodeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RemoveNodeResponse) => void,
   ): ClientUnaryCall;
   getCluster(
     request: GetClusterRequest,

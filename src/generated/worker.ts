@@ -57,7 +57,11 @@ export interface Register {
     | Capacity
     | undefined;
   /** Absent: nothing of the node itself is allowed. */
-  policy?: Policy | undefined;
+  policy?:
+    | Policy
+    | undefined;
+  /** Which start of the data directory it is: rises by one each time. */
+  start_counter: number;
 }
 
 export interface Register_LabelsEntry {
@@ -198,7 +202,7 @@ export interface Assignment {
   limits:
     | Limits
     | undefined;
-  /** Holds no lease: it is never ended for silence. */
+  /** It holds no lease: the node's silence is never a reason to end it (on_node_loss: wait). */
   unleased: boolean;
   /** Of a process: a name or an id, either with `:group`. Absent: the node's own. */
   user?: string | undefined;
@@ -461,6 +465,7 @@ function createBaseRegister(): Register {
     isolation: "",
     capacity: undefined,
     policy: undefined,
+    start_counter: 0,
   };
 }
 
@@ -504,6 +509,9 @@ export const Register: MessageFns<Register> = {
     }
     if (message.policy !== undefined) {
       Policy.encode(message.policy, writer.uint32(106).fork()).join();
+    }
+    if (message.start_counter !== 0) {
+      writer.uint32(112).uint64(message.start_counter);
     }
     return writer;
   },
@@ -628,6 +636,14 @@ export const Register: MessageFns<Register> = {
             message.policy = Policy.decode(reader, reader.uint32());
             continue;
           }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.start_counter = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -670,6 +686,7 @@ export const Register: MessageFns<Register> = {
     message.policy = (object.policy !== undefined && object.policy !== null)
       ? Policy.fromPartial(object.policy)
       : undefined;
+    message.start_counter = object.start_counter ?? 0;
     return message;
   },
 };

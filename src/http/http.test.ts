@@ -78,7 +78,8 @@ async function running(): Promise<string> {
 
 describe('tasks', () => {
   it('are submitted, read, listed and cancelled', async () => {
-    const body = { name: 'a', command: ['true'], env: { K: 'v' }, labels: { team: 'x' }, timeout: '90s' };
+    const given = { name: 'a', command: ['true'], env: { K: 'v' }, labels: { team: 'x' } };
+    const body = { ...given, timeout: '90s', on_node_loss: 'wait' };
     const created = await call('POST', '/tasks', { body });
     expect(created.status).toBe(201);
     const id = String(created.json['id']);
@@ -347,7 +348,7 @@ describe('failures', () => {
       headers: { allow: 'POST, GET, HEAD' },
       json: { status: 405 },
     });
-    expect(await call('DELETE', '/nodes/n1')).toMatchObject({ status: 405 });
+    expect(await call('PUT', '/nodes/n1')).toMatchObject({ status: 405 });
   });
 });
 

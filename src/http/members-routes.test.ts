@@ -44,9 +44,14 @@ afterEach(async () => {
   await server.close(0);
 });
 
-async function call(method: 'GET' | 'POST' | 'DELETE' | 'PUT', url: string, body?: object) {
+async function call(
+  method: 'GET' | 'POST' | 'DELETE' | 'PUT',
+  url: string,
+  body?: object,
+  headers: Record<string, string> = {},
+) {
   const payload = body === undefined ? {} : { payload: body };
-  const response = await server.app.inject({ method, url, ...payload });
+  const response = await server.app.inject({ method, url, headers, ...payload });
   return { status: response.statusCode, json: response.json<Record<string, unknown>>() };
 }
 
@@ -105,5 +110,34 @@ describe('POST /cluster/transfer', () => {
     expect(await call('POST', '/cluster/transfer', { to: 'n2' })).toMatchObject({ status: 200 });
     expect(await call('POST', '/cluster/transfer')).toMatchObject({ status: 200 });
     expect(asked).toEqual(['n2', '']);
+  });
+});
+
+describe('nodes that are gone', () => {
+  it('are removed once they are OFFLINE, once per key', async () => {
+    const refused = await call('DELETE', '/nodes/n2');
+    expect(refused).toMatchObject({ status: 409, json: { code: 'conflict' } });
+    expect(refused.json['detail']).toMatch(/n2 is not removed: it is AVAILABLE.*dead=true/);
+    expect((await call('DELETE', '/nodes/n2?dead=true')).json['detail']).toMatch(/heard of 0 s ago/);
+    cluster.silentMs.set('n2', 10_000);
+    const removed = { name: 'n2', lost_attempts: 0, member: 'voter' };
+    for (const _ of [1, 2])
+      expect(
+        await call('DELETE', '/nodes/n2?dead=true', undefined, { 'idempotency-key': 'k' }),
+      ).toMatchObject({
+        status: 200,
+        json: removed,
+      });
+    expect(await call('DELETE', '/nodes/n2')).toMatchObject({ status: 404, json: { code: 'not_found' } });
+  });
+
+  it.each([
+    ['dead=maybe', 'dead', 'true or false'],
+    ['daed=true', 'daed', 'did you mean dead?'],
+  ])('are not removed with ?%s', async (query, path, message) => {
+    expect(await call('DELETE', `/nodes/n2?${query}`)).toMatchObject({
+      status: 400,
+      json: { code: 'malformed', faults: [{ path, message: expect.stringContaining(message) }] },
+    });
   });
 });

@@ -41,6 +41,9 @@ const parameters = {
       })
       .default('linearizable'),
   }),
+  removeNode: z.strictObject({
+    dead: flag.transform((value) => value !== 'false').default(false),
+  }),
   none: z.strictObject({}),
 };
 
@@ -62,6 +65,11 @@ export function parseLogsQuery(id: string, query: unknown): LogsRequest {
 /** @throws JarvisError malformed */
 export function parseClusterQuery(query: unknown): GetClusterRequest {
   return parse(parameters.cluster, query);
+}
+
+/** @throws JarvisError malformed */
+export function parseRemoveNodeQuery(query: unknown): { readonly dead: boolean } {
+  return parse(parameters.removeNode, query);
 }
 
 /** @throws JarvisError malformed, where there is a query at all */

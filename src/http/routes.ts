@@ -5,7 +5,7 @@ import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { CallContext, ClusterOperations, Readiness } from '../operations/port.ts';
-import { listToJson, nodeToJson, taskToJson, versionToJson } from '../spec/json.ts';
+import { listToJson, nodeToJson, removalToJson, taskToJson, versionToJson } from '../spec/json.ts';
 import { parseTaskSpec } from '../spec/task-schema.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import { sendCluster } from './cluster-route.ts';
@@ -13,7 +13,14 @@ import { sendSnapshot } from './snapshot-route.ts';
 import { MemberRoutes } from './members-routes.ts';
 import { sendLogs } from './logs-route.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
-import { asMalformed, expectNoQuery, parseClusterQuery, parseLogsQuery, parseTasksQuery } from './query.ts';
+import {
+  asMalformed,
+  expectNoQuery,
+  parseClusterQuery,
+  parseLogsQuery,
+  parseRemoveNodeQuery,
+  parseTasksQuery,
+} from './query.ts';
 import type { Calls } from './requests.ts';
 import { idempotencyKey } from './requests.ts';
 
@@ -95,6 +102,14 @@ function registerCluster(app: FastifyInstance, { operations, calls }: RouteParts
     GET: async (request, reply) => {
       expectNoQuery(request.query);
       return nodeToJson(await operations.getNode({ name: parameter(request, 'name') }, contextOf(reply)));
+    },
+    DELETE: async (request, reply) => {
+      const { dead } = parseRemoveNodeQuery(request.query);
+      const removal = await operations.removeNode(
+        { name: parameter(request, 'name'), dead, idempotency_key: idempotencyKey(request) },
+        contextOf(reply),
+      );
+      return removalToJson(removal);
     },
   });
   on(app, '/cluster', {

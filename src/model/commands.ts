@@ -18,6 +18,7 @@ export type Command =
   | ReportAttemptsCommand
   | NodeHealthCommand
   | NodeOfflineCommand
+  | RemoveNodeCommand
   | RetryDueCommand;
 
 interface Stamped {
@@ -95,6 +96,8 @@ export interface RegisterNodeCommand extends Stamped {
   readonly machineId: string;
   readonly bootId: string;
   readonly startId: string;
+  /** Which start of the data directory it is. */
+  readonly startCounter: number;
   readonly version: string;
   readonly address: string;
   readonly http: string;
@@ -151,6 +154,19 @@ export interface NodeOfflineCommand extends LeaderDecision {
   readonly type: 'nodeOffline';
   readonly node: string;
   readonly session: number;
+}
+
+/** An operator's: the node is gone for good. */
+export interface RemoveNodeCommand extends LeaderDecision {
+  readonly type: 'removeNode';
+  readonly node: string;
+  /** Its newest one as the operator's request was looked at: a node that has registered since is not meant. */
+  readonly session: number;
+  /** The operator vouches that nothing of it runs any more. */
+  readonly dead: boolean;
+  /** Who asks. */
+  readonly principal: string;
+  readonly idempotency: IdempotencyKey | null;
 }
 
 export interface RetryDueCommand extends LeaderDecision {

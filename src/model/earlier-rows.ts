@@ -1,11 +1,11 @@
 /**
- * Rows that were written before there were containers, or users of processes, lack what belongs to these, and stay as they are: their digests
- * are made of their bytes. Whoever reads such a field reads it through here.
+ * Rows that were written by earlier versions lack what came later, such as containers, and stay as they are: their
+ * digests are made of their bytes. Whoever reads such a field reads it through here.
  */
 import type { NodeRow } from './node.ts';
 import type { NodePolicy } from './policy.ts';
 import { DEFAULT_POLICY } from './policy.ts';
-import type { ContainerSpec, TaskLimits, TaskNeeds, TaskRow, TaskSpec } from './task.ts';
+import type { ContainerSpec, OnNodeLoss, TaskLimits, TaskNeeds, TaskRow, TaskSpec } from './task.ts';
 
 export const NO_LIMITS: TaskLimits = { cpuMillis: null, memoryBytes: null, pids: null };
 
@@ -25,8 +25,22 @@ export function userOf({ user }: Earlier<TaskSpec, 'user'>): string | null {
   return user ?? null;
 }
 
+export function onNodeLossOf({ onNodeLoss }: Earlier<TaskSpec, 'onNodeLoss'>): OnNodeLoss {
+  return onNodeLoss ?? 'reschedule';
+}
+
 export function needsOf({ needs }: Earlier<TaskRow, 'needs'>): TaskNeeds {
   return needs ?? null;
+}
+
+/** Also of a registration. 0: not known. */
+export function startCounterOf({ startCounter }: Earlier<NodeRow, 'startCounter'>): number {
+  return startCounter ?? 0;
+}
+
+/** 0: not known. */
+export function bootSessionOf({ bootSession }: Earlier<NodeRow, 'bootSession'>): number {
+  return bootSession ?? 0;
 }
 
 /** Also of a registration. */

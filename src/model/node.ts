@@ -11,8 +11,15 @@ export interface NodeRow {
   readonly bootId: string;
   /** One start of a daemon: a repeated registration of the same start keeps its session. */
   readonly startId: string;
+  /** Which start of the data directory that is; 0: not known. */
+  readonly startCounter: number;
   /** epoch · 2^29 + a counter: rises with every registration, cluster-wide. */
   readonly session: number;
+  /**
+   * The first session since the machine was booted, as far as is known; 0: not known. What was assigned for sessions
+   * before it has ended with the boot that it ran in.
+   */
+  readonly bootSession: number;
   /** Whether the session still stands: OFFLINE ends it for good. */
   readonly sessionOpen: boolean;
   /** Whether this session's inventory has been taken: before that nothing is placed there. */

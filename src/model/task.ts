@@ -6,6 +6,10 @@
 export const PRIORITIES = ['critical', 'high', 'normal', 'low'] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
+/** What becomes of a task that is on a node which is lost: `wait` moves it on proof or an operator's word only. */
+export const ON_NODE_LOSS = ['reschedule', 'fail', 'wait'] as const;
+export type OnNodeLoss = (typeof ON_NODE_LOSS)[number];
+
 export type TaskStatus =
   | 'WAITING'
   | 'PENDING'
@@ -114,6 +118,7 @@ export interface TaskSpec {
   readonly timeoutMs: number | null;
   readonly stopGraceMs: number;
   readonly retryPolicy: RetryPolicy;
+  readonly onNodeLoss: OnNodeLoss;
   readonly labels: Pairs;
 }
 

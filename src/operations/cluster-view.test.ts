@@ -47,6 +47,7 @@ const NODE: NodeFacts = {
 function view(members: readonly Partial<MemberInsight>[], node: Partial<NodeFacts> = {}) {
   const insight: ClusterInsight = {
     lastHeartbeatMs: () => null,
+    silentMs: () => null,
     usage: () => null,
     commitIndex: () => NODE.commitIndex,
     members: () => members.map((given, at) => ({ ...MEMBER, name: `n${at + 1}`, raftId: at + 1, ...given })),

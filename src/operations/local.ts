@@ -9,6 +9,8 @@ import type {
   ListTasksResponse,
   Node,
   NodeRequest,
+  RemoveNodeRequest,
+  RemoveNodeResponse,
   SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
@@ -24,9 +26,9 @@ import type { IdempotencyKey, Outcome, RefusalCode } from '../model/commands.ts'
 import type { NodeRow } from '../model/node.ts';
 import { isTerminal } from '../model/phases.ts';
 import type { TaskRow, TaskSpec } from '../model/task.ts';
+import type { RemoveNodeResult } from '../scheduler/core/apply/remove-node.ts';
 import type { Replica } from '../scheduler/ports.ts';
 import { invalidInput, show } from '../spec/faults.ts';
-import { closest } from '../spec/suggest.ts';
 import type {
   AcceptedTasks,
   CallContext,
@@ -36,6 +38,7 @@ import type {
   Remotes,
   SnapshotSource,
 } from './port.ts';
+import { expectSilent, namedNode } from './nodes.ts';
 import { policyFaults } from './policy-check.ts';
 import { idempotencyOf, parseListTasks, parseSubmit } from './requests.ts';
 import { Submissions } from './submissions.ts';
@@ -153,12 +156,32 @@ export class LocalOperations implements RemoteOperations {
 
   async getNode(request: NodeRequest, context: CallContext): Promise<Node> {
     await this.#barrier(context.signal);
-    const { nodes } = this.#replica.state;
-    const node = nodes.get(request.name);
-    if (node !== undefined) return this.#node(node);
-    const meant = closest(request.name, nodes.keys());
-    const hint = meant === null ? '' : `; did you mean ${meant}?`;
-    throw new JarvisError('not_found', `there is no node ${show(request.name)}${hint}`);
+    return this.#node(namedNode(this.#replica.state, request.name));
+  }
+
+  async removeNode(request: RemoveNodeRequest, context: CallContext): Promise<RemoveNodeResponse> {
+    await this.#barrier(context.signal);
+    const { name, dead, idempotency_key: key } = request;
+    const { principal } = context;
+    const { idempotency } = idempotencyOf({
+      principal,
+      route: 'DELETE /nodes',
+      key,
+      content: { name, dead },
+    });
+    // One that was carried out, and is repeated, gets its answer: the node is not there any more.
+    const isKnown = await this.#isRemembered(idempotency);
+    const node = isKnown ? null : namedNode(this.#replica.state, name);
+    if (node !== null && dead) expectSilent(this.#replica.state, this.#insight, node);
+    throwIfAborted(context.signal);
+    const { term } = this.#replica.leadership();
+    const session = node?.session ?? 0;
+    const { lostAttempts } = await this.#outcome<RemoveNodeResult>(
+      this.#replica.propose({ type: 'removeNode', term, node: name, session, dead, principal, idempotency }),
+      context.signal,
+    );
+    const member = this.#insight.members().find((one) => one.name === name)?.role;
+    return { name, lost_attempts: lostAttempts, member };
   }
 
   async getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus> {
@@ -205,9 +228,12 @@ export class LocalOperations implements RemoteOperations {
     await this.#barrier(signal);
     const faults = policyFaults(tasks, this.#replica.state.nodes.values());
     if (faults.length === 0) return;
-    const isKnown =
-      idempotency !== null && (await this.#replica.read('idempotency', idempotency.key)) !== null;
-    if (!isKnown) throw invalidInput(faults);
+    if (!(await this.#isRemembered(idempotency))) throw invalidInput(faults);
+  }
+
+  /** Whether a request with that key was carried out before. */
+  async #isRemembered(idempotency: IdempotencyKey | null): Promise<boolean> {
+    return idempotency !== null && (await this.#replica.read('idempotency', idempotency.key)) !== null;
   }
 
   async #barrier(signal: AbortSignal): Promise<void> {
@@ -271,7 +297,9 @@ function codeOfRefusal(code: RefusalCode): ErrorCode {
     case 'idempotency_conflict':
     case 'too_many':
       return code;
+    // Decided by a leader that was replaced meanwhile: the next one decides anew.
     case 'stale_decision':
+      return 'no_leader';
     case 'stale_session':
     case 'internal':
       return 'internal';

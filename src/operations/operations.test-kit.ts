@@ -78,6 +78,7 @@ export class TestCluster {
       machineId: name,
       bootId: name,
       startId: name,
+      startCounter: 1,
       version: '0',
       address,
       http: '',
@@ -91,6 +92,9 @@ export class TestCluster {
     if (outcome.type !== 'done') throw new Error(outcome.message);
     this.execute({ type: 'reconcileNode', node: name, session: this.session(name), known: [] });
   }
+
+  /** For how long nodes have been silent, as their leader knows it; 0 where it is not set. */
+  readonly silentMs = new Map<string, number>();
 
   session(node: string): number {
     return this.state.nodes.get(node)?.session ?? 0;
@@ -241,6 +245,7 @@ function insightOf(cluster: TestCluster, name: string): ClusterInsight {
   const leads = (): boolean => cluster.leader === name;
   return {
     lastHeartbeatMs: () => Date.UTC(2026, 10, 24, 12),
+    silentMs: (node) => cluster.silentMs.get(node) ?? 0,
     usage: () => ({
       cpu_percent: 12.5,
       memory_bytes: 1024,
@@ -356,6 +361,7 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         watchTask: (request, context) => node.watchTask(request, forwarded(context)),
         listNodes: (context) => node.listNodes(forwarded(context)),
         getNode: (request, context) => node.getNode(request, forwarded(context)),
+        removeNode: (request, context) => node.removeNode(request, forwarded(context)),
         getCluster: (request, context) => node.getCluster(request, forwarded(context)),
         changeMember: (request, context) => node.changeMember(request, forwarded(context)),
         transferLeadership: (request, context) => node.transferLeadership(request, forwarded(context)),

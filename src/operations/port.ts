@@ -13,6 +13,8 @@ import type {
   LogsRequest,
   Node,
   NodeRequest,
+  RemoveNodeRequest,
+  RemoveNodeResponse,
   SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
@@ -66,6 +68,7 @@ export interface ClusterOperations {
   readLogs(request: LogsRequest, context: CallContext): AsyncIterable<LogChunk>;
   listNodes(context: CallContext): Promise<ListNodesResponse>;
   getNode(request: NodeRequest, context: CallContext): Promise<Node>;
+  removeNode(request: RemoveNodeRequest, context: CallContext): Promise<RemoveNodeResponse>;
   /** The leader's answer; with `consistency: 'stale'` this node's own, without a leader too. */
   getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus>;
   changeMember(request: ChangeMemberRequest, context: CallContext): Promise<ClusterStatus>;
@@ -92,6 +95,7 @@ export type RemoteOperations = Pick<
   | 'watchTask'
   | 'listNodes'
   | 'getNode'
+  | 'removeNode'
   | 'getCluster'
   | 'changeMember'
   | 'transferLeadership'
@@ -193,6 +197,11 @@ export interface DiskError {
 export interface ClusterInsight {
   /** Wall time of the node's newest heartbeat; null where none has come since this node leads. */
   lastHeartbeatMs(node: string): number | null;
+  /**
+   * For how long the node has been silent, as far as this leader can know, which is not before it led. Null where it does
+   * not lead, or has not begun to listen.
+   */
+  silentMs(node: string): number | null;
   /** As of that heartbeat. */
   usage(node: string): Usage | null;
   commitIndex(): number;

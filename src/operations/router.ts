@@ -13,6 +13,8 @@ import type {
   LogsRequest,
   Node,
   NodeRequest,
+  RemoveNodeRequest,
+  RemoveNodeResponse,
   SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
@@ -82,6 +84,11 @@ export class RoutingOperations implements ClusterOperations {
   cancelTask(request: CancelTaskRequest, context: CallContext): Promise<Task> {
     const keyed = this.#withKey(request);
     return this.#write(context, (operations, inner) => operations.cancelTask(keyed, inner));
+  }
+
+  removeNode(request: RemoveNodeRequest, context: CallContext): Promise<RemoveNodeResponse> {
+    const keyed = this.#withKey(request);
+    return this.#write(context, (operations, inner) => operations.removeNode(keyed, inner));
   }
 
   getTask(request: TaskRequest, context: CallContext): Promise<Task> {

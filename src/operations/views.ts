@@ -6,7 +6,7 @@ import type {
   Task as TaskView,
 } from '../generated/cluster.ts';
 import { formatCpuMillis, formatMemoryBytes } from '../lib/quantities.ts';
-import { containerOf, limitsOf, userOf } from '../model/earlier-rows.ts';
+import { containerOf, limitsOf, onNodeLossOf, userOf } from '../model/earlier-rows.ts';
 import type { NodeRow } from '../model/node.ts';
 import type { Attempt, Pairs, Resources, TaskLimits, TaskRow, TaskSpec } from '../model/task.ts';
 import type { ClusterInsight } from './port.ts';
@@ -52,6 +52,7 @@ type SpecPart = Pick<
   | 'timeout'
   | 'stop_grace'
   | 'retry_policy'
+  | 'on_node_loss'
   | 'labels'
 >;
 
@@ -87,6 +88,7 @@ function specView(spec: TaskSpec): SpecPart {
       non_retryable_errors: [...spec.retryPolicy.nonRetryableErrors],
       lists_given: true,
     },
+    on_node_loss: onNodeLossOf(spec),
     labels: record(spec.labels),
   };
 }

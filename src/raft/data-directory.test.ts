@@ -54,6 +54,20 @@ describe('a data directory', () => {
     await second.close();
   });
 
+  it('tells the machine that it is on, not the one on which it was made', async () => {
+    const first = await openDataDirectory(path, NODE);
+    const { machineId } = first;
+    expect(first.identity.machineId).toBe(machineId);
+    await first.close();
+    const file = join(path, 'identity.json');
+    const made = JSON.parse(await readFile(file, 'utf8')) as object;
+    await writeFile(file, JSON.stringify({ ...made, machineId: 'of another one' }));
+    const moved = await openDataDirectory(path, NODE);
+    expect(moved.identity.machineId).toBe('of another one');
+    expect(moved.machineId).toBe(machineId);
+    await moved.close();
+  });
+
   it('refuses to become part of another cluster', async () => {
     const directory = await openDataDirectory(path, NODE);
     const own = cluster(directory.identity.incarnation);

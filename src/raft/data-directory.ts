@@ -42,7 +42,7 @@ const identitySchema = z.strictObject({
   name: z.string().min(1),
   /** Made with the directory: a node that lost it is another one. */
   incarnation: z.uuid(),
-  /** A hash of the machine's id where the directory was made, empty where it has none. */
+  /** Of the machine on which the directory was made, which need not be where it is now. */
   machineId: z.string(),
   cluster: clusterSchema.nullable(),
   /** Log and state have been made: where they are missing from now on, they were lost. */
@@ -125,7 +125,8 @@ export async function openDataDirectory(
       startId: randomUUID(),
     });
     const lostStores = identity.established ? await findLostStores(paths) : [];
-    return new DataDirectory({ paths, identity, starts, lostStores, lock });
+    const machine = await machineId();
+    return new DataDirectory({ paths, identity, starts, lostStores, lock, machineId: machine });
   } catch (error) {
     lock.release();
     throw error;
@@ -134,6 +135,8 @@ export async function openDataDirectory(
 
 export class DataDirectory {
   readonly paths: DataPaths;
+  /** Of the machine that it is on now: a hash of its id, empty where it has none. */
+  readonly machineId: string;
   /** Which start of this incarnation it is; peers refuse one that is not higher than the last. */
   readonly startCounter: number;
   /** Tells two processes apart that count the same (a copied or restored directory). */
@@ -155,8 +158,10 @@ export class DataDirectory {
     starts: Starts;
     lostStores: readonly Store[];
     lock: FileLock;
+    machineId: string;
   }) {
     this.paths = options.paths;
+    this.machineId = options.machineId;
     this.startCounter = options.starts.counter;
     this.startId = options.starts.startId;
     this.lostStores = options.lostStores;

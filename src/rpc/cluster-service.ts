@@ -32,6 +32,7 @@ export function clusterService(operations: ClusterOperations, log: Log): Service
     readLogs: streamHandler((request, context) => operations.readLogs(request, context), log),
     listNodes: unaryHandler((_request, context) => operations.listNodes(context), log),
     getNode: unaryHandler((request, context) => operations.getNode(request, context), log),
+    removeNode: unaryHandler((request, context) => operations.removeNode(request, context), log),
     getCluster: unaryHandler((request, context) => operations.getCluster(request, context), log),
     changeMember: unaryHandler((request, context) => operations.changeMember(request, context), log),
     transferLeadership: unaryHandler(

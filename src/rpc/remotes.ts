@@ -46,6 +46,7 @@ function remoteOperations(
     listTasks: unary(ClusterService.listTasks, false),
     getNode: unary(ClusterService.getNode, false),
     listNodes: (context) => listNodes({}, context),
+    removeNode: unary(ClusterService.removeNode, true),
     getCluster: unary(ClusterService.getCluster, false),
     changeMember: unary(ClusterService.changeMember, true),
     transferLeadership: unary(ClusterService.transferLeadership, true),

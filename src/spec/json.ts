@@ -9,6 +9,7 @@ import type {
   NodeReport,
   Limits,
   Node,
+  RemoveNodeResponse,
   RetryPolicy,
   Task,
   TaskError,
@@ -44,6 +45,8 @@ export function taskToJson(task: Task): object {
     timeout: task.timeout ?? null,
     stop_grace: task.stop_grace,
     retry_policy: task.retry_policy === undefined ? null : retryPolicyToJson(task.retry_policy),
+    // A leader of an earlier version does not say.
+    on_node_loss: task.on_node_loss || 'reschedule',
     labels: task.labels,
     status: task.status,
     status_reason: task.status_reason ?? null,
@@ -103,6 +106,10 @@ function attemptToJson(attempt: Attempt): object {
 
 export function nodeToJson(node: Node): object {
   return { ...node, usage: node.usage ?? null, last_heartbeat_at: node.last_heartbeat_at ?? null };
+}
+
+export function removalToJson(removal: RemoveNodeResponse): object {
+  return { ...removal, member: removal.member ?? null };
 }
 
 /** What is not known, or not there, is null. */

@@ -36,6 +36,7 @@ describe('a task spec', () => {
         retryableErrors: ['ConnectionTimeout', 'ServiceUnavailable', 'TemporaryFailure'],
         nonRetryableErrors: ['InvalidInput', 'AuthenticationError', 'ResourceNotFound'],
       },
+      onNodeLoss: 'reschedule',
       labels: [],
     });
   });
@@ -95,12 +96,14 @@ describe('a task spec', () => {
     expect(faults['retry_policy.zzz']).not.toContain('did you mean');
   });
 
-  it.each(['not_before', 'concurrency', 'affinity', 'on_node_loss'])(
-    'says that %s is not supported yet',
-    (field) => {
-      expect(faultsOf({ command: ['a'], [field]: {} })).toEqual({ [field]: 'not supported by this version' });
-    },
-  );
+  it.each(['not_before', 'concurrency', 'affinity'])('says that %s is not supported yet', (field) => {
+    expect(faultsOf({ command: ['a'], [field]: {} })).toEqual({ [field]: 'not supported by this version' });
+  });
+
+  it.each(['reschedule', 'fail', 'wait'] as const)('takes %s for on_node_loss', (onNodeLoss) => {
+    expect(parseTaskSpec({ command: ['a'], on_node_loss: onNodeLoss }).onNodeLoss).toBe(onNodeLoss);
+    expect(parseTaskSpec({ command: ['a'] }).onNodeLoss).toBe('reschedule');
+  });
 
   it.each([
     [{ name: '-x' }, 'name'],
@@ -129,6 +132,8 @@ describe('a task spec', () => {
     [{ retry_policy: { max_attempts: 0 } }, 'retry_policy.max_attempts'],
     [{ retry_policy: { max_attempts: 1.5 } }, 'retry_policy.max_attempts'],
     [{ retry_policy: { backoff_base: '2' } }, 'retry_policy.backoff_base'],
+    [{ on_node_loss: 'never' }, 'on_node_loss'],
+    [{ on_node_loss: true }, 'on_node_loss'],
     [{ labels: { 'a b': 'c' } }, 'labels["a b"]'],
     [{ labels: { a: 1 } }, 'labels.a'],
     [{ kind: 'Batch' }, 'kind'],
@@ -143,11 +148,12 @@ describe('a task spec', () => {
   });
 
   it('names all faults at once, each with the value and what is allowed', () => {
-    const faults = faultsOf({ resources: { cpu: 'lots' }, priority: 'hihg' });
+    const faults = faultsOf({ resources: { cpu: 'lots' }, priority: 'hihg', on_node_loss: 'wiat' });
     expect(faults).toEqual({
       command: expect.stringContaining('required'),
       'resources.cpu': expect.stringMatching(/"lots".*500m/),
       priority: expect.stringMatching(/"hihg".*critical, high, normal, low.*did you mean high/),
+      on_node_loss: expect.stringMatching(/"wiat".*reschedule, fail, wait.*did you mean wait/),
     });
   });
 

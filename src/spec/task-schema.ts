@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { parseImageReference } from '../lib/image-reference.ts';
 import { parseCpuMillis, parseDurationMs, parseMemoryBytes } from '../lib/quantities.ts';
 import type { ContainerSpec, Resources, RetryPolicy, TaskLimits, TaskSpec } from '../model/task.ts';
-import { PRIORITIES } from '../model/task.ts';
+import { ON_NODE_LOSS, PRIORITIES } from '../model/task.ts';
 import { image, limitFields, mountFields, mounts, network, pullPolicy, user } from './container-fields.ts';
 import { withContainerFaults } from './container-rules.ts';
 import { command, env, labels, name, quantity, workingDir } from './fields.ts';
@@ -100,12 +100,13 @@ const taskFields = {
   timeout: timeout.nullish(),
   stop_grace: stopGrace.nullish(),
   retry_policy: z.strictObject(retryFields).nullish(),
+  on_node_loss: z.enum(ON_NODE_LOSS).nullish(),
   labels: labels.nullish(),
 };
 
 /** Fields of the contract that are not there yet. */
 const LATER_FIELDS =
-  'not_before concurrency affinity locality on_node_loss ' +
+  'not_before concurrency affinity locality ' +
   'tasks template count parameters dependencies max_parallel max_failures';
 
 const KNOWN: Readonly<Record<string, KnownFields>> = {
@@ -169,6 +170,7 @@ function toModel(fields: Fields): TaskSpec {
       retryableErrors: policy.retryable_errors ?? DEFAULT_RETRY_POLICY.retryableErrors,
       nonRetryableErrors: policy.non_retryable_errors ?? DEFAULT_RETRY_POLICY.nonRetryableErrors,
     },
+    onNodeLoss: fields.on_node_loss ?? 'reschedule',
     labels: fields.labels ?? [],
   };
 }

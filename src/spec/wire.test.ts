@@ -27,6 +27,7 @@ describe('a task on the wire', () => {
     { command: ['a'], retry_policy: { non_retryable_errors: [] } },
     { command: ['a'], retry_policy: { retryable_errors: ['X'] } },
     { command: ['a'], retry_policy: {} },
+    { command: ['a'], on_node_loss: 'wait' },
     { image: 'python' },
     {
       image: 'python:3.9',

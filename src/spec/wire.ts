@@ -36,6 +36,7 @@ export function wireFromPlain(plain: Plain): WireTaskSpec {
     timeout: text(plain['timeout']),
     stop_grace: text(plain['stop_grace']),
     retry_policy: isAbsent(policy) ? undefined : wirePolicy(policy),
+    on_node_loss: text(plain['on_node_loss']),
     labels: { ...(plain['labels'] as Record<string, string> | null | undefined) },
   };
 }
@@ -81,6 +82,7 @@ export function plainFromWire(wire: WireTaskSpec): Plain {
     timeout: wire.timeout,
     stop_grace: wire.stop_grace,
     retry_policy: policy === undefined ? undefined : plainPolicy(policy),
+    on_node_loss: wire.on_node_loss,
     labels: wire.labels,
   });
 }

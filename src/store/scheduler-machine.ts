@@ -28,6 +28,7 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   reportAttempts: true,
   nodeHealth: true,
   nodeOffline: true,
+  removeNode: true,
   retryDue: true,
 };
 

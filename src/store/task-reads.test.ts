@@ -30,6 +30,7 @@ const SPEC: TaskSpec = {
     retryableErrors: [],
     nonRetryableErrors: [],
   },
+  onNodeLoss: 'reschedule',
   labels: [],
 };
 const everything = (): boolean => true;

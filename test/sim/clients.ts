@@ -2,6 +2,7 @@
 import { JarvisError } from '../../src/lib/errors.ts';
 import type { Command } from '../../src/model/commands.ts';
 import type { TaskRow } from '../../src/model/task.ts';
+import { ON_NODE_LOSS } from '../../src/model/task.ts';
 import { nodeHolding } from '../../src/scheduler/core/state.ts';
 import { registrationOf, reportOf, specOf } from '../../src/scheduler/core/testing/values.ts';
 import type { CommandInput } from '../../src/scheduler/ports.ts';
@@ -118,12 +119,12 @@ export class Clients {
       return { type: 'initCluster', term, clusterId: 'simulated', epoch: 3, config: CONFIG };
     const worker = chance.pick(WORKERS) ?? 'w1';
     const session = state.nodes.get(worker)?.session ?? 0;
-    if (session === 0) return registrationOf(worker, { startId: `${worker}-${chance.whole(3)}` });
+    if (session === 0) return this.#registration(member, worker);
     const open = [...state.tasks.keys()];
     const taskId = chance.pick(open) ?? 'task-none';
     switch (chance.whole(12)) {
       case 0:
-        return registrationOf(worker, { startId: `${worker}-${chance.whole(3)}` });
+        return this.#registration(member, worker);
       case 1: {
         const known = [...state.tasksOn(worker)].map((id) => ({
           taskId: id,
@@ -141,8 +142,12 @@ export class Clients {
       }
       case 4:
         return { type: 'nodeHealth', term, node: worker, session, healthy: chance.happens(0.7) };
-      case 5:
-        return chance.happens(0.2) ? { type: 'nodeOffline', term, node: worker, session } : null;
+      case 5: {
+        if (chance.happens(0.2)) return { type: 'nodeOffline', term, node: worker, session };
+        if (!chance.happens(0.2)) return null;
+        const removal = { dead: chance.happens(0.3), principal: 'operator', idempotency: null };
+        return { type: 'removeNode', term, node: worker, session, ...removal };
+      }
       case 6:
       case 7:
       case 8:
@@ -152,14 +157,26 @@ export class Clients {
           ? { key: `key-${chance.whole(20)}`, requestDigest: 'same' }
           : null;
         if (open.length > 30) return { type: 'submitTasks', tasks: [], idempotency };
-        if (open.length % 2 === 0) return { type: 'submitTasks', tasks: [specOf(), specOf()], idempotency };
+        const spec = specOf({ onNodeLoss: chance.pick(ON_NODE_LOSS) ?? 'reschedule' });
+        if (open.length % 2 === 0) return { type: 'submitTasks', tasks: [spec, spec], idempotency };
         const submissions = [
-          { tasks: [specOf()], idempotency },
-          { tasks: [specOf()], idempotency: null },
+          { tasks: [spec], idempotency },
+          { tasks: [spec], idempotency: null },
         ];
         return { type: 'submitMany', submissions };
       }
     }
+  }
+
+  /** Of starts and boots in and out of order: registrations come late, too. */
+  #registration(member: Member, worker: string): CommandInput {
+    const { state } = member.replica.core;
+    const start = this.#chance.whole(3);
+    return registrationOf(worker, {
+      startId: `${worker}-${start}`,
+      startCounter: (state.nodes.get(worker)?.startCounter ?? 1) - 1 + start,
+      bootId: `boot-${this.#chance.whole(2)}`,
+    });
   }
 
   #report(member: Member): CommandInput | null {

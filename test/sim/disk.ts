@@ -145,6 +145,7 @@ export class Disk {
     const known = this.peerStarts[incarnation];
     if (known?.counter === start.counter && known.startId === start.startId) return null;
     const directory = new DataDirectory({
+      machineId: '',
       paths: { root: '', log: '', snapshots: '', state: '', tasks: '' },
       identity: {
         format: 1,

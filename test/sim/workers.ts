@@ -61,7 +61,10 @@ export class Workers {
     const { term } = leader.core.status();
     const node = state.nodes.get(worker);
     if (node === undefined || !node.sessionOpen)
-      return registrationOf(worker, { startId: `${worker}-last-${node?.session ?? 0}` });
+      return registrationOf(worker, {
+        startId: `${worker}-last-${node?.session ?? 0}`,
+        startCounter: (node?.startCounter ?? 0) + 1,
+      });
     const { session } = node;
     const held = [...state.tasksOn(worker)].flatMap((id) => {
       const attempt = (leader.replica.row('task', id) as TaskRow | null)?.attempts.at(-1);

@@ -62,6 +62,7 @@ class Bench {
       timeoutMs: null,
       stopGraceMs: 1234,
       retryPolicy,
+      onNodeLoss: 'reschedule' as const,
       labels: [],
       ...changes,
     };
@@ -158,6 +159,18 @@ describe('DesiredState', () => {
         },
         limits: { cpu_millis: 5, memory_bytes: undefined, pids: 7 },
       }),
+    ]);
+  });
+
+  it('tells of a task that waits for its node that it holds no lease', () => {
+    const bench = new Bench();
+    const [leased, waits] = [bench.submit(), bench.submit(1, { onNodeLoss: 'wait' })];
+    bench.assign(leased);
+    bench.assign(waits);
+    const { run } = bench.desired.takePart(bench.cluster.state);
+    expect(run.map(({ task_id: id, unleased }) => [id, unleased])).toEqual([
+      [leased, false],
+      [waits, true],
     ]);
   });
 

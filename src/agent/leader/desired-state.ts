@@ -6,7 +6,7 @@
 import type { Assignment, Container, Limits, Stop } from '../../generated/worker.ts';
 import { invariant } from '../../lib/assert.ts';
 import { fencingToken } from '../../lib/ids.ts';
-import { containerOf, limitsOf, userOf } from '../../model/earlier-rows.ts';
+import { containerOf, limitsOf, onNodeLossOf, userOf } from '../../model/earlier-rows.ts';
 import type { NodeRow } from '../../model/node.ts';
 import type { Attempt, ContainerSpec, Pairs, TaskLimits, TaskRow, TaskSpec } from '../../model/task.ts';
 import type { StateView } from '../../scheduler/ports.ts';
@@ -169,7 +169,7 @@ function assignmentToWire(options: {
     memory_bytes: spec.resources.memoryBytes,
     container: containerToWire(containerOf(spec), spec.labels),
     limits: limitsToWire(limitsOf(spec)),
-    unleased: false,
+    unleased: onNodeLossOf(spec) === 'wait',
     user: userOf(spec) ?? undefined,
   };
 }

@@ -10,6 +10,7 @@ import type { ClusterConfig } from '../../model/cluster.ts';
 import type { Leadership, Replica } from '../../scheduler/ports.ts';
 import { LeaderSessions } from './leader-sessions.ts';
 import { LEADER_LIMITS } from './limits.ts';
+import { NodeEvents } from './node-events.ts';
 import { NodeMonitor } from './node-monitor.ts';
 import type { WorkerCall } from './node-session.ts';
 
@@ -46,6 +47,7 @@ export class LeaderDuties {
   readonly #options: LeaderDutiesOptions;
   readonly #monitor: NodeMonitor;
   readonly #sessions: LeaderSessions;
+  readonly #events: NodeEvents;
   readonly #unsubscribe: () => void;
   /** The term that is served at present. */
   #term: number | null = null;
@@ -55,6 +57,7 @@ export class LeaderDuties {
     this.#options = options;
     const { replica, clock, log } = options;
     this.#monitor = new NodeMonitor({ replica, clock, log });
+    this.#events = new NodeEvents({ replica, log });
     this.#sessions = new LeaderSessions({ replica, monitor: this.#monitor, clock, log });
     this.#unsubscribe = replica.onLeadership((leadership) => this.#follow(leadership));
     this.#follow(replica.leadership());
@@ -73,6 +76,11 @@ export class LeaderDuties {
   /** Wall time of the node's newest heartbeat; null where none has come since this node leads. */
   lastHeartbeatMs(node: string): number | null {
     return this.#monitor.lastHeartbeatMs(node);
+  }
+
+  /** See {@link NodeMonitor.silentMs}. */
+  silentMs(node: string): number | null {
+    return this.#monitor.silentMs(node);
   }
 
   /** How far the clocks of the nodes that it has heard of are ahead of this one's; empty where this node does not lead. */
@@ -101,9 +109,11 @@ export class LeaderDuties {
     for (const duty of this.#options.duties) duty.stop();
     this.#sessions.stop();
     this.#monitor.stop();
+    this.#events.stop();
   }
 
   #begin(term: number): void {
+    this.#events.start();
     this.#monitor.start(term);
     this.#sessions.start(term);
     for (const duty of this.#options.duties) duty.start(term);

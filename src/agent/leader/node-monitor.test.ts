@@ -64,6 +64,17 @@ describe('NodeMonitor', () => {
     expect(monitor.usage('w')).toEqual(usage);
   });
 
+  it('says for how long it has heard nothing, which is not before it led [NEWLEADER]', async () => {
+    const session = register('a');
+    expect(monitor.silentMs('w')).toBeNull();
+    monitor.start(cluster.term);
+    await clock.advance(1500);
+    expect(monitor.silentMs('w')).toBe(1500);
+    monitor.heard('w', session, null);
+    await clock.advance(700);
+    expect(monitor.silentMs('w')).toBe(700);
+  });
+
   it('finds a silent node UNHEALTHY past the warning and OFFLINE past the timeout, to the millisecond', async () => {
     const session = register('a');
     monitor.start(cluster.term);

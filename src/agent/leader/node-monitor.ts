@@ -95,6 +95,15 @@ export class NodeMonitor {
   }
 
   /**
+   * For how long the node has been silent, as far as this leader can know: since it leads, or since the node's session
+   * began, where it has not heard of it since. Null where it does not lead, or has not begun to watch the node.
+   */
+  silentMs(node: string): number | null {
+    const watch = this.#watches.get(node);
+    return watch === undefined ? null : this.#clock.monotonicMs() - watch.sinceMs;
+  }
+
+  /**
    * Milliseconds, of every other node's wall clock against this one's, as its newest heartbeat told it. What was measured
    * may be some seconds old by then: good enough for differences of a minute.
    */

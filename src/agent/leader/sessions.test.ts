@@ -56,6 +56,7 @@ function specOf(command: readonly string[], changes: Partial<TaskSpec> = {}): Ta
       retryableErrors: [],
       nonRetryableErrors: [],
     },
+    onNodeLoss: 'reschedule',
     labels: [],
     ...changes,
   };
@@ -404,6 +405,46 @@ describe('worker sessions', () => {
     const views = await driver.list(new AbortController().signal);
     expect(views.map((view) => `${view.taskId}.${view.assignment}`)).not.toContain(firstAttempt);
     expect(driver.started).toHaveLength(2);
+  });
+
+  it('leaves a task that waits with a silent node, where it goes on when that returns', async () => {
+    await close();
+    await open(IMPATIENT);
+    const driver = new CountingDriver(systemClock);
+    const { agent, connector } = await startWorker({ startId: 's1', driver, through: [0] });
+    await synced(agent);
+    const { session } = agent.status();
+    const [id] = submit(specOf(['noop', '100s'], { onNodeLoss: 'wait' }));
+    await status(id, 'RUNNING');
+    connector.isSilent = true;
+    await until(() => expect(cluster.state.nodes.get('w')?.status).toBe('OFFLINE'));
+    const statusReason = 'waiting for node w, which is offline';
+    expect(task(id)).toMatchObject({ status: 'RUNNING', statusReason, attempt: 1 });
+    connector.isSilent = false;
+    await until(() => expect(task(id)).toMatchObject({ status: 'RUNNING', statusReason: null }));
+    await synced(agent);
+    expect(agent.status().session).toBeGreaterThan(session);
+    expect(task(id)).toMatchObject({ status: 'RUNNING', attempt: 1 });
+    expect(driver.started).toHaveLength(1);
+    cluster.execute({ type: 'cancelTask', taskId: String(id), idempotency: null });
+    await status(id, 'CANCELLED');
+  });
+
+  it('has a node that was removed and lives all the same stop what it runs, as one that nobody knows', async () => {
+    const driver = new CountingDriver(systemClock);
+    const { agent } = await startWorker({ startId: 's1', driver, through: [0] });
+    await synced(agent);
+    const { session } = agent.status();
+    const [id] = submit(specOf(['noop', '100s'], { onNodeLoss: 'wait' }));
+    await status(id, 'RUNNING');
+    const { term } = cluster;
+    const word = { dead: true, principal: 'somebody', idempotency: null };
+    cluster.execute({ type: 'removeNode', term, node: 'w', session, ...word });
+    await until(() => expect(task(id)).toMatchObject({ status: 'RUNNING', attempt: 2 }));
+    expect(agent.status().session).toBeGreaterThan(session);
+    await until(() => expect(agent.status().knownAttempts).toBe(1));
+    const views = await driver.list(new AbortController().signal);
+    expect(views.map(({ assignment }) => assignment)).toEqual([2]);
   });
 
   it('sends a large desired set in parts', async () => {

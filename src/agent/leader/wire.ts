@@ -42,6 +42,7 @@ export function registrationFromWire(register: Register): Omit<RegisterNodeComma
     machineId: register.machine_id,
     bootId: register.boot_id,
     startId: register.start_id,
+    startCounter: register.start_counter,
     version: register.version,
     address: register.address,
     http: register.http,

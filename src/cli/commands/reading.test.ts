@@ -182,6 +182,73 @@ describe('node ls', () => {
   });
 });
 
+describe('node get', () => {
+  beforeEach(() => {
+    cluster.nodes = ['n1', 'n2'].map((name) => Node.create({ name, status: 'OFFLINE', isolation: 'none' }));
+  });
+
+  it('shows the nodes that are named: one as itself, several as a list', async () => {
+    const { stdout } = await runInProcess(['node', 'get', 'n2', '-o', 'wide', ...peer]);
+    expect(stdout).toMatch(/^NAME.*HEARTBEAT.*ISOLATION.*\nn2 .*OFFLINE/);
+    expect(stdout).not.toContain('n1');
+    const one = await runInProcess(['node', 'get', 'n2', '-o', 'json', ...peer]);
+    expect(JSON.parse(one.stdout)).toMatchObject({ name: 'n2', status: 'OFFLINE', isolation: 'none' });
+    const both = await runInProcess(['node', 'get', 'n1', 'n2', '-o', 'json', ...peer]);
+    expect(JSON.parse(both.stdout)).toMatchObject({ items: [{ name: 'n1' }, { name: 'n2' }] });
+  });
+
+  it('exits with 1 where one is not there, and shows the others', async () => {
+    const { stdout, stderr, status } = await runInProcess(['node', 'get', 'n1', 'n9', '-o', 'name', ...peer]);
+    expect({ stdout, status }).toEqual({ stdout: 'n1\n', status: 1 });
+    expect(stderr).toContain('n9: there is no node "n9"');
+  });
+});
+
+function remove(...args: readonly string[]) {
+  return runInProcess(['node', 'remove', ...args, ...peer]);
+}
+
+describe('node remove', () => {
+  beforeEach(() => {
+    cluster.nodes = [Node.create({ name: 'n1' })];
+  });
+
+  it('asks for just that, with a key, and says what came of it', async () => {
+    cluster.removed = { lost_attempts: 2, member: undefined };
+    const { stdout, stderr, status } = await remove('n1', '--dead');
+    expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
+    expect(stdout).toMatch(/REMOVED +LOST ATTEMPTS +STILL A MEMBER\nn1 +2 +no/);
+    const request: unknown = cluster.calls.find(({ method }) => method === 'removeNode')?.request;
+    expect(request).toEqual({
+      name: 'n1',
+      dead: true,
+      idempotency_key: expect.stringMatching(/^[0-9a-f-]{36}$/),
+    });
+  });
+
+  it('vouches for nothing by itself', async () => {
+    await remove('n1');
+    expect(cluster.calls.find(({ method }) => method === 'removeNode')?.request).toMatchObject({
+      dead: false,
+    });
+  });
+
+  it('says how to end its membership, and says so in JSON too', async () => {
+    cluster.removed = { lost_attempts: 0, member: 'voter' };
+    const { stdout, stderr } = await remove('n1', '-o', 'json');
+    expect(JSON.parse(stdout)).toEqual({ name: 'n1', lost_attempts: 0, member: 'voter' });
+    expect(stderr).toBe(
+      'jarvisctl: n1 is still a voter of the cluster; "jarvisctl cluster remove n1" ends that\n',
+    );
+  });
+
+  it('exits with 1 and the reason where it is refused, with 2 where it is not understood', async () => {
+    expect(await remove('n9')).toMatchObject({ status: 1, stderr: 'jarvisctl: there is no node "n9"\n' });
+    expect(await remove()).toMatchObject({ status: 2 });
+    expect((await remove('n1', '--ded')).stderr).toContain('--dead');
+  });
+});
+
 describe('version', () => {
   it('shows both', async () => {
     const { stdout, status } = await runInProcess(['version', '-o', 'json', ...peer]);

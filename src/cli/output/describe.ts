@@ -72,6 +72,8 @@ function specOf(task: Task): readonly Field[] {
     ['Timeout', task.timeout === undefined ? 'none' : `${task.timeout} s`],
     ['Stop grace', `${task.stop_grace} s`],
     ...(task.retry_policy === undefined ? [] : [retryOf(task.retry_policy)]),
+    // A leader of an earlier version does not say.
+    ['On node loss', task.on_node_loss || 'reschedule'],
   ];
 }
 

@@ -8,8 +8,8 @@ import { describe, expect, it } from 'vitest';
 import { isTerminal, mayAttemptBecome, mayTaskBecome } from '../../model/phases.ts';
 import { DEFAULT_POLICY } from '../../model/policy.ts';
 import type { RowChange } from '../../model/rows.ts';
-import { PRIORITIES } from '../../model/task.ts';
-import type { Attempt, TaskRow } from '../../model/task.ts';
+import { ON_NODE_LOSS, PRIORITIES } from '../../model/task.ts';
+import type { Attempt, SpecRow, TaskRow } from '../../model/task.ts';
 import type { CommandInput } from '../ports.ts';
 import { plan, toAssignments } from './placement/plan.ts';
 import type { ClusterState } from './state.ts';
@@ -33,7 +33,7 @@ const REACHABLE = {
 const step = fc.record({
   kind: fc.constantFrom(
     ...(['submit', 'cancel', 'plan', 'plan', 'assign', 'register', 'reconcile', 'report', 'report'] as const),
-    ...(['report', 'health', 'offline', 'retry'] as const),
+    ...(['report', 'health', 'offline', 'remove', 'retry'] as const),
   ),
   pick: fc.nat({ max: 30 }),
   node: fc.constantFrom(...NODES),
@@ -57,7 +57,14 @@ function inputOf(cluster: TestCluster, { kind, pick, node, variant, flag }: Step
       const resources = { cpuMillis: 500 * (1 + variant), memoryBytes: 64 * MIB };
       const retry = { maxAttempts: 1 + (pick % 3), backoffBase: 1 + (pick % 2) };
       const container = pick % 5 === 0 ? containerOf({ user: flag ? 'app' : null }) : null;
-      const spec = specOf({ container, resources, retry, priority: PRIORITIES[pick % 4] ?? 'low' });
+      const onNodeLoss = ON_NODE_LOSS[pick % 3] ?? 'reschedule';
+      const spec = specOf({
+        container,
+        resources,
+        retry,
+        onNodeLoss,
+        priority: PRIORITIES[pick % 4] ?? 'low',
+      });
       const idempotency = flag ? { key: `key-${pick % 4}`, requestDigest: `${variant % 2}` } : null;
       const tasks = variant % 2 === 0 ? [spec] : [spec, spec, spec];
       if (variant < 5) return { type: 'submitTasks', tasks, idempotency };
@@ -91,7 +98,8 @@ function inputOf(cluster: TestCluster, { kind, pick, node, variant, flag }: Step
       const drivers = flag ? DRIVERS : ['process'];
       const policy = { ...DEFAULT_POLICY, users: pick % 4 === 0 ? ['app'] : null };
       const incarnation = pick === 0 ? 'other' : `${node}-data`;
-      return registrationOf(node, { startId, incarnation, drivers, policy });
+      const boots = { bootId: `boot-${pick % 3}`, startCounter: pick % 4 };
+      return registrationOf(node, { startId, ...boots, incarnation, drivers, policy });
     }
     case 'reconcile': {
       const known = [...state.tasksOn(node)]
@@ -114,6 +122,11 @@ function inputOf(cluster: TestCluster, { kind, pick, node, variant, flag }: Step
       return { type: 'nodeHealth', term, node, session, healthy: flag };
     case 'offline':
       return { type: 'nodeOffline', term, node, session };
+    case 'remove': {
+      const idempotency = flag ? { key: `key-${pick % 4}`, requestDigest: node } : null;
+      const removal = { node, session, dead: variant < 2, principal: 'someone', idempotency };
+      return { type: 'removeNode', term, ...removal };
+    }
     case 'retry':
       return {
         type: 'retryDue',
@@ -144,6 +157,16 @@ function checkChange(change: RowChange): void {
   expect(after.retryCount).toBeLessThan(5);
   expect(after.retryAtMs === null).toBe(after.status !== 'FAILED');
   expect(after.finishedAtMs === null).toBe(!isTerminal(after.status));
+}
+
+/** After the timeout nothing is known of a task that waits: it stays where it is. */
+function checkWaiting(cluster: TestCluster, { table, before, after }: RowChange): void {
+  if (table !== 'task' || before === null || after === null || nodeHolding(before) === null) return;
+  const found = cluster.stored.get(`spec/${before.specId}`)?.row as SpecRow | undefined;
+  if (found?.spec.onNodeLoss !== 'wait') return;
+  const node = cluster.state.nodes.get(nodeHolding(before) ?? '');
+  if ((before.attempts.at(-1)?.session ?? 0) < (node?.bootSession ?? 0)) return;
+  expect(nodeHolding(after)).toBe(nodeHolding(before));
 }
 
 function rank({ priority }: TaskRow): number {
@@ -204,7 +227,7 @@ describe('the state machine, given anything', () => {
   it('gets everywhere that this version can get', () => {
     const cluster = formed();
     const moves = new Set<string>();
-    for (const one of fc.sample(step, { seed: 1, numRuns: 4000 })) {
+    for (const one of fc.sample(step, { seed: 1, numRuns: 8000 })) {
       cluster.atMs += one.passMs;
       for (const change of cluster.run(inputOf(cluster, one)).changes) {
         if (change.table !== 'task' || change.before === null || change.after === null) continue;
@@ -222,9 +245,13 @@ describe('the state machine, given anything', () => {
         const cluster = formed();
         for (const one of steps) {
           cluster.atMs += one.passMs;
-          const result = cluster.run(inputOf(cluster, one));
+          const input = inputOf(cluster, one);
+          const result = cluster.run(input);
           expect(result.poisoned).toBe(false);
-          for (const change of result.changes) checkChange(change);
+          for (const change of result.changes) {
+            checkChange(change);
+            if (input.type === 'nodeOffline') checkWaiting(cluster, change);
+          }
           for (const node of NODES) {
             const { cpuMillis, memoryBytes } = cluster.state.allocated(node);
             expect(cpuMillis).toBeLessThanOrEqual(NODE_CAPACITY.cpuMillis);

@@ -49,6 +49,10 @@ export class Transaction {
     this.#stage(table, key, row);
   }
 
+  delete(table: TableName, key: string): void {
+    this.#stage(table, key, null);
+  }
+
   /** @throws InvariantError before the cluster has been initialised */
   get cluster(): ClusterRow {
     const cluster = this.get('cluster', 'cluster');
@@ -89,7 +93,7 @@ export class Transaction {
     );
   }
 
-  #stage(table: TableName, key: string, after: Tables[TableName]): void {
+  #stage(table: TableName, key: string, after: Tables[TableName] | null): void {
     const name = `${table}/${key}`;
     const staged = this.#staged.get(name);
     if (staged === undefined)

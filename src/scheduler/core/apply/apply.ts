@@ -16,6 +16,7 @@ import { refuse } from './outcomes.ts';
 import { reconcileNode } from './reconcile-node.ts';
 import { reformCluster } from './reform-cluster.ts';
 import { registerNode } from './register-node.ts';
+import { removeNode } from './remove-node.ts';
 import { reportAttempts } from './report-attempts.ts';
 import { retryDue } from './retry-due.ts';
 import { submitMany, submitTasks } from './submit-tasks.ts';
@@ -78,6 +79,8 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return nodeHealth(transaction, command);
     case 'nodeOffline':
       return nodeOffline(transaction, command);
+    case 'removeNode':
+      return removeNode(transaction, command);
     case 'retryDue':
       return retryDue(transaction, command);
     default:
@@ -94,6 +97,8 @@ export function rowsNamedBy(command: Command): readonly RowKey[] {
       return command.submissions.flatMap(({ idempotency }) => idempotencyRow(idempotency));
     case 'cancelTask':
       return [{ table: 'task', key: command.taskId }, ...idempotencyRow(command.idempotency)];
+    case 'removeNode':
+      return idempotencyRow(command.idempotency);
     case 'reportAttempts':
       return command.reports.map(({ taskId }) => ({ table: 'task', key: taskId }));
     default:

@@ -1,8 +1,10 @@
 import type { NodeHealthCommand, NodeOfflineCommand, Outcome } from '../../../model/commands.ts';
+import { bootSessionOf, onNodeLossOf } from '../../../model/earlier-rows.ts';
+import type { TaskRow } from '../../../model/task.ts';
 import type { Transaction } from '../transaction.ts';
 import { done } from './outcomes.ts';
 import { openSession } from './sessions.ts';
-import { loseAttempt } from './task-changes.ts';
+import { currentAttempt, loseAttempt, waitingFor } from './task-changes.ts';
 
 /** Past the warning: no new work; heard of again: as before. */
 export function nodeHealth(transaction: Transaction, command: NodeHealthCommand): Outcome {
@@ -17,15 +19,27 @@ export function nodeHealth(transaction: Transaction, command: NodeHealthCommand)
   return done(null);
 }
 
-/** Ends the session that it names, and no other [OFFSESS], for good; what it ran goes back to the queue. */
+/**
+ * Ends the session that it names, and no other [OFFSESS], for good. What it ran is given up: the timeout has passed, and
+ * with it every lease. Only tasks that `wait` hold none, and stay, unless their machine was booted anew since [WAITPROOF].
+ */
 export function nodeOffline(transaction: Transaction, command: NodeOfflineCommand): Outcome {
   const opened = openSession(transaction, command);
   if (opened.type === 'refused') return opened;
   const { node } = opened;
   for (const taskId of [...transaction.state.tasksOn(node.name)].sort()) {
     const task = transaction.task(taskId);
-    if (task !== null) loseAttempt(transaction, task, `node ${node.name} is offline`);
+    if (task === null) continue;
+    if (currentAttempt(task).session < bootSessionOf(node))
+      loseAttempt(transaction, task, `node ${node.name} is offline, and its machine was restarted before`);
+    else if (onNodeLossOf(transaction.spec(task).spec) === 'wait') leaveWaiting(transaction, task, node.name);
+    else loseAttempt(transaction, task, `node ${node.name} is offline`);
   }
   transaction.put('node', node.name, { ...node, status: 'OFFLINE', sessionOpen: false, reconciled: false });
   return done(null);
+}
+
+/** It may run on over there. One that is being stopped says so until it is known to have stopped. */
+function leaveWaiting(transaction: Transaction, task: TaskRow, node: string): void {
+  if (!task.cancelRequested) transaction.putTask({ ...task, statusReason: waitingFor(node) });
 }

@@ -5,6 +5,17 @@ import { TestCluster } from '../testing/test-cluster.ts';
 
 const EPOCH_SESSIONS = 3 * 2 ** 29;
 
+/** A task that waits for n1, which is OFFLINE. */
+function waiting() {
+  const cluster = TestCluster.formed();
+  cluster.join('n1');
+  const taskId = cluster.submitOne(specOf({ onNodeLoss: 'wait' }));
+  cluster.assign(taskId, 'n1');
+  cluster.report(taskId, 'RUNNING');
+  cluster.offline('n1');
+  return { cluster, taskId };
+}
+
 describe('registerNode', () => {
   it('gives each start of a daemon a session, and the same start the same one', () => {
     const cluster = TestCluster.formed();
@@ -51,6 +62,70 @@ describe('registerNode', () => {
     cluster.offline('n1');
     expect(cluster.register('n1', changes)).toBeGreaterThan(session);
     expect(cluster.state.nodes.get('n1')).toMatchObject(changes);
+  });
+});
+
+describe('another boot of the same machine', () => {
+  const rebooted = { bootId: 'n1-boot-2', startId: 'n1-start-2', startCounter: 2 };
+
+  it('leaves it to the inventory what became of the tasks, for that knows of ends not reported yet', () => {
+    const { cluster, taskId } = waiting();
+    const session = cluster.register('n1', rebooted);
+    expect(cluster.task(taskId).status).toBe('RUNNING');
+    cluster.reconcile('n1', session, [taskId]);
+    cluster.report(taskId, 'COMPLETED');
+    expect(cluster.task(taskId)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+  });
+
+  it('is proof where no inventory comes, also for a task that waits', () => {
+    const { cluster, taskId } = waiting();
+    cluster.register('n1', rebooted);
+    cluster.register('n1', { ...rebooted, startId: 'n1-start-3', startCounter: 3 });
+    cluster.offline('n1');
+    expect(cluster.task(taskId)).toMatchObject({ status: 'PENDING', statusReason: 'rescheduling' });
+    expect(cluster.attempt(taskId).error?.message).toBe(
+      'node n1 is offline, and its machine was restarted before',
+    );
+  });
+
+  it('is no proof about what was adopted or begun since', () => {
+    const { cluster, taskId } = waiting();
+    const session = cluster.register('n1', rebooted);
+    cluster.reconcile('n1', session, [taskId]);
+    cluster.offline('n1');
+    expect(cluster.task(taskId).status).toBe('RUNNING');
+  });
+
+  it.each([
+    ['the same boot', { startId: 'n1-start-2', startCounter: 2 }],
+    ['starts whose order is not known', { ...rebooted, startCounter: 0 }],
+    ['the same start', { bootId: 'n1-boot-2' }],
+  ])('is none: %s', (_what, changes) => {
+    const { cluster, taskId } = waiting();
+    cluster.register('n1', changes);
+    cluster.offline('n1');
+    expect(cluster.task(taskId).status).toBe('RUNNING');
+  });
+
+  it('is none where machines have no ids', () => {
+    const cluster = TestCluster.formed();
+    cluster.join('n1', { machineId: '' });
+    const taskId = cluster.submitOne(specOf({ onNodeLoss: 'wait' }));
+    cluster.assign(taskId, 'n1');
+    cluster.register('n1', { ...rebooted, machineId: '' });
+    cluster.offline('n1');
+    expect(cluster.task(taskId).status).toBe('ASSIGNED');
+  });
+
+  it('is not taken for later than it is: a registration that was on its way for long is refused', () => {
+    const { cluster, taskId } = waiting();
+    const session = cluster.register('n1', rebooted);
+    cluster.reconcile('n1', session, [taskId]);
+    expect(cluster.refusal(registrationOf('n1'))).toMatchObject({
+      code: 'conflict',
+      message: 'start 2 of node n1 is known: start 1 is over',
+    });
+    expect(cluster.state.nodes.get('n1')).toMatchObject({ session, sessionOpen: true, reconciled: true });
   });
 });
 
@@ -106,6 +181,8 @@ describe('nodeHealth', () => {
     const health = { type: 'nodeHealth', term: 1, node: 'n1', session } as const;
     cluster.done({ ...health, healthy: false });
     expect(cluster.state.nodes.get('n1')?.status).toBe('UNHEALTHY');
+    const taskId = cluster.submitOne(specOf());
+    expect(() => cluster.assign(taskId, 'n1')).toThrow(/node n1 is UNHEALTHY/);
     cluster.done({ ...health, healthy: true });
     expect(cluster.state.nodes.get('n1')?.status).toBe('AVAILABLE');
     cluster.offline('n1');

@@ -2,7 +2,7 @@ import type { Outcome, ReconcileNodeCommand } from '../../../model/commands.ts';
 import type { Transaction } from '../transaction.ts';
 import { done } from './outcomes.ts';
 import { openSession } from './sessions.ts';
-import { currentAttempt, loseAttempt, withAttempt } from './task-changes.ts';
+import { currentAttempt, loseAttempt, waitingFor, withAttempt } from './task-changes.ts';
 
 export interface ReconcileNodeResult {
   readonly lost: readonly string[];
@@ -28,7 +28,8 @@ export function reconcileNode(
     const attempt = currentAttempt(task);
     if (attempt.session >= command.session) continue;
     if (known.has(`${taskId}/${attempt.assignment}`)) {
-      transaction.putTask(withAttempt(task, { session: command.session }));
+      const statusReason = task.statusReason === waitingFor(command.node) ? null : task.statusReason;
+      transaction.putTask({ ...withAttempt(task, { session: command.session }), statusReason });
       adopted.push(taskId);
     } else {
       loseAttempt(transaction, task, `node ${command.node} was restarted and does not know the attempt`);

@@ -1,6 +1,6 @@
 import { invariant } from '../../../lib/assert.ts';
 import type { Outcome, RegisterNodeCommand } from '../../../model/commands.ts';
-import { policyOf } from '../../../model/earlier-rows.ts';
+import { bootSessionOf, policyOf, startCounterOf } from '../../../model/earlier-rows.ts';
 import type { NodeRow } from '../../../model/node.ts';
 import type { Transaction } from '../transaction.ts';
 import { done, refuse } from './outcomes.ts';
@@ -13,7 +13,9 @@ export interface RegisterNodeResult {
 
 /**
  * A session is one start of a daemon [BUMP]: the same start keeps its session over any number of
- * connections, another start ends it. What ran for earlier sessions is judged by the inventory that follows.
+ * connections, another start ends it. What ran for earlier sessions is judged by the inventory that follows: also after
+ * another boot, which proves that it runs no more, for only the inventory knows of ends that were not reported yet. The
+ * proof counts where no inventory comes, when that session is ended too.
  */
 export function registerNode(
   transaction: Transaction,
@@ -22,18 +24,28 @@ export function registerNode(
   const known = transaction.get('node', command.name);
   if (known !== null && !isSame(known, command)) {
     // Another incarnation or machine proves nothing about what the earlier one runs [INC, MACHINE].
-    if (known.sessionOpen || transaction.state.tasksOn(command.name).size > 0) {
-      return refuse('conflict', whyAnother(known, command));
+    const openTasks = transaction.state.tasksOn(command.name).size;
+    if (known.sessionOpen || openTasks > 0) {
+      return refuse('conflict', whyAnother(known, command, openTasks));
     }
   }
+  if (known !== null && isSame(known, command)) {
+    const [counter, newest] = [startCounterOf(command), startCounterOf(known)];
+    // It was on its way for long, or its data directory is an older copy.
+    if (counter > 0 && counter < newest)
+      return refuse('conflict', `start ${newest} of node ${known.name} is known: start ${counter} is over`);
+  }
   const sameStart = known !== null && known.sessionOpen && known.startId === command.startId;
+  const session = sameStart ? known.session : nextSession(transaction);
   const row: NodeRow = {
     name: command.name,
     incarnation: command.incarnation,
     machineId: command.machineId,
     bootId: command.bootId,
     startId: command.startId,
-    session: sameStart ? known.session : nextSession(transaction),
+    startCounter: startCounterOf(command),
+    session,
+    bootSession: bootSessionAfter(known, command, session),
     sessionOpen: true,
     reconciled: sameStart && known.reconciled,
     status: known?.status ?? 'AVAILABLE',
@@ -49,7 +61,16 @@ export function registerNode(
     joinedAtMs: known?.joinedAtMs ?? transaction.nowMs,
   };
   transaction.put('node', command.name, row);
-  return done({ session: row.session });
+  return done({ session });
+}
+
+/** Another boot id alone does not say which of the two boots was the earlier one; the numbers of the starts do. */
+function bootSessionAfter(known: NodeRow | null, command: RegisterNodeCommand, session: number): number {
+  if (known === null || !isSame(known, command)) return 0;
+  // Machines without an id cannot be told apart.
+  if (known.bootId === command.bootId || command.machineId === '') return bootSessionOf(known);
+  const before = startCounterOf(known);
+  return before > 0 && startCounterOf(command) > before ? session : bootSessionOf(known);
 }
 
 /** A data directory that is found on another machine is another incarnation. */
@@ -57,12 +78,15 @@ function isSame(known: NodeRow, command: RegisterNodeCommand): boolean {
   return known.incarnation === command.incarnation && known.machineId === command.machineId;
 }
 
-function whyAnother(known: NodeRow, command: RegisterNodeCommand): string {
+function whyAnother(known: NodeRow, command: RegisterNodeCommand, openTasks: number): string {
   const other =
     known.incarnation === command.incarnation
       ? `on another machine (machine id ${known.machineId}, not ${command.machineId})`
       : `with another data directory (incarnation ${known.incarnation}, not ${command.incarnation})`;
-  return `node ${known.name} is known ${other}, and that one is not known to be gone`;
+  const remedy = known.sessionOpen
+    ? 'until it is OFFLINE'
+    : `while tasks wait for it (${openTasks}), unless an operator vouches that nothing of it runs (node remove --dead)`;
+  return `node ${known.name} is known ${other}, and its name is kept ${remedy}`;
 }
 
 function nextSession(transaction: Transaction): number {

@@ -4,6 +4,7 @@ import type { CancelTaskResult } from './cancel-task.ts';
 import type { ReconcileNodeResult } from './reconcile-node.ts';
 import type { RegisterNodeResult } from './register-node.ts';
 import type { ReportAttemptsResult } from './report-attempts.ts';
+import type { RemoveNodeResult } from './remove-node.ts';
 import type { RetryDueResult } from './retry-due.ts';
 import type { SubmitManyResult, SubmitTasksResult } from './submit-tasks.ts';
 
@@ -20,5 +21,6 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly reportAttempts: ReportAttemptsResult;
   readonly nodeHealth: null;
   readonly nodeOffline: null;
+  readonly removeNode: RemoveNodeResult;
   readonly retryDue: RetryDueResult;
 }

@@ -2,6 +2,7 @@
 import { invariant } from '../../../lib/assert.ts';
 import { limits } from '../../../lib/limits.ts';
 import type { AttemptReport } from '../../../model/commands.ts';
+import { onNodeLossOf } from '../../../model/earlier-rows.ts';
 import { mayTaskBecome } from '../../../model/phases.ts';
 import type { Attempt, TaskError, TaskRow, TaskStatus } from '../../../model/task.ts';
 import { decideRetry } from '../retry.ts';
@@ -34,7 +35,15 @@ export function move(task: TaskRow, status: TaskStatus, changes: Partial<TaskRow
   return { ...task, statusReason: null, ...changes, status };
 }
 
-/** The attempt is lost: its node is gone, or does not know it. */
+/** What a task says that stays with a node which is OFFLINE, until there is proof of what became of it. */
+export function waitingFor(node: string): string {
+  return `waiting for node ${node}, which is offline`;
+}
+
+/**
+ * The attempt is lost: its node is gone, or does not know it. Only for what is proven to run no more, or, where the task
+ * does not `wait`, taken for that after the timeout [WAITPROOF].
+ */
 export function loseAttempt(transaction: Transaction, task: TaskRow, why: string): void {
   const message = firstBytes(why, limits.errorMessageBytes);
   const lost = withAttempt(task, {
@@ -42,6 +51,14 @@ export function loseAttempt(transaction: Transaction, task: TaskRow, why: string
     finishedAtMs: transaction.nowMs,
     error: { type: 'NodeLost', message },
   });
+  if (!task.cancelRequested && onNodeLossOf(transaction.spec(task).spec) === 'fail') {
+    const changes = {
+      finishedAtMs: transaction.nowMs,
+      statusReason: 'lost with its node: on_node_loss is fail',
+    };
+    transaction.putTask(move(lost, 'PERMANENTLY_FAILED', changes));
+    return;
+  }
   rescheduleLost(transaction, lost);
 }
 

@@ -31,6 +31,7 @@ export function specOf(
       nonRetryableErrors: ['InvalidInput', 'AuthenticationError', 'ResourceNotFound'],
       ...retry,
     },
+    onNodeLoss: 'reschedule',
     labels: [],
     ...rest,
   };
@@ -60,6 +61,7 @@ export function registrationOf(
     machineId: `${name}-machine`,
     bootId: `${name}-boot`,
     startId: `${name}-start-1`,
+    startCounter: 1,
     version: '0.1.0',
     address: `${name}:7101`,
     http: `${name}:8101`,

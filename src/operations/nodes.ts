@@ -1,0 +1,44 @@
+/** Nodes as requests name them, and what the leader knows of them that stands in no state machine. */
+import { JarvisError } from '../lib/errors.ts';
+import type { NodeRow } from '../model/node.ts';
+import type { StateView } from '../scheduler/ports.ts';
+import { show } from '../spec/faults.ts';
+import { closest } from '../spec/suggest.ts';
+import type { ClusterInsight } from './port.ts';
+
+/** @throws JarvisError not_found, with what may have been meant */
+export function namedNode({ nodes }: Pick<StateView, 'nodes'>, name: string): NodeRow {
+  const node = nodes.get(name);
+  if (node !== undefined) return node;
+  const meant = closest(name, nodes.keys());
+  const hint = meant === null ? '' : `; did you mean ${meant}?`;
+  throw new JarvisError('not_found', `there is no node ${show(name)}${hint}`);
+}
+
+/**
+ * Whether an operator's word that the node is dead can be true: it is OFFLINE, or the leader has heard nothing of it for
+ * so long that it warns of it.
+ * @throws JarvisError conflict, saying when it was heard of last
+ */
+export function expectSilent(
+  { cluster }: Pick<StateView, 'cluster'>,
+  insight: Pick<ClusterInsight, 'silentMs' | 'lastHeartbeatMs'>,
+  { name, sessionOpen }: NodeRow,
+): void {
+  const warningMs = cluster?.config.heartbeat.warningMs ?? 0;
+  const silentMs = insight.silentMs(name) ?? 0;
+  if (!sessionOpen || silentMs >= warningMs) return;
+  const heardMs = insight.lastHeartbeatMs(name);
+  const found =
+    heardMs === null
+      ? `may answer yet: its leader has listened for ${seconds(silentMs)} s only`
+      : `still answers: it was heard of ${seconds(silentMs)} s ago, at ${new Date(heardMs).toISOString()}`;
+  throw new JarvisError(
+    'conflict',
+    `node ${name} ${found}; it can be called dead once it has been silent for ${seconds(warningMs)} s`,
+  );
+}
+
+function seconds(ms: number): string {
+  return String(Math.round(ms / 100) / 10);
+}
