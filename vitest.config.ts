@@ -11,6 +11,7 @@ export default defineConfig({
             'bench/**/*.test.ts',
             'test/layers.test.ts',
             'test/power/**/*.test.ts',
+            'test/chaos/**/*.test.ts',
           ],
           testTimeout: 20_000,
         },

@@ -1,18 +1,11 @@
-/** The chaos run itself: its judges find what they are for, its schedule follows from the seed, its options are checked. */
-import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-
+/** The judges find what they are for, and have nothing to say about a good run. */
 import { describe, expect, it } from 'vitest';
 
-import { seededRandom } from '../../src/lib/random.ts';
-import type { Operation, Sighting } from '../chaos/history.ts';
-import { judge, type Evidence } from '../chaos/judges.ts';
-import { planFaults } from '../chaos/schedule.ts';
-import type { RunLine } from '../chaos/workload.ts';
 import type { TaskJson } from '../support/api.ts';
+import type { Operation, Sighting } from './calls.ts';
+import type { HistoryOperation } from './history.ts';
+import { judge, type Evidence } from './judges.ts';
+import type { RunLine } from './recorder.ts';
 
 const ID = 'task-a';
 const completed = { attempt: 1, status: 'COMPLETED' };
@@ -37,9 +30,20 @@ function operation(changes: Partial<Operation> = {}): Operation {
   };
 }
 
-function run(what: string, changes: Partial<RunLine> = {}): RunLine {
-  return { key: 'k', id: ID, attempt: 1, token: '100', what, ...changes };
+function run(what: RunLine['what'], changes: Partial<RunLine> = {}): RunLine {
+  return { key: 'k', id: ID, attempt: 1, token: '100', node: 'n1', pid: 7, atMs: 10, what, ...changes };
 }
+
+const read: HistoryOperation = {
+  process: 0,
+  key: 'r',
+  f: 'read',
+  in: null,
+  out: null,
+  call: 1,
+  return: 2,
+  ok: true,
+};
 
 function seen(status: string, attempt: number, at: number): Sighting {
   return { id: ID, status, attempt, process: 'p', call: at, return: at + 1 };
@@ -53,7 +57,9 @@ function evidence(changes: Partial<Evidence> & { readonly tasks?: readonly TaskJ
     sightings: [seen('PENDING', 0, 1), seen('RUNNING', 1, 3), seen('PENDING', 1, 5), seen('COMPLETED', 2, 7)],
     final: { n1: tasks, n2: tasks },
     runs: [run('start'), run('end')],
-    leastAcknowledged: 1,
+    history: [read],
+    isUnguarded: () => false,
+    least: { acknowledged: 1, history: 1 },
     ...more,
   };
 }
@@ -110,47 +116,33 @@ describe('the judges', () => {
       { runs: [run('start'), run('start', { attempt: 2, token: '101' }), run('end')] },
     ],
     ['agreement', 'nodes that differ', { final: { n1: [task()], n2: [task({ node: 'n2' })] } }],
-    ['progress', 'too little work', { leastAcknowledged: 2 }],
+    [
+      'overlap',
+      'two attempts at once',
+      {
+        tasks: [task({ attempt: 2 })],
+        runs: [
+          run('start'),
+          run('beat', { atMs: 30 }),
+          run('start', { attempt: 2, token: '101', atMs: 20 }),
+          run('end', { attempt: 2, token: '101', atMs: 40 }),
+        ],
+      },
+    ],
+    ['linearizability', 'what nobody wrote', { history: [{ ...read, out: 'x' }] }],
+    ['progress', 'too little work', { least: { acknowledged: 2, history: 1 } }],
+    ['progress', 'too little of the history', { least: { acknowledged: 1, history: 2 } }],
   ])('%s: %s', (name, _what, changes) => {
     expect(judge(evidence(changes)).map((finding) => finding.judge)).toContain(name);
+  });
+
+  it('are not asked where that is not wanted', () => {
+    const bad = evidence({ history: [{ ...read, out: 'x' }] });
+    expect(judge(bad, ['linearizability'])).toEqual([]);
   });
 
   it('take what overlaps in time in any order', () => {
     const sightings = [seen('COMPLETED', 1, 1), { ...seen('RUNNING', 1, 0), return: 9 }];
     expect(judge(evidence({ sightings }))).toEqual([]);
-  });
-});
-
-describe('the schedule', () => {
-  it('follows from the seed alone, and begins with the leader', () => {
-    const faults = planFaults(60, seededRandom(7));
-    expect(faults).toEqual(planFaults(60, seededRandom(7)));
-    expect(faults).not.toEqual(planFaults(60, seededRandom(8)));
-    expect(faults[0]).toMatchObject({ type: 'kill', target: { leader: true } });
-    const types = new Set(
-      Array.from({ length: 20 }, (_, seed) => planFaults(60, seededRandom(seed)))
-        .flat()
-        .map(({ type }) => type),
-    );
-    expect([...types].sort()).toEqual(['kill', 'killAll', 'killTwo', 'pause']);
-  });
-});
-
-describe('the command line', () => {
-  const out = path.join(tmpdir(), `jarvis-chaos-${process.pid}`);
-
-  it.each<[readonly string[], string]>([
-    [['--out', out, '--sede', '1'], '--sede'],
-    [['--out', out, '--seed', '-1'], '--seed'],
-    [['--out', out, '--seed', 'abc'], '"abc"'],
-    [['--out', out, '--seconds', '0'], '1 to 3600'],
-    [['--out', out, 'more'], 'more'],
-    [['--seed', '1'], '--out'],
-  ])('%j is refused', (args, mention) => {
-    const program = fileURLToPath(new URL('../chaos/main.ts', import.meta.url));
-    const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], { encoding: 'utf8' });
-    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
-    expect(stderr.split('\n')[0]).toContain(mention);
-    expect(existsSync(out)).toBe(false);
   });
 });
