@@ -5,7 +5,8 @@ import { UnexpectedAnswer, type Api, type TaskJson } from '../support/api.ts';
 import type { TestCluster } from '../support/cluster.ts';
 import type { Calls, Operation, Stopwatch } from './calls.ts';
 
-export const CALL_TIMEOUT_MS = 5000;
+/** Short: who waits for a node that is cut off does not see what the others do meanwhile. */
+export const CALL_TIMEOUT_MS = 1500;
 export const RETRY_MS = 150;
 /** Every task of the run has it. */
 export const SUITE_LABEL = { suite: 'chaos' };

@@ -27,7 +27,7 @@ function overlapsOf(id: string, lines: readonly RunLine[], isUnguarded: IsUnguar
         other.lines.find((each) => isDuring(each, one, isUnguarded));
       return line === undefined
         ? []
-        : [`${id}: ${nameOf(one)} and ${nameOf(other)}: both at ${line.atMs} ms`];
+        : [`${id}: ${nameOf(one)} and ${nameOf(other)}: both ran at ${line.atMs} ms`];
     }),
   );
 }

@@ -47,9 +47,9 @@ export const PLANTS: readonly Plant[] = [
           'tries = new Tries(this.#options.clock)): Promise<T> {\n    if (tries !== null) return await call(this.#options.local, context);',
       },
       {
-        file: 'src/agent/replica.ts',
-        find: 'await this.#raft.readIndex(signal);',
-        replace: 'signal.throwIfAborted();',
+        file: 'src/operations/local.ts',
+        find: 'async #barrier(signal: AbortSignal): Promise<void> {',
+        replace: 'async #barrier(signal: AbortSignal): Promise<void> {\n    if (!signal.aborted) return;',
       },
     ],
   },
@@ -104,14 +104,15 @@ export const PLANTS: readonly Plant[] = [
     ],
   },
   {
-    name: 'reports-of-anyone',
-    what: 'the end of an attempt is taken for the end of the one that came after it',
-    judges: ['outcomes', 'overlap', 'end', 'runs'],
+    name: 'status-back',
+    what: 'a running task that a restarted node still knows is ASSIGNED once more',
+    judges: ['order'],
     edits: [
       {
-        file: `${APPLY}/report-attempts.ts`,
-        find: 'if (attempt.assignment !== report.assignment || attempt.node !== node) return false;',
-        replace: '',
+        file: `${APPLY}/reconcile-node.ts`,
+        find: 'transaction.putTask(withAttempt(task, { session: command.session }));',
+        replace:
+          "transaction.putTask({ ...withAttempt(task, { session: command.session }), status: 'ASSIGNED' });",
       },
     ],
   },

@@ -24,6 +24,8 @@ export interface RegisterClientParts {
   readonly recorder: Recorder;
   readonly at: number;
   readonly seed: number;
+  /** It only reads, and so never waits for a node that cannot write. */
+  readonly isReader: boolean;
 }
 
 export class RegisterClient {
@@ -41,9 +43,10 @@ export class RegisterClient {
 
   /** Until the signal; then it ends what it is at. */
   async run(signal: AbortSignal): Promise<void> {
+    const readShare = this.#parts.isReader ? 1 : 0.4;
     for (let count = 0; !signal.aborted; count += 1) {
       const register = REGISTERS[Math.floor(this.#random() * REGISTERS.length)] ?? '';
-      if (this.#random() < 0.5) await this.#read(register);
+      if (this.#random() < readShare) await this.#read(register);
       else await this.#set(register, `${this.#parts.at}-${count}`, signal);
       await delay(between(PAUSE_MS, this.#random()));
     }

@@ -12,7 +12,9 @@ export const WORKLOADS = ['tasks', 'containers', 'registers'] as const;
 export type WorkloadName = (typeof WORKLOADS)[number];
 
 const TASK_CLIENTS = 3;
-const REGISTER_CLIENTS = 3;
+const REGISTER_CLIENTS = 5;
+/** Of them. */
+const REGISTER_READERS = 2;
 export const CLIENTS = TASK_CLIENTS + REGISTER_CLIENTS;
 const LOOK_MS = 400;
 /** Of tasks, where there are both. */
@@ -42,8 +44,10 @@ export async function runWorkload(parts: WorkloadParts, signal: AbortSignal): Pr
       );
   }
   if (names.includes('registers')) {
-    for (let at = 0; at < REGISTER_CLIENTS; at += 1)
-      clients.push(new RegisterClient({ caller, client: history.client(), recorder, at, seed }));
+    for (let at = 0; at < REGISTER_CLIENTS; at += 1) {
+      const isReader = at < REGISTER_READERS;
+      clients.push(new RegisterClient({ caller, client: history.client(), recorder, at, seed, isReader }));
+    }
   }
   await Promise.all([...clients.map((client) => client.run(signal)), observe(caller, seed, signal)]);
 }
