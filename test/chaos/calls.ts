@@ -29,16 +29,19 @@ export interface Sighting {
 /** One line per thing. */
 export class JsonLines {
   readonly #file: number;
+  #isClosed = false;
 
   constructor(path: string) {
     this.#file = openSync(path, 'w');
   }
 
+  /** What is still under way when a run is broken off is of no interest any more. */
   add(line: object): void {
-    appendFileSync(this.#file, `${JSON.stringify(line)}\n`);
+    if (!this.#isClosed) appendFileSync(this.#file, `${JSON.stringify(line)}\n`);
   }
 
   close(): void {
+    this.#isClosed = true;
     closeSync(this.#file);
   }
 }

@@ -198,6 +198,8 @@ async function disturb(parts: {
   const until = AbortSignal.any([stopping.signal, parts.signal]);
   const endTimer = setTimeout(() => stopping.abort(), Math.max(0, seconds * 1000 - watch.nowMs()));
   const load = parts.load(until).then(() => true);
+  // Where the faults fail first it is not waited for.
+  load.catch(() => undefined);
   try {
     await parts.faults(until).catch((error: unknown) => {
       if (!until.aborted) throw error;
@@ -246,6 +248,7 @@ function countOf({ operations, history, final, runs }: Evidence): Record<string,
     attempts: tasks.reduce((sum, { attempt }) => sum + attempt, 0),
     lost: tasks.flatMap(({ attempts }) => attempts).filter(({ status }) => status === 'LOST').length,
     starts: runs.filter(({ what }) => what === 'start').length,
+    'in containers': runs.filter(({ what, pid }) => what === 'start' && pid === 1).length,
   };
 }
 
