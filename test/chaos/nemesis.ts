@@ -38,6 +38,11 @@ export class Nemesis {
   readonly inflicted = new Map<string, number>();
   /** Of directories that are gone. */
   readonly formerGroups: string[] = [];
+  /** By lane: whom its newest fault has met. */
+  readonly #met = new Map<
+    readonly Fault[],
+    { readonly nodes: readonly NodeProcess[]; readonly isActing: boolean }
+  >();
   readonly #parts: NemesisParts;
   readonly #expected = new WeakSet<Promise<NodeEnd>>();
 
@@ -47,10 +52,13 @@ export class Nemesis {
   }
 
   /** One lane: one fault after the other. */
-  async run(faults: readonly Fault[], signal: AbortSignal): Promise<void> {
-    for (const fault of faults) {
+  async run(lane: readonly Fault[], signal: AbortSignal): Promise<void> {
+    for (const fault of lane) {
       await delay(Math.max(0, fault.atMs - this.#parts.watch.nowMs()), undefined, { signal });
-      await this.#inflict(fault, signal);
+      const nodes = await this.#targets(fault, lane);
+      this.#met.set(lane, { nodes, isActing: true });
+      await this.#inflict(nodes, fault, signal);
+      this.#met.set(lane, { nodes, isActing: false });
     }
   }
 
@@ -80,8 +88,7 @@ export class Nemesis {
     return (await Promise.all(wrong)).filter((fault) => fault !== null);
   }
 
-  async #inflict(fault: Fault, signal: AbortSignal): Promise<void> {
-    const nodes = await this.#targets(fault);
+  async #inflict(nodes: readonly NodeProcess[], fault: Fault, signal: AbortSignal): Promise<void> {
     const [node] = nodes;
     if (node === undefined) return;
     switch (fault.kind) {
@@ -223,11 +230,22 @@ export class Nemesis {
     this.#note('mend', [node], { heal });
   }
 
-  async #targets({ target, count }: Fault): Promise<readonly NodeProcess[]> {
+  /** As drawn; but where the other lane is at a node, that one: the other two are a majority. */
+  async #targets({ target, count }: Fault, lane: readonly Fault[]): Promise<readonly NodeProcess[]> {
     const { nodes } = this.#parts.cluster;
-    const leader = target.leader ? await this.#leader() : null;
-    const first = leader === null ? target.place : nodes.indexOf(leader);
+    const meant = (await this.#inTrouble(lane)) ?? (target.leader ? await this.#leader() : null);
+    const first = meant === null ? target.place : nodes.indexOf(meant);
     return nodes.map((_, at) => nodes[(first + at) % nodes.length]).slice(0, count) as NodeProcess[];
+  }
+
+  /** Whom the other lane has met, unless that one is well again. */
+  async #inTrouble(lane: readonly Fault[]): Promise<NodeProcess | null> {
+    for (const [other, { nodes, isActing }] of this.#met) {
+      const [node] = nodes;
+      if (other === lane || node === undefined) continue;
+      if (isActing || !(await node.api.isReady())) return node;
+    }
+    return null;
   }
 
   async #leader(): Promise<NodeProcess | null> {

@@ -4,6 +4,7 @@ import path from 'node:path';
 
 import type { Fault } from './faults.ts';
 import type { Finding } from './judges.ts';
+import { plantOf } from './plants.ts';
 
 export interface Report {
   readonly seed: number;
@@ -43,9 +44,21 @@ export function reportText(report: Report): string {
     `faults: ${pairs(report.inflicted)}`,
     `counts: ${pairs(report.counts)}`,
     `took ${Math.round(report.tookMs / 1000)} s`,
+    ...plantLines(report),
     ...shown,
     '',
   ].join('\n');
+}
+
+/** Whether the mistake was found by those who are to find it, or the run failed for something else. */
+function plantLines({ plant, findings }: Report): readonly string[] {
+  const known = plant === null ? null : plantOf(plant);
+  if (known === null) return [];
+  const found = new Set(findings.map(({ judge }) => judge));
+  const caughtBy = known.judges.filter((name) => found.has(name));
+  return [
+    caughtBy.length > 0 ? `caught by: ${caughtBy.join(', ')}` : `NOT caught by ${known.judges.join(', ')}`,
+  ];
 }
 
 function pairs(numbers: Readonly<Record<string, number>>): string {

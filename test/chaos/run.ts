@@ -24,7 +24,7 @@ import { leave, settle, type Settling } from './settle.ts';
 import { CLIENTS, runWorkload } from './workload.ts';
 
 /** Per second of the run. */
-const LEAST_ACKNOWLEDGED = 1;
+const LEAST_ACKNOWLEDGED = 0.5;
 const LEAST_HISTORY = 1;
 /** One who hangs is given up, and that is a finding. */
 const CLIENT_TIMEOUT_MS = 30_000;

@@ -12,8 +12,8 @@ import { CALL_TIMEOUT_MS, RETRY_MS, SUITE_LABEL, type Caller } from './caller.ts
 /** How long one submit is tried again with its key. */
 const PATIENCE_MS = 12_000;
 const PAUSE_MS: readonly [number, number] = [60, 400];
-/** Cancels and reads are about one of the last so many. */
-const RECENT = 12;
+/** Reads are about one of the last so many, cancels about those that may not be over yet. */
+const RECENT = { read: 12, cancel: 3 };
 /** More than a run can lose attempts of one task: none fails for good. */
 const MAX_ATTEMPTS = 20;
 
@@ -53,8 +53,9 @@ export class TaskClient {
     const { at, recent } = this.#parts;
     for (let count = 0; !signal.aborted; count += 1) {
       const drawn = this.#random();
-      const known = recent.at(-1 - Math.floor(this.#random() * Math.min(RECENT, recent.length)));
-      if (drawn < 0.6 || known === undefined) await this.#submit(`c${at}-${count}`, signal);
+      const span = drawn < 0.7 ? RECENT.cancel : RECENT.read;
+      const known = recent.at(-1 - Math.floor(this.#random() * Math.min(span, recent.length)));
+      if (drawn < 0.58 || known === undefined) await this.#submit(`c${at}-${count}`, signal);
       else if (drawn < 0.7) await this.#cancel(known);
       else if (drawn < 0.85) await this.#read(known);
       else await this.#find(known);
