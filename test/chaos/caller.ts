@@ -10,6 +10,8 @@ export const CALL_TIMEOUT_MS = 1500;
 export const RETRY_MS = 150;
 /** Every task of the run has it. */
 export const SUITE_LABEL = { suite: 'chaos' };
+/** More than a run can fail attempts of one task: none fails for good. */
+export const RETRY_POLICY = { max_attempts: 20, backoff_strategy: 'fixed', backoff_base: 1 };
 const SUITE_QUERY = '&label=suite%3Dchaos';
 
 export class Caller {

@@ -31,6 +31,33 @@ function isLinearizable(operations: readonly HistoryOperation[], value: Value = 
   });
 }
 
+describe('an operation', () => {
+  it.each<[Value, Changes, Value | undefined]>([
+    ['a', { f: 'read', out: 'a' }, 'a'],
+    ['a', { f: 'read', out: null }, undefined],
+    ['a', { f: 'write', in: 'b' }, 'b'],
+    ['a', { f: 'write', in: 'b', ok: false }, undefined],
+    [null, { f: 'create', in: 'b' }, 'b'],
+    ['a', { f: 'create', in: 'b' }, undefined],
+    ['a', { f: 'create', in: 'b', ok: false }, 'a'],
+    [null, { f: 'create', in: 'b', ok: false }, undefined],
+    ['a', { f: 'cas', in: ['a', 'b'] }, 'b'],
+    ['a', { f: 'cas', in: ['b', 'c'] }, undefined],
+    ['a', { f: 'cas', in: ['b', 'c'], ok: false }, 'a'],
+    ['a', { f: 'cas', in: ['a', 'b'], ok: false }, undefined],
+    [null, { f: 'cas', in: [null, 'b'] }, 'b'],
+    ['a', { f: 'delete' }, null],
+    [null, { f: 'delete' }, undefined],
+    [null, { f: 'delete', ok: false }, null],
+    ['a', { f: 'append', in: 'b' }, 'ab'],
+    [null, { f: 'append', in: 'b' }, 'b'],
+    ['a', { f: 'cas', in: ['a', 'b'], ok: 'unknown' }, 'b'],
+    ['a', { f: 'cas', in: ['b', 'c'], ok: 'unknown' }, undefined],
+  ])('on %j: %j makes it %j', (value, changes, expected) => {
+    expect(after(value, operation([0, 1], changes))).toBe(expected);
+  });
+});
+
 const VALUES = ['a', 'b'];
 const requests = fc.oneof(
   fc.record({ f: fc.constant('read'), out: fc.constantFrom(null, ...VALUES) }),

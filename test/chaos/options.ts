@@ -43,6 +43,10 @@ export function parseOptions(args: readonly string[]): ChaosOptions | null {
     throw invalid(
       `--plant: there is no ${JSON.stringify(plant)}: ${PLANTS.map(({ name }) => name).join(', ')}`,
     );
+  if (plant !== null && process.env['JARVIS_TEST_DIST'] === '1')
+    throw invalid(
+      '--plant: mistakes are planted in the sources; JARVIS_TEST_DIST=1 runs what was built of them',
+    );
   return {
     seed: seed === undefined ? randomInt(MAX_SEED + 1) : wholeNumber('--seed', seed, 0, MAX_SEED),
     seconds: seconds === undefined ? DEFAULT_SECONDS : wholeNumber('--seconds', seconds, 1, MAX_SECONDS),

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { seededRandom, type Random } from '../../src/lib/random.ts';
 import { UnexpectedAnswer, type Api } from '../support/api.ts';
-import { CALL_TIMEOUT_MS, isRefused, RETRY_MS, SUITE_LABEL, type Caller } from './caller.ts';
+import { CALL_TIMEOUT_MS, isRefused, RETRY_MS, RETRY_POLICY, SUITE_LABEL, type Caller } from './caller.ts';
 import { between } from './faults.ts';
 import type { HistoryClient, Outcome, Request, Value } from './history.ts';
 import type { Recorder } from './recorder.ts';
@@ -94,7 +94,7 @@ export class RegisterClient {
     const name = `${key}.${mark}`;
     const command = recorder.command({ key: name, seconds: 0, isFlaky: false, leavesStray: false });
     const labels = { ...SUITE_LABEL, register, version: String(version), mark };
-    const spec = { name, command, labels };
+    const spec = { name, command, labels, retry_policy: RETRY_POLICY };
     const deadlineMs = performance.now() + PATIENCE_MS;
     for (;;) {
       const api = caller.anyApi(this.#random);

@@ -7,15 +7,13 @@ import { isTransient } from '../support/workload.ts';
 import { between } from './faults.ts';
 import type { HistoryClient, Outcome } from './history.ts';
 import type { Recorder } from './recorder.ts';
-import { CALL_TIMEOUT_MS, RETRY_MS, SUITE_LABEL, type Caller } from './caller.ts';
+import { CALL_TIMEOUT_MS, RETRY_MS, RETRY_POLICY, SUITE_LABEL, type Caller } from './caller.ts';
 
 /** How long one submit is tried again with its key. */
 const PATIENCE_MS = 12_000;
 const PAUSE_MS: readonly [number, number] = [60, 400];
 /** Reads are about one of the last so many, cancels about those that may not be over yet. */
 const RECENT = { read: 12, cancel: 3 };
-/** More than a run can lose attempts of one task: none fails for good. */
-const MAX_ATTEMPTS = 20;
 
 const UNKNOWN: Outcome = { ok: 'unknown', out: null };
 
@@ -152,7 +150,7 @@ export class TaskClient {
         : { command: recorder.command(recording) }),
       labels: SUITE_LABEL,
       stop_grace: '1s',
-      retry_policy: { max_attempts: MAX_ATTEMPTS, backoff_strategy: 'fixed', backoff_base: 1 },
+      retry_policy: RETRY_POLICY,
     };
   }
 }
