@@ -105,14 +105,13 @@ export const PLANTS: readonly Plant[] = [
   },
   {
     name: 'status-back',
-    what: 'a running task that a restarted node still knows is ASSIGNED once more',
+    what: 'a running task that is cancelled is ASSIGNED once more until it has ended',
     judges: ['order'],
     edits: [
       {
-        file: `${APPLY}/reconcile-node.ts`,
-        find: 'transaction.putTask(withAttempt(task, { session: command.session }));',
-        replace:
-          "transaction.putTask({ ...withAttempt(task, { session: command.session }), status: 'ASSIGNED' });",
+        file: `${APPLY}/cancel-task.ts`,
+        find: "cancelRequested: true, statusReason: 'stopping' });",
+        replace: "cancelRequested: true, statusReason: 'stopping', status: 'ASSIGNED' });",
       },
     ],
   },

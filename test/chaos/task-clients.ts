@@ -80,27 +80,28 @@ export class TaskClient {
     });
   }
 
-  #submitOnce(key: string, spec: object): Promise<TaskJson | Error> {
+  async #submitOnce(key: string, spec: object): Promise<TaskJson | Error> {
     const { caller } = this.#parts;
     const api = caller.anyApi(this.#random);
     const operation = { process: this.#process, f: 'submit', key, in: { node: api.name } } as const;
-    return caller.record(operation, async () => {
+    const task = await caller.record(operation, async () => {
       const made = await api.submit(spec, { key, timeoutMs: CALL_TIMEOUT_MS });
       return { result: made, out: { id: made.id, status: made.status } };
     });
+    if (!(task instanceof Error)) caller.saw(this.#process, [task]);
+    return task;
   }
 
   async #cancel({ key, id }: Known): Promise<void> {
     if (id === null) return;
     const { caller } = this.#parts;
     const api = caller.anyApi(this.#random);
-    await caller.record(
-      { process: this.#process, f: 'cancel', key, in: { node: api.name, id } },
-      async () => {
-        const { status } = await api.cancel(id, { key: `cancel-${key}`, timeoutMs: CALL_TIMEOUT_MS });
-        return { result: null, out: { status } };
-      },
-    );
+    const operation = { process: this.#process, f: 'cancel', key, in: { node: api.name, id } } as const;
+    const task = await caller.record(operation, async () => {
+      const cancelled = await api.cancel(id, { key: `cancel-${key}`, timeoutMs: CALL_TIMEOUT_MS });
+      return { result: cancelled, out: { status: cancelled.status } };
+    });
+    if (!(task instanceof Error)) caller.saw(this.#process, [task]);
   }
 
   async #read({ key, id }: Known): Promise<void> {
