@@ -13,7 +13,7 @@ export type Verdict =
   /** The search was given up. */
   | { readonly type: 'undecided'; readonly steps: number };
 
-const MAX_STEPS = 5_000_000;
+const MAX_STEPS = 1_000_000;
 
 /** By key; only those that are not linearizable, or not known to be. */
 export function checkHistory(

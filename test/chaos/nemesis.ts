@@ -64,13 +64,14 @@ export class Nemesis {
 
   /** Everything runs again. */
   async heal(): Promise<void> {
-    const { cluster, links, bed } = this.#parts;
+    const { cluster, links, bed, guards } = this.#parts;
     links.mendAll();
     await bed?.engine.heal();
     for (const node of cluster.nodes) {
       for (const pid of watchdogsOf(node)) this.#signal(pid, 'SIGCONT');
       if (node.isRunning) this.#signal(node.pid, 'SIGCONT');
       else this.#start(node);
+      for (const guard of ['daemon', 'watchdog'] as const) guards.back(node.name, guard, bootTimeMs());
     }
     await cluster.ready();
   }
