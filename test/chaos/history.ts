@@ -1,64 +1,92 @@
-/** What was asked, by whom, when, and what came back: one line per operation, for judges and for people. */
-import { appendFileSync, closeSync, openSync } from 'node:fs';
+/**
+ * `history.jsonl`: operations on keys of one value each, in the form in which they are checked for linearizability. A
+ * client whose operation has an unknown outcome goes on under a new process number: that operation never returns.
+ */
+import type { JsonLines, Stopwatch } from './calls.ts';
 
-export interface Operation {
-  /** Who asked; one process asks one thing after the other. */
-  readonly process: string;
-  readonly f: 'submit' | 'cancel' | 'read' | 'list' | 'kill' | 'start' | 'pause' | 'resume' | 'stop';
-  /** Of the task, or empty. */
-  readonly key: string;
-  readonly in: Readonly<Record<string, unknown>>;
-  readonly out: unknown;
-  /** Milliseconds from the start of the run. */
-  readonly call: number;
-  readonly return: number;
-  /** Done; refused, and nothing has changed; null where nobody can know. */
-  readonly ok: boolean | null;
-}
+/** Of a key; null: there is nothing. */
+export type Value = string | null;
 
-/** One task as somebody saw it between `call` and `return`. */
-export interface Sighting {
-  readonly id: string;
-  readonly status: string;
-  readonly attempt: number;
-  readonly process: string;
+export type Request = { readonly key: string } & (
+  | { readonly f: 'read' | 'delete'; readonly in: null }
+  | { readonly f: 'write' | 'create' | 'append'; readonly in: string }
+  | { readonly f: 'cas'; readonly in: readonly [from: Value, to: string] }
+);
+
+export type HistoryOperation = Request & {
+  readonly process: number;
+  /** What a read has read. */
+  readonly out: Value;
+  /** Nanoseconds from the start of the run. */
   readonly call: number;
-  readonly return: number;
+  /** Null where the outcome is unknown: it may take effect at any time, or never. */
+  readonly return: number | null;
+  /** False: refused by what the value was. */
+  readonly ok: boolean | 'unknown';
+};
+
+/** What an operation came to, as far as its client knows. */
+export interface Outcome {
+  readonly ok: boolean | 'unknown';
+  readonly out: Value;
 }
 
 export class History {
-  readonly operations: Operation[] = [];
-  readonly sightings: Sighting[] = [];
-  #startMs = performance.now();
-  readonly #file: number;
+  readonly operations: HistoryOperation[] = [];
+  readonly #lines: JsonLines;
+  readonly #watch: Stopwatch;
+  #clients = 0;
+  readonly #step: number;
 
-  constructor(path: string) {
-    this.#file = openSync(path, 'w');
+  /** @param clients how many there are at most: process numbers go on from there */
+  constructor(options: { lines: JsonLines; watch: Stopwatch; clients: number }) {
+    this.#lines = options.lines;
+    this.#watch = options.watch;
+    this.#step = options.clients;
   }
 
-  /** From now on the run counts. */
-  begin(): void {
-    this.#startMs = performance.now();
+  client(): HistoryClient {
+    const client = new HistoryClient({
+      first: this.#clients,
+      step: this.#step,
+      watch: this.#watch,
+      add: (operation) => {
+        this.operations.push(operation);
+        this.#lines.add(operation);
+      },
+    });
+    this.#clients += 1;
+    return client;
+  }
+}
+
+export class HistoryClient {
+  #process: number;
+  readonly #step: number;
+  readonly #watch: Stopwatch;
+  readonly #add: (operation: HistoryOperation) => void;
+
+  constructor(options: {
+    first: number;
+    step: number;
+    watch: Stopwatch;
+    add: (operation: HistoryOperation) => void;
+  }) {
+    this.#process = options.first;
+    this.#step = options.step;
+    this.#watch = options.watch;
+    this.#add = options.add;
   }
 
-  nowMs(): number {
-    return Math.round((performance.now() - this.#startMs) * 1000) / 1000;
-  }
-
-  add(operation: Operation): void {
-    this.operations.push(operation);
-    appendFileSync(this.#file, `${JSON.stringify(operation)}\n`);
-  }
-
-  saw(
-    { process, call, return: returned }: Pick<Operation, 'process' | 'call' | 'return'>,
-    task: { readonly id: string; readonly status: string; readonly attempt: number },
-  ): void {
-    const { id, status, attempt } = task;
-    this.sightings.push({ id, status, attempt, process, call, return: returned });
-  }
-
-  close(): void {
-    closeSync(this.#file);
+  /** Carries it out and takes note; a read without an answer says nothing and is left out. */
+  async record(request: Request, carryOut: () => Promise<Outcome>): Promise<Outcome> {
+    const call = this.#watch.nowNs();
+    const outcome = await carryOut();
+    const { ok, out } = outcome;
+    if (request.f === 'read' && ok !== true) return outcome;
+    const returned = ok === 'unknown' ? null : this.#watch.nowNs();
+    this.#add({ process: this.#process, ...request, out, call, return: returned, ok });
+    if (ok === 'unknown') this.#process += this.#step;
+    return outcome;
   }
 }

@@ -1,16 +1,21 @@
 /** What must hold after a run, whatever was done to the nodes. Each judge is a pure function of the evidence. */
 import { FINAL_STATUSES, type TaskJson } from '../support/api.ts';
-import type { Operation, Sighting } from './history.ts';
-import type { RunLine } from './workload.ts';
+import type { Operation, Sighting } from './calls.ts';
+import type { HistoryOperation } from './history.ts';
+import { checkHistory } from './linearizability.ts';
+import { judgeOverlap, type IsUnguarded } from './overlap.ts';
+import type { RunLine } from './recorder.ts';
 
 export interface Evidence {
   readonly operations: readonly Operation[];
   readonly sightings: readonly Sighting[];
+  readonly history: readonly HistoryOperation[];
+  readonly isUnguarded: IsUnguarded;
   /** All tasks at the end, as each node shows them. */
   readonly final: Readonly<Record<string, readonly TaskJson[]>>;
   readonly runs: readonly RunLine[];
-  /** A run in which less was acknowledged proves nothing. */
-  readonly leastAcknowledged: number;
+  /** A run in which less was acknowledged, or less of the history succeeded, proves nothing. */
+  readonly least: { readonly acknowledged: number; readonly history: number };
 }
 
 export interface Finding {
@@ -23,7 +28,7 @@ const DIFFERENCE_CONTEXT = 80;
 
 type Judge = (evidence: Evidence) => readonly string[];
 
-const JUDGES: Readonly<Record<string, Judge>> = {
+export const JUDGES = {
   acknowledged: judgeAcknowledged,
   keys: judgeKeys,
   finality: judgeFinality,
@@ -31,13 +36,16 @@ const JUDGES: Readonly<Record<string, Judge>> = {
   order: judgeOrder,
   runs: judgeRuns,
   agreement: judgeAgreement,
+  overlap: ({ runs, isUnguarded }) => judgeOverlap(runs, isUnguarded),
+  linearizability: judgeHistory,
   progress: judgeProgress,
-};
+} as const satisfies Readonly<Record<string, Judge>>;
 
-export function judge(evidence: Evidence): readonly Finding[] {
-  return Object.entries(JUDGES).flatMap(([name, find]) =>
-    find(evidence).map((message) => ({ judge: name, message })),
-  );
+/** @param without those that are not asked */
+export function judge(evidence: Evidence, without: readonly string[] = []): readonly Finding[] {
+  return Object.entries(JUDGES)
+    .filter(([name]) => !without.includes(name))
+    .flatMap(([name, find]) => find(evidence).map((message) => ({ judge: name, message })));
 }
 
 /** Task ids by key, of submits that were answered. */
@@ -197,9 +205,22 @@ function differenceOf(one: string, other: string): string {
   return `${cut(one)} and ${cut(other)}`;
 }
 
-function judgeProgress({ operations, leastAcknowledged }: Evidence): readonly string[] {
+/** Promise 2: whoever was asked, the answers are those of one register that does one thing after the other. */
+function judgeHistory({ history }: Evidence): readonly string[] {
+  return [...checkHistory(history)].map(([key, verdict]) =>
+    verdict.type === 'undecided'
+      ? `${key}: not decided after ${verdict.steps} steps`
+      : `${key}: no order explains ${JSON.stringify(verdict.stuck)}; before it there was ${verdict.value ?? 'nothing'}`,
+  );
+}
+
+function judgeProgress({ operations, history, least }: Evidence): readonly string[] {
+  const faults: string[] = [];
   const { size } = acknowledgedIds(operations);
-  return size >= leastAcknowledged
-    ? []
-    : [`${size} tasks were acknowledged, fewer than ${leastAcknowledged}`];
+  if (size < least.acknowledged)
+    faults.push(`${size} tasks were acknowledged, fewer than ${least.acknowledged}`);
+  const succeeded = history.filter(({ ok }) => ok === true).length;
+  if (succeeded < least.history)
+    faults.push(`${succeeded} operations of the history succeeded, fewer than ${least.history}`);
+  return faults;
 }

@@ -1,105 +1,213 @@
 /** One run: three nodes, faults and load at the same time, then everything is healed and judged. */
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 
+import { OWNED_LABEL } from '../../src/agent/drivers/docker/naming.ts';
 import { messageOf } from '../../src/lib/errors.ts';
-import { limits } from '../../src/lib/limits.ts';
-import { seededRandom } from '../../src/lib/random.ts';
-import { FINAL_STATUSES, type TaskJson } from '../support/api.ts';
+import { attemptGroupPrefixes, removeAttemptGroups } from '../support/attempt-groups.ts';
 import { SHORT_HEARTBEAT, TestCluster } from '../support/cluster.ts';
-import { waitFor, within } from '../support/wait.ts';
+import { IMAGES, startDockerBed, type DockerBed } from '../support/docker-bed/docker-bed.ts';
+import { within } from '../support/wait.ts';
+import { Caller } from './caller.ts';
+import { Calls, JsonLines, Stopwatch } from './calls.ts';
+import { planFaults, type Fault } from './faults.ts';
+import { Guards } from './guards.ts';
 import { History } from './history.ts';
-import { acknowledgedIds, judge, type Evidence, type Finding } from './judges.ts';
+import { acknowledgedIds, judge, JUDGES, type Evidence, type Finding } from './judges.ts';
+import { Links } from './links.ts';
 import { Nemesis } from './nemesis.ts';
-import type { ChaosOptions } from './options.ts';
-import { planFaults, type Fault } from './schedule.ts';
-import { Workload } from './workload.ts';
-
-export interface Report {
-  readonly seed: number;
-  readonly seconds: number;
-  readonly passed: boolean;
-  readonly findings: readonly Finding[];
-  readonly counts: Readonly<Record<string, number>>;
-  readonly faults: readonly Fault[];
-  readonly tookMs: number;
-}
+import { commandOf, type ChaosOptions } from './options.ts';
+import { Recorder } from './recorder.ts';
+import { writeReport, type Report } from './report.ts';
+import { leave, settle, type Settling } from './settle.ts';
+import { CLIENTS, runWorkload } from './workload.ts';
 
 /** Per second of the run. */
-const LEAST_ACKNOWLEDGED = 1;
+const LEAST_ACKNOWLEDGED = 0.5;
+const LEAST_HISTORY = 1;
 /** One who hangs is given up, and that is a finding. */
 const CLIENT_TIMEOUT_MS = 30_000;
-const FINAL_TIMEOUT_MS = 45_000;
-const LEAVE_TIMEOUT_MS = 15_000;
-const AGREEMENT_SLACK_MS = 5000;
-const AGREEMENT_PAUSE_MS = 500;
+const PRELOAD = pathToFileURL(path.join(import.meta.dirname, 'preload.ts')).href;
 
-interface Parts {
-  readonly options: ChaosOptions;
-  readonly cluster: TestCluster;
-  readonly history: History;
-  readonly nemesis: Nemesis;
-  readonly workload: Workload;
+interface Result {
   readonly findings: Finding[];
+  counts: Readonly<Record<string, number>>;
+  inflicted: Readonly<Record<string, number>>;
 }
 
-/** Writes `history.jsonl`, `report.json` and the nodes' logs. */
-export async function runChaos(options: ChaosOptions): Promise<Report> {
+/**
+ * Writes `history.jsonl`, `calls.jsonl`, `nemesis.jsonl`, the report and the nodes' logs.
+ * @throws the reason of the signal, with everything ended
+ */
+export async function runChaos(options: ChaosOptions, signal: AbortSignal): Promise<Report> {
   mkdirSync(options.directory, { recursive: true });
   const begunMs = performance.now();
-  const faults = planFaults(options.seconds, seededRandom(options.seed));
-  const cluster = await TestCluster.create({ heartbeat: SHORT_HEARTBEAT });
-  const history = new History(path.join(options.directory, 'history.jsonl'));
-  const findings: Finding[] = [];
-  let counts: Readonly<Record<string, number>> = {};
+  const { seed, seconds, workloads, nemesis, plant, without } = options;
+  const faults = planFaults(seconds, seed, nemesis);
+  const result: Result = { findings: [], counts: {}, inflicted: {} };
   try {
-    await cluster.start();
-    history.begin();
-    const nemesis = new Nemesis(cluster, history);
-    const workload = new Workload({ cluster, history, seed: options.seed });
-    const parts = { options, cluster, history, nemesis, workload, findings };
-    await disturb(parts, faults);
-    const evidence = await heal(parts);
-    findings.push(...judge(evidence));
-    await leave(parts);
-    counts = countOf(evidence, faults);
+    await withEngine(options, (bed) => withCluster({ options, bed, faults, result, signal }));
   } catch (error) {
-    findings.push({ judge: 'run', message: messageOf(error) });
-  } finally {
-    history.close();
-    for (const { settings } of cluster.nodes) copyLog(settings.logFile, options.directory);
-    await cluster.dispose();
+    signal.throwIfAborted();
+    result.findings.push({ judge: 'run', message: messageOf(error) });
   }
-  const { seed, seconds } = options;
-  const tookMs = Math.round(performance.now() - begunMs);
-  const report = { seed, seconds, passed: findings.length === 0, findings, counts, faults, tookMs };
-  writeFileSync(path.join(options.directory, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+  const { findings } = result;
+  const report: Report = {
+    seed,
+    seconds,
+    passed: findings.length === 0,
+    plant,
+    workloads,
+    nemesis,
+    judges: Object.keys(JUDGES).filter((name) => !without.includes(name)),
+    command: commandOf(options),
+    ...result,
+    faults,
+    tookMs: Math.round(performance.now() - begunMs),
+  };
+  writeReport(report, options.directory);
   return report;
 }
 
-/** Load and faults for as long as the run shall last. */
-async function disturb(parts: Parts, faults: readonly Fault[]): Promise<void> {
-  const { options, history, nemesis, workload, findings } = parts;
-  const stopping = new AbortController();
-  const endTimer = setTimeout(() => stopping.abort(), Math.max(0, options.seconds * 1000 - history.nowMs()));
-  const load = workload.run(stopping.signal);
-  const quiet = nemesis.run(faults, stopping.signal).catch((error: unknown) => {
-    if (!stopping.signal.aborted) throw error;
-  });
+/** An engine for the nodes alone, where anything of the run needs one. */
+async function withEngine(
+  { workloads, nemesis }: ChaosOptions,
+  body: (bed: DockerBed | null) => Promise<void>,
+): Promise<void> {
+  if (!workloads.includes('containers') && !nemesis.includes('pause-engine')) return await body(null);
+  const bed = await startDockerBed();
   try {
-    await quiet;
-    const limitMs = options.seconds * 1000 - history.nowMs() + CLIENT_TIMEOUT_MS;
-    const ended = await within(
-      load.then(() => true),
-      limitMs,
-      false,
-    );
-    if (!ended) {
-      findings.push({
-        judge: 'clients',
-        message: `one is still waiting ${CLIENT_TIMEOUT_MS} ms after the end`,
-      });
+    await body(bed);
+  } finally {
+    await bed.stop();
+  }
+}
+
+interface ClusterParts {
+  readonly options: ChaosOptions;
+  readonly bed: DockerBed | null;
+  readonly faults: readonly (readonly Fault[])[];
+  readonly result: Result;
+  readonly signal: AbortSignal;
+}
+
+async function withCluster(parts: ClusterParts): Promise<void> {
+  const { options, bed, result, signal } = parts;
+  const opened = Promise.withResolvers<Links>();
+  const cluster = await TestCluster.create({
+    heartbeat: SHORT_HEARTBEAT,
+    drivers: bed === null ? 'process' : 'process,docker',
+    policy: { mounts: ['MARKS'] },
+    env: bed === null ? {} : { DOCKER_HOST: bed.dockerHost },
+    envOf: async (members) => {
+      const links = await Links.open(members);
+      opened.resolve(links);
+      return environmentOf(links, options.plant);
+    },
+  });
+  const links = await opened.promise;
+  const groups: string[] = [];
+  const files = {
+    history: new JsonLines(path.join(options.directory, 'history.jsonl')),
+    calls: new JsonLines(path.join(options.directory, 'calls.jsonl')),
+    nemesis: new JsonLines(path.join(options.directory, 'nemesis.jsonl')),
+  };
+  try {
+    await unlessAborted(runCluster({ ...parts, cluster, links, groups, files }), signal);
+  } finally {
+    for (const file of Object.values(files)) file.close();
+    for (const { settings } of cluster.nodes) copyLog(settings.logFile, options.directory);
+    await cluster.dispose();
+    await links.close();
+    if (bed !== null) await clearEngine(bed, groups, result.findings);
+  }
+}
+
+function environmentOf(links: Links, plant: string | null) {
+  return (name: string): Readonly<Record<string, string>> => ({
+    NODE_OPTIONS: `--import=${PRELOAD}`,
+    JARVIS_CHAOS_LINKS: JSON.stringify(links.addressesOf(name)),
+    ...(plant === null ? {} : { JARVIS_CHAOS_PLANT: plant }),
+  });
+}
+
+async function runCluster(
+  parts: ClusterParts & {
+    readonly cluster: TestCluster;
+    readonly links: Links;
+    /** Filled with what the nodes' control groups begin with. */
+    readonly groups: string[];
+    readonly files: Readonly<Record<'history' | 'calls' | 'nemesis', JsonLines>>;
+  },
+): Promise<void> {
+  const { options, cluster, links, bed, faults, result, signal, groups, files } = parts;
+  const { findings } = result;
+  const watch = new Stopwatch();
+  const calls = new Calls(files.calls);
+  const history = new History({ lines: files.history, watch, clients: CLIENTS });
+  const guards = new Guards();
+  const caller = new Caller({ cluster, calls, watch });
+  const recorder = new Recorder(path.join(cluster.directory, 'marks'));
+  await cluster.start();
+  groups.push(...attemptGroupPrefixes(cluster));
+  watch.begin();
+  const nemesis = new Nemesis({ cluster, links, guards, watch, lines: files.nemesis, bed, signal });
+  const image = bed?.openRegistry.reference(IMAGES.hello) ?? null;
+  const work = { caller, history, recorder, seed: options.seed, names: options.workloads, image };
+  await disturb({
+    seconds: options.seconds,
+    watch,
+    findings,
+    signal,
+    load: (until) => runWorkload(work, until),
+    faults: (until) => Promise.all(faults.map((lane) => nemesis.run(lane, until))),
+  });
+  const settling: Settling = { cluster, caller, nemesis, bed, findings };
+  const final = await settle(settling);
+  groups.push(...nemesis.formerGroups, ...attemptGroupPrefixes(cluster));
+  const evidence: Evidence = {
+    operations: calls.operations,
+    sightings: calls.sightings,
+    history: history.operations,
+    isUnguarded: (node, atMs) => guards.isUnguarded(node, atMs),
+    final,
+    runs: recorder.lines(),
+    least: {
+      acknowledged: LEAST_ACKNOWLEDGED * options.seconds,
+      history: LEAST_HISTORY * options.seconds,
+    },
+  };
+  findings.push(...judge(evidence, options.without));
+  await leave(settling);
+  result.counts = countOf(evidence);
+  result.inflicted = Object.fromEntries(nemesis.inflicted);
+}
+
+/** Load and faults for as long as the run shall last. */
+async function disturb(parts: {
+  readonly seconds: number;
+  readonly watch: Stopwatch;
+  readonly findings: Finding[];
+  readonly signal: AbortSignal;
+  readonly load: (until: AbortSignal) => Promise<unknown>;
+  readonly faults: (until: AbortSignal) => Promise<unknown>;
+}): Promise<void> {
+  const { seconds, watch, findings } = parts;
+  const stopping = new AbortController();
+  const until = AbortSignal.any([stopping.signal, parts.signal]);
+  const endTimer = setTimeout(() => stopping.abort(), Math.max(0, seconds * 1000 - watch.nowMs()));
+  const load = parts.load(until).then(() => true);
+  // Where the faults fail first it is not waited for.
+  load.catch(() => undefined);
+  try {
+    await parts.faults(until).catch((error: unknown) => {
+      if (!until.aborted) throw error;
+    });
+    const limitMs = seconds * 1000 - watch.nowMs() + CLIENT_TIMEOUT_MS;
+    if (!(await within(load, limitMs, false))) {
+      const message = `one is still waiting ${CLIENT_TIMEOUT_MS} ms after the end`;
+      findings.push({ judge: 'clients', message });
     }
   } finally {
     clearTimeout(endTimer);
@@ -107,95 +215,40 @@ async function disturb(parts: Parts, faults: readonly Fault[]): Promise<void> {
   }
 }
 
-/** Everything up again; what every node shows once all tasks are over, or after a while. */
-async function heal({ options, cluster, history, nemesis, workload, findings }: Parts): Promise<Evidence> {
-  await nemesis.heal();
-  const [first] = cluster.nodes;
-  if (first === undefined) throw new Error('a cluster has nodes');
-  const look = (): Promise<readonly TaskJson[]> => workload.look(first.api, 'end', 20_000);
-  try {
-    await waitFor(
-      'all tasks are over',
-      async () => (await look()).every(({ status }) => FINAL_STATUSES.has(status)),
-      { timeoutMs: FINAL_TIMEOUT_MS, intervalMs: 250 },
-    );
-    await waitFor('all nodes are AVAILABLE', async () =>
-      (await first.api.nodes()).every(({ status }) => status === 'AVAILABLE'),
-    );
-    await waitFor('no task runs any more', () => taskProcesses(cluster).length === 0, {
-      timeoutMs: LEAVE_TIMEOUT_MS,
-    });
-  } catch (error) {
-    const left = taskProcesses(cluster).map(({ pid, commandLine }) => `${pid} ${commandLine}`);
-    findings.push({
-      judge: 'end',
-      message: `${messageOf(error)}; ${left.length} task processes: ${left.join('; ')}`,
-    });
+/** After the nodes: what is left there now nobody would end any more. */
+async function clearEngine(bed: DockerBed, groups: readonly string[], findings: Finding[]): Promise<void> {
+  await bed.engine.heal();
+  for (const { Id, Names, Labels } of await bed.engine.api.list()) {
+    if (!(OWNED_LABEL in Labels)) continue;
+    findings.push({ judge: 'processes', message: `left behind: container ${Names.join(' ')}` });
+    await bed.engine.api.remove(Id);
   }
-  const final = await finalLooks(cluster, workload);
-  const { operations, sightings } = history;
-  const leastAcknowledged = LEAST_ACKNOWLEDGED * options.seconds;
-  return { operations, sightings, final, runs: workload.runLines(), leastAcknowledged };
+  await removeAttemptGroups(groups);
 }
 
-/**
- * What every node shows, once they agree that all is over. A write whose caller has given up may still be sent on by a node
- * and come between two looks, for as long as a route takes; whoever differs after that is judged.
- */
-async function finalLooks(cluster: TestCluster, workload: Workload): Promise<Evidence['final']> {
-  const deadlineMs = performance.now() + limits.routeTimeoutMs + AGREEMENT_SLACK_MS;
-  for (;;) {
-    const final: Record<string, readonly TaskJson[]> = {};
-    for (const { name, api } of cluster.nodes) final[name] = await workload.look(api, 'end', 20_000);
-    const shown = new Set(Object.values(final).map((tasks) => JSON.stringify(tasks)));
-    const areOver = Object.values(final).every((tasks) => tasks.every(isOver));
-    if ((shown.size === 1 && areOver) || performance.now() > deadlineMs) return final;
-    await delay(AGREEMENT_PAUSE_MS);
-  }
+/** @throws the reason of the signal as soon as it is aborted; what goes on then comes to nothing */
+async function unlessAborted(body: Promise<void>, signal: AbortSignal): Promise<void> {
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+  await Promise.race([body, aborted]);
 }
 
-function isOver({ status }: TaskJson): boolean {
-  return FINAL_STATUSES.has(status);
-}
-
-function aboutProcesses(message: string): Finding {
-  return { judge: 'processes', message };
-}
-
-/** A stop in order leaves nothing behind. */
-async function leave({ cluster, nemesis, findings }: Parts): Promise<void> {
-  const wrong = await within(nemesis.stop(), LEAVE_TIMEOUT_MS, ['not all have stopped in time']);
-  findings.push(...[...nemesis.unexpected, ...wrong].map(aboutProcesses));
-  try {
-    await waitFor('all processes are gone', () => cluster.processes().length === 0, {
-      timeoutMs: LEAVE_TIMEOUT_MS,
-    });
-  } catch {
-    findings.push(
-      ...cluster.processes().map((left) => aboutProcesses(`left behind: ${left.pid} ${left.commandLine}`)),
-    );
-  }
-}
-
-function taskProcesses(cluster: TestCluster) {
-  return cluster
-    .processes()
-    .filter(({ commandLine }) => !/\/(agent|watchdog)\/main\.(ts|js)/.test(commandLine));
-}
-
-function countOf({ operations, final, runs }: Evidence, faults: readonly Fault[]): Record<string, number> {
+function countOf({ operations, history, final, runs }: Evidence): Record<string, number> {
   const [tasks = []] = Object.values(final);
   const withStatus = (status: string): number => tasks.filter((task) => task.status === status).length;
   return {
-    operations: operations.length,
-    unknown: operations.filter(({ ok, process }) => ok === null && process !== 'nemesis').length,
+    calls: operations.length,
+    'without answer': operations.filter(({ ok }) => ok === null).length,
     acknowledged: acknowledgedIds(operations).size,
+    history: history.length,
+    unknown: history.filter(({ ok }) => ok === 'unknown').length,
     completed: withStatus('COMPLETED'),
     cancelled: withStatus('CANCELLED'),
     attempts: tasks.reduce((sum, { attempt }) => sum + attempt, 0),
     lost: tasks.flatMap(({ attempts }) => attempts).filter(({ status }) => status === 'LOST').length,
     starts: runs.filter(({ what }) => what === 'start').length,
-    faults: faults.length,
+    'in containers': runs.filter(({ what, pid }) => what === 'start' && pid === 1).length,
   };
 }
 

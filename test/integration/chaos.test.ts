@@ -1,156 +1,99 @@
-/** The chaos run itself: its judges find what they are for, its schedule follows from the seed, its options are checked. */
-import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+/** The chaos run as a program: short ones, one with a mistake in it, and one that is interrupted. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { seededRandom } from '../../src/lib/random.ts';
-import type { Operation, Sighting } from '../chaos/history.ts';
-import { judge, type Evidence } from '../chaos/judges.ts';
-import { planFaults } from '../chaos/schedule.ts';
-import type { RunLine } from '../chaos/workload.ts';
-import type { TaskJson } from '../support/api.ts';
+import type { HistoryOperation } from '../chaos/history.ts';
+import { checkHistory } from '../chaos/linearizability.ts';
+import { processesOf } from '../support/processes.ts';
+import { waitFor } from '../support/wait.ts';
 
-const ID = 'task-a';
-const completed = { attempt: 1, status: 'COMPLETED' };
+const PROGRAM = fileURLToPath(new URL('../chaos/main.ts', import.meta.url));
+const LIGHT = ['--seed', '1', '--workload', 'tasks,registers'];
 
-function task(changes: Partial<Record<keyof TaskJson, unknown>> = {}): TaskJson {
-  const all = { id: ID, name: 'k', status: 'COMPLETED', attempt: 1, node: 'n1', attempts: [completed] };
-  return { ...all, ...changes } as unknown as TaskJson;
-}
+let directory: string;
+let out: string;
 
-function operation(changes: Partial<Operation> = {}): Operation {
-  const out = { id: ID, status: 'PENDING' };
-  return {
-    process: 'c',
-    f: 'submit',
-    key: 'k',
-    in: { id: ID },
-    out,
-    call: 1,
-    return: 2,
-    ok: true,
-    ...changes,
-  };
-}
-
-function run(what: string, changes: Partial<RunLine> = {}): RunLine {
-  return { key: 'k', id: ID, attempt: 1, token: '100', what, ...changes };
-}
-
-function seen(status: string, attempt: number, at: number): Sighting {
-  return { id: ID, status, attempt, process: 'p', call: at, return: at + 1 };
-}
-
-/** A run in which all went well. */
-function evidence(changes: Partial<Evidence> & { readonly tasks?: readonly TaskJson[] } = {}): Evidence {
-  const { tasks = [task()], ...more } = changes;
-  return {
-    operations: [operation()],
-    sightings: [seen('PENDING', 0, 1), seen('RUNNING', 1, 3), seen('PENDING', 1, 5), seen('COMPLETED', 2, 7)],
-    final: { n1: tasks, n2: tasks },
-    runs: [run('start'), run('end')],
-    leastAcknowledged: 1,
-    ...more,
-  };
-}
-
-const cancel = operation({ f: 'cancel', out: { status: 'CANCELLED' } });
-
-describe('the judges', () => {
-  it('have nothing to say about a good run', () => {
-    expect(judge(evidence())).toEqual([]);
-    const cancelled = task({ status: 'CANCELLED', attempt: 0, attempts: [] });
-    expect(judge(evidence({ tasks: [cancelled], operations: [operation(), cancel], runs: [] }))).toEqual([]);
-  });
-
-  it.each<[string, string, Parameters<typeof evidence>[0]]>([
-    ['acknowledged', 'a lost task', { tasks: [], runs: [] }],
-    [
-      'acknowledged',
-      'a task that is not found',
-      { operations: [operation(), operation({ f: 'read', ok: false, out: { status: 404 } })] },
-    ],
-    ['keys', 'two answers for one key', { operations: [operation(), operation({ out: { id: 'task-b' } })] }],
-    ['keys', 'two tasks of one key', { tasks: [task(), task({ id: 'task-b' })] }],
-    ['keys', 'a task that is listed twice', { tasks: [task(), task()] }],
-    ['finality', 'a task that is not over', { tasks: [task({ status: 'RUNNING' })] }],
-    ['outcomes', 'a task that failed', { tasks: [task({ status: 'PERMANENTLY_FAILED' })] }],
-    [
-      'outcomes',
-      'a cancelled task that nobody cancelled',
-      { tasks: [task({ status: 'CANCELLED', attempts: [] })] },
-    ],
-    ['outcomes', 'a cancellation that was forgotten', { operations: [operation(), cancel] }],
-    ['outcomes', 'a task that never ran to its end', { runs: [run('start')] }],
-    ['outcomes', 'two attempts that completed', { tasks: [task({ attempts: [completed, completed] })] }],
-    ['order', 'a status that goes back', { sightings: [seen('RUNNING', 1, 1), seen('ASSIGNED', 1, 3)] }],
-    ['order', 'an attempt that goes back', { sightings: [seen('RUNNING', 2, 1), seen('RUNNING', 1, 3)] }],
-    [
-      'order',
-      'a final status that changes',
-      { sightings: [seen('COMPLETED', 1, 1), seen('CANCELLED', 1, 3)] },
-    ],
-    ['order', 'a task that begins anew', { sightings: [seen('COMPLETED', 1, 1), seen('RUNNING', 2, 3)] }],
-    ['runs', 'an assignment that started twice', { runs: [run('start'), run('start'), run('end')] }],
-    [
-      'runs',
-      'a token that does not rise',
-      {
-        tasks: [task({ attempt: 2 })],
-        runs: [run('start'), run('start', { attempt: 2, token: '99' }), run('end')],
-      },
-    ],
-    [
-      'runs',
-      'an attempt that nobody knows',
-      { runs: [run('start'), run('start', { attempt: 2, token: '101' }), run('end')] },
-    ],
-    ['agreement', 'nodes that differ', { final: { n1: [task()], n2: [task({ node: 'n2' })] } }],
-    ['progress', 'too little work', { leastAcknowledged: 2 }],
-  ])('%s: %s', (name, _what, changes) => {
-    expect(judge(evidence(changes)).map((finding) => finding.judge)).toContain(name);
-  });
-
-  it('take what overlaps in time in any order', () => {
-    const sightings = [seen('COMPLETED', 1, 1), { ...seen('RUNNING', 1, 0), return: 9 }];
-    expect(judge(evidence({ sightings }))).toEqual([]);
-  });
+beforeEach(() => {
+  directory = mkdtempSync(path.join(tmpdir(), 'jarvis-chaos-test-'));
+  out = path.join(directory, 'out');
 });
 
-describe('the schedule', () => {
-  it('follows from the seed alone, and begins with the leader', () => {
-    const faults = planFaults(60, seededRandom(7));
-    expect(faults).toEqual(planFaults(60, seededRandom(7)));
-    expect(faults).not.toEqual(planFaults(60, seededRandom(8)));
-    expect(faults[0]).toMatchObject({ type: 'kill', target: { leader: true } });
-    const types = new Set(
-      Array.from({ length: 20 }, (_, seed) => planFaults(60, seededRandom(seed)))
-        .flat()
-        .map(({ type }) => type),
+afterEach(() => {
+  rmSync(directory, { recursive: true, force: true });
+});
+
+/** All that it makes outside of its `--out` is below `directory`, too. */
+function start(...args: readonly string[]) {
+  const child = spawn(process.execPath, [PROGRAM, '--out', out, ...LIGHT, ...args], {
+    env: { ...process.env, TMPDIR: directory },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const ended = once(child, 'close').then(([status]) => ({ status: status as number | null, stderr }));
+  return { child, ended };
+}
+
+/** But for what is asked for. */
+async function expectNothingLeft(): Promise<void> {
+  await waitFor('the last of it to go', () => processesOf(directory).length === 0);
+  await waitFor('its directories to go', () => readdirSync(directory).every((name) => name === 'out'));
+  expect(readdirSync(directory)).toEqual(['out']);
+}
+
+function read(name: string): string {
+  return readFileSync(path.join(out, name), 'utf8');
+}
+
+describe('a chaos run', () => {
+  it('finds no fault where there is none, and leaves a history that others can check', async () => {
+    const { status, stderr } = await start('--seconds', '6', '--nemesis', 'cut').ended;
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const report = JSON.parse(read('report.json')) as { passed: boolean; inflicted: object };
+    expect(report).toMatchObject({ passed: true, inflicted: { cut: 1 } });
+    const history = read('history.jsonl')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as HistoryOperation);
+    expect(history.length).toBeGreaterThan(10);
+    expect(checkHistory(history).size).toBe(0);
+    await expectNothingLeft();
+  });
+
+  it('ends with 1 where a mistake was planted, and says who found it', async () => {
+    const args = ['--seconds', '8', '--nemesis', 'none', '--plant', 'cancelled-after-all'];
+    const { status, stderr } = await start(...args).ended;
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^FAIL seed 1, plant cancelled-after-all$/m);
+    expect(stderr).toMatch(/^caught by: .*o(rder|utcomes)/m);
+    await expectNothingLeft();
+  });
+
+  it('that is interrupted ends with 130 and leaves nothing', async () => {
+    const { child, ended } = start('--seconds', '60', '--nemesis', 'pause-daemon,cut');
+    await waitFor(
+      'a fault',
+      () => readdirSync(out).includes('nemesis.jsonl') && read('nemesis.jsonl') !== '',
     );
-    expect([...types].sort()).toEqual(['kill', 'killAll', 'killTwo', 'pause']);
+    child.kill('SIGINT');
+    expect((await ended).status).toBe(130);
+    await expectNothingLeft();
   });
-});
 
-describe('the command line', () => {
-  const out = path.join(tmpdir(), `jarvis-chaos-${process.pid}`);
-
-  it.each<[readonly string[], string]>([
-    [['--out', out, '--sede', '1'], '--sede'],
-    [['--out', out, '--seed', '-1'], '--seed'],
-    [['--out', out, '--seed', 'abc'], '"abc"'],
-    [['--out', out, '--seconds', '0'], '1 to 3600'],
-    [['--out', out, 'more'], 'more'],
-    [['--seed', '1'], '--out'],
-  ])('%j is refused', (args, mention) => {
-    const program = fileURLToPath(new URL('../chaos/main.ts', import.meta.url));
-    const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], { encoding: 'utf8' });
-    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
-    expect(stderr.split('\n')[0]).toContain(mention);
-    expect(existsSync(out)).toBe(false);
+  it('that is killed leaves nothing either', async () => {
+    const { child, ended } = start('--seconds', '60', '--nemesis', 'pause-daemon');
+    await waitFor(
+      'a fault',
+      () => readdirSync(out).includes('nemesis.jsonl') && read('nemesis.jsonl') !== '',
+    );
+    child.kill('SIGKILL');
+    expect((await ended).status).toBe(null);
+    await expectNothingLeft();
   });
 });

@@ -11,7 +11,7 @@ import { findCgroupsBeginning, removeCgroup } from './docker-bed/cgroups.ts';
 import { waitFor } from './wait.ts';
 
 /** How the names of its nodes' groups begin; to be asked for while their directories are there. */
-export function attemptGroupPrefixes({ nodes }: TestCluster): readonly string[] {
+export function attemptGroupPrefixes({ nodes }: Pick<TestCluster, 'nodes'>): readonly string[] {
   return nodes.map(({ name, settings }) => {
     const identity = readFileSync(path.join(settings.dataDir, 'identity.json'), 'utf8');
     const { incarnation } = JSON.parse(identity) as { readonly incarnation: string };

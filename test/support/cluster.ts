@@ -41,6 +41,10 @@ export interface ClusterOptions {
   readonly policy?: object;
   /** Added to the environment of each node, such as `DOCKER_HOST`. */
   readonly env?: Readonly<Record<string, string>>;
+  /** By name, added to that; called once, when all addresses are known. */
+  readonly envOf?: (
+    members: readonly Member[],
+  ) => Promise<(name: string) => Readonly<Record<string, string>>>;
   /** Where a node's data directory is to be, below that of the cluster; the folder that it is in must exist by the start. */
   readonly dataDirOf?: (directory: string, name: string) => string;
   /** One per node; absent: loopback. */
@@ -84,6 +88,7 @@ export class TestCluster {
     const names = Array.from({ length: count + (options.joining ?? 0) }, (_, at) => `n${at + 1}`);
     const members: Member[] = [];
     for (const [at, name] of names.entries()) members.push(await memberOf(name, options.hosts?.[at]));
+    const envOf = (await options.envOf?.(members)) ?? (() => ({}));
     const config = path.join(directory, 'config.yaml');
     const marks = path.join(directory, 'marks');
     mkdirSync(marks);
@@ -111,7 +116,7 @@ export class TestCluster {
         flags,
         logFile,
         home: path.join(directory, 'home'),
-        env,
+        env: { ...env, ...envOf(name) },
         enter,
       });
     });
@@ -233,7 +238,7 @@ export class TestCluster {
   }
 }
 
-interface Member {
+export interface Member {
   readonly name: string;
   readonly listen: string;
   readonly http: string;

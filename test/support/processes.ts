@@ -19,8 +19,7 @@ export function processesOf(directory: string): readonly FoundProcess[] {
     const pid = Number(name);
     if (!Number.isSafeInteger(pid) || pid === process.pid) continue;
     const commandLine = read(`/proc/${pid}/cmdline`);
-    const isOurs =
-      commandLine.includes(`${directory}/`) || read(`/proc/${pid}/environ`).includes(`${directory}/`);
+    const isOurs = names(commandLine, directory) || names(read(`/proc/${pid}/environ`), directory);
     if (isOurs && !isZombie(pid)) {
       found.push({ pid, commandLine: commandLine.replaceAll('\0', ' ').trim().slice(0, 300) });
     }
@@ -52,6 +51,14 @@ export async function endProcessesOf(directory: string): Promise<void> {
   const areGone = (): boolean =>
     killProcessesOf(directory, groups) === 0 && [...groups].map(removeCgroup).every(Boolean);
   await waitFor(`the end of the processes of ${directory}`, areGone, { timeoutMs: 15_000, intervalMs: 20 });
+}
+
+/** Whether the text has the directory or a path below it, and not only another one that begins like it. */
+function names(text: string, directory: string): boolean {
+  for (let at = text.indexOf(directory); at !== -1; at = text.indexOf(directory, at + 1)) {
+    if (['/', '"', '\0', ''].includes(text.charAt(at + directory.length))) return true;
+  }
+  return false;
 }
 
 function read(path: string): string {
