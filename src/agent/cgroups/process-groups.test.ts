@@ -111,8 +111,7 @@ for (const version of [1, 2] as const) {
     });
 
     it('kills what is gone again before it could be killed by its number', async () => {
-      run('f() { sleep 0.001; f & exit; }; f');
-      await delay(50);
+      await once(run('f() { sleep 0.001; f & exit; }; f'), 'exit');
       expect(groups.isOccupied(group)).toBe(true);
       for (let rounds = 0; groups.isOccupied(group); rounds += 1) {
         expect(rounds).toBeLessThan(50);
