@@ -98,8 +98,13 @@ export const PLANTS: readonly Plant[] = [
       ALSO_IN_THE_WATCHDOG,
       {
         file: 'src/agent/watchdog/containment.ts',
-        find: 'if (!(await this.#killOnce(contained))) return;',
-        replace: 'if (contained !== null) return;',
+        find: 'if (!(await this.#killOnce(contained))) return { outOfMemory: false };',
+        replace: 'if (contained !== null) return { outOfMemory: false };',
+      },
+      {
+        file: 'src/agent/watchdog/cgroup-containment.ts',
+        find: 'if (removed !== null) return removed;',
+        replace: 'return removed ?? { outOfMemory: false };',
       },
     ],
   },
