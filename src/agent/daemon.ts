@@ -37,6 +37,7 @@ import { DiskErrors } from './disk-errors.ts';
 import { NodeInsight } from './insight.ts';
 import { LastWords } from './last-words.ts';
 import { lateService } from './late-service.ts';
+import { LeaseSettler } from './leader/lease-settler.ts';
 import { LeaderDuties } from './leader/leader-duties.ts';
 import { learnersAllowed, targetVotersOf, VoterKeeper } from './voter-keeper.ts';
 import { SavedSnapshots } from './saved-snapshots.ts';
@@ -352,7 +353,7 @@ export class Daemon {
     const duties = new LeaderDuties({
       ...parts,
       formation: { clusterId: cluster.clusterId, epoch: cluster.epoch, config: this.#config.cluster },
-      duties: [new SchedulingLoop(parts), new VoterKeeper({ ...parts, raft })],
+      duties: [new LeaseSettler(parts), new SchedulingLoop(parts), new VoterKeeper({ ...parts, raft })],
     });
     this.#closing('duties', () => duties.close());
     return duties;

@@ -1,5 +1,9 @@
 /** The drivers of a node, as its settings want them and as the machine allows. */
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+
 import type { Clock } from '../lib/clock.ts';
+import { isErrno } from '../lib/errno.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { findProcessGroups } from './cgroups/process-groups.ts';
@@ -11,6 +15,7 @@ import { NoopDriver } from './drivers/noop/noop-driver.ts';
 import { ProcessDriver } from './drivers/process/process-driver.ts';
 import type { LeaseHolder } from './worker/lease-keeper.ts';
 import { WatchdogClient } from './watchdog/client.ts';
+import { watchdogDirectory } from './watchdog/paths.ts';
 
 /** What keeps the processes of attempts apart: control groups of that version, or sessions and markers alone. */
 type Isolation = 'cgroup2' | 'cgroup1' | 'none';
@@ -28,16 +33,19 @@ export class NodeDrivers {
   readonly all: readonly Driver[];
   /** The watchdog finds the same: it is of this machine and this user. */
   readonly isolation: Isolation;
+  readonly #wanted: readonly DriverName[];
   readonly #watchdog: WatchdogClient;
   readonly #docker: DockerDriver | null;
 
   private constructor(options: {
     readonly all: readonly Driver[];
+    readonly wanted: readonly DriverName[];
     readonly isolation: Isolation;
     readonly watchdog: WatchdogClient;
     readonly docker: DockerDriver | null;
   }) {
     this.all = options.all;
+    this.#wanted = options.wanted;
     this.isolation = options.isolation;
     this.#watchdog = options.watchdog;
     this.#docker = options.docker;
@@ -54,20 +62,27 @@ export class NodeDrivers {
     });
     const groups = findProcessGroups();
     const isolation = groups === null ? 'none' : (`cgroup${groups.version}` as const);
-    const docker = wanted.includes('docker') ? await createDocker(options, isolation, watchdog) : null;
-    const all = wanted.flatMap((name): readonly Driver[] => {
+    // What an earlier start left is looked after, also by a driver that the settings do not name any more: an inventory
+    // that lacks it would be taken for the proof that it does not run.
+    const left = await driversWithRecords(config.dataDir);
+    const needed = [...new Set([...wanted, ...left])];
+    const docker = needed.includes('docker')
+      ? await createDocker(options, { isolation, guard: watchdog, isNeeded: left.includes('docker') })
+      : null;
+    const all = needed.flatMap((name): readonly Driver[] => {
       if (name === 'process') return [new ProcessDriver(watchdog, config.policy.shared)];
       if (name === 'noop') return [new NoopDriver(clock)];
       return docker === null ? [] : [docker];
     });
-    return new NodeDrivers({ all, isolation, watchdog, docker });
+    return new NodeDrivers({ all, wanted, isolation, watchdog, docker });
   }
 
-  /** Those that can run something at present. */
+  /** Those that can run something new at present. */
   get available(): readonly DriverName[] {
     return this.all
       .filter((driver) => driver !== this.#docker || this.#docker.isAvailable)
-      .map(({ name }) => name);
+      .map(({ name }) => name)
+      .filter((name) => this.#wanted.includes(name));
   }
 
   /** Whoever keeps the lease: also where nothing runs as a process. */
@@ -89,8 +104,16 @@ export class NodeDrivers {
 /** Where nobody asked for it by name, a machine without control groups simply offers no containers. */
 async function createDocker(
   { config, incarnation, log, onChange }: NodeDriversOptions,
-  isolation: Isolation,
-  guard: AttemptGuard,
+  {
+    isolation,
+    guard,
+    isNeeded,
+  }: {
+    readonly isolation: Isolation;
+    readonly guard: AttemptGuard;
+    /** There are containers of an earlier start. */
+    readonly isNeeded: boolean;
+  },
 ): Promise<DockerDriver | null> {
   const owner = { node: config.name, incarnation, dataDirectory: config.dataDir };
   try {
@@ -104,8 +127,35 @@ async function createDocker(
       onAvailability: onChange,
     });
   } catch (error) {
+    if (isNeeded)
+      throw new JarvisError(
+        'unavailable',
+        `containers of an earlier start are on record, and cannot be looked after: ${messageOf(error)}`,
+        { cause: error },
+      );
     if (config.drivers !== null) throw error;
     log.info({ reason: messageOf(error) }, 'this node offers no containers');
     return null;
+  }
+}
+
+/** Those that know an attempt from an earlier start of the daemon, also one that has ended. */
+async function driversWithRecords(dataDirectory: string): Promise<readonly DriverName[]> {
+  const directories = {
+    process: watchdogDirectory(dataDirectory),
+    docker: path.join(dataDirectory, 'docker'),
+  };
+  const found: DriverName[] = [];
+  for (const [name, directory] of Object.entries(directories))
+    if (await hasRecords(directory)) found.push(name as keyof typeof directories);
+  return found;
+}
+
+async function hasRecords(directory: string): Promise<boolean> {
+  try {
+    return (await readdir(path.join(directory, 'attempts'))).length > 0;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    throw error;
   }
 }

@@ -11,6 +11,11 @@ export interface ClusterRow {
   /** Registrations made so far. */
   readonly sessionCounter: number;
   readonly config: ClusterConfig;
+  /**
+   * The cluster was made from what is left of an earlier one, whose nodes may still run what they hold a lease for: nothing
+   * is assigned before those are over.
+   */
+  readonly awaitsLeases?: boolean;
 }
 
 /** Settings that belong to the cluster, not to a node (docs/contract.md, section 6). Milliseconds. */

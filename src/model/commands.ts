@@ -9,6 +9,7 @@ import type { Pairs, Resources, TaskError, TaskSpec } from './task.ts';
 export type Command =
   | InitClusterCommand
   | ReformClusterCommand
+  | LeasesOverCommand
   | SubmitTasksCommand
   | SubmitManyCommand
   | CancelTaskCommand
@@ -54,6 +55,11 @@ export interface ReformClusterCommand extends Stamped {
   readonly type: 'reformCluster';
   readonly clusterId: string;
   readonly epoch: number;
+}
+
+/** A leader has led for as long as a node may be silent: whatever leases an earlier cluster granted are over [EPOCH]. */
+export interface LeasesOverCommand extends LeaderDecision {
+  readonly type: 'leasesOver';
 }
 
 /** One request for tasks: all of them are accepted or none. */

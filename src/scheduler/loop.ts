@@ -137,6 +137,8 @@ class LeadingLoop {
 
   #schedule(): void {
     this.#scheduleRetries();
+    // Whoever ends that wakes this loop: `LeaseSettler`.
+    if (this.#replica.state.cluster?.awaitsLeases === true) return;
     while (this.#plans.count < PLANS_IN_FLIGHT) {
       const { assignments, more } = plan(
         this.#replica.state,

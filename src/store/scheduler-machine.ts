@@ -19,6 +19,7 @@ import type { StoredStateMachine } from './state-machine.ts';
 const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   initCluster: true,
   reformCluster: true,
+  leasesOver: true,
   submitTasks: true,
   submitMany: true,
   cancelTask: true,

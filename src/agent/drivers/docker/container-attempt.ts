@@ -197,6 +197,8 @@ export class ContainerAttempt implements TableAttempt {
       judgement = await this.#launch(spec);
     } catch (error) {
       this.#tools.closing.throwIfAborted();
+      // What was refused may have been begun: only a container that is gone can never start.
+      if (this.#record.isStartSent) await removeUntilGone(this.#record, this.#tools);
       return this.#finish(plannedAtMs, this.#failure(error));
     }
     return this.#supervise(judgement, started);

@@ -14,7 +14,7 @@ import { initCluster } from './init-cluster.ts';
 import { nodeHealth, nodeOffline } from './node-health.ts';
 import { refuse } from './outcomes.ts';
 import { reconcileNode } from './reconcile-node.ts';
-import { reformCluster } from './reform-cluster.ts';
+import { leasesOver, reformCluster } from './reform-cluster.ts';
 import { registerNode } from './register-node.ts';
 import { removeNode } from './remove-node.ts';
 import { reportAttempts } from './report-attempts.ts';
@@ -61,6 +61,8 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return initCluster(transaction, command);
     case 'reformCluster':
       return reformCluster(transaction, command);
+    case 'leasesOver':
+      return leasesOver(transaction, command);
     case 'submitTasks':
       return submitTasks(transaction, command);
     case 'submitMany':

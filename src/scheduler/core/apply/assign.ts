@@ -54,6 +54,8 @@ function whyNot(
   assignment: AssignCommand['assignments'][number],
   taken: Taken,
 ): string | null {
+  if (transaction.cluster.awaitsLeases === true)
+    return 'leases of the cluster before this one may not be over';
   if (task.status !== 'PENDING') return `the task is ${task.status}`;
   const node = transaction.get('node', assignment.node);
   if (node === null) return `node ${assignment.node} is gone`;

@@ -1,5 +1,5 @@
 import { MAX_EPOCH } from '../../../lib/ids.ts';
-import type { Outcome, ReformClusterCommand } from '../../../model/commands.ts';
+import type { LeasesOverCommand, Outcome, ReformClusterCommand } from '../../../model/commands.ts';
 import type { Transaction } from '../transaction.ts';
 import { done, refuse } from './outcomes.ts';
 
@@ -9,6 +9,12 @@ export function reformCluster(transaction: Transaction, command: ReformClusterCo
   if (clusterId === before.clusterId) return refuse('conflict', `it is cluster ${clusterId} already`);
   if (!Number.isSafeInteger(epoch) || epoch <= before.epoch || epoch > MAX_EPOCH)
     return refuse('conflict', `epoch ${epoch} does not follow ${before.epoch}`);
-  transaction.putCluster({ clusterId, epoch });
+  transaction.putCluster({ clusterId, epoch, awaitsLeases: true });
+  return done(null);
+}
+
+/** From now on tasks may be assigned, also those that an earlier cluster may have run. */
+export function leasesOver(transaction: Transaction, _command: LeasesOverCommand): Outcome<null> {
+  if (transaction.cluster.awaitsLeases === true) transaction.putCluster({ awaitsLeases: false });
   return done(null);
 }

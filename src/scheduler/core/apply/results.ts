@@ -12,6 +12,7 @@ import type { SubmitManyResult, SubmitTasksResult } from './submit-tasks.ts';
 export interface CommandResults extends Record<Command['type'], unknown> {
   readonly initCluster: null;
   readonly reformCluster: null;
+  readonly leasesOver: null;
   readonly submitTasks: SubmitTasksResult;
   readonly submitMany: SubmitManyResult;
   readonly cancelTask: CancelTaskResult;

@@ -7,6 +7,8 @@ export function wakes(change: RowChange): boolean {
   if (change.table === 'node') {
     return change.after !== null && closedTo(change.after) === null;
   }
+  if (change.table === 'cluster')
+    return change.before?.awaitsLeases === true && change.after?.awaitsLeases !== true;
   if (change.table !== 'task') return false;
   const { before, after } = change;
   if (after?.status === 'PENDING') return true;
