@@ -57,13 +57,14 @@ async function become(cluster: TestCluster, name: string, status: string): Promi
   await waitFor(`${name} is ${status}`, async () => (await nodeOf(cluster, name))?.status === status);
 }
 
-/** Events of the node that any of the others has written to its log, in order. */
+/** Events of the node that leaders have written to their logs, in the order of their time. */
 function eventsOf(cluster: TestCluster, name: string): readonly string[] {
   const lines = cluster.nodes.flatMap(({ settings }) => linesOf(settings.logFile));
-  return lines.flatMap((line) => {
-    const { event, worker } = JSON.parse(line) as { event?: string; worker?: string };
-    return event !== undefined && worker === name ? [event] : [];
-  });
+  return lines
+    .map((line) => JSON.parse(line) as { time: number; event?: string; worker?: string })
+    .filter(({ event, worker }) => event !== undefined && worker === name)
+    .sort((a, b) => a.time - b.time)
+    .map(({ event = '' }) => event);
 }
 
 describe('a node is lost whose tasks live on', () => {

@@ -86,9 +86,12 @@ export class WatchdogClient {
    */
   async attach(): Promise<void> {
     const session = await readSession(watchdogDirectory(this.#dataDirectory));
-    if (session === 0 || this.#session !== null) return;
+    if (this.#session !== null) return;
+    // Nothing is left to watch: but one is needed soon, and takes its time.
+    if (session === 0) return this.#launch();
     this.#session = session;
     await this.#linked();
+    return undefined;
   }
 
   /** Kills the watchdog where it is stopped or hangs; another takes its place, and ends what this one has left. */

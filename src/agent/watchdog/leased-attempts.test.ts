@@ -7,9 +7,9 @@ import { createWatchdogHarness, isGone, readPid, shell, waitUntil } from './watc
 
 const never = new AbortController().signal;
 /** So long that everything before it is done by then on a busy machine. */
-const LEASE_MS = 1500;
+const LEASE_MS = 4000;
 /** The same, where a watchdog is started in between. */
-const RESTART_LEASE_MS = 5000;
+const RESTART_LEASE_MS = 8000;
 
 let harness: WatchdogHarness;
 let client: WatchdogClient;
