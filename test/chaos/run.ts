@@ -234,6 +234,8 @@ async function clearEngine(bed: DockerBed, groups: readonly string[], findings: 
 
 /** @throws the reason of the signal as soon as it is aborted; what goes on then comes to nothing */
 async function unlessAborted(body: Promise<void>, signal: AbortSignal): Promise<void> {
+  body.catch(() => undefined);
+  signal.throwIfAborted();
   const aborted = new Promise<never>((_, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
   });
