@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-import { onTestFinished } from 'vitest';
+import { onTestFinished, vi } from 'vitest';
 
 import { systemClock, type Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
@@ -22,6 +22,7 @@ const hurriedClock: Clock = {
   after: (delayMs, callback) => systemClock.after(delayMs / 10, callback),
 };
 
+const SNAPSHOT_WAIT = { timeout: 15_000, interval: 5 };
 const BOUNDS = { entries: 20, logBytes: 1_000_000 };
 
 interface Said {
@@ -75,6 +76,21 @@ export class Member {
     const { raft, machine } = this.parts;
     if (machine.core.state.cluster === null) await this.#propose(founding(raft.leadership().term));
     for (let at = from; at < from + count; at += 1) await this.#propose(registration(nodeName(at)));
+  }
+
+  /** The same, and a snapshot with every 25 of them: one that is under way at a stop is given up. */
+  async registerWithSnapshots(from: number, count: number): Promise<void> {
+    const BATCH = 25;
+    for (let at = from; at < from + count; at += BATCH) {
+      const before = await this.#newestSnapshot();
+      await this.register(at, Math.min(BATCH, from + count - at));
+      if (from + count - at < BATCH) return;
+      await vi.waitUntil(async () => (await this.#newestSnapshot()) > before, SNAPSHOT_WAIT);
+    }
+  }
+
+  async #newestSnapshot(): Promise<number> {
+    return Math.max(0, ...(await this.parts.snapshots.list()).map(({ meta }) => meta.index));
   }
 
   /** Until the log no longer reaches back to the beginning: snapshots are taken beside what is proposed. */

@@ -51,7 +51,7 @@ describe('a member that comes back', () => {
 
   it('without its state rebuilds it from a snapshot and the log behind it', async () => {
     const root = newRoot();
-    await withMember(root, (member) => member.register(0, 75));
+    await withMember(root, (member) => member.registerWithSnapshots(0, 75));
     expect(snapshotsOf(root).length).toBeGreaterThanOrEqual(2);
     rmSync(path.join(root, 'state'), { recursive: true });
     await withMember(root, async (member) => {
@@ -67,7 +67,7 @@ describe('a member that comes back', () => {
 
   it('uses the older snapshot where the newer is damaged', async () => {
     const root = newRoot();
-    await withMember(root, (member) => member.register(0, 75));
+    await withMember(root, (member) => member.registerWithSnapshots(0, 75));
     const newest = path.join(root, 'snapshots', snapshotsOf(root).at(-1) ?? '');
     const bytes = readFileSync(newest);
     const middle = Math.floor(bytes.byteLength / 2);
@@ -83,7 +83,7 @@ describe('a member that comes back', () => {
 
   it('where a snapshot has lost its end as well', async () => {
     const root = newRoot();
-    await withMember(root, (member) => member.register(0, 75));
+    await withMember(root, (member) => member.registerWithSnapshots(0, 75));
     const newest = path.join(root, 'snapshots', snapshotsOf(root).at(-1) ?? '');
     writeFileSync(newest, readFileSync(newest).subarray(0, 200));
     rmSync(path.join(root, 'state'), { recursive: true });
@@ -189,7 +189,7 @@ describe('a member that cannot be who it was', () => {
     await withMember(root, (member) => member.register(0, 3));
     const kept = newRoot();
     cpSync(path.join(root, 'log'), path.join(kept, 'log'), { recursive: true });
-    await withMember(root, (member) => member.register(3, 30));
+    await withMember(root, (member) => member.registerWithSnapshots(3, 30));
     expect(snapshotsOf(root)).not.toEqual([]);
     replaceLog(root, kept);
     rmSync(path.join(root, 'state'), { recursive: true });

@@ -1,5 +1,6 @@
 /** Does to the nodes what the plan says, and takes note of every process that ends without having been told to. */
-import { rm } from 'node:fs/promises';
+import { cp, rm } from 'node:fs/promises';
+import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { attemptGroupPrefixes } from '../support/attempt-groups.ts';
@@ -15,6 +16,7 @@ import type { Guards } from './guards.ts';
 import type { Links } from './links.ts';
 
 const LEADER_TIMEOUT_MS = 1000;
+const IDENTITY_FILE = 'identity.json';
 const WATCHDOG_TIMEOUT_MS = 5000;
 const WATCHDOG_LOOK_MS = 50;
 /** A disk without which the others could not do for longer than this is not lost. */
@@ -27,6 +29,8 @@ export interface NemesisParts {
   readonly watch: Stopwatch;
   readonly lines: JsonLines;
   readonly bed: DockerBed | null;
+  /** Is given what the names of the nodes' control groups begin with, before a node forgets it. */
+  readonly groups: string[];
   /** Once it is aborted nothing is started any more. */
   readonly signal: AbortSignal;
 }
@@ -36,8 +40,6 @@ export class Nemesis {
   readonly unexpected: string[] = [];
   /** How often each kind was really inflicted. */
   readonly inflicted = new Map<string, number>();
-  /** Of directories that are gone. */
-  readonly formerGroups: string[] = [];
   /** By lane: whom its newest fault has met. */
   readonly #met = new Map<
     readonly Fault[],
@@ -175,14 +177,16 @@ export class Nemesis {
   /** The machine is gone with all that ran on it, and comes back blank, with the settings that it had. */
   async #loseDisk(node: NodeProcess, fault: Fault, signal: AbortSignal): Promise<void> {
     const { guards, bed } = this.#parts;
+    const { dataDir } = node.settings;
     if (!(await this.#isHealthy(signal))) return;
     this.#count(fault);
     this.#note('lost-disk', [node]);
-    this.formerGroups.push(...attemptGroupPrefixes({ nodes: [node] }));
+    this.#parts.groups.push(...attemptGroupPrefixes({ nodes: [node] }));
+    // What clears up after a run that is killed looks there for whose control groups there are.
+    await cp(path.join(dataDir, IDENTITY_FILE), path.join(`${dataDir}-former-${Date.now()}`, IDENTITY_FILE));
     this.#expected.add(node.ended);
     guards.away(node.name, 'daemon', bootTimeMs());
     guards.away(node.name, 'watchdog', bootTimeMs());
-    const { dataDir } = node.settings;
     await endProcessesOf(dataDir);
     if (bed !== null) await removeContainers(bed, node.name);
     await node.ended;

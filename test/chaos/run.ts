@@ -1,5 +1,5 @@
 /** One run: three nodes, faults and load at the same time, then everything is healed and judged. */
-import { copyFileSync, mkdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
@@ -118,10 +118,18 @@ async function withCluster(parts: ClusterParts): Promise<void> {
   } finally {
     for (const file of Object.values(files)) file.close();
     for (const { settings } of cluster.nodes) copyLog(settings.logFile, options.directory);
+    groups.push(...presentGroups(cluster));
     await cluster.dispose();
     await links.close();
     if (bed !== null) await clearEngine(bed, groups, result.findings);
   }
+}
+
+/** Of nodes that know who they are. */
+function presentGroups({ nodes }: TestCluster): readonly string[] {
+  return nodes
+    .filter(({ settings }) => existsSync(path.join(settings.dataDir, 'identity.json')))
+    .flatMap((node) => attemptGroupPrefixes({ nodes: [node] }));
 }
 
 function environmentOf(links: Links, plant: string | null) {
@@ -150,9 +158,8 @@ async function runCluster(
   const caller = new Caller({ cluster, calls, watch });
   const recorder = new Recorder(path.join(cluster.directory, 'marks'));
   await cluster.start();
-  groups.push(...attemptGroupPrefixes(cluster));
   watch.begin();
-  const nemesis = new Nemesis({ cluster, links, guards, watch, lines: files.nemesis, bed, signal });
+  const nemesis = new Nemesis({ cluster, links, guards, watch, lines: files.nemesis, bed, groups, signal });
   const image = bed?.openRegistry.reference(IMAGES.hello) ?? null;
   const work = { caller, history, recorder, seed: options.seed, names: options.workloads, image };
   await disturb({
@@ -165,7 +172,6 @@ async function runCluster(
   });
   const settling: Settling = { cluster, caller, nemesis, bed, findings };
   const final = await settle(settling);
-  groups.push(...nemesis.formerGroups, ...attemptGroupPrefixes(cluster));
   const evidence: Evidence = {
     operations: calls.operations,
     sightings: calls.sightings,
@@ -228,6 +234,8 @@ async function clearEngine(bed: DockerBed, groups: readonly string[], findings: 
 
 /** @throws the reason of the signal as soon as it is aborted; what goes on then comes to nothing */
 async function unlessAborted(body: Promise<void>, signal: AbortSignal): Promise<void> {
+  body.catch(() => undefined);
+  signal.throwIfAborted();
   const aborted = new Promise<never>((_, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
   });

@@ -1,7 +1,7 @@
 /**
  * A process that outlives the tests' own by a moment: when that ends, in whatever way (a killed test run cannot clean up),
  * it kills what is left of a directory's processes, removes the control groups that those were in, lets go what is mounted
- * there, and removes the directory.
+ * there, removes the directory, and the control groups of the nodes' containers as soon as nothing runs there any more.
  */
 import { spawn } from 'node:child_process';
 
@@ -21,8 +21,18 @@ const SCRIPT = `
   for folder in $(grep -E ' - cgroup2? ' /proc/self/mountinfo | cut -d' ' -f5); do
     for group in $groups; do [ -d "$folder$group" ] && rmdir "$folder$group"; done
   done 2> /dev/null
+  incarnations=$(sed -n 's/^ *"incarnation": *"\\(........\\).*/\\1/p' "$directory"/*/identity.json 2> /dev/null | sort -u)
   grep -F " $directory/" /proc/mounts | cut -d' ' -f2 | xargs -r umount -l 2> /dev/null
   rm -rf "$directory"
+  for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+    left=
+    for incarnation in $incarnations; do
+      find /sys/fs/cgroup -depth -type d -path "*/jarvis-$incarnation-*" -exec rmdir {} ';'
+      left="$left$(find /sys/fs/cgroup -type d -name "jarvis-$incarnation-*")"
+    done
+    [ -z "$left" ] && exit
+    sleep 2
+  done 2> /dev/null
 `;
 const END_TIMEOUT_MS = 5000;
 
