@@ -125,9 +125,6 @@ try {
     '30',
     '--out',
     path.join(reports, 'chaos'),
-    // There are no leases yet: it would rightly find overlaps (docs/leases.md).
-    '--without',
-    'overlap',
   ]);
 } finally {
   rmSync(reports, { recursive: true, force: true });
