@@ -59,7 +59,10 @@ function registerGet(node: Command, context: Context): void {
         if (first === undefined) return;
         const json = (): unknown =>
           found.length === 1 ? nodeToJson(first) : listToJson(found.map(nodeToJson));
-        await printAnswer(terminal, options.output, nodeAnswer(terminal, found, json));
+        const answer = nodeAnswer(terminal, found, json);
+        // Whoever asks for one by name wants to know all of it.
+        const columns = answer.columns.map((column) => ({ ...column, wide: false }));
+        await printAnswer(terminal, options.output, { ...answer, columns });
       });
     });
   addExamples(command, 'jarvisctl node get n2 -o json');
@@ -142,7 +145,6 @@ function nodeColumns(terminal: Terminal, nowMs: number): readonly Column<Node>[]
     { title: 'ADDRESS', wide: true, cell: (node) => printable(node.address) },
     { title: 'HTTP', wide: true, cell: (node) => printable(node.http) },
     { title: 'VERSION', wide: true, cell: (node) => printable(node.version) },
-    { title: 'ISOLATION', wide: true, cell: (node) => printable(node.isolation) },
     { title: 'DRIVERS', wide: true, cell: (node) => node.drivers.map(printable).join(',') },
     { title: 'ISOLATION', wide: true, cell: (node) => printable(node.isolation) },
     { title: 'LABELS', wide: true, cell: (node) => printable(labelsOf(node)) },

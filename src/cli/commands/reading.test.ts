@@ -188,7 +188,7 @@ describe('node get', () => {
   });
 
   it('shows the nodes that are named: one as itself, several as a list', async () => {
-    const { stdout } = await runInProcess(['node', 'get', 'n2', '-o', 'wide', ...peer]);
+    const { stdout } = await runInProcess(['node', 'get', 'n2', ...peer]);
     expect(stdout).toMatch(/^NAME.*HEARTBEAT.*ISOLATION.*\nn2 .*OFFLINE/);
     expect(stdout).not.toContain('n1');
     const one = await runInProcess(['node', 'get', 'n2', '-o', 'json', ...peer]);
