@@ -13,10 +13,10 @@ import { JarvisError } from '../lib/errors.ts';
 import { lockFile, type FileLock } from '../lib/file-lock.ts';
 import { FORMAT, namesIn, readRecord, writeRecord } from './directory-records.ts';
 import { makeDirectoryDurably, syncDirectory } from './durable-file.ts';
+import { countStart, writeStarts, type Starts } from './starts.ts';
 import { StorageError } from './storage-error.ts';
 
 const IDENTITY_NAME = 'identity.json';
-const STARTS_NAME = 'starts.json';
 const LOCK_NAME = 'lock';
 /** What a fresh file system or an interrupted first start may have left. */
 const HARMLESS = new Set([LOCK_NAME, `${IDENTITY_NAME}.tmp`, 'lost+found']);
@@ -55,17 +55,8 @@ const identitySchema = z.strictObject({
   formerStores: z.string().nullable().default(null),
 });
 
-const startsSchema = z.strictObject({
-  format: z.literal(FORMAT),
-  counter: z.int().nonnegative(),
-  startId: z.string(),
-  /** The highest start of each peer, by its incarnation. */
-  peers: z.record(z.string(), z.strictObject({ counter: z.int().nonnegative(), startId: z.string() })),
-});
-
 export type ClusterRecord = Readonly<z.infer<typeof clusterSchema>>;
 export type NodeIdentity = Readonly<z.infer<typeof identitySchema>>;
-type Starts = z.infer<typeof startsSchema>;
 
 export interface DataPaths {
   readonly root: string;
@@ -129,7 +120,10 @@ export async function openDataDirectory(
     const identity = await finishSettingAside(paths, found);
     for (const directory of [paths.log, paths.snapshots, paths.state, paths.tasks])
       await makeDirectoryDurably(directory);
-    const starts = await countStart(root, identity);
+    const starts = await countStart(root, {
+      isMember: identity.cluster !== null,
+      startId: randomUUID(),
+    });
     const lostStores = identity.established ? await findLostStores(paths) : [];
     return new DataDirectory({ paths, identity, starts, lostStores, lock });
   } catch (error) {
@@ -226,7 +220,7 @@ export class DataDirectory {
     await this.#exclusively(async () => {
       if (this.#starts === this.#writtenStarts) return;
       const starts = this.#starts;
-      await writeRecord(join(this.paths.root, STARTS_NAME), starts);
+      await writeStarts(this.paths.root, starts);
       this.#writtenStarts = starts;
     });
   }
@@ -262,7 +256,7 @@ export class DataDirectory {
       const formerStores = `former-${former.incarnation}`;
       const aside = join(this.paths.root, formerStores);
       await makeDirectoryDurably(aside);
-      await writeRecord(join(aside, STARTS_NAME), this.#starts);
+      await writeStarts(aside, this.#starts);
       await writeRecord(join(aside, IDENTITY_NAME), { ...former, successor: null, condemned: reason });
       const anew = { incarnation, cluster, established: false, successor: null, formerStores };
       await this.#changeIdentity(anew);
@@ -351,23 +345,6 @@ async function makeIdentity(root: string, name: string): Promise<NodeIdentity> {
   };
   await writeRecord(join(root, IDENTITY_NAME), identity);
   return identity;
-}
-
-async function countStart(root: string, identity: NodeIdentity): Promise<Starts> {
-  const path = join(root, STARTS_NAME);
-  const present = (await namesIn(root)).includes(STARTS_NAME);
-  // Without it this node would count from the beginning, and its peers would take it for a copy.
-  if (!present && identity.cluster !== null)
-    throw new StorageError('store_lost', root, `the data directory has lost its ${STARTS_NAME}`);
-  const before = present ? await readRecord(path, startsSchema) : { format: FORMAT, counter: 0, peers: {} };
-  const starts: Starts = {
-    format: FORMAT,
-    counter: before.counter + 1,
-    startId: randomUUID(),
-    peers: before.peers,
-  };
-  await writeRecord(path, starts);
-  return starts;
 }
 
 /** LevelDB opens empty where its CURRENT is gone, and a log without segments looks new: so both are looked at. */

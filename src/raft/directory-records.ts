@@ -1,22 +1,21 @@
 /** The small files of a data directory, as JSON that is checked when it is read, and the names beside them. */
-import { readdir, readFile } from 'node:fs/promises';
-
 import { z } from 'zod';
 
 import { writeDurably } from './durable-file.ts';
+import { nodeFiles } from './durable-files.ts';
 import { StorageError } from './storage-error.ts';
 
 /** Of the files of a data directory. */
 export const FORMAT = 1;
 
 /** Durable when it resolves. */
-export async function writeRecord(path: string, record: unknown): Promise<void> {
-  await writeDurably(path, `${JSON.stringify(record, null, 2)}\n`);
+export async function writeRecord(path: string, record: unknown, files = nodeFiles): Promise<void> {
+  await writeDurably(path, `${JSON.stringify(record, null, 2)}\n`, files);
 }
 
 /** @throws StorageError store_lost where it is damaged, format_unknown */
-export async function readRecord<T>(path: string, schema: z.ZodType<T>): Promise<T> {
-  const text = await readFile(path, 'utf8');
+export async function readRecord<T>(path: string, schema: z.ZodType<T>, files = nodeFiles): Promise<T> {
+  const text = await files.readText(path);
   let plain: unknown;
   try {
     plain = JSON.parse(text);
@@ -46,9 +45,9 @@ export async function readRecord<T>(path: string, schema: z.ZodType<T>): Promise
 }
 
 /** What is in it; nothing where it does not exist. @throws StorageError directory_refused where it is none */
-export async function namesIn(directory: string): Promise<readonly string[]> {
+export async function namesIn(directory: string, files = nodeFiles): Promise<readonly string[]> {
   try {
-    return await readdir(directory);
+    return await files.names(directory);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return [];

@@ -10,7 +10,13 @@ export type LogJob =
       readonly snapshot: SnapshotMeta | null;
       readonly done: () => void;
     }
-  | { readonly type: 'compact'; readonly meta: SnapshotMeta; readonly done: () => void };
+  | { readonly type: 'compact'; readonly meta: SnapshotMeta; readonly done: () => Promise<void> };
+
+interface FoundLog {
+  readonly hardState: HardState;
+  readonly snapshot: SnapshotMeta | null;
+  readonly entries: readonly Entry[];
+}
 
 export class DurableLog {
   hardState: HardState = { term: 0, vote: 0, commit: 0 };
@@ -18,6 +24,16 @@ export class DurableLog {
   baseTerm = 0;
   /** Terms of the entries behind the base. */
   terms: number[] = [];
+
+  /** What recovery found. */
+  static of(found: FoundLog): DurableLog {
+    const log = new DurableLog();
+    log.hardState = found.hardState;
+    log.baseIndex = found.snapshot?.index ?? 0;
+    log.baseTerm = found.snapshot?.term ?? 0;
+    log.terms = found.entries.map(({ term }) => term);
+    return log;
+  }
 
   get lastIndex(): number {
     return this.baseIndex + this.terms.length;
@@ -61,11 +77,7 @@ export class DurableLog {
   }
 
   /** In words where the recovered log is another one, else null. */
-  differenceTo(found: {
-    readonly hardState: HardState;
-    readonly snapshot: SnapshotMeta | null;
-    readonly entries: readonly Entry[];
-  }): string | null {
+  differenceTo(found: FoundLog): string | null {
     const { hardState, snapshot, entries } = found;
     const expected = this.hardState;
     if (hardState.term !== expected.term || hardState.vote !== expected.vote)

@@ -97,8 +97,11 @@ export class LogWorker {
     this.#writing = [];
     for (const job of jobs) disk.log.apply(job);
     // The thread's word takes a moment, and sometimes the event loop is held.
-    later(chance.happens(0.05) ? chance.between(0, 40) : 0.05, () => {
-      for (const job of jobs) job.done();
+    later(chance.happens(0.05) ? chance.between(0, 40) : 0.05, async () => {
+      for (const job of jobs) {
+        if (job.type === 'append') job.done();
+        else await job.done();
+      }
     });
     this.#begin();
   }

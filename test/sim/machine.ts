@@ -2,10 +2,14 @@
 import { limits } from '../../src/lib/limits.ts';
 import { RaftCore } from '../../src/raft/core/raft-core.ts';
 import type { SnapshotMeta } from '../../src/raft/core/types.ts';
+import { SimulatedFiles } from '../../src/raft/simulated-files.test-kit.ts';
+import { countStart } from '../../src/raft/starts.ts';
 import { isStorageError } from '../../src/raft/storage-error.ts';
 import type { WalRecovery } from '../../src/raft/wal/recovery.ts';
 import { Wal } from '../../src/raft/wal/wal.ts';
 import { Disk, LOG_DIRECTORY } from './disk.ts';
+import { DurableLog } from './durable-log.ts';
+import { fateOf, mayUncover } from './lies.ts';
 import { Member } from './member.ts';
 import { Replica } from './replica.ts';
 import { Violation } from './trace.ts';
@@ -13,6 +17,9 @@ import type { World } from './world.ts';
 
 /** Small, so that a run goes through many of them. */
 const SEGMENT_BYTES = 12 * 1024;
+
+const SHARE_OF_CUTS = 0.015;
+const MOST_OPERATIONS = 12;
 
 export class Machine {
   readonly slot: number;
@@ -56,21 +63,20 @@ export class Machine {
     const { disk } = this;
     if (this.member !== null || disk.retired) return;
     const world = this.#world;
-    disk.starts = {
-      counter: disk.starts.counter + 1,
-      startId: `${disk.raftId}.${world.chance.whole(2 ** 30)}`,
-    };
-    const opened = await this.#open();
+    const startId = `${disk.raftId}.${world.chance.whole(2 ** 30)}`;
+    const { damage } = disk;
+    const opened = await this.#open(startId);
     if (opened === null) return;
     const { wal, recovery } = opened;
     disk.established = true;
-    disk.discardUnrecorded(recovery.snapshot?.index ?? 0);
     const first = recovery.snapshot?.index ?? 0;
+    if (!(await this.io(() => disk.discardUnrecorded(first)))) return;
     const file = disk.snapshots.find(({ meta }) => meta.index >= first);
-    if (file === undefined && first > 0)
-      throw new Violation(
-        `the log of node ${disk.raftId} begins behind ${first}, and no snapshot reaches it`,
-      );
+    if (file === undefined && first > 0) {
+      disk.damage = damage;
+      this.#judgeRefusal(`the log begins behind ${first}, and no snapshot reaches it`);
+      return;
+    }
     const replica = new Replica(file?.image ?? null);
     const snapshot: SnapshotMeta = recovery.snapshot ?? { index: 0, term: 0, confState: world.founding };
     const { hardState, entries } = recovery;
@@ -88,16 +94,15 @@ export class Machine {
   async crash(powerFails: boolean): Promise<void> {
     const { member, disk } = this;
     if (member === null) return;
-    const { trace, time, chance } = this.#world;
+    const { trace, time } = this.#world;
     trace.note(time.nowMs, powerFails ? 'power cut' : 'kill', disk.raftId);
     if (member.log.isBusy)
       trace.count(powerFails ? 'power cut during a write' : 'process killed during a write');
     if (member.isInstalling) trace.count('crash during an install');
     this.#end(member);
     disk.inDoubt = await member.log.abandon();
-    if (powerFails) disk.files.powerCut(chance.random);
-    // Another start would count further than any that its peers have heard of: docs/simulation.md.
-    if (disk.damage === 'olderCopy') disk.retired = true;
+    if (powerFails) this.#cutPower();
+    this.#retireCopy();
   }
 
   /** The disk fails the write that is under way, and the node must end by itself. @returns whether there was one */
@@ -127,6 +132,65 @@ export class Machine {
     if (this.member !== null) this.#end(this.member);
   }
 
+  /**
+   * File operations beside those of the log. Now and then the power fails at one of them, or right after the last.
+   * @returns whether it did not: else the process is gone
+   */
+  async io(action: () => Promise<void>): Promise<boolean> {
+    const { diskChance, cutsPower, trace, onPowerCut } = this.#world;
+    if (!cutsPower || !diskChance.happens(SHARE_OF_CUTS)) {
+      await action();
+      return true;
+    }
+    const { files } = this.disk;
+    let left = diskChance.whole(MOST_OPERATIONS);
+    files.onOperation = (operation) => {
+      if (operation === 'close') return;
+      left -= 1;
+      if (left < 0) throw new Error('the power has failed');
+    };
+    try {
+      await action();
+    } catch (error) {
+      // What a process makes of it that is gone does not matter.
+      if (left >= 0 || error instanceof Violation) throw error;
+    }
+    files.onOperation = () => {};
+    trace.count('power cut beside the log');
+    if (this.member === null) {
+      this.#cutPower();
+      this.#retireCopy();
+    } else await this.crash(true);
+    onPowerCut(this);
+    return false;
+  }
+
+  #cutPower(): void {
+    const { chance, diskChance, trace } = this.#world;
+    const { disk } = this;
+    if (disk.lie !== null && disk.damage !== 'lied' && !mayUncover(this.#world, this, disk.lie)) {
+      disk.endLie();
+      trace.count('lying disk wrote back in time');
+    }
+    const { lie } = disk;
+    const names = diskChance.random;
+    const lied = lie === null ? {} : { fateOf: (path: string) => fateOf(lie, path) };
+    const lost = disk.files.powerCut(chance.random, { names, ...lied });
+    disk.files.lies = () => false;
+    if (lie !== null) {
+      disk.damage = 'lied';
+      disk.hasLied = true;
+    }
+    if (lost.made > 0) trace.count('name of a file lost');
+    if (lost.renamed > 0) trace.count('file renamed back');
+    if (lost.removed > 0) trace.count('removed file back again');
+  }
+
+  /** Another start would count further than any that its peers have heard of: docs/simulation.md. */
+  #retireCopy(): void {
+    if (this.disk.damage === 'olderCopy') this.disk.retired = true;
+  }
+
   #end(member: Member): void {
     this.member = null;
     member.end();
@@ -134,14 +198,22 @@ export class Machine {
   }
 
   /** @returns null where the log is not to be trusted, which must have a reason */
-  async #open(): Promise<{ wal: Wal; recovery: WalRecovery } | null> {
+  async #open(startId: string): Promise<{ wal: Wal; recovery: WalRecovery } | null> {
     const { disk } = this;
+    const { files, identity } = disk;
+    const world = this.#world;
     try {
-      const { files, identity } = disk;
+      const count = async (): Promise<void> => {
+        const start = { isMember: disk.established, startId };
+        const { counter } = await countStart('/', start, new SimulatedFiles(files));
+        disk.starts = { counter, startId };
+      };
+      const look = (): Promise<void> => disk.openSnapshots(world.images);
+      if (!(await this.io(count)) || !(await this.io(look))) return null;
       const opened = await Wal.open(LOG_DIRECTORY, identity, {
         create: !disk.established,
         segmentBytes: SEGMENT_BYTES,
-        mustReach: disk.newestTakenIndex,
+        mustReach: await disk.mustReach(),
         files,
       });
       this.#judgeRecovery(opened.recovery);
@@ -164,6 +236,10 @@ export class Machine {
       case 'olderLog':
         this.retire('log older than the state refused');
         break;
+      case 'lied':
+        this.disk.lie = null;
+        this.retire('lie of a disk uncovered');
+        break;
       default:
         throw new Violation(`node ${this.disk.raftId} refuses a log that nothing was done to: ${message}`);
     }
@@ -177,7 +253,9 @@ export class Machine {
     for (const job of disk.inDoubt) withDoubt.apply(job);
     const missing = disk.log.differenceTo(recovery);
     const more = withDoubt.differenceTo(recovery);
-    if (missing !== null && more !== null)
+    const isLost = missing !== null && more !== null;
+    if (disk.damage === 'lied') this.#judgeLie(recovery, isLost);
+    else if (isLost)
       throw new Violation(
         `the log of node ${disk.raftId} (${disk.damage}) lost something durable: ${missing}`,
       );
@@ -191,6 +269,17 @@ export class Machine {
     if (more === null) disk.log = withDoubt;
     disk.inDoubt = [];
     if (disk.damage !== 'olderCopy') disk.damage = 'none';
+  }
+
+  /** Of a log that opens after its disk lied: what the watermark tells of is there, and without it nobody can know. */
+  #judgeLie(recovery: WalRecovery, isLost: boolean): void {
+    const { disk } = this;
+    const { trace } = this.#world;
+    if (isLost && disk.lie?.scope !== 'everything')
+      throw new Violation(`the log of node ${disk.raftId} lost what its watermark tells of, and opens`);
+    trace.count(isLost ? 'lie of a disk not noticed' : 'lie of a disk that cost nothing');
+    if (isLost) disk.log = DurableLog.of(recovery);
+    disk.lie = null;
   }
 }
 

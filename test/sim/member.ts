@@ -195,10 +195,10 @@ export class Member {
     if (this.#isApplying || job === undefined) return;
     if (job.type === 'install' && (!job.persisting.logged || this.snapshots.isTaking)) return;
     this.#isApplying = true;
-    this.later(this.machine.applyMs(), () => {
+    this.later(this.machine.applyMs(), async () => {
       this.#isApplying = false;
       this.#applying.shift();
-      if (job.type === 'install') this.#install(job.persisting);
+      if (job.type === 'install') await this.#install(job.persisting);
       else this.#apply(job.entries);
       this.pumpApply();
     });
@@ -322,7 +322,7 @@ export class Member {
     this.world.configured(this, before, this.confState);
   }
 
-  #install(persisting: Persisting): void {
+  async #install(persisting: Persisting): Promise<void> {
     const meta = persisting.request.snapshot;
     if (meta === null) throw new Violation('only a snapshot is installed');
     const file = this.disk.snapshots.find((one) => one.meta.index === meta.index);
@@ -337,7 +337,8 @@ export class Member {
     this.world.checks.installed(this, meta.index);
     this.world.trace.count('snapshot installed');
     if (this.world.network.isDisturbed) this.world.trace.count('snapshot installed while partitioned');
-    this.disk.keepNewestSnapshots(compactionPoint(this.disk.snapshots, meta.index).keep);
+    const { keep } = compactionPoint(this.disk.snapshots, meta.index);
+    if (!(await this.machine.io(() => this.disk.keepNewestSnapshots(keep)))) return;
     this.#proposals.forget(meta.index, 'a snapshot replaced the log');
     this.isInstalling = false;
     persisting.installed = true;

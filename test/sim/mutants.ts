@@ -9,6 +9,7 @@ export interface Mutant {
 
 const CORE = 'src/raft/core';
 const WAL = 'src/raft/wal';
+const SNAPSHOTS = 'src/raft/snapshots';
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -238,6 +239,48 @@ export const MUTANTS: readonly Mutant[] = [
     file: `${WAL}/recovery.ts`,
     find: 'if (watermark !== null) checkWatermark(directory, scans, watermark.position);',
     replace: '',
+  },
+  {
+    name: 'watermark-tail-unchecked',
+    what: 'the watermark is not held against where its segment ends',
+    file: `${WAL}/recovery.ts`,
+    find: 'if (scan.chains.get(position.offset) === position.chain) return;',
+    replace: 'if (position.sequence <= last.header.sequence) return;',
+  },
+  {
+    name: 'lost-segment-believed',
+    what: 'a log is believed whose watermark stands in a segment that is gone',
+    file: `${WAL}/recovery.ts`,
+    find: 'if (position.sequence > last.header.sequence)',
+    replace: 'if (position.sequence < 0)',
+  },
+  {
+    name: 'snapshot-name-not-synced',
+    what: 'a snapshot that was taken is relied on before its name is durable',
+    file: `${SNAPSHOTS}/snapshot-writer.ts`,
+    find: '    await systemCall(path, files.syncDirectory(dirname(path)));\n',
+    replace: '',
+  },
+  {
+    name: 'snapshot-not-synced',
+    what: 'a snapshot that was taken gets its name before its contents are durable',
+    file: `${SNAPSHOTS}/snapshot-writer.ts`,
+    find: '      await systemCall(aside, file.sync());\n',
+    replace: '',
+  },
+  {
+    name: 'received-name-not-synced',
+    what: 'a snapshot that was received is relied on before its name is durable',
+    file: `${SNAPSHOTS}/snapshot-receiver.ts`,
+    find: '        await systemCall(this.#path, this.#files.syncDirectory(dirname(this.#path)));\n',
+    replace: '',
+  },
+  {
+    name: 'record-name-not-synced',
+    what: 'a node goes on before the count of its start is durable under its name',
+    file: 'src/raft/durable-file.ts',
+    find: '  await files.rename(aside, path);\n  await files.syncDirectory(dirname(path));',
+    replace: '  await files.rename(aside, path);',
   },
   {
     name: 'older-log-votes',

@@ -1,9 +1,8 @@
 /** What becomes of disks. Those that are lost for ever leave a quorum of disks that are not. */
 import { allMembers } from '../../src/raft/core/quorum.ts';
 import { endOfData } from '../../src/raft/wal/binary.ts';
-import { SimulatedLogFiles } from '../../src/raft/wal/simulated-log-files.test-kit.ts';
 import type { Chance } from './chance.ts';
-import { LOG_DIRECTORY } from './disk.ts';
+import { emptyFiles, LOG_DIRECTORY } from './disk.ts';
 import type { Machine } from './machine.ts';
 import type { World } from './world.ts';
 
@@ -66,7 +65,7 @@ export class NemesisDisks {
     const { disk } = machine;
     // Of a log that never held anything nothing is lost.
     if (disk.log.lastIndex > 0 || disk.log.hardState.term > 0) {
-      disk.files = new SimulatedLogFiles();
+      disk.files.replaceDirectory(LOG_DIRECTORY, emptyFiles());
       disk.damage = 'logLost';
     }
     this.#restartLater(machine, 5, 200);
@@ -83,7 +82,7 @@ export class NemesisDisks {
     const { disk, copy } = machine;
     if (copy.raftId !== disk.raftId || copy.log.lastIndex >= disk.newestTakenIndex) return;
     await machine.crash(false);
-    disk.files = copy.files.clone();
+    disk.files.replaceDirectory(LOG_DIRECTORY, copy.files);
     disk.damage = 'olderLog';
     this.#restartLater(machine, 5, 200);
   }
@@ -109,6 +108,7 @@ export class NemesisDisks {
   }
 
   #mayLose(machine: Machine): boolean {
-    return machine.isHealthy && machine.disk.damage === 'none' && this.#world.maySpare(machine);
+    const { damage, lie } = machine.disk;
+    return machine.isHealthy && damage === 'none' && lie === null && this.#world.maySpare(machine);
   }
 }

@@ -1,16 +1,20 @@
 /** What goes wrong, drawn from the seed: each run has its own selection of faults, and its own pace. */
 import type { Chance } from './chance.ts';
 import type { Machine } from './machine.ts';
+import { NemesisLies } from './lies.ts';
 import { NemesisDisks } from './nemesis-disks.ts';
 import type { World } from './world.ts';
 
 type Fault = () => void | Promise<void>;
+
+const SHARE_OF_RUNS_WITH_CUTS = 0.6;
 
 export class Nemesis {
   readonly #world: World;
   readonly #chance: Chance;
   readonly #pauseMs: number;
   readonly #faults: readonly (readonly [weight: number, fault: Fault])[];
+  readonly #lies: NemesisLies;
   #stopped = false;
 
   constructor(world: World) {
@@ -53,11 +57,18 @@ export class Nemesis {
       member.machine.isAmbushed = false;
       this.#crashSoon(member.machine);
     };
+    world.cutsPower = world.diskChance.happens(SHARE_OF_RUNS_WITH_CUTS);
+    world.onPowerCut = (machine) => this.restartLater(machine, 5, 2000);
+    this.#lies = new NemesisLies(world, (machine, leastMs, mostMs) =>
+      this.restartLater(machine, leastMs, mostMs),
+    );
     this.#next();
   }
 
   /** Nothing new goes wrong. */
   stop(): void {
+    this.#lies.stop();
+    this.#world.cutsPower = false;
     this.#stopped = true;
   }
 

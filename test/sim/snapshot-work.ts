@@ -1,8 +1,8 @@
 /** Snapshots of one process: taken after so many entries, sent to followers that need them, as the shell does. */
 import { compactionPoint } from '../../src/raft/applier.ts';
 import type { Message, SnapshotMeta } from '../../src/raft/core/types.ts';
-import type { StoredSnapshot } from './disk.ts';
 import type { Member } from './member.ts';
+import type { Image } from './replica.ts';
 
 const SENDS_AT_ONCE = 2;
 const STALL_MS = 1500;
@@ -30,14 +30,14 @@ export class SnapshotWork {
     const meta: SnapshotMeta = { index: replica.appliedIndex, term, confState: member.confState };
     const image = replica.image();
     // Half-written files do not count: until it is complete there is none.
-    member.later(world.chance.between(1, 300), () => this.#taken({ meta, image, origin: 'taken' }));
+    member.later(world.chance.between(1, 300), () => this.#taken(meta, image));
   }
 
-  #taken(snapshot: StoredSnapshot): void {
-    const { disk, log, core, world } = this.#member;
+  async #taken(meta: SnapshotMeta, image: Image): Promise<void> {
+    const { disk, log, core, world, machine } = this.#member;
+    if (!(await machine.io(() => disk.takeSnapshot(meta, image)))) return;
     world.trace.count('snapshot taken');
-    disk.addSnapshot(snapshot);
-    const { base, keep } = compactionPoint(disk.snapshots, snapshot.meta.index);
+    const { base, keep } = compactionPoint(disk.snapshots, meta.index);
     if (base === null) {
       this.#finish();
       return;
@@ -45,11 +45,10 @@ export class SnapshotWork {
     log.post({
       type: 'compact',
       meta: base,
-      done: () => {
+      done: async () => {
         this.#member.input(() => core.compact(base));
         world.trace.count('log compacted');
-        disk.keepNewestSnapshots(keep);
-        this.#finish();
+        if (await machine.io(() => disk.keepNewestSnapshots(keep))) this.#finish();
       },
     });
   }
@@ -72,12 +71,14 @@ export class SnapshotWork {
     }
     this.#sending.add(to);
     const { world } = member;
+    // It stays open: that it is deleted meanwhile does not matter.
+    const bytes = Buffer.from(member.disk.files.bytes(file.path));
     world.trace.count('snapshot sent');
     const giveUp = member.later(STALL_MS, () => this.#ended(to, false));
     const tookMs = world.chance.between(1, 400);
     // The rows arrive first, the message with the last of them.
     member.later(tookMs, () => {
-      world.sendSnapshot(member, { ...message, snapshot: file.meta }, file, () => {
+      world.sendSnapshot(member, { ...message, snapshot: file.meta }, bytes, () => {
         giveUp();
         member.later(1, () => this.#ended(to, true));
       });

@@ -2,13 +2,13 @@
  * The node's snapshot files: one directory, one file per snapshot, the newest two kept. Together with the log behind the
  * older one they are what a node can rebuild its state from alone; LevelDB is never the only copy of anything.
  */
-import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { invariant } from '../../lib/assert.ts';
 import { limits } from '../../lib/limits.ts';
 import type { SnapshotMeta } from '../core/types.ts';
-import { makeDirectoryDurably, syncDirectory } from '../durable-file.ts';
+import { makeDirectoryDurably } from '../durable-file.ts';
+import { nodeFiles, type DurableFiles } from '../durable-files.ts';
 import type { Peer, Row, RowStream, SnapshotFile, SnapshotStore } from '../ports.ts';
 import { isStorageError, StorageError } from '../storage-error.ts';
 import { damaged, snapshotName, snapshotOrigin, type SnapshotOrigin } from './snapshot-format.ts';
@@ -28,6 +28,8 @@ export interface SnapshotFilesOptions {
   readonly newDigester: () => RowDigester;
   /** Told of each file that does not count, whenever it is met. */
   readonly onDamaged: (error: StorageError) => void;
+  /** A simulated disk. */
+  readonly files?: DurableFiles;
 }
 
 type Judged =
@@ -37,18 +39,22 @@ type Judged =
 export class SnapshotFiles implements SnapshotStore {
   readonly #directory: string;
   readonly #options: SnapshotFilesOptions;
+  readonly #files: DurableFiles;
   #receiver: SnapshotReceiver | null = null;
 
   /** Use {@link SnapshotFiles.open}. */
   constructor(directory: string, options: SnapshotFilesOptions) {
     this.#directory = directory;
     this.#options = options;
+    this.#files = options.files ?? nodeFiles;
   }
 
   /** Removes what earlier starts left half-written. */
   static async open(directory: string, options: SnapshotFilesOptions): Promise<SnapshotFiles> {
-    await makeDirectoryDurably(directory);
-    for (const name of await readdir(directory)) if (name.endsWith('.tmp')) await rm(join(directory, name));
+    const files = options.files ?? nodeFiles;
+    await makeDirectoryDurably(directory, files);
+    for (const name of await files.names(directory))
+      if (name.endsWith('.tmp')) await files.remove(join(directory, name));
     return new SnapshotFiles(directory, options);
   }
 
@@ -72,8 +78,8 @@ export class SnapshotFiles implements SnapshotStore {
    */
   async discardUnrecorded(baseIndex: number): Promise<void> {
     for (const { file, origin } of await this.#listGood())
-      if (origin === 'received' && file.meta.index > baseIndex) await rm(file.path);
-    await syncDirectory(this.#directory);
+      if (origin === 'received' && file.meta.index > baseIndex) await this.#files.remove(file.path);
+    await this.#files.syncDirectory(this.#directory);
   }
 
   async write(meta: SnapshotMeta, peers: readonly Peer[], stream: RowStream): Promise<SnapshotFile> {
@@ -97,22 +103,22 @@ export class SnapshotFiles implements SnapshotStore {
       },
       peers: peers.map(({ raftId, name, incarnation, address }) => ({ raftId, name, incarnation, address })),
     };
-    await writeSnapshot(path, header, stream, newDigester());
+    await writeSnapshot(this.#files, path, header, stream, newDigester());
     return { path, meta: header.meta, peers: header.peers };
   }
 
   rows(file: SnapshotFile): AsyncIterable<Row> {
-    return readSnapshotRows(file.path);
+    return readSnapshotRows(file.path, this.#files);
   }
 
   /** Header and trailer of a file. @throws StorageError snapshot_corrupt, format_unknown */
   inspect(file: SnapshotFile): Promise<SnapshotInspection> {
-    return inspectSnapshot(file.path);
+    return inspectSnapshot(file.path, this.#files);
   }
 
   /** Reads all of it. @throws StorageError snapshot_corrupt, format_unknown */
   async verify(file: SnapshotFile): Promise<void> {
-    await verifySnapshot(file.path);
+    await verifySnapshot(file.path, this.#files);
   }
 
   /** Deletes older files, and those that are damaged; never what another version or cluster wrote. */
@@ -131,10 +137,10 @@ export class SnapshotFiles implements SnapshotStore {
         this.#options.onDamaged(judged.error);
         if (judged.error.kind !== 'snapshot_corrupt') continue;
       }
-      await rm(join(this.#directory, name));
+      await this.#files.remove(join(this.#directory, name));
       deleted += 1;
     }
-    if (deleted > 0) await syncDirectory(this.#directory);
+    if (deleted > 0) await this.#files.syncDirectory(this.#directory);
   }
 
   /** The file's bytes for another node, from where it wants them. */
@@ -142,7 +148,7 @@ export class SnapshotFiles implements SnapshotStore {
     file: SnapshotFile,
     fromOffset: number,
   ): AsyncIterable<{ readonly offset: number; readonly bytes: Buffer }> {
-    return readSnapshotBytes(file.path, fromOffset, limits.snapshotChunkBytes);
+    return readSnapshotBytes(file.path, fromOffset, limits.snapshotChunkBytes, this.#files);
   }
 
   /**
@@ -156,6 +162,7 @@ export class SnapshotFiles implements SnapshotStore {
       await this.#receiver.discard();
     }
     this.#receiver = await SnapshotReceiver.begin(
+      this.#files,
       wanted,
       join(this.#directory, snapshotName(incoming.meta, 'received')),
     );
@@ -177,7 +184,7 @@ export class SnapshotFiles implements SnapshotStore {
   }
 
   async #names(): Promise<readonly string[]> {
-    const names = await readdir(this.#directory);
+    const names = await this.#files.names(this.#directory);
     return names
       .filter((name) => snapshotOrigin(name) !== null)
       .sort()
@@ -187,7 +194,7 @@ export class SnapshotFiles implements SnapshotStore {
   async #judge(name: string): Promise<Judged> {
     const path = join(this.#directory, name);
     try {
-      const { header } = await inspectSnapshot(path);
+      const { header } = await inspectSnapshot(path, this.#files);
       const { meta, peers, clusterId } = header;
       const origin = snapshotOrigin(name);
       if (origin === null || snapshotName(meta, origin) !== name)

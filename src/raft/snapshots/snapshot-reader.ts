@@ -1,7 +1,7 @@
 /** Reads snapshot files and believes nothing that its checksum does not confirm. */
 import { createHash } from 'node:crypto';
-import { open, type FileHandle } from 'node:fs/promises';
 
+import { nodeFiles, type OpenFile } from '../durable-files.ts';
 import type { Row } from '../ports.ts';
 import {
   CHUNK_HEADER_BYTES,
@@ -32,15 +32,18 @@ interface Extent extends SnapshotInspection {
 }
 
 /** Header and trailer, which say that the file was written to its end; the rows are not looked at. @throws StorageError */
-export async function inspectSnapshot(path: string): Promise<SnapshotInspection> {
-  await using handle = await open(path, 'r');
+export async function inspectSnapshot(path: string, files = nodeFiles): Promise<SnapshotInspection> {
+  await using handle = await files.open(path, 'read');
   const { header, trailer, fileBytes } = await readExtent(path, handle);
   return { header, trailer, fileBytes };
 }
 
 /** All rows in the file's order; throws at the damage, and at the end where something is missing. @throws StorageError */
-export async function* readSnapshotRows(path: string): AsyncGenerator<Row, void, undefined> {
-  await using handle = await open(path, 'r');
+export async function* readSnapshotRows(
+  path: string,
+  files = nodeFiles,
+): AsyncGenerator<Row, void, undefined> {
+  await using handle = await files.open(path, 'read');
   const extent = await readExtent(path, handle);
   const sha256 = createHash('sha256').update(extent.headerBytes);
   let chain = extent.seed;
@@ -69,9 +72,9 @@ export async function* readSnapshotRows(path: string): AsyncGenerator<Row, void,
 }
 
 /** Reads all of it. @throws StorageError snapshot_corrupt, format_unknown */
-export async function verifySnapshot(path: string): Promise<SnapshotInspection> {
-  const inspection = await inspectSnapshot(path);
-  for await (const row of readSnapshotRows(path)) {
+export async function verifySnapshot(path: string, files = nodeFiles): Promise<SnapshotInspection> {
+  const inspection = await inspectSnapshot(path, files);
+  for await (const row of readSnapshotRows(path, files)) {
     // Reading verifies; the rows themselves are of no interest here.
     void row;
   }
@@ -83,9 +86,10 @@ export async function* readSnapshotBytes(
   path: string,
   fromOffset: number,
   pieceBytes: number,
+  files = nodeFiles,
 ): AsyncGenerator<{ readonly offset: number; readonly bytes: Buffer }, void, undefined> {
-  await using handle = await open(path, 'r');
-  const { size } = await handle.stat();
+  await using handle = await files.open(path, 'read');
+  const size = await handle.size();
   for (let offset = fromOffset; offset < size;) {
     const bytes = await readAt(handle, offset, Math.min(pieceBytes, size - offset));
     if (bytes.byteLength === 0) throw damaged(path, 'it became shorter while it was read');
@@ -94,8 +98,8 @@ export async function* readSnapshotBytes(
   }
 }
 
-async function readExtent(path: string, handle: FileHandle): Promise<Extent> {
-  const { size } = await handle.stat();
+async function readExtent(path: string, handle: OpenFile): Promise<Extent> {
+  const size = await handle.size();
   const prefix = await readAt(handle, 0, HEADER_PREFIX_BYTES);
   const headerEnd = HEADER_PREFIX_BYTES + headerJsonBytes(path, prefix);
   if (headerEnd + TRAILER_SUFFIX_BYTES > size) throw damaged(path, 'it is incomplete');
@@ -118,13 +122,7 @@ async function readExtent(path: string, handle: FileHandle): Promise<Extent> {
 }
 
 /** Fewer bytes only at the end of the file. */
-async function readAt(handle: FileHandle, position: number, length: number): Promise<Buffer> {
+async function readAt(handle: OpenFile, position: number, length: number): Promise<Buffer> {
   const buffer = Buffer.allocUnsafe(length);
-  let done = 0;
-  while (done < length) {
-    const { bytesRead } = await handle.read(buffer, done, length - done, position + done);
-    if (bytesRead === 0) break;
-    done += bytesRead;
-  }
-  return buffer.subarray(0, done);
+  return buffer.subarray(0, await handle.read(buffer, position));
 }

@@ -1,10 +1,9 @@
 /** Takes in a snapshot file that another node sends, piece by piece; it counts only when all of it is verified. */
-import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { JarvisError } from '../../lib/errors.ts';
 import type { SnapshotMeta } from '../core/types.ts';
-import { syncDirectory } from '../durable-file.ts';
+import type { DurableFiles, OpenFile } from '../durable-files.ts';
 import { StorageError } from '../storage-error.ts';
 import { damaged } from './snapshot-format.ts';
 import { verifySnapshot, type SnapshotInspection } from './snapshot-reader.ts';
@@ -22,15 +21,17 @@ export interface IncomingSnapshot {
 
 export class SnapshotReceiver {
   readonly incoming: IncomingSnapshot;
+  readonly #files: DurableFiles;
   readonly #path: string;
   readonly #aside: string;
-  #handle: FileHandle | null;
+  #handle: OpenFile | null;
   #nextOffset = 0;
   /** One piece at a time. */
   #busy = false;
 
   /** Use {@link SnapshotReceiver.begin}. */
-  constructor(incoming: IncomingSnapshot, path: string, handle: FileHandle) {
+  constructor(files: DurableFiles, incoming: IncomingSnapshot, path: string, handle: OpenFile) {
+    this.#files = files;
     this.incoming = incoming;
     this.#path = path;
     this.#aside = asideOf(path);
@@ -38,9 +39,13 @@ export class SnapshotReceiver {
   }
 
   /** Begins anew, with an empty file beside `path`. */
-  static async begin(incoming: IncomingSnapshot, path: string): Promise<SnapshotReceiver> {
+  static async begin(
+    files: DurableFiles,
+    incoming: IncomingSnapshot,
+    path: string,
+  ): Promise<SnapshotReceiver> {
     const aside = asideOf(path);
-    return new SnapshotReceiver(incoming, path, await systemCall(aside, open(aside, 'w', 0o600)));
+    return new SnapshotReceiver(files, incoming, path, await systemCall(aside, files.open(aside, 'replace')));
   }
 
   /** Where the next piece must begin. */
@@ -71,13 +76,8 @@ export class SnapshotReceiver {
       );
     const fresh = bytes.subarray(Math.min(this.#nextOffset - offset, bytes.byteLength));
     await this.#alone(async () => {
-      let written = 0;
-      while (written < fresh.byteLength) {
-        const position = this.#nextOffset + written;
-        const piece = handle.write(fresh, written, fresh.byteLength - written, position);
-        written += (await systemCall(this.#aside, piece)).bytesWritten;
-      }
-      this.#nextOffset += written;
+      await systemCall(this.#aside, handle.write(fresh, this.#nextOffset));
+      this.#nextOffset += fresh.byteLength;
     });
     return this.#nextOffset;
   }
@@ -95,12 +95,12 @@ export class SnapshotReceiver {
       );
     return await this.#alone(async () => {
       try {
-        const inspection = await verifySnapshot(this.#aside);
+        const inspection = await verifySnapshot(this.#aside, this.#files);
         this.#check(inspection);
         await systemCall(this.#aside, handle.sync());
         await this.#close();
-        await systemCall(this.#path, rename(this.#aside, this.#path));
-        await systemCall(this.#path, syncDirectory(dirname(this.#path)));
+        await systemCall(this.#path, this.#files.rename(this.#aside, this.#path));
+        await systemCall(this.#path, this.#files.syncDirectory(dirname(this.#path)));
         return inspection;
       } catch (error) {
         await this.#discard();
@@ -124,7 +124,7 @@ export class SnapshotReceiver {
       );
   }
 
-  #openHandle(): FileHandle {
+  #openHandle(): OpenFile {
     if (this.#handle !== null) return this.#handle;
     throw new StorageError('snapshot_corrupt', this.#path, 'the reception of this snapshot has ended');
   }
@@ -141,7 +141,7 @@ export class SnapshotReceiver {
 
   async #discard(): Promise<void> {
     await this.#close();
-    await rm(this.#aside, { force: true });
+    await this.#files.remove(this.#aside);
   }
 
   async #close(): Promise<void> {

@@ -162,6 +162,8 @@ describe('a flipped bit', () => {
 /** A batch that is in the page cache when the process dies. */
 async function unsyncedBatch() {
   const files = new SimulatedLogFiles();
+  files.makeDirectory(DIRECTORY);
+  files.syncDirectory('/');
   const { wal } = await open(files);
   await append(wal, entry(1));
   files.onOperation = (operation) => {
@@ -225,6 +227,54 @@ async function manySegments() {
   const names = files.list(DIRECTORY).filter((name) => name.endsWith('.log'));
   return { files, wal, paths: names.sort().map((name) => `${DIRECTORY}/${name}`) };
 }
+
+/** Three batches, of which the disk has the first; it said that it had the others. */
+async function liedAbout(isLiedAbout: (path: string) => boolean) {
+  const files = new SimulatedLogFiles();
+  files.makeDirectory(DIRECTORY);
+  files.syncDirectory('/');
+  const { wal } = await open(files);
+  await append(wal, entry(1));
+  files.powerCut(() => 0, { fateOf: () => 'all' });
+  const again = await open(files);
+  files.lies = isLiedAbout;
+  await append(again.wal, entry(2));
+  await append(again.wal, entry(3));
+  return files;
+}
+
+describe('a disk that lies about syncs', () => {
+  it('is found out where the watermark reached it', async () => {
+    const files = await liedAbout((path) => path === FIRST);
+    files.powerCut(() => 0, { fateOf: (path) => (path === WATERMARK ? 'all' : 'none') });
+    expect(await outcome(files)).toMatchObject({ kind: 'log_corrupt' });
+  });
+
+  it('is found out where a later batch reached it', async () => {
+    const files = await liedAbout((path) => path === FIRST);
+    const whole = Buffer.from(files.bytes(FIRST));
+    files.powerCut(() => 0, { fateOf: () => 'none' });
+    expect(await outcome(files)).toMatchObject({ kind: 'clean', last: 1 });
+    const second = Buffer.from(files.bytes(FIRST));
+    // Of the second batch the beginning is gone, and the third is there.
+    const from = second.findLastIndex((byte) => byte !== 0) + 64;
+    whole.copy(second, from, from);
+    files.put(FIRST, second);
+    expect(await outcome(files)).toMatchObject({ kind: 'log_corrupt' });
+  });
+
+  it('is found out by the state, where that reached further', async () => {
+    const files = await liedAbout(() => true);
+    files.powerCut(() => 0, { fateOf: () => 'none' });
+    expect(await outcome(files, 3)).toMatchObject({ kind: 'log_corrupt' });
+  });
+
+  it('is not found out where log and watermark went back together: docs/storage.md', async () => {
+    const files = await liedAbout(() => true);
+    files.powerCut(() => 0, { fateOf: () => 'none' });
+    expect(await outcome(files)).toMatchObject({ kind: 'clean', last: 1 });
+  });
+});
 
 describe('segments', () => {
   it('are corrupt where one in the middle or at the beginning is missing', async () => {

@@ -68,6 +68,12 @@ const step: Arbitrary<Step> = oneof(
 
 class Machine {
   readonly files = new SimulatedLogFiles();
+
+  constructor() {
+    this.files.makeDirectory('/log');
+    this.files.syncDirectory('/');
+  }
+
   model: Model = { base: 0, terms: [], commit: 0 };
   wal: Wal | null = null;
   term = 1;

@@ -1,46 +1,67 @@
 /**
  * A disk in memory, for tests and simulations: what was written and not synced may be lost sector by sector when the
- * power fails, and any operation can be made to fail.
+ * power fails, names as {@link SimulatedNames} says; it can lie about a sync, and any operation can be made to fail.
  */
 import { basename, dirname } from 'node:path';
 
 import { invariant } from '../../lib/assert.ts';
 import type { Random } from '../../lib/random.ts';
 import type { FileHandle, LogFiles } from './log-files.ts';
+import { SimulatedNames, type Fate, type LostNames } from './simulated-names.test-kit.ts';
 
 const SECTOR_BYTES = 512;
 
 interface Write {
   readonly position: number;
   readonly bytes: Buffer;
+  /** A lying disk has said that it is durable. */
+  claimed: boolean;
 }
 
 class SimulatedFile {
   path: string;
+  readonly isDirectory: boolean;
   /** As processes see it. */
   cached = Buffer.alloc(0);
   /** As it is after a power cut. */
   durable = Buffer.alloc(0);
   unsynced: Write[] = [];
 
-  constructor(path: string) {
+  constructor(path: string, isDirectory = false) {
     this.path = path;
+    this.isDirectory = isDirectory;
   }
 }
 
 export type SimulatedOperation = keyof LogFiles;
 
+interface PowerCut {
+  /** Draws for the names; by default as for the contents. */
+  readonly names?: Random;
+  /** Of what is not durable at a path; by default any part of it may survive. */
+  readonly fateOf?: (path: string) => Fate;
+}
+
 export class SimulatedLogFiles implements LogFiles {
-  #names = new Map<string, SimulatedFile>();
-  #durableNames = new Map<string, SimulatedFile>();
+  readonly #names = new SimulatedNames<SimulatedFile>();
   readonly #handles = new Map<FileHandle, SimulatedFile>();
   #nextHandle = 1;
   /** Throws where the operation shall fail; it then has no effect. */
   onOperation: (operation: SimulatedOperation, path: string) => void = () => {};
+  /** Whether a sync of this file or directory is answered at once, and nothing is done. */
+  lies: (path: string) => boolean = () => false;
 
   /** The file as processes see it: tests damage it in place. */
   bytes(path: string): Buffer {
     return this.#file(path).cached;
+  }
+
+  exists(path: string): boolean {
+    return this.#names.get(path) !== undefined;
+  }
+
+  isDirectory(path: string): boolean {
+    return this.#names.get(path)?.isDirectory === true;
   }
 
   /** Puts content there, durably. */
@@ -48,58 +69,70 @@ export class SimulatedLogFiles implements LogFiles {
     const file = new SimulatedFile(path);
     file.cached = Buffer.from(bytes);
     file.durable = Buffer.from(bytes);
-    this.#names.set(path, file);
-    this.#durableNames.set(path, file);
+    this.#names.put(path, file);
+  }
+
+  /** Instead of what the directory holds it holds what it does there, durably. */
+  replaceDirectory(directory: string, other: SimulatedLogFiles): void {
+    for (const [path] of this.#names.entries()) if (dirname(path) === directory) this.#names.drop(path);
+    for (const [path, file] of other.#names.entries())
+      if (dirname(path) === directory) this.put(path, file.cached);
   }
 
   /** The same contents, durable, on a disk of its own. */
   clone(): SimulatedLogFiles {
     const copy = new SimulatedLogFiles();
-    for (const [path, file] of this.#names) copy.put(path, file.cached);
+    for (const [path, file] of this.#names.entries()) {
+      if (file.isDirectory) copy.#names.put(path, new SimulatedFile(path, true));
+      else copy.put(path, file.cached);
+    }
     return copy;
   }
 
-  /** The power fails: of each unsynced write any sectors may survive, in any order; names are those last synced. */
-  powerCut(random: Random): void {
-    for (const file of new Set([...this.#names.values(), ...this.#durableNames.values()])) {
-      for (const { position, bytes } of file.unsynced) {
-        const end = position + bytes.byteLength;
-        for (let start = position; start < end;) {
-          const stop = Math.min(end, (Math.floor(start / SECTOR_BYTES) + 1) * SECTOR_BYTES);
-          if (random() < 0.5)
-            file.durable = written(file.durable, start, bytes.subarray(start - position, stop - position));
-          start = stop;
-        }
-      }
+  /** The power fails: of each unsynced write any sectors may survive, in any order. */
+  powerCut(random: Random, { names = random, fateOf = () => 'some' }: PowerCut = {}): LostNames {
+    for (const file of this.#names.values()) {
+      for (const write of file.unsynced) cutOff(file, write, fateOf(file.path), random);
       file.unsynced = [];
       file.cached = Buffer.from(file.durable);
     }
-    this.#names = new Map(this.#durableNames);
-    for (const [path, file] of this.#names) file.path = path;
+    const lost = this.#names.powerCut(() => names() < 0.5, fateOf);
+    for (const [path, file] of this.#names.entries()) file.path = path;
     this.#handles.clear();
+    return lost;
+  }
+
+  /** What the disk lied about reaches it in the end. */
+  writeBack(): void {
+    for (const file of this.#names.values()) syncWrites(file, ({ claimed }) => claimed);
+    this.#names.writeBack();
   }
 
   /** A sync fails as Linux lets it: processes still see what was written, the disk never gets it, and a later sync succeeds. */
   loseUnsynced(): void {
-    for (const file of this.#names.values()) file.unsynced = [];
+    for (const [, file] of this.#names.entries())
+      file.unsynced = file.unsynced.filter(({ claimed }) => claimed);
   }
 
   makeDirectory(directory: string): void {
     this.onOperation('makeDirectory', directory);
+    if (this.#names.get(directory) === undefined)
+      this.#names.make(directory, new SimulatedFile(directory, true));
   }
 
   list(directory: string): readonly string[] {
     this.onOperation('list', directory);
-    return [...this.#names.keys()]
-      .filter((path) => dirname(path) === directory)
-      .map((path) => basename(path));
+    return this.#names
+      .entries()
+      .filter(([path]) => dirname(path) === directory)
+      .map(([path]) => basename(path));
   }
 
   open(path: string, mode: 'read' | 'write' | 'create'): FileHandle {
     this.onOperation('open', path);
     if (mode === 'create') {
-      invariant(!this.#names.has(path), `${path} exists`);
-      this.#names.set(path, new SimulatedFile(path));
+      invariant(this.#names.get(path) === undefined, `${path} exists`);
+      this.#names.make(path, new SimulatedFile(path));
     }
     const handle = this.#nextHandle;
     this.#nextHandle += 1;
@@ -119,13 +152,13 @@ export class SimulatedLogFiles implements LogFiles {
     const file = this.#use('write', handle);
     const bytes = Buffer.concat(parts);
     file.cached = written(file.cached, position, bytes);
-    file.unsynced.push({ position, bytes });
+    file.unsynced.push({ position, bytes, claimed: false });
   }
 
   syncData(handle: FileHandle): void {
     const file = this.#use('syncData', handle);
-    for (const { position, bytes } of file.unsynced) file.durable = written(file.durable, position, bytes);
-    file.unsynced = [];
+    if (this.lies(file.path)) for (const write of file.unsynced) write.claimed = true;
+    else syncWrites(file, () => true);
   }
 
   close(handle: FileHandle): void {
@@ -137,19 +170,18 @@ export class SimulatedLogFiles implements LogFiles {
     this.onOperation('rename', from);
     const file = this.#file(from);
     file.path = to;
-    this.#names.set(to, file);
-    this.#names.delete(from);
+    this.#names.rename(from, to, file);
   }
 
   remove(path: string): void {
     this.onOperation('remove', path);
     this.#file(path);
-    this.#names.delete(path);
+    this.#names.remove(path);
   }
 
   syncDirectory(directory: string): void {
     this.onOperation('syncDirectory', directory);
-    this.#durableNames = new Map(this.#names);
+    this.#names.sync(directory, this.lies(directory));
   }
 
   #file(path: string): SimulatedFile {
@@ -163,6 +195,23 @@ export class SimulatedLogFiles implements LogFiles {
     invariant(opened !== undefined, `${operation} on a closed handle`);
     this.onOperation(operation, opened.path);
     return opened;
+  }
+}
+
+function syncWrites(file: SimulatedFile, isMeant: (write: Write) => boolean): void {
+  for (const { position, bytes } of file.unsynced.filter((write) => isMeant(write)))
+    file.durable = written(file.durable, position, bytes);
+  file.unsynced = file.unsynced.filter((write) => !isMeant(write));
+}
+
+function cutOff(file: SimulatedFile, { position, bytes }: Write, fate: Fate, random: Random): void {
+  if (fate === 'none') return;
+  const end = position + bytes.byteLength;
+  for (let start = position; start < end;) {
+    const stop = Math.min(end, (Math.floor(start / SECTOR_BYTES) + 1) * SECTOR_BYTES);
+    if (fate === 'all' || random() < 0.5)
+      file.durable = written(file.durable, start, bytes.subarray(start - position, stop - position));
+    start = stop;
   }
 }
 
