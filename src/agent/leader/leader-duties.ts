@@ -33,6 +33,8 @@ interface LeaderDutiesOptions {
   readonly duties: readonly TermDuty[];
   readonly clock: Clock;
   readonly log: Log;
+  /** As {@link LeaderSessions} has it. */
+  readonly nextTurn?: (action: () => void) => void;
 }
 
 const EPOCH_BEGIN_MS = Date.UTC(2020, 0, 1);
@@ -53,9 +55,9 @@ export class LeaderDuties {
 
   constructor(options: LeaderDutiesOptions) {
     this.#options = options;
-    const { replica, clock, log } = options;
+    const { replica, clock, log, nextTurn } = options;
     this.#monitor = new NodeMonitor({ replica, clock, log });
-    this.#sessions = new LeaderSessions({ replica, monitor: this.#monitor, clock, log });
+    this.#sessions = new LeaderSessions({ replica, monitor: this.#monitor, clock, log, nextTurn });
     this.#unsubscribe = replica.onLeadership((leadership) => this.#follow(leadership));
     this.#follow(replica.leadership());
   }
