@@ -141,5 +141,7 @@ export const COUNTERS = [
   'decision of another term refused',
   'attempt lost with the lease',
   'attempt executed',
+  'start waits in a stopped engine',
+  'watchdog away for longer than a lease',
 ] as const;
 export type Counter = (typeof COUNTERS)[number];

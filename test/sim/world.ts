@@ -72,6 +72,8 @@ export class World {
   readonly nodeChance: Chance;
   readonly nodeSettings: NodeSettings;
   onEnded: (member: Member) => void = () => {};
+  /** A leader takes a node for gone. */
+  onOffline: (member: Member, node: string) => void = () => {};
 
   constructor(seed: number, { hasNodes = false }: { readonly hasNodes?: boolean } = {}) {
     this.hasNodes = hasNodes;

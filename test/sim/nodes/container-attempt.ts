@@ -19,6 +19,8 @@ export interface ContainerTools {
   readonly incarnation: string;
   readonly node: string;
   readonly bootId: string;
+  /** In the moment before the engine is asked. */
+  readonly beforeStart: () => void;
 }
 
 const RETRY_MS = 60;
@@ -114,6 +116,7 @@ export class SimulatedContainerAttempt implements TableAttempt {
       this.#record = { ...this.#record, isStartSent: true };
       await files.writeRecord(this.#record);
       signal.throwIfAborted();
+      this.#tools.beforeStart();
       state = await this.#startOnce();
     } catch (error) {
       if (!(error instanceof JarvisError) && !(error instanceof Refusal)) throw error;

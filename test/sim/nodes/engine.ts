@@ -38,8 +38,6 @@ const PATIENCE_MS = 400;
 
 export class SimulatedEngine {
   process: SimulatedProcess;
-  /** A start is in the queue of an engine that is stopped. */
-  onQueuedStart: () => void = () => {};
   readonly #options: EngineOptions;
   readonly #containers = new Map<string, Container>();
 
@@ -58,7 +56,6 @@ export class SimulatedEngine {
   }
 
   start(asker: SimulatedProcess, name: string): Promise<void> {
-    if (this.process.isStopped) this.onQueuedStart();
     return this.#ask(asker, () => {
       const container = this.#containers.get(name);
       if (container === undefined) throw new Refusal('no such container');
@@ -123,13 +120,16 @@ export class SimulatedEngine {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const isAnswerLost = chance.happens(0.02);
     const delayMs = chance.happens(0.05) ? chance.between(0, 800) : chance.between(0.5, 8);
-    asker.later(PATIENCE_MS, () => reject(new NoAnswer('the engine does not answer')));
+    const giveUp = asker.later(PATIENCE_MS, () => reject(new NoAnswer('the engine does not answer')));
     this.process.later(delayMs, () => {
       try {
         const value = action();
-        if (!isAnswerLost) asker.later(0.2, () => resolve(value));
+        if (isAnswerLost) return;
+        giveUp();
+        asker.later(0.2, () => resolve(value));
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
+        giveUp();
         asker.later(0.2, () => reject(error));
       }
     });

@@ -55,6 +55,10 @@ export class Host implements LocalTime {
   downCutUntilMs = 0;
   /** No watchdog can be started before: the disk has no inode left, or whatever. */
   noLaunchUntilMs = 0;
+  /** Moments for which a nemesis waits. */
+  onContainerStart: () => void = () => {};
+  /** @returns how long a start lies in the watchdog's socket, milliseconds */
+  onProcessStart: () => number = () => 0;
   boot = 1;
   incarnation: string;
   machineId: string;
@@ -136,7 +140,9 @@ export class Host implements LocalTime {
     this.link = link;
     link.attach();
     const stored = new AttemptFiles(files.docker, daemon, chance);
+    const beforeStart = (): void => this.onContainerStart();
     const tools = {
+      beforeStart,
       process: daemon,
       engine,
       groups,

@@ -96,7 +96,7 @@ export class LeaderWork {
 
   /** A clock as wrong as the argument of leases permits: docs/leases.md. */
   #clock(): Clock {
-    const { member } = { member: this.#member };
+    const member = this.#member;
     const { world } = member;
     const rate = world.nodeSettings.leaderRates[member.machine.slot] ?? 1;
     return {
@@ -128,8 +128,10 @@ export class LeaderWork {
 
   /** Some proposals are appended late: the process stood still in between, and its term may be another by then. */
   async #proposeLater(input: CommandInput): Promise<Outcome> {
-    const { nodeChance } = this.#member.world;
-    if (nodeChance.happens(0.1))
+    const { world } = this.#member;
+    const { nodeChance } = world;
+    if (input.type === 'nodeOffline') world.onOffline(this.#member, input.node);
+    if (nodeChance.happens(0.1) || (input.type === 'nodeOffline' && nodeChance.happens(0.3)))
       await new Promise<void>((resolve) => {
         this.#member.later(nodeChance.random() ** 2 * 2500, resolve);
       });

@@ -5,6 +5,7 @@
 import type { Chance } from '../chance.ts';
 import type { Machine } from '../machine.ts';
 import type { Host } from './host.ts';
+import { Ambushes } from './ambushes.ts';
 import type { Nodes } from './nodes.ts';
 import type { SimulatedProcess } from './process.ts';
 
@@ -17,25 +18,26 @@ export class NodeNemesis {
   readonly #nodes: Nodes;
   readonly #chance: Chance;
   readonly #pauseMs: number;
-  readonly #ambushes: boolean;
+  readonly #ambushes: Ambushes;
   readonly #faults: readonly (readonly [weight: number, fault: Fault])[];
   #stopped = false;
 
-  constructor(nodes: Nodes) {
+  /** @param containers nothing but containers is run */
+  constructor(nodes: Nodes, containers: boolean) {
     this.#nodes = nodes;
     this.#chance = nodes.world.nodeChance.fork();
     const chance = this.#chance;
     this.#pauseMs = chance.pick([300, 700, 1500]) ?? 700;
-    this.#ambushes = chance.happens(0.6);
+    this.#ambushes = new Ambushes(nodes, this);
     const whole = nodes.killsSlowly ? 0 : 1;
     const all: readonly (readonly [number, Fault])[] = [
-      [4, () => this.#stopDaemon(this.#host())],
+      [4, () => this.stopDaemon(this.#host())],
       [2 * whole, () => this.#stopWatchdog(this.#host())],
       [3, () => this.#stopEngine(this.#host())],
       [2, () => this.#stopEngineAndDaemon(this.#host())],
-      [3, () => this.#killDaemon(this.#host())],
+      [3, () => this.killDaemon(this.#host())],
       [2 * whole, () => this.#killWatchdog(this.#host())],
-      [4, () => this.#cut(this.#host())],
+      [4, () => this.cut(this.#host())],
       [1, () => this.#reboot(this.#host())],
       [1, () => this.#replace(this.#host())],
       [3, () => this.#pauseLeader()],
@@ -43,6 +45,8 @@ export class NodeNemesis {
       [1, () => this.#crash(this.#leader())],
       [1, () => this.#crash(chance.pick(this.#nodes.world.machines))],
       [2, () => this.#transfer()],
+      [3, () => this.#depose()],
+      [containers ? 2 : 0, () => this.#keepWatchdogAway(this.#host())],
     ];
     this.#faults = all.map(([weight, fault]) => [chance.happens(0.75) ? weight * chance.random() : 0, fault]);
     this.#next();
@@ -50,6 +54,7 @@ export class NodeNemesis {
 
   stop(): void {
     this.#stopped = true;
+    this.#ambushes.stop();
   }
 
   #next(): void {
@@ -76,30 +81,30 @@ export class NodeNemesis {
   }
 
   /** Often just short, often longer than a lease, sometimes than everything. */
-  #someMs(): number {
+  someMs(): number {
     return this.#nodes.timeoutMs * this.#chance.between(0.05, this.#chance.happens(0.6) ? 1.2 : 3);
   }
 
-  #later(delayMs: number, action: Fault): void {
+  later(delayMs: number, action: Fault): void {
     this.#nodes.world.time.after(delayMs, () => (this.#stopped ? undefined : action()));
   }
 
-  #hold(process: SimulatedProcess, holdMs = this.#someMs()): void {
+  hold(process: SimulatedProcess, holdMs = this.someMs()): void {
     const { trace, time } = this.#nodes.world;
     trace.tell(time.nowMs, 'for', Math.round(holdMs));
     process.stop(holdMs);
   }
 
-  #canWatch({ watchdog, world }: Host): boolean {
+  canWatch({ watchdog, world }: Host): boolean {
     return watchdog !== null && watchdog.process.isRunning && watchdog.bornMs + SETTLED_MS < world.time.nowMs;
   }
 
-  #stopDaemon(host: Host, holdMs?: number): void {
+  stopDaemon(host: Host, holdMs?: number): void {
     const { daemon } = host;
-    if (daemon === null || daemon.isStopped || !this.#canWatch(host)) return;
+    if (daemon === null || daemon.isStopped || !this.canWatch(host)) return;
     this.#note('stop daemon', host);
     this.#nodes.world.trace.count('daemon stopped');
-    this.#hold(daemon, holdMs);
+    this.hold(daemon, holdMs);
   }
 
   #stopWatchdog(host: Host): void {
@@ -108,85 +113,71 @@ export class NodeNemesis {
     // Until then nobody knows its pid.
     if (host.link?.stands !== true) return;
     this.#note('stop watchdog', host);
-    this.#hold(watchdog.process);
+    this.hold(watchdog.process);
   }
 
-  #stopEngine(host: Host): void {
-    const { engine, name } = host;
-    if (engine.process.isStopped) return;
-    engine.onQueuedStart = () => this.#ambush(host);
+  #stopEngine({ engine, name }: Host): void {
     const { trace, time } = this.#nodes.world;
+    if (engine.process.isStopped || this.#nodes.isAlone(name)) return;
     trace.tell(time.nowMs, 'stop engine', name);
     trace.count('engine stopped');
-    this.#hold(engine.process);
-  }
-
-  /** A start waits in the engine: nobody who asked for it shall be there, or reach the leader, when it goes on. */
-  #ambush(host: Host): void {
-    if (!this.#ambushes || this.#stopped || this.#chance.happens(0.3)) return;
-    const { engine } = host;
-    engine.onQueuedStart = () => {};
-    const kind = this.#chance.whole(3);
-    this.#later(this.#chance.between(0, 20), () => {
-      const longMs = this.#nodes.timeoutMs * this.#chance.between(1, 1.6);
-      if (kind === 0) this.#stopDaemon(host, longMs);
-      else if (kind === 1) this.#killDaemon(host);
-      else this.#cut(host, longMs);
-      // Until the task may run elsewhere.
-      this.#hold(engine.process, longMs * this.#chance.between(0.7, 1.3));
-    });
+    this.hold(engine.process);
   }
 
   /** With whatever is on its way to the engine by then. */
   #stopEngineAndDaemon(host: Host): void {
     this.#stopEngine(host);
     const isStop = this.#chance.happens(0.6);
-    this.#later(this.#chance.between(0, this.#nodes.timeoutMs), () =>
-      isStop ? this.#stopDaemon(host) : this.#killDaemon(host),
+    this.later(this.#chance.between(0, this.#nodes.timeoutMs), () =>
+      isStop ? this.stopDaemon(host) : this.killDaemon(host),
     );
   }
 
-  #killDaemon(host: Host): void {
-    if (host.daemon === null || !this.#canWatch(host)) return;
+  killDaemon(host: Host, awayMs?: number): void {
+    if (host.daemon === null || !this.canWatch(host)) return;
     this.#note('kill daemon', host);
     this.#nodes.world.trace.count('daemon killed');
     host.killDaemon();
-    this.#later(this.#chance.happens(0.7) ? this.#chance.between(5, 300) : this.#someMs(), () => {
+    const usualMs = this.#chance.happens(0.7) ? this.#chance.between(5, 300) : this.someMs();
+    this.later(awayMs ?? usualMs, () => {
       if (this.#nodes.hosts.includes(host)) host.startDaemon();
     });
   }
 
   /** The daemon starts another; or the unit does, at once, also where the daemon stands still. */
   #killWatchdog(host: Host): void {
-    if (!this.#canWatch(host)) return;
+    if (!this.canWatch(host)) return;
     this.#note('kill watchdog', host);
     this.#nodes.world.trace.count('watchdog killed');
     host.watchdog?.kill();
     if (host.daemon?.isRunning !== true || this.#chance.happens(0.3)) host.launchWatchdog();
   }
 
-  #cut(host: Host, cutMs = this.#someMs()): void {
+  cut(host: Host, cutMs = this.someMs()): void {
     const { time } = this.#nodes.world;
     this.#note('cut', host);
     const untilMs = time.nowMs + cutMs;
-    const kind = this.#chance.whole(3);
+    const kind = this.#chance.whole(4);
     if (kind !== 0) host.upCutUntilMs = Math.max(host.upCutUntilMs, untilMs);
-    if (kind !== 1) host.downCutUntilMs = Math.max(host.downCutUntilMs, untilMs);
+    if (kind === 0 || kind === 1) host.downCutUntilMs = Math.max(host.downCutUntilMs, untilMs);
+    // What was answered before comes through soon, while what is sent does not.
+    const soonMs = time.nowMs + this.#chance.between(100, 950);
+    if (kind === 3) host.downCutUntilMs = Math.max(host.downCutUntilMs, soonMs);
   }
 
   #reboot(host: Host): void {
     this.#note('reboot', host);
     this.#nodes.world.trace.count('machine rebooted');
     host.reboot();
-    this.#later(this.#chance.between(50, 2000), () => {
+    this.later(this.#chance.between(50, 2000), () => {
       if (this.#nodes.hosts.includes(host)) host.startDaemon();
     });
   }
 
   #replace(host: Host): void {
-    if (!this.#canWatch(host) || this.#nodes.abandoned.length > 3) return;
+    if (!this.canWatch(host) || this.#nodes.abandoned.length > 3) return;
     const other = this.#nodes.replace(host, this.#chance.happens(0.5) ? 'machine' : 'incarnation');
-    this.#later(this.#chance.between(5, 500), () => other.startDaemon());
+    this.later(this.#chance.between(5, 500), () => other.startDaemon());
   }
 
   #pauseLeader(): void {
@@ -223,6 +214,50 @@ export class NodeNemesis {
     if (machine === undefined) return;
     await machine.crash(false);
     this.#nodes.world.time.after(this.#chance.between(10, 2000), () => machine.start());
+  }
+
+  /**
+   * The leader stands still until another one leads, and finds heartbeats in its sockets, and at times what confirms an
+   * earlier round only behind them. Whoever gets its answer is out of reach from then on.
+   */
+  #depose(): void {
+    const { leader: member, network, machines, time, trace } = this.#nodes.world;
+    if (member === undefined || member.isPaused) return;
+    const pauseMs = this.#chance.between(350, 950);
+    trace.tell(time.nowMs, 'depose', member.id, Math.round(pauseMs));
+    const { slot } = member.machine;
+    if (this.#chance.happens(0.5))
+      for (const other of machines)
+        if (other.slot !== slot) network.link(other.slot, slot).cloggedUntilMs = time.nowMs + pauseMs;
+    member.isPaused = true;
+    time.after(pauseMs, () => member.resume());
+    const host = this.#host();
+    this.later(pauseMs + this.#chance.between(1, 60), () => {
+      const longMs = this.#nodes.timeoutMs * this.#chance.between(1.2, 2);
+      if (this.#chance.happens(0.5)) this.stopDaemon(host, longMs);
+      else this.cut(host, longMs);
+    });
+  }
+
+  /**
+   * No watchdog can be started for longer than a lease; the daemon alone has ended everything by then, and after that it
+   * may stand still as well. Where there are processes nobody could end them.
+   */
+  #keepWatchdogAway(host: Host): void {
+    const { timeoutMs, world } = this.#nodes;
+    const { daemon } = host;
+    if (!this.canWatch(host) || daemon?.isRunning !== true || host.agent === null) return;
+    if (host.engine.process.isStopped) return;
+    const awayMs = timeoutMs * this.#chance.between(2.5, 4);
+    this.#note('no watchdog', host);
+    world.trace.count('watchdog away for longer than a lease');
+    host.noLaunchUntilMs = world.time.nowMs + awayMs;
+    host.watchdog?.kill();
+    this.later(timeoutMs * this.#chance.between(1.2, 1.6), () => {
+      if (host.daemon !== daemon || !daemon.isRunning) return;
+      this.#note('stop daemon as well', host);
+      this.hold(daemon, timeoutMs * 1.6);
+    });
   }
 
   #transfer(): void {

@@ -42,6 +42,13 @@ export class Nodes {
     };
   }
 
+  onHost: (host: Host) => void = () => {};
+
+  /** Nobody but the daemon keeps its leases. */
+  isAlone(name: string): boolean {
+    return this.hosts.some((host) => host.name === name && host.noLaunchUntilMs > this.world.time.nowMs);
+  }
+
   /** Its place is taken by another machine, or by another data directory on the same one. */
   replace(host: Host, what: 'incarnation' | 'machine'): Host {
     const { trace, time } = this.world;
@@ -55,6 +62,7 @@ export class Nodes {
       other.machineId = host.machineId;
       other.incarnation = `${host.incarnation}+`;
     }
+    this.onHost(other);
     this.hosts[this.hosts.indexOf(host)] = other;
     this.abandoned.push(host);
     trace.tell(time.nowMs, `another ${what}`, host.name);

@@ -41,7 +41,7 @@ async function run(world: World): Promise<void> {
   for (const machine of founders(world)) await machine.start();
   for (const host of nodes.hosts) host.startDaemon();
   const users = new Users(world);
-  const nemesis = new NodeNemesis(nodes);
+  const nemesis = new NodeNemesis(nodes, users.containers === 1);
   await pass(world, FAULTY_MS);
   nemesis.stop();
   users.stop();

@@ -11,13 +11,14 @@ const OPEN_TASKS = 6;
 export class Users {
   readonly #world: World;
   readonly #chance: Chance;
-  readonly #containers: number;
+  /** The part of the tasks that are containers. */
+  readonly containers: number;
   #stopped = false;
 
   constructor(world: World) {
     this.#world = world;
     this.#chance = world.nodeChance.fork();
-    this.#containers = this.#chance.pick([0, 0.5, 1]) ?? 0.5;
+    this.containers = this.#chance.pick([0, 0.5, 1]) ?? 0.5;
     this.#next();
   }
 
@@ -45,7 +46,7 @@ export class Users {
     if (taskId !== undefined && chance.happens(0.05))
       return { type: 'cancelTask', taskId, idempotency: null };
     if (open.length >= OPEN_TASKS) return null;
-    const container = chance.happens(this.#containers) ? containerOf() : null;
+    const container = chance.happens(this.containers) ? containerOf() : null;
     const retry = { backoffStrategy: 'fixed', backoffBase: 1, maxAttempts: 5 } as const;
     const task = specOf({ container, stopGraceMs: 200, retry });
     return { type: 'submitTasks', tasks: [task], idempotency: null };

@@ -28,6 +28,8 @@ import type { DaemonConnection, SimulatedWatchdog } from './watchdog.ts';
 
 const REQUEST_TIMEOUT_MS = 10_000;
 const RETRY_MS = 10;
+/** Made once: whoever gives up a wait needs no trace of where. */
+const SETTLED = new JarvisError('unavailable', 'it is settled');
 
 class Connection implements DaemonConnection {
   session: number | null = null;
@@ -92,6 +94,7 @@ class Connection implements DaemonConnection {
       this.#arrivesMs,
       time.nowMs + this.#host.chance.between(0.05, 0.3) + this.#host.chance.random() * this.#slowMs,
     );
+    if (body.type === 'start') this.#arrivesMs += this.#host.onProcessStart();
     const request = { ...body, id } as Request;
     this.watchdog.process.later(this.#arrivesMs - time.nowMs, () => this.watchdog.take(this, request));
     this.#daemon.clock().after(timeoutMs, () => {
@@ -252,7 +255,7 @@ export class WatchdogLink implements Driver, LeaseHolder {
     try {
       return await Promise.race([work, over]);
     } finally {
-      settled.abort();
+      settled.abort(SETTLED);
     }
   }
 
