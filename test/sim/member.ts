@@ -241,6 +241,7 @@ export class Member {
         this.scheduler.stop();
       }
       this.world.roleChanged(this, ready.softState);
+      this.scheduler.changed(ready.softState);
     }
     for (const { context, index } of ready.readStates) this.reads.confirmed(context, index);
     if (ready.persist !== null) this.#persist(ready.persist);

@@ -1,17 +1,27 @@
-/** Deliberate bugs, each of a kind that real implementations shipped; `find` occurs once in the file. */
-export interface Mutant {
-  readonly name: string;
-  readonly what: string;
+/** Deliberate bugs, each of a kind that real implementations shipped. */
+import { LEASE_MUTANTS } from './mutants-leases.ts';
+
+/** `find` occurs once in the file. */
+export interface Edit {
   readonly file: string;
   readonly find: string;
   readonly replace: string;
+}
+
+export interface Mutant extends Edit {
+  readonly name: string;
+  readonly what: string;
+  /** What else is wrong with it. */
+  readonly also?: readonly Edit[];
+  /** In which runs it shows: those of `nodes/`; else those of the cluster alone. */
+  readonly world?: 'nodes';
 }
 
 const CORE = 'src/raft/core';
 const WAL = 'src/raft/wal';
 const SNAPSHOTS = 'src/raft/snapshots';
 
-export const MUTANTS: readonly Mutant[] = [
+const CLUSTER_MUTANTS: readonly Mutant[] = [
   {
     name: 'vote-before-fsync',
     what: 'a vote and an acknowledgement leave before they are durable',
@@ -346,3 +356,5 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'this.nowMs = Math.max(options.state.cluster?.timeMs ?? 0, performance.now() * 1e6);',
   },
 ];
+
+export const MUTANTS: readonly Mutant[] = [...CLUSTER_MUTANTS, ...LEASE_MUTANTS];

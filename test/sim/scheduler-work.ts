@@ -7,7 +7,10 @@ import { SchedulingLoop } from '../../src/scheduler/loop.ts';
 import type { Applied, CommandInput, Replica as ReplicaPort, StateView } from '../../src/scheduler/ports.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import { encodeCommand } from '../../src/store/codec.ts';
+import type { WorkerCall } from '../../src/agent/leader/node-session.ts';
+import type { SoftState } from '../../src/raft/core/types.ts';
 import type { Member } from './member.ts';
+import { LeaderWork } from './nodes/leader-work.ts';
 import { Violation } from './trace.ts';
 
 function unused(): never {
@@ -22,6 +25,8 @@ export class SchedulerWork {
   readonly #loop: SchedulingLoop;
   readonly #listeners = new Set<(applied: Applied) => void>();
   readonly #time: ClusterTime;
+  /** What else a leader does where there are nodes; null: nothing. */
+  readonly #leader: LeaderWork | null;
   /** The term that it schedules in; null while this member does not lead. */
   #term: number | null = null;
 
@@ -29,6 +34,7 @@ export class SchedulerWork {
     this.#member = member;
     const wall = { ...clock, wallMs: () => WALL_START_MS + clock.wallMs() };
     this.#time = new ClusterTime(wall);
+    this.#leader = member.world.hasNodes ? new LeaderWork(member, (input) => this.propose(input)) : null;
     this.#loop = new SchedulingLoop({
       replica: this.#port(),
       clock: wall,
@@ -38,7 +44,11 @@ export class SchedulerWork {
   }
 
   applied(applied: Applied | null, term: number): void {
-    if (applied !== null) for (const listener of this.#listeners) listener(applied);
+    if (applied !== null) {
+      for (const listener of this.#listeners) listener(applied);
+      this.#leader?.applied(applied);
+    }
+    this.#leader?.appliedIn(term);
     if (this.#member.isLeading && this.#term !== term && term === this.#member.core.status().term) {
       this.#term = term;
       this.#loop.start(term);
@@ -48,6 +58,16 @@ export class SchedulerWork {
       throw new Violation(
         `node ${this.#member.id} planned what nothing but its plan can have made impossible`,
       );
+  }
+
+  /** Where nodes are simulated. */
+  changed(soft: SoftState): void {
+    this.#leader?.changed(soft);
+  }
+
+  /** @returns false where this member does not lead */
+  acceptWorker(call: WorkerCall): boolean {
+    return this.#leader?.accept(call) ?? false;
   }
 
   /** It leads no longer, its state was replaced, or its process has ended. */

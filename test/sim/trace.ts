@@ -6,10 +6,17 @@ export class Violation extends Error {
   override readonly name = 'Violation';
 }
 
+type Noted = readonly [atMs: number, kind: string, details: readonly (string | number)[]];
+
+function lineOf([atMs, kind, details]: Noted): string {
+  return `${(atMs / 1000).toFixed(4).padStart(9)} s  ${kind} ${details.join(' ')}`;
+}
+
 export class Trace {
   #hash = 0x811c9dc5;
   #at = 0;
-  readonly #last: (readonly [number, string, readonly (string | number)[]])[] = [];
+  readonly #last: Noted[] = [];
+  readonly #story: Noted[] = [];
   readonly #kinds = new Map<string, number>();
   /** Rare paths, by name, and how often they were taken. */
   readonly counters = new Map<string, number>();
@@ -26,15 +33,24 @@ export class Trace {
     this.#at += 1;
   }
 
+  /** The same, of what is worth more than the messages around it. */
+  tell(atMs: number, kind: string, ...details: readonly (string | number)[]): void {
+    this.note(atMs, kind, ...details);
+    this.#story.push([atMs, kind, details]);
+    if (this.#story.length > 2 * KEPT) this.#story.splice(0, KEPT);
+  }
+
+  story(): readonly string[] {
+    return this.#story.map(lineOf);
+  }
+
   count(counter: Counter): void {
     this.counters.set(counter, (this.counters.get(counter) ?? 0) + 1);
   }
 
   lastEvents(): readonly string[] {
     const start = this.#at % KEPT;
-    return [...this.#last.slice(start), ...this.#last.slice(0, start)].map(
-      ([atMs, kind, details]) => `${(atMs / 1000).toFixed(4).padStart(9)} s  ${kind} ${details.join(' ')}`,
-    );
+    return [...this.#last.slice(start), ...this.#last.slice(0, start)].map(lineOf);
   }
 
   #mix(value: number): void {
@@ -107,5 +123,25 @@ export const COUNTERS = [
   'partition',
   'message of an ended process refused',
   'peer taken to have lost entries',
+  'node taken for gone',
+  'node taken for gone by a later leader',
+  'lease ran out with a stopped daemon',
+  'hung watchdog replaced',
+  'watchdog killed',
+  'container started into a frozen group',
+  'engine stopped',
+  'daemon stopped',
+  'daemon killed',
+  'daemon found attempts of earlier sessions',
+  'machine rebooted',
+  'data directory moved',
+  'node back with an empty directory',
+  'heartbeat came to a deposed leader',
+  'heartbeat not answered after its round',
+  'decision of another term refused',
+  'attempt lost with the lease',
+  'attempt executed',
+  'start waits in a stopped engine',
+  'watchdog away for longer than a lease',
 ] as const;
 export type Counter = (typeof COUNTERS)[number];

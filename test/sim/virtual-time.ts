@@ -5,12 +5,16 @@ interface Planned {
   action: (() => void | Promise<void>) | null;
 }
 
+const nextTurn = Promise.resolve();
+
 export class VirtualTime {
   #nowMs = 0;
   #planned = 0;
   /** A binary heap, the next event first. */
   readonly #heap: Planned[] = [];
   events = 0;
+  /** Turns of the microtask queue after each event: chains of promises are as long as what is run makes them. */
+  turns = 0;
 
   get nowMs(): number {
     return this.#nowMs;
@@ -35,6 +39,7 @@ export class VirtualTime {
       this.events += 1;
       // Awaited always: promises that the event settled run before the next one.
       await next.action();
+      for (let turn = 0; turn < this.turns; turn += 1) await nextTurn;
       if (stop()) return;
     }
     this.#nowMs = Math.max(this.#nowMs, untilMs);

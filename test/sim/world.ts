@@ -2,6 +2,7 @@
 import { limits } from '../../src/lib/limits.ts';
 import type { RaftConfig } from '../../src/raft/core/raft-core.ts';
 import type { ConfState, Message, RaftId, SoftState } from '../../src/raft/core/types.ts';
+import type { ClusterConfig } from '../../src/model/cluster.ts';
 import { Chance } from './chance.ts';
 import { Checks, decides } from './checks.ts';
 import type { Disk, Start } from './disk.ts';
@@ -15,6 +16,25 @@ import { VirtualTime } from './virtual-time.ts';
 
 /** Chosen so that in the seeds of `failed-seeds.txt` no disk lies and no power cut is added: they run as they did before. */
 const DISK_SEED = 0xd0f257d6;
+const NODE_SEED = 0x5eed1ea5;
+
+/** What the cluster of a run with nodes is like. */
+export interface NodeSettings {
+  readonly config: ClusterConfig;
+  /** Of each machine's clock, where it leads. */
+  readonly leaderRates: readonly number[];
+}
+
+/** Off by one per cent, mostly: that is what leases have to bear. */
+export function drawRate(chance: Chance): number {
+  return chance.happens(0.7) ? (chance.pick([0.99, 1.01]) ?? 1) : chance.between(0.99, 1.01);
+}
+
+function drawNodeSettings(chance: Chance): NodeSettings {
+  const timeoutMs = chance.pick([1500, 2500, 4000]) ?? 2500;
+  const heartbeat = { intervalMs: timeoutMs / 10, warningMs: timeoutMs / 2, timeoutMs };
+  return { config: { heartbeat }, leaderRates: Array.from({ length: 8 }, () => drawRate(chance)) };
+}
 
 export class World {
   readonly time = new VirtualTime();
@@ -46,7 +66,19 @@ export class World {
   /** What broke outside any event's own call. */
   violation: Error | null = null;
 
-  constructor(seed: number) {
+  /** Leaders watch nodes, and serve their workers: `nodes/`. */
+  readonly hasNodes: boolean;
+  /** For all that has to do with nodes. */
+  readonly nodeChance: Chance;
+  readonly nodeSettings: NodeSettings;
+  onEnded: (member: Member) => void = () => {};
+  /** A leader takes a node for gone. */
+  onOffline: (member: Member, node: string) => void = () => {};
+
+  constructor(seed: number, { hasNodes = false }: { readonly hasNodes?: boolean } = {}) {
+    this.hasNodes = hasNodes;
+    this.nodeChance = new Chance((seed ^ NODE_SEED) >>> 0);
+    this.nodeSettings = drawNodeSettings(this.nodeChance);
     this.chance = new Chance(seed);
     this.diskChance = new Chance((seed ^ DISK_SEED) >>> 0);
     const { chance } = this;
@@ -190,6 +222,7 @@ export class World {
 
   /** Its peers see the streams of a process that ends being reset, where they are not cut off from it. */
   ended(machine: Machine, member: Member): void {
+    this.onEnded(member);
     for (const peer of this.members) {
       if (!this.chance.happens(0.7)) continue;
       this.network.carry(machine.slot, peer.machine.slot, () => {

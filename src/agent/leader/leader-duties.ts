@@ -34,6 +34,8 @@ interface LeaderDutiesOptions {
   readonly duties: readonly TermDuty[];
   readonly clock: Clock;
   readonly log: Log;
+  /** As {@link LeaderSessions} has it. */
+  readonly nextTurn?: (action: () => void) => void;
 }
 
 const EPOCH_BEGIN_MS = Date.UTC(2020, 0, 1);
@@ -55,10 +57,10 @@ export class LeaderDuties {
 
   constructor(options: LeaderDutiesOptions) {
     this.#options = options;
-    const { replica, clock, log } = options;
+    const { replica, clock, log, nextTurn } = options;
     this.#monitor = new NodeMonitor({ replica, clock, log });
     this.#events = new NodeEvents({ replica, log });
-    this.#sessions = new LeaderSessions({ replica, monitor: this.#monitor, clock, log });
+    this.#sessions = new LeaderSessions({ replica, monitor: this.#monitor, clock, log, nextTurn });
     this.#unsubscribe = replica.onLeadership((leadership) => this.#follow(leadership));
     this.#follow(replica.leadership());
   }

@@ -8,21 +8,32 @@ import type { NodeMonitor } from './node-monitor.ts';
 import type { WorkerCall } from './node-session.ts';
 import { NodeSession } from './node-session.ts';
 
+export interface LeaderSessionsOptions {
+  readonly replica: Replica;
+  readonly monitor: NodeMonitor;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Runs it in the next turn of the event loop; default: setImmediate. Simulations have turns of their own. */
+  readonly nextTurn?: ((action: () => void) => void) | undefined;
+}
+
 export class LeaderSessions {
   readonly #replica: Replica;
   readonly #monitor: NodeMonitor;
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #nextTurn: (action: () => void) => void;
   readonly #open = new Set<NodeSession>();
   readonly #byNode = new Map<string, NodeSession>();
   #term: number | null = null;
   #unsubscribe: () => void = () => {};
 
-  constructor(options: { replica: Replica; monitor: NodeMonitor; clock: Clock; log: Log }) {
+  constructor(options: LeaderSessionsOptions) {
     this.#replica = options.replica;
     this.#monitor = options.monitor;
     this.#clock = options.clock;
     this.#log = options.log;
+    this.#nextTurn = options.nextTurn ?? ((action) => void setImmediate(action));
   }
 
   start(term: number): void {
@@ -48,6 +59,7 @@ export class LeaderSessions {
       monitor: this.#monitor,
       clock: this.#clock,
       log: this.#log,
+      nextTurn: this.#nextTurn,
       onRegistered: (registered) => this.#registered(registered),
       onOver: (over) => {
         this.#open.delete(over);

@@ -34,6 +34,8 @@ export interface NodeSessionOptions {
   readonly monitor: NodeMonitor;
   readonly clock: Clock;
   readonly log: Log;
+  /** Runs it in the next turn of the event loop. */
+  readonly nextTurn: (action: () => void) => void;
   /** The stream now speaks for the node: an earlier one of it is to be ended. */
   readonly onRegistered: (session: NodeSession) => void;
   readonly onOver: (session: NodeSession) => void;
@@ -296,7 +298,7 @@ export class NodeSession {
   #schedulePump(): void {
     if (this.#isPumpScheduled || this.#desired?.isDirty !== true) return;
     this.#isPumpScheduled = true;
-    setImmediate(() => {
+    this.#options.nextTurn(() => {
       this.#isPumpScheduled = false;
       this.#pump();
     });

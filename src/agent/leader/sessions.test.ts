@@ -211,7 +211,11 @@ describe('worker sessions', () => {
           wall_ms: 0,
         }),
       },
-      lease: { extendLease: async () => {}, replaceHung: async () => {} },
+      lease: {
+        extendLease: async () => {},
+        recordedDeadlineMs: async () => null,
+        replaceHung: async () => {},
+      },
       bootMs: () => performance.now(),
       clock: systemClock,
       random: () => 0.5,

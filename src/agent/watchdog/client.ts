@@ -14,11 +14,12 @@ import { WatchdogConnection } from './connection.ts';
 import { isErrno } from '../../lib/errno.ts';
 import type { LaunchedWatchdog } from './launch.ts';
 import { launchWatchdog } from './launch.ts';
+import { leaseFile, recordedDeadline } from './lease.ts';
 import type { LogLimits } from './limits.ts';
 import { DEFAULT_IDLE_EXIT_MS, DEFAULT_LOG_LIMITS, WATCHDOG_LIMITS } from './limits.ts';
 import { attemptName, watchdogDirectory } from './paths.ts';
 import { signalProcess } from './containment.ts';
-import { readStat } from './processes.ts';
+import { readBootId, readStat } from './processes.ts';
 import type { Answers, RequestBody } from './protocol.ts';
 import { LEASE_PROTOCOL, PROTOCOL } from './protocol.ts';
 import { readSession } from './record-store.ts';
@@ -111,6 +112,10 @@ export class WatchdogClient {
     link.connection.destroy();
   }
 
+  async recordedDeadlineMs(): Promise<number | null> {
+    return recordedDeadline(leaseFile(watchdogDirectory(this.#dataDirectory)), readBootId());
+  }
+
   /** Resolves once the watchdog has the deadline on disk. */
   async extendLease(session: number, deadlineMs: number, signal: AbortSignal): Promise<void> {
     if (session !== this.#session) await this.open(session, signal);
@@ -162,6 +167,8 @@ export class WatchdogClient {
     for (let after: number | null = null; ;) {
       const page: Answers['list'] = await this.#request({ type: 'list', session, after }, signal);
       attempts.push(...page.attempts);
+      // Whoever waits for what was listed waits for its end, also where the answer to its start has not come yet.
+      for (const attempt of page.attempts) this.#cache.learn(attempt);
       if (page.next === null) return attempts;
       after = page.next;
     }

@@ -2,10 +2,12 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { findProcessGroups } from '../cgroups/process-groups.ts';
+import { GuardStore } from './guard-store.ts';
 import { Guards } from './guards.ts';
 import { isGone, waitUntil } from './watchdog.test-kit.ts';
 
@@ -33,12 +35,9 @@ afterEach(async () => {
 });
 
 function open(bootId = 'boot-1'): Promise<Guards> {
-  const lease = {
-    get holds() {
-      return holds;
-    },
-  };
-  return Guards.open({ directory, bootId, groups, lease, diagnose: () => {}, onChange: () => {} });
+  const lease = { permits: ({ isLeased }: { readonly isLeased: boolean }) => !isLeased || holds };
+  const store = new GuardStore(directory);
+  return Guards.open({ store, bootId, groups, lease, delay, diagnose: () => {}, onChange: () => {} });
 }
 
 /**
@@ -117,5 +116,26 @@ describe.skipIf(groups === null)('a guarded group', () => {
     await guards.guard({ ...key, cgroup, isLeased: true });
     expect((await open('boot-2')).count).toBe(0);
     expect((await open()).count).toBe(0);
+  });
+});
+
+describe('a watchdog that comes when the lease is over', () => {
+  it('ends at once what an earlier one guarded', async () => {
+    const frozen: string[] = [];
+    const stub = {
+      prepare: () => {},
+      freeze: async (group: string) => void frozen.push(group),
+      isOccupied: () => false,
+      remove: () => ({ outOfMemory: false }),
+    } as unknown as NonNullable<typeof groups>;
+    const lease = { permits: () => holds };
+    const options = { bootId: 'boot-1', groups: stub, lease, delay, diagnose: () => {}, onChange: () => {} };
+    const before = await Guards.open({ ...options, store: new GuardStore(directory) });
+    await before.guard({ ...key, cgroup, isLeased: true });
+    holds = false;
+    const guards = await Guards.open({ ...options, store: new GuardStore(directory) });
+    expect([guards.isOver(key), frozen]).toEqual([true, [cgroup]]);
+    await guards.recorded();
+    await guards.release(key);
   });
 });

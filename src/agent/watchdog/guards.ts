@@ -7,24 +7,23 @@
  *     guarded ──► over (frozen, and empty in the end) ──► released
  *         └────────────────────────────────────────────────┘
  */
-import { setTimeout as delay } from 'node:timers/promises';
-
 import { JarvisError, messageOf } from '../../lib/errors.ts';
 import type { ProcessGroups } from '../cgroups/process-groups.ts';
 import type { AttemptKey } from '../drivers/driver.ts';
 import type { Diagnose } from './diagnostics.ts';
-import { GuardStore, type GuardRecord } from './guard-store.ts';
+import type { GuardRecord, GuardStore } from './guard-store.ts';
 import type { Lease } from './lease.ts';
 import { WATCHDOG_LIMITS } from './limits.ts';
 import { attemptName } from './paths.ts';
 
 export interface GuardsOptions {
-  /** Of the watchdog. */
-  readonly directory: string;
+  readonly store: Pick<GuardStore, 'load' | 'write' | 'remove'>;
   readonly bootId: string;
   /** Null where no group can be frozen: then nothing can be guarded. */
   readonly groups: ProcessGroups | null;
-  readonly lease: Pick<Lease, 'holds'>;
+  readonly lease: Pick<Lease, 'permits'>;
+  /** Between looks; keeps nothing alive. */
+  readonly delay: (delayMs: number) => Promise<void>;
   readonly diagnose: Diagnose;
   /** One has come or gone. */
   readonly onChange: () => void;
@@ -41,23 +40,25 @@ interface Guard {
 
 export class Guards {
   readonly #options: GuardsOptions;
-  readonly #store: GuardStore;
+  readonly #store: GuardsOptions['store'];
   readonly #guards = new Map<string, Guard>();
   #noting: Promise<void> = Promise.resolve();
 
-  private constructor(options: GuardsOptions, store: GuardStore) {
+  private constructor(options: GuardsOptions) {
     this.#options = options;
-    this.#store = store;
+    this.#store = options.store;
   }
 
   /** Those of an earlier boot are gone with their groups; those of an earlier watchdog go on. */
   static async open(options: GuardsOptions): Promise<Guards> {
-    const store = new GuardStore(options.directory);
-    const guards = new Guards(options, store);
+    const { store } = options;
+    const guards = new Guards(options);
     for (const record of await store.load()) {
       if (record.bootId === options.bootId) guards.#add(record);
       else await store.remove(record);
     }
+    // The deadline may have passed while there was no watchdog: nobody says so again at once.
+    if (!options.lease.permits({ isLeased: true })) guards.endLeased();
     return guards;
   }
 
@@ -79,7 +80,7 @@ export class Guards {
     if (groups === null)
       throw new JarvisError('conflict', 'control groups cannot be frozen here: nothing could be ended');
     const known = this.#guards.get(attemptName({ taskId, assignment }));
-    if (known?.record.isOver === true || (isLeased && !lease.holds))
+    if (known?.record.isOver === true || !lease.permits({ isLeased }))
       throw new JarvisError('timeout', 'the lease has run out: nothing may start');
     if (known !== undefined) return;
     if (this.#guards.size >= WATCHDOG_LIMITS.maxAttempts)
@@ -168,7 +169,7 @@ export class Guards {
       } catch (error) {
         this.#options.diagnose('a group could not be frozen', { cgroup, error: messageOf(error) });
       }
-      await delay(pauseMs);
+      await this.#options.delay(pauseMs);
       pauseMs = Math.min(2 * pauseMs, WATCHDOG_LIMITS.heldLookMs);
     }
   }

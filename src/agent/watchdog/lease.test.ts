@@ -4,7 +4,8 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { Lease } from './lease.ts';
+import { systemClock } from '../../lib/clock.ts';
+import { Lease, leaseFile } from './lease.ts';
 import { WATCHDOG_LIMITS } from './limits.ts';
 
 let directory: string;
@@ -24,7 +25,13 @@ afterEach(() => {
 });
 
 const open = (bootId = 'boot-1'): Promise<Lease> =>
-  Lease.open({ directory, bootId, nowMs: () => nowMs, onOver: () => (over += 1) });
+  Lease.open({
+    file: leaseFile(directory),
+    bootId,
+    nowMs: () => nowMs,
+    after: (delayMs, callback) => systemClock.after(delayMs, callback),
+    onOver: () => (over += 1),
+  });
 
 function pass(durationMs: number): void {
   nowMs += durationMs;

@@ -7,16 +7,61 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { BOOT_TIME_STEP_MS } from '../../lib/boot-time.ts';
+import type { Clock } from '../../lib/clock.ts';
 import { isErrno } from '../../lib/errno.ts';
 import { WATCHDOG_LIMITS } from './limits.ts';
 import { syncDirectory, writeAside } from './record-store.ts';
 
+/** Where the deadline is on record. */
+export interface LeaseFile {
+  /** null: there is none */
+  read(): Promise<string | null>;
+  /** Resolves once it is durable. */
+  write(text: string): Promise<void>;
+}
+
+export function leaseFile(directory: string): LeaseFile {
+  const path = join(directory, 'lease.json');
+  return {
+    async read() {
+      try {
+        return await readFile(path, 'utf8');
+      } catch (error) {
+        if (isErrno(error, 'ENOENT')) return null;
+        throw error;
+      }
+    },
+    async write(text) {
+      await writeAside(path, text, true);
+      await syncDirectory(directory);
+    },
+  };
+}
+
+/** @returns null where none of this boot is on record */
+export async function recordedDeadline(
+  file: Pick<LeaseFile, 'read'>,
+  bootId: string,
+): Promise<number | null> {
+  const text = await file.read();
+  if (text === null) return null;
+  try {
+    const recorded = JSON.parse(text) as { bootId?: unknown; deadlineMs?: unknown };
+    // Another boot's clock says nothing here, and nothing of that boot runs.
+    return recorded.bootId === bootId && typeof recorded.deadlineMs === 'number' ? recorded.deadlineMs : null;
+  } catch {
+    // Torn by a crash of the machine, so of another boot.
+    return null;
+  }
+}
+
 export interface LeaseOptions {
-  /** Of the watchdog. */
-  readonly directory: string;
+  readonly file: LeaseFile;
   readonly bootId: string;
   /** CLOCK_BOOTTIME */
   readonly nowMs: () => number;
+  /** A timer that keeps nothing alive. */
+  readonly after: Clock['after'];
   /** What holds the lease must not run any more. Called again until there is a new one. */
   readonly onOver: () => void;
 }
@@ -25,14 +70,12 @@ const PASSED = Number.NEGATIVE_INFINITY;
 
 export class Lease {
   readonly #options: LeaseOptions;
-  readonly #file: string;
   #deadlineMs: number = PASSED;
   #writing: Promise<void> = Promise.resolve();
-  #timer: NodeJS.Timeout | undefined;
+  #cancelTimer: () => void = () => {};
 
   private constructor(options: LeaseOptions) {
     this.#options = options;
-    this.#file = join(options.directory, 'lease.json');
   }
 
   /** Goes on with what is on record. */
@@ -46,6 +89,11 @@ export class Lease {
   /** Whether anything may begin to execute, or go on. Always asked of the clock, for timers come late. */
   get holds(): boolean {
     return this.#leftMs > 0;
+  }
+
+  /** Whether an attempt may begin to execute, now [WDLEASE]. */
+  permits({ isLeased }: { readonly isLeased: boolean }): boolean {
+    return !isLeased || this.holds;
   }
 
   /** Resolves once the deadline is on disk; an earlier one than there is changes nothing. */
@@ -65,36 +113,21 @@ export class Lease {
   /** What is in force is never longer than what is on disk for more than the time of a write: else it kills sooner. */
   async #writeAfter(earlier: Promise<void>): Promise<void> {
     await earlier.catch(() => undefined);
-    const { bootId, directory } = this.#options;
-    await writeAside(this.#file, JSON.stringify({ bootId, deadlineMs: this.#deadlineMs }), true);
-    await syncDirectory(directory);
+    const { bootId, file } = this.#options;
+    await file.write(JSON.stringify({ bootId, deadlineMs: this.#deadlineMs }));
   }
 
   async #recorded(): Promise<number> {
-    let text: string;
-    try {
-      text = await readFile(this.#file, 'utf8');
-    } catch (error) {
-      if (isErrno(error, 'ENOENT')) return PASSED;
-      throw error;
-    }
-    try {
-      const { bootId, deadlineMs } = JSON.parse(text) as { bootId?: unknown; deadlineMs?: unknown };
-      // Another boot's clock says nothing here, and nothing of that boot runs.
-      return bootId === this.#options.bootId && typeof deadlineMs === 'number' ? deadlineMs : PASSED;
-    } catch {
-      // Torn by a crash of the machine, so of another boot.
-      return PASSED;
-    }
+    const { file, bootId } = this.#options;
+    return (await recordedDeadline(file, bootId)) ?? PASSED;
   }
 
   /** Timers stand still in a suspend, and the clock does not: it is looked at now and then. */
   #watch(): void {
-    clearTimeout(this.#timer);
+    this.#cancelTimer();
     const leftMs = this.#leftMs;
     if (leftMs <= 0) this.#options.onOver();
     const delayMs = leftMs > 0 ? Math.min(leftMs, WATCHDOG_LIMITS.leaseLookMs) : WATCHDOG_LIMITS.leaseLookMs;
-    this.#timer = setTimeout(() => this.#watch(), delayMs);
-    this.#timer.unref();
+    this.#cancelTimer = this.#options.after(delayMs, () => this.#watch());
   }
 }

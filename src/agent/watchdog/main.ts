@@ -7,6 +7,7 @@
  */
 import { mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
 import { invariant } from '../../lib/assert.ts';
@@ -21,8 +22,9 @@ import type { Diagnose } from './diagnostics.ts';
 import { diagnosticsTo } from './diagnostics.ts';
 import { parseWatchdogOptions, type WatchdogOptions } from './options.ts';
 import { findProcessGroups } from '../cgroups/process-groups.ts';
+import { GuardStore } from './guard-store.ts';
 import { Guards } from './guards.ts';
-import { Lease } from './lease.ts';
+import { Lease, leaseFile } from './lease.ts';
 import { DIAGNOSTICS_FILE, LOCK_FILE, socketAddress, watchdogDirectory } from './paths.ts';
 import { PipePool } from './pipes.ts';
 import { readBootId } from './processes.ts';
@@ -54,16 +56,18 @@ class Watchdog {
     const groups = findProcessGroups();
     const containment = findContainment(this.#options, groups, this.#diagnose);
     const lease = await Lease.open({
-      directory: this.#directory,
+      file: leaseFile(this.#directory),
       bootId,
       nowMs: bootTimeMs,
+      after: afterUnref,
       onOver: () => this.#endLeased(),
     });
     const guards = await Guards.open({
-      directory: this.#directory,
+      store: new GuardStore(this.#directory),
       bootId,
       groups,
       lease,
+      delay,
       diagnose: this.#diagnose,
       onChange: () => this.#review(),
     });
@@ -71,7 +75,7 @@ class Watchdog {
     const tools: AttemptTools = {
       dataDirectory: this.#options.dataDirectory,
       bootId,
-      mayExecute: ({ isLeased }) => !isLeased || lease.holds,
+      mayExecute: (spec) => lease.permits(spec),
       store,
       containment,
       pipes: new PipePool(join(this.#directory, 'fifos'), this.#diagnose),
@@ -144,6 +148,12 @@ class Watchdog {
     await this.#server?.close();
     process.exit(0);
   }
+}
+
+function afterUnref(delayMs: number, callback: () => void): () => void {
+  const timer = setTimeout(callback, delayMs);
+  timer.unref();
+  return () => clearTimeout(timer);
 }
 
 function main(): void {

@@ -1,29 +1,17 @@
-/** The watchdog's end of the socket: frames, sessions, and the requests of daemons. */
+/** The watchdog's end of the socket: connections and frames; what is answered is `requests.ts`. */
 import { chmodSync, rmSync } from 'node:fs';
 import type { Server, Socket } from 'node:net';
 import { createServer } from 'node:net';
 
-import { unreachable } from '../../lib/assert.ts';
 import { JarvisError, messageOf } from '../../lib/errors.ts';
-import type { AttemptTable, TableAttempt } from './attempt-table.ts';
-import type { Diagnose } from './diagnostics.ts';
 import { encodeFrame, FrameDecoder } from './frames.ts';
-import type { Guards } from './guards.ts';
-import type { Lease } from './lease.ts';
 import { WATCHDOG_LIMITS } from './limits.ts';
-import type { Answers, Reply, Request, WatchdogEvent } from './protocol.ts';
-import { parseRequest, PROTOCOL } from './protocol.ts';
+import type { Request, WatchdogEvent } from './protocol.ts';
+import { parseRequest } from './protocol.ts';
+import { Requests, type RequestsOptions } from './requests.ts';
 
-export interface ServerOptions {
-  readonly table: AttemptTable<TableAttempt>;
-  /** The highest session that was ever told. */
-  readonly session: number;
-  readonly lease: Pick<Lease, 'holds' | 'extend'>;
-  readonly guards: Pick<Guards, 'guard' | 'isOver' | 'recorded' | 'release'>;
-  readonly saveSession: (session: number) => Promise<void>;
-  readonly diagnose: Diagnose;
+export interface ServerOptions extends Omit<RequestsOptions, 'pid'> {
   readonly onConnections: (count: number) => void;
-  readonly onShutdown: (killAll: boolean) => void;
 }
 
 export class WatchdogServer {
@@ -31,12 +19,11 @@ export class WatchdogServer {
   readonly #server: Server;
   /** With the session that each has said hello for. */
   readonly #connections = new Map<Socket, number | null>();
-  #session: number;
-  #saved: Promise<void> = Promise.resolve();
+  readonly #requests: Requests;
 
   constructor(options: ServerOptions) {
     this.#options = options;
-    this.#session = options.session;
+    this.#requests = new Requests({ ...options, pid: process.pid });
     this.#server = createServer((socket) => this.#accept(socket));
   }
 
@@ -58,7 +45,7 @@ export class WatchdogServer {
   broadcast(event: WatchdogEvent): void {
     const frame = encodeFrame(event);
     for (const [socket, session] of this.#connections)
-      if (session === this.#session) this.#send(socket, frame);
+      if (session === this.#requests.session) this.#send(socket, frame);
   }
 
   /** Says what was to be said, then closes. */
@@ -96,77 +83,8 @@ export class WatchdogServer {
   }
 
   async #answer(socket: Socket, request: Request): Promise<void> {
-    let reply: Reply;
-    try {
-      reply = { id: request.id, answer: await this.#handle(socket, request) };
-    } catch (error) {
-      const code = error instanceof JarvisError ? error.code : 'internal';
-      if (code === 'internal')
-        this.#options.diagnose('request failed', { type: request.type, error: messageOf(error) });
-      reply = { id: request.id, refusal: { code, message: messageOf(error) } };
-    }
+    const reply = await this.#requests.answer(request, (session) => this.#connections.set(socket, session));
     this.#send(socket, encodeFrame(reply));
-  }
-
-  async #handle(socket: Socket, request: Request): Promise<Answers[keyof Answers]> {
-    const { table, lease, guards } = this.#options;
-    if (request.type === 'hello') return this.#hello(socket, request);
-    this.#checkSession(request.session);
-    switch (request.type) {
-      case 'start':
-        // Asked again later: a node that is back in contact gets a new lease [WDLEASE]. Not `unavailable`, which the
-        // client itself repeats at once.
-        if (request.spec.isLeased && !lease.holds && table.find(request.spec) === undefined)
-          throw new JarvisError('timeout', 'the lease has run out: nothing may start');
-        return { attempt: await table.start(request.spec) };
-      case 'stop':
-        return { attempt: await table.stop(request, request.graceMs) };
-      case 'list':
-        return table.list(request.after);
-      case 'remove':
-        await table.remove(request);
-        return {};
-      case 'lease':
-        await guards.recorded();
-        await lease.extend(request.deadlineMs);
-        return {};
-      case 'guard':
-        await guards.guard(request);
-        return {};
-      case 'isGuardOver':
-        return { isOver: guards.isOver(request) };
-      case 'release':
-        await guards.release(request);
-        return {};
-      case 'ping':
-        return {};
-      case 'shutdown':
-        this.#options.onShutdown(request.killAll);
-        return {};
-      default:
-        return unreachable(request);
-    }
-  }
-
-  /** In force before it is on disk, and on disk before it is answered: older requests in any socket come too late. */
-  async #hello(
-    socket: Socket,
-    { session, protocol }: Request & { type: 'hello' },
-  ): Promise<Answers['hello']> {
-    if (session <= this.#session) this.#checkSession(session);
-    if (session > this.#session) {
-      this.#session = session;
-      this.#saved = this.#options.saveSession(session);
-    }
-    await this.#saved;
-    this.#checkSession(session);
-    this.#connections.set(socket, session);
-    return { protocol: Math.min(protocol, PROTOCOL), pid: process.pid };
-  }
-
-  #checkSession(session: number): void {
-    if (session !== this.#session)
-      throw new JarvisError('conflict', `session ${session} has ended, the newest is ${this.#session}`);
   }
 
   #send(socket: Socket, frame: Buffer): void {

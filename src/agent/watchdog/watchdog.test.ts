@@ -287,3 +287,14 @@ describe('the watchdog itself', () => {
     expect(await run(client, shell('true', { assignment: 2 }))).toMatchObject({ exitCode: 0 });
   });
 });
+
+describe('an attempt that is listed before its start is answered', () => {
+  it('can be waited for', async () => {
+    const spec = shell('exit 3', { taskId: 'task-a' });
+    const starting = client.start(spec, never);
+    const listed = await client.list(never);
+    expect(listed.map(({ type }) => type)).toEqual(['registered']);
+    await expect(client.wait(spec, never)).resolves.toMatchObject({ exitCode: 3 });
+    await starting;
+  });
+});

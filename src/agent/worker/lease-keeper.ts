@@ -15,12 +15,18 @@ import type { WorkerEvent } from './worker-events.ts';
 export interface LeaseHolder {
   /** Resolves once the deadline is kept, whatever becomes of this process. */
   extendLease(session: number, deadlineMs: number, signal: AbortSignal): Promise<void>;
+  /** The newest deadline on record, CLOCK_BOOTTIME, whichever start of the daemon it was for; null: none of this boot. */
+  recordedDeadlineMs(): Promise<number | null>;
   /** Where it does not say anything within that time, another takes its place. */
   replaceHung(timeoutMs: number): Promise<void>;
 }
 
 /** Of a lease: waiting, killing a watchdog that hangs and starting another must fit into the rest of it. */
 const CONFIRM_PART = 4;
+/** Of a lease: where it is over, a watchdog that hangs must be found out and replaced within the time to kill. */
+const HUNG_PART = 32;
+/** The same where it is not known how long the lease was. */
+const RECORDED_PATIENCE_MS = 100;
 
 export interface LeaseKeeperOptions {
   readonly lease: LeaseHolder;
@@ -47,10 +53,17 @@ export class LeaseKeeper {
     this.#options = options;
   }
 
+  /** What an earlier start of the daemon was granted stands until it is over, and is enforced here as well [RECORD]. */
+  async begin(): Promise<void> {
+    const deadlineMs = await this.#options.lease.recordedDeadlineMs();
+    const isFirst = this.#newest === null && !this.#isHanding && !this.#closing.signal.aborted;
+    if (deadlineMs !== null && isFirst) this.#watch(deadlineMs, RECORDED_PATIENCE_MS);
+  }
+
   /** @param leaseMs the length of what was granted, of which a part may be spent on waiting */
   extend(session: number, deadlineMs: number, leaseMs: number): void {
     this.#newest = { session, deadlineMs, confirmMs: leaseMs / CONFIRM_PART };
-    this.#watch(deadlineMs);
+    this.#watch(deadlineMs, leaseMs / HUNG_PART);
     if (!this.#isHanding) void this.#hand();
   }
 
@@ -70,7 +83,11 @@ export class LeaseKeeper {
     this.#isHanding = true;
     while (!signal.aborted && this.#newest !== null) {
       const { session, deadlineMs, confirmMs } = this.#newest;
-      const patience = AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(confirmMs))]);
+      const hung = new AbortController();
+      const patience = AbortSignal.any([signal, hung.signal]);
+      const cancelPatience = clock.after(confirmMs, () =>
+        hung.abort(new JarvisError('timeout', `no confirmation within ${confirmMs} ms`)),
+      );
       try {
         await lease.extendLease(session, deadlineMs, patience);
         if (this.#newest.deadlineMs === deadlineMs) this.#newest = null;
@@ -84,20 +101,24 @@ export class LeaseKeeper {
         );
         if (patience.aborted) await lease.replaceHung(confirmMs / 2);
         await pause(clock, backoff.next(), signal);
+      } finally {
+        cancelPatience();
       }
     }
     this.#isHanding = false;
   }
 
   /** Asked of the clock itself: a timer may come late, or early by the steps of the clock. */
-  #watch(deadlineMs: number): void {
-    const { clock, bootMs, emit } = this.#options;
+  #watch(deadlineMs: number, patienceMs: number): void {
+    const { clock, bootMs, emit, lease } = this.#options;
     this.#cancelDue();
     const leftMs = Math.max(0, deadlineMs - bootMs() - BOOT_TIME_STEP_MS);
     this.#cancelDue = clock.after(leftMs, () => {
       const nowMs = bootMs() + BOOT_TIME_STEP_MS;
-      if (nowMs < deadlineMs) this.#watch(deadlineMs);
-      else emit({ type: 'leaseDue', bootMs: nowMs });
+      if (nowMs < deadlineMs) return this.#watch(deadlineMs, patienceMs);
+      emit({ type: 'leaseDue', bootMs: nowMs });
+      // Nothing is handed to it any more, so nothing else would show that it is stopped: its processes would run on.
+      void lease.replaceHung(patienceMs);
     });
   }
 }

@@ -30,12 +30,20 @@ export interface WorkerAgentOptions {
   readonly lease: LeaseHolder;
   /** CLOCK_BOOTTIME */
   readonly bootMs: () => number;
-  /** Below it unacknowledged reports are kept. */
+  /** Below it unacknowledged reports are kept; or where else. */
   readonly reportsDirectory: string;
+  readonly openReports?: () => Promise<OpenedReports>;
   readonly usage: UsageSource;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+}
+
+/** What the worker needs of {@link ReportStore}. */
+export interface OpenedReports {
+  readonly store: Pick<ReportStore, 'put' | 'acknowledge' | 'close'>;
+  /** Never acknowledged. */
+  readonly reports: readonly AttemptReport[];
 }
 
 export interface WorkerStatus {
@@ -57,7 +65,7 @@ export class WorkerAgent {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #core: WorkerCore;
-  readonly #store: ReportStore;
+  readonly #store: OpenedReports['store'];
   readonly #runner: DriverRunner;
   readonly #leases: LeaseKeeper;
   readonly #backoff: Backoff;
@@ -74,7 +82,7 @@ export class WorkerAgent {
 
   private constructor(
     options: WorkerAgentOptions,
-    store: ReportStore,
+    store: OpenedReports['store'],
     unacknowledged: readonly AttemptReport[],
   ) {
     this.#options = options;
@@ -99,8 +107,10 @@ export class WorkerAgent {
 
   /** Reads what an earlier start left to report, then connects. */
   static async start(options: WorkerAgentOptions): Promise<WorkerAgent> {
-    const { store, reports } = await ReportStore.open(options.reportsDirectory, options.log);
+    const { openReports = () => ReportStore.open(options.reportsDirectory, options.log) } = options;
+    const { store, reports } = await openReports();
     const agent = new WorkerAgent(options, store, reports);
+    agent.#carryOut(agent.#leases.begin());
     agent.#connect();
     agent.#scheduleTick();
     return agent;

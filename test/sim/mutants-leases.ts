@@ -1,0 +1,263 @@
+/**
+ * One rule of docs/leases.md left out by each, which names it; found by the runs with nodes. Where two rules cover for each
+ * other, both are left out.
+ */
+import type { Mutant } from './mutants.ts';
+
+const WORKER = 'src/agent/worker';
+const LEADER = 'src/agent/leader';
+const WATCHDOG = 'src/agent/watchdog';
+const APPLY = 'src/scheduler/core/apply';
+
+const RULES: readonly Omit<Mutant, 'world'>[] = [
+  {
+    name: 'lease-SENT',
+    what: 'an answer grants from the newest heartbeat on, whichever it answers',
+    file: `${WORKER}/worker-lease.ts`,
+    find: 'const sentMs = this.#sentMs.get(number);',
+    replace: 'const sentMs = this.#sentMs.has(number) ? [...this.#sentMs.values()].at(-1) : undefined;',
+  },
+  {
+    name: 'lease-RI',
+    what: 'heartbeats are answered without asking a quorum',
+    file: `${LEADER}/node-session.ts`,
+    find: 'term = await this.#replica.confirmLeadership(this.#over.signal);',
+    replace: 'term = this.#options.term;',
+  },
+  {
+    name: 'lease-RI-AFTER',
+    what: 'a round that began before the heartbeat came confirms it',
+    file: 'src/raft/reads.ts',
+    find: 'this.#arrived.add(waiter);',
+    replace: '([...this.#rounds.values()].at(-1) ?? this.#arrived).add(waiter);',
+  },
+  {
+    name: 'lease-VALID',
+    what: 'a heartbeat is answered whose session ended while its round was under way',
+    file: `${LEADER}/node-monitor.ts`,
+    find: ' || heartbeat === undefined || this.#openSession(node, session) === null)',
+    replace: ' || heartbeat === undefined || session === 0 || node === "")',
+    also: [
+      {
+        file: `${LEADER}/node-session.ts`,
+        find: 'if (row === undefined || !row.sessionOpen || row.session !== this.#session) {\n      this.end(',
+        replace: 'if (row === undefined) {\n      this.end(',
+      },
+    ],
+  },
+  {
+    name: 'lease-STOPGRANT',
+    what: 'heartbeats are answered after OFFLINE was proposed',
+    file: `${LEADER}/node-monitor.ts`,
+    find: 'return this.#watches.get(node)?.endingSession === session ? null : row;',
+    replace: 'return row;',
+  },
+  {
+    name: 'lease-NEWLEADER',
+    what: 'a new leader takes nodes that it has not heard of for silent all the time',
+    file: `${LEADER}/node-monitor.ts`,
+    find: '        sinceMs: nowMs,\n',
+    replace: '        sinceMs: nowMs - (this.#replica.state.cluster?.config.heartbeat.timeoutMs ?? 0),\n',
+  },
+  {
+    name: 'lease-WAIT',
+    what: 'a node is taken for gone before its lease can be over',
+    file: `${LEADER}/node-monitor.ts`,
+    find: 'if (silentMs >= heartbeat.timeoutMs) {',
+    replace: 'if (silentMs >= 0.7 * heartbeat.timeoutMs) {',
+  },
+  {
+    name: 'lease-REGTIMER',
+    what: 'in a new session a node that has not been heard of counts as silent all the time',
+    file: `${LEADER}/node-monitor.ts`,
+    find: '      watch.session = row.session;\n      watch.sinceMs = nowMs;\n',
+    replace:
+      '      watch.session = row.session;\n      watch.sinceMs = nowMs - (this.#replica.state.cluster?.config.heartbeat.timeoutMs ?? 0);\n',
+  },
+  {
+    name: 'lease-APPLYTERM',
+    what: 'a decision of one term is carried out in a later one',
+    file: `${APPLY}/apply.ts`,
+    find: 'command.term !== transaction.entry.term',
+    replace: 'command.term > transaction.entry.term',
+  },
+  {
+    name: 'lease-OFFSESS',
+    what: 'OFFLINE ends whichever session the node has',
+    file: `${APPLY}/node-health.ts`,
+    find: 'command: NodeOfflineCommand): Outcome {\n  const opened = openSession(transaction, command);',
+    replace:
+      "command: NodeOfflineCommand): Outcome {\n  const opened = openSession(transaction, { ...command, session: transaction.get('node', command.node)?.session ?? 0 });",
+  },
+  {
+    name: 'lease-OFFENDS-INVBEFORE',
+    what: 'a session goes on after OFFLINE, and an inventory judges assignments of its own session',
+    file: `${APPLY}/register-node.ts`,
+    find: 'const sameStart = known !== null && known.sessionOpen && known.startId',
+    replace: 'const sameStart = known !== null && known.startId',
+    also: [
+      {
+        file: `${APPLY}/reconcile-node.ts`,
+        find: '    if (attempt.session >= command.session) continue;\n',
+        replace: '',
+      },
+      {
+        file: `${LEADER}/node-session.ts`,
+        find: 'if (this.#replica.state.nodes.get(this.#node)?.reconciled !== true) {',
+        replace: '{',
+      },
+    ],
+  },
+  {
+    name: 'lease-BUMP',
+    what: 'a restarted daemon goes on in the session of the one before',
+    file: `${APPLY}/register-node.ts`,
+    find: 'session: sameStart ? known.session : nextSession(transaction),',
+    replace: 'session: known?.sessionOpen === true ? known.session : nextSession(transaction),',
+  },
+  {
+    name: 'lease-INC',
+    what: 'the inventory of another data directory speaks for the one before',
+    file: `${APPLY}/register-node.ts`,
+    find: 'return known.incarnation === command.incarnation && known.machineId === command.machineId;',
+    replace: 'return known.machineId === command.machineId;',
+  },
+  {
+    name: 'lease-MACHINE',
+    what: 'the inventory of a data directory that was moved speaks for the machine before',
+    file: `${APPLY}/register-node.ts`,
+    find: 'return known.incarnation === command.incarnation && known.machineId === command.machineId;',
+    replace: 'return known.incarnation === command.incarnation;',
+  },
+  {
+    name: 'lease-NEWER',
+    what: 'what an earlier attempt came to ends the newest one',
+    file: `${APPLY}/report-attempts.ts`,
+    find: 'if (attempt.assignment !== report.assignment || attempt.node !== node) return false;',
+    replace: '',
+  },
+  {
+    name: 'lease-WDLEASE',
+    what: 'the watchdog starts what comes after the lease is over',
+    file: `${WATCHDOG}/lease.ts`,
+    find: 'return !isLeased || this.holds;',
+    replace: 'return isLeased || !isLeased;',
+  },
+  {
+    name: 'lease-RECORD',
+    what: 'a watchdog that is started anew grants itself a minute',
+    file: `${WATCHDOG}/lease.ts`,
+    find: 'lease.#deadlineMs = await lease.#recorded();',
+    replace: 'lease.#deadlineMs = (await lease.#recorded(), options.nowMs() + 60_000);',
+  },
+  {
+    name: 'lease-ABSOLUTE',
+    what: 'the watchdog is told how long the lease is, from when it is told',
+    file: `${WORKER}/lease-keeper.ts`,
+    find: 'await lease.extendLease(session, deadlineMs, patience);',
+    replace: 'await lease.extendLease(session, bootMs() + CONFIRM_PART * confirmMs, patience);',
+    also: [
+      {
+        file: `${WORKER}/lease-keeper.ts`,
+        find: 'const { lease, emit, clock, random, log } = this.#options;',
+        replace: 'const { lease, emit, clock, random, log, bootMs } = this.#options;',
+      },
+    ],
+  },
+  {
+    name: 'lease-CONFIRM',
+    what: 'heartbeats go out whether or not the watchdog has the newest deadline',
+    file: `${WORKER}/worker-lease.ts`,
+    find: 'return this.#confirmedMs >= this.#deadlineMs;',
+    replace: 'return this.#confirmedMs <= Infinity;',
+  },
+  {
+    name: 'lease-WDSESS',
+    what: 'the watchdog carries out what a daemon of an older session asked for',
+    file: `${WATCHDOG}/requests.ts`,
+    find: 'if (session !== this.#session)\n',
+    replace: 'if (session > this.#session)\n',
+  },
+  {
+    name: 'lease-FREEZE',
+    what: 'groups are not frozen when the lease is over',
+    file: `${WATCHDOG}/guards.ts`,
+    find: '        await groups.freeze(cgroup);\n        if (groups',
+    replace: '        if (groups',
+    also: [
+      {
+        file: `${WATCHDOG}/guards.ts`,
+        find: '          await groups.kill(cgroup);\n          await groups.freeze(cgroup);\n',
+        replace: '          await groups.kill(cgroup);\n',
+      },
+    ],
+  },
+  {
+    name: 'lease-PERATTEMPT',
+    what: 'all containers of a node share one group',
+    file: 'src/agent/drivers/docker/naming.ts',
+    find: 'const name = containerNameOf(owner, key);',
+    replace:
+      'const name = containerNameOf(owner, { taskId: `all-${key.taskId.slice(0, 0)}`, assignment: 0 });',
+  },
+  {
+    name: 'lease-KEEPFROZEN',
+    what: 'a frozen group is removed once it is empty',
+    file: `${WATCHDOG}/guards.ts`,
+    find: '    while (!guard.isReleased) {\n',
+    replace:
+      '    while (!guard.isReleased) {\n      if (pauseMs > 16 && groups.remove(cgroup) !== null) return;\n',
+  },
+  {
+    name: 'lease-HELD',
+    what: 'a new lease thaws what the one before froze',
+    file: `${WATCHDOG}/guards.ts`,
+    find: '    while (!guard.isReleased) {\n',
+    replace:
+      '    while (!guard.isReleased) {\n      if (this.#options.lease.permits({ isLeased: true })) return groups.kill(cgroup);\n',
+  },
+  {
+    name: 'lease-INVQUEUED',
+    what: 'the list of attempts leaves out what does not run yet',
+    file: `${WATCHDOG}/attempt-table.ts`,
+    find: '      if (after !== null && number <= after) continue;\n',
+    replace: "      if ((after !== null && number <= after) || view.type === 'registered') continue;\n",
+  },
+  {
+    name: 'lease-KAPPA',
+    what: 'a lease leaves no time for killing',
+    file: 'src/model/lease.ts',
+    find: '(timeoutMs / (1 + CLOCK_RATE_ERROR) - killMs)',
+    replace: '(timeoutMs / (1 + CLOCK_RATE_ERROR))',
+    also: [
+      {
+        file: 'src/model/lease.ts',
+        find: 'leaseMs / (1 - CLOCK_RATE_ERROR) + killMs <=',
+        replace: 'leaseMs / (1 - CLOCK_RATE_ERROR) <=',
+      },
+    ],
+  },
+  {
+    name: 'lease-RHO',
+    what: 'clocks are taken for right',
+    file: 'src/model/lease.ts',
+    find: 'const CLOCK_RATE_ERROR = 0.01;',
+    replace: 'const CLOCK_RATE_ERROR = 0;',
+  },
+  {
+    name: 'lease-STARTIDX-TOMB',
+    what: 'an assignment that was seen or stopped starts again',
+    file: `${WORKER}/seen-assignments.ts`,
+    find: 'return assignment <= this.#forgotten || this.#seen.has(assignment);',
+    replace: 'return assignment <= this.#forgotten;',
+    also: [
+      {
+        file: `${WATCHDOG}/attempt-table.ts`,
+        find: 'if (key.assignment <= highest)',
+        replace: 'if (key.assignment <= highest - 1e9)',
+      },
+    ],
+  },
+];
+
+export const LEASE_MUTANTS: readonly Mutant[] = RULES.map((mutant) => ({ ...mutant, world: 'nodes' }));

@@ -1,0 +1,169 @@
+/** What a leader does for nodes: the production duties with monitor, sessions and desired state, on a simulated member. */
+import { LeaderDuties } from '../../../src/agent/leader/leader-duties.ts';
+import type { WorkerCall } from '../../../src/agent/leader/node-session.ts';
+import type { Clock } from '../../../src/lib/clock.ts';
+import { JarvisError } from '../../../src/lib/errors.ts';
+import { silentLog } from '../../../src/lib/log.ts';
+import type { Outcome } from '../../../src/model/commands.ts';
+import { LeadershipNews, type RaftLeadership } from '../../../src/raft/leadership.ts';
+import type { SoftState } from '../../../src/raft/core/types.ts';
+import type { Applied, CommandInput, Leadership, Replica } from '../../../src/scheduler/ports.ts';
+import type { Member } from '../member.ts';
+import { Violation } from '../trace.ts';
+
+function unused(): never {
+  throw new Error('the duties of a leader do not ask for that');
+}
+
+export class LeaderWork {
+  readonly #member: Member;
+  readonly #news: LeadershipNews;
+  readonly #duties: LeaderDuties;
+  readonly #listeners = new Set<(applied: Applied) => void>();
+  readonly #propose: (input: CommandInput) => Promise<Outcome>;
+
+  constructor(member: Member, propose: (input: CommandInput) => Promise<Outcome>) {
+    const { world } = member;
+    this.#member = member;
+    this.#propose = propose;
+    this.#news = new LeadershipNews({
+      term: () => member.core.status().term,
+      logger: silentLog,
+      onFailure: (error) => {
+        world.violation ??= error instanceof Error ? error : new Violation(String(error));
+      },
+    });
+    this.#duties = new LeaderDuties({
+      replica: this.#port(),
+      formation: { clusterId: 'simulated', epoch: 3, config: world.nodeSettings.config },
+      duties: [],
+      clock: this.#clock(),
+      log: silentLog,
+      nextTurn: (action) => void member.later(0, action),
+    });
+  }
+
+  changed(soft: SoftState): void {
+    this.#news.changed(soft);
+  }
+
+  applied(applied: Applied): void {
+    if (this.#news.current.isLeader) this.#tell(applied);
+    for (const listener of this.#listeners) listener(applied);
+  }
+
+  /** An entry of the term has been applied. */
+  appliedIn(term: number): void {
+    this.#news.applied(term);
+  }
+
+  #tell({ command, outcome, index, term }: Applied): void {
+    const { trace, time } = this.#member.world;
+    if (outcome.type === 'refused' && outcome.code === 'stale_decision')
+      trace.count('decision of another term refused');
+    if (command.type === 'nodeOffline' && outcome.type === 'done') {
+      trace.count('node taken for gone');
+      if (term < this.#news.current.term) trace.count('node taken for gone by a later leader');
+    }
+    if (command.type === 'reconcileNode' && outcome.type === 'done' && command.known.length > 0)
+      trace.count('daemon found attempts of earlier sessions');
+    const by = `by n${this.#member.id}`;
+    switch (command.type) {
+      case 'registerNode':
+      case 'nodeOffline':
+      case 'reconcileNode': {
+        const node = command.type === 'registerNode' ? command.name : command.node;
+        const session = this.#member.replica.core.state.nodes.get(node)?.session ?? 0;
+        trace.tell(time.nowMs, command.type, node, session % 2 ** 29, outcome.type, index, by);
+        break;
+      }
+      case 'assign':
+        for (const { taskId, node } of command.assignments)
+          trace.tell(time.nowMs, 'assign', taskId, node, index, by);
+        break;
+      case 'reportAttempts':
+        for (const { taskId, assignment, status } of command.reports)
+          trace.tell(time.nowMs, 'report', command.node, taskId, assignment, status, by);
+        break;
+      default:
+        break;
+    }
+  }
+
+  accept(call: WorkerCall): boolean {
+    return this.#duties.accept(call);
+  }
+
+  /** A clock as wrong as the argument of leases permits: docs/leases.md. */
+  #clock(): Clock {
+    const member = this.#member;
+    const { world } = member;
+    const rate = world.nodeSettings.leaderRates[member.machine.slot] ?? 1;
+    return {
+      wallMs: () => 1_000_000 + world.time.nowMs,
+      monotonicMs: () => world.time.nowMs * rate,
+      after: (delayMs, callback) => member.later(delayMs / rate, callback),
+    };
+  }
+
+  /** As `raft/node.ts` does it. */
+  async #confirm(signal: AbortSignal): Promise<number> {
+    const { isLeader, term } = this.#news.current;
+    if (!isLeader) throw new JarvisError('no_leader', 'this node does not lead');
+    const { trace, leader } = this.#member.world;
+    if (leader !== this.#member) trace.count('heartbeat came to a deposed leader');
+    const confirmed = this.#member.reads.request(signal, { needsQuorum: true });
+    this.#member.input(() => {});
+    try {
+      await confirmed;
+    } catch (error) {
+      trace.count('heartbeat not answered after its round');
+      throw error;
+    }
+    const now = this.#news.current;
+    if (!now.isLeader || now.term !== term)
+      throw new JarvisError('no_leader', 'leadership changed while it was confirmed');
+    return term;
+  }
+
+  /** Some proposals are appended late: the process stood still in between, and its term may be another by then. */
+  async #proposeLater(input: CommandInput): Promise<Outcome> {
+    const { world } = this.#member;
+    const { nodeChance } = world;
+    if (input.type === 'nodeOffline') world.onOffline(this.#member, input.node);
+    if (nodeChance.happens(0.1) || (input.type === 'nodeOffline' && nodeChance.happens(0.3)))
+      await new Promise<void>((resolve) => {
+        this.#member.later(nodeChance.random() ** 2 * 2500, resolve);
+      });
+    return this.#propose(input);
+  }
+
+  #leadership({ isLeader, term, leader }: RaftLeadership): Leadership {
+    return { isLeader, term, leader: leader === 0 ? null : { name: `n${leader}`, address: '' } };
+  }
+
+  #port(): Replica {
+    const member = this.#member;
+    return {
+      nodeName: `n${member.id}`,
+      get state() {
+        return member.replica.core.state;
+      },
+      get appliedIndex() {
+        return member.replica.appliedIndex;
+      },
+      leadership: () => this.#leadership(this.#news.current),
+      onLeadership: (listener) => this.#news.listen((news) => listener(this.#leadership(news))),
+      onApplied: (listener) => {
+        this.#listeners.add(listener);
+        return () => this.#listeners.delete(listener);
+      },
+      propose: (input) => this.#proposeLater(input),
+      readBarrier: unused,
+      confirmLeadership: (signal) => this.#confirm(signal),
+      read: unused,
+      taskIdsWithPrefix: unused,
+      tasksNewestFirst: unused,
+    };
+  }
+}
