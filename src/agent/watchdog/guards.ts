@@ -128,6 +128,25 @@ export class Guards {
     }
   }
 
+  /**
+   * Nobody will ever release them: ends what is in them, whatever it holds, and leaves the groups frozen. Resolves when
+   * nothing is in them any more.
+   */
+  async abandon(): Promise<void> {
+    const { groups } = this.#options;
+    for (const guard of this.#guards.values()) {
+      guard.record = { ...guard.record, isOver: true };
+      this.#hold(guard);
+    }
+    for (const guard of this.#guards.values()) {
+      while (groups?.isOccupied(guard.record.cgroup) === true)
+        await this.#options.delay(WATCHDOG_LIMITS.heldLookMs);
+      guard.isReleased = true;
+    }
+    this.#guards.clear();
+    this.#options.onChange();
+  }
+
   #add(record: GuardRecord): void {
     const guard: Guard = { record, holding: null, isReleased: false };
     this.#guards.set(attemptName(record), guard);

@@ -1,7 +1,11 @@
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
+
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { bootTimeMs } from '../../lib/boot-time.ts';
 import type { WatchdogClient } from './client.ts';
+import { watchdogDirectory } from './paths.ts';
 import type { WatchdogHarness } from './watchdog.test-kit.ts';
 import { createWatchdogHarness, isGone, readPid, shell, waitUntil } from './watchdog.test-kit.ts';
 
@@ -50,6 +54,19 @@ describe('a watchdog whose lease has run out', () => {
     await client.start(shell('true', { taskId: 'task-b', isLeased: false }), never);
     await client.extendLease(5, bootTimeMs() + 60_000, never);
     await client.start(shell('true', { taskId: 'task-a' }), never);
+  });
+
+  it('is also one whose directory is gone: it ends everything and leaves', async () => {
+    await client.extendLease(5, bootTimeMs() + 60_000, never);
+    const leased = shell('echo $$ > pid; exec sleep 1000', { taskId: 'task-a' });
+    const unleased = shell('echo $$ > pid; exec sleep 1000', { taskId: 'task-b', isLeased: false });
+    await Promise.all([client.start(leased, never), client.start(unleased, never)]);
+    const pids = [await readPid(harness, leased, 'pid'), await readPid(harness, unleased, 'pid')];
+    const watchdog = await client.watchdogPid(never);
+    await client.close();
+    await rename(watchdogDirectory(harness.dataDirectory), join(harness.dataDirectory, 'elsewhere'));
+    await waitUntil(() => isGone(watchdog));
+    expect(pids.map(isGone)).toEqual([true, true]);
   });
 
   it('is also one that was started anew, and enforces what is on record', async () => {

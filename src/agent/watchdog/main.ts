@@ -5,7 +5,7 @@
  *
  * It shares a machine with the tasks of every node, so it imports little: node's own modules and a few files.
  */
-import { mkdirSync, openSync } from 'node:fs';
+import { fstatSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -25,6 +25,7 @@ import { findProcessGroups } from '../cgroups/process-groups.ts';
 import { GuardStore } from './guard-store.ts';
 import { Guards } from './guards.ts';
 import { Lease, leaseFile } from './lease.ts';
+import { WATCHDOG_LIMITS } from './limits.ts';
 import { DIAGNOSTICS_FILE, LOCK_FILE, socketAddress, watchdogDirectory } from './paths.ts';
 import { PipePool } from './pipes.ts';
 import { readBootId } from './processes.ts';
@@ -113,7 +114,9 @@ class Watchdog {
     // Of a terminal that is no longer there, or of a daemon's: not for the watchdog.
     process.on('SIGINT', () => {});
     process.on('SIGHUP', () => {});
-    await this.#server.listen(socketAddress(openSync(this.#directory, 'r')));
+    const descriptor = openSync(this.#directory, 'r');
+    this.#watchDirectory(descriptor);
+    await this.#server.listen(socketAddress(descriptor));
     this.#diagnose('watching', { session: stored.session, attempts: stored.records.length });
     this.#review();
   }
@@ -122,6 +125,28 @@ class Watchdog {
   #endLeased(): void {
     for (const attempt of this.#table?.all() ?? []) if (attempt.view.isLeased) attempt.loseLease();
     this.#guards?.endLeased();
+  }
+
+  /**
+   * Where the data directory was lost, another daemon may stand there under the same name, with a watchdog of its own:
+   * what this one watches is nobody's any more, and nothing of it may run on.
+   */
+  #watchDirectory(descriptor: number): void {
+    const opened = fstatSync(descriptor);
+    const timer = setInterval(() => {
+      const there = statSync(this.#directory, { throwIfNoEntry: false });
+      if (there?.ino === opened.ino && there.dev === opened.dev) return;
+      clearInterval(timer);
+      void this.#abandon();
+    }, WATCHDOG_LIMITS.leaseLookMs);
+    timer.unref();
+  }
+
+  async #abandon(): Promise<void> {
+    this.#diagnose('the directory is gone: everything is ended');
+    this.#shutDown(true);
+    await this.#guards?.abandon();
+    this.#review();
   }
 
   #shutDown(killAll: boolean): void {

@@ -10,7 +10,7 @@ import type { ContainerAttempt } from './container-attempt.ts';
 import type { ContainerSummary, Engine } from './engine.ts';
 import { insistThroughRefusals } from './insist.ts';
 import { DOCKER_LIMITS } from './limits.ts';
-import { attemptOfLabels, cgroupPrefixOf, containerNameOf } from './naming.ts';
+import { attemptOfLabels, cgroupPrefixOf, containerNameOf, OWNED_LABEL } from './naming.ts';
 import type { ContainerOwner } from './options.ts';
 
 export interface ReconcilerOptions {
@@ -81,11 +81,21 @@ export class ContainerReconciler {
     log.info({ container: id, labels }, 'a container that no attempt is known of is removed');
     try {
       await insistThroughRefusals(closing, () => engine.remove(id, closing));
+      this.#removeGroupOf(labels);
     } catch (error) {
       if (!closing.aborted) log.error({ container: id, error: messageOf(error) }, 'it could not be removed');
     } finally {
       this.#removing.delete(id);
     }
+  }
+
+  /** Left, perhaps frozen, by a watchdog that lost its directory: with its container gone nothing can come into it. */
+  #removeGroupOf(labels: ContainerSummary['labels']): void {
+    const { owner, cgroups } = this.#options;
+    const found = attemptOfLabels(labels, owner);
+    const incarnation = labels[OWNED_LABEL];
+    if (found !== null && incarnation !== undefined)
+      cgroups.remove(`/${containerNameOf({ ...owner, incarnation }, found.key)}`);
   }
 
   /** Of attempts that ended when their group could not be removed, by an earlier daemon. */
