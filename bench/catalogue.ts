@@ -3,11 +3,13 @@ import type { Benchmark } from './benchmark.ts';
 import { commitBenchmark } from './benchmarks/commit.ts';
 import { dockerBenchmark } from './benchmarks/docker.ts';
 import { failoverBenchmark } from './benchmarks/failover.ts';
+import { idleBenchmark } from './benchmarks/idle.ts';
 import { processBenchmark } from './benchmarks/process.ts';
 
 export const CATALOGUE: readonly Benchmark[] = [
   processBenchmark,
   commitBenchmark,
   failoverBenchmark,
+  idleBenchmark,
   dockerBenchmark,
 ];

@@ -3,14 +3,15 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-const BUILT = process.env['JARVIS_TEST_DIST'] === '1';
+/** Whether the programs of `npm run build` are run. */
+export const IS_BUILT = process.env['JARVIS_TEST_DIST'] === '1';
 const PROGRAMS = { jarvisd: 'agent/main', jarvisctl: 'cli/main' } as const;
 
 /** A command that is refused, or waits for a task, is through long before. */
 const TIMEOUT_MS = 60_000;
 
 export function programPath(name: keyof typeof PROGRAMS): string {
-  const path = BUILT ? `dist/${PROGRAMS[name]}.js` : `src/${PROGRAMS[name]}.ts`;
+  const path = IS_BUILT ? `dist/${PROGRAMS[name]}.js` : `src/${PROGRAMS[name]}.ts`;
   return fileURLToPath(new URL(`../../${path}`, import.meta.url));
 }
 
