@@ -156,9 +156,16 @@ export class EngineApi {
     await this.#expect('POST', `/containers/${container}/kill?signal=${signal}`);
   }
 
-  /** Also while it runs. */
+  /** Also while it runs, and where a node removes it, too. */
   async remove(container: string): Promise<void> {
-    await this.#expect('DELETE', `/containers/${container}?force=1&v=1`);
+    const response = await this.send('DELETE', `/containers/${container}?force=1&v=1`);
+    if (response.status < 400 || response.status === 404) return;
+    const isUnderWay = response.status === 409 && response.text.includes('already in progress');
+    if (!isUnderWay) throw new EngineError(response.status, messageIn(response.text));
+    const { status, text } = await this.send('POST', `/containers/${container}/wait?condition=removed`, {
+      timeoutMs: 60_000,
+    });
+    if (status >= 400 && status !== 404) throw new EngineError(status, messageIn(text));
   }
 
   /** All of them, ended ones too. */
