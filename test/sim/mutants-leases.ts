@@ -114,6 +114,13 @@ const RULES: readonly Omit<Mutant, 'world'>[] = [
     file: `${APPLY}/register-node.ts`,
     find: 'session: sameStart ? known.session : nextSession(transaction),',
     replace: 'session: known?.sessionOpen === true ? known.session : nextSession(transaction),',
+    also: [
+      {
+        file: `${APPLY}/reconcile-node.ts`,
+        find: 'if (attempt.session >= command.session) continue;',
+        replace: 'if (attempt.session > command.session) continue;',
+      },
+    ],
   },
   {
     name: 'lease-INC',
@@ -243,20 +250,6 @@ const RULES: readonly Omit<Mutant, 'world'>[] = [
     file: 'src/model/lease.ts',
     find: 'const CLOCK_RATE_ERROR = 0.01;',
     replace: 'const CLOCK_RATE_ERROR = 0;',
-  },
-  {
-    name: 'lease-STARTIDX-TOMB',
-    what: 'an assignment that was seen or stopped starts again',
-    file: `${WORKER}/seen-assignments.ts`,
-    find: 'return assignment <= this.#forgotten || this.#seen.has(assignment);',
-    replace: 'return assignment <= this.#forgotten;',
-    also: [
-      {
-        file: `${WATCHDOG}/attempt-table.ts`,
-        find: 'if (key.assignment <= highest)',
-        replace: 'if (key.assignment <= highest - 1e9)',
-      },
-    ],
   },
 ];
 

@@ -8,10 +8,12 @@ import { JarvisError } from '../../src/lib/errors.ts';
 import { MUTANTS } from './mutants.ts';
 import { editsOf, ROOT } from './mutate.ts';
 import { parseOptions } from './options.ts';
+import { simulateNodes } from './nodes/simulate-nodes.ts';
 import { simulate } from './simulation.ts';
 import { COUNTERS } from './trace.ts';
 
 const SEEDS = 120;
+const SEEDS_WITH_NODES = 30;
 
 function sim(...args: readonly string[]): { status: number | null; stdout: string; stderr: string } {
   return spawnSync(process.execPath, [path.join(import.meta.dirname, 'main.ts'), ...args], {
@@ -25,6 +27,12 @@ describe('the simulator', () => {
     expect(second).toEqual(first);
     expect(first.virtualMs).toBeGreaterThanOrEqual(60_000);
     expect(other.trace).not.toBe(first.trace);
+  });
+
+  it('goes the same way twice with nodes, too', async () => {
+    const [first, second] = [await simulateNodes(3), await simulateNodes(3)];
+    expect(second).toEqual(first);
+    expect(first.virtualMs).toBeGreaterThanOrEqual(60_000);
   });
 
   it('goes the same way in a process of its own', async () => {
@@ -41,6 +49,11 @@ describe('the simulator', () => {
     for (let seed = 1; seed <= SEEDS; seed += 1) {
       const { violation, counters } = await simulate(seed);
       if (violation !== null) violations.push(`seed ${seed}: ${violation}`);
+      for (const name of counters.keys()) taken.add(name);
+    }
+    for (let seed = 1; seed <= SEEDS_WITH_NODES; seed += 1) {
+      const { violation, counters } = await simulateNodes(seed);
+      if (violation !== null) violations.push(`seed ${seed} with nodes: ${violation}`);
       for (const name of counters.keys()) taken.add(name);
     }
     expect(violations).toEqual([]);

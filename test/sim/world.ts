@@ -23,17 +23,23 @@ export interface NodeSettings {
   readonly config: ClusterConfig;
   /** Of each machine's clock, where it leads. */
   readonly leaderRates: readonly number[];
+  /** Of the next machine that runs tasks. */
+  readonly nodeRate: () => number;
+  /** Leaders count too fast, nodes too slowly, and killing takes nearly as long as it may. */
+  readonly isWorst: boolean;
 }
 
 /** Off by one per cent, mostly: that is what leases have to bear. */
-export function drawRate(chance: Chance): number {
+function drawRate(chance: Chance): number {
   return chance.happens(0.7) ? (chance.pick([0.99, 1.01]) ?? 1) : chance.between(0.99, 1.01);
 }
 
 function drawNodeSettings(chance: Chance): NodeSettings {
   const timeoutMs = chance.pick([1500, 2500, 4000]) ?? 2500;
   const heartbeat = { intervalMs: timeoutMs / 10, warningMs: timeoutMs / 2, timeoutMs };
-  return { config: { heartbeat }, leaderRates: Array.from({ length: 8 }, () => drawRate(chance)) };
+  const isWorst = chance.happens(0.3);
+  const leaderRates = Array.from({ length: 8 }, () => (isWorst ? 1.01 : drawRate(chance)));
+  return { config: { heartbeat }, isWorst, leaderRates, nodeRate: () => (isWorst ? 0.99 : drawRate(chance)) };
 }
 
 export class World {

@@ -28,7 +28,8 @@ export function findContainment(
 ): Containment {
   const processes = new ProcessContainment(new ProcessScanner(), diagnose);
   if (groups === null || !useCgroups) return processes;
-  return new CgroupContainment({ groups, processes, prefix: groupPrefixOf(dataDirectory), diagnose });
+  const prefix = groupPrefixOf(dataDirectory);
+  return new CgroupContainment({ groups, processes, prefix, delay, diagnose });
 }
 
 /** What the names of all groups of a data directory's attempts begin with, and of no other's. */
@@ -40,12 +41,13 @@ export function groupPrefixOf(dataDirectory: string): string {
 interface CgroupContainmentOptions {
   readonly groups: ProcessGroups;
   /** For attempts that a watchdog before this one began without a group. */
-  readonly processes: ProcessContainment;
+  readonly processes: Pick<Containment, 'terminate' | 'destroy'>;
   readonly prefix: string;
+  readonly delay: (delayMs: number) => Promise<void>;
   readonly diagnose: Diagnose;
 }
 
-class CgroupContainment implements Containment {
+export class CgroupContainment implements Containment {
   readonly #options: CgroupContainmentOptions;
 
   constructor(options: CgroupContainmentOptions) {
@@ -93,7 +95,7 @@ class CgroupContainment implements Containment {
         diagnose('a control group does not become empty', { group });
         tellAtMs += TELL_INTERVAL_MS;
       }
-      await delay(pauseMs);
+      await this.#options.delay(pauseMs);
     }
   }
 }

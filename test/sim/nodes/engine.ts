@@ -66,7 +66,7 @@ export class SimulatedEngine {
       container.execution = groups.execute(
         container.key,
         container.parent,
-        lastsMs(container.key),
+        { lastsMs: lastsMs(container.key) },
         (code) => {
           container.state = 'exited';
           container.exitCode = code;

@@ -27,6 +27,8 @@ export interface GroupsOptions {
   readonly chance: Chance;
   /** What freezing and killing take at most, milliseconds. */
   readonly killMs: number;
+  /** And mostly that long. */
+  readonly killsSlowly: boolean;
   /** Something executes from now on. */
   readonly onExecute: (execution: Execution) => void;
 }
@@ -67,7 +69,12 @@ export class SimulatedGroups implements ProcessGroups {
   }
 
   /** Begins to execute there, at once or when the group is thawed. */
-  execute(key: AttemptKey, group: string, lastsMs: number, exited: (code: number | null) => void): Execution {
+  execute(
+    key: AttemptKey,
+    group: string,
+    { lastsMs, code = 0 }: { readonly lastsMs: number; readonly code?: number },
+    exited: (code: number | null) => void,
+  ): Execution {
     this.prepare(group);
     const { node, time, onExecute } = this.#options;
     const execution: Execution = { ...key, node, group, isDead: false, isOverdue: false, exited };
@@ -75,7 +82,7 @@ export class SimulatedGroups implements ProcessGroups {
     into?.executions.add(execution);
     time.after(lastsMs, () => {
       if (this.isFrozen(execution.group)) execution.isOverdue = true;
-      else this.#end(execution, 0);
+      else this.#end(execution, code);
     });
     if (into?.isFrozen === false) onExecute(execution);
     return execution;
@@ -138,8 +145,9 @@ export class SimulatedGroups implements ProcessGroups {
 
   /** Nearly all of it, now and then: the lease's length counts on no more. */
   #pass(): Promise<void> {
-    const { chance, killMs, time } = this.#options;
-    const delayMs = chance.happens(0.3) ? killMs * chance.between(0.7, 1) : chance.between(0.2, 4);
+    const { chance, killMs, killsSlowly, time } = this.#options;
+    const isSlow = chance.happens(killsSlowly ? 0.7 : 0.3);
+    const delayMs = isSlow ? killMs * chance.between(killsSlowly ? 0.95 : 0.7, 1) : chance.between(0.2, 4);
     return new Promise((resolve) => {
       time.after(delayMs, resolve);
     });

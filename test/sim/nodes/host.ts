@@ -24,6 +24,7 @@ export interface HostOptions {
   readonly chance: Chance;
   readonly rate: number;
   readonly killMs: number;
+  readonly killsSlowly: boolean;
   readonly latencyMs: number;
   readonly onExecute: (execution: Execution) => void;
 }
@@ -67,7 +68,7 @@ export class Host implements LocalTime {
   #pids = 0;
 
   constructor(options: HostOptions) {
-    const { name, world, chance, rate, killMs, latencyMs, onExecute } = options;
+    const { name, world, chance, rate, killMs, killsSlowly, latencyMs, onExecute } = options;
     this.name = name;
     this.world = world;
     this.chance = chance;
@@ -77,7 +78,7 @@ export class Host implements LocalTime {
     this.machineId = `${name}-machine`;
     this.#originMs = chance.between(10_000, 1e8);
     const { time, trace } = world;
-    this.groups = new SimulatedGroups({ node: name, time, chance, killMs, onExecute });
+    this.groups = new SimulatedGroups({ node: name, time, chance, killMs, killsSlowly, onExecute });
     this.engine = new SimulatedEngine({
       time,
       local: this,

@@ -48,6 +48,10 @@ export class LeaderWork {
   }
 
   applied(applied: Applied): void {
+    const { command, term } = applied;
+    const { isLeading, core, world } = this.#member;
+    if (isLeading && command.type === 'nodeOffline' && term < core.status().term)
+      world.trace.count('node taken for gone by a later leader');
     if (this.#news.current.isLeader) this.#tell(applied);
     for (const listener of this.#listeners) listener(applied);
   }
@@ -57,13 +61,12 @@ export class LeaderWork {
     this.#news.applied(term);
   }
 
-  #tell({ command, outcome, index, term }: Applied): void {
+  #tell({ command, outcome, index }: Applied): void {
     const { trace, time } = this.#member.world;
     if (outcome.type === 'refused' && outcome.code === 'stale_decision')
       trace.count('decision of another term refused');
     if (command.type === 'nodeOffline' && outcome.type === 'done') {
       trace.count('node taken for gone');
-      if (term < this.#news.current.term) trace.count('node taken for gone by a later leader');
     }
     if (command.type === 'reconcileNode' && outcome.type === 'done' && command.known.length > 0)
       trace.count('daemon found attempts of earlier sessions');

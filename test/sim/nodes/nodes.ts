@@ -1,6 +1,6 @@
 /** The machines that run tasks, and what must hold of all of them: at most one attempt of a task executes at any moment. */
 import { killTimeMs } from '../../../src/model/lease.ts';
-import { drawRate, type World } from '../world.ts';
+import type { World } from '../world.ts';
 import { Violation } from '../trace.ts';
 import type { Execution } from './groups.ts';
 import { Host } from './host.ts';
@@ -10,9 +10,9 @@ import { Host } from './host.ts';
  * left for whoever has to notice first that a watchdog hangs, or has died.
  */
 const KILL_PART = 0.4;
-const SLOW_KILL_PART = 0.92;
+const SLOW_KILL_PART = 0.97;
 /** What the clock's steps and the timers between lease and kill come to. */
-const NOTICE_MS = 12;
+const NOTICE_MS = 5;
 const NAMES = ['w1', 'w2', 'w3'] as const;
 
 export class Nodes {
@@ -31,7 +31,7 @@ export class Nodes {
     this.world = world;
     const { nodeChance: chance, nodeSettings } = world;
     this.timeoutMs = nodeSettings.config.heartbeat.timeoutMs;
-    this.killsSlowly = chance.happens(0.35);
+    this.killsSlowly = nodeSettings.isWorst;
     const killMs = killTimeMs(this.timeoutMs);
     this.#killMs = this.killsSlowly ? killMs * SLOW_KILL_PART - NOTICE_MS : killMs * KILL_PART;
     this.#latencyMs = chance.pick([0.3, 2, 10]) ?? 2;
@@ -77,8 +77,9 @@ export class Nodes {
       name,
       world,
       chance: chance.fork(),
-      rate: drawRate(chance),
+      rate: world.nodeSettings.nodeRate(),
       killMs: this.#killMs,
+      killsSlowly: this.killsSlowly,
       latencyMs: this.#latencyMs,
       onExecute: (execution) => this.#check(execution),
     });

@@ -1,5 +1,6 @@
 /** A process attempt in the watchdog, in the steps of `agent/watchdog/attempt.ts`, in a group of its own. */
 import type { AttemptSpec, AttemptView, Exit } from '../../../src/agent/drivers/driver.ts';
+import type { Contained, Containment } from '../../../src/agent/watchdog/containment.ts';
 import type { TableAttempt } from '../../../src/agent/watchdog/attempt-table.ts';
 import type { WatchdogEvent } from '../../../src/agent/watchdog/protocol.ts';
 import type { AttemptFiles, StoredAttempt } from './files.ts';
@@ -10,6 +11,7 @@ export interface ProcessAttemptTools {
   readonly process: SimulatedProcess;
   readonly files: AttemptFiles;
   readonly groups: SimulatedGroups;
+  readonly containment: Containment;
   readonly bootId: string;
   /** Asked in the moment of the fork. */
   readonly mayExecute: (spec: Pick<AttemptSpec, 'isLeased'>) => boolean;
@@ -22,15 +24,18 @@ export interface ProcessAttemptTools {
   readonly leavesMs: () => number;
 }
 
+/** Groups hold everything here. */
+const NO_MARKERS: Contained['markers'] = { taskId: '', attempt: '', fencingToken: '', errorFile: null };
+
 type Reason = Exit['reason'];
 
 export class SimulatedProcessAttempt implements TableAttempt {
   readonly #tools: ProcessAttemptTools;
-  readonly #cgroup: string;
+  readonly #contained: Contained & { readonly cgroup: string };
   #view: AttemptView;
   #cause: 'stopped' | 'leaseLost' | null = null;
   #isOver = false;
-  #destroyed: Promise<void> | null = null;
+  #destroyed: Promise<unknown> | null = null;
   readonly started: Promise<void>;
   readonly ended: Promise<void>;
 
@@ -42,7 +47,7 @@ export class SimulatedProcessAttempt implements TableAttempt {
   ) {
     this.#view = view;
     this.#tools = tools;
-    this.#cgroup = cgroup;
+    this.#contained = { cgroup, leader: null, markers: NO_MARKERS };
     const { promise, resolve } = Promise.withResolvers<void>();
     this.started = promise;
     this.ended = run(this, resolve).finally(resolve);
@@ -103,9 +108,12 @@ export class SimulatedProcessAttempt implements TableAttempt {
     if (!mayExecute(spec)) this.#cause ??= 'leaseLost';
     if (this.#cause !== null) return this.#finish(this.#cause, null);
     const exited = Promise.withResolvers<number | null>();
-    groups.execute(spec, this.#cgroup, lastsMs(spec), (code) => {
-      const leftMs = code === null ? 0 : leavesMs();
-      if (leftMs > 0) groups.execute(spec, this.#cgroup, leftMs, () => {});
+    // One that leaves something behind fails, so that the task is tried again.
+    const leftMs = leavesMs();
+    const plan = { lastsMs: lastsMs(spec), code: leftMs > 0 ? 1 : 0 };
+    groups.execute(spec, this.#contained.cgroup, plan, (code) => {
+      if (leftMs > 0 && code !== null)
+        groups.execute(spec, this.#contained.cgroup, { lastsMs: leftMs }, () => {});
       this.#tools.process.later(0.1, () => exited.resolve(code));
     });
     this.#view = { ...this.#base(), type: 'running', startedAtMs: 0, stopping: false };
@@ -119,17 +127,9 @@ export class SimulatedProcessAttempt implements TableAttempt {
   }
 
   /** Resolves once its group is empty and gone. */
-  #destroy(): Promise<void> {
-    this.#destroyed ??= this.#destroyGroup();
+  #destroy(): Promise<unknown> {
+    this.#destroyed ??= this.#tools.containment.destroy(this.#contained);
     return this.#destroyed;
-  }
-
-  async #destroyGroup(): Promise<void> {
-    const { groups, process } = this.#tools;
-    while (groups.remove(this.#cgroup) === null) {
-      if (groups.isOccupied(this.#cgroup)) await groups.kill(this.#cgroup);
-      await process.pass(1);
-    }
   }
 
   async #finish(reason: Reason, exitCode: number | null): Promise<void> {
@@ -144,7 +144,7 @@ export class SimulatedProcessAttempt implements TableAttempt {
 
   #record(view = this.#view): Promise<void> {
     const { bootId, files } = this.#tools;
-    return files.writeRecord({ view, bootId, cgroup: this.#cgroup, isStartSent: true });
+    return files.writeRecord({ view, bootId, cgroup: this.#contained.cgroup, isStartSent: true });
   }
 
   #base(): Omit<AttemptView & { type: 'registered' }, 'type'> {

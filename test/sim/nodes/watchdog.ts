@@ -1,5 +1,6 @@
 /** A watchdog process: the production lease, guards, table and requests over simulated files, timers and groups. */
 import { AttemptTable } from '../../../src/agent/watchdog/attempt-table.ts';
+import { CgroupContainment } from '../../../src/agent/watchdog/cgroup-containment.ts';
 import { Guards } from '../../../src/agent/watchdog/guards.ts';
 import { Lease } from '../../../src/agent/watchdog/lease.ts';
 import { attemptName } from '../../../src/agent/watchdog/paths.ts';
@@ -104,7 +105,16 @@ export class SimulatedWatchdog {
       diagnose: () => {},
       onChange: () => {},
     });
+    const unused = { terminate: () => {}, destroy: async () => ({ outOfMemory: false }) };
+    const containment = new CgroupContainment({
+      groups,
+      processes: unused,
+      prefix: 'jarvis-process-',
+      delay: (delayMs) => process.pass(delayMs),
+      diagnose: () => {},
+    });
     const tools: ProcessAttemptTools = {
+      containment,
       process,
       files: stored,
       groups,
