@@ -402,6 +402,7 @@ describe('a peer that goes', () => {
     await connect(one, two);
     two.kill();
     await one.ears.until(() => one.ears.resets.length === 2);
+    expect(one.ears.resets).toEqual([2, 2]);
     // Time stands still: without being spoken to it would not try again.
     const again = await open({ raftId: 2, port: two.port, identity: { startCounter: 2 } });
     again.transport.setPeers([one.peer], 0);
