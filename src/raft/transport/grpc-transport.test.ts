@@ -396,18 +396,6 @@ describe('a peer that goes', () => {
     await established(again, one);
   });
 
-  it('is met again as soon as it speaks, however long it was away', async () => {
-    const clock = new VirtualClock();
-    const [one, two] = [await open({ raftId: 1, clock }), await open({ raftId: 2 })];
-    await connect(one, two);
-    two.kill();
-    await one.ears.until(() => one.ears.resets.length === 2);
-    // Time stands still: without being spoken to it would not try again.
-    const again = await open({ raftId: 2, port: two.port, identity: { startCounter: 2 } });
-    again.transport.setPeers([one.peer], 0);
-    await established(one, again);
-  });
-
   it('is told of by one end that closes in order as well, and does not take it back meanwhile', async () => {
     const [one, two] = [await open({ raftId: 1 }), await open({ raftId: 2 })];
     await connect(one, two);

@@ -212,7 +212,6 @@ export class GrpcTransport implements Transport {
       this.#incoming.get(from)?.end();
       this.#incoming.set(from, stream);
       this.#meet(hello);
-      this.#hurry(hello.raft_id);
       stream.resume();
     };
     stream.on('data', (frame: Frame) => {
@@ -311,14 +310,6 @@ export class GrpcTransport implements Transport {
     this.#strangers.set(raftId, stranger);
     this.#peers.set(raftId, stranger);
     this.#connect();
-  }
-
-  /** Who speaks is there again: it need not wait for this node's next try, nor for that of its connection. */
-  #hurry(raftId: RaftId): void {
-    const stream = this.#streams.get(raftId);
-    if (stream === undefined || !stream.isWaiting) return;
-    stream.close();
-    this.#streams.set(raftId, this.#open(stream.peer));
   }
 
   #forget(raftId: RaftId): void {

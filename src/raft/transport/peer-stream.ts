@@ -57,17 +57,8 @@ export class PeerStream {
     this.#clock = options.clock;
     this.#log = options.log.child({ peer: options.peer.name });
     this.#events = options.events;
-    this.client = new RaftClient(options.peer.address, options.credentials, {
-      ...options.channelOptions,
-      // A connection that others share would hand on its own wait before it is tried again.
-      'grpc.use_local_subchannel_pool': 1,
-    });
+    this.client = new RaftClient(options.peer.address, options.credentials, options.channelOptions);
     this.#connect();
-  }
-
-  /** Before it tries again. */
-  get isWaiting(): boolean {
-    return this.#stream === null && !this.#closed;
   }
 
   send(message: Message): void {
