@@ -112,8 +112,8 @@ const RULES: readonly Omit<Mutant, 'world'>[] = [
     name: 'lease-BUMP',
     what: 'a restarted daemon goes on in the session of the one before',
     file: `${APPLY}/register-node.ts`,
-    find: 'session: sameStart ? known.session : nextSession(transaction),',
-    replace: 'session: known?.sessionOpen === true ? known.session : nextSession(transaction),',
+    find: 'const session = sameStart ? known.session : nextSession(transaction);',
+    replace: 'const session = known?.sessionOpen === true ? known.session : nextSession(transaction);',
     also: [
       {
         file: `${APPLY}/reconcile-node.ts`,
