@@ -32,20 +32,6 @@ const RULES: readonly Omit<Mutant, 'world'>[] = [
     replace: '([...this.#rounds.values()].at(-1) ?? this.#arrived).add(waiter);',
   },
   {
-    name: 'lease-VALID',
-    what: 'a heartbeat is answered whose session ended while its round was under way',
-    file: `${LEADER}/node-monitor.ts`,
-    find: ' || heartbeat === undefined || this.#openSession(node, session) === null)',
-    replace: ' || heartbeat === undefined || session === 0 || node === "")',
-    also: [
-      {
-        file: `${LEADER}/node-session.ts`,
-        find: 'if (row === undefined || !row.sessionOpen || row.session !== this.#session) {\n      this.end(',
-        replace: 'if (row === undefined) {\n      this.end(',
-      },
-    ],
-  },
-  {
     name: 'lease-STOPGRANT',
     what: 'heartbeats are answered after OFFLINE was proposed',
     file: `${LEADER}/node-monitor.ts`,

@@ -35,9 +35,11 @@ function drawRate(chance: Chance): number {
 }
 
 function drawNodeSettings(chance: Chance): NodeSettings {
-  const timeoutMs = chance.pick([1500, 2500, 4000]) ?? 2500;
-  const heartbeat = { intervalMs: timeoutMs / 10, warningMs: timeoutMs / 2, timeoutMs };
+  const usualMs = chance.pick([1500, 2500, 4000]) ?? 2500;
   const isWorst = chance.happens(0.3);
+  // One per cent of it is what a commit and a start take together, or more: less would not show.
+  const timeoutMs = isWorst ? 6000 : usualMs;
+  const heartbeat = { intervalMs: timeoutMs / 10, warningMs: timeoutMs / 2, timeoutMs };
   const leaderRates = Array.from({ length: 8 }, () => (isWorst ? 1.01 : drawRate(chance)));
   return { config: { heartbeat }, isWorst, leaderRates, nodeRate: () => (isWorst ? 0.99 : drawRate(chance)) };
 }

@@ -49,11 +49,16 @@ export class Ambushes {
     });
   }
 
-  /** It lies in the watchdog's socket while its daemon dies and another one takes its place. */
+  /** It lies in the watchdog's socket while its daemon dies and another one takes its place; or until the lease is over. */
   #processStarts(host: Host): number {
     if (!this.#happens()) return 0;
-    const { world } = this.#nodes;
+    const { world, timeoutMs } = this.#nodes;
     world.trace.tell(world.time.nowMs, 'start lies in the socket', host.name);
+    if (this.#chance.happens(0.5)) {
+      const lateMs = timeoutMs * this.#chance.between(1.05, 1.4);
+      this.#nemesis.later(0.01, () => this.#nemesis.stopDaemon(host, lateMs + 200));
+      return lateMs;
+    }
     this.#nemesis.later(0.01, () => this.#nemesis.killDaemon(host, this.#chance.between(1, 60)));
     return this.#chance.between(100, 1200);
   }

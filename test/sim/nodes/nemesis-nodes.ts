@@ -158,11 +158,19 @@ export class NodeNemesis {
     this.#note('cut', host);
     const untilMs = time.nowMs + cutMs;
     const kind = this.#chance.whole(4);
-    if (kind !== 0) host.upCutUntilMs = Math.max(host.upCutUntilMs, untilMs);
+    if (kind === 1 || kind === 2) host.upCutUntilMs = Math.max(host.upCutUntilMs, untilMs);
     if (kind === 0 || kind === 1) host.downCutUntilMs = Math.max(host.downCutUntilMs, untilMs);
-    // What was answered before comes through soon, while what is sent does not.
-    const soonMs = time.nowMs + this.#chance.between(100, 950);
-    if (kind === 3) host.downCutUntilMs = Math.max(host.downCutUntilMs, soonMs);
+    if (kind === 3) this.#holdAnswers(host, untilMs);
+  }
+
+  /** Answers are late, and when they come through nothing that is sent does any more. */
+  #holdAnswers(host: Host, untilMs: number): void {
+    const { time } = this.#nodes.world;
+    const lateMs = this.#chance.between(100, 950);
+    host.downCutUntilMs = Math.max(host.downCutUntilMs, time.nowMs + lateMs);
+    this.later(lateMs * this.#chance.between(0.2, 0.6), () => {
+      host.upCutUntilMs = Math.max(host.upCutUntilMs, untilMs);
+    });
   }
 
   #reboot(host: Host): void {
