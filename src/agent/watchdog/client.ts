@@ -125,11 +125,10 @@ export class WatchdogClient {
 
   /** Resolves once the watchdog ends what will be in that group with the lease. @throws JarvisError as {@link Guards.guard} */
   async guard(
-    { taskId, assignment }: AttemptKey,
+    { taskId, assignment, session }: AttemptKey & { readonly session: number },
     { cgroup, isLeased }: { readonly cgroup: string; readonly isLeased: boolean },
     signal: AbortSignal,
   ): Promise<void> {
-    const session = this.#currentSession();
     if (!(await this.#keepsLeases(signal))) return;
     await this.#request({ type: 'guard', session, taskId, assignment, cgroup, isLeased }, signal);
   }

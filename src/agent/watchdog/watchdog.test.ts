@@ -298,3 +298,15 @@ describe('an attempt that is listed before its start is answered', () => {
     await starting;
   });
 });
+
+describe('a start that took longer than its session', () => {
+  it('guards nothing in the next one, so that nothing of it runs', async () => {
+    await client.open(6, never);
+    const group = { cgroup: '/jarvis-test-task-a-7', isLeased: true };
+    const key = { taskId: 'task-a', assignment: 7 };
+    await expect(client.guard({ ...key, session: 5 }, group, never)).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringContaining('session 5') as string,
+    });
+  });
+});

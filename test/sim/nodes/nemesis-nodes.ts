@@ -231,12 +231,15 @@ export class NodeNemesis {
   #depose(): void {
     const { leader: member, network, machines, time, trace } = this.#nodes.world;
     if (member === undefined || member.isPaused) return;
-    const pauseMs = this.#chance.between(350, 950);
+    const pauseMs = this.#chance.between(500, 980);
+    // It hears of its successor only after the heartbeats; at times much later.
+    const deafMs =
+      pauseMs + (this.#chance.happens(0.5) ? this.#chance.between(200, 500) : this.#chance.between(1, 20));
     trace.tell(time.nowMs, 'depose', member.id, Math.round(pauseMs));
     const { slot } = member.machine;
-    if (this.#chance.happens(0.5))
+    if (this.#chance.happens(0.8))
       for (const other of machines)
-        if (other.slot !== slot) network.link(other.slot, slot).cloggedUntilMs = time.nowMs + pauseMs;
+        if (other.slot !== slot) network.link(other.slot, slot).cloggedUntilMs = time.nowMs + deafMs;
     member.isPaused = true;
     time.after(pauseMs, () => member.resume());
     const host = this.#host();

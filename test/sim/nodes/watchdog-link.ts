@@ -170,11 +170,11 @@ export class WatchdogLink implements Driver, LeaseHolder {
   }
 
   async guard(
-    key: AttemptKey,
+    { taskId, assignment, session }: AttemptKey & { readonly session: number },
     group: { cgroup: string; isLeased: boolean },
     signal: AbortSignal,
   ): Promise<void> {
-    await this.#request({ type: 'guard', ...this.#named(key), ...group }, signal);
+    await this.#request({ type: 'guard', taskId, assignment, session, ...group }, signal);
   }
 
   async isGuardOver(key: AttemptKey, signal: AbortSignal): Promise<boolean> {

@@ -10,10 +10,11 @@ import { insist } from './insist.ts';
 export interface AttemptGuard {
   /**
    * Resolves once the group is guarded: before anything can be in it.
-   * @throws JarvisError `timeout` while the lease is over; `conflict` where it cannot be guarded
+   * @param key with the session of its start: one that took longer than its session must not run in the next
+   * @throws JarvisError `timeout` while the lease is over; `conflict` where it cannot be guarded, or its session has ended
    */
   guard(
-    key: AttemptKey,
+    key: AttemptKey & { readonly session: number },
     group: { readonly cgroup: string; readonly isLeased: boolean },
     signal: AbortSignal,
   ): Promise<void>;
