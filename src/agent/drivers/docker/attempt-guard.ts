@@ -24,11 +24,22 @@ export interface AttemptGuard {
   release(key: AttemptKey, signal: AbortSignal): Promise<void>;
 }
 
-/** Asks until it is answered, for as long as the signal lasts. @throws JarvisError `conflict`; the signal's reason */
+/** Asks until it is answered, for as long as the signal lasts; a session that ends meanwhile is followed by another. */
 export async function insistOnGuard<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
   return insist(signal, async () => {
     try {
       return await ask();
+    } catch (error) {
+      throw new NoAnswer(messageOf(error), { cause: error });
+    }
+  });
+}
+
+/** The same before a start, which belongs to its session. @throws JarvisError `conflict`: nothing may be started */
+export async function guardStart(signal: AbortSignal, ask: () => Promise<void>): Promise<void> {
+  return insist(signal, async () => {
+    try {
+      await ask();
     } catch (error) {
       if (error instanceof JarvisError && error.code === 'conflict') throw error;
       throw new NoAnswer(messageOf(error), { cause: error });

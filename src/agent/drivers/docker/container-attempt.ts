@@ -28,7 +28,7 @@ import { createContainer } from './create-container.ts';
 import type { Outage } from './engine-monitor.ts';
 import type { DockerTools } from './docker-tools.ts';
 import type { Ending } from './exits.ts';
-import { insistOnGuard } from './attempt-guard.ts';
+import { guardStart, insistOnGuard } from './attempt-guard.ts';
 import { cgroupPathOf } from './naming.ts';
 import { endOf, endOfFailedStart } from './exits.ts';
 import { removeLeftovers, removeUntilGone } from './leftovers.ts';
@@ -222,7 +222,7 @@ export class ContainerAttempt implements TableAttempt {
     this.#update({ containerId, cgroupParent, view: { ...this.view, imageDigest } });
     // Before anything can be in its group: an engine that is stopped may carry out a start at any later time.
     const group = { cgroup: cgroupPathOf(cgroupParent), isLeased: this.view.isLeased };
-    await insistOnGuard(signal, () => this.#tools.guard.guard(this.view, group, signal));
+    await guardStart(signal, () => this.#tools.guard.guard(this.view, group, signal));
     return slots.use(async () => {
       signal.throwIfAborted();
       // On disk before it can happen; not synced, for if the machine goes down so does the container.
