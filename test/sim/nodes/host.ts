@@ -65,6 +65,7 @@ export class Host implements LocalTime {
   machineId: string;
   #originMs: number;
   #starts = 0;
+  readonly #agents: WorkerAgent[] = [];
   #pids = 0;
 
   constructor(options: HostOptions) {
@@ -189,7 +190,16 @@ export class Host implements LocalTime {
 
   async #keep(daemon: SimulatedProcess, begun: Promise<WorkerAgent>): Promise<void> {
     const agent = await begun;
+    this.#agents.push(agent);
     if (this.daemon === daemon) this.agent = agent;
+  }
+
+  /**
+   * The run is over: gives up what waits in every daemon there was, killed ones too. Signals that are made of others are
+   * kept alive for as long as somebody waits on them, and with them the whole world.
+   */
+  dispose(): void {
+    for (const agent of this.#agents) agent.close().catch(() => undefined);
   }
 
   killDaemon(): void {

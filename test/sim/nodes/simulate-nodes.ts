@@ -38,6 +38,14 @@ export async function simulateNodes(seed: number): Promise<SeedResult> {
 
 async function run(world: World): Promise<void> {
   const nodes = new Nodes(world);
+  try {
+    await live(world, nodes);
+  } finally {
+    for (const host of [...nodes.hosts, ...nodes.abandoned]) host.dispose();
+  }
+}
+
+async function live(world: World, nodes: Nodes): Promise<void> {
   for (const machine of founders(world)) await machine.start();
   for (const host of nodes.hosts) host.startDaemon();
   const users = new Users(world);
