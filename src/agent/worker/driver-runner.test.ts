@@ -105,6 +105,15 @@ describe('DriverRunner', () => {
     ]);
   });
 
+  it('asks what each driver knows until it answers', async () => {
+    const view: AttemptView = viewOf(1, 'running');
+    const { clock, events, runner } = run({ list: failing('unavailable', 5, [view]) });
+    const all = runner.lookForLeased();
+    await clock.advance(30_000);
+    await all;
+    expect(events).toEqual([{ type: 'found', entries: [{ driver: 'noop', view }] }]);
+  });
+
   it('tells what a start does, as long as somebody waits for it', async () => {
     const said: ((note: string) => void)[] = [];
     const { events, runner } = run({

@@ -69,17 +69,28 @@ export class DriverRunner {
       ),
     );
     if (opened.includes(null)) return;
-    const listed = await Promise.all(
-      this.#options.drivers.map(async (driver) => {
-        const views = await this.#insist({ what: 'list', driver: driver.name }, both, () =>
-          driver.list(both),
-        );
-        return views?.value.map((view): InventoryEntry => ({ driver: driver.name, view })) ?? null;
-      }),
-    );
+    const listed = await Promise.all(this.#options.drivers.map(({ name }) => this.#list(name, both)));
     if (listed.includes(null)) return;
     const entries = listed.flatMap((some) => some ?? []);
     this.#options.emit({ type: 'inventoried', connection, session, entries });
+  }
+
+  /** Asks each driver by itself, until it answers, what it knows. */
+  async lookForLeased(): Promise<void> {
+    const { signal } = this.#closing;
+    await Promise.all(
+      this.#options.drivers.map(async ({ name }) => {
+        const entries = await this.#list(name, signal);
+        if (entries !== null) this.#options.emit({ type: 'found', entries });
+      }),
+    );
+  }
+
+  /** @returns null where that was given up */
+  async #list(name: DriverName, signal: AbortSignal): Promise<readonly InventoryEntry[] | null> {
+    const driver = this.#driver(name);
+    const views = await this.#insist({ what: 'list', driver: name }, signal, () => driver.list(signal));
+    return views?.value.map((view): InventoryEntry => ({ driver: name, view })) ?? null;
   }
 
   async start(name: DriverName, spec: AttemptSpec): Promise<void> {

@@ -83,14 +83,19 @@ export class KnownAttempts {
     for (const { view } of entries) {
       listed.set(nameOf(view), { taskId: view.taskId, assignment: view.assignment });
     }
-    for (const entry of entries) this.#adoptOne(entry);
+    this.learn(entries);
     for (const [name, attempt] of this.#attempts) {
       if (!isFirst || attempt.phase === 'ended') listed.set(name, attempt.key);
     }
     return [...listed.values()];
   }
 
-  #adoptOne({ driver, view }: InventoryEntry): void {
+  /** Takes over what drivers listed, and watches what runs of it. */
+  learn(entries: readonly InventoryEntry[]): void {
+    for (const entry of entries) this.#learnOne(entry);
+  }
+
+  #learnOne({ driver, view }: InventoryEntry): void {
     const key: AttemptKey = { taskId: view.taskId, assignment: view.assignment };
     this.#seen.add(key.assignment);
     let attempt = this.#attempts.get(nameOf(key));

@@ -244,6 +244,8 @@ export class WorkerAgent {
           { attempts: effect.attempts },
           'the lease has run out without word of a quorum: what runs within it is ended',
         );
+      case 'lookForLeased':
+        return this.#carryOut(this.#runner.lookForLeased());
       case 'persist':
         return this.#carryOut(this.#persist(effect.report));
       case 'forget':

@@ -94,6 +94,18 @@ function sentKinds(effects: readonly WorkerEffect[]): readonly string[] {
   return ofType(effects, 'send').map(({ message }) => message.kind?.$case ?? 'none');
 }
 
+function stopsIn(effects: readonly WorkerEffect[]): readonly number[] {
+  return ofType(effects, 'stop').map(({ key }) => key.assignment);
+}
+
+function leasedView(n: number): AttemptView {
+  return { ...viewOf(n, 'running'), isLeased: true };
+}
+
+function found(...views: readonly AttemptView[]): WorkerEvent {
+  return { type: 'found', entries: views.map((view) => ({ driver: 'noop', view })) };
+}
+
 function tick(monotonicMs: number): WorkerEvent {
   return { type: 'tick', monotonicMs, bootMs: monotonicMs, usage: null };
 }
@@ -224,6 +236,33 @@ describe('the lease', () => {
       ['LOST', 'NodeLost'],
     ]);
     expect(told[0]?.error?.message).toMatch(/the lease ran out/);
+  });
+});
+
+describe('the lease of an earlier start of the daemon', () => {
+  it('is over for what that start left, before any session', () => {
+    const bench = new Bench();
+    const over = bench.step({ type: 'leaseDue', bootMs: 26_000 });
+    expect(ofType(over, 'lookForLeased')).toHaveLength(1);
+    expect(stopsIn(bench.step(found(leasedView(1), { ...leasedView(2), isLeased: false })))).toEqual([1]);
+    expect(stopsIn(bench.step(found(leasedView(3))))).toContain(3);
+  });
+
+  it('is over for what only the inventory shows', () => {
+    const bench = new Bench();
+    bench.step({ type: 'leaseDue', bootMs: 26_000 });
+    expect(stopsIn(bench.register(5, [leasedView(1), { ...leasedView(2), isLeased: false }]))).toEqual([1]);
+  });
+
+  it('is none any more where another was granted before the drivers answered', () => {
+    const bench = new Bench();
+    bench.step({ type: 'leaseDue', bootMs: 26_000 });
+    bench.connection = 1;
+    bench.step({ type: 'connected', connection: 1 });
+    bench.receive({ $case: 'registered', value: { session: 5, heartbeat_interval_ms: 2000 } });
+    bench.step(tick(27_000));
+    bench.granted(1, 25_000);
+    expect(bench.step(found(leasedView(1)))).toEqual([]);
   });
 });
 

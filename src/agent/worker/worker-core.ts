@@ -63,6 +63,8 @@ export class WorkerCore {
   #session = 0;
   /** The session whose inventory has been taken, at least once. */
   #inventoriedSession = 0;
+  /** A deadline has passed, and nothing was granted since. */
+  #isLeaseOver = false;
   #heartbeatNumber = 0;
   #heartbeatIntervalMs: number = WORKER_LIMITS.defaultHeartbeatIntervalMs;
 
@@ -107,6 +109,8 @@ export class WorkerCore {
         return this.#received(event.connection, event.message);
       case 'inventoried':
         return this.#inventoried(event.connection, event.session, event.entries);
+      case 'found':
+        return this.#found(event.entries);
       case 'progress':
         return this.#attempts.progress(event.key, event.note);
       case 'started':
@@ -164,12 +168,23 @@ export class WorkerCore {
     if (session !== this.#session) return;
     connection.heardAtMs = null;
     const deadlineMs = this.#lease.granted(number, leaseMs);
-    if (deadlineMs !== null) this.#effects.push({ type: 'extendLease', session, deadlineMs, leaseMs });
+    if (deadlineMs === null) return;
+    this.#isLeaseOver = false;
+    this.#effects.push({ type: 'extendLease', session, deadlineMs, leaseMs });
   }
 
   #leaseDue(bootMs: number): void {
     if (!this.#lease.isOver(bootMs)) return;
+    this.#isLeaseOver = true;
     this.#effects.push({ type: 'leaseOver', attempts: this.#attempts.endLeased() });
+    // What an earlier start of the daemon left must end as well, also where no leader is there to register with.
+    if (this.#inventoriedSession === 0) this.#effects.push({ type: 'lookForLeased' });
+  }
+
+  #found(entries: readonly InventoryEntry[]): void {
+    if (this.#inventoriedSession !== 0 || !this.#isLeaseOver) return;
+    this.#attempts.learn(entries);
+    this.#attempts.endLeased();
   }
 
   #registered(
@@ -202,6 +217,7 @@ export class WorkerCore {
     const isFirst = this.#inventoriedSession !== session;
     this.#inventoriedSession = session;
     const known = this.#attempts.adopt(entries, isFirst);
+    if (this.#isLeaseOver) this.#attempts.endLeased();
     this.#enter(connection, 'syncing');
     this.#send({
       kind: {

@@ -19,6 +19,8 @@ export type WorkerEvent =
       readonly session: number;
       readonly entries: readonly InventoryEntry[];
     }
+  /** What one driver knows, asked before the first inventory (`lookForLeased`). */
+  | { readonly type: 'found'; readonly entries: readonly InventoryEntry[] }
   /** What a start that is under way does at present, for people. */
   | { readonly type: 'progress'; readonly key: AttemptKey; readonly note: string }
   | { readonly type: 'started'; readonly key: AttemptKey; readonly view: AttemptView }
@@ -86,6 +88,11 @@ export type WorkerEffect =
     }
   /** For the log: the lease is over, and so many attempts with it. */
   | { readonly type: 'leaseOver'; readonly attempts: number }
+  /**
+   * The lease is over before any inventory: ask each driver by itself what it knows, the others may not answer; each
+   * answers with `found`.
+   */
+  | { readonly type: 'lookForLeased' }
   | { readonly type: 'persist'; readonly report: AttemptReport }
   | { readonly type: 'forget'; readonly driver: DriverName | null; readonly key: AttemptKey }
   | { readonly type: 'synced'; readonly session: number }
