@@ -1,9 +1,10 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import { silentLog } from '../lib/log.ts';
 import { seededRandom } from '../lib/random.ts';
 import { Applier } from './applier.ts';
 import { RaftCore } from './core/raft-core.ts';
+import type { Entry } from './core/types.ts';
 import { foundingMembership } from './membership.ts';
 import type { RowStream } from './ports.ts';
 import { LogDisk, MemoryLog, MemorySnapshots, MemoryState } from './testing/memory-stores.ts';
@@ -17,7 +18,11 @@ function rowsAt(index: number): RowStream {
 
 async function* noRows(): AsyncGenerator<never> {}
 
-function applierOn(snapshots: MemorySnapshots): Applier {
+function entryAt(index: number): Entry {
+  return { term: 1, index, type: 'normal', data: Buffer.from(`${index}`) };
+}
+
+function applierOn(snapshots: MemorySnapshots, entries: readonly Entry[] = []): Applier {
   const core = new RaftCore(
     {
       id: 1,
@@ -35,7 +40,7 @@ function applierOn(snapshots: MemorySnapshots): Applier {
     {
       hardState: { term: 1, vote: 0, commit: 0 },
       snapshot: { index: 0, term: 0, confState: membership.confState },
-      entries: [],
+      entries: [...entries],
       applied: 0,
     },
   );
@@ -44,6 +49,7 @@ function applierOn(snapshots: MemorySnapshots): Applier {
     log: new MemoryLog(new LogDisk()),
     stateMachine: new MemoryState(),
     snapshots,
+    snapshotBounds: { entries: 2, logBytes: 1_000_000 },
     logger: silentLog,
     membership,
     onApplied: () => {},
@@ -64,5 +70,31 @@ describe('an installation', () => {
       await snapshots.write({ index, term: 1, confState }, PEERS, rowsAt(index));
     await applierOn(snapshots).install({ index: 20, term: 1, confState }, Promise.resolve());
     expect((await snapshots.list()).map(({ meta }) => meta.index)).toEqual([40, 30, 20, 10]);
+  });
+});
+
+describe('snapshots', () => {
+  it('are taken of what was applied while one was written, also where nothing more comes', async () => {
+    const snapshots = new MemorySnapshots();
+    const written: number[] = [];
+    const first = Promise.withResolvers<void>();
+    const second = Promise.withResolvers<void>();
+    const write = snapshots.write.bind(snapshots);
+    snapshots.write = async (meta, ...rest) => {
+      written.push(meta.index);
+      if (written.length === 1) await first.promise;
+      else second.resolve();
+      return await write(meta, ...rest);
+    };
+    const entries = [1, 2, 3, 4].map(entryAt);
+    const applier = applierOn(snapshots, entries);
+    applier.apply(entries.slice(0, 2));
+    await vi.waitUntil(() => written.length === 1);
+    applier.apply(entries.slice(2));
+    await vi.waitUntil(() => applier.appliedIndex === 4);
+    first.resolve();
+    await second.promise;
+    expect(written).toEqual([2, 4]);
+    await applier.stop();
   });
 });

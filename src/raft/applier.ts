@@ -182,9 +182,7 @@ export class Applier {
 
   #considerSnapshot(): void {
     if (this.#snapshotUnderWay !== null || this.#stopped) return;
-    const entries = this.appliedIndex - this.#snapshotIndex;
-    const isDue = entries >= this.#bounds.entries || this.#bytesSinceSnapshot >= this.#bounds.logBytes;
-    if (!isDue && !this.#isSnapshotWanted) return;
+    if (!this.#isSnapshotDue() && !this.#isSnapshotWanted) return;
     this.#snapshotIndex = this.appliedIndex;
     this.#bytesSinceSnapshot = 0;
     this.#snapshotUnderWay = this.#takeSnapshot()
@@ -195,7 +193,14 @@ export class Applier {
       })
       .finally(() => {
         this.#snapshotUnderWay = null;
+        // So much may have been applied meanwhile, and nothing more may come.
+        if (this.#isSnapshotDue()) this.#considerSnapshot();
       });
+  }
+
+  #isSnapshotDue(): boolean {
+    const entries = this.appliedIndex - this.#snapshotIndex;
+    return entries >= this.#bounds.entries || this.#bytesSinceSnapshot >= this.#bounds.logBytes;
   }
 
   async #takeSnapshot(): Promise<void> {

@@ -129,7 +129,7 @@ describe('a recovery', () => {
 describe('a restoration', () => {
   it('is done again after a crash behind any step, or was done', async () => {
     const source = newRoot();
-    await withMember(source, (member) => member.register(0, 25));
+    await withMember(source, (member) => member.registerWithSnapshots(0, 25));
     const [name = ''] = snapshotsOf(source);
     const file = path.join(source, 'snapshots', name);
     const restore = async (root: string, hook: (step: string) => void) =>

@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import { nodeFiles } from '../durable-files.ts';
 import type { Row, SnapshotFile } from '../ports.ts';
 import type { StorageError } from '../storage-error.ts';
 import { SnapshotFiles } from './snapshot-files.ts';
@@ -41,8 +42,9 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-async function open(path = directory, clusterId = CLUSTER): Promise<SnapshotFiles> {
+async function open(path = directory, clusterId = CLUSTER, files = nodeFiles): Promise<SnapshotFiles> {
   const snapshots = await SnapshotFiles.open(path, {
+    files,
     clusterId,
     epoch: 7,
     newDigester: () => new SumDigester(),
@@ -94,6 +96,21 @@ describe('snapshot files', () => {
     await snapshots.keepNewest(2);
     expect((await snapshots.list()).map((file) => file.meta.index)).toEqual([1000, 100]);
     expect(await readdir(directory)).toHaveLength(2);
+  });
+
+  it('are listed whatever is deleted meanwhile, and with what takes its place', async () => {
+    const snapshots = await open();
+    await writeOne(snapshots, 9, rowsOf(3));
+    const names = async (path: string) => {
+      const before = await nodeFiles.names(path);
+      if ((await snapshots.list()).length > 1) return before;
+      await writeOne(snapshots, 20, rowsOf(3));
+      await snapshots.keepNewest(1);
+      await writeOne(snapshots, 30, rowsOf(3));
+      return before;
+    };
+    const listing = await open(directory, CLUSTER, { ...nodeFiles, names });
+    expect((await listing.list()).map((file) => file.meta.index)).toEqual([30, 20]);
   });
 
   it('do not count where the state has other rows than it should', async () => {

@@ -46,9 +46,20 @@ export interface SnapshotFilesOptions {
   readonly wallMs?: () => number;
 }
 
+interface Good {
+  readonly type: 'good';
+  readonly file: SnapshotFile;
+  readonly origin: SnapshotOrigin;
+}
+
 type Judged =
-  | { readonly type: 'good'; readonly file: SnapshotFile; readonly origin: SnapshotOrigin }
-  | { readonly type: 'bad'; readonly error: StorageError };
+  | Good
+  | { readonly type: 'bad'; readonly error: StorageError }
+  /** Deleted since its name was read. */
+  | { readonly type: 'gone' };
+
+/** Of a directory whose files change meanwhile; each change takes a snapshot that was written or received. */
+const MOST_LISTINGS = 10;
 
 export class SnapshotFiles implements SnapshotStore {
   readonly #directory: string;
@@ -165,6 +176,7 @@ export class SnapshotFiles implements SnapshotStore {
     let deleted = 0;
     for (const name of await this.#names()) {
       const judged = await this.#judge(name);
+      if (judged.type === 'gone') continue;
       if (judged.type === 'good') {
         const { index } = judged.file.meta;
         if (kept.size < count && !kept.has(index)) {
@@ -245,14 +257,16 @@ export class SnapshotFiles implements SnapshotStore {
     return this.#receiver?.isOpen === true ? partialName(this.#receiver.incoming) : null;
   }
 
-  async #listGood(): Promise<readonly Extract<Judged, { type: 'good' }>[]> {
-    const good: Extract<Judged, { type: 'good' }>[] = [];
-    for (const name of await this.#names()) {
-      const judged = await this.#judge(name);
-      if (judged.type === 'good') good.push(judged);
-      else this.#options.onDamaged(judged.error);
+  /** Deleting one may have gone before: what has taken its place is not among the names that were read then. */
+  async #listGood(): Promise<readonly Good[]> {
+    for (let listings = 0; listings < MOST_LISTINGS; listings += 1) {
+      const judged: Judged[] = [];
+      for (const name of await this.#names()) judged.push(await this.#judge(name));
+      if (judged.some(({ type }) => type === 'gone')) continue;
+      for (const one of judged) if (one.type === 'bad') this.#options.onDamaged(one.error);
+      return judged.filter((one) => one.type === 'good');
     }
-    return good;
+    throw new JarvisError('unavailable', `the snapshots in ${this.#directory} do not stay for long enough`);
   }
 
   async #names(): Promise<readonly string[]> {
@@ -276,6 +290,7 @@ export class SnapshotFiles implements SnapshotStore {
       return { type: 'bad', error: new StorageError('log_foreign', path, why) };
     } catch (error) {
       if (isStorageError(error)) return { type: 'bad', error };
+      if (isErrno(error, 'ENOENT')) return { type: 'gone' };
       throw error;
     }
   }
