@@ -39,6 +39,7 @@ import { LastWords } from './last-words.ts';
 import { lateService } from './late-service.ts';
 import { LeaseSettler } from './leader/lease-settler.ts';
 import { LeaderDuties } from './leader/leader-duties.ts';
+import { TimeoutSettler } from './leader/timeout-settler.ts';
 import { learnersAllowed, targetVotersOf, VoterKeeper } from './voter-keeper.ts';
 import { SavedSnapshots } from './saved-snapshots.ts';
 import { SessionService } from './leader/session-service.ts';
@@ -353,7 +354,12 @@ export class Daemon {
     const duties = new LeaderDuties({
       ...parts,
       formation: { clusterId: cluster.clusterId, epoch: cluster.epoch, config: this.#config.cluster },
-      duties: [new LeaseSettler(parts), new SchedulingLoop(parts), new VoterKeeper({ ...parts, raft })],
+      duties: [
+        new LeaseSettler(parts),
+        new TimeoutSettler(parts),
+        new SchedulingLoop(parts),
+        new VoterKeeper({ ...parts, raft }),
+      ],
     });
     this.#closing('duties', () => duties.close());
     return duties;
@@ -402,6 +408,7 @@ export class Daemon {
     });
     agent = worker;
     this.#closing('worker', async () => {
+      if (!config.killTasksOnExit) await worker.prepareRestart(config.restartGraceMs);
       await worker.close();
       if (config.killTasksOnExit && worker.status().session > 0)
         await drivers.killAll(AbortSignal.timeout(KILL_TASKS_TIMEOUT_MS));

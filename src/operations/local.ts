@@ -295,6 +295,7 @@ function codeOfRefusal(code: RefusalCode): ErrorCode {
     case 'not_found':
     case 'conflict':
     case 'idempotency_conflict':
+    case 'invalid':
     case 'too_many':
       return code;
     // Decided by a leader that was replaced meanwhile: the next one decides anew.
