@@ -1,6 +1,7 @@
 /** Planned restarts: the daemon asks for a longer lease, ends once it has it or has waited long enough, and is back later. */
 import { clusterTimeoutMs } from '../../../src/model/timeouts.ts';
 import type { Chance } from '../chance.ts';
+import { Violation } from '../trace.ts';
 import type { Host } from './host.ts';
 import type { NodeNemesis } from './nemesis-nodes.ts';
 import type { Nodes } from './nodes.ts';
@@ -29,34 +30,37 @@ export class Restarts {
   }
 
   #next(): void {
-    this.#nodes.world.time.after(this.#chance.between(0, 2 * this.#pauseMs), async () => {
+    const { world } = this.#nodes;
+    world.time.after(this.#chance.between(0, 2 * this.#pauseMs), () => {
       if (this.#stopped) return;
       this.#next();
       const host = this.#chance.pick(this.#nodes.hosts);
-      if (host !== undefined) await this.#restart(host);
+      // Virtual time waits for what an event gives back: this lasts for many.
+      if (host !== undefined)
+        this.#restart(host).catch((error: unknown) => {
+          world.violation ??= new Violation(String(error));
+        });
     });
   }
 
+  /** Does not end where the daemon does not. */
   async #restart(host: Host): Promise<void> {
     const { agent, daemon } = host;
     const { timeoutMs } = this.#nodes;
     if (agent === null || daemon?.isRunning !== true || !this.#nemesis.canWatch(host)) return;
     const leaseMs = timeoutMs * this.#chance.between(1.3, 4);
+    host.tell('restart', Math.round(leaseMs));
+    await agent.prepareRestart(leaseMs);
+    if (host.daemon !== daemon || !daemon.isRunning || !this.#nemesis.canWatch(host)) return;
     const isLong = this.#chance.happens(0.7);
     const awayMs = isLong ? leaseMs * this.#chance.between(0.4, 1.1) : this.#chance.between(5, 300);
-    // At times it is out of reach, or stands still, soon after it is back.
-    const isAmbushed = this.#chance.happens(0.5);
+    const isBusy = isExecuting(host);
+    this.#nemesis.killDaemon(host, awayMs);
+    this.#nemesis.later(awayMs + 1, () => this.#look(host, isBusy, awayMs));
+    // At times it stands still soon after it is back.
     const ambushMs = this.#chance.between(50, 800);
-    host.tell('restart', Math.round(leaseMs), Math.round(awayMs));
-    // Not waited for here: it does not end where its process does not.
-    void agent.prepareRestart(leaseMs).then(() => {
-      if (host.daemon !== daemon || !daemon.isRunning || !this.#nemesis.canWatch(host)) return;
-      const isBusy = isExecuting(host);
-      this.#nemesis.killDaemon(host, awayMs);
-      this.#nemesis.later(awayMs + 1, () => this.#look(host, isBusy, awayMs));
-      if (isAmbushed)
-        this.#nemesis.later(awayMs + ambushMs, () => this.#nemesis.stopDaemon(host, 1.5 * timeoutMs));
-    });
+    if (this.#chance.happens(0.5))
+      this.#nemesis.later(awayMs + ambushMs, () => this.#nemesis.stopDaemon(host, 1.5 * timeoutMs));
   }
 
   #look(host: Host, isBusy: boolean, awayMs: number): void {
