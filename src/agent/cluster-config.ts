@@ -76,3 +76,13 @@ export function parseClusterConfig(
     membership: { voters, learners, voterGraceMs },
   };
 }
+
+/** What is named of it, without what is filled in. */
+export function statedHeartbeat({ heartbeat }: Pick<Raw, 'heartbeat'>): Partial<ClusterConfig['heartbeat']> {
+  const { interval, warning, timeout } = heartbeat;
+  return {
+    ...(interval === undefined ? {} : { intervalMs: interval }),
+    ...(warning === undefined ? {} : { warningMs: warning }),
+    ...(timeout === undefined ? {} : { timeoutMs: timeout }),
+  };
+}

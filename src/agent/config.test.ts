@@ -159,6 +159,7 @@ describe('the settings of a node', () => {
       },
       leaseReads: false,
       restartGraceMs: 120_000,
+      statedHeartbeat: {},
       snapshotBytesPerSecond: 100 * 1024 * 1024,
       insecure: false,
       killTasksOnExit: false,

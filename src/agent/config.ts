@@ -16,7 +16,7 @@ import { parseBytesPerSecond, parseCpuMillis, parseDurationMs, parseMemoryBytes 
 import type { ClusterConfig } from '../model/cluster.ts';
 import type { Pairs } from '../model/task.ts';
 import type { PeerAddress } from '../raft/bootstrap.ts';
-import { clusterFields, clusterKeysAt, parseClusterConfig } from './cluster-config.ts';
+import { clusterFields, clusterKeysAt, parseClusterConfig, statedHeartbeat } from './cluster-config.ts';
 import type { DockerPolicy } from './drivers/docker/options.ts';
 import { parsed, splitPairs, text } from './config-fields.ts';
 import { policyKeysAt, policySchema } from './policy-config.ts';
@@ -59,6 +59,8 @@ export interface NodeConfig {
   readonly logLevel: (typeof LOG_LEVELS)[number];
   /** Cluster-wide; the founders' must agree. */
   readonly cluster: ClusterConfig;
+  /** Of that, what was named. */
+  readonly statedHeartbeat: Partial<ClusterConfig['heartbeat']>;
 }
 
 /** Values as they come, by key of the file; flags and variables have the same keys. */
@@ -179,6 +181,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     killTasksOnExit: value.kill_tasks_on_exit,
     logLevel: value.log_level,
     cluster,
+    statedHeartbeat: statedHeartbeat(value),
   };
 }
 

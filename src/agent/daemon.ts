@@ -52,6 +52,7 @@ import { readinessOf } from './readiness.ts';
 import { recoverMember } from './recovery.ts';
 import { registrationOf } from './registration.ts';
 import { ClusterReplica } from './replica.ts';
+import { SettingsNotice } from './settings-notice.ts';
 import { StartingOperations } from './starting-operations.ts';
 import { DEFAULT_PATH } from './worker/environment.ts';
 import { GrpcSessionConnector } from './worker/session-connector.ts';
@@ -389,6 +390,7 @@ export class Daemon {
     });
     usage.start();
     this.#closing('usage', () => usage.close());
+    const notice = new SettingsNotice(config.statedHeartbeat, this.#log);
     const worker = await WorkerAgent.start({
       registration: () => registrationOf({ config, directory, version: this.#version, drivers }),
       environment: { node: config.name, path: DEFAULT_PATH, home: process.env['HOME'] ?? '/' },
@@ -400,6 +402,7 @@ export class Daemon {
         credentials: channelCredentials(),
         channelOptions,
       }),
+      onSynced: () => notice.look(replica.state.cluster),
       reportsDirectory: path.join(directory.paths.root, 'reports'),
       usage,
       clock: this.#clock,

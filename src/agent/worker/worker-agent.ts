@@ -34,6 +34,8 @@ export interface WorkerAgentOptions {
   /** Below it unacknowledged reports are kept; or where else. */
   readonly reportsDirectory: string;
   readonly openReports?: () => Promise<OpenedReports>;
+  /** In step with the leader, again on each connection. */
+  readonly onSynced?: () => void;
   readonly usage: UsageSource;
   readonly clock: Clock;
   readonly random: Random;
@@ -283,6 +285,7 @@ export class WorkerAgent {
         return this.#carryOut(this.#forget(effect.driver, effect.key));
       case 'synced':
         this.#syncedAtMs = this.#clock.monotonicMs();
+        this.#options.onSynced?.();
         return this.#log.info(
           { session: effect.session, peer: this.#live?.stream.address },
           'in step with the leader',

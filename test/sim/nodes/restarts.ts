@@ -7,7 +7,7 @@ import type { NodeNemesis } from './nemesis-nodes.ts';
 import type { Nodes } from './nodes.ts';
 
 /** In so many runs there are none. */
-const QUIET_SHARE = 0.4;
+const QUIET_SHARE = 0.6;
 
 export class Restarts {
   readonly #nodes: Nodes;
