@@ -1,9 +1,11 @@
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:fs';
 
 import { tryLock } from 'fs-native-extensions';
 
 /** Ends by `release`, or with the process, however that ends. */
 export interface FileLock {
+  /** Takes the place of what the file holds, for whoever wants to know who has the lock. */
+  write(text: string): void;
   release(): void;
 }
 
@@ -17,5 +19,12 @@ export function lockFile(path: string): FileLock | null {
   } finally {
     if (!locked) closeSync(descriptor);
   }
-  return locked ? { release: () => closeSync(descriptor) } : null;
+  if (!locked) return null;
+  return {
+    write: (text) => {
+      ftruncateSync(descriptor);
+      writeSync(descriptor, text, 0);
+    },
+    release: () => closeSync(descriptor),
+  };
 }

@@ -160,7 +160,7 @@ export class Disk {
       },
       starts: { format: 1, ...this.starts, peers: { ...this.peerStarts } },
       lostStores: [],
-      lock: { release: () => {} },
+      lock: { write: () => {}, release: () => {} },
     });
     const fault = directory.peerStartFault(incarnation, start.counter, start.startId);
     if (fault === null) this.peerStarts = { ...this.peerStarts, [incarnation]: start };

@@ -17,9 +17,10 @@ import { launchWatchdog } from './launch.ts';
 import { leaseFile, recordedDeadline } from './lease.ts';
 import type { LogLimits } from './limits.ts';
 import { DEFAULT_IDLE_EXIT_MS, DEFAULT_LOG_LIMITS, WATCHDOG_LIMITS } from './limits.ts';
+import { ageMs, holds, lockHolder } from './lock-holder.ts';
 import { attemptName, watchdogDirectory } from './paths.ts';
 import { signalProcess } from './containment.ts';
-import { readBootId, readStat } from './processes.ts';
+import { readBootId } from './processes.ts';
 import type { Answers, RequestBody } from './protocol.ts';
 import { LEASE_PROTOCOL, PROTOCOL } from './protocol.ts';
 import { readSession } from './record-store.ts';
@@ -36,8 +37,6 @@ export interface WatchdogClientOptions {
 
 /** Connected, told the session, and its list read. */
 interface Link {
-  /** Of the watchdog's process: with its pid it names it. */
-  readonly startTicks: string | undefined;
   /** That both speak. */
   readonly protocol: number;
   readonly connection: WatchdogConnection;
@@ -56,8 +55,6 @@ export class WatchdogClient {
   #session: number | null = null;
   #link: Promise<Link> | null = null;
   #connection: WatchdogConnection | null = null;
-  /** The newest that stood. */
-  #current: Link | null = null;
   #launched: LaunchedWatchdog | null = null;
   #pending = 0;
   #shutDown = false;
@@ -97,19 +94,23 @@ export class WatchdogClient {
 
   /** Kills the watchdog where it is stopped or hangs; another takes its place, and ends what this one has left. */
   async replaceHung(timeoutMs: number): Promise<void> {
-    const link = this.#current;
-    if (link === null) return;
-    const session = this.#currentSession();
+    const holder = await lockHolder(watchdogDirectory(this.#dataDirectory));
+    const session = this.#session;
+    if (session === null || holder === null) return;
+    // One that has only just begun reads its records first.
+    const patienceMs = Math.max(timeoutMs, WATCHDOG_LIMITS.beginMs - ageMs(holder));
     try {
-      await link.connection.request({ type: 'ping', session }, timeoutMs);
+      await this.#within(patienceMs, this.#closing.signal, (leftMs) =>
+        this.#requestUntil({ type: 'ping', session }, leftMs),
+      );
       return;
     } catch (error) {
       if (!(error instanceof JarvisError) || error.code !== 'timeout') return;
     }
-    if (readStat(link.watchdogPid)?.startTicks !== link.startTicks) return;
-    this.#log.error({ watchdogPid: link.watchdogPid }, 'the watchdog does not answer: it is killed');
-    signalProcess(link.watchdogPid, 'SIGKILL');
-    link.connection.destroy();
+    if (!holds(holder)) return;
+    this.#log.error({ watchdogPid: holder.pid }, 'the watchdog does not answer: it is killed');
+    signalProcess(holder.pid, 'SIGKILL');
+    this.#connection?.destroy();
   }
 
   async recordedDeadlineMs(): Promise<number | null> {
@@ -364,8 +365,7 @@ export class WatchdogClient {
         if (after === null) break;
       }
       this.#cache.retain(named);
-      const link = { connection, watchdogPid: pid, startTicks: readStat(pid)?.startTicks, protocol };
-      this.#current = link;
+      const link = { connection, watchdogPid: pid, protocol };
       return link;
     } catch (error) {
       connection.destroy();

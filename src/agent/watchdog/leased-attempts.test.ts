@@ -69,6 +69,29 @@ describe('a watchdog whose lease has run out', () => {
     expect(pids.map(isGone)).toEqual([true, true]);
   });
 
+  it('is also one that is stopped, and never answered the daemon that replaces it', async () => {
+    await client.extendLease(5, bootTimeMs() + 60_000, never);
+    const spec = shell('echo $$ > pid; exec sleep 1000');
+    await client.start(spec, never);
+    const started = await readPid(harness, spec, 'pid');
+    const watchdog = await client.watchdogPid(never);
+    process.kill(watchdog, 'SIGSTOP');
+    await client.close();
+    const later = harness.client();
+    const attached = later.attach();
+    await later.replaceHung(1);
+    await attached;
+    await waitUntil(() => isGone(watchdog));
+    await waitUntil(() => isGone(started));
+    expect(await later.wait(spec, never)).toMatchObject({ reason: 'unknown' });
+  });
+
+  it('is not killed where it answers', async () => {
+    const watchdog = await client.watchdogPid(never);
+    await client.replaceHung(5000);
+    expect(await client.watchdogPid(never)).toBe(watchdog);
+  });
+
   it('is also one that was started anew, and enforces what is on record', async () => {
     await client.extendLease(5, bootTimeMs() + RESTART_LEASE_MS, never);
     const pid = await client.watchdogPid(never);

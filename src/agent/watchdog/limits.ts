@@ -27,6 +27,8 @@ export const WATCHDOG_LIMITS = {
   /** Between looks at the clock of the lease: no timer can be trusted for longer. */
   leaseLookMs: 1000,
   requestTimeoutMs: 10_000,
+  /** What a watchdog may take from its start to its first answer before it counts as hung. */
+  beginMs: 1000,
   launchTimeoutMs: 15_000,
   /** Longer delays overflow `setTimeout`. */
   maxTimerMs: 0x7fff_ffff,

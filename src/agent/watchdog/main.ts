@@ -26,6 +26,7 @@ import { GuardStore } from './guard-store.ts';
 import { Guards } from './guards.ts';
 import { Lease, leaseFile } from './lease.ts';
 import { WATCHDOG_LIMITS } from './limits.ts';
+import { lockText } from './lock-holder.ts';
 import { DIAGNOSTICS_FILE, LOCK_FILE, socketAddress, watchdogDirectory } from './paths.ts';
 import { PipePool } from './pipes.ts';
 import { readBootId } from './processes.ts';
@@ -191,7 +192,9 @@ function main(): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const diagnose = diagnosticsTo(join(directory, DIAGNOSTICS_FILE));
   // Two that were started at once: one stays.
-  if (lockFile(join(directory, LOCK_FILE)) === null) return;
+  const lock = lockFile(join(directory, LOCK_FILE));
+  if (lock === null) return;
+  lock.write(lockText());
   const fail = (error: unknown): void => {
     diagnose('the watchdog failed', { error: error instanceof Error ? error.stack : messageOf(error) });
     process.exit(1);

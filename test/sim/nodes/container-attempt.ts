@@ -24,6 +24,7 @@ export interface ContainerTools {
 }
 
 const RETRY_MS = 60;
+const URGENT_MS = 10;
 const LOOK_MS = 80;
 
 export class SimulatedContainerAttempt implements TableAttempt {
@@ -31,6 +32,8 @@ export class SimulatedContainerAttempt implements TableAttempt {
   #record: StoredAttempt;
   #cause: 'stopped' | null = null;
   #isKilling = false;
+  /** It must not run any longer: nothing waits for the engine. */
+  #isUrgent = false;
   #isEnded = false;
   readonly #launching = new AbortController();
   readonly started: Promise<void>;
@@ -76,6 +79,7 @@ export class SimulatedContainerAttempt implements TableAttempt {
     if (this.view.type === 'ended') return;
     this.#cause ??= 'stopped';
     this.#launching.abort(new JarvisError('unavailable', 'stopped before it started'));
+    if (graceMs === 0) this.#isUrgent = true;
     if (this.#record.isStartSent) this.#tools.process.later(graceMs, () => void this.#kill());
   }
 
@@ -182,14 +186,22 @@ export class SimulatedContainerAttempt implements TableAttempt {
     const { process, engine, groups } = this.#tools;
     if (this.#isKilling) return;
     this.#isKilling = true;
-    while (!this.#isEnded) {
+    let isAsking = false;
+    let hasRefused = false;
+    const ask = async (): Promise<void> => {
+      isAsking = true;
       try {
         await engine.kill(process, this.#name);
       } catch (error) {
         if (!(error instanceof NoAnswer)) throw error;
-        this.#killByPid(groups);
+        hasRefused = true;
       }
-      await process.pass(RETRY_MS);
+      isAsking = false;
+    };
+    while (!this.#isEnded) {
+      if (!isAsking) void ask();
+      if (this.#isUrgent || hasRefused) this.#killByPid(groups);
+      await process.pass(this.#isUrgent ? URGENT_MS : RETRY_MS);
     }
   }
 

@@ -50,7 +50,6 @@ export class Host implements LocalTime {
   watchdog: SimulatedWatchdog | null = null;
   daemon: SimulatedProcess | null = null;
   agent: WorkerAgent | null = null;
-  link: WatchdogLink | null = null;
   /** Nothing that is sent in that direction arrives before. */
   upCutUntilMs = 0;
   downCutUntilMs = 0;
@@ -140,7 +139,6 @@ export class Host implements LocalTime {
     const daemon = new SimulatedProcess(this.world.time, this);
     this.daemon = daemon;
     const link = new WatchdogLink(this, daemon);
-    this.link = link;
     link.attach();
     const stored = new AttemptFiles(files.docker, daemon, chance);
     const beforeStart = (): void => this.onContainerStart();

@@ -110,8 +110,6 @@ export class NodeNemesis {
   #stopWatchdog(host: Host): void {
     const { daemon, watchdog } = host;
     if (daemon?.isRunning !== true || watchdog?.process.isRunning !== true) return;
-    // Until then nobody knows its pid.
-    if (host.link?.stands !== true) return;
     this.#note('stop watchdog', host);
     this.hold(watchdog.process);
   }
@@ -264,11 +262,19 @@ export class NodeNemesis {
     world.trace.count('watchdog away for longer than a lease');
     host.noLaunchUntilMs = world.time.nowMs + awayMs;
     host.watchdog?.kill();
-    this.later(timeoutMs * this.#chance.between(1.2, 1.6), () => {
-      if (host.daemon !== daemon || !daemon.isRunning) return;
-      this.#note('stop daemon as well', host);
-      this.hold(daemon, timeoutMs * 1.6);
-    });
+    this.later(timeoutMs * this.#chance.between(1.2, 1.6), () => this.#stopAlone(host, daemon));
+  }
+
+  /** A daemon may have had one more grant, which nobody confirmed: before that is over it must go on, or nobody ends it. */
+  #stopAlone(host: Host, daemon: SimulatedProcess): void {
+    const { timeoutMs, world } = this.#nodes;
+    if (host.daemon !== daemon || !daemon.isRunning || world.time.nowMs >= host.noLaunchUntilMs) return;
+    if (host.groups.executing().next().done !== true) {
+      this.later(timeoutMs / 20, () => this.#stopAlone(host, daemon));
+      return;
+    }
+    this.#note('stop daemon as well', host);
+    this.hold(daemon, timeoutMs * 1.6);
   }
 
   #transfer(): void {

@@ -28,6 +28,8 @@ import type { DaemonConnection, SimulatedWatchdog } from './watchdog.ts';
 
 const REQUEST_TIMEOUT_MS = 10_000;
 const RETRY_MS = 10;
+/** What a watchdog takes from its start to its first answer. */
+const BEGIN_MS = 100;
 /** Made once: whoever gives up a wait needs no trace of where. */
 const SETTLED = new JarvisError('unavailable', 'it is settled');
 
@@ -113,8 +115,6 @@ export class WatchdogLink implements Driver, LeaseHolder {
   #session: number | null = null;
   #link: Promise<Connection> | null = null;
   #connection: Connection | null = null;
-  /** The newest that stood. */
-  #current: Connection | null = null;
 
   constructor(host: Host, daemon: SimulatedProcess) {
     this.#host = host;
@@ -145,23 +145,23 @@ export class WatchdogLink implements Driver, LeaseHolder {
     return recordedDeadline({ read: async () => files.lease }, bootId);
   }
 
-  get stands(): boolean {
-    return this.#current?.isOpen === true;
-  }
-
   async replaceHung(timeoutMs: number): Promise<void> {
-    const connection = this.#current;
-    if (connection === null || this.#session === null) return;
+    const holder = this.#host.watchdog;
+    const session = this.#session;
+    if (session === null || holder === null) return;
+    const ageMs = this.#host.world.time.nowMs - holder.bornMs;
+    const patienceMs = Math.max(timeoutMs, BEGIN_MS - ageMs);
     try {
-      await connection.request({ type: 'ping', session: this.#session }, timeoutMs);
+      const ping = this.#requestUntil({ type: 'ping', session });
+      await this.#within(new AbortController().signal, ping, patienceMs);
       return;
     } catch (error) {
       if (!(error instanceof JarvisError) || error.code !== 'timeout') return;
     }
-    if (!connection.watchdog.process.isAlive) return;
+    if (!holder.process.isAlive) return;
     this.#host.world.trace.count('hung watchdog replaced');
-    connection.watchdog.kill();
-    connection.destroy();
+    holder.kill();
+    this.#connection?.destroy();
   }
 
   async extendLease(session: number, deadlineMs: number, signal: AbortSignal): Promise<void> {
@@ -242,12 +242,12 @@ export class WatchdogLink implements Driver, LeaseHolder {
     }
   }
 
-  async #within<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  async #within<T>(signal: AbortSignal, work: Promise<T>, timeoutMs = REQUEST_TIMEOUT_MS): Promise<T> {
     work.catch(() => {});
     signal.throwIfAborted();
     const settled = new AbortController();
     const either = AbortSignal.any([signal, settled.signal]);
-    const over = pause(this.#daemon.clock(), REQUEST_TIMEOUT_MS, either).then(() => {
+    const over = pause(this.#daemon.clock(), timeoutMs, either).then(() => {
       signal.throwIfAborted();
       throw new JarvisError('timeout', 'the watchdog did not answer');
     });
@@ -301,7 +301,6 @@ export class WatchdogLink implements Driver, LeaseHolder {
       );
       for (const view of attempts) learn(view);
       this.#cache.retain(named);
-      this.#current = connection;
     } catch (error) {
       connection.destroy();
       throw error;

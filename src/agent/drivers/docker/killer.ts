@@ -25,14 +25,22 @@ export class Killer {
   readonly #grace = new Timer();
   #termSent = false;
   #killing = false;
+  /** It must not run any longer: nothing waits for the engine. */
+  #isUrgent = false;
+  #isAsking = false;
+  #engineRefused = false;
 
   constructor(options: KillerOptions) {
     this.#options = options;
   }
 
-  /** A shorter grace than one under way counts. */
+  /** A shorter grace than one under way counts. Without one, as when the lease is over, it is killed by host pid at once. */
   end(graceMs: number): void {
     if (this.#over.signal.aborted) return;
+    if (graceMs === 0 && !this.#isUrgent) {
+      this.#isUrgent = true;
+      this.#options.cgroups.kill(this.#options.cgroup);
+    }
     this.#grace.startNoLater(graceMs, () => void this.#kill());
     if (graceMs === 0 || this.#termSent) return;
     this.#termSent = true;
@@ -60,31 +68,36 @@ export class Killer {
     if (this.#killing) return;
     this.#killing = true;
     const { signal } = this.#over;
+    const { cgroups, cgroup, ring } = this.#options;
     let pauseMs: number = DOCKER_LIMITS.killPauseMinMs;
     const sinceMs = performance.now();
     while (!signal.aborted) {
-      await this.#killOnce();
+      if (!this.#isAsking) void this.#askEngine();
       // Whatever the engine said of it: it may take a container that it lost track of for one that does not run.
-      if (!signal.aborted && performance.now() - sinceMs > DOCKER_LIMITS.engineKillTimeoutMs)
-        this.#options.cgroups.kill(this.#options.cgroup);
-      this.#options.ring();
+      const isLate = performance.now() - sinceMs > DOCKER_LIMITS.engineKillTimeoutMs;
+      if (this.#isUrgent || this.#engineRefused || isLate) cgroups.kill(cgroup);
+      ring();
       await pause(systemClock, pauseMs, signal);
       pauseMs = Math.min(pauseMs * 2, DOCKER_LIMITS.killPauseMaxMs);
     }
   }
 
-  async #killOnce(): Promise<void> {
-    const { engine, id, cgroups, cgroup, log } = this.#options;
+  async #askEngine(): Promise<void> {
+    const { engine, id, log } = this.#options;
     const signal = AbortSignal.any([
       this.#over.signal,
       AbortSignal.timeout(DOCKER_LIMITS.engineKillTimeoutMs),
     ]);
+    this.#isAsking = true;
     try {
       await engine.kill(id, 'SIGKILL', signal);
+      this.#engineRefused = false;
     } catch (error) {
       if (this.#over.signal.aborted) return;
+      this.#engineRefused = true;
       log.debug({ error: messageOf(error) }, 'the engine did not kill a container; killing it by pid');
-      cgroups.kill(cgroup);
+    } finally {
+      this.#isAsking = false;
     }
   }
 }
