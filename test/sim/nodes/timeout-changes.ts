@@ -10,7 +10,7 @@ import type { NodeNemesis } from './nemesis-nodes.ts';
 import type { Nodes } from './nodes.ts';
 
 /** Of the timeout that the cluster began with: what killing may take fits the shortest. */
-const FACTORS = [1, 1.4, 1.8, 2.5] as const;
+const FACTORS = [1, 1, 1.6, 2.5, 2.5] as const;
 /** In so many runs it stays as it is. */
 const QUIET_SHARE = 0.6;
 /** A proposal waits so long for its turn, in part of the cases (`limits.proposalQueueMs`). */
