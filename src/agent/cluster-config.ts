@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { Fault } from '../lib/errors.ts';
 import { parseDurationMs } from '../lib/quantities.ts';
 import { DEFAULT_MEMBERSHIP, type ClusterConfig } from '../model/cluster.ts';
+import { heartbeatFault } from '../model/timeouts.ts';
 import { parsed, splitPairs } from './config-fields.ts';
 
 const duration = parsed(parseDurationMs);
@@ -66,18 +67,22 @@ export function parseClusterConfig(
   const intervalMs = heartbeat.interval ?? 2000;
   const warningMs = heartbeat.warning ?? 10_000;
   const timeoutMs = heartbeat.timeout ?? 30_000;
-  if (!(intervalMs >= 100 && intervalMs * 2 <= warningMs && warningMs < timeoutMs)) {
-    faults.push({
-      path: 'heartbeat',
-      message:
-        `interval ${intervalMs} ms, warning ${warningMs} ms, timeout ${timeoutMs} ms; allowed: an interval of at least ` +
-        '100ms, a warning of at least two intervals, a timeout above the warning',
-    });
-  }
+  const fault = heartbeatFault({ intervalMs, warningMs, timeoutMs });
+  if (fault !== null) faults.push({ path: 'heartbeat', message: fault });
   const { voters = founders, learners = DEFAULT_MEMBERSHIP.learners } = membership;
   const voterGraceMs = membership.voter_grace ?? DEFAULT_MEMBERSHIP.voterGraceMs;
   return {
     heartbeat: { intervalMs, warningMs, timeoutMs },
     membership: { voters, learners, voterGraceMs },
+  };
+}
+
+/** What is named of it, without what is filled in. */
+export function statedHeartbeat({ heartbeat }: Pick<Raw, 'heartbeat'>): Partial<ClusterConfig['heartbeat']> {
+  const { interval, warning, timeout } = heartbeat;
+  return {
+    ...(interval === undefined ? {} : { intervalMs: interval }),
+    ...(warning === undefined ? {} : { warningMs: warning }),
+    ...(timeout === undefined ? {} : { timeoutMs: timeout }),
   };
 }

@@ -12,16 +12,18 @@ import { splitAddress } from '../lib/address.ts';
 import { JarvisError, messageOf, type Fault } from '../lib/errors.ts';
 import { isName, NAME_RULE } from '../lib/names.ts';
 import { limits } from '../lib/limits.ts';
-import { parseBytesPerSecond, parseCpuMillis, parseMemoryBytes } from '../lib/quantities.ts';
+import { parseBytesPerSecond, parseCpuMillis, parseDurationMs, parseMemoryBytes } from '../lib/quantities.ts';
 import type { ClusterConfig } from '../model/cluster.ts';
 import type { Pairs } from '../model/task.ts';
 import type { PeerAddress } from '../raft/bootstrap.ts';
-import { clusterFields, clusterKeysAt, parseClusterConfig } from './cluster-config.ts';
+import { clusterFields, clusterKeysAt, parseClusterConfig, statedHeartbeat } from './cluster-config.ts';
 import type { DockerPolicy } from './drivers/docker/options.ts';
 import { parsed, splitPairs, text } from './config-fields.ts';
 import { policyKeysAt, policySchema } from './policy-config.ts';
 
 const DRIVER_NAMES = ['process', 'docker', 'noop'] as const;
+/** An upgrade with a start that takes its time (docs/contract.md, section 1). */
+const DEFAULT_RESTART_GRACE_MS = 120_000;
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 type DriverChoice = (typeof DRIVER_NAMES)[number];
 
@@ -48,6 +50,8 @@ export interface NodeConfig {
   readonly policy: DockerPolicy;
   /** Reads trust the clock for less than an election timeout (docs/raft.md). */
   readonly leaseReads: boolean;
+  /** The lease that is asked for at a stop, for the tasks that run on without the daemon; 0: none. */
+  readonly restartGraceMs: number;
   /** Of all snapshots that it sends to other members, together. */
   readonly snapshotBytesPerSecond: number;
   readonly insecure: boolean;
@@ -55,6 +59,8 @@ export interface NodeConfig {
   readonly logLevel: (typeof LOG_LEVELS)[number];
   /** Cluster-wide; the founders' must agree. */
   readonly cluster: ClusterConfig;
+  /** Of that, what was named. */
+  readonly statedHeartbeat: Partial<ClusterConfig['heartbeat']>;
 }
 
 /** Values as they come, by key of the file; flags and variables have the same keys. */
@@ -112,6 +118,7 @@ const rawSchema = z.strictObject({
   snapshot_rate: parsed((value) => parseBytesPerSecond(value, limits.snapshotLeastBytesPerSecond)).default(
     limits.snapshotBytesPerSecond,
   ),
+  restart_grace: parsed(parseRestartGrace).default(DEFAULT_RESTART_GRACE_MS),
   insecure: flag.default(false),
   kill_tasks_on_exit: flag.default(false),
   log_level: z
@@ -168,11 +175,13 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     drivers,
     policy: value.policy,
     leaseReads: value.lease_reads,
+    restartGraceMs: value.restart_grace,
     snapshotBytesPerSecond: value.snapshot_rate,
     insecure: value.insecure,
     killTasksOnExit: value.kill_tasks_on_exit,
     logLevel: value.log_level,
     cluster,
+    statedHeartbeat: statedHeartbeat(value),
   };
 }
 
@@ -250,6 +259,14 @@ function messageOfIssue(issue: z.core.$ZodIssue): string {
   const cause =
     issue.code === 'invalid_union' ? issue.errors.flat().find(({ code }) => code === 'custom') : undefined;
   return cause?.message ?? issue.message;
+}
+
+/** @throws JarvisError invalid */
+function parseRestartGrace(value: string): number {
+  const graceMs = parseDurationMs(value);
+  if (graceMs <= limits.restartGraceMs) return graceMs;
+  const most = limits.restartGraceMs / 60_000;
+  throw new JarvisError('invalid', `${JSON.stringify(value)} is not allowed: 0 (none) to ${most}m`);
 }
 
 /** Checks `host:port`; [::1]:7101 for IPv6. @throws JarvisError invalid */

@@ -39,6 +39,7 @@ import { LastWords } from './last-words.ts';
 import { lateService } from './late-service.ts';
 import { LeaseSettler } from './leader/lease-settler.ts';
 import { LeaderDuties } from './leader/leader-duties.ts';
+import { TimeoutSettler } from './leader/timeout-settler.ts';
 import { learnersAllowed, targetVotersOf, VoterKeeper } from './voter-keeper.ts';
 import { SavedSnapshots } from './saved-snapshots.ts';
 import { SessionService } from './leader/session-service.ts';
@@ -51,6 +52,7 @@ import { readinessOf } from './readiness.ts';
 import { recoverMember } from './recovery.ts';
 import { registrationOf } from './registration.ts';
 import { ClusterReplica } from './replica.ts';
+import { SettingsNotice } from './settings-notice.ts';
 import { StartingOperations } from './starting-operations.ts';
 import { DEFAULT_PATH } from './worker/environment.ts';
 import { GrpcSessionConnector } from './worker/session-connector.ts';
@@ -353,7 +355,12 @@ export class Daemon {
     const duties = new LeaderDuties({
       ...parts,
       formation: { clusterId: cluster.clusterId, epoch: cluster.epoch, config: this.#config.cluster },
-      duties: [new LeaseSettler(parts), new SchedulingLoop(parts), new VoterKeeper({ ...parts, raft })],
+      duties: [
+        new LeaseSettler(parts),
+        new TimeoutSettler(parts),
+        new SchedulingLoop(parts),
+        new VoterKeeper({ ...parts, raft }),
+      ],
     });
     this.#closing('duties', () => duties.close());
     return duties;
@@ -383,6 +390,7 @@ export class Daemon {
     });
     usage.start();
     this.#closing('usage', () => usage.close());
+    const notice = new SettingsNotice(config.statedHeartbeat, this.#log);
     const worker = await WorkerAgent.start({
       registration: () => registrationOf({ config, directory, version: this.#version, drivers }),
       environment: { node: config.name, path: DEFAULT_PATH, home: process.env['HOME'] ?? '/' },
@@ -394,6 +402,7 @@ export class Daemon {
         credentials: channelCredentials(),
         channelOptions,
       }),
+      onSynced: () => notice.look(replica.state.cluster),
       reportsDirectory: path.join(directory.paths.root, 'reports'),
       usage,
       clock: this.#clock,
@@ -402,6 +411,7 @@ export class Daemon {
     });
     agent = worker;
     this.#closing('worker', async () => {
+      if (!config.killTasksOnExit) await worker.prepareRestart(config.restartGraceMs);
       await worker.close();
       if (config.killTasksOnExit && worker.status().session > 0)
         await drivers.killAll(AbortSignal.timeout(KILL_TASKS_TIMEOUT_MS));

@@ -65,6 +65,10 @@ function createCommand(): Command {
       '--snapshot-rate <rate>',
       'bound on the bandwidth of all snapshots to other members together (default: 100MiB/s)',
     )
+    .option(
+      '--restart-grace <duration>',
+      'the lease that running tasks are left at a stop, for a restart that takes longer than theirs (default: 2m; 0: none)',
+    )
     .option('--insecure', 'listen beyond loopback without TLS')
     .option('--log-level <level>', 'debug, info (default), warn or error')
     .addOption(new Option('--kill-tasks-on-exit').hideHelp())

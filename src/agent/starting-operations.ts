@@ -24,6 +24,8 @@ export class StartingOperations implements ClusterOperations {
   transferLeadership: ClusterOperations['transferLeadership'] = async (...call) =>
     this.#ready().transferLeadership(...call);
   saveSnapshot: ClusterOperations['saveSnapshot'] = (...call) => this.#ready().saveSnapshot(...call);
+  getConfig: ClusterOperations['getConfig'] = async (...call) => this.#ready().getConfig(...call);
+  setConfig: ClusterOperations['setConfig'] = async (...call) => this.#ready().setConfig(...call);
   version: ClusterOperations['version'] = () => this.#ready().version();
 
   #ready(): ClusterOperations {

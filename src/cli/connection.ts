@@ -5,6 +5,7 @@
 import type {
   CancelTaskRequest,
   ChangeMemberRequest,
+  ClusterSettings,
   ClusterStatus,
   GetClusterRequest,
   ListNodesResponse,
@@ -15,6 +16,7 @@ import type {
   NodeRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
+  SetConfigRequest,
   SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
@@ -42,6 +44,8 @@ export interface ClusterConnection {
   changeMember(request: ChangeMemberRequest, signal: AbortSignal): Promise<ClusterStatus>;
   transferLeadership(request: TransferLeadershipRequest, signal: AbortSignal): Promise<ClusterStatus>;
   saveSnapshot(signal: AbortSignal): AsyncIterable<SnapshotPiece>;
+  getConfig(signal: AbortSignal): Promise<ClusterSettings>;
+  setConfig(request: SetConfigRequest, signal: AbortSignal): Promise<ClusterSettings>;
   version(signal: AbortSignal): Promise<VersionInfo>;
   close(): void;
 }

@@ -8,6 +8,7 @@ import type { ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 import { Attempt, ClusterService, ClusterStatus, ListTasksResponse, Task } from '../generated/cluster.ts';
 import type {
   ClusterServer,
+  ClusterSettings,
   LogsRequest,
   Node,
   NodeRequest,
@@ -40,6 +41,10 @@ export class FakeCluster {
   /** What a saved snapshot consists of. */
   snapshot: readonly Buffer[] = [];
   status: ClusterStatus = ClusterStatus.create({ cluster_id: 'c1', leader: 'n1', term: 3 });
+  settings: ClusterSettings = {
+    heartbeat: { interval: 2, warning: 10, timeout: 30 },
+    membership: { voters: 3, learners: 20, voter_grace: 300 },
+  };
   /** Called with each request before it is answered; what it throws is the answer. */
   before: (call: Call) => void = () => undefined;
   /** Called with each submitted task; for instance to let it run. */
@@ -191,6 +196,8 @@ export class FakeCluster {
         for (const data of this.snapshot) call.write({ data });
         call.end();
       },
+      getConfig: unary('getConfig', () => this.settings),
+      setConfig: unary('setConfig', () => this.settings),
       getVersion: unary('getVersion', () => ({ version: '9.9.9', name: 'n1', node_version: 'v24.0.0' })),
     };
   }

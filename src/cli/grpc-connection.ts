@@ -16,6 +16,7 @@ export function dialGrpc(address: string): ClusterConnection {
     (request: Q, signal: AbortSignal): Promise<A> =>
       unaryCall({ pool, address, method, request, signal, write, timeoutMs: clientLimits.callTimeoutMs });
   const listNodes = ask(methods.listNodes);
+  const getConfig = ask(methods.getConfig);
   const version = ask(methods.getVersion);
   return {
     address,
@@ -34,6 +35,8 @@ export function dialGrpc(address: string): ClusterConnection {
     transferLeadership: ask(methods.transferLeadership, true),
     saveSnapshot: (signal) =>
       streamCall({ pool, address, method: methods.saveSnapshot, request: {}, signal }),
+    getConfig: (signal) => getConfig({}, signal),
+    setConfig: ask(methods.setConfig, true),
     version: (signal) => version({}, signal),
     close: () => pool.close(),
   };

@@ -6,6 +6,7 @@ import { JarvisError } from '../lib/errors.ts';
 import { CommandLine } from './command-line.ts';
 import { registerCancel } from './commands/cancel.ts';
 import { registerCluster } from './commands/cluster.ts';
+import { registerConfig } from './commands/config.ts';
 import { registerDescribe } from './commands/describe.ts';
 import { registerDev } from './commands/dev.ts';
 import { registerGet } from './commands/get.ts';
@@ -65,6 +66,7 @@ function createProgram(context: Context): Command {
     registerNode,
     registerCluster,
     registerSnapshot,
+    registerConfig,
     registerVersion,
   ]) {
     register(program, context);

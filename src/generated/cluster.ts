@@ -480,6 +480,46 @@ export interface TransferLeadershipRequest {
   to: string;
 }
 
+export interface GetConfigRequest {
+}
+
+/** What is absent stays as it is. */
+export interface SetConfigRequest {
+  heartbeat: HeartbeatChange | undefined;
+  idempotency_key: string;
+}
+
+/** Durations: seconds or "1m". */
+export interface HeartbeatChange {
+  interval?: string | undefined;
+  warning?: string | undefined;
+  timeout?: string | undefined;
+}
+
+export interface ClusterSettings {
+  heartbeat: HeartbeatSettings | undefined;
+  membership:
+    | MembershipSettings
+    | undefined;
+  /** While a shorter timeout waits for leases of a longer one: the longer one, which still counts. Seconds. */
+  settling_timeout?: number | undefined;
+}
+
+/** Seconds. */
+export interface HeartbeatSettings {
+  interval: number;
+  warning: number;
+  timeout: number;
+}
+
+export interface MembershipSettings {
+  /** Absent: as many as vote. */
+  voters?: number | undefined;
+  learners: number;
+  /** Seconds. */
+  voter_grace: number;
+}
+
 export interface SaveSnapshotRequest {
 }
 
@@ -5176,6 +5216,438 @@ export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = 
   },
 };
 
+function createBaseGetConfigRequest(): GetConfigRequest {
+  return {};
+}
+
+export const GetConfigRequest: MessageFns<GetConfigRequest> = {
+  encode(_: GetConfigRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetConfigRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetConfigRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetConfigRequest>): GetConfigRequest {
+    return GetConfigRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<GetConfigRequest>): GetConfigRequest {
+    const message = createBaseGetConfigRequest();
+    return message;
+  },
+};
+
+function createBaseSetConfigRequest(): SetConfigRequest {
+  return { heartbeat: undefined, idempotency_key: "" };
+}
+
+export const SetConfigRequest: MessageFns<SetConfigRequest> = {
+  encode(message: SetConfigRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.heartbeat !== undefined) {
+      HeartbeatChange.encode(message.heartbeat, writer.uint32(10).fork()).join();
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(18).string(message.idempotency_key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetConfigRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetConfigRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.heartbeat = HeartbeatChange.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SetConfigRequest>): SetConfigRequest {
+    return SetConfigRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SetConfigRequest>): SetConfigRequest {
+    const message = createBaseSetConfigRequest();
+    message.heartbeat = (object.heartbeat !== undefined && object.heartbeat !== null)
+      ? HeartbeatChange.fromPartial(object.heartbeat)
+      : undefined;
+    message.idempotency_key = object.idempotency_key ?? "";
+    return message;
+  },
+};
+
+function createBaseHeartbeatChange(): HeartbeatChange {
+  return { interval: undefined, warning: undefined, timeout: undefined };
+}
+
+export const HeartbeatChange: MessageFns<HeartbeatChange> = {
+  encode(message: HeartbeatChange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.interval !== undefined) {
+      writer.uint32(10).string(message.interval);
+    }
+    if (message.warning !== undefined) {
+      writer.uint32(18).string(message.warning);
+    }
+    if (message.timeout !== undefined) {
+      writer.uint32(26).string(message.timeout);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HeartbeatChange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeartbeatChange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.interval = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.warning = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.timeout = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HeartbeatChange>): HeartbeatChange {
+    return HeartbeatChange.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HeartbeatChange>): HeartbeatChange {
+    const message = createBaseHeartbeatChange();
+    message.interval = object.interval ?? undefined;
+    message.warning = object.warning ?? undefined;
+    message.timeout = object.timeout ?? undefined;
+    return message;
+  },
+};
+
+function createBaseClusterSettings(): ClusterSettings {
+  return { heartbeat: undefined, membership: undefined, settling_timeout: undefined };
+}
+
+export const ClusterSettings: MessageFns<ClusterSettings> = {
+  encode(message: ClusterSettings, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.heartbeat !== undefined) {
+      HeartbeatSettings.encode(message.heartbeat, writer.uint32(10).fork()).join();
+    }
+    if (message.membership !== undefined) {
+      MembershipSettings.encode(message.membership, writer.uint32(18).fork()).join();
+    }
+    if (message.settling_timeout !== undefined) {
+      writer.uint32(25).double(message.settling_timeout);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ClusterSettings {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClusterSettings();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.heartbeat = HeartbeatSettings.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.membership = MembershipSettings.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.settling_timeout = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ClusterSettings>): ClusterSettings {
+    return ClusterSettings.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ClusterSettings>): ClusterSettings {
+    const message = createBaseClusterSettings();
+    message.heartbeat = (object.heartbeat !== undefined && object.heartbeat !== null)
+      ? HeartbeatSettings.fromPartial(object.heartbeat)
+      : undefined;
+    message.membership = (object.membership !== undefined && object.membership !== null)
+      ? MembershipSettings.fromPartial(object.membership)
+      : undefined;
+    message.settling_timeout = object.settling_timeout ?? undefined;
+    return message;
+  },
+};
+
+function createBaseHeartbeatSettings(): HeartbeatSettings {
+  return { interval: 0, warning: 0, timeout: 0 };
+}
+
+export const HeartbeatSettings: MessageFns<HeartbeatSettings> = {
+  encode(message: HeartbeatSettings, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.interval !== 0) {
+      writer.uint32(9).double(message.interval);
+    }
+    if (message.warning !== 0) {
+      writer.uint32(17).double(message.warning);
+    }
+    if (message.timeout !== 0) {
+      writer.uint32(25).double(message.timeout);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HeartbeatSettings {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeartbeatSettings();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.interval = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.warning = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.timeout = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HeartbeatSettings>): HeartbeatSettings {
+    return HeartbeatSettings.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HeartbeatSettings>): HeartbeatSettings {
+    const message = createBaseHeartbeatSettings();
+    message.interval = object.interval ?? 0;
+    message.warning = object.warning ?? 0;
+    message.timeout = object.timeout ?? 0;
+    return message;
+  },
+};
+
+function createBaseMembershipSettings(): MembershipSettings {
+  return { voters: undefined, learners: 0, voter_grace: 0 };
+}
+
+export const MembershipSettings: MessageFns<MembershipSettings> = {
+  encode(message: MembershipSettings, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.voters !== undefined) {
+      writer.uint32(8).uint32(message.voters);
+    }
+    if (message.learners !== 0) {
+      writer.uint32(16).uint32(message.learners);
+    }
+    if (message.voter_grace !== 0) {
+      writer.uint32(25).double(message.voter_grace);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MembershipSettings {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMembershipSettings();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.voters = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.learners = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.voter_grace = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MembershipSettings>): MembershipSettings {
+    return MembershipSettings.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MembershipSettings>): MembershipSettings {
+    const message = createBaseMembershipSettings();
+    message.voters = object.voters ?? undefined;
+    message.learners = object.learners ?? 0;
+    message.voter_grace = object.voter_grace ?? 0;
+    return message;
+  },
+};
+
 function createBaseSaveSnapshotRequest(): SaveSnapshotRequest {
   return {};
 }
@@ -5411,6 +5883,25 @@ export const ClusterService = {
     responseSerialize: (value: SnapshotPiece): Buffer => Buffer.from(SnapshotPiece.encode(value).finish()),
     responseDeserialize: (value: Buffer): SnapshotPiece => SnapshotPiece.decode(value),
   },
+  /** The settings that belong to the cluster. */
+  getConfig: {
+    path: "/jarvis.cluster.Cluster/GetConfig" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetConfigRequest): Buffer => Buffer.from(GetConfigRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetConfigRequest => GetConfigRequest.decode(value),
+    responseSerialize: (value: ClusterSettings): Buffer => Buffer.from(ClusterSettings.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ClusterSettings => ClusterSettings.decode(value),
+  },
+  setConfig: {
+    path: "/jarvis.cluster.Cluster/SetConfig" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SetConfigRequest): Buffer => Buffer.from(SetConfigRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SetConfigRequest => SetConfigRequest.decode(value),
+    responseSerialize: (value: ClusterSettings): Buffer => Buffer.from(ClusterSettings.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ClusterSettings => ClusterSettings.decode(value),
+  },
   /** Answered by the node that is asked, never forwarded. */
   getVersion: {
     path: "/jarvis.cluster.Cluster/GetVersion" as const,
@@ -5446,6 +5937,9 @@ export interface ClusterServer extends UntypedServiceImplementation {
   transferLeadership: handleUnaryCall<TransferLeadershipRequest, ClusterStatus>;
   /** The state at one index, as a file: all pieces in order. */
   saveSnapshot: handleServerStreamingCall<SaveSnapshotRequest, SnapshotPiece>;
+  /** The settings that belong to the cluster. */
+  getConfig: handleUnaryCall<GetConfigRequest, ClusterSettings>;
+  setConfig: handleUnaryCall<SetConfigRequest, ClusterSettings>;
   /** Answered by the node that is asked, never forwarded. */
   getVersion: handleUnaryCall<GetVersionRequest, VersionInfo>;
 }
@@ -5619,6 +6113,37 @@ export interface ClusterClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<SnapshotPiece>;
+  /** The settings that belong to the cluster. */
+  getConfig(
+    request: GetConfigRequest,
+    callback: (error: ServiceError | null, response: ClusterSettings) => void,
+  ): ClientUnaryCall;
+  getConfig(
+    request: GetConfigRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ClusterSettings) => void,
+  ): ClientUnaryCall;
+  getConfig(
+    request: GetConfigRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ClusterSettings) => void,
+  ): ClientUnaryCall;
+  setConfig(
+    request: SetConfigRequest,
+    callback: (error: ServiceError | null, response: ClusterSettings) => void,
+  ): ClientUnaryCall;
+  setConfig(
+    request: SetConfigRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ClusterSettings) => void,
+  ): ClientUnaryCall;
+  setConfig(
+    request: SetConfigRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ClusterSettings) => void,
+  ): ClientUnaryCall;
   /** Answered by the node that is asked, never forwarded. */
   getVersion(
     request: GetVersionRequest,

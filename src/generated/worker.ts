@@ -114,7 +114,11 @@ export interface Usage {
 export interface Heartbeat {
   session: number;
   number: number;
-  usage: Usage | undefined;
+  usage:
+    | Usage
+    | undefined;
+  /** The daemon is about to be restarted and wants a lease of that length to be granted with the answer; 0: as usual. */
+  restart_lease_ms: number;
 }
 
 export interface Reports {
@@ -163,6 +167,8 @@ export interface HeartbeatAck {
   number: number;
   /** Granted for so long, counted from when this heartbeat was sent. 0: nothing is granted. */
   lease_ms: number;
+  /** How often the leader wants heartbeats; 0: as it said at the registration. */
+  heartbeat_interval_ms: number;
 }
 
 export interface ReportsAck {
@@ -1213,7 +1219,7 @@ export const Usage: MessageFns<Usage> = {
 };
 
 function createBaseHeartbeat(): Heartbeat {
-  return { session: 0, number: 0, usage: undefined };
+  return { session: 0, number: 0, usage: undefined, restart_lease_ms: 0 };
 }
 
 export const Heartbeat: MessageFns<Heartbeat> = {
@@ -1226,6 +1232,9 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     }
     if (message.usage !== undefined) {
       Usage.encode(message.usage, writer.uint32(26).fork()).join();
+    }
+    if (message.restart_lease_ms !== 0) {
+      writer.uint32(32).uint64(message.restart_lease_ms);
     }
     return writer;
   },
@@ -1267,6 +1276,14 @@ export const Heartbeat: MessageFns<Heartbeat> = {
             message.usage = Usage.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.restart_lease_ms = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1287,6 +1304,7 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     message.session = object.session ?? 0;
     message.number = object.number ?? 0;
     message.usage = (object.usage !== undefined && object.usage !== null) ? Usage.fromPartial(object.usage) : undefined;
+    message.restart_lease_ms = object.restart_lease_ms ?? 0;
     return message;
   },
 };
@@ -1766,7 +1784,7 @@ export const Registered: MessageFns<Registered> = {
 };
 
 function createBaseHeartbeatAck(): HeartbeatAck {
-  return { session: 0, number: 0, lease_ms: 0 };
+  return { session: 0, number: 0, lease_ms: 0, heartbeat_interval_ms: 0 };
 }
 
 export const HeartbeatAck: MessageFns<HeartbeatAck> = {
@@ -1779,6 +1797,9 @@ export const HeartbeatAck: MessageFns<HeartbeatAck> = {
     }
     if (message.lease_ms !== 0) {
       writer.uint32(24).uint64(message.lease_ms);
+    }
+    if (message.heartbeat_interval_ms !== 0) {
+      writer.uint32(32).uint64(message.heartbeat_interval_ms);
     }
     return writer;
   },
@@ -1820,6 +1841,14 @@ export const HeartbeatAck: MessageFns<HeartbeatAck> = {
             message.lease_ms = longToNumber(reader.uint64());
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.heartbeat_interval_ms = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1840,6 +1869,7 @@ export const HeartbeatAck: MessageFns<HeartbeatAck> = {
     message.session = object.session ?? 0;
     message.number = object.number ?? 0;
     message.lease_ms = object.lease_ms ?? 0;
+    message.heartbeat_interval_ms = object.heartbeat_interval_ms ?? 0;
     return message;
   },
 };

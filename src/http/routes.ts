@@ -5,9 +5,17 @@ import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { CallContext, ClusterOperations, Readiness } from '../operations/port.ts';
-import { listToJson, nodeToJson, removalToJson, taskToJson, versionToJson } from '../spec/json.ts';
+import {
+  listToJson,
+  nodeToJson,
+  removalToJson,
+  settingsToJson,
+  taskToJson,
+  versionToJson,
+} from '../spec/json.ts';
 import { parseTaskSpec } from '../spec/task-schema.ts';
 import { wireFromPlain } from '../spec/wire.ts';
+import { parseConfigBody } from './config-routes.ts';
 import { sendCluster } from './cluster-route.ts';
 import { sendSnapshot } from './snapshot-route.ts';
 import { MemberRoutes } from './members-routes.ts';
@@ -32,7 +40,7 @@ export interface RouteParts {
 }
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
-type Handlers = Readonly<Partial<Record<'GET' | 'POST' | 'DELETE', Handler>>>;
+type Handlers = Readonly<Partial<Record<'GET' | 'POST' | 'PUT' | 'DELETE', Handler>>>;
 
 const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
@@ -124,6 +132,17 @@ function registerCluster(app: FastifyInstance, { operations, calls }: RouteParts
       expectNoQuery(request.query);
       const pieces = operations.saveSnapshot(calls.context(reply, limits.httpSnapshotTimeoutMs));
       return await sendSnapshot(reply, pieces);
+    },
+  });
+  on(app, '/config', {
+    GET: async (request, reply) => {
+      expectNoQuery(request.query);
+      return settingsToJson(await operations.getConfig(contextOf(reply)));
+    },
+    PUT: async (request, reply) => {
+      expectNoQuery(request.query);
+      const change = parseConfigBody(request.body, idempotencyKey(request));
+      return settingsToJson(await operations.setConfig(change, contextOf(reply)));
     },
   });
   on(app, '/version', { GET: async () => versionToJson(operations.version()) });

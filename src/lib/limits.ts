@@ -25,6 +25,10 @@ export const limits = {
   submitsPerStream: 1024,
   /** Without anything to say a stream of submits between two nodes is closed. */
   submitStreamIdleMs: 60_000,
+  /** The longest lease that a node is given for a restart: a node that does not come back holds its tasks for so long. */
+  restartGraceMs: 600_000,
+  /** At a stop a node waits so long for it. */
+  restartGraceWaitMs: 2000,
   /** Assigned to one node at a time, however little they ask for: its worker has to list and report them all. */
   tasksPerNode: 5000,
 

@@ -16,6 +16,17 @@ export interface ClusterRow {
    * is assigned before those are over.
    */
   readonly awaitsLeases?: boolean;
+  /**
+   * While a shorter T follows a shorter L: the T that still counts, and the entry that shortened L last. Null, or absent
+   * in rows of before there was any: the one in `config` counts.
+   */
+  readonly settling?: SettlingTimeout | null;
+}
+
+export interface SettlingTimeout {
+  readonly timeoutMs: number;
+  /** Of the log: whoever ends it names the shortening that has been waited for. */
+  readonly index: number;
 }
 
 /** Settings that belong to the cluster, not to a node (docs/contract.md, section 6). Milliseconds. */

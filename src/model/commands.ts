@@ -20,7 +20,11 @@ export type Command =
   | NodeHealthCommand
   | NodeOfflineCommand
   | RemoveNodeCommand
-  | RetryDueCommand;
+  | RetryDueCommand
+  | SetHeartbeatCommand
+  | TimeoutSettledCommand
+  | GrantGraceCommand
+  | GraceOverCommand;
 
 interface Stamped {
   /** The leader's wall time at the proposal, milliseconds since 1970 UTC. */
@@ -180,6 +184,37 @@ export interface RetryDueCommand extends LeaderDecision {
   readonly taskIds: readonly string[];
 }
 
+/** An operator's. What is absent stays as it is. */
+export interface SetHeartbeatCommand extends Stamped {
+  readonly type: 'setHeartbeat';
+  readonly heartbeat: Partial<ClusterConfig['heartbeat']>;
+  readonly idempotency: IdempotencyKey | null;
+}
+
+/** A leader has counted one old T since that shortening, or since it became leader [SHORTWAIT] [SHORTNEW]. */
+export interface TimeoutSettledCommand extends LeaderDecision {
+  readonly type: 'timeoutSettled';
+  /** The entry that shortened the lease: a later one has to be waited for anew. */
+  readonly index: number;
+}
+
+/** A node is about to be restarted and asks for a lease of that length: it gets a longer T with it, at once. */
+export interface GrantGraceCommand extends LeaderDecision {
+  readonly type: 'grantGrace';
+  readonly node: string;
+  readonly session: number;
+  readonly leaseMs: number;
+}
+
+/** A leader has counted one T of the grace since the node came back in a later session, or since it became leader. */
+export interface GraceOverCommand extends LeaderDecision {
+  readonly type: 'graceOver';
+  readonly node: string;
+  readonly session: number;
+  /** In which the longer lease was granted. */
+  readonly graceSession: number;
+}
+
 /** What a command came to. A refusal is a value: nothing has changed. */
 export type Outcome<Result = unknown> =
   | { readonly type: 'done'; readonly result: Result }
@@ -189,6 +224,7 @@ export type RefusalCode =
   | 'not_found'
   | 'conflict'
   | 'idempotency_conflict'
+  | 'invalid'
   | 'too_many'
   | 'stale_decision'
   | 'stale_session'

@@ -2,7 +2,8 @@
  * Rows that were written by earlier versions lack what came later, such as containers, and stay as they are: their
  * digests are made of their bytes. Whoever reads such a field reads it through here.
  */
-import type { NodeRow } from './node.ts';
+import type { ClusterRow, SettlingTimeout } from './cluster.ts';
+import type { NodeRow, RestartGrace } from './node.ts';
 import type { NodePolicy } from './policy.ts';
 import { DEFAULT_POLICY } from './policy.ts';
 import type { ContainerSpec, OnNodeLoss, TaskLimits, TaskNeeds, TaskRow, TaskSpec } from './task.ts';
@@ -41,6 +42,16 @@ export function startCounterOf({ startCounter }: Earlier<NodeRow, 'startCounter'
 /** 0: not known. */
 export function bootSessionOf({ bootSession }: Earlier<NodeRow, 'bootSession'>): number {
   return bootSession ?? 0;
+}
+
+/** Null: the T in the configuration counts. */
+export function settlingOf({ settling }: Earlier<ClusterRow, 'settling'>): SettlingTimeout | null {
+  return settling ?? null;
+}
+
+/** Null: the node has no longer T than the others. */
+export function graceOf({ grace }: Earlier<NodeRow, 'grace'>): RestartGrace | null {
+  return grace ?? null;
 }
 
 /** Also of a registration. */

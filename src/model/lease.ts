@@ -18,6 +18,16 @@ export function killTimeMs(timeoutMs: number): number {
   return Math.min(MAX_KILL_MS, timeoutMs / KILL_PART);
 }
 
+/** The least T, in whole milliseconds, under which a lease of that length is over in time. @param leaseMs L */
+export function timeoutMsFor(leaseMs: number): number {
+  const countedMs = leaseMs / (1 - CLOCK_RATE_ERROR);
+  const whole = Math.ceil((countedMs + MAX_KILL_MS) * (1 + CLOCK_RATE_ERROR));
+  const short = Math.ceil(countedMs / (1 / (1 + CLOCK_RATE_ERROR) - 1 / KILL_PART));
+  let timeoutMs = Math.min(whole, short) - 1;
+  while (leaseMsOf(timeoutMs) < leaseMs) timeoutMs += 1;
+  return timeoutMs;
+}
+
 /** L, in whole milliseconds. @param timeoutMs T */
 export function leaseMsOf(timeoutMs: number): number {
   const killMs = killTimeMs(timeoutMs);

@@ -36,4 +36,13 @@ export interface NodeRow {
   readonly isolation: string;
   readonly capacity: Resources;
   readonly joinedAtMs: number;
+  /** A longer T of its own; absent: none. */
+  readonly grace?: RestartGrace;
+}
+
+/** For a restart that takes longer than a lease (`restart_grace`). */
+export interface RestartGrace {
+  readonly timeoutMs: number;
+  /** In which the longer lease that goes with it is granted; in a later one only the longer T still counts. */
+  readonly session: number;
 }

@@ -2,6 +2,7 @@
 import type {
   CancelTaskRequest,
   ChangeMemberRequest,
+  ClusterSettings,
   ClusterStatus,
   GetClusterRequest,
   ListNodesResponse,
@@ -11,6 +12,7 @@ import type {
   NodeRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
+  SetConfigRequest,
   SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
@@ -41,6 +43,7 @@ import type {
 import { expectSilent, namedNode } from './nodes.ts';
 import { policyFaults } from './policy-check.ts';
 import { idempotencyOf, parseListTasks, parseSubmit } from './requests.ts';
+import { parseSetConfig, settingsView } from './settings.ts';
 import { Submissions } from './submissions.ts';
 import { TaskWatches } from './task-watches.ts';
 import { isStale, withReports } from './cluster-reports.ts';
@@ -209,6 +212,25 @@ export class LocalOperations implements RemoteOperations {
     return await this.getCluster({ consistency: 'stale' }, context);
   }
 
+  async getConfig(context: CallContext): Promise<ClusterSettings> {
+    await this.#barrier(context.signal);
+    return this.#settings();
+  }
+
+  async setConfig(request: SetConfigRequest, context: CallContext): Promise<ClusterSettings> {
+    const heartbeat = parseSetConfig(request);
+    const { idempotency } = idempotencyOf({
+      principal: context.principal,
+      route: 'PUT /config',
+      key: request.idempotency_key,
+      content: heartbeat,
+    });
+    throwIfAborted(context.signal);
+    const proposed = this.#replica.propose({ type: 'setHeartbeat', heartbeat, idempotency });
+    await this.#outcome(proposed, context.signal);
+    return this.#settings();
+  }
+
   async *saveSnapshot(context: CallContext): AsyncGenerator<SnapshotPiece, void> {
     await this.#barrier(context.signal);
     yield* this.#snapshots.save(context.signal);
@@ -281,6 +303,12 @@ export class LocalOperations implements RemoteOperations {
     return taskView(task, spec.spec);
   }
 
+  #settings(): ClusterSettings {
+    const { cluster } = this.#replica.state;
+    if (cluster === null) throw new JarvisError('unavailable', 'the cluster is still being formed');
+    return settingsView(cluster);
+  }
+
   #node(node: NodeRow): Node {
     return nodeView(node, {
       allocated: this.#replica.state.allocated(node.name),
@@ -295,6 +323,7 @@ function codeOfRefusal(code: RefusalCode): ErrorCode {
     case 'not_found':
     case 'conflict':
     case 'idempotency_conflict':
+    case 'invalid':
     case 'too_many':
       return code;
     // Decided by a leader that was replaced meanwhile: the next one decides anew.

@@ -366,6 +366,8 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         changeMember: (request, context) => node.changeMember(request, forwarded(context)),
         transferLeadership: (request, context) => node.transferLeadership(request, forwarded(context)),
         saveSnapshot: (context) => node.saveSnapshot(forwarded(context)),
+        getConfig: (context) => node.getConfig(forwarded(context)),
+        setConfig: (request, context) => node.setConfig(request, forwarded(context)),
       };
     },
     readLog: (address) => {

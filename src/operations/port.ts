@@ -5,6 +5,7 @@
 import type {
   CancelTaskRequest,
   ChangeMemberRequest,
+  ClusterSettings,
   ClusterStatus,
   GetClusterRequest,
   ListNodesResponse,
@@ -15,6 +16,7 @@ import type {
   NodeRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
+  SetConfigRequest,
   SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
@@ -74,6 +76,8 @@ export interface ClusterOperations {
   changeMember(request: ChangeMemberRequest, context: CallContext): Promise<ClusterStatus>;
   transferLeadership(request: TransferLeadershipRequest, context: CallContext): Promise<ClusterStatus>;
   saveSnapshot(context: CallContext): AsyncIterable<SnapshotPiece>;
+  getConfig(context: CallContext): Promise<ClusterSettings>;
+  setConfig(request: SetConfigRequest, context: CallContext): Promise<ClusterSettings>;
   version(): VersionInfo;
 }
 
@@ -100,6 +104,8 @@ export type RemoteOperations = Pick<
   | 'changeMember'
   | 'transferLeadership'
   | 'saveSnapshot'
+  | 'getConfig'
+  | 'setConfig'
 >;
 
 /** How this node reaches the others; implemented over gRPC. */

@@ -5,6 +5,7 @@
 import type {
   CancelTaskRequest,
   ChangeMemberRequest,
+  ClusterSettings,
   ClusterStatus,
   GetClusterRequest,
   ListNodesResponse,
@@ -15,6 +16,7 @@ import type {
   NodeRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
+  SetConfigRequest,
   SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
@@ -142,6 +144,15 @@ export class RoutingOperations implements ClusterOperations {
   transferLeadership(request: TransferLeadershipRequest, context: CallContext): Promise<ClusterStatus> {
     // In the outer context: that another node leads is what is waited for, and no reason to give up.
     return this.#write(context, (operations) => operations.transferLeadership(request, context));
+  }
+
+  getConfig(context: CallContext): Promise<ClusterSettings> {
+    return this.#read(context, (operations, inner) => operations.getConfig(inner));
+  }
+
+  setConfig(request: SetConfigRequest, context: CallContext): Promise<ClusterSettings> {
+    const keyed = this.#withKey(request);
+    return this.#write(context, (operations, inner) => operations.setConfig(keyed, inner));
   }
 
   /** Begun anew for as long as nothing of it has come; what breaks in the middle is for the caller to ask for again. */

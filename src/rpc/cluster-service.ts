@@ -40,6 +40,8 @@ export function clusterService(operations: ClusterOperations, log: Log): Service
       log,
     ),
     saveSnapshot: streamHandler((_request, context) => operations.saveSnapshot(context), log),
+    getConfig: unaryHandler((_request, context) => operations.getConfig(context), log),
+    setConfig: unaryHandler((request, context) => operations.setConfig(request, context), log),
     getVersion: unaryHandler(() => operations.version(), log),
   };
   return { definition: ClusterService, handlers };

@@ -38,6 +38,7 @@ function remoteOperations(
         write,
       });
   const listNodes = unary(ClusterService.listNodes, false);
+  const getConfig = unary(ClusterService.getConfig, false);
   return {
     submitTasks: unary(ClusterService.submitTasks, true),
     acceptTasks: (request, { signal }) => submits.accept(address, request, signal),
@@ -50,6 +51,8 @@ function remoteOperations(
     getCluster: unary(ClusterService.getCluster, false),
     changeMember: unary(ClusterService.changeMember, true),
     transferLeadership: unary(ClusterService.transferLeadership, true),
+    getConfig: (context) => getConfig({}, context),
+    setConfig: unary(ClusterService.setConfig, true),
     saveSnapshot: ({ signal }) =>
       streamCall({
         pool,

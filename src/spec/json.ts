@@ -9,6 +9,7 @@ import type {
   NodeReport,
   Limits,
   Node,
+  ClusterSettings,
   RemoveNodeResponse,
   RetryPolicy,
   Task,
@@ -101,6 +102,18 @@ function attemptToJson(attempt: Attempt): object {
     finished_at: attempt.finished_at ?? null,
     log_tail: attempt.log_tail,
     image_digest: attempt.image_digest ?? null,
+  };
+}
+
+export function settingsToJson({
+  heartbeat,
+  membership,
+  settling_timeout: settling,
+}: ClusterSettings): object {
+  return {
+    heartbeat,
+    membership: { ...membership, voters: membership?.voters ?? null },
+    settling_timeout: settling ?? null,
   };
 }
 

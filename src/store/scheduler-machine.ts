@@ -31,6 +31,10 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   nodeOffline: true,
   removeNode: true,
   retryDue: true,
+  setHeartbeat: true,
+  timeoutSettled: true,
+  grantGrace: true,
+  graceOver: true,
 };
 
 /** A spec is kept in memory for as long as an open task needs it, so tasks are restored first. */

@@ -72,7 +72,7 @@ export const PLANTS: readonly Plant[] = [
     edits: [
       {
         file: 'src/agent/leader/node-monitor.ts',
-        find: 'if (silentMs >= heartbeat.timeoutMs) {',
+        find: 'if (silentMs >= timeoutMs) {',
         replace: 'if (silentMs >= 500) {',
       },
     ],

@@ -102,3 +102,64 @@ describe('a quorum that is lost for longer than the lease', () => {
     for (const id of tasks.values()) expect((await cluster.finalTask(id)).status).toBe('COMPLETED');
   });
 });
+
+describe('a daemon that is stopped in order, and back after longer than its lease', () => {
+  const AWAY_MS = 2 * TIMEOUT_MS;
+
+  it.each(['leader', 'follower'] as const)('finds its task running as it left it: the %s', async (role) => {
+    const cluster = await startCluster({ heartbeat: SHORT_HEARTBEAT, killTasksOnExit: false });
+    const tasks = await oneOnEach(cluster);
+    const [follower] = await cluster.followers();
+    const node = role === 'leader' ? await cluster.leader() : follower;
+    const id = tasks.get(node?.name ?? '') ?? '';
+    expect(await node?.end('SIGTERM')).toEqual({ code: 0, signal: null });
+    expect(node?.log()).toContain('running tasks are left running');
+    const awayMs = bootTimeMs();
+    await waitFor('it is away for long', () => bootTimeMs() > awayMs + AWAY_MS);
+    const nodes = await cluster.api().nodes();
+    expect(nodes.find(({ name }) => name === node?.name)?.status).toBe('UNHEALTHY');
+    await cluster.restart(node?.name ?? '');
+    const backMs = bootTimeMs();
+    // With leases of the usual length again.
+    await waitFor('it runs on', () => (lifeOf(cluster, id, 1)?.[1] ?? 0) > backMs + TIMEOUT_MS);
+    expect(lifeOf(cluster, id, 2)).toBeNull();
+    expect(await cluster.api().task(id)).toMatchObject({ status: 'RUNNING', attempt: 1, node: node?.name });
+    await cluster.api().submit({ command: ['touch', path.join(cluster.directory, 'finish')] });
+    expect(await cluster.finalTask(id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+  });
+
+  it('has lost its task where it asks for no longer lease', async () => {
+    const env = { JARVISD_RESTART_GRACE: '0' };
+    const cluster = await startCluster({ heartbeat: SHORT_HEARTBEAT, killTasksOnExit: false, env });
+    const tasks = await oneOnEach(cluster);
+    const [node] = await cluster.followers();
+    const id = tasks.get(node?.name ?? '') ?? '';
+    await node?.end('SIGTERM');
+    await untilItRuns(cluster, id, 2);
+    const [, lastOfFirst = 0] = lifeOf(cluster, id, 1) ?? [];
+    const [firstOfSecond = 0] = lifeOf(cluster, id, 2) ?? [];
+    expect(lastOfFirst).toBeLessThan(firstOfSecond);
+  });
+});
+
+describe('the timeout', () => {
+  it('is changed while the cluster runs, a shorter one once leases of the longer one are over', async () => {
+    const cluster = await startCluster({ heartbeat: SHORT_HEARTBEAT });
+    const tasks = await oneOnEach(cluster);
+    const settings = async (...words: readonly string[]) => {
+      const { stdout } = await cluster.cli(['config', ...words, '-o', 'json']);
+      return JSON.parse(stdout) as { heartbeat: { timeout: number }; settling_timeout: number | null };
+    };
+    expect(await settings('set', 'heartbeat.timeout=5s')).toMatchObject({
+      heartbeat: { timeout: 5 },
+      settling_timeout: null,
+    });
+    expect(await settings('set', 'heartbeat.timeout=2s')).toMatchObject({
+      heartbeat: { timeout: 2 },
+      settling_timeout: 5,
+    });
+    await waitFor('it settles', async () => (await settings('get')).settling_timeout === null);
+    for (const id of tasks.values())
+      expect(await cluster.api().task(id)).toMatchObject({ status: 'RUNNING', attempt: 1 });
+  });
+});

@@ -49,16 +49,16 @@ const RULES: readonly Omit<Mutant, 'world'>[] = [
     name: 'lease-WAIT',
     what: 'a node is taken for gone before its lease can be over',
     file: `${LEADER}/node-monitor.ts`,
-    find: 'if (silentMs >= heartbeat.timeoutMs) {',
-    replace: 'if (silentMs >= 0.7 * heartbeat.timeoutMs) {',
+    find: 'if (silentMs >= timeoutMs) {',
+    replace: 'if (silentMs >= 0.7 * timeoutMs) {',
   },
   {
     name: 'lease-REGTIMER',
     what: 'in a new session a node that has not been heard of counts as silent all the time',
     file: `${LEADER}/node-monitor.ts`,
-    find: '      watch.session = row.session;\n      watch.sinceMs = nowMs;\n',
+    find: '      watch.sessionSinceMs = nowMs;\n      watch.sinceMs = nowMs;\n',
     replace:
-      '      watch.session = row.session;\n      watch.sinceMs = nowMs - (this.#replica.state.cluster?.config.heartbeat.timeoutMs ?? 0);\n',
+      '      watch.sessionSinceMs = nowMs;\n      watch.sinceMs = nowMs - (this.#replica.state.cluster?.config.heartbeat.timeoutMs ?? 0);\n',
   },
   {
     name: 'lease-APPLYTERM',
@@ -239,4 +239,67 @@ const RULES: readonly Omit<Mutant, 'world'>[] = [
   },
 ];
 
-export const LEASE_MUTANTS: readonly Mutant[] = RULES.map((mutant) => ({ ...mutant, world: 'nodes' }));
+const CHANGES: readonly Omit<Mutant, 'world'>[] = [
+  {
+    name: 'lease-SHORTWAIT',
+    what: 'a shorter timeout counts as soon as the lease is shorter',
+    file: `${LEADER}/timeout-settler.ts`,
+    find: 'if ((this.#settling?.index ?? null) !== this.#index) this.#count();',
+    replace:
+      'if ((this.#settling?.index ?? null) === this.#index) return;\n      this.#count();\n      if (this.#index !== null) void this.#settle();',
+  },
+  {
+    name: 'lease-SHORTNEW',
+    what: 'a new leader takes the shorter timeout for one that has been waited for',
+    file: `${LEADER}/timeout-settler.ts`,
+    find: '    });\n    this.#count();\n',
+    replace: '    });\n    this.#count();\n    if (this.#index !== null) void this.#settle();\n',
+  },
+  {
+    name: 'lease-EXTCOMMIT',
+    what: 'a leader grants the longer lease as soon as it was asked for, before it is committed',
+    file: `${LEADER}/node-monitor.ts`,
+    find: 'return grantedMs(cluster, row);',
+    replace:
+      'const heartbeat = { ...cluster.config.heartbeat };\n    heartbeat.timeoutMs = Math.max(heartbeat.timeoutMs, globalThis.proposedTimeoutMs ?? 0);\n    return grantedMs({ ...cluster, config: { ...cluster.config, heartbeat } }, row);',
+    also: [
+      {
+        file: `${LEADER}/node-monitor.ts`,
+        find: '    this.#term = term;\n',
+        replace: '    this.#term = term;\n    globalThis.proposedTimeoutMs = 0;\n',
+      },
+      {
+        file: 'src/store/codec.ts',
+        find: '  let packed: Uint8Array;\n  try {\n    packed = pack(command);\n',
+        replace:
+          "  let packed: Uint8Array;\n  if (command.type === 'setHeartbeat') globalThis.proposedTimeoutMs = command.heartbeat.timeoutMs;\n  try {\n    packed = pack(command);\n",
+      },
+    ],
+  },
+  {
+    name: 'lease-GRACE',
+    what: 'the longer lease for a restart is granted before the longer timeout is committed',
+    file: `${LEADER}/node-session.ts`,
+    find: 'if (restartMs > 0) await this.#giveGrace(session, restartMs);',
+    replace: 'if (restartMs > 0) this.#carryOut(this.#giveGrace(session, restartMs));',
+    also: [
+      {
+        file: `${LEADER}/node-session.ts`,
+        find: 'const value = { session, number, lease_ms: leaseMs, heartbeat',
+        replace: 'const value = { session, number, lease_ms: Math.max(leaseMs, restartMs), heartbeat',
+      },
+    ],
+  },
+  {
+    name: 'lease-GRACEOVER',
+    what: 'the longer timeout of a restart ends as soon as the node is back',
+    file: `${LEADER}/node-monitor.ts`,
+    find: 'nowMs - watch.sessionSinceMs >= grace.timeoutMs',
+    replace: 'nowMs - watch.sessionSinceMs >= 0 * grace.timeoutMs',
+  },
+];
+
+export const LEASE_MUTANTS: readonly Mutant[] = [...RULES, ...CHANGES].map((mutant) => ({
+  ...mutant,
+  world: 'nodes',
+}));

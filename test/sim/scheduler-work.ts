@@ -76,12 +76,18 @@ export class SchedulerWork {
     this.#loop.stop();
   }
 
-  /** Stamped, into the log; resolves with apply's outcome. @throws JarvisError no_leader, outcome_unknown */
-  async propose(input: CommandInput): Promise<Outcome> {
+  /**
+   * Stamped, into the log; resolves with apply's outcome.
+   * @param queuedMs so long it waits for its turn, as one that back-pressure holds up
+   * @throws JarvisError no_leader, outcome_unknown
+   */
+  async propose(input: CommandInput, queuedMs = 0): Promise<Outcome> {
     const member = this.#member;
     if (!member.isLeading) throw new JarvisError('no_leader', 'it does not lead');
     const atMs = Math.floor(this.#time.nowMs(member.replica.core.state.cluster?.timeMs ?? 0));
     const data = encodeCommand({ ...input, atMs });
+    if (queuedMs > 0) await new Promise<void>((resolve) => void member.later(queuedMs, resolve));
+    if (!member.isLeading) throw new JarvisError('no_leader', 'it does not lead any more');
     return await new Promise((resolve, reject) => {
       const result = member.propose(data, {
         done: (index) => resolve(member.outcomeAt(index as number)),

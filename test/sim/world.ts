@@ -17,6 +17,7 @@ import { VirtualTime } from './virtual-time.ts';
 /** Chosen so that in the seeds of `failed-seeds.txt` no disk lies and no power cut is added: they run as they did before. */
 const DISK_SEED = 0xd0f257d6;
 const NODE_SEED = 0x5eed1ea5;
+const SETTING_SEED = 0x7157a17e;
 
 /** What the cluster of a run with nodes is like. */
 export interface NodeSettings {
@@ -79,6 +80,8 @@ export class World {
   /** For all that has to do with nodes. */
   readonly nodeChance: Chance;
   readonly nodeSettings: NodeSettings;
+  /** For changed timeouts and planned restarts: runs without them stay what they were. */
+  readonly settingChance: Chance;
   onEnded: (member: Member) => void = () => {};
   /** A leader takes a node for gone. */
   onOffline: (member: Member, node: string) => void = () => {};
@@ -87,6 +90,7 @@ export class World {
     this.hasNodes = hasNodes;
     this.nodeChance = new Chance((seed ^ NODE_SEED) >>> 0);
     this.nodeSettings = drawNodeSettings(this.nodeChance);
+    this.settingChance = new Chance((seed ^ SETTING_SEED) >>> 0);
     this.chance = new Chance(seed);
     this.diskChance = new Chance((seed ^ DISK_SEED) >>> 0);
     const { chance } = this;

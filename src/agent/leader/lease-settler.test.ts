@@ -4,8 +4,10 @@ import { JarvisError } from '../../lib/errors.ts';
 import { silentLog } from '../../lib/log.ts';
 import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
 import { MemoryCluster } from '../../scheduler/testing/memory-cluster.ts';
+import { registration } from '../worker/testing/values.ts';
 import { LeaseSettler } from './lease-settler.ts';
 import { LEADER_LIMITS } from './limits.ts';
+import { registrationFromWire } from './wire.ts';
 
 const TIMEOUT_MS = 30_000;
 
@@ -26,6 +28,22 @@ describe('a leader of a cluster that was made from another', () => {
     const { clock, cluster, settler, awaits } = reformed();
     settler.start(cluster.term);
     await clock.advance(TIMEOUT_MS - 1);
+    expect(awaits()).toBe(true);
+    await clock.advance(1);
+    expect(awaits()).toBe(false);
+  });
+
+  it('waits for the longest that the other one may have granted: a longer timeout before, a restart', async () => {
+    const { clock, cluster, settler, awaits } = reformed();
+    cluster.execute({ type: 'setHeartbeat', heartbeat: { timeoutMs: 12_000 }, idempotency: null });
+    settler.start(cluster.term);
+    await clock.advance(TIMEOUT_MS - 1);
+    expect(awaits()).toBe(true);
+    cluster.execute(registrationFromWire(registration('w', 's')));
+    const session = cluster.state.nodes.get('w')?.session ?? 0;
+    cluster.execute({ type: 'grantGrace', term: cluster.term, node: 'w', session, leaseMs: 120_000 });
+    settler.start(cluster.term);
+    await clock.advance(126_464);
     expect(awaits()).toBe(true);
     await clock.advance(1);
     expect(awaits()).toBe(false);

@@ -5,6 +5,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
+import { longestTimeoutMs } from '../../model/timeouts.ts';
 import type { Replica } from '../../scheduler/ports.ts';
 import { LEADER_LIMITS } from './limits.ts';
 
@@ -26,7 +27,7 @@ export class LeaseSettler {
     const { cluster } = this.#replica.state;
     if (cluster?.awaitsLeases !== true) return;
     this.#term = term;
-    const { timeoutMs } = cluster.config.heartbeat;
+    const timeoutMs = longestTimeoutMs(cluster, this.#replica.state.nodes.values());
     this.#log.info(
       { timeoutMs },
       'nothing is assigned until the leases of the cluster before this one are over',

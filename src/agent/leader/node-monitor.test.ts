@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 
 import { JarvisError } from '../../lib/errors.ts';
 import { silentLog } from '../../lib/log.ts';
+import { leaseMsOf } from '../../model/lease.ts';
 import { MemoryCluster } from '../../scheduler/testing/memory-cluster.ts';
 import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
 import { registration } from '../worker/testing/values.ts';
@@ -42,6 +43,14 @@ describe('NodeMonitor', () => {
 
   function proposals(type: string): number {
     return cluster.applied.filter(({ command }) => command.type === type).length;
+  }
+
+  function restarting(): number {
+    const session = register('a');
+    monitor.start(cluster.term);
+    const { term } = cluster;
+    cluster.execute({ type: 'grantGrace', term, node: 'w', session, leaseMs: 120_000 });
+    return session;
   }
 
   beforeEach(() => {
@@ -184,5 +193,76 @@ describe('NodeMonitor', () => {
     expect(node().status).toBe('AVAILABLE');
     expect(monitor.heard('w', session, usage)).toBe(false);
     expect(monitor.lastHeartbeatMs('w')).toBe(null);
+  });
+
+  it('follows a change of the timeout: a longer one at once, a shorter one once it has settled', async () => {
+    const session = register('a');
+    monitor.start(cluster.term);
+    cluster.execute({ type: 'setHeartbeat', heartbeat: { timeoutMs: 60_000 }, idempotency: null });
+    expect(monitor.leaseMs('w', session, cluster.term)).toBe(leaseMsOf(60_000));
+    await clock.advance(59_999);
+    expect(node().sessionOpen).toBe(true);
+    monitor.heard('w', session, usage);
+    cluster.execute({ type: 'setHeartbeat', heartbeat: { timeoutMs: 20_000 }, idempotency: null });
+    expect(monitor.leaseMs('w', session, cluster.term)).toBe(leaseMsOf(20_000));
+    await clock.advance(59_999);
+    expect(node().sessionOpen).toBe(true);
+    monitor.heard('w', session, usage);
+    const index = cluster.state.cluster?.settling?.index ?? 0;
+    cluster.execute({ type: 'timeoutSettled', term: cluster.term, index });
+    await clock.advance(20_000);
+    expect(node().status).toBe('OFFLINE');
+  });
+
+  describe('of a node that is to be restarted', () => {
+    const GRACE_MS = 126_465;
+
+    it('grants it the longer lease, warns as usual, and waits for all of the longer timeout', async () => {
+      const session = restarting();
+      expect(monitor.leaseMs('w', session, cluster.term)).toBe(120_000);
+      monitor.heard('w', session, usage);
+      await clock.advance(10_000);
+      expect(node().status).toBe('UNHEALTHY');
+      await clock.advance(GRACE_MS - 10_001);
+      expect(node()).toMatchObject({ status: 'UNHEALTHY', sessionOpen: true });
+      await clock.advance(1);
+      expect(node().status).toBe('OFFLINE');
+      expect(node()).not.toHaveProperty('grace');
+    });
+
+    it('grants it short leases again once it is back, and has the longer timeout until that was counted', async () => {
+      restarting();
+      await clock.advance(60_000);
+      const second = register('b');
+      expect(monitor.leaseMs('w', second, cluster.term)).toBe(leaseMsOf(30_000));
+      await beat(second, GRACE_MS - 2000);
+      expect(node().grace?.timeoutMs).toBe(GRACE_MS);
+      await beat(second, 4000);
+      expect(node()).not.toHaveProperty('grace');
+      expect(proposals('graceOver')).toBe(1);
+      await clock.advance(28_001);
+      expect(node().status).toBe('OFFLINE');
+    });
+
+    it('that falls silent again before that was counted is waited for as long [SHORTWAIT]', async () => {
+      restarting();
+      await clock.advance(60_000);
+      const second = register('b');
+      monitor.heard('w', second, usage);
+      await clock.advance(GRACE_MS - 1);
+      expect(node().sessionOpen).toBe(true);
+    });
+
+    it('has it counted anew by a new leader [SHORTNEW]', async () => {
+      restarting();
+      const second = register('b');
+      await beat(second, 120_000);
+      cluster.lead({ name: 'n1', address: '' });
+      monitor.start(cluster.term);
+      await beat(second, GRACE_MS - 2000);
+      expect(node().grace?.timeoutMs).toBe(GRACE_MS);
+      await beat(second, 4000);
+      expect(node()).not.toHaveProperty('grace');
+    });
   });
 });

@@ -4,19 +4,26 @@
  * [REGTIMER]: a new session only ever lengthens it. Once OFFLINE is proposed for a session nothing is granted in it any
  * more [STOPGRANT], whatever becomes of the proposal, which is made again until it is decided. That silence is counted from
  * every receipt, also one that was not answered, errs on the safe side of [WAIT].
+ *
+ * A node that was given a longer lease for a restart has a longer T until that lease is over. In its next session it is
+ * granted short ones again, and the longer T ends as a shortened one does: once it was counted here since that session was
+ * seen, or since this node leads [SHORTWAIT] [SHORTNEW].
  */
 import type { Usage } from '../../generated/worker.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
-import { leaseMsOf } from '../../model/lease.ts';
+import { graceOf } from '../../model/earlier-rows.ts';
 import type { NodeRow } from '../../model/node.ts';
+import { grantedMs, timeoutMsOf } from '../../model/timeouts.ts';
 import type { CommandInput, Replica } from '../../scheduler/ports.ts';
 import { LEADER_LIMITS } from './limits.ts';
 
 interface Watch {
   /** The newest session that was seen open. */
   session: number;
+  /** Since when it is seen, by this leader; monotonic, and moved by nothing. */
+  sessionSinceMs: number;
   /** Silence counts from here; monotonic. */
   sinceMs: number;
   /** Monotonic and wall time of the newest receipt, and its session. */
@@ -76,10 +83,10 @@ export class NodeMonitor {
    * may have been proposed [STOPGRANT]. Null: it must not be answered.
    */
   leaseMs(node: string, session: number, term: number): number | null {
-    const heartbeat = this.#replica.state.cluster?.config.heartbeat;
-    if (term !== this.#term || heartbeat === undefined || this.#openSession(node, session) === null)
-      return null;
-    return leaseMsOf(heartbeat.timeoutMs);
+    const { cluster } = this.#replica.state;
+    const row = this.#openSession(node, session);
+    if (term !== this.#term || cluster === null || row === null) return null;
+    return grantedMs(cluster, row);
   }
 
   /** Null: it is over, or about to be ended. */
@@ -150,6 +157,7 @@ export class NodeMonitor {
     if (watch === undefined) {
       watch = {
         session: row.session,
+        sessionSinceMs: nowMs,
         sinceMs: nowMs,
         heard: null,
         usage: null,
@@ -160,6 +168,7 @@ export class NodeMonitor {
       this.#watches.set(row.name, watch);
     } else if (watch.session !== row.session) {
       watch.session = row.session;
+      watch.sessionSinceMs = nowMs;
       watch.sinceMs = nowMs;
     }
     return watch;
@@ -167,25 +176,31 @@ export class NodeMonitor {
 
   /** Proposes what the silence of the node calls for; answers when it is to be judged again, at the latest. */
   #judge(row: NodeRow, watch: Watch, nowMs: number): number {
-    const heartbeat = this.#replica.state.cluster?.config.heartbeat;
-    if (heartbeat === undefined || this.#term === null) return Infinity;
+    const { cluster } = this.#replica.state;
+    if (cluster === null || this.#term === null) return Infinity;
+    const { warningMs } = cluster.config.heartbeat;
+    const timeoutMs = timeoutMsOf(cluster, row);
     const silentMs = nowMs - watch.sinceMs;
     const decision = { node: row.name, session: row.session, term: this.#term };
-    if (silentMs >= heartbeat.timeoutMs) {
+    if (silentMs >= timeoutMs) {
       watch.endingSession = row.session;
       this.#propose(watch, nowMs, { type: 'nodeOffline', ...decision });
       return nowMs + LEADER_LIMITS.decisionRetryMs;
     }
-    if (silentMs >= heartbeat.warningMs) {
+    const grace = graceOf(row);
+    const isCounted = grace !== null && nowMs - watch.sessionSinceMs >= grace.timeoutMs;
+    if (isCounted && grace.session !== row.session)
+      this.#propose(watch, nowMs, { type: 'graceOver', ...decision, graceSession: grace.session });
+    if (silentMs >= warningMs) {
       if (row.status === 'AVAILABLE')
         this.#propose(watch, nowMs, { type: 'nodeHealth', ...decision, healthy: false });
-      return watch.sinceMs + heartbeat.timeoutMs;
+      return watch.sinceMs + timeoutMs;
     }
     // Healthy again only once it was heard of, in the session that the word is about.
     if (row.status === 'UNHEALTHY' && watch.heard?.session === row.session) {
       this.#propose(watch, nowMs, { type: 'nodeHealth', ...decision, healthy: true });
     }
-    return watch.sinceMs + heartbeat.warningMs;
+    return watch.sinceMs + warningMs;
   }
 
   #propose(watch: Watch, nowMs: number, command: CommandInput & { readonly node: string }): void {

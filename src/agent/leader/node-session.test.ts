@@ -65,8 +65,11 @@ async function open() {
   call.receive({ $case: 'register', value: registration('w', 's') });
   await clock.advance(0);
   const session = cluster.state.nodes.get('w')?.session ?? 0;
-  const heartbeat = (number: number) =>
-    call.receive({ $case: 'heartbeat', value: { session, number, usage: undefined } });
+  const heartbeat = (number: number, restartMs = 0) =>
+    call.receive({
+      $case: 'heartbeat',
+      value: { session, number, usage: undefined, restart_lease_ms: restartMs },
+    });
   return { clock, cluster, call, sessions, session, heartbeat };
 }
 
@@ -115,8 +118,47 @@ describe('a stream', () => {
     expect(call.sent.map(({ kind }) => kind?.$case)).toEqual(['registered']);
     resolve();
     await clock.advance(0);
-    const value = { session, number: 7, lease_ms: leaseMsOf(30_000) };
+    const value = { session, number: 7, lease_ms: leaseMsOf(30_000), heartbeat_interval_ms: 2000 };
     expect(call.sent.at(-1)).toEqual({ kind: { $case: 'heartbeat', value } });
+  });
+
+  it('grants a lease for a restart once the longer timeout is applied, and not before [EXTCOMMIT]', async () => {
+    const { clock, cluster, call, session, heartbeat } = await open();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    cluster.beforeApply = () => promise;
+    heartbeat(1, 120_000);
+    await clock.advance(1000);
+    expect(call.sent.map(({ kind }) => kind?.$case)).toEqual(['registered']);
+    heartbeat(2);
+    await clock.advance(0);
+    const answer = (number: number, leaseMs: number): unknown => {
+      const value = { session, number, lease_ms: leaseMs, heartbeat_interval_ms: 2000 };
+      return { kind: { $case: 'heartbeat', value } };
+    };
+    expect(call.sent.at(-1)).toEqual(answer(2, leaseMsOf(30_000)));
+    resolve();
+    await clock.advance(0);
+    expect(cluster.state.nodes.get('w')?.grace).toEqual({ timeoutMs: 126_465, session });
+    expect(call.sent.at(-1)).toEqual(answer(1, 120_000));
+  });
+
+  it('answers nothing to who asks for one and does not get it', async () => {
+    const { clock, cluster, call, session, heartbeat } = await open();
+    cluster.beforeApply = ({ type }) => {
+      if (type === 'grantGrace')
+        cluster.execute({ type: 'nodeOffline', node: 'w', session, term: cluster.term });
+    };
+    heartbeat(1, 120_000);
+    await clock.advance(0);
+    expect(call.sent.map(({ kind }) => kind?.$case)).toEqual(['registered']);
+  });
+
+  it('tells its worker how often heartbeats are wanted now', async () => {
+    const { clock, cluster, call, heartbeat } = await open();
+    cluster.execute({ type: 'setHeartbeat', heartbeat: { intervalMs: 500 }, idempotency: null });
+    heartbeat(1);
+    await clock.advance(0);
+    expect(call.sent.at(-1)?.kind?.value).toMatchObject({ heartbeat_interval_ms: 500 });
   });
 
   it('answers no heartbeat whose session ended, or was to be ended, while a quorum was asked', async () => {

@@ -156,10 +156,8 @@ export class NodeSession {
     this.#log = this.#log.child({ worker: command.name, session: row.session });
     this.#advance('registering', 'registered');
     this.#options.onRegistered(this);
-    const intervalMs = this.#replica.state.cluster?.config.heartbeat.intervalMs ?? 0;
-    this.#write({
-      kind: { $case: 'registered', value: { session: row.session, heartbeat_interval_ms: intervalMs } },
-    });
+    const value = { session: row.session, heartbeat_interval_ms: this.#intervalMs };
+    this.#write({ kind: { $case: 'registered', value } });
   }
 
   async #reconcile(inventory: Inventory): Promise<void> {
@@ -203,10 +201,11 @@ export class NodeSession {
    * that was stopped finds heartbeats in its sockets when it goes on, and may have been replaced long ago. Leadership
    * itself begins only once an entry of its own term is applied [OWN] [APPLIED].
    */
-  async #grant({ session, number }: Heartbeat): Promise<void> {
+  async #grant({ session, number, restart_lease_ms: restartMs }: Heartbeat): Promise<void> {
     this.#pendingGrants += 1;
     let term: number;
     try {
+      if (restartMs > 0) await this.#giveGrace(session, restartMs);
       term = await this.#replica.confirmLeadership(this.#over.signal);
     } catch (error) {
       if (!this.isOver) this.#log.debug({ number, error: messageOf(error) }, 'a heartbeat is not answered');
@@ -219,7 +218,23 @@ export class NodeSession {
       term === this.#options.term ? this.#options.monitor.leaseMs(this.#node, session, term) : null;
     if (leaseMs === null)
       throw new JarvisError('conflict', `session ${session} of node ${this.#node} is over`);
-    this.#write({ kind: { $case: 'heartbeat', value: { session, number, lease_ms: leaseMs } } });
+    const value = { session, number, lease_ms: leaseMs, heartbeat_interval_ms: this.#intervalMs };
+    this.#write({ kind: { $case: 'heartbeat', value } });
+  }
+
+  get #intervalMs(): number {
+    return this.#replica.state.cluster?.config.heartbeat.intervalMs ?? 0;
+  }
+
+  /**
+   * The longer T of a node that is to be restarted. Its longer lease is granted from the applied state alone [EXTCOMMIT]:
+   * a proposal that came to nothing, or is lost with this leader, gives none.
+   */
+  async #giveGrace(session: number, leaseMs: number): Promise<void> {
+    const { term } = this.#options;
+    const outcome = await this.#propose({ type: 'grantGrace', term, node: this.#node, session, leaseMs });
+    if (outcome.type === 'refused') throw new JarvisError('conflict', outcome.message);
+    if (!this.isOver) this.#log.info({ leaseMs }, 'a node is about to be restarted');
   }
 
   /** One batch after the other, each acknowledged once its outcome is known. */

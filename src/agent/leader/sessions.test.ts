@@ -499,7 +499,7 @@ describe('worker sessions', () => {
   const malformed: readonly [string, readonly WorkerMessage['kind'][], string][] = [
     [
       'a heartbeat before the registration',
-      [{ $case: 'heartbeat', value: { session: 0, number: 1, usage: undefined } }],
+      [{ $case: 'heartbeat', value: { session: 0, number: 1, usage: undefined, restart_lease_ms: 0 } }],
       'conflict',
     ],
     [

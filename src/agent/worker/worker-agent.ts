@@ -11,6 +11,7 @@ import type { Random } from '../../lib/random.ts';
 import type { AttemptReport } from '../../model/commands.ts';
 import type { AttemptKey, Driver, DriverName } from '../drivers/driver.ts';
 import { Backoff } from '../../lib/backoff.ts';
+import { limits } from '../../lib/limits.ts';
 import { DriverRunner } from './driver-runner.ts';
 import type { NodeEnvironment } from './environment.ts';
 import { LeaseKeeper, type LeaseHolder } from './lease-keeper.ts';
@@ -33,6 +34,8 @@ export interface WorkerAgentOptions {
   /** Below it unacknowledged reports are kept; or where else. */
   readonly reportsDirectory: string;
   readonly openReports?: () => Promise<OpenedReports>;
+  /** In step with the leader, again on each connection. */
+  readonly onSynced?: () => void;
   readonly usage: UsageSource;
   readonly clock: Clock;
   readonly random: Random;
@@ -79,6 +82,8 @@ export class WorkerAgent {
   #cancelTick: (() => void) | null = null;
   #cancelReconnect: (() => void) | null = null;
   #closed = false;
+  /** Told once the watchdog keeps the lease for a restart. */
+  #onMayStop: () => void = () => {};
 
   private constructor(
     options: WorkerAgentOptions,
@@ -133,6 +138,30 @@ export class WorkerAgent {
     this.#dropStream();
     this.#dispatch({ type: 'disconnected', connection });
     this.#connect();
+  }
+
+  /**
+   * Before a planned stop that is to leave tasks running: asks for a lease that outlasts it. Resolves once the watchdog
+   * keeps it, or after a bounded time without, and says in the log until when tasks may run either way.
+   * @param leaseMs 0: none is wanted
+   */
+  async prepareRestart(leaseMs: number): Promise<void> {
+    if (this.#closed || leaseMs <= 0 || this.#core.knownAttempts === 0) return;
+    const { promise: granted, resolve } = Promise.withResolvers<boolean>();
+    this.#onMayStop = () => resolve(true);
+    const cancel = this.#clock.after(limits.restartGraceWaitMs, () => resolve(false));
+    this.#dispatch({ type: 'restarting', leaseMs });
+    this.#tick();
+    const isGranted = await granted;
+    cancel();
+    const leftMs = Math.round(Math.max(0, this.#core.leaseDeadlineMs - this.#options.bootMs()));
+    const fields = { attempts: this.#core.knownAttempts, leftMs };
+    if (isGranted) this.#log.info(fields, 'running tasks are left running, for as long as their lease lasts');
+    else
+      this.#log.warn(
+        fields,
+        'no longer lease was granted in time: running tasks are ended when the present one is over',
+      );
   }
 
   /** Ends the session's connection and all watching; attempts run on, and the drivers are the caller's to close. */
@@ -240,6 +269,10 @@ export class WorkerAgent {
         return this.#carryOut(this.#runner.stop(effect.driver, effect.key, effect.graceMs));
       case 'extendLease':
         return this.#leases.extend(effect.session, effect.deadlineMs, effect.leaseMs);
+      case 'beat':
+        return this.#beat(effect.heartbeatIntervalMs);
+      case 'mayStop':
+        return this.#onMayStop();
       case 'leaseOver':
         return this.#log.warn(
           { attempts: effect.attempts },
@@ -253,6 +286,7 @@ export class WorkerAgent {
         return this.#carryOut(this.#forget(effect.driver, effect.key));
       case 'synced':
         this.#syncedAtMs = this.#clock.monotonicMs();
+        this.#options.onSynced?.();
         return this.#log.info(
           { session: effect.session, peer: this.#live?.stream.address },
           'in step with the leader',

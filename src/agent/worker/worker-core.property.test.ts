@@ -269,7 +269,10 @@ class World {
     if (kind === undefined || kind.value.session !== this.session) return this.disconnect();
     if (kind.$case === 'heartbeat') {
       const { number } = kind.value;
-      return this.answer({ $case: 'heartbeat', value: { session: this.session, number, lease_ms: 0 } });
+      return this.answer({
+        $case: 'heartbeat',
+        value: { session: this.session, number, lease_ms: 0, heartbeat_interval_ms: 0 },
+      });
     }
     if (kind.$case === 'reports') {
       for (const report of kind.value.reports) this.leaderLearns(report.assignment, report.status);

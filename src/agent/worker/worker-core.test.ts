@@ -70,7 +70,7 @@ class Bench {
   }
 
   granted(number: number, leaseMs: number): readonly WorkerEffect[] {
-    const value = { session: this.core.session, number, lease_ms: leaseMs };
+    const value = { session: this.core.session, number, lease_ms: leaseMs, heartbeat_interval_ms: 0 };
     return this.receive({ $case: 'heartbeat', value });
   }
 
@@ -286,7 +286,10 @@ describe('heartbeats', () => {
     bench.sync(5);
     for (let at = 0; at < 60_000; at += 2000) {
       expect(ofType(bench.step(tick(at)), 'hangUp')).toEqual([]);
-      bench.receive({ $case: 'heartbeat', value: { session: 5, number: 1, lease_ms: 0 } });
+      bench.receive({
+        $case: 'heartbeat',
+        value: { session: 5, number: 1, lease_ms: 0, heartbeat_interval_ms: 0 },
+      });
     }
     const hangUps: number[] = [];
     for (let at = 60_000; at < 80_000 && hangUps.length === 0; at += 2000) {
@@ -305,6 +308,38 @@ describe('heartbeats', () => {
     for (let at = 3000; at < 20_000; at += 2000) expect(bench.step(tick(at))).toEqual([]);
     bench.step({ type: 'leaseConfirmed', deadlineMs: 26_000 });
     expect(sentKinds(bench.step(tick(21_000)))).toEqual(['heartbeat']);
+  });
+
+  it('go out as often as the leader wants them by now', () => {
+    const bench = new Bench();
+    bench.sync(5);
+    bench.step(tick(1000));
+    const value = { session: 5, number: 1, lease_ms: 0, heartbeat_interval_ms: 500 };
+    const effects = bench.receive({ $case: 'heartbeat', value });
+    expect(effects).toEqual([{ type: 'beat', heartbeatIntervalMs: 500 }]);
+    bench.step(tick(1500));
+    expect(bench.receive({ $case: 'heartbeat', value: { ...value, number: 2 } })).toEqual([]);
+  });
+
+  it('ask for a longer lease before a restart, until the watchdog keeps it [CONFIRM]', () => {
+    const bench = new Bench();
+    const askedIn = (effects: readonly WorkerEffect[]) =>
+      ofType(effects, 'send').map(({ message }) =>
+        message.kind?.$case === 'heartbeat' ? message.kind.value.restart_lease_ms : null,
+      );
+    bench.sync(5);
+    expect(askedIn(bench.step(tick(1000)))).toEqual([0]);
+    expect(bench.step({ type: 'restarting', leaseMs: 120_000 })).toEqual([]);
+    expect(askedIn(bench.step(tick(1100)))).toEqual([120_000]);
+    // To the heartbeat that did not ask.
+    bench.granted(1, 25_000);
+    expect(bench.step({ type: 'leaseConfirmed', deadlineMs: 26_000 })).toEqual([]);
+    expect(ofType(bench.granted(2, 120_000), 'extendLease')).toMatchObject([{ deadlineMs: 121_100 }]);
+    expect(bench.step({ type: 'leaseConfirmed', deadlineMs: 26_000 })).toEqual([]);
+    expect(bench.step({ type: 'leaseConfirmed', deadlineMs: 121_100 })).toEqual([
+      { type: 'mayStop', deadlineMs: 121_100 },
+    ]);
+    expect(bench.core.leaseDeadlineMs).toBe(121_100);
   });
 
   it('give up a registration that is not answered', () => {

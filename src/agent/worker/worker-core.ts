@@ -67,6 +67,10 @@ export class WorkerCore {
   #isLeaseOver = false;
   #heartbeatNumber = 0;
   #heartbeatIntervalMs: number = WORKER_LIMITS.defaultHeartbeatIntervalMs;
+  /** The lease that is asked for before a restart; 0: none. */
+  #restartLeaseMs = 0;
+  /** Until when that one lasts; null before it is granted. */
+  #restartDeadlineMs: number | null = null;
 
   constructor(options: WorkerCoreOptions) {
     this.#options = options;
@@ -86,6 +90,11 @@ export class WorkerCore {
 
   get knownAttempts(): number {
     return this.#attempts.size;
+  }
+
+  /** CLOCK_BOOTTIME; -Infinity before anything was granted. */
+  get leaseDeadlineMs(): number {
+    return this.#lease.deadlineMs;
   }
 
   step(event: WorkerEvent): readonly WorkerEffect[] {
@@ -128,7 +137,10 @@ export class WorkerCore {
       case 'forgotten':
         return this.#attempts.forgotten(event.key);
       case 'leaseConfirmed':
-        return this.#lease.confirmed(event.deadlineMs);
+        return this.#leaseConfirmed(event.deadlineMs);
+      case 'restarting':
+        this.#restartLeaseMs = event.leaseMs;
+        return;
       case 'leaseDue':
         return this.#leaseDue(event.bootMs);
       case 'tick':
@@ -164,13 +176,31 @@ export class WorkerCore {
     }
   }
 
-  #answered(connection: Connection, { session, number, lease_ms: leaseMs }: HeartbeatAck): void {
+  #answered(connection: Connection, answer: HeartbeatAck): void {
+    const { session, number, lease_ms: leaseMs } = answer;
     if (session !== this.#session) return;
     connection.heardAtMs = null;
+    this.#followInterval(answer.heartbeat_interval_ms);
     const deadlineMs = this.#lease.granted(number, leaseMs);
     if (deadlineMs === null) return;
     this.#isLeaseOver = false;
+    if (this.#restartLeaseMs > 0 && leaseMs >= this.#restartLeaseMs) this.#restartDeadlineMs = deadlineMs;
     this.#effects.push({ type: 'extendLease', session, deadlineMs, leaseMs });
+  }
+
+  /** The leader may want heartbeats more often than when this node registered. */
+  #followInterval(intervalMs: number): void {
+    const heartbeatIntervalMs = boundedInterval(intervalMs);
+    if (intervalMs === 0 || heartbeatIntervalMs === this.#heartbeatIntervalMs) return;
+    this.#heartbeatIntervalMs = heartbeatIntervalMs;
+    this.#effects.push({ type: 'beat', heartbeatIntervalMs });
+  }
+
+  /** Only what the watchdog keeps outlives this daemon. */
+  #leaseConfirmed(deadlineMs: number): void {
+    this.#lease.confirmed(deadlineMs);
+    if (this.#restartDeadlineMs === null || deadlineMs < this.#restartDeadlineMs) return;
+    this.#effects.push({ type: 'mayStop', deadlineMs });
   }
 
   #leaseDue(bootMs: number): void {
@@ -198,10 +228,7 @@ export class WorkerCore {
     }
     if (value.session > this.#session) this.#lease.forgetSent();
     this.#session = value.session;
-    this.#heartbeatIntervalMs = Math.min(
-      Math.max(value.heartbeat_interval_ms, WORKER_LIMITS.minHeartbeatIntervalMs),
-      WORKER_LIMITS.maxHeartbeatIntervalMs,
-    );
+    this.#heartbeatIntervalMs = boundedInterval(value.heartbeat_interval_ms);
     this.#enter(connection, 'inventory');
     this.#effects.push({
       type: 'takeInventory',
@@ -264,7 +291,12 @@ export class WorkerCore {
     }
     this.#heartbeatNumber += 1;
     this.#lease.sent(this.#heartbeatNumber, bootMs);
-    const value = { session: this.#session, number: this.#heartbeatNumber, usage: usage ?? undefined };
+    const value = {
+      session: this.#session,
+      number: this.#heartbeatNumber,
+      usage: usage ?? undefined,
+      restart_lease_ms: this.#restartLeaseMs,
+    };
     this.#send({ kind: { $case: 'heartbeat', value } });
   }
 
@@ -319,4 +351,11 @@ export class WorkerCore {
     this.#connection = null;
     this.#outbox.rewind();
   }
+}
+
+function boundedInterval(intervalMs: number): number {
+  return Math.min(
+    Math.max(intervalMs, WORKER_LIMITS.minHeartbeatIntervalMs),
+    WORKER_LIMITS.maxHeartbeatIntervalMs,
+  );
 }

@@ -42,6 +42,8 @@ export type WorkerEvent =
   | { readonly type: 'forgotten'; readonly key: AttemptKey }
   /** The watchdog has the deadline on disk, and will keep it. */
   | { readonly type: 'leaseConfirmed'; readonly deadlineMs: number }
+  /** This daemon is about to be stopped, and to be started again: a lease of that length is asked for. */
+  | { readonly type: 'restarting'; readonly leaseMs: number }
   /** The clock has reached a deadline that was handed out (`extendLease`). */
   | { readonly type: 'leaseDue'; readonly bootMs: number }
   /** Comes once per heartbeat interval, connected or not. */
@@ -86,6 +88,10 @@ export type WorkerEffect =
       /** What was granted: the length of it, from when the heartbeat was sent. */
       readonly leaseMs: number;
     }
+  /** The leader wants heartbeats as often as that; one goes out at once. */
+  | { readonly type: 'beat'; readonly heartbeatIntervalMs: number }
+  /** The watchdog keeps the lease that was asked for before a restart, up to then. */
+  | { readonly type: 'mayStop'; readonly deadlineMs: number }
   /** For the log: the lease is over, and so many attempts with it. */
   | { readonly type: 'leaseOver'; readonly attempts: number }
   /**

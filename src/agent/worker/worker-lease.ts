@@ -42,6 +42,11 @@ export class WorkerLease {
     return this.#confirmedMs >= this.#deadlineMs;
   }
 
+  /** CLOCK_BOOTTIME; -Infinity before anything was granted. */
+  get deadlineMs(): number {
+    return this.#deadlineMs;
+  }
+
   isOver(bootMs: number): boolean {
     return bootMs >= this.#deadlineMs;
   }

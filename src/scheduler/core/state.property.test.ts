@@ -5,11 +5,13 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
+import { leaseMsOf } from '../../model/lease.ts';
 import { isTerminal, mayAttemptBecome, mayTaskBecome } from '../../model/phases.ts';
 import { DEFAULT_POLICY } from '../../model/policy.ts';
 import type { RowChange } from '../../model/rows.ts';
 import { ON_NODE_LOSS, PRIORITIES } from '../../model/task.ts';
 import type { Attempt, SpecRow, TaskRow } from '../../model/task.ts';
+import { grantedMs, timeoutMsOf } from '../../model/timeouts.ts';
 import type { CommandInput } from '../ports.ts';
 import { plan, toAssignments } from './placement/plan.ts';
 import type { ClusterState } from './state.ts';
@@ -29,18 +31,28 @@ const REACHABLE = {
   FAILED: ['PENDING', 'CANCELLED'],
 } as const;
 
+const TASK_KINDS = [
+  ...(['submit', 'cancel', 'plan', 'plan', 'assign', 'register', 'reconcile', 'report', 'report'] as const),
+  ...(['report', 'health', 'offline', 'remove', 'retry'] as const),
+] as const;
+const TIMEOUT_KINDS = ['timeout', 'settled', 'grace', 'graceOver'] as const;
+type Kind = (typeof TASK_KINDS)[number] | (typeof TIMEOUT_KINDS)[number];
+
 /** Numbers that `inputOf` makes a command of, by what there is when it is carried out. */
-const step = fc.record({
-  kind: fc.constantFrom(
-    ...(['submit', 'cancel', 'plan', 'plan', 'assign', 'register', 'reconcile', 'report', 'report'] as const),
-    ...(['report', 'health', 'offline', 'remove', 'retry'] as const),
-  ),
-  pick: fc.nat({ max: 30 }),
-  node: fc.constantFrom(...NODES),
-  variant: fc.nat({ max: 5 }),
-  flag: fc.boolean(),
-  passMs: fc.constantFrom(0, 0, 10, 3000, -500),
-});
+function stepOf(kinds: readonly Kind[]) {
+  return fc.record({
+    kind: fc.constantFrom(...kinds),
+    pick: fc.nat({ max: 30 }),
+    node: fc.constantFrom(...NODES),
+    variant: fc.nat({ max: 5 }),
+    flag: fc.boolean(),
+    passMs: fc.constantFrom(0, 0, 10, 3000, -500),
+  });
+}
+
+const step = stepOf([...TASK_KINDS, ...TIMEOUT_KINDS]);
+/** What moves tasks, and nothing that keeps nodes from getting any. */
+const taskStep = stepOf(TASK_KINDS);
 type Step = (typeof step extends fc.Arbitrary<infer T> ? T : never) & object;
 
 function inputOf(cluster: TestCluster, { kind, pick, node, variant, flag }: Step): CommandInput {
@@ -133,6 +145,20 @@ function inputOf(cluster: TestCluster, { kind, pick, node, variant, flag }: Step
         term,
         taskIds: [...state.retriesDue(cluster.atMs + 1000)].map(({ id }) => id),
       };
+    case 'timeout': {
+      const heartbeat = flag ? { timeoutMs: 10_000 + 1000 * pick } : { intervalMs: 1000 * variant };
+      return { type: 'setHeartbeat', heartbeat, idempotency: null };
+    }
+    case 'settled': {
+      const index = (state.cluster?.settling?.index ?? 0) - (variant === 5 ? 1 : 0);
+      return { type: 'timeoutSettled', term, index };
+    }
+    case 'grace':
+      return { type: 'grantGrace', term, node, session, leaseMs: 5000 * pick };
+    case 'graceOver': {
+      const graceSession = (state.nodes.get(node)?.grace?.session ?? 0) - (variant === 4 ? 1 : 0);
+      return { type: 'graceOver', term, node, session, graceSession };
+    }
     default:
       throw new Error('every kind is handled');
   }
@@ -167,6 +193,38 @@ function checkWaiting(cluster: TestCluster, { table, before, after }: RowChange)
   const node = cluster.state.nodes.get(nodeHolding(before) ?? '');
   if ((before.attempts.at(-1)?.session ?? 0) < (node?.bootSession ?? 0)) return;
   expect(nodeHolding(after)).toBe(nodeHolding(before));
+}
+
+/** What may end a timeout that still counts: whoever has waited for all of it, and an operator's word [SHORTWAIT]. */
+const SHORTENING: ReadonlySet<CommandInput['type']> = new Set([
+  'timeoutSettled',
+  'graceOver',
+  'nodeOffline',
+  'removeNode',
+]);
+
+/** Timeouts and leases by node, as they are now. */
+function holding({ state: { cluster, nodes } }: TestCluster) {
+  return new Map(
+    [...nodes].flatMap(([name, row]) =>
+      cluster === null
+        ? []
+        : [[name, { timeoutMs: timeoutMsOf(cluster, row), leaseMs: grantedMs(cluster, row) }] as const],
+    ),
+  );
+}
+
+/** Whatever is granted now is over before its node is taken for gone, and no timeout gets shorter by itself. */
+function checkTimeouts(
+  before: ReturnType<typeof holding>,
+  after: ReturnType<typeof holding>,
+  type: CommandInput['type'],
+): void {
+  for (const [name, { timeoutMs, leaseMs }] of after) {
+    expect(leaseMs).toBeLessThanOrEqual(leaseMsOf(timeoutMs));
+    const leastMs = SHORTENING.has(type) ? 0 : (before.get(name)?.timeoutMs ?? 0);
+    expect(timeoutMs).toBeGreaterThanOrEqual(leastMs);
+  }
 }
 
 function rank({ priority }: TaskRow): number {
@@ -227,7 +285,7 @@ describe('the state machine, given anything', () => {
   it('gets everywhere that this version can get', () => {
     const cluster = formed();
     const moves = new Set<string>();
-    for (const one of fc.sample(step, { seed: 1, numRuns: 8000 })) {
+    for (const one of fc.sample(taskStep, { seed: 1, numRuns: 8000 })) {
       cluster.atMs += one.passMs;
       for (const change of cluster.run(inputOf(cluster, one)).changes) {
         if (change.table !== 'task' || change.before === null || change.after === null) continue;
@@ -246,8 +304,10 @@ describe('the state machine, given anything', () => {
         for (const one of steps) {
           cluster.atMs += one.passMs;
           const input = inputOf(cluster, one);
+          const before = holding(cluster);
           const result = cluster.run(input);
           expect(result.poisoned).toBe(false);
+          checkTimeouts(before, holding(cluster), input.type);
           for (const change of result.changes) {
             checkChange(change);
             if (input.type === 'nodeOffline') checkWaiting(cluster, change);

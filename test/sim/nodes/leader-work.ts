@@ -1,10 +1,11 @@
 /** What a leader does for nodes: the production duties with monitor, sessions and desired state, on a simulated member. */
 import { LeaderDuties } from '../../../src/agent/leader/leader-duties.ts';
 import type { WorkerCall } from '../../../src/agent/leader/node-session.ts';
+import { TimeoutSettler } from '../../../src/agent/leader/timeout-settler.ts';
 import type { Clock } from '../../../src/lib/clock.ts';
 import { JarvisError } from '../../../src/lib/errors.ts';
 import { silentLog } from '../../../src/lib/log.ts';
-import type { Outcome } from '../../../src/model/commands.ts';
+import type { Command, Outcome } from '../../../src/model/commands.ts';
 import { LeadershipNews, type RaftLeadership } from '../../../src/raft/leadership.ts';
 import type { SoftState } from '../../../src/raft/core/types.ts';
 import type { Applied, CommandInput, Leadership, Replica } from '../../../src/scheduler/ports.ts';
@@ -36,7 +37,7 @@ export class LeaderWork {
     this.#duties = new LeaderDuties({
       replica: this.#port(),
       formation: { clusterId: 'simulated', epoch: 3, config: world.nodeSettings.config },
-      duties: [],
+      duties: [new TimeoutSettler({ replica: this.#port(), clock: this.#clock(), log: silentLog })],
       clock: this.#clock(),
       log: silentLog,
       nextTurn: (action) => void member.later(0, action),
@@ -70,8 +71,19 @@ export class LeaderWork {
     }
     if (command.type === 'reconcileNode' && outcome.type === 'done' && command.known.length > 0)
       trace.count('daemon found attempts of earlier sessions');
+    if (outcome.type === 'done') this.#countChange(command);
     const by = `by n${this.#member.id}`;
     switch (command.type) {
+      case 'setHeartbeat':
+        trace.tell(time.nowMs, 'timeout', command.heartbeat.timeoutMs ?? 0, index, by);
+        break;
+      case 'timeoutSettled':
+        trace.tell(time.nowMs, 'timeout settled', outcome.type, index, by);
+        break;
+      case 'grantGrace':
+      case 'graceOver':
+        trace.tell(time.nowMs, command.type, command.node, outcome.type, index, by);
+        break;
       case 'registerNode':
       case 'nodeOffline':
       case 'reconcileNode': {
@@ -91,6 +103,13 @@ export class LeaderWork {
       default:
         break;
     }
+  }
+
+  #countChange(command: Command): void {
+    const { trace } = this.#member.world;
+    if (command.type === 'timeoutSettled') trace.count('shorter timeout settled');
+    else if (command.type === 'graceOver') trace.count('longer timeout of a restart counted');
+    else if (command.type === 'grantGrace') trace.count('longer lease granted for a restart');
   }
 
   accept(call: WorkerCall): boolean {
@@ -134,9 +153,13 @@ export class LeaderWork {
     const { world } = this.#member;
     const { nodeChance } = world;
     if (input.type === 'nodeOffline') world.onOffline(this.#member, input.node);
-    if (nodeChance.happens(0.1) || (input.type === 'nodeOffline' && nodeChance.happens(0.3)))
+    const isOnNode =
+      input.type !== 'grantGrace' && input.type !== 'graceOver' && input.type !== 'timeoutSettled';
+    const chance = isOnNode ? nodeChance : world.settingChance;
+    const isLate = chance.happens(0.1) || (input.type === 'nodeOffline' && chance.happens(0.3));
+    if (isLate || (input.type === 'grantGrace' && chance.happens(0.3)))
       await new Promise<void>((resolve) => {
-        this.#member.later(nodeChance.random() ** 2 * 2500, resolve);
+        this.#member.later(chance.random() ** 2 * 2500, resolve);
       });
     return this.#propose(input);
   }

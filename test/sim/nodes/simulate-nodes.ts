@@ -5,6 +5,8 @@ import { Violation } from '../trace.ts';
 import { World } from '../world.ts';
 import { NodeNemesis } from './nemesis-nodes.ts';
 import { Nodes } from './nodes.ts';
+import { Restarts } from './restarts.ts';
+import { TimeoutChanges } from './timeout-changes.ts';
 import { Users } from './users.ts';
 
 const FAULTY_MS = 60_000;
@@ -50,8 +52,12 @@ async function live(world: World, nodes: Nodes): Promise<void> {
   for (const host of nodes.hosts) host.startDaemon();
   const users = new Users(world);
   const nemesis = new NodeNemesis(nodes, users.containers === 1);
+  const changes = new TimeoutChanges(nodes, nemesis);
+  const restarts = new Restarts(nodes, nemesis);
   await pass(world, FAULTY_MS);
   nemesis.stop();
+  changes.stop();
+  restarts.stop();
   users.stop();
   await heal(world, nodes);
 }

@@ -18,7 +18,9 @@ import { leasesOver, reformCluster } from './reform-cluster.ts';
 import { registerNode } from './register-node.ts';
 import { removeNode } from './remove-node.ts';
 import { reportAttempts } from './report-attempts.ts';
+import { graceOver, grantGrace } from './restart-grace.ts';
 import { retryDue } from './retry-due.ts';
+import { setHeartbeat, timeoutSettled } from './set-heartbeat.ts';
 import { submitMany, submitTasks } from './submit-tasks.ts';
 
 export interface ApplyResult {
@@ -85,6 +87,14 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return removeNode(transaction, command);
     case 'retryDue':
       return retryDue(transaction, command);
+    case 'setHeartbeat':
+      return setHeartbeat(transaction, command);
+    case 'timeoutSettled':
+      return timeoutSettled(transaction, command);
+    case 'grantGrace':
+      return grantGrace(transaction, command);
+    case 'graceOver':
+      return graceOver(transaction, command);
     default:
       return unreachable(command);
   }
@@ -100,6 +110,7 @@ export function rowsNamedBy(command: Command): readonly RowKey[] {
     case 'cancelTask':
       return [{ table: 'task', key: command.taskId }, ...idempotencyRow(command.idempotency)];
     case 'removeNode':
+    case 'setHeartbeat':
       return idempotencyRow(command.idempotency);
     case 'reportAttempts':
       return command.reports.map(({ taskId }) => ({ table: 'task', key: taskId }));

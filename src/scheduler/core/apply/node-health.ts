@@ -3,6 +3,7 @@ import { bootSessionOf, onNodeLossOf } from '../../../model/earlier-rows.ts';
 import type { TaskRow } from '../../../model/task.ts';
 import type { Transaction } from '../transaction.ts';
 import { done } from './outcomes.ts';
+import { withoutGrace } from './restart-grace.ts';
 import { openSession } from './sessions.ts';
 import { currentAttempt, loseAttempt, waitingFor } from './task-changes.ts';
 
@@ -35,7 +36,9 @@ export function nodeOffline(transaction: Transaction, command: NodeOfflineComman
     else if (onNodeLossOf(transaction.spec(task).spec) === 'wait') leaveWaiting(transaction, task, node.name);
     else loseAttempt(transaction, task, `node ${node.name} is offline`);
   }
-  transaction.put('node', node.name, { ...node, status: 'OFFLINE', sessionOpen: false, reconciled: false });
+  const offline = { status: 'OFFLINE', sessionOpen: false, reconciled: false } as const;
+  // Silent for all of its T, a longer one too: so every lease of it is over, whichever session it was granted in.
+  transaction.put('node', node.name, { ...withoutGrace(node), ...offline });
   return done(null);
 }
 

@@ -1,6 +1,6 @@
 import { invariant } from '../../../lib/assert.ts';
 import type { Outcome, RegisterNodeCommand } from '../../../model/commands.ts';
-import { bootSessionOf, policyOf, startCounterOf } from '../../../model/earlier-rows.ts';
+import { bootSessionOf, graceOf, policyOf, startCounterOf } from '../../../model/earlier-rows.ts';
 import type { NodeRow } from '../../../model/node.ts';
 import type { Transaction } from '../transaction.ts';
 import { done, refuse } from './outcomes.ts';
@@ -60,7 +60,9 @@ export function registerNode(
     capacity: command.capacity,
     joinedAtMs: known?.joinedAtMs ?? transaction.nowMs,
   };
-  transaction.put('node', command.name, row);
+  // A new session is granted no longer lease, but the watchdog keeps the one before: the longer T goes on [SHORTWAIT].
+  const grace = known === null ? null : graceOf(known);
+  transaction.put('node', command.name, grace === null ? row : { ...row, grace });
   return done({ session });
 }
 

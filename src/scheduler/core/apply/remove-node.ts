@@ -1,5 +1,6 @@
 import type { Outcome, RemoveNodeCommand } from '../../../model/commands.ts';
 import type { NodeRow } from '../../../model/node.ts';
+import { timeoutMsOf } from '../../../model/timeouts.ts';
 import type { Transaction } from '../transaction.ts';
 import { once } from './idempotency.ts';
 import { done, refuse } from './outcomes.ts';
@@ -45,7 +46,7 @@ export function removeNode(transaction: Transaction, command: RemoveNodeCommand)
 function objectionsTo(transaction: Transaction, node: NodeRow, taskIds: readonly string[]): string[] {
   const objections: string[] = [];
   if (node.sessionOpen) {
-    const seconds = transaction.cluster.config.heartbeat.timeoutMs / 1000;
+    const seconds = Math.ceil(timeoutMsOf(transaction.cluster, node) / 1000);
     objections.push(
       `it is ${node.status}, and taken for gone only once it is stopped and silent for ${seconds} s`,
     );

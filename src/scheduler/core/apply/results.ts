@@ -24,4 +24,8 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly nodeOffline: null;
   readonly removeNode: RemoveNodeResult;
   readonly retryDue: RetryDueResult;
+  readonly setHeartbeat: null;
+  readonly timeoutSettled: null;
+  readonly grantGrace: null;
+  readonly graceOver: null;
 }

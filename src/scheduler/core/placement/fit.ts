@@ -4,6 +4,7 @@ import { needsOf, policyOf } from '../../../model/earlier-rows.ts';
 import type { NodeRow } from '../../../model/node.ts';
 import { violationsOfNeeds } from '../../../model/policy.ts';
 import type { Resources, TaskNeeds, TaskRow } from '../../../model/task.ts';
+import { isRestarting } from '../../../model/timeouts.ts';
 
 /** Why something cannot be placed on a node. */
 export interface Misfit {
@@ -24,6 +25,8 @@ function whyClosed(node: NodeRow): string | null {
   if (node.sessionOpen && !node.reconciled) return `node ${node.name} is registering`;
   if (node.status !== 'AVAILABLE') return `node ${node.name} is ${node.status}`;
   if (!node.sessionOpen) return `node ${node.name} has no session`;
+  // What comes now waits for a daemon that is away, perhaps for long.
+  if (isRestarting(node)) return `node ${node.name} is being restarted`;
   if (!node.schedulable) return `node ${node.name} is cordoned`;
   return null;
 }
