@@ -1,21 +1,44 @@
-// Compiles src to dist. Run by `npm ci` (prepare), so that `npx jarvisctl` works at once.
-import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, rmSync } from 'node:fs';
+// Bundles src to dist, with what it uses. Run by `npm ci` (prepare), so that `npx jarvisctl` works at once.
+// One file instead of a thousand modules: a node starts in half the time and is twenty megabytes smaller.
+import { chmodSync, rmSync } from 'node:fs';
 import path from 'node:path';
+
+import { rolldown } from 'rolldown';
 
 const root = path.join(import.meta.dirname, '..');
 const output = path.join(root, 'dist');
+/** Each with the files that it starts beside itself. What two programs share is in each: neither loads the other's. */
+const PROGRAMS = {
+  agent: ['agent/main', 'agent/watchdog/main', 'raft/wal/writer-thread'],
+  cli: ['cli/main'],
+};
+/** What has native parts, or looks for files beside its own. */
+const UNBUNDLED = ['classic-level', 'dockerode', 'fs-native-extensions', 'msgpackr'];
+
 rmSync(output, { recursive: true, force: true });
-execFileSync(
-  process.execPath,
-  [path.join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'],
-  {
+for (const [program, names] of Object.entries(PROGRAMS)) {
+  const bundle = await rolldown({
+    input: Object.fromEntries(names.map((name) => [name, path.join(root, 'src', `${name}.ts`)])),
+    external: [/^node:/, ...UNBUNDLED],
+    platform: 'node',
     cwd: root,
-    stdio: 'inherit',
-  },
-);
-for (const program of ['agent/main.js', 'cli/main.js']) {
-  const file = path.join(output, program);
-  if (!existsSync(file)) throw new Error(`the build made no ${file}`);
-  chmodSync(file, 0o755);
+  });
+  await bundle.write({
+    dir: output,
+    format: 'esm',
+    chunkFileNames: `${program}/parts/[name]-[hash].js`,
+    sourcemap: true,
+    // Names of functions and classes stay: a stack must be readable.
+    // A file per package: the parser keeps what its largest took.
+    codeSplitting: { groups: [{ name: packageOf, debugName: 'packages', test: /node_modules/ }] },
+    minify: { compress: { keepNames: { function: true, class: true } }, mangle: { keepNames: true } },
+  });
+  await bundle.close();
+}
+for (const program of ['agent/main.js', 'cli/main.js']) chmodSync(path.join(output, program), 0o755);
+
+/** @param {string} id of a module: its file */
+function packageOf(id) {
+  const [scope = '', name = ''] = id.slice(id.lastIndexOf('node_modules/')).split('/').slice(1);
+  return scope.startsWith('@') ? `${scope.slice(1)}-${name}` : scope;
 }

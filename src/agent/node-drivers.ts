@@ -9,7 +9,7 @@ import type { Log } from '../lib/log.ts';
 import { findProcessGroups } from './cgroups/process-groups.ts';
 import type { NodeConfig } from './config.ts';
 import type { AttemptGuard } from './drivers/docker/attempt-guard.ts';
-import { DockerDriver } from './drivers/docker/docker-driver.ts';
+import type { DockerDriver } from './drivers/docker/docker-driver.ts';
 import type { Driver, DriverName } from './drivers/driver.ts';
 import { NoopDriver } from './drivers/noop/noop-driver.ts';
 import { ProcessDriver } from './drivers/process/process-driver.ts';
@@ -119,7 +119,9 @@ async function createDocker(
   try {
     if (isolation === 'none')
       throw new JarvisError('unavailable', 'containers need control groups that this node can use');
-    return await DockerDriver.create({
+    // A quarter of all that a node loads, and not needed by most.
+    const { DockerDriver: Docker } = await import('./drivers/docker/docker-driver.ts');
+    return await Docker.create({
       owner,
       policy: config.policy,
       guard,

@@ -1,8 +1,7 @@
 /** Failures as RFC 9457 `application/problem+json`, with the stable code and one entry per fault. */
-import { STATUS_CODES } from 'node:http';
-
 import type { Fault } from '../lib/errors.ts';
 import { ERROR_CODES, JarvisError } from '../lib/errors.ts';
+import { STATUS_CODES } from '../lib/node-http.ts';
 
 export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
 /** Seconds after which another try makes sense, with every 503. */

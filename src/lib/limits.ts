@@ -88,7 +88,7 @@ export const limits = {
   repeatedLineMs: 60_000,
   repeatedLineKinds: 256,
   peerReconnectMinMs: 50,
-  peerReconnectMaxMs: 1000,
+  peerReconnectMaxMs: 250,
   peerHelloTimeoutMs: 2000,
 
   tickMs: 25,

@@ -2,8 +2,8 @@
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
+import { programFile } from '../../lib/program-files.ts';
 import type { WatchdogOptions } from './options.ts';
 import { DIAGNOSTICS_FILE, watchdogDirectory } from './paths.ts';
 
@@ -13,10 +13,7 @@ export interface LaunchedWatchdog {
   readonly ended: Promise<void>;
 }
 
-/** Runs from source in development and from `dist/` when built. */
-const MAIN = fileURLToPath(
-  new URL(import.meta.url.endsWith('.ts') ? './main.ts' : './main.js', import.meta.url),
-);
+const MAIN = programFile('agent/watchdog/main');
 /** Meant for the daemon's process alone. */
 const NOT_INHERITED = new Set(['NODE_OPTIONS', 'NODE_V8_COVERAGE', 'NODE_CHANNEL_FD', 'NODE_UNIQUE_ID']);
 

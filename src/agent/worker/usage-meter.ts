@@ -5,7 +5,7 @@
  */
 import { readFile, statfs } from 'node:fs/promises';
 
-import { mem } from 'systeminformation';
+import { mem } from 'systeminformation/lib/memory.js';
 
 import type { Usage } from '../../generated/worker.ts';
 import type { Clock } from '../../lib/clock.ts';

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 
 import type { VersionInfo } from '../../generated/cluster.ts';
+import { packageFile } from '../../lib/program-files.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
 import { addExamples, outputOption, peerOption } from '../options.ts';
@@ -53,6 +54,6 @@ async function serverVersion(context: Context, peers: Peers): Promise<VersionInf
 
 /** As in package.json, which stands at the same distance from the sources and from what is built of them. */
 export function clientVersion(): string {
-  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
+  const text = readFileSync(packageFile(), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 }

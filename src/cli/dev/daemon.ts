@@ -2,17 +2,15 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
-import { extname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 
 import { JarvisError } from '../../lib/errors.ts';
+import { programFile } from '../../lib/program-files.ts';
 import { nodeDirectory, nodeLog } from './layout.ts';
 import type { DevNode } from './layout.ts';
 
-/** The daemon's program stands beside this one, as a source or built. */
 export function daemonProgram(): string {
-  return fileURLToPath(new URL(`../../agent/main${extname(import.meta.url)}`, import.meta.url));
+  return programFile('agent/main');
 }
 
 export interface DaemonOptions {

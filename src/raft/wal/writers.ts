@@ -1,6 +1,7 @@
 /** The two ways to run a {@link SegmentWriter}: on a thread of its own, or inline above files that are simulated. */
 import { Worker } from 'node:worker_threads';
 
+import { programFile } from '../../lib/program-files.ts';
 import { StorageError } from '../storage-error.ts';
 import type { LogFiles } from './log-files.ts';
 import type { WriterPosition } from './recovery.ts';
@@ -35,9 +36,12 @@ export function writeFailure(settings: WriterSettings, cause: unknown, what: str
 /** Resolves once the thread has opened the files. @throws StorageError storage_failed */
 export async function startThreadWriter(options: WriterOptions): Promise<LogWriter> {
   const { settings, position, events } = options;
-  const name = import.meta.url.endsWith('.ts') ? './writer-thread.ts' : './writer-thread.js';
   const workerData: ThreadStart = { settings, position };
-  const worker = new Worker(new URL(name, import.meta.url), { workerData, execArgv: [], name: 'jarvis-log' });
+  const worker = new Worker(programFile('raft/wal/writer-thread'), {
+    workerData,
+    execArgv: [],
+    name: 'jarvis-log',
+  });
   const ready = Promise.withResolvers<WriterStats>();
   const exited = Promise.withResolvers<void>();
   let closed = false;

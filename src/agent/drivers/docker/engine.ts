@@ -3,7 +3,7 @@
  * and its failure says which of two things is known: the engine *refused* (it has answered, nothing has happened), or it
  * gave *no answer* (what was asked for may have happened, or happen yet: docs/containers.md).
  */
-import { Agent } from 'node:http';
+import type { Agent as HttpAgent } from 'node:http';
 import type { Readable } from 'node:stream';
 import { inspect } from 'node:util';
 
@@ -12,6 +12,7 @@ import Dockerode from 'dockerode';
 import { messageOf } from '../../../lib/errors.ts';
 import type { ImageReference } from '../../../lib/image-reference.ts';
 import { canonicalImage } from '../../../lib/image-reference.ts';
+import { Agent } from '../../../lib/node-http.ts';
 import { DOCKER_LIMITS } from './limits.ts';
 
 export type ContainerSettings = Dockerode.ContainerCreateOptions;
@@ -93,7 +94,7 @@ export class Engine {
   constructor() {
     this.#docker = new Dockerode();
     // A kept connection would outlive the engine behind it, and a start on it would have an unknown outcome for nothing.
-    (this.#docker.modem as { agent?: Agent }).agent = terse(new Agent({ keepAlive: false }));
+    (this.#docker.modem as { agent?: HttpAgent }).agent = terse(new Agent({ keepAlive: false }));
   }
 
   /** @throws NoAnswer */

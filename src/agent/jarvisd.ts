@@ -1,0 +1,217 @@
+/** jarvisd, the node: reads its settings, runs a daemon until a signal or a failure, and says in one line what went wrong. */
+import { readFileSync } from 'node:fs';
+
+import { Command, CommanderError, Option, type ErrorOptions } from 'commander';
+import { pino, type Logger } from 'pino';
+
+import { systemClock } from '../lib/clock.ts';
+import { JarvisError, messageOf, type ErrorCode } from '../lib/errors.ts';
+import { packageFile } from '../lib/program-files.ts';
+import type { StorageError } from '../raft/storage-error.ts';
+import { CONFIG_KEYS, gatherConfig, parseConfig, type NodeConfig, type RawConfig } from './config.ts';
+import { Daemon } from './daemon.ts';
+import { programOf } from './disaster/programs.ts';
+import { checkStart } from './preflight.ts';
+import { hasLostLog, rejoinAnew } from './rejoin.ts';
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+/** The stop of a node is bounded (docs/contract.md, section 1); what is not closed by then ends with the process. */
+const STOP_TIMEOUT_MS = 5000;
+/** A start that these prevent is the operator's to mend, and has changed nothing. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set(['invalid', 'malformed', 'conflict']);
+
+class JarvisdCommand extends Command {
+  override error(message: string, options?: ErrorOptions): never {
+    return super.error(message + this.#allowed(options?.code), options);
+  }
+
+  #allowed(code: string | undefined): string {
+    if (code === 'commander.excessArguments')
+      return ` (${this.args.map((word) => JSON.stringify(word)).join(' ')}; allowed: only options)`;
+    if (code !== 'commander.unknownOption') return '';
+    const known = this.options.filter(({ hidden }) => !hidden).map(({ long }) => long);
+    return `; allowed: ${known.join(', ')}`;
+  }
+}
+
+function createCommand(): Command {
+  return bare(new JarvisdCommand('jarvisd'))
+    .description(
+      'One node of a Jarvis cluster. All nodes are the same program, with the same flags. `jarvisd recover --help`: a new\n' +
+        'cluster from what is left of one.',
+    )
+    .version(version(), '--version', 'print the version')
+    .option('--config <file>', 'settings as YAML; JARVISD_* variables and flags win over it')
+    .option('--name <name>', 'the name of this node; in --peers, where it is a founder')
+    .option('--data-dir <directory>', 'where everything of this node is kept')
+    .option('--listen <host:port>', 'gRPC, for peers, workers and clients')
+    .option('--advertise <host:port>', 'where others reach --listen, if that is another address')
+    .option('--http <host:port>', 'HTTP API and health')
+    .option('--peers <list>', 'the founders, the same list on each: n1=host:port,n2=host:port,n3=host:port')
+    .option('--join <list>', 'members of a running cluster, to become one of them: host:port,host:port')
+    .option('--labels <list>', 'labels of this node: zone=a,rack=r1')
+    .option('--capacity <list>', 'what it offers to tasks: cpu=4,memory=8Gi (default: measured)')
+    .option('--reserve <list>', 'kept back from what was measured: cpu=500m,memory=1Gi')
+    .option(
+      '--drivers <list>',
+      'how it runs tasks: process, docker, noop (default: process, and docker where an engine answers)',
+    )
+    .option(
+      '--lease-reads',
+      'read by lease: faster, and trusts clocks; on every node or on none (docs/raft.md)',
+    )
+    .option(
+      '--snapshot-rate <rate>',
+      'bound on the bandwidth of all snapshots to other members together (default: 100MiB/s)',
+    )
+    .option(
+      '--restart-grace <duration>',
+      'the lease that running tasks are left at a stop, for a restart that takes longer than theirs (default: 2m; 0: none)',
+    )
+    .option('--insecure', 'listen beyond loopback without TLS')
+    .option('--log-level <level>', 'debug, info (default), warn or error')
+    .addOption(new Option('--kill-tasks-on-exit').hideHelp())
+    .option('--check', 'check the settings, the data directory and the ports, and do nothing')
+    .addHelpText(
+      'after',
+      '\nExample:\n  jarvisd --name n1 --data-dir ./n1 --listen 127.0.0.1:7101 --http 127.0.0.1:8101 \\\n' +
+        '    --peers n1=127.0.0.1:7101,n2=127.0.0.1:7102,n3=127.0.0.1:7103',
+    );
+}
+
+/** How it speaks of what it cannot understand. */
+function bare(command: Command): Command {
+  return command
+    .showSuggestionAfterError()
+    .allowExcessArguments(false)
+    .exitOverride()
+    .configureOutput({
+      outputError: (text, write) =>
+        write(
+          `jarvisd: ${text
+            .replace(/^error: /, '')
+            .replaceAll(/\s*\n\s*/g, ' ')
+            .trim()}\n`,
+        ),
+    });
+}
+
+function version(): string {
+  const text = readFileSync(packageFile(), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** Flags by their keys in the file. */
+function flagsOf(options: Readonly<Record<string, unknown>>): RawConfig {
+  const flags: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(options)) {
+    const key = name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    if (CONFIG_KEYS.includes(key)) flags[key] = value;
+  }
+  return flags;
+}
+
+async function main(): Promise<number> {
+  // Tasks may run as other users: what is written here is no business of theirs.
+  process.umask(0o077);
+  const [word, ...rest] = process.argv.slice(2);
+  const program = programOf(process.argv.slice(2));
+  if (program !== null && word !== undefined) return await program(bare(new JarvisdCommand()), rest);
+  const options = createCommand().parse(process.argv).opts<Readonly<Record<string, unknown>>>();
+  const { config: file } = options;
+  const raw = gatherConfig({
+    file: typeof file === 'string' ? file : null,
+    environment: process.env,
+    flags: flagsOf(options),
+  });
+  const config = parseConfig(raw);
+  await checkStart(config);
+  if (options['check'] === true) {
+    process.stdout.write('the settings are valid\n');
+    return 0;
+  }
+  return await runUntilStopped(config);
+}
+
+async function runUntilStopped(config: NodeConfig): Promise<number> {
+  const log = pino({
+    level: config.logLevel,
+    base: { node: config.name },
+    formatters: { level: (level) => ({ level }) },
+  });
+  if (config.insecure) {
+    log.warn(
+      { listen: config.listen, http: config.http },
+      'insecure: no TLS and no authentication; whoever reaches these addresses can run commands on this machine',
+    );
+  }
+  const stopping = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      log.info({ signal }, 'stopping');
+      // From the signal on: a start that is under way is waited for no longer than the rest.
+      if (!stopping.signal.aborted) limitStop(log);
+      stopping.abort(signal);
+    });
+  }
+  const lost = await runOnce(config, log, stopping.signal);
+  if (lost === null) return 0;
+  try {
+    await rejoinAnew({ config, clock: systemClock, log, signal: stopping.signal, cause: lost });
+  } catch (error) {
+    if (stopping.signal.aborted) return 0;
+    throw error;
+  }
+  const again = await runOnce(config, log, stopping.signal);
+  if (again !== null) throw again;
+  return 0;
+}
+
+/** Resolves when the node was stopped, or with the word that it cannot be who it was: its log is lost. */
+async function runOnce(config: NodeConfig, log: Logger, signal: AbortSignal): Promise<StorageError | null> {
+  const daemon = new Daemon({ config, log, version: version() });
+  let lost: StorageError | null = null;
+  let unlimit = nothing;
+  try {
+    await daemon.run(signal);
+  } catch (error) {
+    if (!hasLostLog(error, config)) throw error;
+    lost = error;
+  } finally {
+    if (!signal.aborted) unlimit = limitStop(log);
+    await daemon.close();
+  }
+  // The process goes on.
+  if (lost !== null) unlimit();
+  return lost;
+}
+
+function nothing(): void {}
+
+function limitStop(log: Logger): () => void {
+  const timer = setTimeout(() => {
+    log.warn({}, 'not everything was closed in time');
+    process.exit(EXIT_FAILED);
+  }, STOP_TIMEOUT_MS);
+  return () => clearTimeout(timer);
+}
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+  process.stderr.write(`jarvisd: ${messageOf(error)}\n`);
+  if (!(error instanceof JarvisError)) {
+    // A disk that is full or a file that may not be read is no bug: its message says all.
+    const isSystemError = error instanceof Error && 'syscall' in error;
+    if (error instanceof Error && error.stack !== undefined && !isSystemError) {
+      process.stderr.write(`${error.stack}\n`);
+    }
+    return EXIT_FAILED;
+  }
+  return REFUSALS.has(error.code) ? EXIT_USAGE : EXIT_FAILED;
+}
+
+/** Ends the process. */
+export async function runJarvisd(): Promise<never> {
+  process.exit(await main().catch(report));
+}
