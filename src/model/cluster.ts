@@ -16,6 +16,32 @@ export interface ClusterRow {
    * is assigned before those are over.
    */
   readonly awaitsLeases?: boolean;
+  /** Absent until the first entry that a version which keeps account has applied. */
+  readonly retained?: Retained;
+}
+
+/** What is kept of what is over, and from where on; counted as rows come and go, so that nothing is ever scanned for it. */
+export interface Retained {
+  /** Entries before it have no events any more. */
+  readonly eventsFrom: number;
+  /** Tasks that ended, and keys that were used, in entries before it have expired. */
+  readonly finishedFrom: number;
+  readonly usedKeysFrom: number;
+  readonly eventCount: number;
+  readonly finishedTaskCount: number;
+  readonly idempotencyKeyCount: number;
+}
+
+/** @param index of the first entry that may have any of it */
+export function nothingRetained(index: number): Retained {
+  return {
+    eventsFrom: index,
+    finishedFrom: index,
+    usedKeysFrom: index,
+    eventCount: 0,
+    finishedTaskCount: 0,
+    idempotencyKeyCount: 0,
+  };
 }
 
 /** Settings that belong to the cluster, not to a node (docs/contract.md, section 6). Milliseconds. */

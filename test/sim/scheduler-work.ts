@@ -111,6 +111,8 @@ export class SchedulerWork {
       readBarrier: unused,
       confirmLeadership: unused,
       read: unused,
+      onAdvanced: unused,
+      rowsFrom: unused,
       taskIdsWithPrefix: unused,
       tasksNewestFirst: unused,
     };

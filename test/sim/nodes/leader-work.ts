@@ -165,6 +165,8 @@ export class LeaderWork {
       readBarrier: unused,
       confirmLeadership: (signal) => this.#confirm(signal),
       read: unused,
+      onAdvanced: unused,
+      rowsFrom: unused,
       taskIdsWithPrefix: unused,
       tasksNewestFirst: unused,
     };

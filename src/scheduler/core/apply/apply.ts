@@ -10,6 +10,7 @@ import type { ClusterState } from '../state.ts';
 import { Transaction, type EntryPosition, type LoadedRows } from '../transaction.ts';
 import { assign } from './assign.ts';
 import { cancelTask } from './cancel-task.ts';
+import { keepJournal } from '../journal.ts';
 import { initCluster } from './init-cluster.ts';
 import { nodeHealth, nodeOffline } from './node-health.ts';
 import { refuse } from './outcomes.ts';
@@ -43,6 +44,7 @@ export function apply(
   }
   if (outcome.type === 'refused') return { outcome, changes: [], poisoned: false };
   if (transaction.cluster.timeMs < transaction.nowMs) transaction.putCluster({ timeMs: transaction.nowMs });
+  keepJournal(transaction);
   const changes = transaction.changes();
   state.commit(changes);
   return { outcome, changes, poisoned: false };
