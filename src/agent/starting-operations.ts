@@ -16,6 +16,7 @@ export class StartingOperations implements ClusterOperations {
   cancelTask: ClusterOperations['cancelTask'] = async (...call) => this.#ready().cancelTask(...call);
   watchTask: ClusterOperations['watchTask'] = (...call) => this.#ready().watchTask(...call);
   readLogs: ClusterOperations['readLogs'] = (...call) => this.#ready().readLogs(...call);
+  watchEvents: ClusterOperations['watchEvents'] = (...call) => this.#ready().watchEvents(...call);
   listNodes: ClusterOperations['listNodes'] = async (...call) => this.#ready().listNodes(...call);
   getNode: ClusterOperations['getNode'] = async (...call) => this.#ready().getNode(...call);
   removeNode: ClusterOperations['removeNode'] = async (...call) => this.#ready().removeNode(...call);

@@ -6,6 +6,8 @@ import type {
   CancelTaskRequest,
   ChangeMemberRequest,
   ClusterStatus,
+  EventsPiece,
+  EventsRequest,
   GetClusterRequest,
   ListNodesResponse,
   ListTasksRequest,
@@ -35,6 +37,7 @@ export interface ClusterConnection {
   cancelTask(request: CancelTaskRequest, signal: AbortSignal): Promise<Task>;
   watchTask(request: TaskRequest, signal: AbortSignal): AsyncIterable<Task>;
   readLogs(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogChunk>;
+  watchEvents(request: EventsRequest, signal: AbortSignal): AsyncIterable<EventsPiece>;
   getNode(request: NodeRequest, signal: AbortSignal): Promise<Node>;
   removeNode(request: RemoveNodeRequest, signal: AbortSignal): Promise<RemoveNodeResponse>;
   listNodes(signal: AbortSignal): Promise<ListNodesResponse>;

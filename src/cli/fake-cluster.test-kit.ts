@@ -8,6 +8,8 @@ import type { ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 import { Attempt, ClusterService, ClusterStatus, ListTasksResponse, Task } from '../generated/cluster.ts';
 import type {
   ClusterServer,
+  EventsPiece,
+  EventsRequest,
   LogsRequest,
   Node,
   NodeRequest,
@@ -39,6 +41,8 @@ export class FakeCluster {
   removed = { lost_attempts: 0, member: undefined as string | undefined };
   /** What a saved snapshot consists of. */
   snapshot: readonly Buffer[] = [];
+  /** What a stream of events from that position on consists of; it breaks off after them unless they say that they are all. */
+  eventsSince: (request: EventsRequest) => readonly EventsPiece[] = () => [];
   status: ClusterStatus = ClusterStatus.create({ cluster_id: 'c1', leader: 'n1', term: 3 });
   /** Called with each request before it is answered; what it throws is the answer. */
   before: (call: Call) => void = () => undefined;
@@ -177,6 +181,7 @@ export class FakeCluster {
       }),
       watchTask: (call) => this.#watch(call),
       readLogs: (call) => this.#readLogs(call),
+      watchEvents: (call) => this.#events(call),
       listNodes: unary('listNodes', () => ({ items: this.nodes, next_cursor: '' })),
       getNode: unary('getNode', ({ name }: NodeRequest) => this.#node(name)),
       removeNode: unary('removeNode', ({ name }: RemoveNodeRequest) => {
@@ -222,6 +227,18 @@ export class FakeCluster {
     const all = [...this.tasks.values()];
     const next = from + limit < all.length ? String(from + limit) : '';
     return ListTasksResponse.create({ items: all.slice(from, from + limit), next_cursor: next });
+  }
+
+  #events(call: ServerWritableStream<EventsRequest, EventsPiece>): void {
+    try {
+      this.#receive('watchEvents', call.request);
+      const pieces = this.eventsSince(call.request);
+      for (const piece of pieces) call.write(piece);
+      if (pieces.at(-1)?.complete === true) call.end();
+      else call.emit('error', toStatus(new JarvisError('unavailable', 'the stream breaks off')));
+    } catch (error) {
+      call.emit('error', toStatus(error));
+    }
   }
 
   #watch(call: ServerWritableStream<TaskRequest, Task>): void {

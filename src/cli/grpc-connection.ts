@@ -26,6 +26,8 @@ export function dialGrpc(address: string): ClusterConnection {
     cancelTask: ask(methods.cancelTask, true),
     watchTask: (request, signal) => streamCall({ pool, address, method: methods.watchTask, request, signal }),
     readLogs: (request, signal) => streamCall({ pool, address, method: methods.readLogs, request, signal }),
+    watchEvents: (request, signal) =>
+      streamCall({ pool, address, method: methods.watchEvents, request, signal }),
     getNode: ask(methods.getNode),
     removeNode: ask(methods.removeNode, true),
     listNodes: (signal) => listNodes({}, signal),

@@ -8,6 +8,7 @@ import { registerCancel } from './commands/cancel.ts';
 import { registerCluster } from './commands/cluster.ts';
 import { registerDescribe } from './commands/describe.ts';
 import { registerDev } from './commands/dev.ts';
+import { registerEvents } from './commands/events.ts';
 import { registerGet } from './commands/get.ts';
 import { registerLogs } from './commands/logs.ts';
 import { registerLs } from './commands/ls.ts';
@@ -62,6 +63,7 @@ function createProgram(context: Context): Command {
     registerWait,
     registerLogs,
     registerCancel,
+    registerEvents,
     registerNode,
     registerCluster,
     registerSnapshot,

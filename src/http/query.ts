@@ -1,7 +1,12 @@
 /** The queries of the API's URLs. Whatever is wrong with one is answered with 400, naming the parameter. */
 import { z } from 'zod';
 
-import type { GetClusterRequest, ListTasksRequest, LogsRequest } from '../generated/cluster.ts';
+import type {
+  EventsRequest,
+  GetClusterRequest,
+  ListTasksRequest,
+  LogsRequest,
+} from '../generated/cluster.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { formatPath, show } from '../spec/faults.ts';
 import { closest } from '../spec/suggest.ts';
@@ -34,6 +39,12 @@ const parameters = {
     since: text.optional(),
     attempt: count.transform(Number).default(0),
   }),
+  events: z.strictObject({
+    since: text.default(''),
+    follow: flag.transform((value) => value !== 'false').default(true),
+    kind: texts.default([]),
+    id: texts.default([]),
+  }),
   cluster: z.strictObject({
     consistency: z
       .enum(['linearizable', 'stale'], {
@@ -60,6 +71,12 @@ export function parseTasksQuery(query: unknown): ListTasksRequest {
 export function parseLogsQuery(id: string, query: unknown): LogsRequest {
   const parsed = parse(parameters.logs, query);
   return { id, ...parsed, tail: parsed.tail, since: parsed.since };
+}
+
+/** @param lastEventId of a reader that comes back: it knows better than the URL that it began with @throws JarvisError malformed */
+export function parseEventsQuery(lastEventId: unknown, query: unknown): EventsRequest {
+  const parsed = parse(parameters.events, query);
+  return typeof lastEventId === 'string' && lastEventId !== '' ? { ...parsed, since: lastEventId } : parsed;
 }
 
 /** @throws JarvisError malformed */

@@ -9,6 +9,7 @@ import { listToJson, nodeToJson, removalToJson, taskToJson, versionToJson } from
 import { parseTaskSpec } from '../spec/task-schema.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import { sendCluster } from './cluster-route.ts';
+import { sendEvents } from './events-route.ts';
 import { sendSnapshot } from './snapshot-route.ts';
 import { MemberRoutes } from './members-routes.ts';
 import { sendLogs } from './logs-route.ts';
@@ -17,6 +18,7 @@ import {
   asMalformed,
   expectNoQuery,
   parseClusterQuery,
+  parseEventsQuery,
   parseLogsQuery,
   parseRemoveNodeQuery,
   parseTasksQuery,
@@ -89,7 +91,7 @@ function registerTasks(app: FastifyInstance, { operations, calls, log }: RoutePa
   });
 }
 
-function registerCluster(app: FastifyInstance, { operations, calls }: RouteParts): void {
+function registerCluster(app: FastifyInstance, { operations, calls, log }: RouteParts): void {
   const contextOf = (reply: FastifyReply) => calls.context(reply, limits.httpTimeoutMs);
   on(app, '/nodes', {
     GET: async (request, reply) => {
@@ -116,6 +118,13 @@ function registerCluster(app: FastifyInstance, { operations, calls }: RouteParts
     GET: async (request, reply) => {
       const query = parseClusterQuery(request.query);
       return await sendCluster(reply, { operations, query, context: contextOf(reply) });
+    },
+  });
+  on(app, '/events', {
+    GET: async (request, reply) => {
+      const wanted = parseEventsQuery(request.headers['last-event-id'], request.query);
+      await sendEvents(reply, { operations, request: wanted, context: calls.context(reply, null), log });
+      return reply;
     },
   });
   registerMembers(app, new MemberRoutes(operations), contextOf);
@@ -170,11 +179,11 @@ function registerHealth(app: FastifyInstance, { readiness }: RouteParts): void {
 /** The methods of one path; every other method is answered with 405 and the ones there are. */
 function on(app: FastifyInstance, url: string, handlers: Handlers): void {
   for (const [method, handler] of Object.entries(handlers)) {
-    // HEAD of a log would read it all.
-    app.route({ method, url, handler, exposeHeadRoute: !url.endsWith('/logs') });
+    // HEAD of a stream would read it all.
+    app.route({ method, url, handler, exposeHeadRoute: !isStream(url) });
   }
   const allowed = new Set<string>(Object.keys(handlers));
-  if (allowed.has('GET') && !url.endsWith('/logs')) allowed.add('HEAD');
+  if (allowed.has('GET') && !isStream(url)) allowed.add('HEAD');
   app.route({
     method: METHODS.filter((method) => !allowed.has(method)),
     url,
@@ -189,6 +198,10 @@ function on(app: FastifyInstance, url: string, handlers: Handlers): void {
     },
     handler: async () => undefined,
   });
+}
+
+function isStream(url: string): boolean {
+  return url.endsWith('/logs') || url === '/events';
 }
 
 function parameter(request: FastifyRequest, name: string): string {

@@ -61,6 +61,15 @@ export const limits = {
   lastWordTimeoutMs: 1000,
   /** Watches of tasks that one leader serves. */
   taskWatches: 10_000,
+  /** Streams of events that one node serves. */
+  eventStreams: 1024,
+  /** Rows that one look at the state takes, and events in one piece of a stream. */
+  eventRows: 32,
+  eventsPerPiece: 500,
+  /** Without events a stream says so often that it lives, and how far it is. */
+  eventSignMs: 10_000,
+  /** One without a leader for so long ends: another node may know of one. */
+  eventLeaderlessMs: 5000,
   httpBodyBytes: 16 * 1024 * 1024,
   /** For a request to arrive in full. */
   httpRequestTimeoutMs: 60_000,

@@ -6,6 +6,8 @@ import type {
   CancelTaskRequest,
   ChangeMemberRequest,
   ClusterStatus,
+  EventsPiece,
+  EventsRequest,
   GetClusterRequest,
   ListNodesResponse,
   ListTasksRequest,
@@ -66,6 +68,8 @@ export interface ClusterOperations {
   /** The task now and after each change, until it is terminal; changes in quick succession may be merged. */
   watchTask(request: TaskRequest, context: CallContext): AsyncIterable<Task>;
   readLogs(request: LogsRequest, context: CallContext): AsyncIterable<LogChunk>;
+  /** See `operations/events.ts`: answered by this node, whoever leads. */
+  watchEvents(request: EventsRequest, context: CallContext): AsyncIterable<EventsPiece>;
   listNodes(context: CallContext): Promise<ListNodesResponse>;
   getNode(request: NodeRequest, context: CallContext): Promise<Node>;
   removeNode(request: RemoveNodeRequest, context: CallContext): Promise<RemoveNodeResponse>;

@@ -6,6 +6,8 @@ import type {
   CancelTaskRequest,
   ChangeMemberRequest,
   ClusterStatus,
+  EventsPiece,
+  EventsRequest,
   GetClusterRequest,
   ListNodesResponse,
   ListTasksRequest,
@@ -33,6 +35,7 @@ import { isTerminal } from '../model/phases.ts';
 import type { TaskStatus } from '../model/task.ts';
 import type { Leadership, Replica } from '../scheduler/ports.ts';
 import { isStale } from './cluster-reports.ts';
+import { EventStreams } from './events.ts';
 import { readTaskLogs } from './logs.ts';
 import type {
   AcceptedTasks,
@@ -66,9 +69,13 @@ type Call<T> = (operations: RemoteOperations, context: CallContext) => Promise<T
 
 export class RoutingOperations implements ClusterOperations {
   readonly #options: RouterOptions;
+  readonly #events: EventStreams;
 
   constructor(options: RouterOptions) {
     this.#options = options;
+    const newestIndex = async (context: CallContext): Promise<number> =>
+      (await this.getCluster({ consistency: '' }, context)).applied_index;
+    this.#events = new EventStreams({ replica: options.replica, clock: options.clock, newestIndex });
   }
 
   submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse> {
@@ -195,6 +202,10 @@ export class RoutingOperations implements ClusterOperations {
       request,
       context,
     );
+  }
+
+  watchEvents(request: EventsRequest, context: CallContext): AsyncIterable<EventsPiece> {
+    return this.#events.read(request, context);
   }
 
   async #read<T>(context: CallContext, call: Call<T>, tries = new Tries(this.#options.clock)): Promise<T> {

@@ -30,6 +30,7 @@ export function clusterService(operations: ClusterOperations, log: Log): Service
     cancelTask: unaryHandler((request, context) => operations.cancelTask(request, context), log),
     watchTask: streamHandler((request, context) => operations.watchTask(request, context), log),
     readLogs: streamHandler((request, context) => operations.readLogs(request, context), log),
+    watchEvents: streamHandler((request, context) => operations.watchEvents(request, context), log),
     listNodes: unaryHandler((_request, context) => operations.listNodes(context), log),
     getNode: unaryHandler((request, context) => operations.getNode(request, context), log),
     removeNode: unaryHandler((request, context) => operations.removeNode(request, context), log),

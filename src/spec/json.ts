@@ -5,6 +5,7 @@
 import type {
   Attempt,
   ClusterStatus,
+  Event,
   Member,
   NodeReport,
   Limits,
@@ -101,6 +102,20 @@ function attemptToJson(attempt: Attempt): object {
     finished_at: attempt.finished_at ?? null,
     log_tail: attempt.log_tail,
     image_digest: attempt.image_digest ?? null,
+  };
+}
+
+export function eventToJson(event: Event): object {
+  return {
+    index: event.index,
+    position: event.position,
+    time: event.time,
+    kind: event.kind,
+    id: event.id,
+    name: event.name,
+    old_status: event.old_status ?? null,
+    new_status: event.new_status ?? null,
+    reason: event.reason ?? null,
   };
 }
 

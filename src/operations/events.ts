@@ -1,0 +1,208 @@
+/**
+ * The stream of events, served by any node from its own copy of the state: what is applied here is committed, and in the
+ * same order everywhere, so that a reader goes on at its position on another node, after a restart or a snapshot. Read
+ * no faster than it is taken: a slow reader falls behind, and holds nothing in memory.
+ */
+import type { Event, EventsPiece, EventsRequest } from '../generated/cluster.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Fault } from '../lib/errors.ts';
+import { JarvisError } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
+import { EVENT_KINDS, eventOf } from '../model/events.ts';
+import type { EventRow } from '../model/events.ts';
+import type { Replica } from '../scheduler/ports.ts';
+import { invalidInput, show } from '../spec/faults.ts';
+import { formatEventPosition, OLDEST, parseEventPosition } from './event-position.ts';
+import type { EventPosition } from './event-position.ts';
+import type { CallContext } from './port.ts';
+import { pause, throwIfAborted } from './waiting.ts';
+
+const MAX_IDS = 100;
+
+export interface EventSources {
+  readonly replica: Replica;
+  readonly clock: Clock;
+  /** The newest entry that anybody can know of, asked of the leader. */
+  readonly newestIndex: (context: CallContext) => Promise<number>;
+}
+
+type Filter = (event: Event) => boolean;
+
+export class EventStreams {
+  readonly #sources: EventSources;
+  #open = 0;
+
+  constructor(sources: EventSources) {
+    this.#sources = sources;
+  }
+
+  /**
+   * The first piece comes at once, so that whoever asks knows that the position is good.
+   * @throws JarvisError invalid; compacted where events after the position are kept no longer; no_leader where there was
+   *   none for long; too_many
+   */
+  async *read(request: EventsRequest, context: CallContext): AsyncGenerator<EventsPiece, void> {
+    const matches = filterOf(request);
+    if (this.#open >= limits.eventStreams)
+      throw new JarvisError('too_many', `${limits.eventStreams} streams of events are open on this node`);
+    this.#open += 1;
+    try {
+      yield* this.#read(request, matches, context);
+    } finally {
+      this.#open -= 1;
+    }
+  }
+
+  async *#read(
+    request: EventsRequest,
+    matches: Filter,
+    context: CallContext,
+  ): AsyncGenerator<EventsPiece, void> {
+    const { replica, clock, newestIndex } = this.#sources;
+    // What the caller has done before it asks is among what it gets.
+    const until = request.follow ? Number.POSITIVE_INFINITY : await newestIndex(context);
+    let at = await this.#begin(request, context);
+    const waiting = new Waiting(replica, clock);
+    let shownMs = Number.NEGATIVE_INFINITY;
+    for (;;) {
+      throwIfAborted(context.signal);
+      this.#expectKept(at);
+      const from = at.position === null ? at.index + 1 : at.index;
+      const found = await replica.rowsFrom('event', from, limits.eventRows);
+      // Also what retention took while it was read.
+      this.#expectKept(at);
+      const rows = found.rows.filter(({ index }) => index <= until);
+      for (const piece of piecesOf(rows, at, matches)) {
+        at = piece.at;
+        if (piece.events.length === 0) continue;
+        shownMs = clock.monotonicMs();
+        yield { events: piece.events, position: formatEventPosition(at), complete: false };
+      }
+      const isAll = rows.length < limits.eventRows;
+      if (isAll && found.appliedIndex > at.index) at = { index: found.appliedIndex, position: null };
+      const isComplete = at.index >= until;
+      if (isComplete || clock.monotonicMs() - shownMs >= limits.eventSignMs) {
+        shownMs = clock.monotonicMs();
+        const end = isComplete ? { index: until, position: null } : at;
+        yield { events: [], position: formatEventPosition(end), complete: isComplete };
+      }
+      if (isComplete) return;
+      if (isAll) await waiting.forNews(found.appliedIndex, context.signal);
+    }
+  }
+
+  async #begin({ since, follow }: EventsRequest, context: CallContext): Promise<EventPosition> {
+    const { replica, newestIndex } = this.#sources;
+    if (since === '' && follow) return { index: replica.appliedIndex, position: null };
+    if (since === '' || since === OLDEST) return { index: this.#keptFrom() - 1, position: null };
+    const at = parseEventPosition(since);
+    if (at.index > replica.appliedIndex) {
+      // This node is behind, or the position is that of another cluster, of which nothing would ever come.
+      const newest = await newestIndex(context);
+      if (at.index > newest) {
+        const message = `position ${since} is ahead of this cluster, whose newest entry is ${newest}`;
+        throw invalidInput([{ path: 'since', message }]);
+      }
+    }
+    return at;
+  }
+
+  #keptFrom(): number {
+    const { cluster } = this.#sources.replica.state;
+    if (cluster === null) throw new JarvisError('unavailable', 'the cluster is still being formed');
+    // An earlier version has written none.
+    return cluster.retained?.eventsFrom ?? this.#sources.replica.appliedIndex + 1;
+  }
+
+  #expectKept(at: EventPosition): void {
+    const from = this.#keptFrom();
+    const next = at.position === null ? at.index + 1 : at.index;
+    if (next >= from) return;
+    throw new JarvisError(
+      'compacted',
+      `events after position ${formatEventPosition(at)} are kept no longer: the oldest are those of entry ${from}; ` +
+        `begin with since=${OLDEST}, after having read what is there`,
+    );
+  }
+}
+
+/** Wakes when something was applied; ends a stream that nothing can come to any more. */
+class Waiting {
+  readonly #replica: Replica;
+  readonly #clock: Clock;
+  #leaderlessMs: number | null = null;
+
+  constructor(replica: Replica, clock: Clock) {
+    this.#replica = replica;
+    this.#clock = clock;
+  }
+
+  /** Resolves once more than that index is applied, or after a while. @throws JarvisError no_leader */
+  async forNews(appliedIndex: number, signal: AbortSignal): Promise<void> {
+    const nowMs = this.#clock.monotonicMs();
+    if (this.#replica.leadership().leader === null) this.#leaderlessMs ??= nowMs;
+    else this.#leaderlessMs = null;
+    if (this.#leaderlessMs !== null && nowMs - this.#leaderlessMs >= limits.eventLeaderlessMs)
+      throw new JarvisError('no_leader', `${this.#replica.nodeName} has known of no leader for a while`);
+    const delayMs = this.#leaderlessMs === null ? limits.eventSignMs : limits.eventLeaderlessMs;
+    await pause(this.#clock, Math.min(delayMs, limits.eventLeaderlessMs), signal, (wake) => {
+      if (this.#replica.appliedIndex > appliedIndex) wake();
+      return this.#replica.onAdvanced(wake);
+    });
+  }
+}
+
+interface Piece {
+  readonly events: Event[];
+  /** How far it reaches. */
+  readonly at: EventPosition;
+}
+
+/** Events after the position that are wanted, in pieces of bounded size; the last one reaches to the end of the rows. */
+function* piecesOf(rows: readonly EventRow[], after: EventPosition, matches: Filter): Generator<Piece> {
+  let events: Event[] = [];
+  for (const row of rows) {
+    const delivered = row.index === after.index ? (after.position ?? row.events.length) : -1;
+    for (const [position, event] of eventsOf(row).entries()) {
+      if (position <= delivered || !matches(event)) continue;
+      events.push(event);
+      if (events.length < limits.eventsPerPiece) continue;
+      yield { events, at: { index: row.index, position } };
+      events = [];
+    }
+  }
+  const last = rows.at(-1);
+  if (last !== undefined) yield { events, at: { index: last.index, position: null } };
+}
+
+function eventsOf({ index, atMs, events }: EventRow): readonly Event[] {
+  const time = new Date(atMs).toISOString();
+  return events.map((stored, position) => {
+    const { kind, id, name, oldStatus, newStatus, reason } = eventOf(stored);
+    return {
+      index,
+      position,
+      time,
+      kind,
+      id,
+      name,
+      old_status: oldStatus ?? undefined,
+      new_status: newStatus ?? undefined,
+      reason: reason ?? undefined,
+    };
+  });
+}
+
+/** @throws JarvisError invalid */
+function filterOf({ kind, id }: EventsRequest): Filter {
+  const known: readonly string[] = EVENT_KINDS;
+  const faults: Fault[] = kind
+    .filter((one) => !known.includes(one))
+    .map((one) => ({ path: 'kind', message: `${show(one)} is not allowed: one of ${known.join(', ')}` }));
+  if (id.length > MAX_IDS)
+    faults.push({ path: 'id', message: `${id.length} are too many: at most ${MAX_IDS}` });
+  if (faults.length > 0) throw invalidInput(faults);
+  const kinds = new Set(kind);
+  const ids = new Set(id);
+  return (event) => (kinds.size === 0 || kinds.has(event.kind)) && (ids.size === 0 || ids.has(event.id));
+}
