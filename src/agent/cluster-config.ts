@@ -3,7 +3,7 @@ import { z } from 'zod';
 
 import type { Fault } from '../lib/errors.ts';
 import { parseDurationMs } from '../lib/quantities.ts';
-import { DEFAULT_MEMBERSHIP, type ClusterConfig } from '../model/cluster.ts';
+import { DEFAULT_MEMBERSHIP, DEFAULT_RETENTION, type ClusterConfig } from '../model/cluster.ts';
 import { parsed, splitPairs } from './config-fields.ts';
 
 const duration = parsed(parseDurationMs);
@@ -11,6 +11,7 @@ const duration = parsed(parseDurationMs);
 const KEYS: ReadonlyMap<string, string> = new Map([
   ['heartbeat', 'interval, warning, timeout'],
   ['membership', 'voters, learners, voter_grace'],
+  ['retention', 'tasks, max_tasks, events'],
 ]);
 
 /** The keys of the map at that path; undefined where there is none. */
@@ -35,6 +36,12 @@ const count = z.union([z.number(), z.string().regex(/^\d+$/).transform(Number)],
   error: 'is not a number',
 });
 
+const KEEPABLE = 'is not allowed: 1s to 3650d';
+
+function isKeepable(durationMs: number): boolean {
+  return durationMs >= 1000 && durationMs <= 3650 * 24 * 3_600_000;
+}
+
 const heartbeatSchema = map('heartbeat', {
   interval: duration.optional(),
   warning: duration.optional(),
@@ -50,16 +57,33 @@ const membershipSchema = map('membership', {
   voter_grace: duration.optional(),
 });
 
-export const clusterFields = { heartbeat: heartbeatSchema, membership: membershipSchema };
+/** How long, and how much, is kept of what is over. */
+const retentionSchema = map('retention', {
+  tasks: duration.refine(isKeepable, KEEPABLE).optional(),
+  max_tasks: count
+    .refine(
+      (value) => Number.isInteger(value) && value >= 0 && value <= 100_000_000,
+      'is not allowed: 0 to 100000000',
+    )
+    .optional(),
+  events: duration.refine(isKeepable, KEEPABLE).optional(),
+});
+
+export const clusterFields = {
+  heartbeat: heartbeatSchema,
+  membership: membershipSchema,
+  retention: retentionSchema,
+};
 
 interface Raw {
   readonly heartbeat: z.infer<typeof heartbeatSchema>;
   readonly membership: z.infer<typeof membershipSchema>;
+  readonly retention: z.infer<typeof retentionSchema>;
 }
 
 /** @param founders how many nodes vote where nothing is said */
 export function parseClusterConfig(
-  { heartbeat, membership }: Raw,
+  { heartbeat, membership, retention }: Raw,
   founders: number,
   faults: Fault[],
 ): ClusterConfig {
@@ -79,5 +103,10 @@ export function parseClusterConfig(
   return {
     heartbeat: { intervalMs, warningMs, timeoutMs },
     membership: { voters, learners, voterGraceMs },
+    retention: {
+      tasksMs: retention.tasks ?? DEFAULT_RETENTION.tasksMs,
+      maxTasks: retention.max_tasks ?? DEFAULT_RETENTION.maxTasks,
+      eventsMs: retention.events ?? DEFAULT_RETENTION.eventsMs,
+    },
   };
 }

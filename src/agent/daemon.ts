@@ -28,6 +28,7 @@ import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import { createRemotes } from '../rpc/remotes.ts';
 import { createServer } from '../rpc/server.ts';
+import { Retention } from '../scheduler/retention.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { Admission } from './admission.ts';
 import type { NodeConfig } from './config.ts';
@@ -353,7 +354,12 @@ export class Daemon {
     const duties = new LeaderDuties({
       ...parts,
       formation: { clusterId: cluster.clusterId, epoch: cluster.epoch, config: this.#config.cluster },
-      duties: [new LeaseSettler(parts), new SchedulingLoop(parts), new VoterKeeper({ ...parts, raft })],
+      duties: [
+        new LeaseSettler(parts),
+        new SchedulingLoop(parts),
+        new VoterKeeper({ ...parts, raft }),
+        new Retention(parts),
+      ],
     });
     this.#closing('duties', () => duties.close());
     return duties;

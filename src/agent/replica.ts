@@ -69,8 +69,12 @@ export class ClusterReplica implements Replica {
     return () => stops.forEach((stop) => stop());
   }
 
-  rowsFrom<T extends OrderedTableName>(table: T, index: number, count: number) {
-    return this.#reads.rowsFrom(table, index, count);
+  rowsFrom<T extends OrderedTableName>(
+    table: T,
+    from: { readonly index: number; readonly part: number },
+    count: number,
+  ) {
+    return this.#reads.rowsFrom(table, from, count);
   }
 
   taskIdsWithPrefix(prefix: string, limit: number): Promise<readonly string[]> {

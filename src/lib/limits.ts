@@ -6,6 +6,8 @@ import { invariant } from './assert.ts';
 export const limits = {
   /** Attempts kept in a task's record; older ones are dropped. */
   attemptsKept: 20,
+  /** Of a task. */
+  labels: 64,
   /** Of an attempt that failed: the end of its output, and what went wrong. */
   logTailBytes: 4096,
   errorTypeBytes: 256,
@@ -25,6 +27,17 @@ export const limits = {
   submitsPerStream: 1024,
   /** Without anything to say a stream of submits between two nodes is closed. */
   submitStreamIdleMs: 60_000,
+  /** Events that are kept, however young they are: about four for each task that is. */
+  eventsKept: 4_000_000,
+  /** Idempotency keys that are kept, and for how long. */
+  idempotencyKeysKept: 1_000_000,
+  idempotencyKeptMs: 24 * 3_600_000,
+  /** Of what has expired, in one entry: so much is deleted in a few milliseconds. Rows of entries, of which none is large. */
+  expiredRows: 64,
+  /** Tasks and keys among it; at least one row. */
+  expiredItems: 250,
+  /** Between looks for what has expired, where there was nothing. */
+  expiryIntervalMs: 5000,
   /** Assigned to one node at a time, however little they ask for: its worker has to list and report them all. */
   tasksPerNode: 5000,
 

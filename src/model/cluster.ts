@@ -60,7 +60,22 @@ export interface ClusterConfig {
     /** A voter that is dead for so long is replaced. */
     readonly voterGraceMs: number;
   };
+  /** Absent in clusters that formed before there was any: then {@link DEFAULT_RETENTION} counts. */
+  readonly retention?: Retention;
 }
+
+/** How long, and how much, is kept of what is over. */
+export interface Retention {
+  readonly tasksMs: number;
+  readonly maxTasks: number;
+  readonly eventsMs: number;
+}
+
+export const DEFAULT_RETENTION: Retention = {
+  tasksMs: 7 * 24 * 3_600_000,
+  maxTasks: 1_000_000,
+  eventsMs: 24 * 3_600_000,
+};
 
 export const DEFAULT_MEMBERSHIP = { learners: 20, voterGraceMs: 5 * 60_000 } as const;
 

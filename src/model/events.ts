@@ -30,34 +30,35 @@ export type StoredEvent = readonly [
   reason: string | null,
 ];
 
-/** Key: {@link indexKey} of the entry. In the store only. */
-export interface EventRow {
+/**
+ * What an entry has come to, apart from the rows that it changed. Key: {@link entryKey}. In the store only. An entry that
+ * has come to much has several rows, so that none is large.
+ */
+export interface EntryRow<Item> {
   readonly index: number;
+  /** Of the rows of the entry, from 0 on; all but the last of them hold {@link ITEMS_PER_ROW}. */
+  readonly part: number;
   /** The cluster's time as of the entry. */
   readonly atMs: number;
   /** In the order in which the entry made them. */
-  readonly events: readonly StoredEvent[];
+  readonly items: readonly Item[];
 }
 
-/** Tasks that an entry ended, for retention to find them by age. Key: {@link indexKey}. In the store only. */
-export interface FinishedRow {
-  readonly index: number;
-  readonly atMs: number;
-  readonly taskIds: readonly string[];
-}
+export type EventRow = EntryRow<StoredEvent>;
+/** Ids of what the entry has ended, for retention to find it by age. */
+export type FinishedRow = EntryRow<string>;
+/** Idempotency keys that the entry has used first, for retention. */
+export type UsedKeysRow = EntryRow<string>;
 
-/** Idempotency keys that an entry has used first, for retention. Key: {@link indexKey}. In the store only. */
-export interface UsedKeysRow {
-  readonly index: number;
-  readonly atMs: number;
-  readonly keys: readonly string[];
-}
-
+/** Part of the format: the place of an event in its entry follows from it. */
+export const ITEMS_PER_ROW = 250;
 /** Wide enough for every safe integer, so that text sorts as the numbers do. */
 const INDEX_DIGITS = 16;
+const PART_DIGITS = 6;
 
-export function indexKey(index: number): string {
-  return String(index).padStart(INDEX_DIGITS, '0');
+export function entryKey(index: number, part = 0): string {
+  const key = String(index).padStart(INDEX_DIGITS, '0');
+  return part === 0 ? key : `${key}.${String(part).padStart(PART_DIGITS, '0')}`;
 }
 
 export function eventOf([kind, id, name, oldStatus, newStatus, reason]: StoredEvent): StateEvent {

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { Event, EventsPiece, EventsRequest } from '../generated/cluster.ts';
 import { limits } from '../lib/limits.ts';
 import { VirtualClock } from '../lib/testing/virtual-clock.ts';
-import { indexKey, type EventRow } from '../model/events.ts';
+import { entryKey, ITEMS_PER_ROW, type EventRow } from '../model/events.ts';
 import { MIB, specOf } from '../scheduler/core/testing/values.ts';
 import { formatEventPosition } from './event-position.ts';
 import { EventStreams } from './events.ts';
@@ -51,12 +51,14 @@ function stored(): string[] {
   const rows = [...cluster.rows]
     .filter(([name]) => name.startsWith('event/'))
     .map(([, row]) => row as EventRow);
-  return rows.flatMap(({ index, events }) => events.map((_, position) => `${index}.${position}`));
+  return rows.flatMap(({ index, part, items }) =>
+    items.map((_, at) => `${index}.${part * ITEMS_PER_ROW + at}`),
+  );
 }
 
 /** As retention does it. */
 function compactBefore(index: number): void {
-  for (let gone = 1; gone < index; gone += 1) cluster.rows.delete(`event/${indexKey(gone)}`);
+  for (let gone = 1; gone < index; gone += 1) cluster.rows.delete(`event/${entryKey(gone)}`);
   const { cluster: before } = cluster.state;
   if (before?.retained === undefined) throw new Error('the cluster keeps account');
   const after = { ...before, retained: { ...before.retained, eventsFrom: index } };

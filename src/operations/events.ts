@@ -8,7 +8,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Fault } from '../lib/errors.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
-import { EVENT_KINDS, eventOf } from '../model/events.ts';
+import { EVENT_KINDS, eventOf, ITEMS_PER_ROW } from '../model/events.ts';
 import type { EventRow } from '../model/events.ts';
 import type { Replica } from '../scheduler/ports.ts';
 import { invalidInput, show } from '../spec/faults.ts';
@@ -67,24 +67,24 @@ export class EventStreams {
     for (;;) {
       throwIfAborted(context.signal);
       this.#expectKept(at);
-      const from = at.position === null ? at.index + 1 : at.index;
-      const found = await replica.rowsFrom('event', from, limits.eventRows);
+      const found = await replica.rowsFrom('event', rowAfter(at), limits.eventRows);
       // Also what retention took while it was read.
       this.#expectKept(at);
       const rows = found.rows.filter(({ index }) => index <= until);
-      for (const piece of piecesOf(rows, at, matches)) {
-        at = piece.at;
-        if (piece.events.length === 0) continue;
-        shownMs = clock.monotonicMs();
-        yield { events: piece.events, position: formatEventPosition(at), complete: false };
-      }
       const isAll = rows.length < limits.eventRows;
-      if (isAll && found.appliedIndex > at.index) at = { index: found.appliedIndex, position: null };
-      const isComplete = at.index >= until;
+      const end =
+        isAll && found.appliedIndex >= at.index
+          ? { index: Math.min(found.appliedIndex, until), position: null }
+          : endOf(rows, at);
+      for (const piece of piecesOf(rows, { after: at, end, matches })) {
+        shownMs = clock.monotonicMs();
+        yield { events: piece.events, position: formatEventPosition(piece.at), complete: false };
+      }
+      at = end;
+      const isComplete = at.position === null && at.index >= until;
       if (isComplete || clock.monotonicMs() - shownMs >= limits.eventSignMs) {
         shownMs = clock.monotonicMs();
-        const end = isComplete ? { index: until, position: null } : at;
-        yield { events: [], position: formatEventPosition(end), complete: isComplete };
+        yield { events: [], position: formatEventPosition(at), complete: isComplete };
       }
       if (isComplete) return;
       if (isAll) await waiting.forNews(found.appliedIndex, context.signal);
@@ -152,36 +152,56 @@ class Waiting {
   }
 }
 
+/** Which row may hold what comes next. */
+function rowAfter({ index, position }: EventPosition): { readonly index: number; readonly part: number } {
+  if (position === null) return { index: index + 1, part: 0 };
+  return { index, part: Math.floor((position + 1) / ITEMS_PER_ROW) };
+}
+
 interface Piece {
   readonly events: Event[];
   /** How far it reaches. */
   readonly at: EventPosition;
 }
 
-/** Events after the position that are wanted, in pieces of bounded size; the last one reaches to the end of the rows. */
-function* piecesOf(rows: readonly EventRow[], after: EventPosition, matches: Filter): Generator<Piece> {
+/** Wanted events after the position in pieces of bounded size, the last of which reaches to the end; none are empty. */
+function* piecesOf(
+  rows: readonly EventRow[],
+  { after, end, matches }: { readonly after: EventPosition; readonly end: EventPosition; matches: Filter },
+): Generator<Piece> {
   let events: Event[] = [];
   for (const row of rows) {
-    const delivered = row.index === after.index ? (after.position ?? row.events.length) : -1;
-    for (const [position, event] of eventsOf(row).entries()) {
-      if (position <= delivered || !matches(event)) continue;
+    const delivered = row.index === after.index ? (after.position ?? Number.POSITIVE_INFINITY) : -1;
+    for (const event of eventsOf(row)) {
+      if (event.position <= delivered || !matches(event)) continue;
+      if (events.length === limits.eventsPerPiece) {
+        yield { events, at: positionOf(events.at(-1), after) };
+        events = [];
+      }
       events.push(event);
-      if (events.length < limits.eventsPerPiece) continue;
-      yield { events, at: { index: row.index, position } };
-      events = [];
     }
   }
-  const last = rows.at(-1);
-  if (last !== undefined) yield { events, at: { index: last.index, position: null } };
+  if (events.length > 0) yield { events, at: end };
 }
 
-function eventsOf({ index, atMs, events }: EventRow): readonly Event[] {
+function positionOf(event: Event | undefined, otherwise: EventPosition): EventPosition {
+  return event === undefined ? otherwise : { index: event.index, position: event.position };
+}
+
+/** Position of the last event of the rows: whether their entry has more is not known. */
+function endOf(rows: readonly EventRow[], otherwise: EventPosition): EventPosition {
+  const last = rows.at(-1);
+  if (last === undefined) return otherwise;
+  return { index: last.index, position: last.part * ITEMS_PER_ROW + last.items.length - 1 };
+}
+
+function eventsOf({ index, part, atMs, items }: EventRow): readonly Event[] {
   const time = new Date(atMs).toISOString();
-  return events.map((stored, position) => {
+  return items.map((stored, place) => {
     const { kind, id, name, oldStatus, newStatus, reason } = eventOf(stored);
     return {
       index,
-      position,
+      position: part * ITEMS_PER_ROW + place,
       time,
       kind,
       id,

@@ -184,10 +184,10 @@ export class TestReplica implements Replica {
 
   async rowsFrom<T extends OrderedTableName>(
     table: T,
-    index: number,
+    from: { readonly index: number; readonly part: number },
     count: number,
   ): Promise<{ readonly rows: readonly Tables[T][]; readonly appliedIndex: number }> {
-    const rows = orderedRows(this.#cluster.rows, { table, index, count });
+    const rows = orderedRows(this.#cluster.rows, { table, from, count });
     return { rows, appliedIndex: this.appliedIndex };
   }
 

@@ -61,12 +61,12 @@ export interface Replica {
   /** Called after each applied command, and when a snapshot has replaced the state: there may be news. */
   onAdvanced(listener: () => void): () => void;
   /**
-   * Rows of entries from that index on, in the order of the log. All of them up to `appliedIndex` where there are fewer
+   * Rows of entries in the order of the log, from a part of one on. All of them up to `appliedIndex` where there are fewer
    * than `count`. Costs as much as it returns.
    */
   rowsFrom<T extends OrderedTableName>(
     table: T,
-    index: number,
+    from: { readonly index: number; readonly part: number },
     count: number,
   ): Promise<{ readonly rows: readonly Tables[T][]; readonly appliedIndex: number }>;
   /** Ids that begin so, at most `limit`, from memory and the store. */

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 
 import { JarvisError } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
 import type { Pairs } from '../model/task.ts';
 import type { FaultPath } from './faults.ts';
 import { show } from './faults.ts';
@@ -13,7 +14,6 @@ const ENV_NAME_PATTERN = /^[A-Za-z_.-][A-Za-z0-9_.-]*$/;
 
 const MAX_TEXT_BYTES = 1024 * 1024;
 export const MAX_PATH_BYTES = 4096;
-const MAX_LABELS = 64;
 const MAX_LABEL_VALUE = 256;
 
 /** Where zod collects what is wrong with a value. */
@@ -92,8 +92,8 @@ export const labels = z.unknown().transform((value, context): Pairs => {
     return z.NEVER;
   }
   const entries = Object.entries(value);
-  if (entries.length > MAX_LABELS)
-    refuse(context, value, `${entries.length} labels are too many: at most ${MAX_LABELS}`);
+  if (entries.length > limits.labels)
+    refuse(context, value, `${entries.length} labels are too many: at most ${limits.labels}`);
   const pairs = entries.map(([key, entry]): [string, string] => {
     if (!NAME_PATTERN.test(key)) refuse(context, value, `${show(key)} is not a name: ${NAME_RULE}`, [key]);
     const textValue = text(context, entry, [key]);

@@ -93,7 +93,7 @@ describe('rows of entries', () => {
           for (let from = 0; from <= machine.appliedIndex + 1; from += 1) {
             const found: EventRow[] = [];
             for (let next = from; ; next = (found.at(-1)?.index ?? 0) + 1) {
-              const { rows, appliedIndex } = await reads.rowsFrom('event', next, count);
+              const { rows, appliedIndex } = await reads.rowsFrom('event', { index: next, part: 0 }, count);
               expect(appliedIndex).toBe(machine.appliedIndex);
               found.push(...rows);
               if (rows.length < count) break;

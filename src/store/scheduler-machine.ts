@@ -24,6 +24,8 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   submitTasks: true,
   submitMany: true,
   cancelTask: true,
+  retryTask: true,
+  updateTask: true,
   assign: true,
   registerNode: true,
   reconcileNode: true,
@@ -32,6 +34,7 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   nodeOffline: true,
   removeNode: true,
   retryDue: true,
+  expire: true,
 };
 
 /** A spec is kept in memory for as long as an open task needs it, so tasks are restored first. */

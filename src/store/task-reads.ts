@@ -1,6 +1,6 @@
 /** The reads of the Replica port that go beyond memory: single rows, ids by prefix, tasks newest first, rows by entry. */
 import { JarvisError } from '../lib/errors.ts';
-import { indexKey } from '../model/events.ts';
+import { entryKey } from '../model/events.ts';
 import type { OrderedTableName, TableName, Tables } from '../model/rows.ts';
 import type { SpecRow, TaskRow } from '../model/task.ts';
 import type { Replica, TaskPage } from '../scheduler/ports.ts';
@@ -33,10 +33,14 @@ export class TaskReads implements Reads {
   /** See {@link Replica.rowsFrom}. */
   async rowsFrom<T extends OrderedTableName>(
     table: T,
-    index: number,
+    from: { readonly index: number; readonly part: number },
     count: number,
   ): Promise<{ readonly rows: readonly Tables[T][]; readonly appliedIndex: number }> {
-    const { rows, appliedIndex } = await this.#machine.rowsInOrder(table, indexKey(index), count);
+    const { rows, appliedIndex } = await this.#machine.rowsInOrder(
+      table,
+      entryKey(from.index, from.part),
+      count,
+    );
     return { rows: rows.map(({ row }) => row as Tables[T]), appliedIndex };
   }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { eventOf, indexKey, type StateEvent } from '../../model/events.ts';
+import { eventOf, entryKey, type StateEvent } from '../../model/events.ts';
 import type { Tables } from '../../model/rows.ts';
 import type { CommandInput } from '../ports.ts';
 import { TestCluster } from './testing/test-cluster.ts';
@@ -11,11 +11,11 @@ function rowOf<T extends 'event' | 'finished' | 'usedKeys'>(
   cluster: TestCluster,
   table: T,
 ): Tables[T] | undefined {
-  return cluster.stored.get(`${table}/${indexKey(cluster.index)}`)?.row as Tables[T] | undefined;
+  return cluster.stored.get(`${table}/${entryKey(cluster.index)}`)?.row as Tables[T] | undefined;
 }
 
 function newest(cluster: TestCluster): readonly StateEvent[] {
-  return (rowOf(cluster, 'event')?.events ?? []).map(eventOf);
+  return (rowOf(cluster, 'event')?.items ?? []).map(eventOf);
 }
 
 function shown(cluster: TestCluster): readonly string[] {
@@ -107,12 +107,12 @@ describe('the account of what is kept', () => {
     const idempotency = { key: 'k', requestDigest: 'd' };
     const submit: CommandInput = { type: 'submitTasks', tasks: [specOf(), specOf()], idempotency };
     const { taskIds } = cluster.done(submit) as { taskIds: readonly string[] };
-    expect(rowOf(cluster, 'usedKeys')?.keys).toEqual(['k']);
+    expect(rowOf(cluster, 'usedKeys')?.items).toEqual(['k']);
     expect(rowOf(cluster, 'finished')).toBeUndefined();
     cluster.run(submit);
     expect(rowOf(cluster, 'usedKeys')).toBeUndefined();
     cluster.done({ type: 'cancelTask', taskId: taskIds[0] ?? '', idempotency: null });
-    expect(rowOf(cluster, 'finished')?.taskIds).toEqual([taskIds[0]]);
+    expect(rowOf(cluster, 'finished')?.items).toEqual([taskIds[0]]);
     expect(cluster.state.cluster?.retained).toEqual({
       eventsFrom: 1,
       finishedFrom: 1,

@@ -3,13 +3,13 @@
  * idempotency keys it has used (both for retention), and the counts of what is kept. One row of each kind per entry.
  */
 import type { Retained } from '../../model/cluster.ts';
-import { nothingRetained } from '../../model/cluster.ts';
-import type { Alert, StoredEvent } from '../../model/events.ts';
-import { indexKey } from '../../model/events.ts';
+import type { Alert, EntryRow, StoredEvent } from '../../model/events.ts';
+import { entryKey, ITEMS_PER_ROW } from '../../model/events.ts';
 import type { NodeRow } from '../../model/node.ts';
 import { isTerminal } from '../../model/phases.ts';
 import type { RowChange } from '../../model/rows.ts';
 import type { TaskRow } from '../../model/task.ts';
+import { retainedOf } from './expiry.ts';
 import type { Transaction } from './transaction.ts';
 
 type Change<T extends RowChange['table']> = Extract<RowChange, { table: T }>;
@@ -19,6 +19,7 @@ class Journal {
   readonly finished: string[] = [];
   readonly usedKeys: string[] = [];
   /** What is kept of them grows by so many, or shrinks. */
+  eventsGone = 0;
   finishedDifference = 0;
   usedKeysDifference = 0;
 
@@ -34,9 +35,11 @@ class Journal {
         if (change.before === null) this.usedKeys.push(change.key);
         this.usedKeysDifference += Number(change.before === null) - Number(change.after === null);
         break;
+      case 'event':
+        this.eventsGone += change.after === null ? (change.before?.items.length ?? 0) : 0;
+        break;
       case 'cluster':
       case 'spec':
-      case 'event':
       case 'finished':
       case 'usedKeys':
         break;
@@ -93,22 +96,30 @@ function reasonOf(before: NodeRow | null, after: NodeRow | null): string | null 
 export function keepJournal(transaction: Transaction): void {
   const journal = new Journal();
   for (const change of transaction.changes()) journal.note(change);
-  const { index } = transaction.entry;
-  const at = { index, atMs: transaction.nowMs };
-  const key = indexKey(index);
   const { events, finished, usedKeys } = journal;
-  if (events.length > 0) transaction.put('event', key, { ...at, events });
-  if (finished.length > 0) transaction.put('finished', key, { ...at, taskIds: finished });
-  if (usedKeys.length > 0) transaction.put('usedKeys', key, { ...at, keys: usedKeys });
-  const { retained: before = nothingRetained(index) } = transaction.cluster;
+  for (const row of rowsOf(transaction, events)) transaction.put('event', keyOf(row), row);
+  for (const row of rowsOf(transaction, finished)) transaction.put('finished', keyOf(row), row);
+  for (const row of rowsOf(transaction, usedKeys)) transaction.put('usedKeys', keyOf(row), row);
+  const before = retainedOf(transaction.cluster, transaction.entry.index);
   const after: Retained = {
     ...before,
-    eventCount: before.eventCount + events.length,
+    eventCount: atLeastNone(before.eventCount + events.length - journal.eventsGone),
     finishedTaskCount: atLeastNone(before.finishedTaskCount + journal.finishedDifference),
     idempotencyKeyCount: atLeastNone(before.idempotencyKeyCount + journal.usedKeysDifference),
   };
   if (isSame(before, after) && transaction.cluster.retained !== undefined) return;
   transaction.putCluster({ retained: after });
+}
+
+function* rowsOf<Item>({ entry, nowMs }: Transaction, items: readonly Item[]): Generator<EntryRow<Item>> {
+  for (let part = 0; part * ITEMS_PER_ROW < items.length; part += 1) {
+    const first = part * ITEMS_PER_ROW;
+    yield { index: entry.index, part, atMs: nowMs, items: items.slice(first, first + ITEMS_PER_ROW) };
+  }
+}
+
+function keyOf({ index, part }: EntryRow<unknown>): string {
+  return entryKey(index, part);
 }
 
 /** Rows of before there was an account of them are not in it, and leave it all the same. */

@@ -11,6 +11,7 @@ import { Transaction, type EntryPosition, type LoadedRows } from '../transaction
 import { assign } from './assign.ts';
 import { cancelTask } from './cancel-task.ts';
 import { keepJournal } from '../journal.ts';
+import { expire, rowsOfExpiry } from './expire.ts';
 import { initCluster } from './init-cluster.ts';
 import { nodeHealth, nodeOffline } from './node-health.ts';
 import { refuse } from './outcomes.ts';
@@ -19,6 +20,8 @@ import { leasesOver, reformCluster } from './reform-cluster.ts';
 import { registerNode } from './register-node.ts';
 import { removeNode } from './remove-node.ts';
 import { reportAttempts } from './report-attempts.ts';
+import { retryTask } from './retry-task.ts';
+import { updateTask } from './update-task.ts';
 import { retryDue } from './retry-due.ts';
 import { submitMany, submitTasks } from './submit-tasks.ts';
 
@@ -71,6 +74,10 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return submitMany(transaction, command);
     case 'cancelTask':
       return cancelTask(transaction, command);
+    case 'retryTask':
+      return retryTask(transaction, command);
+    case 'updateTask':
+      return updateTask(transaction, command);
     case 'assign':
       return assign(transaction, command);
     case 'registerNode':
@@ -87,6 +94,8 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return removeNode(transaction, command);
     case 'retryDue':
       return retryDue(transaction, command);
+    case 'expire':
+      return expire(transaction, command);
     default:
       return unreachable(command);
   }
@@ -101,8 +110,17 @@ export function rowsNamedBy(command: Command): readonly RowKey[] {
       return command.submissions.flatMap(({ idempotency }) => idempotencyRow(idempotency));
     case 'cancelTask':
       return [{ table: 'task', key: command.taskId }, ...idempotencyRow(command.idempotency)];
+    case 'retryTask':
+    case 'updateTask':
+      return [
+        { table: 'task', key: command.taskId },
+        { table: 'spec', key: command.specId },
+        ...idempotencyRow(command.idempotency),
+      ];
     case 'removeNode':
       return idempotencyRow(command.idempotency);
+    case 'expire':
+      return rowsOfExpiry(command);
     case 'reportAttempts':
       return command.reports.map(({ taskId }) => ({ table: 'task', key: taskId }));
     default:
