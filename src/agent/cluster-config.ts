@@ -3,8 +3,11 @@ import { z } from 'zod';
 
 import type { Fault } from '../lib/errors.ts';
 import { parseDurationMs } from '../lib/quantities.ts';
+import { formatPath } from '../spec/faults.ts';
+import { checkRetryPolicy, DEFAULT_RETRY_POLICY } from '../spec/task-schema.ts';
+import type { RetryPolicy } from '../model/task.ts';
 import { DEFAULT_MEMBERSHIP, DEFAULT_RETENTION, type ClusterConfig } from '../model/cluster.ts';
-import { parsed, splitPairs } from './config-fields.ts';
+import { parsed, splitPairs, yamlOfText } from './config-fields.ts';
 
 const duration = parsed(parseDurationMs);
 /** Of maps, what they may hold. */
@@ -73,17 +76,20 @@ export const clusterFields = {
   heartbeat: heartbeatSchema,
   membership: membershipSchema,
   retention: retentionSchema,
+  // As in a task: read by the same rules below. YAML in a variable.
+  retry_policy: z.preprocess(yamlOfText, z.unknown()).optional(),
 };
 
 interface Raw {
   readonly heartbeat: z.infer<typeof heartbeatSchema>;
   readonly membership: z.infer<typeof membershipSchema>;
   readonly retention: z.infer<typeof retentionSchema>;
+  readonly retry_policy?: unknown;
 }
 
 /** @param founders how many nodes vote where nothing is said */
 export function parseClusterConfig(
-  { heartbeat, membership, retention }: Raw,
+  { heartbeat, membership, retention, retry_policy: retryPolicy }: Raw,
   founders: number,
   faults: Fault[],
 ): ClusterConfig {
@@ -108,5 +114,14 @@ export function parseClusterConfig(
       maxTasks: retention.max_tasks ?? DEFAULT_RETENTION.maxTasks,
       eventsMs: retention.events ?? DEFAULT_RETENTION.eventsMs,
     },
+    retryPolicy: parseRetryPolicy(retryPolicy ?? {}, faults),
   };
+}
+
+function parseRetryPolicy(plain: unknown, faults: Fault[]): RetryPolicy {
+  const result = checkRetryPolicy(plain);
+  if ('policy' in result) return result.policy;
+  for (const { path, message } of result.faults)
+    faults.push({ path: formatPath(['retry_policy', ...path]), message });
+  return DEFAULT_RETRY_POLICY;
 }

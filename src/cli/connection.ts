@@ -17,12 +17,14 @@ import type {
   NodeRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
+  RetryTaskRequest,
   SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
   TaskRequest,
   TransferLeadershipRequest,
+  UpdateTaskRequest,
   VersionInfo,
 } from '../generated/cluster.ts';
 import type { LogChunk } from '../generated/worker.ts';
@@ -35,6 +37,8 @@ export interface ClusterConnection {
   getTask(request: TaskRequest, signal: AbortSignal): Promise<Task>;
   listTasks(request: ListTasksRequest, signal: AbortSignal): Promise<ListTasksResponse>;
   cancelTask(request: CancelTaskRequest, signal: AbortSignal): Promise<Task>;
+  retryTask(request: RetryTaskRequest, signal: AbortSignal): Promise<Task>;
+  updateTask(request: UpdateTaskRequest, signal: AbortSignal): Promise<Task>;
   watchTask(request: TaskRequest, signal: AbortSignal): AsyncIterable<Task>;
   readLogs(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogChunk>;
   watchEvents(request: EventsRequest, signal: AbortSignal): AsyncIterable<EventsPiece>;

@@ -15,6 +15,7 @@ import type {
   NodeRequest,
   RemoveNodeRequest,
   TaskRequest,
+  UpdateTaskRequest,
 } from '../generated/cluster.ts';
 import type { LogChunk } from '../generated/worker.ts';
 import { JarvisError } from '../lib/errors.ts';
@@ -177,6 +178,18 @@ export class FakeCluster {
       listTasks: unary('listTasks', (request: { limit: number; cursor: string }) => this.#list(request)),
       cancelTask: unary('cancelTask', ({ id }: TaskRequest) => {
         this.update(this.#find(id).id, { status: 'CANCELLED' });
+        return this.#find(id);
+      }),
+      retryTask: unary('retryTask', ({ id }: TaskRequest) => {
+        this.update(this.#find(id).id, { status: 'PENDING' });
+        return this.#find(id);
+      }),
+      updateTask: unary('updateTask', ({ id, priority, labels }: UpdateTaskRequest) => {
+        const found = this.#find(id);
+        this.update(found.id, {
+          priority: priority ?? found.priority,
+          labels: { ...found.labels, ...labels },
+        });
         return this.#find(id);
       }),
       watchTask: (call) => this.#watch(call),

@@ -54,6 +54,9 @@ export interface RetryPolicy {
   non_retryable_errors: string[];
   /** Both lists are meant as they stand, also where one is empty; otherwise an empty list means the default. */
   lists_given: boolean;
+  /** The one list is meant as it stands, which is empty, and the other means the default. */
+  no_retryable_errors: boolean;
+  no_non_retryable_errors: boolean;
 }
 
 export interface TaskSpec {
@@ -203,6 +206,28 @@ export interface TaskRequest {
 export interface CancelTaskRequest {
   id: string;
   idempotency_key: string;
+}
+
+export interface RetryTaskRequest {
+  id: string;
+  idempotency_key: string;
+}
+
+/** What is absent stays as it is. */
+export interface UpdateTaskRequest {
+  id: string;
+  idempotency_key: string;
+  priority?:
+    | string
+    | undefined;
+  /** Set to these values; others stay. */
+  labels: { [key: string]: string };
+  remove_labels: string[];
+}
+
+export interface UpdateTaskRequest_LabelsEntry {
+  key: string;
+  value: string;
 }
 
 export interface ListTasksRequest {
@@ -683,6 +708,8 @@ function createBaseRetryPolicy(): RetryPolicy {
     retryable_errors: [],
     non_retryable_errors: [],
     lists_given: false,
+    no_retryable_errors: false,
+    no_non_retryable_errors: false,
   };
 }
 
@@ -708,6 +735,12 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
     }
     if (message.lists_given !== false) {
       writer.uint32(56).bool(message.lists_given);
+    }
+    if (message.no_retryable_errors !== false) {
+      writer.uint32(64).bool(message.no_retryable_errors);
+    }
+    if (message.no_non_retryable_errors !== false) {
+      writer.uint32(72).bool(message.no_non_retryable_errors);
     }
     return writer;
   },
@@ -781,6 +814,22 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
             message.lists_given = reader.bool();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.no_retryable_errors = reader.bool();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.no_non_retryable_errors = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -805,6 +854,8 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
     message.retryable_errors = object.retryable_errors?.map((e) => e) || [];
     message.non_retryable_errors = object.non_retryable_errors?.map((e) => e) || [];
     message.lists_given = object.lists_given ?? false;
+    message.no_retryable_errors = object.no_retryable_errors ?? false;
+    message.no_non_retryable_errors = object.no_non_retryable_errors ?? false;
     return message;
   },
 };
@@ -2571,6 +2622,254 @@ export const CancelTaskRequest: MessageFns<CancelTaskRequest> = {
     const message = createBaseCancelTaskRequest();
     message.id = object.id ?? "";
     message.idempotency_key = object.idempotency_key ?? "";
+    return message;
+  },
+};
+
+function createBaseRetryTaskRequest(): RetryTaskRequest {
+  return { id: "", idempotency_key: "" };
+}
+
+export const RetryTaskRequest: MessageFns<RetryTaskRequest> = {
+  encode(message: RetryTaskRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(18).string(message.idempotency_key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RetryTaskRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRetryTaskRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RetryTaskRequest>): RetryTaskRequest {
+    return RetryTaskRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RetryTaskRequest>): RetryTaskRequest {
+    const message = createBaseRetryTaskRequest();
+    message.id = object.id ?? "";
+    message.idempotency_key = object.idempotency_key ?? "";
+    return message;
+  },
+};
+
+function createBaseUpdateTaskRequest(): UpdateTaskRequest {
+  return { id: "", idempotency_key: "", priority: undefined, labels: {}, remove_labels: [] };
+}
+
+export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
+  encode(message: UpdateTaskRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(18).string(message.idempotency_key);
+    }
+    if (message.priority !== undefined) {
+      writer.uint32(26).string(message.priority);
+    }
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      UpdateTaskRequest_LabelsEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
+    });
+    for (const v of message.remove_labels) {
+      writer.uint32(42).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateTaskRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateTaskRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.priority = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = UpdateTaskRequest_LabelsEntry.decode(reader, reader.uint32());
+            if (entry4.value !== undefined) {
+              message.labels[entry4.key] = entry4.value;
+            }
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.remove_labels.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<UpdateTaskRequest>): UpdateTaskRequest {
+    return UpdateTaskRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateTaskRequest>): UpdateTaskRequest {
+    const message = createBaseUpdateTaskRequest();
+    message.id = object.id ?? "";
+    message.idempotency_key = object.idempotency_key ?? "";
+    message.priority = object.priority ?? undefined;
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.remove_labels = object.remove_labels?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseUpdateTaskRequest_LabelsEntry(): UpdateTaskRequest_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const UpdateTaskRequest_LabelsEntry: MessageFns<UpdateTaskRequest_LabelsEntry> = {
+  encode(message: UpdateTaskRequest_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateTaskRequest_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateTaskRequest_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<UpdateTaskRequest_LabelsEntry>): UpdateTaskRequest_LabelsEntry {
+    return UpdateTaskRequest_LabelsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateTaskRequest_LabelsEntry>): UpdateTaskRequest_LabelsEntry {
+    const message = createBaseUpdateTaskRequest_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -5698,6 +5997,26 @@ export const ClusterService = {
     responseSerialize: (value: Task): Buffer => Buffer.from(Task.encode(value).finish()),
     responseDeserialize: (value: Buffer): Task => Task.decode(value),
   },
+  /** Begins a task anew that is over. */
+  retryTask: {
+    path: "/jarvis.cluster.Cluster/RetryTask" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RetryTaskRequest): Buffer => Buffer.from(RetryTaskRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RetryTaskRequest => RetryTaskRequest.decode(value),
+    responseSerialize: (value: Task): Buffer => Buffer.from(Task.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Task => Task.decode(value),
+  },
+  /** Changes a task that waits for its turn. */
+  updateTask: {
+    path: "/jarvis.cluster.Cluster/UpdateTask" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: UpdateTaskRequest): Buffer => Buffer.from(UpdateTaskRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UpdateTaskRequest => UpdateTaskRequest.decode(value),
+    responseSerialize: (value: Task): Buffer => Buffer.from(Task.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Task => Task.decode(value),
+  },
   /** The task now, and again after each change, until it is in a terminal status. */
   watchTask: {
     path: "/jarvis.cluster.Cluster/WatchTask" as const,
@@ -5819,6 +6138,10 @@ export interface ClusterServer extends UntypedServiceImplementation {
   getTask: handleUnaryCall<TaskRequest, Task>;
   listTasks: handleUnaryCall<ListTasksRequest, ListTasksResponse>;
   cancelTask: handleUnaryCall<CancelTaskRequest, Task>;
+  /** Begins a task anew that is over. */
+  retryTask: handleUnaryCall<RetryTaskRequest, Task>;
+  /** Changes a task that waits for its turn. */
+  updateTask: handleUnaryCall<UpdateTaskRequest, Task>;
   /** The task now, and again after each change, until it is in a terminal status. */
   watchTask: handleServerStreamingCall<TaskRequest, Task>;
   readLogs: handleServerStreamingCall<LogsRequest, LogChunk>;
@@ -5905,6 +6228,35 @@ export interface ClusterClient extends Client {
   ): ClientUnaryCall;
   cancelTask(
     request: CancelTaskRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Task) => void,
+  ): ClientUnaryCall;
+  /** Begins a task anew that is over. */
+  retryTask(request: RetryTaskRequest, callback: (error: ServiceError | null, response: Task) => void): ClientUnaryCall;
+  retryTask(
+    request: RetryTaskRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Task) => void,
+  ): ClientUnaryCall;
+  retryTask(
+    request: RetryTaskRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Task) => void,
+  ): ClientUnaryCall;
+  /** Changes a task that waits for its turn. */
+  updateTask(
+    request: UpdateTaskRequest,
+    callback: (error: ServiceError | null, response: Task) => void,
+  ): ClientUnaryCall;
+  updateTask(
+    request: UpdateTaskRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Task) => void,
+  ): ClientUnaryCall;
+  updateTask(
+    request: UpdateTaskRequest,
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Task) => void,

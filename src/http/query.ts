@@ -94,6 +94,14 @@ export function expectNoQuery(query: unknown): void {
   parse(parameters.none, query);
 }
 
+/** @throws JarvisError invalid, where there is more than an empty object */
+export function expectNoBody(body: unknown): void {
+  if (body === undefined || body === null) return;
+  if (typeof body === 'object' && !Array.isArray(body) && Object.keys(body).length === 0) return;
+  const message = `${show(body)} is not allowed: nothing is to be said`;
+  throw new JarvisError('invalid', message, { faults: [{ path: '', message }] });
+}
+
 /** In a URL a value that is not allowed is a malformed request, not an invalid body. */
 export function asMalformed(error: unknown): unknown {
   if (!(error instanceof JarvisError) || error.code !== 'invalid') return error;

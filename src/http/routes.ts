@@ -7,6 +7,7 @@ import type { Log } from '../lib/log.ts';
 import type { CallContext, ClusterOperations, Readiness } from '../operations/port.ts';
 import { listToJson, nodeToJson, removalToJson, taskToJson, versionToJson } from '../spec/json.ts';
 import { parseTaskSpec } from '../spec/task-schema.ts';
+import { parseTaskUpdate } from '../spec/task-update.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import { sendCluster } from './cluster-route.ts';
 import { sendEvents } from './events-route.ts';
@@ -16,6 +17,7 @@ import { sendLogs } from './logs-route.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
 import {
   asMalformed,
+  expectNoBody,
   expectNoQuery,
   parseClusterQuery,
   parseEventsQuery,
@@ -34,7 +36,7 @@ export interface RouteParts {
 }
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
-type Handlers = Readonly<Partial<Record<'GET' | 'POST' | 'DELETE', Handler>>>;
+type Handlers = Readonly<Partial<Record<'GET' | 'POST' | 'PATCH' | 'DELETE', Handler>>>;
 
 const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
@@ -79,6 +81,34 @@ function registerTasks(app: FastifyInstance, { operations, calls, log }: RoutePa
         contextOf(reply),
       );
       return taskToJson(cancelled);
+    },
+    PATCH: async (request, reply) => {
+      expectNoQuery(request.query);
+      const { priority, labels = [] } = parseTaskUpdate(request.body);
+      const changed = await operations.updateTask(
+        {
+          id: parameter(request, 'id'),
+          idempotency_key: idempotencyKey(request),
+          priority,
+          labels: Object.fromEntries(
+            labels.flatMap(([key, value]) => (value === null ? [] : [[key, value]])),
+          ),
+          remove_labels: labels.flatMap(([key, value]) => (value === null ? [key] : [])),
+        },
+        contextOf(reply),
+      );
+      return taskToJson(changed);
+    },
+  });
+  on(app, '/tasks/:id/retry', {
+    POST: async (request, reply) => {
+      expectNoQuery(request.query);
+      expectNoBody(request.body);
+      const begun = await operations.retryTask(
+        { id: parameter(request, 'id'), idempotency_key: idempotencyKey(request) },
+        contextOf(reply),
+      );
+      return taskToJson(begun);
     },
   });
   on(app, '/tasks/:id/logs', {

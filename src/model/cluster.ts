@@ -1,3 +1,5 @@
+import type { RetryPolicy } from './task.ts';
+
 /** What belongs to the cluster as a whole: one row. */
 export interface ClusterRow {
   readonly clusterId: string;
@@ -62,6 +64,8 @@ export interface ClusterConfig {
   };
   /** Absent in clusters that formed before there was any: then {@link DEFAULT_RETENTION} counts. */
   readonly retention?: Retention;
+  /** What tasks are given that say nothing of it; absent: the default of Jarvis itself. */
+  readonly retryPolicy?: RetryPolicy;
 }
 
 /** How long, and how much, is kept of what is over. */

@@ -372,6 +372,8 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         getTask: (request, context) => node.getTask(request, forwarded(context)),
         listTasks: (request, context) => node.listTasks(request, forwarded(context)),
         cancelTask: (request, context) => node.cancelTask(request, forwarded(context)),
+        retryTask: (request, context) => node.retryTask(request, forwarded(context)),
+        updateTask: (request, context) => node.updateTask(request, forwarded(context)),
         watchTask: (request, context) => node.watchTask(request, forwarded(context)),
         listNodes: (context) => node.listNodes(forwarded(context)),
         getNode: (request, context) => node.getNode(request, forwarded(context)),

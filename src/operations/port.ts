@@ -17,12 +17,14 @@ import type {
   NodeRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
+  RetryTaskRequest,
   SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
   TaskRequest,
   TransferLeadershipRequest,
+  UpdateTaskRequest,
   VersionInfo,
 } from '../generated/cluster.ts';
 import type { LogChunk, ReadLogRequest, Usage } from '../generated/worker.ts';
@@ -65,6 +67,8 @@ export interface ClusterOperations {
   getTask(request: TaskRequest, context: CallContext): Promise<Task>;
   listTasks(request: ListTasksRequest, context: CallContext): Promise<ListTasksResponse>;
   cancelTask(request: CancelTaskRequest, context: CallContext): Promise<Task>;
+  retryTask(request: RetryTaskRequest, context: CallContext): Promise<Task>;
+  updateTask(request: UpdateTaskRequest, context: CallContext): Promise<Task>;
   /** The task now and after each change, until it is terminal; changes in quick succession may be merged. */
   watchTask(request: TaskRequest, context: CallContext): AsyncIterable<Task>;
   readLogs(request: LogsRequest, context: CallContext): AsyncIterable<LogChunk>;
@@ -96,6 +100,8 @@ export type RemoteOperations = Pick<
   | 'getTask'
   | 'listTasks'
   | 'cancelTask'
+  | 'retryTask'
+  | 'updateTask'
   | 'watchTask'
   | 'listNodes'
   | 'getNode'

@@ -17,12 +17,14 @@ import type {
   NodeRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
+  RetryTaskRequest,
   SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
   TaskRequest,
   TransferLeadershipRequest,
+  UpdateTaskRequest,
   VersionInfo,
 } from '../generated/cluster.ts';
 import type { LogChunk } from '../generated/worker.ts';
@@ -91,6 +93,16 @@ export class RoutingOperations implements ClusterOperations {
   cancelTask(request: CancelTaskRequest, context: CallContext): Promise<Task> {
     const keyed = this.#withKey(request);
     return this.#write(context, (operations, inner) => operations.cancelTask(keyed, inner));
+  }
+
+  retryTask(request: RetryTaskRequest, context: CallContext): Promise<Task> {
+    const keyed = this.#withKey(request);
+    return this.#write(context, (operations, inner) => operations.retryTask(keyed, inner));
+  }
+
+  updateTask(request: UpdateTaskRequest, context: CallContext): Promise<Task> {
+    const keyed = this.#withKey(request);
+    return this.#write(context, (operations, inner) => operations.updateTask(keyed, inner));
   }
 
   removeNode(request: RemoveNodeRequest, context: CallContext): Promise<RemoveNodeResponse> {

@@ -28,6 +28,8 @@ export function clusterService(operations: ClusterOperations, log: Log): Service
     getTask: unaryHandler((request, context) => operations.getTask(request, context), log),
     listTasks: unaryHandler((request, context) => operations.listTasks(request, context), log),
     cancelTask: unaryHandler((request, context) => operations.cancelTask(request, context), log),
+    retryTask: unaryHandler((request, context) => operations.retryTask(request, context), log),
+    updateTask: unaryHandler((request, context) => operations.updateTask(request, context), log),
     watchTask: streamHandler((request, context) => operations.watchTask(request, context), log),
     readLogs: streamHandler((request, context) => operations.readLogs(request, context), log),
     watchEvents: streamHandler((request, context) => operations.watchEvents(request, context), log),

@@ -86,27 +86,50 @@ export const env = z.unknown().transform((value, context): Pairs => {
   return sorted(pairs);
 });
 
-export const labels = z.unknown().transform((value, context): Pairs => {
+export const labels = z
+  .unknown()
+  .transform((value, context): Pairs => sorted(labelPairs(context, value, labelText)));
+
+/** Null takes a label away. */
+export const labelChanges = z
+  .unknown()
+  .transform((value, context) =>
+    sorted(
+      labelPairs(context, value, (inner, entry, key) =>
+        entry === null ? null : labelText(inner, entry, key),
+      ),
+    ),
+  );
+
+function labelPairs<Value>(
+  context: Context,
+  value: unknown,
+  valueOf: (context: Context, entry: unknown, key: string) => Value,
+): readonly (readonly [key: string, value: Value])[] {
   if (!isPlainObject(value)) {
     refuse(context, value, `must map names to strings, not ${show(value)}`);
-    return z.NEVER;
+    return [];
   }
   const entries = Object.entries(value);
   if (entries.length > limits.labels)
     refuse(context, value, `${entries.length} labels are too many: at most ${limits.labels}`);
-  const pairs = entries.map(([key, entry]): [string, string] => {
+  return entries.map(([key, entry]) => {
     if (!NAME_PATTERN.test(key)) refuse(context, value, `${show(key)} is not a name: ${NAME_RULE}`, [key]);
-    const textValue = text(context, entry, [key]);
-    if (textValue.length > MAX_LABEL_VALUE) {
-      refuse(context, entry, `${show(textValue)} is too long: at most ${MAX_LABEL_VALUE} characters`, [key]);
-    }
-    return [key, textValue];
+    return [key, valueOf(context, entry, key)];
   });
-  return sorted(pairs);
-});
+}
+
+function labelText(context: Context, entry: unknown, key: string): string {
+  const textValue = text(context, entry, [key]);
+  if (textValue.length > MAX_LABEL_VALUE)
+    refuse(context, entry, `${show(textValue)} is too long: at most ${MAX_LABEL_VALUE} characters`, [key]);
+  return textValue;
+}
 
 /** By UTF-16 code units, which every replica and every locale orders alike. */
-function sorted(pairs: readonly (readonly [string, string])[]): Pairs {
+function sorted<Value>(
+  pairs: readonly (readonly [string, Value])[],
+): readonly (readonly [key: string, value: Value])[] {
   return [...pairs].sort(([left], [right]) => (left < right ? -1 : Number(left > right)));
 }
 
