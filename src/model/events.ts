@@ -2,11 +2,10 @@
 
 /** What an event is about. An alert says once more, beside the event itself, what needs a person. */
 export const EVENT_KINDS = ['task', 'batch', 'dag', 'node', 'cluster', 'alert'] as const;
-export type EventKind = (typeof EVENT_KINDS)[number];
+type EventKind = (typeof EVENT_KINDS)[number];
 
 /** Alerts, by the names under which people subscribe to them (docs/contract.md, section 6). */
-export const ALERTS = ['task.permanently_failed', 'node.unhealthy', 'node.offline'] as const;
-export type Alert = (typeof ALERTS)[number];
+export type Alert = 'task.permanently_failed' | 'node.unhealthy' | 'node.offline';
 
 /** Of an alert: `name` says which, `id` and the statuses are those of the object that it is about. */
 export interface StateEvent {
