@@ -514,7 +514,7 @@ export interface SnapshotPiece {
 
 export interface EventsRequest {
   /**
-   * A position: what came after it is wanted. `oldest`: from the oldest that is kept. Empty: what comes from now on; where
+   * A position: what came after it is wanted. A time in RFC 3339: what came from then on. `oldest`: from the oldest that is kept. Empty: what comes from now on; where
    * `follow` is false, as `oldest`.
    */
   since: string;

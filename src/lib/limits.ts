@@ -74,8 +74,9 @@ export const limits = {
   lastWordTimeoutMs: 1000,
   /** Watches of tasks that one leader serves. */
   taskWatches: 10_000,
-  /** Streams of events that one node serves. */
-  eventStreams: 1024,
+  /** Streams of events that one node serves, and the time between two looks of each at what is new. */
+  eventStreams: 256,
+  eventPaceMs: 20,
   /** Rows that one look at the state takes, and events in one piece of a stream. */
   eventRows: 32,
   eventsPerPiece: 500,

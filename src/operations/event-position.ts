@@ -18,7 +18,7 @@ const PATTERN = /^(\d{1,15})(?:\.(\d{1,7}))?$/;
 export function parseEventPosition(text: string): EventPosition {
   const match = PATTERN.exec(text);
   if (match === null) {
-    const message = `${show(text)} is no position: the id of an event such as 12.3, the index of an entry, or ${OLDEST}`;
+    const message = `${show(text)} is no position: the id of an event such as 12.3, the index of an entry, a time such as 2026-12-01T00:00:00Z, or ${OLDEST}`;
     throw invalidInput([{ path: 'since', message }]);
   }
   const [, index = '', position] = match;

@@ -131,6 +131,25 @@ describe('events up to now', () => {
   });
 });
 
+describe('a time', () => {
+  it('is where the events from then on begin', async () => {
+    const times: number[] = [];
+    for (let at = 0; at < 20; at += 1) {
+      cluster.nowMs += at % 3 === 0 ? 0 : 1000;
+      submit();
+      times.push(cluster.nowMs);
+      // Leaves no event.
+      cluster.execute({ type: 'cancelTask', taskId: 'none', idempotency: null });
+    }
+    const all = (await read()).flatMap(({ events }) => events);
+    for (const time of [0, ...times, ...times.map((ms) => ms + 1), cluster.nowMs + 1000]) {
+      const since = new Date(time).toISOString();
+      const expected = all.filter((event) => Date.parse(event.time) >= time).map(formatEventPosition);
+      expect(await positions({ since })).toEqual(expected);
+    }
+  });
+});
+
 describe('a position whose events are gone', () => {
   it('is refused, with the oldest that there are; one just before them is not', async () => {
     submit();
@@ -212,6 +231,8 @@ describe('following', () => {
     await clock.advance(limits.eventLeaderlessMs);
     cluster.lead('n2');
     submit();
+    // The look before was in this moment.
+    await clock.advance(limits.eventPaceMs);
     expect((await next).value?.events).toHaveLength(1);
     // Signs of life may come first.
     const rest = (async () => {

@@ -15,6 +15,7 @@ import { invalidInput, show } from '../spec/faults.ts';
 import { formatEventPosition, OLDEST, parseEventPosition } from './event-position.ts';
 import type { EventPosition } from './event-position.ts';
 import type { CallContext } from './port.ts';
+import { parseTime } from './requests.ts';
 import { pause, throwIfAborted } from './waiting.ts';
 
 const MAX_IDS = 100;
@@ -95,6 +96,8 @@ export class EventStreams {
     const { replica, newestIndex } = this.#sources;
     if (since === '' && follow) return { index: replica.appliedIndex, position: null };
     if (since === '' || since === OLDEST) return { index: this.#keptFrom() - 1, position: null };
+    const timeMs = parseTime(since);
+    if (timeMs !== null) return { index: (await this.#indexAt(timeMs)) - 1, position: null };
     const at = parseEventPosition(since);
     if (at.index > replica.appliedIndex) {
       // This node is behind, or the position is that of another cluster, of which nothing would ever come.
@@ -105,6 +108,21 @@ export class EventStreams {
       }
     }
     return at;
+  }
+
+  /** From which entry on events are of that time or later: times rise with the log, so it is found by halving. */
+  async #indexAt(timeMs: number): Promise<number> {
+    const { replica } = this.#sources;
+    let low = this.#keptFrom();
+    let high = replica.appliedIndex + 1;
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      const { rows } = await replica.rowsFrom('event', { index: middle, part: 0 }, 1);
+      const [row] = rows;
+      if (row === undefined || row.atMs >= timeMs) high = middle;
+      else low = row.index + 1;
+    }
+    return Math.max(low, this.#keptFrom());
   }
 
   #keptFrom(): number {
@@ -131,6 +149,7 @@ class Waiting {
   readonly #replica: Replica;
   readonly #clock: Clock;
   #leaderlessMs: number | null = null;
+  #lookedMs = Number.NEGATIVE_INFINITY;
 
   constructor(replica: Replica, clock: Clock) {
     this.#replica = replica;
@@ -149,6 +168,10 @@ class Waiting {
       if (this.#replica.appliedIndex > appliedIndex) wake();
       return this.#replica.onAdvanced(wake);
     });
+    // Under load something is applied all the time: what comes in quick succession is read together.
+    const restMs = this.#lookedMs + limits.eventPaceMs - this.#clock.monotonicMs();
+    if (restMs > 0) await pause(this.#clock, restMs, signal);
+    this.#lookedMs = this.#clock.monotonicMs();
   }
 }
 

@@ -198,7 +198,7 @@ export function parseLogs(request: LogsRequest): Pick<ReadLogRequest, 'tail' | '
 }
 
 /** RFC 3339; null where it is none. */
-function parseTime(text: string): number | null {
+export function parseTime(text: string): number | null {
   if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/i.test(text)) return null;
   const atMs = Date.parse(text);
   return Number.isNaN(atMs) || atMs < 0 ? null : atMs;

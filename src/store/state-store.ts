@@ -50,7 +50,7 @@ export class StateStore {
   readonly #level: Level;
   readonly #overlay = new Overlay();
   readonly #digest: RowDigest;
-  /** Of every row that LevelDB or the overlay has, or had. */
+  /** Of every row that LevelDB or the overlay has, or had, but for those of ordered tables. */
   readonly #names: NameFilter;
   #applied: EntryPosition;
   #checkpoint: CheckpointMeta;
@@ -100,7 +100,7 @@ export class StateStore {
   advance(applied: EntryPosition, changes: readonly StoredChange[]): void {
     for (const { table, key, before, after } of changes) {
       const name = nameOf(table, key);
-      if (before === null) this.#names.add(name);
+      if (before === null) this.#addName(table, name);
       else this.#digest.remove(this.#hashOf(name, before));
       let dirty: DirtyRow = { row: null, encoded: null };
       if (after !== null) {
@@ -112,6 +112,15 @@ export class StateStore {
       this.#overlay.put({ name, key, dirty, createdKey, orderedTable });
     }
     this.#applied = applied;
+  }
+
+  /** Rows of ordered tables are asked for only where they are known to be: the filter is kept for those that may not be. */
+  #addName(table: string, name: string): void {
+    if (!this.#options.orderedTables.has(table)) this.#names.add(name);
+  }
+
+  #mayHold(name: string): boolean {
+    return this.#names.mayHold(name) || this.#options.orderedTables.has(name.slice(0, name.indexOf('/')));
   }
 
   #hashOf(name: string, row: RowValue): RowHash {
@@ -137,7 +146,7 @@ export class StateStore {
     const cold: string[] = [];
     for (const name of names) {
       const row = this.changed(name);
-      if (row === undefined && this.#names.mayHold(name)) cold.push(name);
+      if (row === undefined && this.#mayHold(name)) cold.push(name);
       else if (row !== undefined && row !== null) found.set(name, row);
     }
     for (let start = 0; start < cold.length; start += SCAN_ROWS) {

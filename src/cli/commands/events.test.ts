@@ -103,6 +103,16 @@ describe('events', () => {
     expect(cluster.requests('watchEvents')).toHaveLength(1);
   });
 
+  it('takes a time, or how long ago', async () => {
+    cluster.eventsSince = () => [piece([], true)];
+    await run('--since', '2026-12-01T00:00:00Z');
+    await run('--since', '5m');
+    const [time, ago] = cluster.requests<EventsRequest>('watchEvents').map(({ since }) => since);
+    expect(time).toBe('2026-12-01T00:00:00.000Z');
+    expect(Date.now() - Date.parse(ago ?? '')).toBeGreaterThanOrEqual(300_000);
+    expect((await run('--since', 'yesterday')).status).toBe(2);
+  });
+
   it('refuses a kind that there is not', async () => {
     const { stderr, status } = await run('--kind', 'tasks');
     expect(status).toBe(2);

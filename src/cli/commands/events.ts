@@ -8,7 +8,7 @@ import { EVENT_KINDS } from '../../model/events.ts';
 import { eventToJson } from '../../spec/json.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
-import { addExamples, collectList, outputOption, peerOption } from '../options.ts';
+import { addExamples, collectList, outputOption, parseSince, peerOption } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
 import type { OutputFormat } from '../output/format.ts';
 import { backOff, type Peers } from '../peers.ts';
@@ -26,7 +26,11 @@ export function registerEvents(program: Command, context: Context): void {
     .command('events')
     .description('Show what has happened in the cluster: all that is kept of it, or from a position on.')
     .option('-f, --follow', 'go on as it happens; without --since only what comes from now on')
-    .option('--since <position>', 'what came after: the id of an event, the index of an entry, or oldest')
+    .option(
+      '--since <position>',
+      'what came after: the id of an event, the index of an entry, a time, so long ago (5m), or oldest',
+      parseBeginning,
+    )
     .option('--kind <kind>', 'only of this kind (repeat, or separate with commas)', collectKinds)
     .option('--id <id>', 'only about this task or node (repeat, or separate with commas)', collectList)
     .addOption(outputOption())
@@ -34,7 +38,16 @@ export function registerEvents(program: Command, context: Context): void {
     .action(async (options: EventsOptions) => {
       await withPeers(context, command, (peers) => showEvents(context, peers, options));
     });
-  addExamples(command, 'jarvisctl events --kind alert', 'jarvisctl events -f --since 1200 -o json');
+  addExamples(
+    command,
+    'jarvisctl events --kind alert --since 1h',
+    'jarvisctl events -f --since 1200 -o json',
+  );
+}
+
+/** A bare number is the index of an entry, not seconds. */
+function parseBeginning(text: string): string {
+  return text === 'oldest' || /^\d+(\.\d+)?$/.test(text) ? text : parseSince(text);
 }
 
 function collectKinds(text: string, previous: readonly string[] | undefined): readonly string[] {
