@@ -33,7 +33,7 @@ export const limits = {
   idempotencyKeysKept: 1_000_000,
   idempotencyKeptMs: 24 * 3_600_000,
   /** Of what has expired, in one entry: so much is deleted in a few milliseconds. Rows of entries, of which none is large. */
-  expiredRows: 64,
+  expiredRows: 128,
   /** Tasks and keys among it; at least one row. */
   expiredItems: 250,
   /** Between looks for what has expired, where there was nothing. */
