@@ -34,8 +34,9 @@ export const limits = {
   idempotencyKeptMs: 24 * 3_600_000,
   /** Of what has expired, in one entry: so much is deleted in a few milliseconds. Rows of entries, of which none is large. */
   expiredRows: 128,
-  /** Tasks and keys among it; at least one row. */
+  /** Tasks, keys and events among it; at least one row of each. */
   expiredItems: 250,
+  expiredEvents: 2000,
   /** Between looks for what has expired, where there was nothing. */
   expiryIntervalMs: 5000,
   /** Assigned to one node at a time, however little they ask for: its worker has to list and report them all. */

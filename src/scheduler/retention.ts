@@ -24,7 +24,8 @@ export class Retention {
   readonly #time: ClusterTime;
   readonly #log: Log;
   readonly #oldest = new Map<OrderedTableName, Oldest>();
-  #term: number | null = null;
+  /** From a start to its stop; what comes back after its end finds another one. */
+  #run: { readonly term: number } | null = null;
   #cancelTimer: () => void = () => {};
 
   constructor(options: { readonly replica: Replica; readonly clock: Clock; readonly log: Log }) {
@@ -36,39 +37,40 @@ export class Retention {
 
   start(term: number): void {
     this.stop();
-    this.#term = term;
+    const run = { term };
+    this.#run = run;
     this.#oldest.clear();
-    this.#lookIn(limits.expiryIntervalMs, term);
+    this.#lookIn(limits.expiryIntervalMs, run);
   }
 
   stop(): void {
-    this.#term = null;
+    this.#run = null;
     this.#cancelTimer();
   }
 
-  #lookIn(delayMs: number, term: number): void {
-    this.#cancelTimer = this.#clock.after(delayMs, () => void this.#look(term));
+  #lookIn(delayMs: number, run: { readonly term: number }): void {
+    this.#cancelTimer = this.#clock.after(delayMs, () => void this.#look(run));
   }
 
   /** Never throws. */
-  async #look(term: number): Promise<void> {
-    if (this.#term !== term) return;
+  async #look(run: { readonly term: number }): Promise<void> {
+    if (this.#run !== run) return;
     const beginMs = this.#clock.monotonicMs();
     let isMore = false;
     try {
       const found = await this.#expired();
-      if (this.#term !== term) return;
-      isMore = found !== null && (await this.#propose(found, term));
+      if (this.#run !== run) return;
+      isMore = found !== null && (await this.#propose(found, run.term));
     } catch (error) {
-      if (this.#term !== term) return;
+      if (this.#run !== run) return;
       const isExpected = error instanceof JarvisError && error.code !== 'internal';
       const fields = { error: messageOf(error) };
       if (isExpected) this.#log.debug(fields, 'what has expired is not deleted yet');
       else this.#log.error(fields, 'what has expired cannot be deleted');
     }
-    if (this.#term !== term) return;
+    if (this.#run !== run) return;
     const tookMs = this.#clock.monotonicMs() - beginMs;
-    this.#lookIn(isMore ? tookMs : limits.expiryIntervalMs, term);
+    this.#lookIn(isMore ? tookMs : limits.expiryIntervalMs, run);
   }
 
   /** @returns whether it came to something */
@@ -113,12 +115,13 @@ export class Retention {
     const [oldest] = rows;
     // What comes into an empty table later is younger than now.
     this.#oldest.set(table, { from, atMs: oldest?.atMs ?? cluster.timeMs });
+    const mostItems = table === 'event' ? limits.expiredEvents : limits.expiredItems;
     const expired: Tables[T][] = [];
     let items = 0;
     for (const row of rows) {
       items += row.items.length;
       if (!isExpired(rule, { atMs: row.atMs, count, nowMs })) break;
-      if (expired.length > 0 && items > limits.expiredItems && table !== 'event') break;
+      if (expired.length > 0 && items > mostItems) break;
       expired.push(row);
       count -= row.items.length;
     }
