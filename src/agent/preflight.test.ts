@@ -133,12 +133,16 @@ describe('before anything is written', () => {
 });
 
 describe('the engine of a node', () => {
-  it.each([undefined, '', 'unix:///run/docker.sock', 'tcp://127.0.0.1:2375', 'http://localhost:2375/'])(
-    'may be at %j',
-    (dockerHost) => {
-      expect(() => checkContainers({ drivers: null }, dockerHost)).not.toThrow();
-    },
-  );
+  it.each([
+    undefined,
+    '',
+    'unix:///run/docker.sock',
+    'tcp://127.0.0.1:2375',
+    'http://localhost:2375/',
+    'https://127.0.0.2',
+  ])('may be at %j', (dockerHost) => {
+    expect(() => checkContainers({ drivers: null }, dockerHost)).not.toThrow();
+  });
 
   it.each([
     'docker',
@@ -148,6 +152,9 @@ describe('the engine of a node', () => {
     'npipe:////./pipe/x',
     'tcp://',
     '/run/x',
+    'tcp://10.0.0.5:2375',
+    'http://engine.example:2375',
+    'tcp://127.example:2375',
   ])('cannot be at %j', (dockerHost) => {
     expect(() => checkContainers({ drivers: null }, dockerHost)).toThrow(
       `DOCKER_HOST: ${JSON.stringify(dockerHost)} is not allowed: unix:///path`,

@@ -56,9 +56,10 @@ export function checkContainers(
   }
   const mayUseEngine = drivers === null || drivers.includes('docker');
   if (!mayUseEngine || dockerHost === undefined || dockerHost === '') return;
-  // An engine that is reached by other ways is on another machine, where nothing of a node's can be.
-  if (/^unix:\/\/\/./.test(dockerHost) || /^(?:tcp|https?):\/\/[^/:]+(?::\d+)?\/?$/.test(dockerHost)) return;
-  const allowed = 'unix:///path/of/the/socket or tcp://host:port';
+  // On another machine nothing of a container's is seen or ended by its control group: it would always be taken for gone.
+  const local = /^(?:tcp|https?):\/\/(?:localhost|127(?:\.\d{1,3}){3})(?::\d+)?\/?$/;
+  if (/^unix:\/\/\/./.test(dockerHost) || local.test(dockerHost)) return;
+  const allowed = 'unix:///path/of/the/socket, or tcp://127.0.0.1:port of an engine on this machine';
   throw new JarvisError('invalid', `DOCKER_HOST: ${JSON.stringify(dockerHost)} is not allowed: ${allowed}`);
 }
 

@@ -67,7 +67,8 @@ describe('a chaos run', () => {
   });
 
   it('ends with 1 where a mistake was planted, and says who found it', async () => {
-    const args = ['--seconds', '8', '--nemesis', 'none', '--plant', 'cancelled-after-all'];
+    // Long enough for many a cancellation of what is over, also on a machine that is busy.
+    const args = ['--seconds', '25', '--nemesis', 'none', '--plant', 'cancelled-after-all'];
     const { status, stderr } = await start(...args).ended;
     expect(status).toBe(1);
     expect(stderr).toMatch(/^FAIL seed 1, plant cancelled-after-all$/m);

@@ -53,6 +53,12 @@ describe('processes of a node', () => {
     });
   });
 
+  it('have nothing open of the files of their node', async () => {
+    const list = `readlink /proc/$$/fd/* | grep -c ${cluster.directory}/n1/state`;
+    const { id } = await cluster.api().submit(shell(`test "$(${list})" = 0`));
+    expect(await cluster.finalTask(id)).toMatchObject({ status: 'COMPLETED' });
+  });
+
   it('are refused where it does not', async () => {
     const refused = await cluster.cli(['run', '--user', 'root', '--', 'true']);
     expect(refused).toMatchObject({

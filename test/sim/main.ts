@@ -50,7 +50,9 @@ async function main(): Promise<number> {
   console.log(`sim: from seed ${options.seed}${mutant === undefined ? '' : `, mutant ${mutant.name}`}`);
   // Loaded only now, so that a mutant is in it.
   const { runSeeds } = await import('./run-seeds.ts');
-  const passed = await runSeeds({ seeds: seedsOf(options), mutant: options.mutant, json: options.json });
+  const { mutant: planted, json } = options;
+  const failedBefore = new Set(failedSeeds());
+  const passed = await runSeeds({ seeds: seedsOf(options), failedBefore, mutant: planted, json });
   return passed ? 0 : 1;
 }
 

@@ -11,6 +11,8 @@ const MS_PER_MINUTE = 60_000;
 
 export interface Run {
   readonly seeds: Iterable<number>;
+  /** Whichever of their runs it was that failed before, they have both, also where one of them is replayed by itself. */
+  readonly failedBefore: ReadonlySet<number>;
   readonly mutant: string | null;
   readonly json: string | null;
 }
@@ -19,14 +21,19 @@ export interface Run {
 const NODES_EVERY = 4;
 
 /** A mutant is looked for where it can show. */
-function* runsOf(seed: number, mutant: string | null): Generator<(seed: number) => Promise<SeedResult>> {
+function* runsOf(
+  seed: number,
+  { mutant, failedBefore }: Run,
+): Generator<(seed: number) => Promise<SeedResult>> {
   const world = MUTANTS.find(({ name }) => name === mutant)?.world;
   if (world !== 'nodes') yield simulate;
-  if (world === 'nodes' || (mutant === null && seed % NODES_EVERY === 0)) yield simulateNodes;
+  const isDue = failedBefore.has(seed) || seed % NODES_EVERY === 0;
+  if (world === 'nodes' || (mutant === null && isDue)) yield simulateNodes;
 }
 
 /** Stops at the first seed that breaks something. @returns whether none did */
-export async function runSeeds({ seeds, mutant, json }: Run): Promise<boolean> {
+export async function runSeeds(options: Run): Promise<boolean> {
+  const { seeds, mutant, json } = options;
   const startedAtMs = performance.now();
   const counters = new Map<string, number>();
   let count = 0;
@@ -36,7 +43,7 @@ export async function runSeeds({ seeds, mutant, json }: Run): Promise<boolean> {
   let last: SeedResult | null = null;
   for (const seed of seeds) {
     count += 1;
-    for (const run of runsOf(seed, mutant)) {
+    for (const run of runsOf(seed, options)) {
       const result = await run(seed);
       last = result;
       virtualMs += result.virtualMs;

@@ -120,7 +120,7 @@ function removeOne(folder: string): boolean {
 }
 
 /** Parents before their children; nothing where the folder is not there. */
-function withDescendants(folder: string): string[] {
+export function withDescendants(folder: string): string[] {
   const found: string[] = statSync(folder, { throwIfNoEntry: false }) === undefined ? [] : [folder];
   // The list grows while it is walked.
   for (const next of found) for (const name of subfolders(next)) found.push(path.join(next, name));

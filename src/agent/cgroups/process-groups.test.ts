@@ -121,6 +121,22 @@ for (const version of [1, 2] as const) {
       expect(await removed(groups, group)).toEqual({ outOfMemory: false });
     });
 
+    it('kills what has been frozen in a group of its own below', async () => {
+      const freezer = parseMounts(mounts.join('\n')).find(
+        (each) => each.version === version && (version === 2 || each.controllers.includes('freezer')),
+      );
+      const below = path.join(freezer?.folder ?? '', group, 'below');
+      const child = run('sleep 1000');
+      mkdirSync(below);
+      writeFileSync(path.join(below, 'cgroup.procs'), String(child.pid));
+      const [file, value] = version === 1 ? ['freezer.state', 'FROZEN'] : ['cgroup.freeze', '1'];
+      writeFileSync(path.join(below, file), value);
+      await delay(20);
+      await groups.kill(group);
+      expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
+      await removed(groups, group);
+    });
+
     it('finds it by its name', () => {
       run('sleep 1000');
       const name = path.basename(group);

@@ -13,6 +13,7 @@ import {
   readOrEmpty,
   removeBelow,
   subfolders,
+  withDescendants,
   writeControl,
 } from './hierarchies.ts';
 import type { GroupLimits, LimitName, ProcessGroups, Removed } from './process-groups.ts';
@@ -145,7 +146,9 @@ export class Version1Groups implements ProcessGroups {
         killed.add(pid);
       }
     }
-    writeState(this.#stateOf(group), 'THAWED');
+    // Groups below it too: what is in it, or an engine, may have frozen one on its own account, and in it nothing dies.
+    for (const folder of withDescendants(path.join(this.#freezer.folder, group)))
+      writeState(path.join(folder, 'freezer.state'), 'THAWED');
   }
 
   isOccupied(group: string): boolean {

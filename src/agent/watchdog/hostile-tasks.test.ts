@@ -115,6 +115,20 @@ for (const useCgroups of [true, false]) {
   });
 }
 
+describe('a process that gets away with the output of its attempt', () => {
+  // Without control groups it is enough to leave the session and the environment.
+  useWatchdog(false);
+
+  it('does not keep the attempt from ending by writing on', async () => {
+    const talk = 'echo $$ > escaped; while echo still here; do sleep 0.2; done';
+    const spec = shell(`env -i setsid sh -c '${talk}' & while [ ! -s escaped ]; do sleep 0.01; done; exit 5`);
+    expect(await run(client, spec)).toMatchObject({ reason: 'exited', exitCode: 5 });
+    // Its output is closed: it cannot write any more.
+    const escaped = await readPid(harness, spec, 'escaped');
+    await waitUntil(() => isGone(escaped));
+  }, 15_000);
+});
+
 describe.skipIf(findProcessGroups() === null)('a process in a control group', () => {
   useWatchdog(true);
 

@@ -24,9 +24,9 @@ afterEach(() => {
   rmSync(directory, { recursive: true });
 });
 
-const open = (bootId = 'boot-1'): Promise<Lease> =>
+const open = (bootId = 'boot-1', file = leaseFile(directory)): Promise<Lease> =>
   Lease.open({
-    file: leaseFile(directory),
+    file,
     bootId,
     nowMs: () => nowMs,
     after: (delayMs, callback) => systemClock.after(delayMs, callback),
@@ -97,5 +97,22 @@ describe('a lease', () => {
     expect([lease.holds, over]).toEqual([true, 3]);
     nowMs = 55_000;
     expect(lease.holds).toBe(true);
+  });
+
+  it('is written again where a disk did not take it: the same deadline is asked for until it is confirmed', async () => {
+    const file = leaseFile(directory);
+    let fails = 1;
+    const lease = await open('boot-1', {
+      read: () => file.read(),
+      write: async (text) => {
+        fails -= 1;
+        if (fails >= 0) throw new Error('no space left on device');
+        await file.write(text);
+      },
+    });
+    await expect(lease.extend(26_000)).rejects.toThrow('no space');
+    await lease.extend(26_000);
+    nowMs = 20_000;
+    expect((await open()).holds).toBe(true);
   });
 });

@@ -72,6 +72,8 @@ export class Lease {
   readonly #options: LeaseOptions;
   #deadlineMs: number = PASSED;
   #writing: Promise<void> = Promise.resolve();
+  /** The last write has failed: the deadline that is in force is not on disk. */
+  #isUnwritten = false;
   #cancelTimer: () => void = () => {};
 
   private constructor(options: LeaseOptions) {
@@ -96,10 +98,14 @@ export class Lease {
     return !isLeased || this.holds;
   }
 
-  /** Resolves once the deadline is on disk; an earlier one than there is changes nothing. */
+  /**
+   * Resolves once the deadline is on disk; an earlier one than there is changes nothing. Where that failed the same one is
+   * asked for again, for a node that has no confirmation sends no heartbeat, and so is granted no other.
+   */
   async extend(deadlineMs: number): Promise<void> {
-    if (deadlineMs > this.#deadlineMs) {
-      this.#deadlineMs = deadlineMs;
+    if (deadlineMs > this.#deadlineMs || this.#isUnwritten) {
+      this.#deadlineMs = Math.max(deadlineMs, this.#deadlineMs);
+      this.#isUnwritten = false;
       this.#writing = this.#writeAfter(this.#writing);
       this.#watch();
     }
@@ -114,7 +120,12 @@ export class Lease {
   async #writeAfter(earlier: Promise<void>): Promise<void> {
     await earlier.catch(() => undefined);
     const { bootId, file } = this.#options;
-    await file.write(JSON.stringify({ bootId, deadlineMs: this.#deadlineMs }));
+    try {
+      await file.write(JSON.stringify({ bootId, deadlineMs: this.#deadlineMs }));
+    } catch (error) {
+      this.#isUnwritten = true;
+      throw error;
+    }
   }
 
   async #recorded(): Promise<number> {

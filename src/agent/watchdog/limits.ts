@@ -20,6 +20,8 @@ export const WATCHDOG_LIMITS = {
   maxUnwrittenLogBytes: 128 * 1024,
   /** How long a pipe may stay silent but open once nothing of the attempt runs. */
   pipeCloseTimeoutMs: 1000,
+  /** The same for one that is written to all the time: what was in it is read by then. */
+  pipeDrainTimeoutMs: 5000,
   /** The watchdog's own diagnostics; one older file of this size is kept. */
   maxDiagnosticsBytes: 256 * 1024,
   /** Between looks at a group that is held frozen. */

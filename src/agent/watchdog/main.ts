@@ -24,6 +24,7 @@ import { parseWatchdogOptions, type WatchdogOptions } from './options.ts';
 import { findProcessGroups } from '../cgroups/process-groups.ts';
 import { GuardStore } from './guard-store.ts';
 import { Guards } from './guards.ts';
+import { closeInherited } from './inherited.ts';
 import { Lease, leaseFile } from './lease.ts';
 import { WATCHDOG_LIMITS } from './limits.ts';
 import { lockText } from './lock-holder.ts';
@@ -183,6 +184,7 @@ function afterUnref(delayMs: number, callback: () => void): () => void {
 }
 
 function main(): void {
+  closeInherited();
   // The usual one, for the tasks; what is written here says its mode itself.
   process.umask(0o022);
   const { values } = parseArgs({ options: { options: { type: 'string' } } });

@@ -39,9 +39,10 @@ export class OutputPump {
 
   /**
    * To be called once nothing of the attempt runs: the pipes then end by themselves, unless a process that escaped holds
-   * them; such a one is cut off when it has been silent for a while. Writes the end of the log.
+   * them; such a one is cut off when it has been silent for a while, or has had its time. Writes the end of the log.
    */
   async finish(): Promise<void> {
+    let readMs = 0;
     while (this.#open.size > 0) {
       const before = this.#activity;
       const silence = new AbortController();
@@ -50,7 +51,11 @@ export class OutputPump {
         delay(WATCHDOG_LIMITS.pipeCloseTimeoutMs, undefined, { signal: silence.signal }).catch(() => {}),
       ]);
       silence.abort();
-      if (before === this.#activity && !this.#paused)
+      const isSilent = before === this.#activity;
+      // Waiting for the disk is no time to read in.
+      if (isSilent && this.#paused) continue;
+      readMs += WATCHDOG_LIMITS.pipeCloseTimeoutMs;
+      if (isSilent || readMs >= WATCHDOG_LIMITS.pipeDrainTimeoutMs)
         for (const source of this.#open.keys()) source.destroy();
     }
     await this.#writer.end(Date.now());

@@ -25,6 +25,8 @@ export class Requests {
   readonly #options: RequestsOptions;
   #session: number;
   #saved: Promise<void> = Promise.resolve();
+  /** The last write has failed: the newest session is not on disk. */
+  #isUnsaved = false;
 
   constructor(options: RequestsOptions) {
     this.#options = options;
@@ -94,14 +96,25 @@ export class Requests {
     onHello: (session: number) => void,
   ): Promise<Answers['hello']> {
     if (session <= this.#session) this.#checkSession(session);
-    if (session > this.#session) {
+    if (session > this.#session || this.#isUnsaved) {
       this.#session = session;
-      this.#saved = this.#options.saveSession(session);
+      this.#isUnsaved = false;
+      this.#saved = this.#saveAfter(this.#saved, session);
     }
     await this.#saved;
     this.#checkSession(session);
     onHello(session);
     return { protocol: Math.min(protocol, PROTOCOL), pid: this.#options.pid };
+  }
+
+  async #saveAfter(earlier: Promise<void>, session: number): Promise<void> {
+    await earlier.catch(() => undefined);
+    try {
+      await this.#options.saveSession(session);
+    } catch (error) {
+      this.#isUnsaved = true;
+      throw error;
+    }
   }
 
   #checkSession(session: number): void {

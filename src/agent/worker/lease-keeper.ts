@@ -67,6 +67,15 @@ export class LeaseKeeper {
     if (!this.#isHanding) void this.#hand();
   }
 
+  /**
+   * The watchdog refuses what names an earlier session, and no heartbeat goes out before it has confirmed the newest
+   * deadline [CONFIRM]: one that it has not is handed out in this session, or the node would be silent for ever. It grants
+   * nothing new: deadlines are the node's, and the watchdog keeps a confirmed one from one session to the next as well.
+   */
+  sessionBegan(session: number): void {
+    if (this.#newest !== null) this.#newest = { ...this.#newest, session };
+  }
+
   close(): void {
     this.#closing.abort(new JarvisError('unavailable', 'the worker is closed'));
     this.#cancelDue();

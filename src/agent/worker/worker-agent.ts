@@ -230,6 +230,7 @@ export class WorkerAgent {
       case 'hangUp':
         return this.#streamEnded(effect.connection, effect.reason);
       case 'takeInventory':
+        this.#leases.sessionBegan(effect.session);
         return this.#takeInventory(effect);
       case 'start':
         return this.#carryOut(this.#runner.start(effect.driver, effect.spec));
