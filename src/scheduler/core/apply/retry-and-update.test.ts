@@ -79,6 +79,8 @@ describe('a retry by a person', () => {
       message: `${taskId} is PENDING: only what is over can be begun anew`,
     });
     expect(cluster.refusal(retry('task-none')).code).toBe('not_found');
+    const over = failed();
+    expect(cluster.refusal({ ...retry(over), specId: 'another' }).message).toContain('its spec is gone');
   });
 
   it('happens once for a key', () => {

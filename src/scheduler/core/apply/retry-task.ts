@@ -1,4 +1,3 @@
-import { invariant } from '../../../lib/assert.ts';
 import type { Outcome, RetryTaskCommand } from '../../../model/commands.ts';
 import { isTerminal, mayBeRetried } from '../../../model/phases.ts';
 import type { TaskRow } from '../../../model/task.ts';
@@ -20,8 +19,9 @@ export function retryTask(transaction: Transaction, command: RetryTaskCommand): 
     const task = transaction.task(command.taskId);
     if (task === null) return refuse('not_found', `there is no task ${command.taskId}`);
     if (!mayBeRetried(task.status)) return refuse('conflict', whyNot(task));
-    const spec = transaction.spec(task);
-    invariant(spec.id === command.specId, 'the spec that was loaded is that of the task');
+    // The leader names it from the same row; where that is another one, or it has expired, it is not loaded.
+    const spec = transaction.get('spec', task.specId);
+    if (spec === null) return refuse('conflict', `${task.id} cannot be begun anew: its spec is gone`);
     // Memory holds the specs of open tasks: it is given this one again, unchanged.
     transaction.put('spec', spec.id, { ...spec });
     transaction.putTask({
