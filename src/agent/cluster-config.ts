@@ -3,15 +3,19 @@ import { z } from 'zod';
 
 import type { Fault } from '../lib/errors.ts';
 import { parseDurationMs } from '../lib/quantities.ts';
-import { DEFAULT_MEMBERSHIP, type ClusterConfig } from '../model/cluster.ts';
 import { heartbeatFault } from '../model/timeouts.ts';
-import { parsed, splitPairs } from './config-fields.ts';
+import { formatPath } from '../spec/faults.ts';
+import { checkRetryPolicy, DEFAULT_RETRY_POLICY } from '../spec/task-schema.ts';
+import type { RetryPolicy } from '../model/task.ts';
+import { DEFAULT_MEMBERSHIP, DEFAULT_RETENTION, type ClusterConfig } from '../model/cluster.ts';
+import { parsed, splitPairs, yamlOfText } from './config-fields.ts';
 
 const duration = parsed(parseDurationMs);
 /** Of maps, what they may hold. */
 const KEYS: ReadonlyMap<string, string> = new Map([
   ['heartbeat', 'interval, warning, timeout'],
   ['membership', 'voters, learners, voter_grace'],
+  ['retention', 'tasks, max_tasks, events'],
 ]);
 
 /** The keys of the map at that path; undefined where there is none. */
@@ -36,6 +40,12 @@ const count = z.union([z.number(), z.string().regex(/^\d+$/).transform(Number)],
   error: 'is not a number',
 });
 
+const KEEPABLE = 'is not allowed: 1s to 3650d';
+
+function isKeepable(durationMs: number): boolean {
+  return durationMs >= 1000 && durationMs <= 3650 * 24 * 3_600_000;
+}
+
 const heartbeatSchema = map('heartbeat', {
   interval: duration.optional(),
   warning: duration.optional(),
@@ -51,16 +61,36 @@ const membershipSchema = map('membership', {
   voter_grace: duration.optional(),
 });
 
-export const clusterFields = { heartbeat: heartbeatSchema, membership: membershipSchema };
+/** How long, and how much, is kept of what is over. */
+const retentionSchema = map('retention', {
+  tasks: duration.refine(isKeepable, KEEPABLE).optional(),
+  max_tasks: count
+    .refine(
+      (value) => Number.isInteger(value) && value >= 0 && value <= 100_000_000,
+      'is not allowed: 0 to 100000000',
+    )
+    .optional(),
+  events: duration.refine(isKeepable, KEEPABLE).optional(),
+});
+
+export const clusterFields = {
+  heartbeat: heartbeatSchema,
+  membership: membershipSchema,
+  retention: retentionSchema,
+  // As in a task: read by the same rules below. YAML in a variable.
+  retry_policy: z.preprocess(yamlOfText, z.unknown()).optional(),
+};
 
 interface Raw {
   readonly heartbeat: z.infer<typeof heartbeatSchema>;
   readonly membership: z.infer<typeof membershipSchema>;
+  readonly retention: z.infer<typeof retentionSchema>;
+  readonly retry_policy?: unknown;
 }
 
 /** @param founders how many nodes vote where nothing is said */
 export function parseClusterConfig(
-  { heartbeat, membership }: Raw,
+  { heartbeat, membership, retention, retry_policy: retryPolicy }: Raw,
   founders: number,
   faults: Fault[],
 ): ClusterConfig {
@@ -74,6 +104,12 @@ export function parseClusterConfig(
   return {
     heartbeat: { intervalMs, warningMs, timeoutMs },
     membership: { voters, learners, voterGraceMs },
+    retention: {
+      tasksMs: retention.tasks ?? DEFAULT_RETENTION.tasksMs,
+      maxTasks: retention.max_tasks ?? DEFAULT_RETENTION.maxTasks,
+      eventsMs: retention.events ?? DEFAULT_RETENTION.eventsMs,
+    },
+    retryPolicy: parseRetryPolicy(retryPolicy ?? {}, faults),
   };
 }
 
@@ -85,4 +121,12 @@ export function statedHeartbeat({ heartbeat }: Pick<Raw, 'heartbeat'>): Partial<
     ...(warning === undefined ? {} : { warningMs: warning }),
     ...(timeout === undefined ? {} : { timeoutMs: timeout }),
   };
+}
+
+function parseRetryPolicy(plain: unknown, faults: Fault[]): RetryPolicy {
+  const result = checkRetryPolicy(plain);
+  if ('policy' in result) return result.policy;
+  for (const { path, message } of result.faults)
+    faults.push({ path: formatPath(['retry_policy', ...path]), message });
+  return DEFAULT_RETRY_POLICY;
 }

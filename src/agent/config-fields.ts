@@ -1,4 +1,5 @@
 /** Values of settings as flags, variables and YAML give them. */
+import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 
 import { messageOf } from '../lib/errors.ts';
@@ -14,6 +15,16 @@ export function parsed<T>(parse: (value: string) => T) {
       return z.NEVER;
     }
   });
+}
+
+/** A text that is no YAML stays one: then it is no map, and refused as such. */
+export function yamlOfText(value: unknown): unknown {
+  if (typeof value !== 'string') return value;
+  try {
+    return parseYaml(value, { maxAliasCount: 100 }) as unknown;
+  } catch {
+    return value;
+  }
 }
 
 export function splitPairs(value: string): readonly (readonly [string, string])[] {

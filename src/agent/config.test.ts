@@ -1,3 +1,4 @@
+import { DEFAULT_RETRY_POLICY } from '../spec/task-schema.ts';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -95,6 +96,20 @@ const KEYS: readonly (readonly [
     ({ cluster }) => cluster.membership,
     { voters: 5, learners: 2, voterGraceMs: 60_000 },
   ],
+  [
+    'retention',
+    'tasks=2d,max_tasks=1000,events=90',
+    '{tasks: 2d, max_tasks: 1000, events: 90}',
+    ({ cluster }) => cluster.retention,
+    { tasksMs: 2 * 24 * 3_600_000, maxTasks: 1000, eventsMs: 90_000 },
+  ],
+  [
+    'retry_policy',
+    '{max_attempts: 5, backoff_strategy: fixed, retryable_errors: [Busy]}',
+    '{max_attempts: 5, backoff_strategy: fixed, retryable_errors: [Busy]}',
+    ({ cluster }) => cluster.retryPolicy,
+    { ...DEFAULT_RETRY_POLICY, maxAttempts: 5, backoffStrategy: 'fixed', retryableErrors: ['Busy'] },
+  ],
 ];
 
 /** Makes whatever a key is set to fit the rest. */
@@ -167,6 +182,8 @@ describe('the settings of a node', () => {
       cluster: {
         heartbeat: { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 },
         membership: { voters: 2, learners: 20, voterGraceMs: 300_000 },
+        retention: { tasksMs: 7 * 24 * 3_600_000, maxTasks: 1_000_000, eventsMs: 24 * 3_600_000 },
+        retryPolicy: DEFAULT_RETRY_POLICY,
       },
     });
   });
@@ -210,6 +227,16 @@ describe('a bad value is named with its key and with what is allowed', () => {
       { membership: { voter: 3 } },
       /^membership.voter: is not a setting; allowed: voters, learners, voter_grace$/,
     ],
+    [{ retry_policy: { max_attempts: 0 } }, /^retry_policy.max_attempts: 0 is too small: at least 1$/],
+    [
+      { retry_policy: { backoff_strategy: 'linear', attempts: 1 } },
+      /^retry_policy.backoff_strategy: "linear" is not allowed.*; retry_policy.attempts: unknown field/,
+    ],
+    [{ retry_policy: 'twice' }, /^retry_policy: must be an object, not "twice"$/],
+    [{ retention: { tasks: '1ms' } }, /^retention.tasks: "1ms" is not allowed: 1s to 3650d$/],
+    [{ retention: { max_tasks: -1 } }, /^retention.max_tasks: -1 is not allowed: 0 to 100000000$/],
+    [{ retention: { events: 'soon' } }, /^retention.events: duration "soon" is not allowed/],
+    [{ retention: { keys: 1 } }, /^retention.keys: is not a setting; allowed: tasks, max_tasks, events$/],
     [{ peers: '-=h:1,n1=127.0.0.1:7101' }, /^peers: "-" is not a name/],
     [{ labels: '-a=1' }, /^labels: "-a" is not a name/],
     [{ labels: 'a=1,a=2' }, /^labels: .* names "a" twice$/],

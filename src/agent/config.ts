@@ -18,7 +18,7 @@ import type { Pairs } from '../model/task.ts';
 import type { PeerAddress } from '../raft/bootstrap.ts';
 import { clusterFields, clusterKeysAt, parseClusterConfig, statedHeartbeat } from './cluster-config.ts';
 import type { DockerPolicy } from './drivers/docker/options.ts';
-import { parsed, splitPairs, text } from './config-fields.ts';
+import { parsed, splitPairs, text, yamlOfText } from './config-fields.ts';
 import { policyKeysAt, policySchema } from './policy-config.ts';
 
 const DRIVER_NAMES = ['process', 'docker', 'noop'] as const;
@@ -126,16 +126,6 @@ const rawSchema = z.strictObject({
     .default('info'),
   ...clusterFields,
 });
-
-/** A text that is no YAML stays one: then it is no map, and refused as such. */
-function yamlOfText(value: unknown): unknown {
-  if (typeof value !== 'string') return value;
-  try {
-    return parseYaml(value, { maxAliasCount: 100 }) as unknown;
-  } catch {
-    return value;
-  }
-}
 
 export const CONFIG_KEYS = Object.keys(rawSchema.shape);
 

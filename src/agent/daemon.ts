@@ -28,6 +28,7 @@ import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import { createRemotes } from '../rpc/remotes.ts';
 import { createServer } from '../rpc/server.ts';
+import { Retention } from '../scheduler/retention.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { Admission } from './admission.ts';
 import type { NodeConfig } from './config.ts';
@@ -360,6 +361,9 @@ export class Daemon {
         new TimeoutSettler(parts),
         new SchedulingLoop(parts),
         new VoterKeeper({ ...parts, raft }),
+        new SchedulingLoop(parts),
+        new VoterKeeper({ ...parts, raft }),
+        new Retention(parts),
       ],
     });
     this.#closing('duties', () => duties.close());

@@ -2,7 +2,7 @@
 import type { Clock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
 import type { Command, Outcome } from '../model/commands.ts';
-import type { TableName, Tables } from '../model/rows.ts';
+import type { OrderedTableName, TableName, Tables } from '../model/rows.ts';
 import type { RaftLeadership, RaftNode } from '../raft/node.ts';
 import { ClusterTime } from '../scheduler/cluster-time.ts';
 import type { Applied, CommandInput, Leadership, Replica, StateView, TaskPage } from '../scheduler/ports.ts';
@@ -62,6 +62,19 @@ export class ClusterReplica implements Replica {
 
   read<T extends TableName>(table: T, key: string): Promise<Tables[T] | null> {
     return this.#reads.read(table, key);
+  }
+
+  onAdvanced(listener: () => void): () => void {
+    const stops = [this.#machine.onApplied(listener), this.#machine.onInstalled(listener)];
+    return () => stops.forEach((stop) => stop());
+  }
+
+  rowsFrom<T extends OrderedTableName>(
+    table: T,
+    from: { readonly index: number; readonly part: number },
+    count: number,
+  ) {
+    return this.#reads.rowsFrom(table, from, count);
   }
 
   taskIdsWithPrefix(prefix: string, limit: number): Promise<readonly string[]> {

@@ -14,8 +14,11 @@ export class StartingOperations implements ClusterOperations {
   getTask: ClusterOperations['getTask'] = async (...call) => this.#ready().getTask(...call);
   listTasks: ClusterOperations['listTasks'] = async (...call) => this.#ready().listTasks(...call);
   cancelTask: ClusterOperations['cancelTask'] = async (...call) => this.#ready().cancelTask(...call);
+  retryTask: ClusterOperations['retryTask'] = async (...call) => this.#ready().retryTask(...call);
+  updateTask: ClusterOperations['updateTask'] = async (...call) => this.#ready().updateTask(...call);
   watchTask: ClusterOperations['watchTask'] = (...call) => this.#ready().watchTask(...call);
   readLogs: ClusterOperations['readLogs'] = (...call) => this.#ready().readLogs(...call);
+  watchEvents: ClusterOperations['watchEvents'] = (...call) => this.#ready().watchEvents(...call);
   listNodes: ClusterOperations['listNodes'] = async (...call) => this.#ready().listNodes(...call);
   getNode: ClusterOperations['getNode'] = async (...call) => this.#ready().getNode(...call);
   removeNode: ClusterOperations['removeNode'] = async (...call) => this.#ready().removeNode(...call);

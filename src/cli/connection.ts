@@ -7,6 +7,8 @@ import type {
   ChangeMemberRequest,
   ClusterSettings,
   ClusterStatus,
+  EventsPiece,
+  EventsRequest,
   GetClusterRequest,
   ListNodesResponse,
   ListTasksRequest,
@@ -17,12 +19,14 @@ import type {
   RemoveNodeRequest,
   RemoveNodeResponse,
   SetConfigRequest,
+  RetryTaskRequest,
   SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
   TaskRequest,
   TransferLeadershipRequest,
+  UpdateTaskRequest,
   VersionInfo,
 } from '../generated/cluster.ts';
 import type { LogChunk } from '../generated/worker.ts';
@@ -35,8 +39,11 @@ export interface ClusterConnection {
   getTask(request: TaskRequest, signal: AbortSignal): Promise<Task>;
   listTasks(request: ListTasksRequest, signal: AbortSignal): Promise<ListTasksResponse>;
   cancelTask(request: CancelTaskRequest, signal: AbortSignal): Promise<Task>;
+  retryTask(request: RetryTaskRequest, signal: AbortSignal): Promise<Task>;
+  updateTask(request: UpdateTaskRequest, signal: AbortSignal): Promise<Task>;
   watchTask(request: TaskRequest, signal: AbortSignal): AsyncIterable<Task>;
   readLogs(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogChunk>;
+  watchEvents(request: EventsRequest, signal: AbortSignal): AsyncIterable<EventsPiece>;
   getNode(request: NodeRequest, signal: AbortSignal): Promise<Node>;
   removeNode(request: RemoveNodeRequest, signal: AbortSignal): Promise<RemoveNodeResponse>;
   listNodes(signal: AbortSignal): Promise<ListNodesResponse>;

@@ -9,11 +9,14 @@ import { Attempt, ClusterService, ClusterStatus, ListTasksResponse, Task } from 
 import type {
   ClusterServer,
   ClusterSettings,
+  EventsPiece,
+  EventsRequest,
   LogsRequest,
   Node,
   NodeRequest,
   RemoveNodeRequest,
   TaskRequest,
+  UpdateTaskRequest,
 } from '../generated/cluster.ts';
 import type { LogChunk } from '../generated/worker.ts';
 import { JarvisError } from '../lib/errors.ts';
@@ -40,6 +43,8 @@ export class FakeCluster {
   removed = { lost_attempts: 0, member: undefined as string | undefined };
   /** What a saved snapshot consists of. */
   snapshot: readonly Buffer[] = [];
+  /** What a stream of events from that position on consists of; it breaks off after them unless they say that they are all. */
+  eventsSince: (request: EventsRequest) => readonly EventsPiece[] = () => [];
   status: ClusterStatus = ClusterStatus.create({ cluster_id: 'c1', leader: 'n1', term: 3 });
   settings: ClusterSettings = {
     heartbeat: { interval: 2, warning: 10, timeout: 30 },
@@ -180,8 +185,21 @@ export class FakeCluster {
         this.update(this.#find(id).id, { status: 'CANCELLED' });
         return this.#find(id);
       }),
+      retryTask: unary('retryTask', ({ id }: TaskRequest) => {
+        this.update(this.#find(id).id, { status: 'PENDING' });
+        return this.#find(id);
+      }),
+      updateTask: unary('updateTask', ({ id, priority, labels }: UpdateTaskRequest) => {
+        const found = this.#find(id);
+        this.update(found.id, {
+          priority: priority ?? found.priority,
+          labels: { ...found.labels, ...labels },
+        });
+        return this.#find(id);
+      }),
       watchTask: (call) => this.#watch(call),
       readLogs: (call) => this.#readLogs(call),
+      watchEvents: (call) => this.#events(call),
       listNodes: unary('listNodes', () => ({ items: this.nodes, next_cursor: '' })),
       getNode: unary('getNode', ({ name }: NodeRequest) => this.#node(name)),
       removeNode: unary('removeNode', ({ name }: RemoveNodeRequest) => {
@@ -229,6 +247,18 @@ export class FakeCluster {
     const all = [...this.tasks.values()];
     const next = from + limit < all.length ? String(from + limit) : '';
     return ListTasksResponse.create({ items: all.slice(from, from + limit), next_cursor: next });
+  }
+
+  #events(call: ServerWritableStream<EventsRequest, EventsPiece>): void {
+    try {
+      this.#receive('watchEvents', call.request);
+      const pieces = this.eventsSince(call.request);
+      for (const piece of pieces) call.write(piece);
+      if (pieces.at(-1)?.complete === true) call.end();
+      else call.emit('error', toStatus(new JarvisError('unavailable', 'the stream breaks off')));
+    } catch (error) {
+      call.emit('error', toStatus(error));
+    }
   }
 
   #watch(call: ServerWritableStream<TaskRequest, Task>): void {

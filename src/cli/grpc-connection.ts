@@ -25,8 +25,12 @@ export function dialGrpc(address: string): ClusterConnection {
     getTask: ask(methods.getTask),
     listTasks: ask(methods.listTasks),
     cancelTask: ask(methods.cancelTask, true),
+    retryTask: ask(methods.retryTask, true),
+    updateTask: ask(methods.updateTask, true),
     watchTask: (request, signal) => streamCall({ pool, address, method: methods.watchTask, request, signal }),
     readLogs: (request, signal) => streamCall({ pool, address, method: methods.readLogs, request, signal }),
+    watchEvents: (request, signal) =>
+      streamCall({ pool, address, method: methods.watchEvents, request, signal }),
     getNode: ask(methods.getNode),
     removeNode: ask(methods.removeNode, true),
     listNodes: (signal) => listNodes({}, signal),

@@ -84,6 +84,11 @@ export function collectPairs(
   return new Map([...(previous ?? []), [text.slice(0, at), text.slice(at + 1)]]);
 }
 
+/** Collects what is separated by commas. */
+export function collectList(text: string, previous: readonly string[] | undefined): readonly string[] {
+  return [...(previous ?? []), ...text.split(',').map((item) => item.trim())];
+}
+
 export interface MountOption {
   readonly source: string;
   readonly target: string;
@@ -132,7 +137,7 @@ const TASK_STATUSES = [
 
 /** Collects statuses, in any case, separated by commas. */
 export function parseStatuses(text: string, previous: readonly string[] | undefined): readonly string[] {
-  const statuses = text.split(',').map((status) => status.trim().toUpperCase().replaceAll('-', '_'));
+  const statuses = collectList(text, []).map((status) => status.toUpperCase().replaceAll('-', '_'));
   const known: readonly string[] = TASK_STATUSES;
   if (!statuses.every((status) => known.includes(status)))
     throw new InvalidArgumentError(`Allowed: ${TASK_STATUSES.join(', ')}.`);

@@ -9,13 +9,16 @@ import { registerCluster } from './commands/cluster.ts';
 import { registerConfig } from './commands/config.ts';
 import { registerDescribe } from './commands/describe.ts';
 import { registerDev } from './commands/dev.ts';
+import { registerEvents } from './commands/events.ts';
 import { registerGet } from './commands/get.ts';
 import { registerLogs } from './commands/logs.ts';
 import { registerLs } from './commands/ls.ts';
 import { registerNode } from './commands/node.ts';
+import { registerRetry } from './commands/retry.ts';
 import { registerRun } from './commands/run.ts';
 import { registerSnapshot } from './commands/snapshot.ts';
 import { registerSubmit } from './commands/submit.ts';
+import { registerUpdate } from './commands/update.ts';
 import { clientVersion, registerVersion } from './commands/version.ts';
 import { registerWait } from './commands/wait.ts';
 import type { Context } from './context.ts';
@@ -63,6 +66,9 @@ function createProgram(context: Context): Command {
     registerWait,
     registerLogs,
     registerCancel,
+    registerRetry,
+    registerUpdate,
+    registerEvents,
     registerNode,
     registerCluster,
     registerSnapshot,

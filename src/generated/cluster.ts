@@ -54,6 +54,9 @@ export interface RetryPolicy {
   non_retryable_errors: string[];
   /** Both lists are meant as they stand, also where one is empty; otherwise an empty list means the default. */
   lists_given: boolean;
+  /** The one list is meant as it stands, which is empty, and the other means the default. */
+  no_retryable_errors: boolean;
+  no_non_retryable_errors: boolean;
 }
 
 export interface TaskSpec {
@@ -203,6 +206,28 @@ export interface TaskRequest {
 export interface CancelTaskRequest {
   id: string;
   idempotency_key: string;
+}
+
+export interface RetryTaskRequest {
+  id: string;
+  idempotency_key: string;
+}
+
+/** What is absent stays as it is. */
+export interface UpdateTaskRequest {
+  id: string;
+  idempotency_key: string;
+  priority?:
+    | string
+    | undefined;
+  /** Set to these values; others stay. */
+  labels: { [key: string]: string };
+  remove_labels: string[];
+}
+
+export interface UpdateTaskRequest_LabelsEntry {
+  key: string;
+  value: string;
 }
 
 export interface ListTasksRequest {
@@ -527,6 +552,47 @@ export interface SnapshotPiece {
   data: Buffer;
 }
 
+export interface EventsRequest {
+  /**
+   * A position: what came after it is wanted. A time in RFC 3339: what came from then on. `oldest`: from the oldest that is kept. Empty: what comes from now on; where
+   * `follow` is false, as `oldest`.
+   */
+  since: string;
+  /** Go on for ever; otherwise up to what had happened when it was asked for. */
+  follow: boolean;
+  /** task, node or alert; several: any of them. None: all. */
+  kind: string[];
+  /** Ids of tasks, or names of nodes. */
+  id: string[];
+}
+
+export interface EventsPiece {
+  /** May be none: a sign of life, and how far it is. */
+  events: Event[];
+  /** Everything up to it has been delivered, or was not asked for. */
+  position: string;
+  /** Without `follow`: this is all of it. */
+  complete: boolean;
+}
+
+export interface Event {
+  /** Of the log's entry. */
+  index: number;
+  /** In the entry, from 0 on. */
+  position: number;
+  time: string;
+  kind: string;
+  id: string;
+  name: string;
+  /** Absent: it is new. */
+  old_status?:
+    | string
+    | undefined;
+  /** Absent: it is gone. */
+  new_status?: string | undefined;
+  reason?: string | undefined;
+}
+
 function createBaseResources(): Resources {
   return { cpu: "", memory: "" };
 }
@@ -682,6 +748,8 @@ function createBaseRetryPolicy(): RetryPolicy {
     retryable_errors: [],
     non_retryable_errors: [],
     lists_given: false,
+    no_retryable_errors: false,
+    no_non_retryable_errors: false,
   };
 }
 
@@ -707,6 +775,12 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
     }
     if (message.lists_given !== false) {
       writer.uint32(56).bool(message.lists_given);
+    }
+    if (message.no_retryable_errors !== false) {
+      writer.uint32(64).bool(message.no_retryable_errors);
+    }
+    if (message.no_non_retryable_errors !== false) {
+      writer.uint32(72).bool(message.no_non_retryable_errors);
     }
     return writer;
   },
@@ -780,6 +854,22 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
             message.lists_given = reader.bool();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.no_retryable_errors = reader.bool();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.no_non_retryable_errors = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -804,6 +894,8 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
     message.retryable_errors = object.retryable_errors?.map((e) => e) || [];
     message.non_retryable_errors = object.non_retryable_errors?.map((e) => e) || [];
     message.lists_given = object.lists_given ?? false;
+    message.no_retryable_errors = object.no_retryable_errors ?? false;
+    message.no_non_retryable_errors = object.no_non_retryable_errors ?? false;
     return message;
   },
 };
@@ -2570,6 +2662,254 @@ export const CancelTaskRequest: MessageFns<CancelTaskRequest> = {
     const message = createBaseCancelTaskRequest();
     message.id = object.id ?? "";
     message.idempotency_key = object.idempotency_key ?? "";
+    return message;
+  },
+};
+
+function createBaseRetryTaskRequest(): RetryTaskRequest {
+  return { id: "", idempotency_key: "" };
+}
+
+export const RetryTaskRequest: MessageFns<RetryTaskRequest> = {
+  encode(message: RetryTaskRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(18).string(message.idempotency_key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RetryTaskRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRetryTaskRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RetryTaskRequest>): RetryTaskRequest {
+    return RetryTaskRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RetryTaskRequest>): RetryTaskRequest {
+    const message = createBaseRetryTaskRequest();
+    message.id = object.id ?? "";
+    message.idempotency_key = object.idempotency_key ?? "";
+    return message;
+  },
+};
+
+function createBaseUpdateTaskRequest(): UpdateTaskRequest {
+  return { id: "", idempotency_key: "", priority: undefined, labels: {}, remove_labels: [] };
+}
+
+export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
+  encode(message: UpdateTaskRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(18).string(message.idempotency_key);
+    }
+    if (message.priority !== undefined) {
+      writer.uint32(26).string(message.priority);
+    }
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      UpdateTaskRequest_LabelsEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
+    });
+    for (const v of message.remove_labels) {
+      writer.uint32(42).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateTaskRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateTaskRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.priority = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = UpdateTaskRequest_LabelsEntry.decode(reader, reader.uint32());
+            if (entry4.value !== undefined) {
+              message.labels[entry4.key] = entry4.value;
+            }
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.remove_labels.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<UpdateTaskRequest>): UpdateTaskRequest {
+    return UpdateTaskRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateTaskRequest>): UpdateTaskRequest {
+    const message = createBaseUpdateTaskRequest();
+    message.id = object.id ?? "";
+    message.idempotency_key = object.idempotency_key ?? "";
+    message.priority = object.priority ?? undefined;
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.remove_labels = object.remove_labels?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseUpdateTaskRequest_LabelsEntry(): UpdateTaskRequest_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const UpdateTaskRequest_LabelsEntry: MessageFns<UpdateTaskRequest_LabelsEntry> = {
+  encode(message: UpdateTaskRequest_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateTaskRequest_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateTaskRequest_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<UpdateTaskRequest_LabelsEntry>): UpdateTaskRequest_LabelsEntry {
+    return UpdateTaskRequest_LabelsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateTaskRequest_LabelsEntry>): UpdateTaskRequest_LabelsEntry {
+    const message = createBaseUpdateTaskRequest_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -5746,6 +6086,337 @@ export const SnapshotPiece: MessageFns<SnapshotPiece> = {
   },
 };
 
+function createBaseEventsRequest(): EventsRequest {
+  return { since: "", follow: false, kind: [], id: [] };
+}
+
+export const EventsRequest: MessageFns<EventsRequest> = {
+  encode(message: EventsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.since !== "") {
+      writer.uint32(10).string(message.since);
+    }
+    if (message.follow !== false) {
+      writer.uint32(16).bool(message.follow);
+    }
+    for (const v of message.kind) {
+      writer.uint32(26).string(v!);
+    }
+    for (const v of message.id) {
+      writer.uint32(34).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EventsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEventsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.since = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.follow = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.kind.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.id.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<EventsRequest>): EventsRequest {
+    return EventsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EventsRequest>): EventsRequest {
+    const message = createBaseEventsRequest();
+    message.since = object.since ?? "";
+    message.follow = object.follow ?? false;
+    message.kind = object.kind?.map((e) => e) || [];
+    message.id = object.id?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseEventsPiece(): EventsPiece {
+  return { events: [], position: "", complete: false };
+}
+
+export const EventsPiece: MessageFns<EventsPiece> = {
+  encode(message: EventsPiece, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.events) {
+      Event.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.position !== "") {
+      writer.uint32(18).string(message.position);
+    }
+    if (message.complete !== false) {
+      writer.uint32(24).bool(message.complete);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EventsPiece {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEventsPiece();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.events.push(Event.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.position = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.complete = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<EventsPiece>): EventsPiece {
+    return EventsPiece.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EventsPiece>): EventsPiece {
+    const message = createBaseEventsPiece();
+    message.events = object.events?.map((e) => Event.fromPartial(e)) || [];
+    message.position = object.position ?? "";
+    message.complete = object.complete ?? false;
+    return message;
+  },
+};
+
+function createBaseEvent(): Event {
+  return {
+    index: 0,
+    position: 0,
+    time: "",
+    kind: "",
+    id: "",
+    name: "",
+    old_status: undefined,
+    new_status: undefined,
+    reason: undefined,
+  };
+}
+
+export const Event: MessageFns<Event> = {
+  encode(message: Event, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0) {
+      writer.uint32(8).uint64(message.index);
+    }
+    if (message.position !== 0) {
+      writer.uint32(16).uint32(message.position);
+    }
+    if (message.time !== "") {
+      writer.uint32(26).string(message.time);
+    }
+    if (message.kind !== "") {
+      writer.uint32(34).string(message.kind);
+    }
+    if (message.id !== "") {
+      writer.uint32(42).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(50).string(message.name);
+    }
+    if (message.old_status !== undefined) {
+      writer.uint32(58).string(message.old_status);
+    }
+    if (message.new_status !== undefined) {
+      writer.uint32(66).string(message.new_status);
+    }
+    if (message.reason !== undefined) {
+      writer.uint32(74).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Event {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEvent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.position = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.time = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.old_status = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.new_status = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Event>): Event {
+    return Event.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Event>): Event {
+    const message = createBaseEvent();
+    message.index = object.index ?? 0;
+    message.position = object.position ?? 0;
+    message.time = object.time ?? "";
+    message.kind = object.kind ?? "";
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
+    message.old_status = object.old_status ?? undefined;
+    message.new_status = object.new_status ?? undefined;
+    message.reason = object.reason ?? undefined;
+    return message;
+  },
+};
+
 export type ClusterService = typeof ClusterService;
 export const ClusterService = {
   submitTasks: {
@@ -5798,6 +6469,26 @@ export const ClusterService = {
     responseSerialize: (value: Task): Buffer => Buffer.from(Task.encode(value).finish()),
     responseDeserialize: (value: Buffer): Task => Task.decode(value),
   },
+  /** Begins a task anew that is over. */
+  retryTask: {
+    path: "/jarvis.cluster.Cluster/RetryTask" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RetryTaskRequest): Buffer => Buffer.from(RetryTaskRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RetryTaskRequest => RetryTaskRequest.decode(value),
+    responseSerialize: (value: Task): Buffer => Buffer.from(Task.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Task => Task.decode(value),
+  },
+  /** Changes a task that waits for its turn. */
+  updateTask: {
+    path: "/jarvis.cluster.Cluster/UpdateTask" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: UpdateTaskRequest): Buffer => Buffer.from(UpdateTaskRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UpdateTaskRequest => UpdateTaskRequest.decode(value),
+    responseSerialize: (value: Task): Buffer => Buffer.from(Task.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Task => Task.decode(value),
+  },
   /** The task now, and again after each change, until it is in a terminal status. */
   watchTask: {
     path: "/jarvis.cluster.Cluster/WatchTask" as const,
@@ -5834,6 +6525,19 @@ export const ClusterService = {
     requestDeserialize: (value: Buffer): NodeRequest => NodeRequest.decode(value),
     responseSerialize: (value: Node): Buffer => Buffer.from(Node.encode(value).finish()),
     responseDeserialize: (value: Buffer): Node => Node.decode(value),
+  },
+  /**
+   * Changes of state in the order of the log, from a position on. Any node answers by itself, whoever leads; where the
+   * stream breaks, go on at the position of the last piece.
+   */
+  watchEvents: {
+    path: "/jarvis.cluster.Cluster/WatchEvents" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: EventsRequest): Buffer => Buffer.from(EventsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): EventsRequest => EventsRequest.decode(value),
+    responseSerialize: (value: EventsPiece): Buffer => Buffer.from(EventsPiece.encode(value).finish()),
+    responseDeserialize: (value: Buffer): EventsPiece => EventsPiece.decode(value),
   },
   /** Takes a node that is gone off the list. */
   removeNode: {
@@ -5925,11 +6629,20 @@ export interface ClusterServer extends UntypedServiceImplementation {
   getTask: handleUnaryCall<TaskRequest, Task>;
   listTasks: handleUnaryCall<ListTasksRequest, ListTasksResponse>;
   cancelTask: handleUnaryCall<CancelTaskRequest, Task>;
+  /** Begins a task anew that is over. */
+  retryTask: handleUnaryCall<RetryTaskRequest, Task>;
+  /** Changes a task that waits for its turn. */
+  updateTask: handleUnaryCall<UpdateTaskRequest, Task>;
   /** The task now, and again after each change, until it is in a terminal status. */
   watchTask: handleServerStreamingCall<TaskRequest, Task>;
   readLogs: handleServerStreamingCall<LogsRequest, LogChunk>;
   listNodes: handleUnaryCall<ListNodesRequest, ListNodesResponse>;
   getNode: handleUnaryCall<NodeRequest, Node>;
+  /**
+   * Changes of state in the order of the log, from a position on. Any node answers by itself, whoever leads; where the
+   * stream breaks, go on at the position of the last piece.
+   */
+  watchEvents: handleServerStreamingCall<EventsRequest, EventsPiece>;
   /** Takes a node that is gone off the list. */
   removeNode: handleUnaryCall<RemoveNodeRequest, RemoveNodeResponse>;
   getCluster: handleUnaryCall<GetClusterRequest, ClusterStatus>;
@@ -6013,6 +6726,35 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Task) => void,
   ): ClientUnaryCall;
+  /** Begins a task anew that is over. */
+  retryTask(request: RetryTaskRequest, callback: (error: ServiceError | null, response: Task) => void): ClientUnaryCall;
+  retryTask(
+    request: RetryTaskRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Task) => void,
+  ): ClientUnaryCall;
+  retryTask(
+    request: RetryTaskRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Task) => void,
+  ): ClientUnaryCall;
+  /** Changes a task that waits for its turn. */
+  updateTask(
+    request: UpdateTaskRequest,
+    callback: (error: ServiceError | null, response: Task) => void,
+  ): ClientUnaryCall;
+  updateTask(
+    request: UpdateTaskRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Task) => void,
+  ): ClientUnaryCall;
+  updateTask(
+    request: UpdateTaskRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Task) => void,
+  ): ClientUnaryCall;
   /** The task now, and again after each change, until it is in a terminal status. */
   watchTask(request: TaskRequest, options?: Partial<CallOptions>): ClientReadableStream<Task>;
   watchTask(request: TaskRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<Task>;
@@ -6045,6 +6787,16 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Node) => void,
   ): ClientUnaryCall;
+  /**
+   * Changes of state in the order of the log, from a position on. Any node answers by itself, whoever leads; where the
+   * stream breaks, go on at the position of the last piece.
+   */
+  watchEvents(request: EventsRequest, options?: Partial<CallOptions>): ClientReadableStream<EventsPiece>;
+  watchEvents(
+    request: EventsRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<EventsPiece>;
   /** Takes a node that is gone off the list. */
   removeNode(
     request: RemoveNodeRequest,

@@ -1,7 +1,12 @@
 /** The queries of the API's URLs. Whatever is wrong with one is answered with 400, naming the parameter. */
 import { z } from 'zod';
 
-import type { GetClusterRequest, ListTasksRequest, LogsRequest } from '../generated/cluster.ts';
+import type {
+  EventsRequest,
+  GetClusterRequest,
+  ListTasksRequest,
+  LogsRequest,
+} from '../generated/cluster.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { formatPath, show } from '../spec/faults.ts';
 import { closest } from '../spec/suggest.ts';
@@ -34,6 +39,12 @@ const parameters = {
     since: text.optional(),
     attempt: count.transform(Number).default(0),
   }),
+  events: z.strictObject({
+    since: text.default(''),
+    follow: flag.transform((value) => value !== 'false').default(true),
+    kind: texts.default([]),
+    id: texts.default([]),
+  }),
   cluster: z.strictObject({
     consistency: z
       .enum(['linearizable', 'stale'], {
@@ -62,6 +73,12 @@ export function parseLogsQuery(id: string, query: unknown): LogsRequest {
   return { id, ...parsed, tail: parsed.tail, since: parsed.since };
 }
 
+/** @param lastEventId of a reader that comes back: it knows better than the URL that it began with @throws JarvisError malformed */
+export function parseEventsQuery(lastEventId: unknown, query: unknown): EventsRequest {
+  const parsed = parse(parameters.events, query);
+  return typeof lastEventId === 'string' && lastEventId !== '' ? { ...parsed, since: lastEventId } : parsed;
+}
+
 /** @throws JarvisError malformed */
 export function parseClusterQuery(query: unknown): GetClusterRequest {
   return parse(parameters.cluster, query);
@@ -75,6 +92,14 @@ export function parseRemoveNodeQuery(query: unknown): { readonly dead: boolean }
 /** @throws JarvisError malformed, where there is a query at all */
 export function expectNoQuery(query: unknown): void {
   parse(parameters.none, query);
+}
+
+/** @throws JarvisError invalid, where there is more than an empty object */
+export function expectNoBody(body: unknown): void {
+  if (body === undefined || body === null) return;
+  if (typeof body === 'object' && !Array.isArray(body) && Object.keys(body).length === 0) return;
+  const message = `${show(body)} is not allowed: nothing is to be said`;
+  throw new JarvisError('invalid', message, { faults: [{ path: '', message }] });
 }
 
 /** In a URL a value that is not allowed is a malformed request, not an invalid body. */

@@ -14,17 +14,21 @@ import {
   versionToJson,
 } from '../spec/json.ts';
 import { parseTaskSpec } from '../spec/task-schema.ts';
+import { parseTaskUpdate } from '../spec/task-update.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import { parseConfigBody } from './config-routes.ts';
 import { sendCluster } from './cluster-route.ts';
+import { sendEvents } from './events-route.ts';
 import { sendSnapshot } from './snapshot-route.ts';
 import { MemberRoutes } from './members-routes.ts';
 import { sendLogs } from './logs-route.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
 import {
   asMalformed,
+  expectNoBody,
   expectNoQuery,
   parseClusterQuery,
+  parseEventsQuery,
   parseLogsQuery,
   parseRemoveNodeQuery,
   parseTasksQuery,
@@ -40,7 +44,7 @@ export interface RouteParts {
 }
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
-type Handlers = Readonly<Partial<Record<'GET' | 'POST' | 'PUT' | 'DELETE', Handler>>>;
+type Handlers = Readonly<Partial<Record<'DELETE' | 'GET' | 'PATCH' | 'POST' | 'PUT', Handler>>>;
 
 const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
@@ -86,6 +90,34 @@ function registerTasks(app: FastifyInstance, { operations, calls, log }: RoutePa
       );
       return taskToJson(cancelled);
     },
+    PATCH: async (request, reply) => {
+      expectNoQuery(request.query);
+      const { priority, labels = [] } = parseTaskUpdate(request.body);
+      const changed = await operations.updateTask(
+        {
+          id: parameter(request, 'id'),
+          idempotency_key: idempotencyKey(request),
+          priority,
+          labels: Object.fromEntries(
+            labels.flatMap(([key, value]) => (value === null ? [] : [[key, value]])),
+          ),
+          remove_labels: labels.flatMap(([key, value]) => (value === null ? [key] : [])),
+        },
+        contextOf(reply),
+      );
+      return taskToJson(changed);
+    },
+  });
+  on(app, '/tasks/:id/retry', {
+    POST: async (request, reply) => {
+      expectNoQuery(request.query);
+      expectNoBody(request.body);
+      const begun = await operations.retryTask(
+        { id: parameter(request, 'id'), idempotency_key: idempotencyKey(request) },
+        contextOf(reply),
+      );
+      return taskToJson(begun);
+    },
   });
   on(app, '/tasks/:id/logs', {
     GET: async (request, reply) => {
@@ -97,7 +129,7 @@ function registerTasks(app: FastifyInstance, { operations, calls, log }: RoutePa
   });
 }
 
-function registerCluster(app: FastifyInstance, { operations, calls }: RouteParts): void {
+function registerCluster(app: FastifyInstance, { operations, calls, log }: RouteParts): void {
   const contextOf = (reply: FastifyReply) => calls.context(reply, limits.httpTimeoutMs);
   on(app, '/nodes', {
     GET: async (request, reply) => {
@@ -124,6 +156,13 @@ function registerCluster(app: FastifyInstance, { operations, calls }: RouteParts
     GET: async (request, reply) => {
       const query = parseClusterQuery(request.query);
       return await sendCluster(reply, { operations, query, context: contextOf(reply) });
+    },
+  });
+  on(app, '/events', {
+    GET: async (request, reply) => {
+      const wanted = parseEventsQuery(request.headers['last-event-id'], request.query);
+      await sendEvents(reply, { operations, request: wanted, context: calls.context(reply, null), log });
+      return reply;
     },
   });
   registerMembers(app, new MemberRoutes(operations), contextOf);
@@ -189,11 +228,11 @@ function registerHealth(app: FastifyInstance, { readiness }: RouteParts): void {
 /** The methods of one path; every other method is answered with 405 and the ones there are. */
 function on(app: FastifyInstance, url: string, handlers: Handlers): void {
   for (const [method, handler] of Object.entries(handlers)) {
-    // HEAD of a log would read it all.
-    app.route({ method, url, handler, exposeHeadRoute: !url.endsWith('/logs') });
+    // HEAD of a stream would read it all.
+    app.route({ method, url, handler, exposeHeadRoute: !isStream(url) });
   }
   const allowed = new Set<string>(Object.keys(handlers));
-  if (allowed.has('GET') && !url.endsWith('/logs')) allowed.add('HEAD');
+  if (allowed.has('GET') && !isStream(url)) allowed.add('HEAD');
   app.route({
     method: METHODS.filter((method) => !allowed.has(method)),
     url,
@@ -208,6 +247,10 @@ function on(app: FastifyInstance, url: string, handlers: Handlers): void {
     },
     handler: async () => undefined,
   });
+}
+
+function isStream(url: string): boolean {
+  return url.endsWith('/logs') || url === '/events';
 }
 
 function parameter(request: FastifyRequest, name: string): string {

@@ -89,12 +89,17 @@ export function createHttpServer(options: {
   };
 }
 
-/** Clients that set a content type on every request send DELETE with one and without a body. */
+/** A POST whose URL says everything. */
+function isCommand(url: string): boolean {
+  return url.split('?')[0]?.endsWith('/retry') === true;
+}
+
+/** Clients that set a content type on every request send some with one and without a body. */
 function acceptEmptyBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('text/plain');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '' && request.method === 'DELETE') done(null, undefined);
+    if (body === '' && (request.method === 'DELETE' || isCommand(request.url))) done(null, undefined);
     else void parse(request, body as string, done);
   });
 }

@@ -14,6 +14,7 @@ export const ERROR_CODES = {
   too_large: { http: 413, grpc: 8, exit: 2 },
   too_many: { http: 429, grpc: 8, exit: 1 },
   logs_unavailable: { http: 410, grpc: 5, exit: 1 },
+  compacted: { http: 410, grpc: 11, exit: 1 },
   internal: { http: 500, grpc: 13, exit: 1 },
   no_leader: { http: 503, grpc: 14, exit: 3 },
   unavailable: { http: 503, grpc: 14, exit: 3 },

@@ -6,6 +6,8 @@ import { invariant } from './assert.ts';
 export const limits = {
   /** Attempts kept in a task's record; older ones are dropped. */
   attemptsKept: 20,
+  /** Of a task. */
+  labels: 64,
   /** Of an attempt that failed: the end of its output, and what went wrong. */
   logTailBytes: 4096,
   errorTypeBytes: 256,
@@ -29,6 +31,18 @@ export const limits = {
   restartGraceMs: 600_000,
   /** At a stop a node waits so long for it. */
   restartGraceWaitMs: 2000,
+  /** Events that are kept, however young they are: about four for each task that is. */
+  eventsKept: 4_000_000,
+  /** Idempotency keys that are kept, and for how long. */
+  idempotencyKeysKept: 1_000_000,
+  idempotencyKeptMs: 24 * 3_600_000,
+  /** Of what has expired, in one entry: so much is deleted in a few milliseconds. Rows of entries, of which none is large. */
+  expiredRows: 128,
+  /** Tasks, keys and events among it; at least one row of each. */
+  expiredItems: 250,
+  expiredEvents: 2000,
+  /** Between looks for what has expired, where there was nothing. */
+  expiryIntervalMs: 5000,
   /** Assigned to one node at a time, however little they ask for: its worker has to list and report them all. */
   tasksPerNode: 5000,
 
@@ -65,6 +79,16 @@ export const limits = {
   lastWordTimeoutMs: 1000,
   /** Watches of tasks that one leader serves. */
   taskWatches: 10_000,
+  /** Streams of events that one node serves, and the time between two looks of each at what is new. */
+  eventStreams: 256,
+  eventPaceMs: 20,
+  /** Rows that one look at the state takes, and events in one piece of a stream. */
+  eventRows: 32,
+  eventsPerPiece: 500,
+  /** Without events a stream says so often that it lives, and how far it is. */
+  eventSignMs: 10_000,
+  /** One without a leader for so long ends: another node may know of one. */
+  eventLeaderlessMs: 5000,
   httpBodyBytes: 16 * 1024 * 1024,
   /** For a request to arrive in full. */
   httpRequestTimeoutMs: 60_000,

@@ -1,3 +1,5 @@
+import type { RetryPolicy } from './task.ts';
+
 /** What belongs to the cluster as a whole: one row. */
 export interface ClusterRow {
   readonly clusterId: string;
@@ -21,12 +23,38 @@ export interface ClusterRow {
    * in rows of before there was any: the one in `config` counts.
    */
   readonly settling?: SettlingTimeout | null;
+  /** Absent until the first entry that a version which keeps account has applied. */
+  readonly retained?: Retained;
 }
 
 export interface SettlingTimeout {
   readonly timeoutMs: number;
   /** Of the log: whoever ends it names the shortening that has been waited for. */
   readonly index: number;
+}
+
+/** What is kept of what is over, and from where on; counted as rows come and go, so that nothing is ever scanned for it. */
+export interface Retained {
+  /** Entries before it have no events any more. */
+  readonly eventsFrom: number;
+  /** Tasks that ended, and keys that were used, in entries before it have expired. */
+  readonly finishedFrom: number;
+  readonly usedKeysFrom: number;
+  readonly eventCount: number;
+  readonly finishedTaskCount: number;
+  readonly idempotencyKeyCount: number;
+}
+
+/** @param index of the first entry that may have any of it */
+export function nothingRetained(index: number): Retained {
+  return {
+    eventsFrom: index,
+    finishedFrom: index,
+    usedKeysFrom: index,
+    eventCount: 0,
+    finishedTaskCount: 0,
+    idempotencyKeyCount: 0,
+  };
 }
 
 /** Settings that belong to the cluster, not to a node (docs/contract.md, section 6). Milliseconds. */
@@ -45,7 +73,24 @@ export interface ClusterConfig {
     /** A voter that is dead for so long is replaced. */
     readonly voterGraceMs: number;
   };
+  /** Absent in clusters that formed before there was any: then {@link DEFAULT_RETENTION} counts. */
+  readonly retention?: Retention;
+  /** What tasks are given that say nothing of it; absent: the default of Jarvis itself. */
+  readonly retryPolicy?: RetryPolicy;
 }
+
+/** How long, and how much, is kept of what is over. */
+export interface Retention {
+  readonly tasksMs: number;
+  readonly maxTasks: number;
+  readonly eventsMs: number;
+}
+
+export const DEFAULT_RETENTION: Retention = {
+  tasksMs: 7 * 24 * 3_600_000,
+  maxTasks: 1_000_000,
+  eventsMs: 24 * 3_600_000,
+};
 
 export const DEFAULT_MEMBERSHIP = { learners: 20, voterGraceMs: 5 * 60_000 } as const;
 

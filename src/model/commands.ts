@@ -1,6 +1,6 @@
 import type { ClusterConfig } from './cluster.ts';
 import type { NodePolicy } from './policy.ts';
-import type { Pairs, Resources, TaskError, TaskSpec } from './task.ts';
+import type { Pairs, Priority, Resources, TaskError, TaskSpec } from './task.ts';
 
 /**
  * Everything that can change the replicated state. A command is a plain object, stamped by the leader; `apply` reads
@@ -13,6 +13,8 @@ export type Command =
   | SubmitTasksCommand
   | SubmitManyCommand
   | CancelTaskCommand
+  | RetryTaskCommand
+  | UpdateTaskCommand
   | AssignCommand
   | RegisterNodeCommand
   | ReconcileNodeCommand
@@ -24,7 +26,8 @@ export type Command =
   | SetHeartbeatCommand
   | TimeoutSettledCommand
   | GrantGraceCommand
-  | GraceOverCommand;
+  | GraceOverCommand
+  | ExpireCommand;
 
 interface Stamped {
   /** The leader's wall time at the proposal, milliseconds since 1970 UTC. */
@@ -86,6 +89,30 @@ export interface CancelTaskCommand extends Stamped {
   readonly type: 'cancelTask';
   readonly taskId: string;
   readonly idempotency: IdempotencyKey | null;
+}
+
+/** A person's: begins a task anew that is over. */
+export interface RetryTaskCommand extends Stamped {
+  readonly type: 'retryTask';
+  readonly taskId: string;
+  /** Key of its spec, which memory does not hold while it is over. */
+  readonly specId: string;
+  readonly idempotency: IdempotencyKey | null;
+}
+
+/** Of a task that waits; what is absent stays as it is. */
+export interface UpdateTaskCommand extends Stamped {
+  readonly type: 'updateTask';
+  readonly taskId: string;
+  readonly specId: string;
+  readonly changes: TaskChanges;
+  readonly idempotency: IdempotencyKey | null;
+}
+
+export interface TaskChanges {
+  readonly priority?: Priority;
+  /** Sorted by key. Null takes a label away. */
+  readonly labels?: readonly (readonly [key: string, value: string | null])[];
 }
 
 export interface AssignCommand extends LeaderDecision {
@@ -213,6 +240,26 @@ export interface GraceOverCommand extends LeaderDecision {
   readonly session: number;
   /** In which the longer lease was granted. */
   readonly graceSession: number;
+}
+
+/**
+ * Deletes what retention keeps no longer; whether that is so is judged again where it is applied. Names what stands in
+ * the rows, which `apply` could not look up otherwise.
+ */
+export interface ExpireCommand extends LeaderDecision {
+  readonly type: 'expire';
+  /** Oldest first, as all of them, and without a gap. */
+  readonly events: readonly EntryPart[];
+  /** With the ids in each. */
+  readonly finished: readonly (EntryPart & { readonly ids: readonly string[] })[];
+  /** With the keys in each. */
+  readonly usedKeys: readonly (EntryPart & { readonly ids: readonly string[] })[];
+}
+
+/** One of the rows of an entry. */
+export interface EntryPart {
+  readonly index: number;
+  readonly part: number;
 }
 
 /** What a command came to. A refusal is a value: nothing has changed. */

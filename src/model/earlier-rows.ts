@@ -6,7 +6,7 @@ import type { ClusterRow, SettlingTimeout } from './cluster.ts';
 import type { NodeRow, RestartGrace } from './node.ts';
 import type { NodePolicy } from './policy.ts';
 import { DEFAULT_POLICY } from './policy.ts';
-import type { ContainerSpec, OnNodeLoss, TaskLimits, TaskNeeds, TaskRow, TaskSpec } from './task.ts';
+import type { ContainerSpec, OnNodeLoss, Pairs, TaskLimits, TaskNeeds, TaskRow, TaskSpec } from './task.ts';
 
 export const NO_LIMITS: TaskLimits = { cpuMillis: null, memoryBytes: null, pids: null };
 
@@ -28,6 +28,10 @@ export function userOf({ user }: Earlier<TaskSpec, 'user'>): string | null {
 
 export function onNodeLossOf({ onNodeLoss }: Earlier<TaskSpec, 'onNodeLoss'>): OnNodeLoss {
   return onNodeLoss ?? 'reschedule';
+}
+
+export function labelsOf({ labels }: Pick<TaskRow, 'labels'>, spec: Pick<TaskSpec, 'labels'>): Pairs {
+  return labels ?? spec.labels;
 }
 
 export function needsOf({ needs }: Earlier<TaskRow, 'needs'>): TaskNeeds {

@@ -38,6 +38,16 @@ export function isTerminal(status: TaskStatus): boolean {
   return TASK_TRANSITIONS[status].length === 0;
 }
 
+/** A person may begin it anew: whatever is over, but for what a DAG has passed over, which only the DAG can begin. */
+export function mayBeRetried(status: TaskStatus): boolean {
+  return isTerminal(status) && status !== 'SKIPPED';
+}
+
+/** It waits for its turn: neither over nor on a node. */
+export function isWaiting(status: TaskStatus): boolean {
+  return status === 'WAITING' || status === 'PENDING' || status === 'FAILED';
+}
+
 export function mayAttemptBecome(from: AttemptStatus, to: AttemptStatus): boolean {
   if (from === 'STARTING' && to === 'STARTING') return true;
   return ATTEMPT_RANK[from] < ATTEMPT_RANK[to] || (from === 'LOST' && to === 'COMPLETED');

@@ -1,4 +1,5 @@
 import type { ClusterRow, IdempotencyRow } from './cluster.ts';
+import type { EventRow, FinishedRow, UsedKeysRow } from './events.ts';
 import type { NodeRow } from './node.ts';
 import type { SpecRow, TaskRow } from './task.ts';
 
@@ -13,9 +14,17 @@ export interface Tables {
   readonly spec: SpecRow;
   /** By key. In the store only. */
   readonly idempotency: IdempotencyRow;
+  /** By index of the entry, as the two below. In the store only. */
+  readonly event: EventRow;
+  readonly finished: FinishedRow;
+  readonly usedKeys: UsedKeysRow;
 }
 
 export type TableName = keyof Tables;
+
+/** Their keys are indexes of entries. */
+export const ORDERED_TABLES = ['event', 'finished', 'usedKeys'] as const satisfies readonly TableName[];
+export type OrderedTableName = (typeof ORDERED_TABLES)[number];
 
 export interface RowKey {
   readonly table: TableName;

@@ -159,6 +159,8 @@ export interface TaskRow {
   readonly createdIndex: number;
   readonly createdPosition: number;
   readonly priority: Priority;
+  /** As they were changed after the submission; absent: those of the spec. */
+  readonly labels?: Pairs;
   /** A copy of the spec's: what is set aside while it is ASSIGNED or RUNNING. */
   readonly resources: Resources;
   /** Taken from the spec: what it needs of a node beside the resources. */

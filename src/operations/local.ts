@@ -13,12 +13,14 @@ import type {
   RemoveNodeRequest,
   RemoveNodeResponse,
   SetConfigRequest,
+  RetryTaskRequest,
   SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
   TaskRequest,
   TransferLeadershipRequest,
+  UpdateTaskRequest,
 } from '../generated/cluster.ts';
 import { unreachable } from '../lib/assert.ts';
 import type { ErrorCode } from '../lib/errors.ts';
@@ -29,7 +31,7 @@ import type { NodeRow } from '../model/node.ts';
 import { isTerminal } from '../model/phases.ts';
 import type { TaskRow, TaskSpec } from '../model/task.ts';
 import type { RemoveNodeResult } from '../scheduler/core/apply/remove-node.ts';
-import type { Replica } from '../scheduler/ports.ts';
+import type { CommandInput, Replica } from '../scheduler/ports.ts';
 import { invalidInput, show } from '../spec/faults.ts';
 import type {
   AcceptedTasks,
@@ -42,8 +44,8 @@ import type {
 } from './port.ts';
 import { expectSilent, namedNode } from './nodes.ts';
 import { policyFaults } from './policy-check.ts';
-import { idempotencyOf, parseListTasks, parseSubmit } from './requests.ts';
 import { parseSetConfig, settingsView } from './settings.ts';
+import { idempotencyOf, parseListTasks, parseSubmit, parseUpdate } from './requests.ts';
 import { Submissions } from './submissions.ts';
 import { TaskWatches } from './task-watches.ts';
 import { isStale, withReports } from './cluster-reports.ts';
@@ -86,7 +88,7 @@ export class LocalOperations implements RemoteOperations {
   }
 
   async acceptTasks(request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks> {
-    const tasks = parseSubmit(request);
+    const tasks = parseSubmit(request, this.#replica.state.cluster?.config.retryPolicy);
     const { idempotency, bytes } = idempotencyOf({
       principal: context.principal,
       route: 'POST /tasks',
@@ -124,16 +126,56 @@ export class LocalOperations implements RemoteOperations {
   }
 
   async cancelTask(request: CancelTaskRequest, context: CallContext): Promise<Task> {
-    await this.#barrier(context.signal);
-    const taskId = await this.#resolve(request.id);
-    const { idempotency } = idempotencyOf({
-      principal: context.principal,
-      route: 'DELETE /tasks',
-      key: request.idempotency_key,
-      content: { taskId },
+    return await this.#change('DELETE /tasks', request, context, {
+      content: {},
+      commandOf: (taskId, _specId, idempotency) => ({ type: 'cancelTask', taskId, idempotency }),
     });
-    throwIfAborted(context.signal);
-    await this.#outcome(this.#replica.propose({ type: 'cancelTask', taskId, idempotency }), context.signal);
+  }
+
+  async retryTask(request: RetryTaskRequest, context: CallContext): Promise<Task> {
+    return await this.#change('POST /tasks/retry', request, context, {
+      content: {},
+      commandOf: (taskId, specId, idempotency) => ({ type: 'retryTask', taskId, specId, idempotency }),
+    });
+  }
+
+  async updateTask(request: UpdateTaskRequest, context: CallContext): Promise<Task> {
+    const changes = parseUpdate(request);
+    return await this.#change('PATCH /tasks', request, context, {
+      content: changes,
+      commandOf: (taskId, specId, idempotency) => ({
+        type: 'updateTask',
+        taskId,
+        specId,
+        changes,
+        idempotency,
+      }),
+    });
+  }
+
+  /** Of one task, which is answered as it is afterwards. */
+  async #change(
+    route: string,
+    request: { readonly id: string; readonly idempotency_key: string },
+    { principal, signal }: CallContext,
+    change: {
+      /** What is asked for, beside the task. */
+      readonly content: object;
+      readonly commandOf: (
+        taskId: string,
+        specId: string,
+        idempotency: IdempotencyKey | null,
+      ) => CommandInput;
+    },
+  ): Promise<Task> {
+    await this.#barrier(signal);
+    const taskId = await this.#resolve(request.id);
+    const content = { taskId, ...change.content };
+    const { idempotency } = idempotencyOf({ principal, route, key: request.idempotency_key, content });
+    const specId = (await this.#replica.read('task', taskId))?.specId ?? taskId;
+    throwIfAborted(signal);
+    const command = change.commandOf(taskId, specId, idempotency);
+    await this.#outcome(this.#replica.propose(command), signal);
     return this.#task(taskId);
   }
 

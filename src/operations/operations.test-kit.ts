@@ -4,10 +4,11 @@ import { systemClock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
 import type { AttemptReport, Command, Outcome, RegisterNodeCommand } from '../model/commands.ts';
 import { DEFAULT_POLICY } from '../model/policy.ts';
-import type { TableName, Tables } from '../model/rows.ts';
+import type { OrderedTableName, TableName, Tables } from '../model/rows.ts';
 import { apply } from '../scheduler/core/apply/apply.ts';
 import { ClusterState } from '../scheduler/core/state.ts';
 import type { Applied, CommandInput, Leadership, Replica, TaskPage } from '../scheduler/ports.ts';
+import { orderedRows } from '../scheduler/testing/ordered-rows.ts';
 import { LocalOperations } from './local.ts';
 import type { CallContext, ClusterInsight, LocalLogs, MembershipControl, Remotes } from './port.ts';
 import { RoutingOperations } from './router.ts';
@@ -175,6 +176,19 @@ export class TestReplica implements Replica {
   onApplied(listener: Listener<Applied>): () => void {
     this.#appliedListeners.add(listener);
     return () => this.#appliedListeners.delete(listener);
+  }
+
+  onAdvanced(listener: () => void): () => void {
+    return this.onApplied(listener);
+  }
+
+  async rowsFrom<T extends OrderedTableName>(
+    table: T,
+    from: { readonly index: number; readonly part: number },
+    count: number,
+  ): Promise<{ readonly rows: readonly Tables[T][]; readonly appliedIndex: number }> {
+    const rows = orderedRows(this.#cluster.rows, { table, from, count });
+    return { rows, appliedIndex: this.appliedIndex };
   }
 
   announce(): void {
@@ -358,6 +372,8 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         getTask: (request, context) => node.getTask(request, forwarded(context)),
         listTasks: (request, context) => node.listTasks(request, forwarded(context)),
         cancelTask: (request, context) => node.cancelTask(request, forwarded(context)),
+        retryTask: (request, context) => node.retryTask(request, forwarded(context)),
+        updateTask: (request, context) => node.updateTask(request, forwarded(context)),
         watchTask: (request, context) => node.watchTask(request, forwarded(context)),
         listNodes: (context) => node.listNodes(forwarded(context)),
         getNode: (request, context) => node.getNode(request, forwarded(context)),

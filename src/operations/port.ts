@@ -7,6 +7,8 @@ import type {
   ChangeMemberRequest,
   ClusterSettings,
   ClusterStatus,
+  EventsPiece,
+  EventsRequest,
   GetClusterRequest,
   ListNodesResponse,
   ListTasksRequest,
@@ -17,12 +19,14 @@ import type {
   RemoveNodeRequest,
   RemoveNodeResponse,
   SetConfigRequest,
+  RetryTaskRequest,
   SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
   TaskRequest,
   TransferLeadershipRequest,
+  UpdateTaskRequest,
   VersionInfo,
 } from '../generated/cluster.ts';
 import type { LogChunk, ReadLogRequest, Usage } from '../generated/worker.ts';
@@ -65,9 +69,13 @@ export interface ClusterOperations {
   getTask(request: TaskRequest, context: CallContext): Promise<Task>;
   listTasks(request: ListTasksRequest, context: CallContext): Promise<ListTasksResponse>;
   cancelTask(request: CancelTaskRequest, context: CallContext): Promise<Task>;
+  retryTask(request: RetryTaskRequest, context: CallContext): Promise<Task>;
+  updateTask(request: UpdateTaskRequest, context: CallContext): Promise<Task>;
   /** The task now and after each change, until it is terminal; changes in quick succession may be merged. */
   watchTask(request: TaskRequest, context: CallContext): AsyncIterable<Task>;
   readLogs(request: LogsRequest, context: CallContext): AsyncIterable<LogChunk>;
+  /** See `operations/events.ts`: answered by this node, whoever leads. */
+  watchEvents(request: EventsRequest, context: CallContext): AsyncIterable<EventsPiece>;
   listNodes(context: CallContext): Promise<ListNodesResponse>;
   getNode(request: NodeRequest, context: CallContext): Promise<Node>;
   removeNode(request: RemoveNodeRequest, context: CallContext): Promise<RemoveNodeResponse>;
@@ -96,6 +104,8 @@ export type RemoteOperations = Pick<
   | 'getTask'
   | 'listTasks'
   | 'cancelTask'
+  | 'retryTask'
+  | 'updateTask'
   | 'watchTask'
   | 'listNodes'
   | 'getNode'

@@ -1,16 +1,23 @@
 /** Requests for operations as they come over the wire, checked: every fault at once, and nothing done before. */
 import { hash } from 'node:crypto';
 
-import type { ListTasksRequest, LogsRequest, SubmitTasksRequest } from '../generated/cluster.ts';
+import type {
+  ListTasksRequest,
+  LogsRequest,
+  SubmitTasksRequest,
+  UpdateTaskRequest,
+} from '../generated/cluster.ts';
 import type { ReadLogRequest } from '../generated/worker.ts';
 import type { Fault } from '../lib/errors.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
-import type { IdempotencyKey } from '../model/commands.ts';
-import type { TaskRow, TaskSpec, TaskStatus } from '../model/task.ts';
+import type { IdempotencyKey, TaskChanges } from '../model/commands.ts';
+import { labelsOf } from '../model/earlier-rows.ts';
+import type { RetryPolicy, TaskRow, TaskSpec, TaskStatus } from '../model/task.ts';
 import { formatPath, invalidInput, show } from '../spec/faults.ts';
 import { NAME_PATTERN } from '../spec/fields.ts';
 import { closest } from '../spec/suggest.ts';
+import { parseTaskUpdate } from '../spec/task-update.ts';
 import { checkTaskSpec } from '../spec/task-schema.ts';
 import { plainFromWire } from '../spec/wire.ts';
 
@@ -33,8 +40,14 @@ const MAX_CURSOR = 1024;
 /** Room in an entry for what surrounds the specs. */
 const ENTRY_RESERVE_BYTES = 64 * 1024;
 
-/** @throws JarvisError invalid with the faults of all tasks; too_large where they do not fit one entry */
-export function parseSubmit(request: SubmitTasksRequest): readonly TaskSpec[] {
+/**
+ * @param retryPolicy the cluster's own; undefined: it has none
+ * @throws JarvisError invalid with the faults of all tasks; too_large where they do not fit one entry
+ */
+export function parseSubmit(
+  request: SubmitTasksRequest,
+  retryPolicy: RetryPolicy | undefined,
+): readonly TaskSpec[] {
   if (request.tasks.length === 0)
     throw invalidInput([{ path: 'tasks', message: 'at least one is required' }]);
   if (request.tasks.length > limits.tasksPerSubmission) {
@@ -46,7 +59,7 @@ export function parseSubmit(request: SubmitTasksRequest): readonly TaskSpec[] {
   const faults: Fault[] = [];
   const specs: TaskSpec[] = [];
   for (const [index, task] of request.tasks.entries()) {
-    const result = checkTaskSpec(plainFromWire(task));
+    const result = checkTaskSpec(plainFromWire(task), retryPolicy);
     if (result.type === 'valid') specs.push(result.spec);
     else {
       // With a single task its own paths say enough.
@@ -94,6 +107,21 @@ export function idempotencyOf(request: {
   }
   const requestDigest = hash('sha256', canonical, 'hex');
   return { idempotency: { key: `${principal}|${route}|${key}`, requestDigest }, bytes };
+}
+
+/** @throws JarvisError invalid */
+export function parseUpdate(request: UpdateTaskRequest): TaskChanges {
+  const removed = request.remove_labels.map((key) => [key, null] as const);
+  const plain = {
+    ...(request.priority === undefined ? {} : { priority: request.priority }),
+    labels: Object.fromEntries([...Object.entries(request.labels), ...removed]),
+  };
+  const both = removed.filter(([key]) => Object.hasOwn(request.labels, key));
+  if (both.length > 0) {
+    const message = 'is to be set and to be taken away';
+    throw invalidInput(both.map(([key]) => ({ path: formatPath(['labels', key]), message })));
+  }
+  return parseTaskUpdate(plain);
 }
 
 export interface TaskQuery {
@@ -146,7 +174,7 @@ function taskFilter(
     (status.length === 0 || status.includes(task.status)) &&
     (name === '' || task.name === name) &&
     (node === '' || isOn(task, node)) &&
-    labels.every(([key, value]) => spec.labels.some(([k, v]) => k === key && v === value));
+    labels.every(([key, value]) => labelsOf(task, spec).some(([k, v]) => k === key && v === value));
 }
 
 /** Where it runs or ran last; nowhere while it waits for another try. */
@@ -170,7 +198,7 @@ export function parseLogs(request: LogsRequest): Pick<ReadLogRequest, 'tail' | '
 }
 
 /** RFC 3339; null where it is none. */
-function parseTime(text: string): number | null {
+export function parseTime(text: string): number | null {
   if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/i.test(text)) return null;
   const atMs = Date.parse(text);
   return Number.isNaN(atMs) || atMs < 0 ? null : atMs;

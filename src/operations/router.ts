@@ -7,6 +7,8 @@ import type {
   ChangeMemberRequest,
   ClusterSettings,
   ClusterStatus,
+  EventsPiece,
+  EventsRequest,
   GetClusterRequest,
   ListNodesResponse,
   ListTasksRequest,
@@ -17,12 +19,14 @@ import type {
   RemoveNodeRequest,
   RemoveNodeResponse,
   SetConfigRequest,
+  RetryTaskRequest,
   SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
   TaskRequest,
   TransferLeadershipRequest,
+  UpdateTaskRequest,
   VersionInfo,
 } from '../generated/cluster.ts';
 import type { LogChunk } from '../generated/worker.ts';
@@ -35,6 +39,7 @@ import { isTerminal } from '../model/phases.ts';
 import type { TaskStatus } from '../model/task.ts';
 import type { Leadership, Replica } from '../scheduler/ports.ts';
 import { isStale } from './cluster-reports.ts';
+import { EventStreams } from './events.ts';
 import { readTaskLogs } from './logs.ts';
 import type {
   AcceptedTasks,
@@ -68,9 +73,13 @@ type Call<T> = (operations: RemoteOperations, context: CallContext) => Promise<T
 
 export class RoutingOperations implements ClusterOperations {
   readonly #options: RouterOptions;
+  readonly #events: EventStreams;
 
   constructor(options: RouterOptions) {
     this.#options = options;
+    const newestIndex = async (context: CallContext): Promise<number> =>
+      (await this.getCluster({ consistency: '' }, context)).applied_index;
+    this.#events = new EventStreams({ replica: options.replica, clock: options.clock, newestIndex });
   }
 
   submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse> {
@@ -86,6 +95,16 @@ export class RoutingOperations implements ClusterOperations {
   cancelTask(request: CancelTaskRequest, context: CallContext): Promise<Task> {
     const keyed = this.#withKey(request);
     return this.#write(context, (operations, inner) => operations.cancelTask(keyed, inner));
+  }
+
+  retryTask(request: RetryTaskRequest, context: CallContext): Promise<Task> {
+    const keyed = this.#withKey(request);
+    return this.#write(context, (operations, inner) => operations.retryTask(keyed, inner));
+  }
+
+  updateTask(request: UpdateTaskRequest, context: CallContext): Promise<Task> {
+    const keyed = this.#withKey(request);
+    return this.#write(context, (operations, inner) => operations.updateTask(keyed, inner));
   }
 
   removeNode(request: RemoveNodeRequest, context: CallContext): Promise<RemoveNodeResponse> {
@@ -206,6 +225,10 @@ export class RoutingOperations implements ClusterOperations {
       request,
       context,
     );
+  }
+
+  watchEvents(request: EventsRequest, context: CallContext): AsyncIterable<EventsPiece> {
+    return this.#events.read(request, context);
   }
 
   async #read<T>(context: CallContext, call: Call<T>, tries = new Tries(this.#options.clock)): Promise<T> {

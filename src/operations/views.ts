@@ -6,7 +6,7 @@ import type {
   Task as TaskView,
 } from '../generated/cluster.ts';
 import { formatCpuMillis, formatMemoryBytes } from '../lib/quantities.ts';
-import { containerOf, limitsOf, onNodeLossOf, userOf } from '../model/earlier-rows.ts';
+import { containerOf, labelsOf, limitsOf, onNodeLossOf, userOf } from '../model/earlier-rows.ts';
 import type { NodeRow } from '../model/node.ts';
 import type { Attempt, Pairs, Resources, TaskLimits, TaskRow, TaskSpec } from '../model/task.ts';
 import type { ClusterInsight } from './port.ts';
@@ -19,6 +19,7 @@ export function taskView(task: TaskRow, spec: TaskSpec): TaskView {
     id: task.id,
     name: task.name,
     ...specView(spec),
+    labels: record(labelsOf(task, spec)),
     priority: task.priority,
     status: task.status,
     status_reason: task.statusReason ?? undefined,
@@ -53,7 +54,6 @@ type SpecPart = Pick<
   | 'stop_grace'
   | 'retry_policy'
   | 'on_node_loss'
-  | 'labels'
 >;
 
 /** What the user asked for, with every default filled in. */
@@ -87,9 +87,10 @@ function specView(spec: TaskSpec): SpecPart {
       retryable_errors: [...spec.retryPolicy.retryableErrors],
       non_retryable_errors: [...spec.retryPolicy.nonRetryableErrors],
       lists_given: true,
+      no_retryable_errors: false,
+      no_non_retryable_errors: false,
     },
     on_node_loss: onNodeLossOf(spec),
-    labels: record(spec.labels),
   };
 }
 

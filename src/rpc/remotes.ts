@@ -43,6 +43,8 @@ function remoteOperations(
     submitTasks: unary(ClusterService.submitTasks, true),
     acceptTasks: (request, { signal }) => submits.accept(address, request, signal),
     cancelTask: unary(ClusterService.cancelTask, true),
+    retryTask: unary(ClusterService.retryTask, true),
+    updateTask: unary(ClusterService.updateTask, true),
     getTask: unary(ClusterService.getTask, false),
     listTasks: unary(ClusterService.listTasks, false),
     getNode: unary(ClusterService.getNode, false),

@@ -151,6 +151,14 @@ class TestReplica implements Replica {
     throw new Error('not used');
   }
 
+  onAdvanced(): () => void {
+    throw new Error('not asked for');
+  }
+
+  rowsFrom(): Promise<never> {
+    throw new Error('not asked for');
+  }
+
   taskIdsWithPrefix(): Promise<readonly string[]> {
     throw new Error('not used');
   }

@@ -3,7 +3,7 @@
  * that it is current. One per node, made by the daemon from Raft and the store.
  */
 import type { Command, Outcome } from '../model/commands.ts';
-import type { RowChange, TableName, Tables } from '../model/rows.ts';
+import type { OrderedTableName, RowChange, TableName, Tables } from '../model/rows.ts';
 import type { SpecRow, TaskRow } from '../model/task.ts';
 import type { StateView } from './core/state-view.ts';
 
@@ -58,6 +58,17 @@ export interface Replica {
   confirmLeadership(signal: AbortSignal): Promise<number>;
   /** One row as of the applied state, from memory or the store. */
   read<T extends TableName>(table: T, key: string): Promise<Tables[T] | null>;
+  /** Called after each applied command, and when a snapshot has replaced the state: there may be news. */
+  onAdvanced(listener: () => void): () => void;
+  /**
+   * Rows of entries in the order of the log, from a part of one on. All of them up to `appliedIndex` where there are fewer
+   * than `count`. Costs as much as it returns.
+   */
+  rowsFrom<T extends OrderedTableName>(
+    table: T,
+    from: { readonly index: number; readonly part: number },
+    count: number,
+  ): Promise<{ readonly rows: readonly Tables[T][]; readonly appliedIndex: number }>;
   /** Ids that begin so, at most `limit`, from memory and the store. */
   taskIdsWithPrefix(prefix: string, limit: number): Promise<readonly string[]>;
   /** Open and finished tasks, newest first, for which `matches` holds; looks at a bounded number of rows a call. */

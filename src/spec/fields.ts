@@ -2,6 +2,7 @@
 import { z } from 'zod';
 
 import { JarvisError } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
 import type { Pairs } from '../model/task.ts';
 import type { FaultPath } from './faults.ts';
 import { show } from './faults.ts';
@@ -13,7 +14,6 @@ const ENV_NAME_PATTERN = /^[A-Za-z_.-][A-Za-z0-9_.-]*$/;
 
 const MAX_TEXT_BYTES = 1024 * 1024;
 export const MAX_PATH_BYTES = 4096;
-const MAX_LABELS = 64;
 const MAX_LABEL_VALUE = 256;
 
 /** Where zod collects what is wrong with a value. */
@@ -86,27 +86,50 @@ export const env = z.unknown().transform((value, context): Pairs => {
   return sorted(pairs);
 });
 
-export const labels = z.unknown().transform((value, context): Pairs => {
+export const labels = z
+  .unknown()
+  .transform((value, context): Pairs => sorted(labelPairs(context, value, labelText)));
+
+/** Null takes a label away. */
+export const labelChanges = z
+  .unknown()
+  .transform((value, context) =>
+    sorted(
+      labelPairs(context, value, (inner, entry, key) =>
+        entry === null ? null : labelText(inner, entry, key),
+      ),
+    ),
+  );
+
+function labelPairs<Value>(
+  context: Context,
+  value: unknown,
+  valueOf: (context: Context, entry: unknown, key: string) => Value,
+): readonly (readonly [key: string, value: Value])[] {
   if (!isPlainObject(value)) {
     refuse(context, value, `must map names to strings, not ${show(value)}`);
-    return z.NEVER;
+    return [];
   }
   const entries = Object.entries(value);
-  if (entries.length > MAX_LABELS)
-    refuse(context, value, `${entries.length} labels are too many: at most ${MAX_LABELS}`);
-  const pairs = entries.map(([key, entry]): [string, string] => {
+  if (entries.length > limits.labels)
+    refuse(context, value, `${entries.length} labels are too many: at most ${limits.labels}`);
+  return entries.map(([key, entry]) => {
     if (!NAME_PATTERN.test(key)) refuse(context, value, `${show(key)} is not a name: ${NAME_RULE}`, [key]);
-    const textValue = text(context, entry, [key]);
-    if (textValue.length > MAX_LABEL_VALUE) {
-      refuse(context, entry, `${show(textValue)} is too long: at most ${MAX_LABEL_VALUE} characters`, [key]);
-    }
-    return [key, textValue];
+    return [key, valueOf(context, entry, key)];
   });
-  return sorted(pairs);
-});
+}
+
+function labelText(context: Context, entry: unknown, key: string): string {
+  const textValue = text(context, entry, [key]);
+  if (textValue.length > MAX_LABEL_VALUE)
+    refuse(context, entry, `${show(textValue)} is too long: at most ${MAX_LABEL_VALUE} characters`, [key]);
+  return textValue;
+}
 
 /** By UTF-16 code units, which every replica and every locale orders alike. */
-function sorted(pairs: readonly (readonly [string, string])[]): Pairs {
+function sorted<Value>(
+  pairs: readonly (readonly [string, Value])[],
+): readonly (readonly [key: string, value: Value])[] {
   return [...pairs].sort(([left], [right]) => (left < right ? -1 : Number(left > right)));
 }
 

@@ -5,6 +5,7 @@
 import type {
   Attempt,
   ClusterStatus,
+  Event,
   Member,
   NodeReport,
   Limits,
@@ -114,6 +115,20 @@ export function settingsToJson({
     heartbeat,
     membership: { ...membership, voters: membership?.voters ?? null },
     settling_timeout: settling ?? null,
+  };
+}
+
+export function eventToJson(event: Event): object {
+  return {
+    index: event.index,
+    position: event.position,
+    time: event.time,
+    kind: event.kind,
+    id: event.id,
+    name: event.name,
+    old_status: event.old_status ?? null,
+    new_status: event.new_status ?? null,
+    reason: event.reason ?? null,
   };
 }
 

@@ -82,6 +82,8 @@ const retryFields = {
   non_retryable_errors: errorTypes,
 };
 
+const retrySchema = z.strictObject(retryFields);
+
 const taskFields = {
   apiVersion: z.literal('jarvis/v1').nullish(),
   kind: kind.nullish(),
@@ -99,7 +101,7 @@ const taskFields = {
   priority: z.enum(PRIORITIES).nullish(),
   timeout: timeout.nullish(),
   stop_grace: stopGrace.nullish(),
-  retry_policy: z.strictObject(retryFields).nullish(),
+  retry_policy: retrySchema.nullish(),
   on_node_loss: z.enum(ON_NODE_LOSS).nullish(),
   labels: labels.nullish(),
 };
@@ -127,13 +129,16 @@ export type TaskSpecResult =
   | { readonly type: 'valid'; readonly spec: TaskSpec }
   | { readonly type: 'invalid'; readonly faults: readonly LocatedFault[] };
 
-/** Checks one task as users write it (JSON, or YAML once parsed). Never throws. */
-export function checkTaskSpec(plain: unknown): TaskSpecResult {
+/** Checks one task as users write it (JSON, or YAML once parsed). Never throws. @param retryPolicy the cluster's default */
+export function checkTaskSpec(
+  plain: unknown,
+  retryPolicy: RetryPolicy = DEFAULT_RETRY_POLICY,
+): TaskSpecResult {
   const result = taskSpecSchema.safeParse(plain, { reportInput: true });
   const found = result.success ? [] : faultsOf(result.error, KNOWN);
   const faults = withContainerFaults(plain, found, { resources: resourceFields, limits: limitFields });
   if (!result.success || faults.length > 0) return { type: 'invalid', faults };
-  return { type: 'valid', spec: toModel(result.data) };
+  return { type: 'valid', spec: toModel(result.data, retryPolicy) };
 }
 
 /** @throws JarvisError invalid, with all faults; their paths begin with `at` (such as `tasks[1]`) where given. */
@@ -147,8 +152,7 @@ export function parseTaskSpec(plain: unknown, at: LocatedFault['path'] = []): Ta
 
 type Fields = z.output<typeof taskSpecSchema>;
 
-function toModel(fields: Fields): TaskSpec {
-  const policy = fields.retry_policy ?? {};
+function toModel(fields: Fields, retryPolicy: RetryPolicy): TaskSpec {
   const limits = limitsOf(fields);
   return {
     name: fields.name ?? defaultName(fields),
@@ -162,17 +166,31 @@ function toModel(fields: Fields): TaskSpec {
     priority: fields.priority ?? 'normal',
     timeoutMs: fields.timeout ?? null,
     stopGraceMs: fields.stop_grace ?? 10_000,
-    retryPolicy: {
-      maxAttempts: policy.max_attempts ?? DEFAULT_RETRY_POLICY.maxAttempts,
-      backoffStrategy: policy.backoff_strategy ?? DEFAULT_RETRY_POLICY.backoffStrategy,
-      backoffBase: policy.backoff_base ?? DEFAULT_RETRY_POLICY.backoffBase,
-      maxBackoff: policy.max_backoff ?? DEFAULT_RETRY_POLICY.maxBackoff,
-      retryableErrors: policy.retryable_errors ?? DEFAULT_RETRY_POLICY.retryableErrors,
-      nonRetryableErrors: policy.non_retryable_errors ?? DEFAULT_RETRY_POLICY.nonRetryableErrors,
-    },
+    retryPolicy: policyOf(fields.retry_policy ?? {}, retryPolicy),
     onNodeLoss: fields.on_node_loss ?? 'reschedule',
     labels: fields.labels ?? [],
   };
+}
+
+/** What is not said is as in the default. */
+function policyOf(fields: z.output<typeof retrySchema>, otherwise: RetryPolicy): RetryPolicy {
+  return {
+    maxAttempts: fields.max_attempts ?? otherwise.maxAttempts,
+    backoffStrategy: fields.backoff_strategy ?? otherwise.backoffStrategy,
+    backoffBase: fields.backoff_base ?? otherwise.backoffBase,
+    maxBackoff: fields.max_backoff ?? otherwise.maxBackoff,
+    retryableErrors: fields.retryable_errors ?? otherwise.retryableErrors,
+    nonRetryableErrors: fields.non_retryable_errors ?? otherwise.nonRetryableErrors,
+  };
+}
+
+/** A retry policy by itself, by the same rules as in a task. Never throws. */
+export function checkRetryPolicy(
+  plain: unknown,
+): { readonly policy: RetryPolicy } | { readonly faults: readonly LocatedFault[] } {
+  const result = retrySchema.safeParse(plain, { reportInput: true });
+  if (result.success) return { policy: policyOf(result.data, DEFAULT_RETRY_POLICY) };
+  return { faults: faultsOf(result.error, { '': { fields: Object.keys(retryFields), unsupported: [] } }) };
 }
 
 function containerOf(fields: Fields): ContainerSpec | null {

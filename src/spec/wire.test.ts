@@ -1,8 +1,17 @@
 import { describe, expect, it } from 'vitest';
 
 import { TaskSpec } from '../generated/cluster.ts';
-import { parseTaskSpec } from './task-schema.ts';
+import { checkTaskSpec, parseTaskSpec } from './task-schema.ts';
 import { plainFromWire, wireFromPlain } from './wire.ts';
+
+const OTHER = {
+  maxAttempts: 7,
+  backoffStrategy: 'fixed',
+  backoffBase: 1,
+  maxBackoff: 9,
+  retryableErrors: ['R'],
+  nonRetryableErrors: ['N'],
+} as const;
 
 function throughWire(plain: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   return plainFromWire(TaskSpec.decode(TaskSpec.encode(wireFromPlain(plain)).finish()));
@@ -26,6 +35,8 @@ describe('a task on the wire', () => {
     },
     { command: ['a'], retry_policy: { non_retryable_errors: [] } },
     { command: ['a'], retry_policy: { retryable_errors: ['X'] } },
+    { command: ['a'], retry_policy: { retryable_errors: [] } },
+    { command: ['a'], retry_policy: { retryable_errors: [], non_retryable_errors: ['X'] } },
     { command: ['a'], retry_policy: {} },
     { command: ['a'], on_node_loss: 'wait' },
     { image: 'python' },
@@ -45,6 +56,15 @@ describe('a task on the wire', () => {
     { image: 'python', limits: { cpu: 0.5 }, mounts: null },
   ])('means the same as before: %j', (plain) => {
     expect(parseTaskSpec(throughWire(plain))).toEqual(parseTaskSpec(plain));
+    // Also where the cluster has a default of its own.
+    expect(checkTaskSpec(throughWire(plain), OTHER)).toEqual(checkTaskSpec(plain, OTHER));
+  });
+
+  it('takes from the cluster what a retry policy does not say', () => {
+    const plain = throughWire({ command: ['a'], retry_policy: { max_attempts: 2, retryable_errors: [] } });
+    expect(checkTaskSpec(plain, OTHER)).toMatchObject({
+      spec: { retryPolicy: { ...OTHER, maxAttempts: 2, retryableErrors: [] } },
+    });
   });
 
   it('leaves absent what was absent, so that the cluster fills in defaults', () => {

@@ -4,7 +4,6 @@ import type {
   RetryPolicy as WireRetryPolicy,
   TaskSpec as WireTaskSpec,
 } from '../generated/cluster.ts';
-import { DEFAULT_RETRY_POLICY } from './task-schema.ts';
 
 type Plain = Readonly<Record<string, unknown>>;
 
@@ -54,9 +53,12 @@ function wirePolicy(policy: Plain): WireRetryPolicy {
     backoff_strategy: text(policy['backoff_strategy']),
     backoff_base: number(policy['backoff_base']),
     max_backoff: number(policy['max_backoff']),
-    retryable_errors: [...(retryable ?? DEFAULT_RETRY_POLICY.retryableErrors)],
-    non_retryable_errors: [...(nonRetryable ?? DEFAULT_RETRY_POLICY.nonRetryableErrors)],
-    lists_given: !isAbsent(retryable) || !isAbsent(nonRetryable),
+    // What is not given is for the cluster to fill in, which has a default of its own.
+    retryable_errors: [...(retryable ?? [])],
+    non_retryable_errors: [...(nonRetryable ?? [])],
+    lists_given: !isAbsent(retryable) && !isAbsent(nonRetryable),
+    no_retryable_errors: retryable?.length === 0,
+    no_non_retryable_errors: nonRetryable?.length === 0,
   };
 }
 
@@ -88,15 +90,15 @@ export function plainFromWire(wire: WireTaskSpec): Plain {
 }
 
 function plainPolicy(policy: WireRetryPolicy): Plain {
-  const listOf = (values: readonly string[]): readonly string[] | undefined =>
-    policy.lists_given || values.length > 0 ? values : undefined;
+  const listOf = (values: readonly string[], isNone: boolean): readonly string[] | undefined =>
+    policy.lists_given || isNone || values.length > 0 ? values : undefined;
   return withoutAbsent({
     max_attempts: policy.max_attempts,
     backoff_strategy: policy.backoff_strategy || undefined,
     backoff_base: policy.backoff_base,
     max_backoff: policy.max_backoff,
-    retryable_errors: listOf(policy.retryable_errors),
-    non_retryable_errors: listOf(policy.non_retryable_errors),
+    retryable_errors: listOf(policy.retryable_errors, policy.no_retryable_errors),
+    non_retryable_errors: listOf(policy.non_retryable_errors, policy.no_non_retryable_errors),
   });
 }
 

@@ -21,7 +21,7 @@ import { nameOf, type RestorableCore, type RowValue } from './replicated-core.ts
 export interface LoadedStore {
   readonly meta: CheckpointMeta;
   readonly digest: RowDigest;
-  /** Of every row. */
+  /** Of every row, but for those of ordered tables. */
   readonly names: NameFilter;
 }
 
@@ -29,7 +29,7 @@ export interface LoadedStore {
 export async function loadStore(level: Level, core: RestorableCore): Promise<LoadedStore> {
   const names = new NameFilter();
   const verified = await verifyStore(level, core, (table, key, row) => {
-    names.add(nameOf(table, key));
+    if (!core.orderedTables.has(table)) names.add(nameOf(table, key));
     if (core.holdsInMemory(table, row)) core.restore(table, key, row);
   });
   return { ...verified, names };

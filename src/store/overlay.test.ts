@@ -9,12 +9,24 @@ function put(overlay: Overlay, key: string, value: string, position: number | nu
   const name = `item/${key}`;
   const row = { key, value };
   const created = position === null ? null : createdKey({ index: 1, position });
-  overlay.put({ name, key, dirty: { row, encoded: encodeRow(name, row) }, createdKey: created });
+  overlay.put({
+    name,
+    key,
+    dirty: { row, encoded: encodeRow(name, row) },
+    createdKey: created,
+    orderedTable: null,
+  });
 }
 
 function drop(overlay: Overlay, key: string, position: number | null = null): void {
   const created = position === null ? null : createdKey({ index: 1, position });
-  overlay.put({ name: `item/${key}`, key, dirty: { row: null, encoded: null }, createdKey: created });
+  overlay.put({
+    name: `item/${key}`,
+    key,
+    dirty: { row: null, encoded: null },
+    createdKey: created,
+    orderedTable: null,
+  });
 }
 
 function keys(overlay: Overlay, bound: string | null = null): readonly string[] {

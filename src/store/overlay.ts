@@ -30,10 +30,20 @@ export interface OverlayChange {
   readonly dirty: DirtyRow;
   /** Of rows of listed tables that are new, or gone. */
   readonly createdKey: string | null;
+  /** The table of a row that is new, where its rows are made in the order of their keys. */
+  readonly orderedTable: string | null;
+}
+
+/** A row of an ordered table, as of when it was looked at. */
+export interface OrderedRow {
+  readonly key: string;
+  readonly row: RowValue;
 }
 
 export class Layer {
   readonly rows = new Map<string, DirtyRow>();
+  /** By ordered table: keys of rows that are new in this layer, ascending; some of them may be gone again. */
+  readonly ordered = new Map<string, string[]>();
   readonly uncreated = new Set<string>();
   readonly #created: CreatedRow[] = [];
   #sorted = true;
@@ -52,11 +62,12 @@ export class Layer {
     return this.#created;
   }
 
-  put({ name, key, dirty, createdKey }: OverlayChange): void {
+  put({ name, key, dirty, createdKey, orderedTable }: OverlayChange): void {
     const old = this.rows.get(name);
     if (old === undefined) this.#bytes += ENTRY_OVERHEAD_BYTES + name.length;
     this.#bytes += storedBytes(dirty) - (old === undefined ? 0 : storedBytes(old));
     this.rows.set(name, dirty);
+    if (orderedTable !== null) this.#addOrdered(orderedTable, key);
     if (createdKey === null) return;
     if (dirty.row === null) {
       this.uncreated.add(createdKey);
@@ -67,6 +78,13 @@ export class Layer {
     const last = this.#created.at(-1);
     if (last !== undefined && last.createdKey > createdKey) this.#sorted = false;
     this.#created.push({ createdKey, key });
+  }
+
+  #addOrdered(table: string, key: string): void {
+    const keys = this.ordered.get(table) ?? [];
+    invariant((keys.at(-1) ?? '') < key, 'rows of an ordered table are made in the order of their keys');
+    keys.push(key);
+    this.ordered.set(table, keys);
   }
 }
 
@@ -115,7 +133,8 @@ export class Overlay {
     const gone = (key: string): boolean => layers.some((layer) => layer.uncreated.has(key));
     let last = bound;
     for (const { created } of layers) {
-      for (let at = firstNotBelow(created, last) - 1; at >= 0; at -= 1) {
+      const end = last === null ? created.length : firstFrom(created, last, ({ createdKey }) => createdKey);
+      for (let at = end - 1; at >= 0; at -= 1) {
         const row = created[at];
         if (row === undefined || row.createdKey === last || gone(row.createdKey)) continue;
         last = row.createdKey;
@@ -124,19 +143,33 @@ export class Overlay {
     }
   }
 
+  /** Keys of the ordered table's rows that are new since the newest checkpoint, from `from` on, ascending. */
+  *newKeysFrom(table: string, from: string): Generator<string> {
+    for (const { ordered } of this.layers.toReversed()) {
+      const keys = ordered.get(table) ?? [];
+      for (let at = firstFrom(keys, from, (key) => key); at < keys.length; at += 1) yield keys[at] ?? '';
+    }
+  }
+
+  /** Whether every row of the ordered table from that key on is new since the newest checkpoint: all others sort before. */
+  isAllNewFrom(table: string, from: string): boolean {
+    const first = this.layers.toReversed().flatMap(({ ordered }) => ordered.get(table)?.[0] ?? [])[0];
+    return first !== undefined && first <= from;
+  }
+
   isUncreated(createdKey: string): boolean {
     return this.layers.some((layer) => layer.uncreated.has(createdKey));
   }
 }
 
-/** Index of the first that is not below the bound; the length where all are, or the bound is null. */
-function firstNotBelow(created: readonly CreatedRow[], bound: string | null): number {
-  if (bound === null) return created.length;
+/** Index of the first whose key is not below `from`; the length where all are. */
+function firstFrom<T>(sorted: readonly T[], from: string, keyOf: (item: T) => string): number {
   let low = 0;
-  let high = created.length;
+  let high = sorted.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if ((created[middle]?.createdKey ?? '') < bound) low = middle + 1;
+    const item = sorted[middle];
+    if (item !== undefined && keyOf(item) < from) low = middle + 1;
     else high = middle;
   }
   return low;

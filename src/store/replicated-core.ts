@@ -45,6 +45,8 @@ export interface RestorableCore {
   readonly tables: readonly string[];
   restore(table: string, key: string, row: RowValue): void;
   holdsInMemory(table: string, row: RowValue): boolean;
+  /** Tables whose rows are made in the order of their keys: each new one sorts behind all that there ever were. */
+  readonly orderedTables: ReadonlySet<string>;
   /** Null for rows of tables that are not listed by age. */
   creationOf(table: string, row: RowValue): Creation | null;
 }

@@ -1,6 +1,7 @@
 /** The scheduler's state, kept by the store: binds the pure core to it, and reads tasks in the ways users ask for. */
 import type { Command, Outcome } from '../model/commands.ts';
 import type { RowChange, RowKey, TableName, Tables } from '../model/rows.ts';
+import { ORDERED_TABLES } from '../model/rows.ts';
 import type { TaskRow } from '../model/task.ts';
 import { apply, rowsNamedBy } from '../scheduler/core/apply/apply.ts';
 import { ClusterState } from '../scheduler/core/state.ts';
@@ -23,6 +24,8 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   submitTasks: true,
   submitMany: true,
   cancelTask: true,
+  retryTask: true,
+  updateTask: true,
   assign: true,
   registerNode: true,
   reconcileNode: true,
@@ -35,13 +38,24 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   timeoutSettled: true,
   grantGrace: true,
   graceOver: true,
+  expire: true,
 };
 
 /** A spec is kept in memory for as long as an open task needs it, so tasks are restored first. */
-const TABLES: readonly TableName[] = ['cluster', 'node', 'task', 'spec', 'idempotency'];
+const TABLES: readonly TableName[] = [
+  'cluster',
+  'node',
+  'task',
+  'spec',
+  'idempotency',
+  'event',
+  'finished',
+  'usedKeys',
+];
 
 export class SchedulerCore implements ReplicatedCore<Command, Outcome, RowChange> {
   readonly tables = TABLES;
+  readonly orderedTables: ReadonlySet<string> = new Set(ORDERED_TABLES);
   readonly state = new ClusterState();
 
   isCommand(value: unknown): value is Command {

@@ -21,6 +21,7 @@ import {
   type RowValue,
   type StoredChange,
 } from './replicated-core.ts';
+import type { OrderedRow } from './overlay.ts';
 import { DigestSamples, type DigestSample } from './digest-samples.ts';
 import { StateStore } from './state-store.ts';
 
@@ -205,6 +206,18 @@ export class StoredStateMachine<
     return await this.#reading(() => this.#store.createdBefore(bound, count));
   }
 
+  /** See {@link StateStore.rowsInOrder}; with the index that was applied as they were looked for. */
+  async rowsInOrder(
+    table: string,
+    from: string,
+    count: number,
+  ): Promise<{ readonly rows: readonly OrderedRow[]; readonly appliedIndex: number }> {
+    return await this.#reading(async () => {
+      const { appliedIndex } = this;
+      return { rows: await this.#store.rowsInOrder(table, from, count), appliedIndex };
+    });
+  }
+
   /** See {@link StateStore.keysWithPrefix}. */
   async keysWithPrefix(table: string, prefix: string, limit: number): Promise<readonly string[]> {
     return await this.#reading(() => this.#store.keysWithPrefix(table, prefix, limit));
@@ -350,6 +363,7 @@ export class StoredStateMachine<
       yieldTurn,
       // Whichever core there is: a store that held its own would keep the state of before in memory while it is replaced.
       creationOf: (table, row) => this.#core.creationOf(table, row),
+      orderedTables: this.#core.orderedTables,
       onFailure: (error) => this.#fail(error),
     });
   }

@@ -16,13 +16,14 @@ import {
   createdKey,
   createdKeyOfName,
   createdName,
+  namesOfTable,
   namesWithPrefix,
 } from './layout.ts';
 import { SCAN_ROWS, reading, type Level } from './level.ts';
 import { openIndexRow, openStored, scan, type LoadedStore } from './load.ts';
 import { encodeMeta, type CheckpointMeta } from './meta.ts';
 import type { NameFilter } from './name-filter.ts';
-import { Overlay, type CreatedRow, type DirtyRow, type Layer } from './overlay.ts';
+import { Overlay, type CreatedRow, type DirtyRow, type Layer, type OrderedRow } from './overlay.ts';
 import {
   nameOf,
   type Creation,
@@ -37,6 +38,7 @@ export interface StateStoreOptions {
   readonly loaded: LoadedStore;
   readonly bounds: StoreBounds;
   readonly creationOf: (table: string, row: RowValue) => Creation | null;
+  readonly orderedTables: ReadonlySet<string>;
   /** Lets the event loop turn once. */
   readonly yieldTurn: () => Promise<void>;
   /** Once: nothing is written any more, and the store ends with this process. */
@@ -48,7 +50,7 @@ export class StateStore {
   readonly #level: Level;
   readonly #overlay = new Overlay();
   readonly #digest: RowDigest;
-  /** Of every row that LevelDB or the overlay has, or had. */
+  /** Of every row that LevelDB or the overlay has, or had, but for those of ordered tables. */
   readonly #names: NameFilter;
   #applied: EntryPosition;
   #checkpoint: CheckpointMeta;
@@ -98,16 +100,27 @@ export class StateStore {
   advance(applied: EntryPosition, changes: readonly StoredChange[]): void {
     for (const { table, key, before, after } of changes) {
       const name = nameOf(table, key);
-      if (before === null) this.#names.add(name);
+      if (before === null) this.#addName(table, name);
       else this.#digest.remove(this.#hashOf(name, before));
       let dirty: DirtyRow = { row: null, encoded: null };
       if (after !== null) {
         dirty = { row: after, encoded: encodeRow(name, after) };
         this.#digest.add(dirty.encoded.hash);
       }
-      this.#overlay.put({ name, key, dirty, createdKey: this.#createdKeyOf(table, before, after) });
+      const orderedTable = before === null && this.#options.orderedTables.has(table) ? table : null;
+      const createdKey = this.#createdKeyOf(table, before, after);
+      this.#overlay.put({ name, key, dirty, createdKey, orderedTable });
     }
     this.#applied = applied;
+  }
+
+  /** Rows of ordered tables are asked for only where they are known to be: the filter is kept for those that may not be. */
+  #addName(table: string, name: string): void {
+    if (!this.#options.orderedTables.has(table)) this.#names.add(name);
+  }
+
+  #mayHold(name: string): boolean {
+    return this.#names.mayHold(name) || this.#options.orderedTables.has(name.slice(0, name.indexOf('/')));
   }
 
   #hashOf(name: string, row: RowValue): RowHash {
@@ -133,7 +146,7 @@ export class StateStore {
     const cold: string[] = [];
     for (const name of names) {
       const row = this.changed(name);
-      if (row === undefined && this.#names.mayHold(name)) cold.push(name);
+      if (row === undefined && this.#mayHold(name)) cold.push(name);
       else if (row !== undefined && row !== null) found.set(name, row);
     }
     for (let start = 0; start < cold.length; start += SCAN_ROWS) {
@@ -168,6 +181,36 @@ export class StateStore {
       }
       return rows;
     });
+  }
+
+  /**
+   * Rows of the ordered table by key, from `from` on; fewer than `count` only where there are no more as of
+   * {@link applied}, as it is when this is called. Costs as much as it returns, however many rows there are or were.
+   */
+  async rowsInOrder(table: string, from: string, count: number): Promise<readonly OrderedRow[]> {
+    const fresh: OrderedRow[] = [];
+    let firstFresh: string | null = null;
+    for (const key of this.#overlay.newKeysFrom(table, from)) {
+      firstFresh ??= key;
+      const row = this.changed(nameOf(table, key));
+      if (row !== null && row !== undefined) fresh.push({ key, row });
+      if (fresh.length === count) break;
+    }
+    if (this.#overlay.isAllNewFrom(table, from)) return fresh;
+    const keyStart = nameOf(table, '').length;
+    const end = firstFresh === null ? namesOfTable(table).lt : nameOf(table, firstFresh);
+    const rows: OrderedRow[] = [];
+    await reading(this.#level, async () => {
+      for await (const entries of scan(this.#level, { gte: nameOf(table, from), lt: end })) {
+        for (const [name, stored] of entries) {
+          const changed = this.changed(name);
+          if (changed === null) continue;
+          rows.push({ key: name.slice(keyStart), row: changed ?? openStored(this.#level, name, stored) });
+          if (rows.length === count) return;
+        }
+      }
+    });
+    return [...rows, ...fresh].slice(0, count);
   }
 
   /** Keys of the listed table that begin so, sorted, at most `limit`. */

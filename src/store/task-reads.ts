@@ -1,6 +1,7 @@
-/** The reads of the Replica port that go beyond memory: single rows, ids by prefix, and tasks newest first. */
+/** The reads of the Replica port that go beyond memory: single rows, ids by prefix, tasks newest first, rows by entry. */
 import { JarvisError } from '../lib/errors.ts';
-import type { TableName, Tables } from '../model/rows.ts';
+import { entryKey } from '../model/events.ts';
+import type { OrderedTableName, TableName, Tables } from '../model/rows.ts';
 import type { SpecRow, TaskRow } from '../model/task.ts';
 import type { Replica, TaskPage } from '../scheduler/ports.ts';
 import { storeBounds } from './bounds.ts';
@@ -13,7 +14,9 @@ const CURSOR_VERSION = '1:';
 
 type TaskQuery = Parameters<Replica['tasksNewestFirst']>[0];
 
-export class TaskReads implements Pick<Replica, 'read' | 'taskIdsWithPrefix' | 'tasksNewestFirst'> {
+type Reads = Pick<Replica, 'read' | 'rowsFrom' | 'taskIdsWithPrefix' | 'tasksNewestFirst'>;
+
+export class TaskReads implements Reads {
   readonly #machine: SchedulerMachine;
   readonly #rowsPerCall: number;
 
@@ -25,6 +28,20 @@ export class TaskReads implements Pick<Replica, 'read' | 'taskIdsWithPrefix' | '
   /** @throws StoreDamagedError; JarvisError unavailable once closed */
   async read<T extends TableName>(table: T, key: string): Promise<Tables[T] | null> {
     return (await this.#machine.read(table, key)) as Tables[T] | null;
+  }
+
+  /** See {@link Replica.rowsFrom}. */
+  async rowsFrom<T extends OrderedTableName>(
+    table: T,
+    from: { readonly index: number; readonly part: number },
+    count: number,
+  ): Promise<{ readonly rows: readonly Tables[T][]; readonly appliedIndex: number }> {
+    const { rows, appliedIndex } = await this.#machine.rowsInOrder(
+      table,
+      entryKey(from.index, from.part),
+      count,
+    );
+    return { rows: rows.map(({ row }) => row as Tables[T]), appliedIndex };
   }
 
   /** Sorted. @throws JarvisError invalid */

@@ -8,7 +8,7 @@ import { judge, type Evidence } from './judges.ts';
 import type { RunLine } from './recorder.ts';
 
 const ID = 'task-a';
-const completed = { attempt: 1, status: 'COMPLETED' };
+const completed = { attempt: 1, node: 'n1', status: 'COMPLETED' };
 
 function task(changes: Partial<Record<keyof TaskJson, unknown>> = {}): TaskJson {
   const all = { id: ID, name: 'k', status: 'COMPLETED', attempt: 1, node: 'n1', attempts: [completed] };
@@ -114,6 +114,28 @@ describe('the judges', () => {
       'runs',
       'an attempt that nobody knows',
       { runs: [run('start'), run('start', { attempt: 2, token: '101' }), run('end')] },
+    ],
+    ['record', 'an attempt that ran on another node', { runs: [run('start', { node: 'n2' }), run('end')] }],
+    [
+      'record',
+      'an attempt that completed while another one ran to its end',
+      {
+        tasks: [
+          task({
+            attempt: 2,
+            attempts: [
+              { ...completed, status: 'LOST' },
+              { ...completed, attempt: 2 },
+            ],
+          }),
+        ],
+        runs: [run('start'), run('end'), run('start', { attempt: 2, token: '101' })],
+      },
+    ],
+    [
+      'record',
+      'attempts out of order',
+      { tasks: [task({ attempt: 2, attempts: [{ ...completed, attempt: 2, status: 'LOST' }, completed] })] },
     ],
     ['agreement', 'nodes that differ', { final: { n1: [task()], n2: [task({ node: 'n2' })] } }],
     [

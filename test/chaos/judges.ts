@@ -35,6 +35,7 @@ export const JUDGES = {
   outcomes: judgeOutcomes,
   order: judgeOrder,
   runs: judgeRuns,
+  record: judgeRecord,
   agreement: judgeAgreement,
   overlap: ({ runs, isUnguarded }) => judgeOverlap(runs, isUnguarded),
   linearizability: judgeHistory,
@@ -175,6 +176,24 @@ function judgeRuns(evidence: Evidence): readonly string[] {
     }
   }
   return faults;
+}
+
+/** Promise 3: what the tasks themselves have left outside the cluster agrees with the attempts on record. */
+function judgeRecord(evidence: Evidence): readonly string[] {
+  const runs = Map.groupBy(evidence.runs, ({ id, attempt }) => `${id}/${attempt}`);
+  return [...finalTasks(evidence).values()].flatMap(({ id, name, attempts }) => {
+    const faults: string[] = [];
+    for (const [at, { attempt, node, status }] of attempts.entries()) {
+      if (attempt <= (attempts[at - 1]?.attempt ?? 0))
+        faults.push(`attempt ${attempt} stands behind a later one`);
+      const lines = runs.get(`${id}/${attempt}`) ?? [];
+      const elsewhere = lines.find((line) => line.node !== node);
+      if (elsewhere !== undefined) faults.push(`attempt ${attempt} ran on ${elsewhere.node}, not on ${node}`);
+      if (status === 'COMPLETED' && !lines.some(({ what }) => what === 'end'))
+        faults.push(`attempt ${attempt} is COMPLETED and has not run to its end`);
+    }
+    return faults.map((fault) => `${name}: ${id}: ${fault}`);
+  });
 }
 
 function judgeAgreement({ final }: Evidence): readonly string[] {

@@ -117,6 +117,8 @@ export class SchedulerWork {
       readBarrier: unused,
       confirmLeadership: unused,
       read: unused,
+      onAdvanced: unused,
+      rowsFrom: unused,
       taskIdsWithPrefix: unused,
       tasksNewestFirst: unused,
     };

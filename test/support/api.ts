@@ -7,6 +7,8 @@ interface AttemptJson {
   readonly exit_code: number | null;
   readonly signal: string | null;
   readonly error: { readonly type: string; readonly message: string } | null;
+  readonly started_at: string | null;
+  readonly finished_at: string | null;
   readonly log_tail: string;
 }
 

@@ -29,6 +29,8 @@ export interface ClusterOptions {
     readonly learners?: number;
     readonly voter_grace?: string;
   };
+  /** As in the configuration; absent: the product's defaults. */
+  readonly retention?: { readonly tasks?: string; readonly max_tasks?: number; readonly events?: string };
   /** Seconds or durations; absent: the product's defaults. */
   readonly heartbeat?: { readonly interval: string; readonly warning: string; readonly timeout: string };
   /** Of each node. */
@@ -93,7 +95,8 @@ export class TestCluster {
     const marks = path.join(directory, 'marks');
     mkdirSync(marks);
     // YAML reads JSON.
-    const settings = JSON.stringify({ heartbeat, policy: options.policy, membership: options.membership });
+    const { policy, membership, retention } = options;
+    const settings = JSON.stringify({ heartbeat, policy, membership, retention });
     writeFileSync(config, settings.replaceAll('"MARKS"', JSON.stringify(marks)));
     mkdirSync(path.join(directory, 'home'));
     const founders = members.slice(0, count);

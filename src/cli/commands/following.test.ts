@@ -223,6 +223,8 @@ describe('run', () => {
         retryable_errors: [],
         non_retryable_errors: [],
         lists_given: false,
+        no_retryable_errors: false,
+        no_non_retryable_errors: false,
       };
       const error = { type: 'TemporaryFailure', message: 'exit code 75' };
       cluster.update(id, { status: 'FAILED', attempt: 1, attempts: [failed], retry_policy, error });

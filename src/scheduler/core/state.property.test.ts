@@ -6,13 +6,15 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { leaseMsOf } from '../../model/lease.ts';
-import { isTerminal, mayAttemptBecome, mayTaskBecome } from '../../model/phases.ts';
+import type { EntryRow } from '../../model/events.ts';
+import { isTerminal, mayAttemptBecome, mayBeRetried, mayTaskBecome } from '../../model/phases.ts';
 import { DEFAULT_POLICY } from '../../model/policy.ts';
-import type { RowChange } from '../../model/rows.ts';
+import type { OrderedTableName, RowChange, Tables } from '../../model/rows.ts';
 import { ON_NODE_LOSS, PRIORITIES } from '../../model/task.ts';
 import type { Attempt, SpecRow, TaskRow } from '../../model/task.ts';
 import { grantedMs, timeoutMsOf } from '../../model/timeouts.ts';
 import type { CommandInput } from '../ports.ts';
+import { expiryOf } from './expiry.ts';
 import { plan, toAssignments } from './placement/plan.ts';
 import type { ClusterState } from './state.ts';
 import { nodeHolding } from './state.ts';
@@ -29,11 +31,14 @@ const REACHABLE = {
   ASSIGNED: ['RUNNING', 'PENDING', 'COMPLETED', 'FAILED', 'PERMANENTLY_FAILED', 'CANCELLED'],
   RUNNING: ['PENDING', 'COMPLETED', 'FAILED', 'PERMANENTLY_FAILED', 'CANCELLED'],
   FAILED: ['PENDING', 'CANCELLED'],
+  COMPLETED: ['PENDING'],
+  PERMANENTLY_FAILED: ['PENDING'],
+  CANCELLED: ['PENDING'],
 } as const;
 
 const TASK_KINDS = [
   ...(['submit', 'cancel', 'plan', 'plan', 'assign', 'register', 'reconcile', 'report', 'report'] as const),
-  ...(['report', 'health', 'offline', 'remove', 'retry'] as const),
+  ...(['report', 'health', 'offline', 'remove', 'retry', 'again', 'update', 'expire'] as const),
 ] as const;
 const TIMEOUT_KINDS = ['timeout', 'settled', 'grace', 'graceOver'] as const;
 type Kind = (typeof TASK_KINDS)[number] | (typeof TIMEOUT_KINDS)[number];
@@ -159,16 +164,63 @@ function inputOf(cluster: TestCluster, { kind, pick, node, variant, flag }: Step
       const graceSession = (state.nodes.get(node)?.grace?.session ?? 0) - (variant === 4 ? 1 : 0);
       return { type: 'graceOver', term, node, session, graceSession };
     }
+    case 'again': {
+      const over = storedTasks(cluster).filter(({ status }) => isTerminal(status));
+      const again = over[pick % Math.max(1, over.length)]?.id ?? taskId;
+      const idempotency = flag ? { key: `key-${pick % 4}`, requestDigest: again } : null;
+      return { type: 'retryTask', taskId: again, specId: again, idempotency };
+    }
+    case 'update': {
+      const priority = PRIORITIES[pick % 4] ?? 'low';
+      const labels = [[`l${variant}`, flag ? 'x' : null]] as const;
+      return { type: 'updateTask', taskId, specId: taskId, changes: { priority, labels }, idempotency: null };
+    }
+    case 'expire':
+      return { type: 'expire', term, ...expiredOf(cluster, variant) };
     default:
       throw new Error('every kind is handled');
   }
 }
 
-function checkChange(change: RowChange): void {
+/** As the leader names it: the oldest rows of each table, but here so many that some are to be kept. */
+function expiredOf(cluster: TestCluster, count: number) {
+  const oldest = <T extends OrderedTableName>(table: T): readonly Tables[T][] => {
+    const rows = [...cluster.stored.values()].filter((one) => one.table === table);
+    rows.sort((a, b) => (a.key < b.key ? -1 : 1));
+    return rows.slice(0, count).map(({ row }) => row as Tables[T]);
+  };
+  return expiryOf({ events: oldest('event'), finished: oldest('finished'), usedKeys: oldest('usedKeys') });
+}
+
+/** What is counted, and what is named, is what is there. */
+function checkRetained(cluster: TestCluster): void {
+  const rows = [...cluster.stored.values()];
+  const items = (table: OrderedTableName): readonly string[] =>
+    rows.filter((one) => one.table === table).flatMap(({ row }) => (row as EntryRow<string>).items);
+  const over = storedTasks(cluster).filter(({ status }) => isTerminal(status));
+  const keys = rows.filter(({ table }) => table === 'idempotency').map(({ key }) => key);
+  expect(cluster.state.cluster?.retained).toMatchObject({
+    eventCount: items('event').length,
+    finishedTaskCount: over.length,
+    idempotencyKeyCount: keys.length,
+  });
+  // Each will be found by the entry that has ended it, or used it.
+  expect(over.filter(({ id }) => !items('finished').includes(id))).toEqual([]);
+  expect(items('usedKeys').toSorted()).toEqual(keys.toSorted());
+  const specs = rows.filter(({ table }) => table === 'spec').map(({ key }) => key);
+  expect(specs.toSorted()).toEqual(
+    storedTasks(cluster)
+      .map(({ id }) => id)
+      .toSorted(),
+  );
+}
+
+function checkChange(change: RowChange, isRetry: boolean): void {
   if (change.table !== 'task' || change.after === null) return;
   const { before, after } = change;
   const moved = before !== null && before.status !== after.status;
-  if (moved && !mayTaskBecome(before.status, after.status)) {
+  const begunAnew = moved && isRetry && mayBeRetried(before.status) && after.status === 'PENDING';
+  if (moved && !begunAnew && !mayTaskBecome(before.status, after.status)) {
     throw new Error(`${before.status} → ${after.status}`);
   }
   const earlier = new Map<number, Attempt>((before?.attempts ?? []).map((one) => [one.assignment, one]));
@@ -275,8 +327,9 @@ function storedTasks(cluster: TestCluster): readonly TaskRow[] {
     .map(({ row }) => row as TaskRow);
 }
 
+/** Keeps little, so that most of what is over is to go. */
 function formed(): TestCluster {
-  const cluster = TestCluster.formed();
+  const cluster = TestCluster.formed({ tasksMs: 4000, maxTasks: 5, eventsMs: 3000 });
   for (const node of NODES) cluster.join(node, { drivers: DRIVERS });
   return cluster;
 }
@@ -309,7 +362,7 @@ describe('the state machine, given anything', () => {
           expect(result.poisoned).toBe(false);
           checkTimeouts(before, holding(cluster), input.type);
           for (const change of result.changes) {
-            checkChange(change);
+            checkChange(change, input.type === 'retryTask');
             if (input.type === 'nodeOffline') checkWaiting(cluster, change);
           }
           for (const node of NODES) {
@@ -318,6 +371,7 @@ describe('the state machine, given anything', () => {
             expect(memoryBytes).toBeLessThanOrEqual(NODE_CAPACITY.memoryBytes);
           }
         }
+        checkRetained(cluster);
         expect(indexesOf(cluster.state)).toEqual(recomputed(storedTasks(cluster)));
       }),
       { numRuns: 150 },

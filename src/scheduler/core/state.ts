@@ -86,6 +86,9 @@ export class ClusterState implements StateView {
   holdsInMemory<T extends TableName>(table: T, row: Tables[T]): boolean {
     switch (table) {
       case 'idempotency':
+      case 'event':
+      case 'finished':
+      case 'usedKeys':
         return false;
       case 'task':
         return !isTerminal((row as TaskRow).status);
@@ -109,6 +112,9 @@ export class ClusterState implements StateView {
       case 'spec':
         return this.#specs.get(key) ?? null;
       case 'idempotency':
+      case 'event':
+      case 'finished':
+      case 'usedKeys':
         return null;
       default:
         return unreachable(table);
@@ -147,6 +153,9 @@ export class ClusterState implements StateView {
         this.#setTask(change.key, change.before, change.after);
         break;
       case 'idempotency':
+      case 'event':
+      case 'finished':
+      case 'usedKeys':
         break;
     }
   }

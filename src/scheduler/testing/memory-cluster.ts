@@ -1,10 +1,11 @@
 /** For tests: replicas that share one state in this process, with the real `apply` and no Raft and no disk. */
 import { JarvisError } from '../../lib/errors.ts';
 import type { Command, Outcome } from '../../model/commands.ts';
-import type { TableName, Tables } from '../../model/rows.ts';
+import type { OrderedTableName, TableName, Tables } from '../../model/rows.ts';
 import { apply } from '../core/apply/apply.ts';
 import { ClusterState } from '../core/state.ts';
 import type { Applied, CommandInput, Leadership, Replica, TaskPage } from '../ports.ts';
+import { orderedRows } from './ordered-rows.ts';
 
 export class MemoryCluster {
   readonly state = new ClusterState();
@@ -112,6 +113,19 @@ export class MemoryReplica implements Replica {
 
   async read<T extends TableName>(table: T, key: string): Promise<Tables[T] | null> {
     return (this.#cluster.rows.get(`${table}/${key}`) ?? null) as Tables[T] | null;
+  }
+
+  onAdvanced(listener: () => void): () => void {
+    return this.onApplied(listener);
+  }
+
+  async rowsFrom<T extends OrderedTableName>(
+    table: T,
+    from: { readonly index: number; readonly part: number },
+    count: number,
+  ): Promise<{ readonly rows: readonly Tables[T][]; readonly appliedIndex: number }> {
+    const rows = orderedRows(this.#cluster.rows, { table, from, count });
+    return { rows, appliedIndex: this.appliedIndex };
   }
 
   async taskIdsWithPrefix(prefix: string, limit: number): Promise<readonly string[]> {

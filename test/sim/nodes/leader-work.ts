@@ -188,6 +188,8 @@ export class LeaderWork {
       readBarrier: unused,
       confirmLeadership: (signal) => this.#confirm(signal),
       read: unused,
+      onAdvanced: unused,
+      rowsFrom: unused,
       taskIdsWithPrefix: unused,
       tasksNewestFirst: unused,
     };

@@ -10,6 +10,8 @@ import type { ClusterState } from '../state.ts';
 import { Transaction, type EntryPosition, type LoadedRows } from '../transaction.ts';
 import { assign } from './assign.ts';
 import { cancelTask } from './cancel-task.ts';
+import { keepJournal } from '../journal.ts';
+import { expire, rowsOfExpiry } from './expire.ts';
 import { initCluster } from './init-cluster.ts';
 import { nodeHealth, nodeOffline } from './node-health.ts';
 import { refuse } from './outcomes.ts';
@@ -19,6 +21,8 @@ import { registerNode } from './register-node.ts';
 import { removeNode } from './remove-node.ts';
 import { reportAttempts } from './report-attempts.ts';
 import { graceOver, grantGrace } from './restart-grace.ts';
+import { retryTask } from './retry-task.ts';
+import { updateTask } from './update-task.ts';
 import { retryDue } from './retry-due.ts';
 import { setHeartbeat, timeoutSettled } from './set-heartbeat.ts';
 import { submitMany, submitTasks } from './submit-tasks.ts';
@@ -45,6 +49,7 @@ export function apply(
   }
   if (outcome.type === 'refused') return { outcome, changes: [], poisoned: false };
   if (transaction.cluster.timeMs < transaction.nowMs) transaction.putCluster({ timeMs: transaction.nowMs });
+  keepJournal(transaction);
   const changes = transaction.changes();
   state.commit(changes);
   return { outcome, changes, poisoned: false };
@@ -71,6 +76,10 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return submitMany(transaction, command);
     case 'cancelTask':
       return cancelTask(transaction, command);
+    case 'retryTask':
+      return retryTask(transaction, command);
+    case 'updateTask':
+      return updateTask(transaction, command);
     case 'assign':
       return assign(transaction, command);
     case 'registerNode':
@@ -95,6 +104,8 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return grantGrace(transaction, command);
     case 'graceOver':
       return graceOver(transaction, command);
+    case 'expire':
+      return expire(transaction, command);
     default:
       return unreachable(command);
   }
@@ -109,9 +120,18 @@ export function rowsNamedBy(command: Command): readonly RowKey[] {
       return command.submissions.flatMap(({ idempotency }) => idempotencyRow(idempotency));
     case 'cancelTask':
       return [{ table: 'task', key: command.taskId }, ...idempotencyRow(command.idempotency)];
+    case 'retryTask':
+    case 'updateTask':
+      return [
+        { table: 'task', key: command.taskId },
+        { table: 'spec', key: command.specId },
+        ...idempotencyRow(command.idempotency),
+      ];
     case 'removeNode':
     case 'setHeartbeat':
       return idempotencyRow(command.idempotency);
+    case 'expire':
+      return rowsOfExpiry(command);
     case 'reportAttempts':
       return command.reports.map(({ taskId }) => ({ table: 'task', key: taskId }));
     default:

@@ -1,5 +1,6 @@
 import { invariant } from '../../../lib/assert.ts';
 import { MAX_EPOCH } from '../../../lib/ids.ts';
+import { nothingRetained } from '../../../model/cluster.ts';
 import type { InitClusterCommand, Outcome } from '../../../model/commands.ts';
 import type { Transaction } from '../transaction.ts';
 import { done, refuse } from './outcomes.ts';
@@ -18,6 +19,8 @@ export function initCluster(transaction: Transaction, command: InitClusterComman
     assignmentCounter: 0,
     sessionCounter: 0,
     config,
+    // The log of a cluster begins with its first entry: nothing came before.
+    retained: nothingRetained(1),
   });
   return done(null);
 }

@@ -1,10 +1,13 @@
 import type { Command } from '../../../model/commands.ts';
 import type { AssignResult } from './assign.ts';
 import type { CancelTaskResult } from './cancel-task.ts';
+import type { ExpireResult } from './expire.ts';
 import type { ReconcileNodeResult } from './reconcile-node.ts';
 import type { RegisterNodeResult } from './register-node.ts';
 import type { ReportAttemptsResult } from './report-attempts.ts';
 import type { RemoveNodeResult } from './remove-node.ts';
+import type { RetryTaskResult } from './retry-task.ts';
+import type { UpdateTaskResult } from './update-task.ts';
 import type { RetryDueResult } from './retry-due.ts';
 import type { SubmitManyResult, SubmitTasksResult } from './submit-tasks.ts';
 
@@ -16,6 +19,8 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly submitTasks: SubmitTasksResult;
   readonly submitMany: SubmitManyResult;
   readonly cancelTask: CancelTaskResult;
+  readonly retryTask: RetryTaskResult;
+  readonly updateTask: UpdateTaskResult;
   readonly assign: AssignResult;
   readonly registerNode: RegisterNodeResult;
   readonly reconcileNode: ReconcileNodeResult;
@@ -28,4 +33,5 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly timeoutSettled: null;
   readonly grantGrace: null;
   readonly graceOver: null;
+  readonly expire: ExpireResult;
 }

@@ -1,5 +1,6 @@
 /** The state machine as a replica's shell runs it: a log position, a clock, and a store that holds every row. */
 import { invariant } from '../../../lib/assert.ts';
+import { DEFAULT_RETENTION, type Retention } from '../../../model/cluster.ts';
 import type { AttemptReport, Command, Outcome } from '../../../model/commands.ts';
 import type { RowChange, TableName, Tables } from '../../../model/rows.ts';
 import type { Attempt, TaskRow, TaskSpec } from '../../../model/task.ts';
@@ -24,14 +25,14 @@ export class TestCluster {
   index = 0;
   atMs = 1_000_000;
 
-  static formed(): TestCluster {
+  static formed(retention: Retention = DEFAULT_RETENTION): TestCluster {
     const cluster = new TestCluster();
     cluster.done({
       type: 'initCluster',
       term: 1,
       clusterId: 'test-cluster',
       epoch: 3,
-      config: { heartbeat: { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 } },
+      config: { heartbeat: { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 }, retention },
     });
     return cluster;
   }

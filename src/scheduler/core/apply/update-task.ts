@@ -1,0 +1,50 @@
+import type { Outcome, TaskChanges, UpdateTaskCommand } from '../../../model/commands.ts';
+import { labelsOf } from '../../../model/earlier-rows.ts';
+import { isWaiting } from '../../../model/phases.ts';
+import type { Pairs, TaskRow } from '../../../model/task.ts';
+import { limits } from '../../../lib/limits.ts';
+import type { Transaction } from '../transaction.ts';
+import { once } from './idempotency.ts';
+import { done, refuse } from './outcomes.ts';
+
+export interface UpdateTaskResult {
+  readonly taskId: string;
+}
+
+/** While a task waits for its turn: its spec stays what was submitted, the row says what has changed since. */
+export function updateTask(transaction: Transaction, command: UpdateTaskCommand): Outcome {
+  return once(transaction, command.idempotency, () => {
+    const task = transaction.task(command.taskId);
+    if (task === null) return refuse('not_found', `there is no task ${command.taskId}`);
+    if (!isWaiting(task.status))
+      return refuse(
+        'conflict',
+        `${task.id} is ${task.status}: it can be changed only while it waits for its turn`,
+      );
+    const { priority, labels } = command.changes;
+    const changed: TaskRow = {
+      ...task,
+      priority: priority ?? task.priority,
+      ...(labels === undefined
+        ? {}
+        : { labels: merged(labelsOf(task, transaction.spec(task).spec), labels) }),
+    };
+    if ((changed.labels?.length ?? 0) > limits.labels)
+      return refuse(
+        'conflict',
+        `${task.id} would have ${changed.labels?.length} labels: at most ${limits.labels}`,
+      );
+    transaction.putTask(changed);
+    return done<UpdateTaskResult>({ taskId: task.id });
+  });
+}
+
+/** By UTF-16 code units, as specs have theirs. */
+function merged(before: Pairs, changes: NonNullable<TaskChanges['labels']>): Pairs {
+  const labels = new Map<string, string>(before);
+  for (const [key, value] of changes) {
+    if (value === null) labels.delete(key);
+    else labels.set(key, value);
+  }
+  return [...labels].sort(([a], [b]) => (a < b ? -1 : 1));
+}

@@ -1,0 +1,136 @@
+/**
+ * What an entry has come to, derived in one place from the rows that it changed: its events, what it has ended and which
+ * idempotency keys it has used (both for retention), and the counts of what is kept. One row of each kind per entry.
+ */
+import type { Retained } from '../../model/cluster.ts';
+import type { Alert, EntryRow, StoredEvent } from '../../model/events.ts';
+import { entryKey, ITEMS_PER_ROW } from '../../model/events.ts';
+import type { NodeRow } from '../../model/node.ts';
+import { isTerminal } from '../../model/phases.ts';
+import type { RowChange } from '../../model/rows.ts';
+import type { TaskRow } from '../../model/task.ts';
+import { retainedOf } from './expiry.ts';
+import type { Transaction } from './transaction.ts';
+
+type Change<T extends RowChange['table']> = Extract<RowChange, { table: T }>;
+
+class Journal {
+  readonly events: StoredEvent[] = [];
+  readonly finished: string[] = [];
+  readonly usedKeys: string[] = [];
+  /** What is kept of them grows by so many, or shrinks. */
+  eventsGone = 0;
+  finishedDifference = 0;
+  usedKeysDifference = 0;
+
+  note(change: RowChange): void {
+    switch (change.table) {
+      case 'task':
+        this.#task(change);
+        break;
+      case 'node':
+        this.#node(change);
+        break;
+      case 'idempotency':
+        if (change.before === null) this.usedKeys.push(change.key);
+        this.usedKeysDifference += Number(change.before === null) - Number(change.after === null);
+        break;
+      case 'event':
+        this.eventsGone += change.after === null ? (change.before?.items.length ?? 0) : 0;
+        break;
+      case 'cluster':
+      case 'spec':
+      case 'finished':
+      case 'usedKeys':
+        break;
+    }
+  }
+
+  #task({ key, before, after }: Change<'task'>): void {
+    const wasOver = before !== null && isTerminal(before.status);
+    const isOver = after !== null && isTerminal(after.status);
+    this.finishedDifference += Number(isOver) - Number(wasOver);
+    if (isOver && !wasOver) this.finished.push(key);
+    // One that has expired came to its end long ago: its row goes, its state does not change.
+    if (after === null || !isNews(before, after)) return;
+    const statuses = [before?.status ?? null, after.status, after.statusReason] as const;
+    this.events.push(['task', key, after.name, ...statuses]);
+    if (after.status === 'PERMANENTLY_FAILED') this.#alert('task.permanently_failed', key, statuses);
+  }
+
+  #node({ key, before, after }: Change<'node'>): void {
+    if (before?.status === after?.status && before?.schedulable === after?.schedulable) return;
+    const statuses = [before?.status ?? null, after?.status ?? null, reasonOf(before, after)] as const;
+    this.events.push(['node', key, key, ...statuses]);
+    if (before?.status === after?.status) return;
+    if (after?.status === 'UNHEALTHY') this.#alert('node.unhealthy', key, statuses);
+    if (after?.status === 'OFFLINE') this.#alert('node.offline', key, statuses);
+  }
+
+  #alert(
+    name: Alert,
+    id: string,
+    statuses: readonly [old: string | null, now: string | null, reason: string | null],
+  ): void {
+    this.events.push(['alert', id, name, ...statuses]);
+  }
+}
+
+/** Another status, or that it is to be stopped. What an attempt says of its start changes too often to be an event. */
+function isNews(before: TaskRow | null, after: TaskRow): boolean {
+  return before?.status !== after.status || (after.cancelRequested && !before.cancelRequested);
+}
+
+function reasonOf(before: NodeRow | null, after: NodeRow | null): string | null {
+  if (before === null) return 'registered for the first time';
+  if (after === null) return 'removed';
+  if (before.status !== after.status) {
+    if (after.status === 'UNHEALTHY') return 'silent for longer than heartbeat.warning: no new work';
+    if (after.status === 'OFFLINE') return 'silent for longer than heartbeat.timeout: its tasks are given up';
+  }
+  if (before.schedulable === after.schedulable) return null;
+  return after.schedulable ? 'schedulable again' : 'cordoned';
+}
+
+/** To be called once, when the command has done its work. */
+export function keepJournal(transaction: Transaction): void {
+  const journal = new Journal();
+  for (const change of transaction.changes()) journal.note(change);
+  const { events, finished, usedKeys } = journal;
+  for (const row of rowsOf(transaction, events)) transaction.put('event', keyOf(row), row);
+  for (const row of rowsOf(transaction, finished)) transaction.put('finished', keyOf(row), row);
+  for (const row of rowsOf(transaction, usedKeys)) transaction.put('usedKeys', keyOf(row), row);
+  const before = retainedOf(transaction.cluster, transaction.entry.index);
+  const after: Retained = {
+    ...before,
+    eventCount: atLeastNone(before.eventCount + events.length - journal.eventsGone),
+    finishedTaskCount: atLeastNone(before.finishedTaskCount + journal.finishedDifference),
+    idempotencyKeyCount: atLeastNone(before.idempotencyKeyCount + journal.usedKeysDifference),
+  };
+  if (isSame(before, after) && transaction.cluster.retained !== undefined) return;
+  transaction.putCluster({ retained: after });
+}
+
+function* rowsOf<Item>({ entry, nowMs }: Transaction, items: readonly Item[]): Generator<EntryRow<Item>> {
+  for (let part = 0; part * ITEMS_PER_ROW < items.length; part += 1) {
+    const first = part * ITEMS_PER_ROW;
+    yield { index: entry.index, part, atMs: nowMs, items: items.slice(first, first + ITEMS_PER_ROW) };
+  }
+}
+
+function keyOf({ index, part }: EntryRow<unknown>): string {
+  return entryKey(index, part);
+}
+
+/** Rows of before there was an account of them are not in it, and leave it all the same. */
+function atLeastNone(count: number): number {
+  return Math.max(0, count);
+}
+
+function isSame(one: Retained, other: Retained): boolean {
+  return (
+    one.eventCount === other.eventCount &&
+    one.finishedTaskCount === other.finishedTaskCount &&
+    one.idempotencyKeyCount === other.idempotencyKeyCount
+  );
+}
