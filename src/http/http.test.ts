@@ -106,6 +106,10 @@ describe('tasks', () => {
         retryable_errors: ['ConnectionTimeout', 'ServiceUnavailable', 'TemporaryFailure'],
         non_retryable_errors: ['InvalidInput', 'AuthenticationError', 'ResourceNotFound'],
       },
+      not_before: null,
+      concurrency: null,
+      affinity: null,
+      locality: null,
       status: 'PENDING',
       status_reason: null,
       attempt: 0,
@@ -125,6 +129,19 @@ describe('tasks', () => {
       finished_at: null,
       attempts: [],
     });
+    const placement = {
+      not_before: '2026-12-01T00:00:00.000Z',
+      concurrency: { key: 'db', max: 3 },
+      affinity: {
+        required: [{ key: 'zone', operator: 'in', values: ['a'] }],
+        preferred: [{ key: 'ssd', operator: 'exists', weight: 50 }],
+        anti: [{ batch: 'self' }, { labels: { team: 'x' } }],
+      },
+      locality: { near: ['zone=a', { task: 'extract' }] },
+    };
+    const placed = await call('POST', '/tasks', { body: { ...given, name: 'b', ...placement } });
+    expect(placed.json).toMatchObject(placement);
+    await call('DELETE', `/tasks/${String(placed.json['id'])}`);
     expect((await call('GET', `/tasks/${id.slice(0, 9)}`)).json).toEqual(created.json);
     expect((await call('GET', '/tasks?status=PENDING&status=RUNNING&label=team%3Dx')).json).toEqual({
       items: [created.json],

@@ -7,6 +7,7 @@ import type { Fault } from '../lib/errors.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { IdempotencyKey } from '../model/commands.ts';
+import { concurrencyOf } from '../model/earlier-rows.ts';
 import type { TaskRow, TaskSpec, TaskStatus } from '../model/task.ts';
 import { formatPath, invalidInput, show } from '../spec/faults.ts';
 import { NAME_PATTERN } from '../spec/fields.ts';
@@ -56,8 +57,26 @@ export function parseSubmit(request: SubmitTasksRequest): readonly TaskSpec[] {
       }
     }
   }
+  if (faults.length === 0) faults.push(...maximaFaults(specs));
   if (faults.length > 0) throw invalidInput(faults);
   return specs;
+}
+
+/** A key has one maximum; what differs from that of tasks before the request, only the state can tell. */
+function maximaFaults(specs: readonly TaskSpec[]): readonly Fault[] {
+  const maxima = new Map<string, number>();
+  return specs.flatMap((spec, index) => {
+    const concurrency = concurrencyOf(spec);
+    if (concurrency === null) return [];
+    const { key, max } = concurrency;
+    const first = maxima.get(key);
+    maxima.set(key, first ?? max);
+    if (first === undefined || first === max) return [];
+    const path = formatPath(['tasks', index, 'concurrency', 'max']);
+    return [
+      { path, message: `${max} is not allowed: ${first}, which this request gives the key ${key} before` },
+    ];
+  });
 }
 
 export interface Remembered {

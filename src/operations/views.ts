@@ -6,9 +6,10 @@ import type {
   Task as TaskView,
 } from '../generated/cluster.ts';
 import { formatCpuMillis, formatMemoryBytes } from '../lib/quantities.ts';
-import { containerOf, limitsOf, onNodeLossOf, userOf } from '../model/earlier-rows.ts';
+import { containerOf, limitsOf, notBeforeOf, onNodeLossOf, userOf } from '../model/earlier-rows.ts';
 import type { NodeRow } from '../model/node.ts';
 import type { Attempt, Pairs, Resources, TaskLimits, TaskRow, TaskSpec } from '../model/task.ts';
+import { placementView } from '../spec/placement-wire.ts';
 import type { ClusterInsight } from './port.ts';
 
 export function taskView(task: TaskRow, spec: TaskSpec): TaskView {
@@ -54,6 +55,10 @@ type SpecPart = Pick<
   | 'retry_policy'
   | 'on_node_loss'
   | 'labels'
+  | 'not_before'
+  | 'concurrency'
+  | 'affinity'
+  | 'locality'
 >;
 
 /** What the user asked for, with every default filled in. */
@@ -90,6 +95,8 @@ function specView(spec: TaskSpec): SpecPart {
     },
     on_node_loss: onNodeLossOf(spec),
     labels: record(spec.labels),
+    not_before: optionalTime(notBeforeOf(spec)),
+    ...placementView(spec),
   };
 }
 

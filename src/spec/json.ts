@@ -16,6 +16,8 @@ import type {
   VersionInfo,
 } from '../generated/cluster.ts';
 
+import { placementToJson } from './placement-wire.ts';
+
 export interface JsonList {
   readonly items: readonly object[];
   readonly next_cursor: string | null;
@@ -48,6 +50,8 @@ export function taskToJson(task: Task): object {
     // A leader of an earlier version does not say.
     on_node_loss: task.on_node_loss || 'reschedule',
     labels: task.labels,
+    not_before: task.not_before ?? null,
+    ...placementToJson(task),
     status: task.status,
     status_reason: task.status_reason ?? null,
     attempt: task.attempt,

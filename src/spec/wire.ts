@@ -4,6 +4,7 @@ import type {
   RetryPolicy as WireRetryPolicy,
   TaskSpec as WireTaskSpec,
 } from '../generated/cluster.ts';
+import { plainPlacement, wirePlacement } from './placement-wire.ts';
 import { DEFAULT_RETRY_POLICY } from './task-schema.ts';
 
 type Plain = Readonly<Record<string, unknown>>;
@@ -38,6 +39,7 @@ export function wireFromPlain(plain: Plain): WireTaskSpec {
     retry_policy: isAbsent(policy) ? undefined : wirePolicy(policy),
     on_node_loss: text(plain['on_node_loss']),
     labels: { ...(plain['labels'] as Record<string, string> | null | undefined) },
+    ...wirePlacement(plain),
   };
 }
 
@@ -84,6 +86,7 @@ export function plainFromWire(wire: WireTaskSpec): Plain {
     retry_policy: policy === undefined ? undefined : plainPolicy(policy),
     on_node_loss: wire.on_node_loss,
     labels: wire.labels,
+    ...plainPlacement(wire),
   });
 }
 

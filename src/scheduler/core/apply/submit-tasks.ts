@@ -1,6 +1,6 @@
 import { encodeId, MAX_POSITION } from '../../../lib/ids.ts';
 import type { Outcome, Submission, SubmitManyCommand } from '../../../model/commands.ts';
-import { needsOfTask } from '../../../model/needs.ts';
+import { needsOfTask, placementOfTask } from '../../../model/needs.ts';
 import type { TaskRow, TaskSpec } from '../../../model/task.ts';
 import { whyNowhere } from '../placement/why-nowhere.ts';
 import type { Transaction } from '../transaction.ts';
@@ -59,6 +59,7 @@ function addTask(transaction: Transaction, spec: TaskSpec, position: number): st
     priority: spec.priority,
     resources: spec.resources,
     needs,
+    ...placementOfTask(spec),
     status: 'PENDING',
     statusReason: whyNowhere({ resources: spec.resources, needs }, transaction.state.nodes.values()),
     cancelRequested: false,
