@@ -3,7 +3,7 @@ import { z } from 'zod';
 
 import type { Fault } from '../lib/errors.ts';
 import { parseDurationMs } from '../lib/quantities.ts';
-import { DEFAULT_MEMBERSHIP, type ClusterConfig } from '../model/cluster.ts';
+import { DEFAULT_MEMBERSHIP, SCHEDULING_POLICIES, type ClusterConfig } from '../model/cluster.ts';
 import { parsed, splitPairs } from './config-fields.ts';
 
 const duration = parsed(parseDurationMs);
@@ -11,6 +11,7 @@ const duration = parsed(parseDurationMs);
 const KEYS: ReadonlyMap<string, string> = new Map([
   ['heartbeat', 'interval, warning, timeout'],
   ['membership', 'voters, learners, voter_grace'],
+  ['scheduling', 'policy'],
 ]);
 
 /** The keys of the map at that path; undefined where there is none. */
@@ -50,16 +51,27 @@ const membershipSchema = map('membership', {
   voter_grace: duration.optional(),
 });
 
-export const clusterFields = { heartbeat: heartbeatSchema, membership: membershipSchema };
+const schedulingSchema = map('scheduling', {
+  policy: z
+    .enum(SCHEDULING_POLICIES, { error: `is no policy; allowed: ${SCHEDULING_POLICIES.join(', ')}` })
+    .optional(),
+});
+
+export const clusterFields = {
+  heartbeat: heartbeatSchema,
+  membership: membershipSchema,
+  scheduling: schedulingSchema,
+};
 
 interface Raw {
   readonly heartbeat: z.infer<typeof heartbeatSchema>;
   readonly membership: z.infer<typeof membershipSchema>;
+  readonly scheduling: z.infer<typeof schedulingSchema>;
 }
 
 /** @param founders how many nodes vote where nothing is said */
 export function parseClusterConfig(
-  { heartbeat, membership }: Raw,
+  { heartbeat, membership, scheduling }: Raw,
   founders: number,
   faults: Fault[],
 ): ClusterConfig {
@@ -79,5 +91,6 @@ export function parseClusterConfig(
   return {
     heartbeat: { intervalMs, warningMs, timeoutMs },
     membership: { voters, learners, voterGraceMs },
+    scheduling: { policy: scheduling.policy ?? 'spread' },
   };
 }

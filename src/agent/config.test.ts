@@ -94,6 +94,13 @@ const KEYS: readonly (readonly [
     ({ cluster }) => cluster.membership,
     { voters: 5, learners: 2, voterGraceMs: 60_000 },
   ],
+  [
+    'scheduling',
+    'policy=binpack',
+    '{policy: binpack}',
+    ({ cluster }) => cluster.scheduling,
+    { policy: 'binpack' },
+  ],
 ];
 
 /** Makes whatever a key is set to fit the rest. */
@@ -164,6 +171,7 @@ describe('the settings of a node', () => {
       cluster: {
         heartbeat: { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 },
         membership: { voters: 2, learners: 20, voterGraceMs: 300_000 },
+        scheduling: { policy: 'spread' },
       },
     });
   });
@@ -207,6 +215,11 @@ describe('a bad value is named with its key and with what is allowed', () => {
       { membership: { voter: 3 } },
       /^membership.voter: is not a setting; allowed: voters, learners, voter_grace$/,
     ],
+    [
+      { scheduling: { policy: 'pack' } },
+      /^scheduling.policy: "pack" is no policy; allowed: spread, binpack$/,
+    ],
+    [{ scheduling: 'polcy=spread' }, /^scheduling.polcy: is not a setting; allowed: policy$/],
     [{ peers: '-=h:1,n1=127.0.0.1:7101' }, /^peers: "-" is not a name/],
     [{ labels: '-a=1' }, /^labels: "-a" is not a name/],
     [{ labels: 'a=1,a=2' }, /^labels: .* names "a" twice$/],

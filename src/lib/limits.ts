@@ -27,6 +27,10 @@ export const limits = {
   submitStreamIdleMs: 60_000,
   /** Assigned to one node at a time, however little they ask for: its worker has to list and report them all. */
   tasksPerNode: 5000,
+  /** Open tasks that are on no node, in the whole cluster; beyond it submissions are refused with too_many. */
+  queuedTasks: 1_000_000,
+  /** Names of tasks whose place is remembered for those that want to be near. */
+  recentPlaces: 10_000,
 
   /** One Raft entry: an array command of many submits fits, a spec of 16 MiB does not. */
   entryBytes: 8 * 1024 * 1024,

@@ -34,6 +34,18 @@ export interface ClusterConfig {
     /** A voter that is dead for so long is replaced. */
     readonly voterGraceMs: number;
   };
+  /** Absent in clusters that formed before there was any: then the default counts. */
+  readonly scheduling?: {
+    readonly policy: SchedulingPolicy;
+  };
+}
+
+/** Whether tasks are spread over the nodes, or fill one before the next. */
+export const SCHEDULING_POLICIES = ['spread', 'binpack'] as const;
+export type SchedulingPolicy = (typeof SCHEDULING_POLICIES)[number];
+
+export function schedulingOf(config: ClusterConfig | undefined): { readonly policy: SchedulingPolicy } {
+  return config?.scheduling ?? { policy: 'spread' };
 }
 
 export const DEFAULT_MEMBERSHIP = { learners: 20, voterGraceMs: 5 * 60_000 } as const;

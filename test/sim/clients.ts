@@ -3,7 +3,7 @@ import { JarvisError } from '../../src/lib/errors.ts';
 import type { Command } from '../../src/model/commands.ts';
 import type { TaskRow } from '../../src/model/task.ts';
 import { ON_NODE_LOSS } from '../../src/model/task.ts';
-import { nodeHolding } from '../../src/scheduler/core/state.ts';
+import { nodeHolding } from '../../src/scheduler/core/node-loads.ts';
 import { registrationOf, reportOf, specOf } from '../../src/scheduler/core/testing/values.ts';
 import type { CommandInput } from '../../src/scheduler/ports.ts';
 import { encodeCommand } from '../../src/store/codec.ts';

@@ -13,7 +13,7 @@ import type { Attempt, SpecRow, TaskRow } from '../../model/task.ts';
 import type { CommandInput } from '../ports.ts';
 import { plan, toAssignments } from './placement/plan.ts';
 import type { ClusterState } from './state.ts';
-import { nodeHolding } from './state.ts';
+import { nodeHolding } from './node-loads.ts';
 import { TestCluster } from './testing/test-cluster.ts';
 import { MIB, NODE_CAPACITY, containerOf, registrationOf, reportOf, specOf } from './testing/values.ts';
 

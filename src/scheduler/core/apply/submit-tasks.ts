@@ -1,5 +1,6 @@
 import { encodeId, MAX_POSITION } from '../../../lib/ids.ts';
 import type { Outcome, Submission, SubmitManyCommand } from '../../../model/commands.ts';
+import { affinityOf } from '../../../model/earlier-rows.ts';
 import { needsOfTask, placementOfTask } from '../../../model/needs.ts';
 import type { TaskRow, TaskSpec } from '../../../model/task.ts';
 import { whyNowhere } from '../placement/why-nowhere.ts';
@@ -61,7 +62,10 @@ function addTask(transaction: Transaction, spec: TaskSpec, position: number): st
     needs,
     ...placementOfTask(spec),
     status: 'PENDING',
-    statusReason: whyNowhere({ resources: spec.resources, needs }, transaction.state.nodes.values()),
+    statusReason: whyNowhere(
+      { resources: spec.resources, needs, affinity: affinityOf(spec) },
+      transaction.state.nodes.values(),
+    ),
     cancelRequested: false,
     attempt: 0,
     retryCount: 0,

@@ -1,5 +1,5 @@
 import type { RowChange } from '../../../model/rows.ts';
-import { nodeHolding } from '../state.ts';
+import { nodeHolding } from '../node-loads.ts';
 import { closedTo } from './fit.ts';
 
 /** Whether a change can make a placement possible or a retry due: new work, freed capacity, a node that takes work. */

@@ -1,0 +1,264 @@
+/**
+ * The best node for one task. Where only what is free and how busy nodes are decides, that is the best of all; where
+ * rules of the task's own have a say, the best of a bounded number that fit: those near to where it wants to be, those
+ * with labels that it prefers, then others from a start that is the task's own. Up to that number it is the best of all.
+ */
+import { affinityOf, batchIdOf, localityOf } from '../../../model/earlier-rows.ts';
+import type { AntiRule, WeightedRule } from '../../../model/placement.ts';
+import { meetsRule } from '../../../model/placement.ts';
+import type { SchedulingPolicy } from '../../../model/cluster.ts';
+import { schedulingOf } from '../../../model/cluster.ts';
+import type { TaskRow } from '../../../model/task.ts';
+import { staticKeyOf } from '../request.ts';
+import type { StateView } from '../state-view.ts';
+import { meets } from '../task-groups.ts';
+import type { NodeUse } from './fit.ts';
+import { forbidden, undriven, unwanted } from './fit.ts';
+import type { InFlight } from './in-flight.ts';
+import type { NodeTable } from './node-table.ts';
+import { shareOf } from './node-table.ts';
+import { NodeView } from './node-view.ts';
+import type { Target } from './places.ts';
+import { Places } from './places.ts';
+import type { Round } from './round.ts';
+import { affinityScore, binpackScore, FARTHEST, localityScore, PENALTY, spreadScore } from './scores.ts';
+
+/** Nodes that fit and are compared, for a task with rules. */
+const CANDIDATES = 100;
+/** Of those from each list of nodes that the task would like best, and how many of the list are looked at for them. */
+const FAVOURITES = 16;
+const FAVOURITES_LOOKED_AT = 128;
+const MOST_VIEWS = 64;
+const MOST_LISTS = 256;
+
+/** What is asked of every candidate of one task. */
+interface Wish {
+  readonly task: TaskRow;
+  readonly anti: readonly AntiRule[];
+  readonly batchId: string | null;
+  readonly preferred: readonly WeightedRule[];
+  readonly targets: readonly Target[];
+  /** The node that has just failed the task; -1: none. */
+  readonly failed: number;
+}
+
+export class NodeChoice {
+  readonly #table: NodeTable;
+  readonly #state: StateView;
+  readonly #inFlight: InFlight;
+  readonly #views = new Map<string, NodeView>();
+  /** Nodes of a view that meet a preferred rule, by both. */
+  readonly #preferred = new Map<string, readonly number[]>();
+  #places: Places | null = null;
+  #rowsVersion = -1;
+  #round: Round | null = null;
+  #policy: SchedulingPolicy = 'spread';
+  /** By slot, the number of the look in which it was last a candidate. */
+  #seenIn: number[] = [];
+  #look = 0;
+  #best = -1;
+  #bestScore = 0;
+
+  constructor(table: NodeTable, state: StateView, inFlight: InFlight) {
+    this.#table = table;
+    this.#state = state;
+    this.#inFlight = inFlight;
+  }
+
+  /** Before each plan. */
+  begin(round: Round): void {
+    this.#round = round;
+    this.#policy = schedulingOf(this.#state.cluster?.config).policy;
+    if (this.#rowsVersion === this.#table.rowsVersion) return;
+    this.#rowsVersion = this.#table.rowsVersion;
+    this.#views.clear();
+    this.#preferred.clear();
+    this.#places = null;
+  }
+
+  /** The slot of the best node; -1: none fits. */
+  nodeFor(task: TaskRow): number {
+    const view = this.#viewFor(task);
+    const wish = this.#wishOf(task);
+    const isPlain = wish.anti.length + wish.preferred.length + wish.targets.length === 0;
+    if (!isPlain || this.#policy !== 'spread') return this.#bestCandidate(view, wish);
+    const best = view.best(task.resources);
+    if (best < 0 || best !== wish.failed) return best;
+    const other = view.bestWithout(best, task.resources);
+    if (other < 0) return best;
+    return this.#scoreOf(best, wish) > this.#scoreOf(other, wish) ? best : other;
+  }
+
+  /** What is on the node, by the state, the plans in flight and this one. */
+  useOf(slot: number): NodeUse {
+    const table = this.#table;
+    const { name, capacity } = table.rowOf(slot);
+    return {
+      allocated: {
+        cpuMillis: capacity.cpuMillis - (table.freeCpu[slot] ?? 0),
+        memoryBytes: capacity.memoryBytes - (table.freeMemory[slot] ?? 0),
+      },
+      taskCount: table.count[slot] ?? 0,
+      meeting: (rules, batchId) => this.#meeting(name, rules, batchId),
+    };
+  }
+
+  #meeting(node: string, rules: readonly AntiRule[], batchId: string | null): AntiRule | null {
+    const found = this.#state.groupsOn(node).meeting(rules, batchId);
+    if (found !== null) return found;
+    const planned = this.#round?.groupedOn(node) ?? [];
+    for (const rule of rules) {
+      if (planned.some((task) => meets(task, rule, batchId))) return rule;
+      for (const { task } of this.#inFlight.on(node)) if (meets(task, rule, batchId)) return rule;
+    }
+    return null;
+  }
+
+  #viewFor(task: TaskRow): NodeView {
+    const key = staticKeyOf(task);
+    let view = this.#views.get(key);
+    if (view === undefined) {
+      const table = this.#table;
+      const needs = task.needs ?? null;
+      const slots = table.order.filter((slot) => {
+        const row = table.rowOf(slot);
+        return (undriven(needs, row) ?? forbidden(needs, row) ?? unwanted(task, row)) === null;
+      });
+      view = new NodeView(table, slots);
+      if (this.#views.size >= MOST_VIEWS) forgetOldest(this.#views);
+      this.#views.set(key, view);
+    }
+    view.catchUp();
+    return view;
+  }
+
+  #wishOf(task: TaskRow): Wish {
+    const affinity = affinityOf(task);
+    const near = localityOf(task)?.near ?? [];
+    const last = task.attempts.at(-1);
+    const failed = last?.status === 'FAILED' ? (this.#table.slotOf(last.node) ?? -1) : -1;
+    const targets: Target[] = [];
+    if (near.length > 0) {
+      this.#places ??= new Places(this.#table);
+      for (const one of near) {
+        const target = this.#places.target(one, (name) => this.#state.placeOf(name));
+        if (target !== null) targets.push(target);
+      }
+    }
+    return {
+      task,
+      anti: affinity?.anti ?? [],
+      batchId: batchIdOf(task),
+      preferred: affinity?.preferred ?? [],
+      targets,
+      failed,
+    };
+  }
+
+  #bestCandidate(view: NodeView, wish: Wish): number {
+    this.#look += 1;
+    this.#best = -1;
+    this.#bestScore = 0;
+    const count = view.slots.length;
+    const { createdIndex, createdPosition, resources } = wish.task;
+    // Packing wants to fill the first nodes first; otherwise tasks begin at different ones.
+    const start =
+      this.#policy === 'binpack' || count === 0 ? 0 : (createdIndex * 31 + createdPosition * 7919) % count;
+    if (count > CANDIDATES) this.#considerFavourites(view, wish, start);
+    let found = 0;
+    for (const [from, end] of [
+      [start, count],
+      [0, start],
+    ] as const) {
+      let leaf = view.nextFitting(from, resources);
+      while (leaf >= 0 && leaf < end && found < CANDIDATES) {
+        if (this.#consider(view.slots[leaf] ?? 0, wish)) found += 1;
+        leaf = view.nextFitting(leaf + 1, resources);
+      }
+    }
+    return this.#best;
+  }
+
+  #considerFavourites(view: NodeView, wish: Wish, start: number): void {
+    for (const target of wish.targets) {
+      for (const list of this.#places?.around(target) ?? []) this.#considerSome(view, wish, list, start);
+    }
+    for (const rule of wish.preferred) {
+      if (rule.weight > 0) this.#considerSome(view, wish, this.#preferredBy(view, wish.task, rule), start);
+    }
+  }
+
+  #considerSome(view: NodeView, wish: Wish, slots: readonly number[], start: number): void {
+    const looks = Math.min(slots.length, FAVOURITES_LOOKED_AT);
+    let found = 0;
+    for (let at = 0; at < looks && found < FAVOURITES; at += 1) {
+      const slot = slots[(start + at) % slots.length] ?? -1;
+      if (!view.has(slot) || !this.#table.fits(slot, wish.task.resources)) continue;
+      if (this.#consider(slot, wish)) found += 1;
+    }
+  }
+
+  #preferredBy(view: NodeView, task: TaskRow, rule: WeightedRule): readonly number[] {
+    const key = JSON.stringify([staticKeyOf(task), rule.key, rule.operator, rule.values]);
+    let slots = this.#preferred.get(key);
+    if (slots === undefined) {
+      slots = [...view.slots].filter((slot) => meetsRule(this.#table.rowOf(slot).labels, rule));
+      if (this.#preferred.size >= MOST_LISTS) forgetOldest(this.#preferred);
+      this.#preferred.set(key, slots);
+    }
+    return slots;
+  }
+
+  /** @returns whether it may hold the task; it was found to fit by its numbers */
+  #consider(slot: number, wish: Wish): boolean {
+    if (this.#seenIn[slot] === this.#look) return false;
+    this.#seenIn[slot] = this.#look;
+    const { anti, batchId } = wish;
+    if (anti.length > 0 && this.#meeting(this.#table.rowOf(slot).name, anti, batchId) !== null) return false;
+    const score = this.#scoreOf(slot, wish);
+    const isBetter =
+      this.#best < 0 ||
+      score > this.#bestScore ||
+      (score === this.#bestScore && this.#table.isBefore(slot, this.#best));
+    if (isBetter) {
+      this.#best = slot;
+      this.#bestScore = score;
+    }
+    return true;
+  }
+
+  #scoreOf(slot: number, { task, preferred, targets, failed }: Wish): number {
+    const table = this.#table;
+    const { resources } = task;
+    const shares = {
+      cpu: shareOf((table.freeCpu[slot] ?? 0) - resources.cpuMillis, table.capacityCpu[slot] ?? 0),
+      memory: shareOf((table.freeMemory[slot] ?? 0) - resources.memoryBytes, table.capacityMemory[slot] ?? 0),
+    };
+    let sum = this.#policy === 'spread' ? spreadScore(shares) : binpackScore(shares);
+    sum += table.idleness[slot] ?? 1;
+    let count = 2;
+    if (preferred.length > 0) {
+      sum += affinityScore(preferred, table.rowOf(slot).labels);
+      count += 1;
+    }
+    if (targets.length > 0) {
+      let distance = FARTHEST;
+      for (const target of targets)
+        distance = Math.min(distance, this.#places?.distance(slot, target) ?? FARTHEST);
+      sum += localityScore(distance);
+      count += 1;
+    }
+    if (slot === failed) {
+      sum += PENALTY;
+      count += 1;
+    }
+    return sum / count;
+  }
+}
+
+function forgetOldest(map: Map<string, unknown>): void {
+  for (const key of map.keys()) {
+    map.delete(key);
+    return;
+  }
+}
