@@ -35,6 +35,11 @@ export function staticKeyOf(task: TaskRow): string {
   return required.length === 0 ? needsKeyOf(task) : `${needsKeyOf(task)}${keyOf(required, rulesText)}`;
 }
 
+/** The same for the same preferences. */
+export function preferencesKeyOf(affinity: Affinity): string {
+  return keyOf(affinity.preferred, preferredText);
+}
+
 function needsKeyOf(task: TaskRow): string {
   const needs = needsOf(task);
   return needs === null ? '' : keyOf(needs, needsText);
@@ -69,10 +74,14 @@ function rulesText(rules: Affinity['required']): string {
   return JSON.stringify(rules.map(({ key, operator, values }) => [key, operator, values]));
 }
 
+function preferredText(rules: Affinity['preferred']): string {
+  return JSON.stringify(rules.map(({ key, operator, values, weight }) => [key, operator, values, weight]));
+}
+
 function affinityText({ required, preferred, anti }: Affinity): string {
   return JSON.stringify([
     rulesText(required),
-    preferred.map(({ key, operator, values, weight }) => [key, operator, values, weight]),
+    preferredText(preferred),
     anti.map(({ batch, labels }) => [batch, labels]),
   ]);
 }

@@ -4,12 +4,12 @@
  * with labels that it prefers, then others from a start that is the task's own. Up to that number it is the best of all.
  */
 import { affinityOf, batchIdOf, localityOf } from '../../../model/earlier-rows.ts';
-import type { AntiRule, WeightedRule } from '../../../model/placement.ts';
+import type { Affinity, AntiRule, WeightedRule } from '../../../model/placement.ts';
 import { meetsRule } from '../../../model/placement.ts';
 import type { SchedulingPolicy } from '../../../model/cluster.ts';
 import { schedulingOf } from '../../../model/cluster.ts';
 import type { TaskRow } from '../../../model/task.ts';
-import { staticKeyOf } from '../request.ts';
+import { preferencesKeyOf, staticKeyOf } from '../request.ts';
 import type { StateView } from '../state-view.ts';
 import { meets } from '../task-groups.ts';
 import type { NodeUse } from './fit.ts';
@@ -37,6 +37,8 @@ interface Wish {
   readonly anti: readonly AntiRule[];
   readonly batchId: string | null;
   readonly preferred: readonly WeightedRule[];
+  /** By slot, what the preferences come to there; not a number: not looked at yet. Null: it has none. */
+  readonly affinities: Float64Array | null;
   readonly targets: readonly Target[];
   /** The node that has just failed the task; -1: none. */
   readonly failed: number;
@@ -49,6 +51,8 @@ export class NodeChoice {
   readonly #views = new Map<string, NodeView>();
   /** Nodes of a view that meet a preferred rule, by both. */
   readonly #preferred = new Map<string, readonly number[]>();
+  /** {@link Wish.affinities} by preferences. */
+  readonly #affinities = new Map<string, Float64Array>();
   #places: Places | null = null;
   #rowsVersion = -1;
   #round: Round | null = null;
@@ -73,6 +77,7 @@ export class NodeChoice {
     this.#rowsVersion = this.#table.rowsVersion;
     this.#views.clear();
     this.#preferred.clear();
+    this.#affinities.clear();
     this.#places = null;
   }
 
@@ -145,14 +150,27 @@ export class NodeChoice {
         if (target !== null) targets.push(target);
       }
     }
+    const preferred = affinity?.preferred ?? [];
     return {
       task,
       anti: affinity?.anti ?? [],
       batchId: batchIdOf(task),
-      preferred: affinity?.preferred ?? [],
+      preferred,
+      affinities: affinity === null || preferred.length === 0 ? null : this.#affinitiesOf(affinity),
       targets,
       failed,
     };
+  }
+
+  #affinitiesOf(affinity: Affinity): Float64Array {
+    const key = preferencesKeyOf(affinity);
+    let affinities = this.#affinities.get(key);
+    if (affinities === undefined) {
+      affinities = new Float64Array(this.#table.rows.length).fill(Number.NaN);
+      if (this.#affinities.size >= MOST_VIEWS) forgetOldest(this.#affinities);
+      this.#affinities.set(key, affinities);
+    }
+    return affinities;
   }
 
   #bestCandidate(view: NodeView, wish: Wish): number {
@@ -227,18 +245,19 @@ export class NodeChoice {
     return true;
   }
 
-  #scoreOf(slot: number, { task, preferred, targets, failed }: Wish): number {
+  #scoreOf(slot: number, { task, preferred, affinities, targets, failed }: Wish): number {
     const table = this.#table;
     const { resources } = task;
-    const shares = {
-      cpu: shareOf((table.freeCpu[slot] ?? 0) - resources.cpuMillis, table.capacityCpu[slot] ?? 0),
-      memory: shareOf((table.freeMemory[slot] ?? 0) - resources.memoryBytes, table.capacityMemory[slot] ?? 0),
-    };
-    let sum = this.#policy === 'spread' ? spreadScore(shares) : binpackScore(shares);
+    const cpu = shareOf((table.freeCpu[slot] ?? 0) - resources.cpuMillis, table.capacityCpu[slot] ?? 0);
+    const memory = shareOf(
+      (table.freeMemory[slot] ?? 0) - resources.memoryBytes,
+      table.capacityMemory[slot] ?? 0,
+    );
+    let sum = this.#policy === 'spread' ? spreadScore(cpu, memory) : binpackScore(cpu, memory);
     sum += table.idleness[slot] ?? 1;
     let count = 2;
-    if (preferred.length > 0) {
-      sum += affinityScore(preferred, table.rowOf(slot).labels);
+    if (affinities !== null) {
+      sum += this.#affinityAt(slot, preferred, affinities);
       count += 1;
     }
     if (targets.length > 0) {
@@ -253,6 +272,14 @@ export class NodeChoice {
       count += 1;
     }
     return sum / count;
+  }
+
+  #affinityAt(slot: number, preferred: readonly WeightedRule[], affinities: Float64Array): number {
+    const known = affinities[slot] ?? Number.NaN;
+    if (!Number.isNaN(known)) return known;
+    const score = affinityScore(preferred, this.#table.rowOf(slot).labels);
+    affinities[slot] = score;
+    return score;
   }
 }
 

@@ -238,7 +238,10 @@ function scoreOf(cluster: TestCluster, task: TaskRow, name: string, use: NodeUse
   };
   const packs = cluster.state.cluster?.config.scheduling?.policy === 'binpack';
   const set = cluster.state.allocated(name).cpuMillis / row.capacity.cpuMillis;
-  const scores = [packs ? binpackScore(left) : spreadScore(left), idlenessOf(loadOf(name) ?? 0, set)];
+  const scores = [
+    (packs ? binpackScore : spreadScore)(left.cpu, left.memory),
+    idlenessOf(loadOf(name) ?? 0, set),
+  ];
   const preferred = task.affinity?.preferred ?? [];
   if (preferred.length > 0) scores.push(affinityScore(preferred, row.labels));
   const distances = (task.locality?.near ?? []).flatMap((one) => distanceOf(cluster, name, one) ?? []);

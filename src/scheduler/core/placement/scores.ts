@@ -16,19 +16,13 @@ const BUSY_FROM = 0.5;
 /** What is measured changes all the time: differences below a step are none. */
 const BUSY_STEPS = 10;
 
-/** Shares of a node that stay free with the task on it. */
-export interface SharesLeft {
-  readonly cpu: number;
-  readonly memory: number;
-}
-
-/** `spread`: the more stays free, the better. 0 to 1. */
-export function spreadScore({ cpu, memory }: SharesLeft): number {
+/** `spread`: the more stays free, the better. @param cpu share that stays free with the task on it @returns 0 to 1 */
+export function spreadScore(cpu: number, memory: number): number {
   return (cpu + memory) / 2;
 }
 
 /** `binpack`: the less stays free, the better; Nomad's formula (nomad/structs/funcs.go, ScoreFitBinPack). 0 to 1. */
-export function binpackScore({ cpu, memory }: SharesLeft): number {
+export function binpackScore(cpu: number, memory: number): number {
   return Math.min(Math.max(20 - (10 ** cpu + 10 ** memory), 0), 18) / 18;
 }
 
