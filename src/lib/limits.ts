@@ -27,6 +27,8 @@ export const limits = {
   submitStreamIdleMs: 60_000,
   /** Assigned to one node at a time, however little they ask for: its worker has to list and report them all. */
   tasksPerNode: 5000,
+  /** For so long the head of the queue may be overtaken before a node is kept for it; then for each further node. */
+  overtakingMs: 30_000,
   /** Open tasks that are on no node, in the whole cluster; beyond it submissions are refused with too_many. */
   queuedTasks: 1_000_000,
   /** Names of tasks whose place is remembered for those that want to be near. */

@@ -16,6 +16,17 @@ export interface ClusterRow {
    * is assigned before those are over.
    */
   readonly awaitsLeases?: boolean;
+  /** In the order of the queue, one for each priority at the most; absent: none has been overtaken so far. */
+  readonly heads?: readonly QueueHead[];
+}
+
+/** The first PENDING task of its priority that waits for room, and that others have overtaken. */
+export interface QueueHead {
+  readonly taskId: string;
+  /** When it was overtaken first. */
+  readonly sinceMs: number;
+  /** Kept for it: nothing behind it is placed there. */
+  readonly nodes: readonly string[];
 }
 
 /** Settings that belong to the cluster, not to a node (docs/contract.md, section 6). Milliseconds. */

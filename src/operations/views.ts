@@ -6,6 +6,7 @@ import type {
   Task as TaskView,
 } from '../generated/cluster.ts';
 import { formatCpuMillis, formatMemoryBytes } from '../lib/quantities.ts';
+import { formatTime } from '../lib/times.ts';
 import { containerOf, limitsOf, notBeforeOf, onNodeLossOf, userOf } from '../model/earlier-rows.ts';
 import type { NodeRow } from '../model/node.ts';
 import type { Attempt, Pairs, Resources, TaskLimits, TaskRow, TaskSpec } from '../model/task.ts';
@@ -30,7 +31,7 @@ export function taskView(task: TaskRow, spec: TaskSpec): TaskView {
     signal: current?.signal ?? undefined,
     error: current?.error ?? undefined,
     result: task.result === null || task.result === undefined ? undefined : JSON.stringify(task.result),
-    created_at: time(task.createdAtMs),
+    created_at: formatTime(task.createdAtMs),
     scheduled_at: optionalTime(task.scheduledAtMs),
     started_at: optionalTime(task.startedAtMs),
     finished_at: optionalTime(task.finishedAtMs),
@@ -146,7 +147,7 @@ export function nodeView(
     usage: insight.usage(node.name) ?? undefined,
     active_tasks: activeTasks,
     last_heartbeat_at: optionalTime(insight.lastHeartbeatMs(node.name)),
-    joined_at: time(node.joinedAtMs),
+    joined_at: formatTime(node.joinedAtMs),
     schedulable: node.schedulable,
   };
 }
@@ -159,10 +160,6 @@ function record(pairs: Pairs): Record<string, string> {
   return Object.fromEntries(pairs);
 }
 
-function time(atMs: number): string {
-  return new Date(atMs).toISOString();
-}
-
 function optionalTime(atMs: number | null): string | undefined {
-  return atMs === null ? undefined : time(atMs);
+  return atMs === null ? undefined : formatTime(atMs);
 }

@@ -10,6 +10,7 @@ import type { AssignCommand, Outcome } from '../model/commands.ts';
 import { concurrencyOf } from '../model/earlier-rows.ts';
 import { ClusterTime } from './cluster-time.ts';
 import type { CommandResults } from './core/apply/results.ts';
+import { headsOf, nextDueMs } from './core/placement/heads.ts';
 import { toAssignments } from './core/placement/plan.ts';
 import type { MeasuredLoad } from './core/placement/planner.ts';
 import { Planner } from './core/placement/planner.ts';
@@ -84,7 +85,9 @@ class LeadingLoop {
   #isWoken = false;
   #isPaused = false;
   #retriesUnderWay = false;
+  #reservationUnderWay = false;
   #cancelRetryTimer: () => void = () => {};
+  #cancelReservationTimer: () => void = () => {};
   #cancelPause: () => void = () => {};
 
   constructor(options: SchedulingLoopOptions, term: number, onUnexplained: (count: number) => void) {
@@ -105,6 +108,7 @@ class LeadingLoop {
     this.#isStopped = true;
     this.#unsubscribe();
     this.#cancelRetryTimer();
+    this.#cancelReservationTimer();
     this.#cancelPause();
   }
 
@@ -155,14 +159,15 @@ class LeadingLoop {
     if (this.#replica.state.cluster?.awaitsLeases === true) return;
     this.#measure();
     while (this.#plans.count < PLANS_IN_FLIGHT) {
-      const { assignments, more } = this.#planner.plan(limits.assignmentsPerCommand);
+      const { assignments, overtakes, more } = this.#planner.plan(limits.assignmentsPerCommand);
       if (assignments.length > 0) {
         const planned = { planIndex: this.#replica.appliedIndex, assignments };
         this.#plans.add(planned);
-        void this.#assign(planned);
+        void this.#assign(planned, overtakes);
       }
       if (!more) break;
     }
+    this.#scheduleReservations();
   }
 
   #measure(): void {
@@ -174,12 +179,13 @@ class LeadingLoop {
 
   // Assignments
 
-  async #assign(planned: PlanInFlight): Promise<void> {
+  async #assign(planned: PlanInFlight, overtakes: string | null): Promise<void> {
     const outcome = await this.#propose({
       type: 'assign',
       term: this.#term,
       planIndex: planned.planIndex,
       assignments: toAssignments(planned.assignments),
+      ...(overtakes === null ? {} : { overtakes }),
     });
     if (outcome === null) this.#plans.abandon(planned);
     else this.#plans.settle(planned);
@@ -252,6 +258,32 @@ class LeadingLoop {
     // Stamped before the time that was read here: nothing was due yet.
     if (outcome?.type === 'done' && (outcome.result as CommandResults['retryDue']).queued.length === 0)
       this.#pause();
+    this.#wake();
+  }
+
+  // Reservations
+
+  #scheduleReservations(): void {
+    this.#cancelReservationTimer();
+    const { state } = this.#replica;
+    const heads = headsOf(state.cluster);
+    if (heads.length === 0 || this.#reservationUnderWay) return;
+    const nowMs = this.#time.nowMs(state.cluster?.timeMs ?? 0);
+    const wanted = this.#planner.reservation(nowMs);
+    if (wanted !== null) {
+      this.#reservationUnderWay = true;
+      void this.#reserve(wanted);
+      return;
+    }
+    const nextMs = Math.min(...heads.map((head) => nextDueMs(head, nowMs)));
+    const delayMs = Math.min(nextMs - nowMs, LONGEST_TIMER_MS);
+    this.#cancelReservationTimer = this.#clock.after(delayMs, () => this.#wake());
+  }
+
+  async #reserve(wanted: { readonly taskId: string; readonly nodes: readonly string[] }): Promise<void> {
+    const outcome = await this.#propose({ type: 'reserveNodes', term: this.#term, ...wanted });
+    this.#reservationUnderWay = false;
+    if (outcome?.type === 'refused') this.#onRefused(outcome);
     this.#wake();
   }
 

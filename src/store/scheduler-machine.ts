@@ -31,6 +31,7 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   nodeOffline: true,
   removeNode: true,
   retryDue: true,
+  reserveNodes: true,
 };
 
 /** A spec is kept in memory for as long as an open task needs it, so tasks are restored first. */

@@ -26,12 +26,12 @@ export interface StateView {
   /** Open tasks that are on no node. */
   readonly queuedCount: number;
   /**
-   * PENDING tasks in scheduling order: priority, then submission.
+   * PENDING tasks that are due, in scheduling order: priority, then submission.
    * @param skip asked again before each task; what has such a request is passed over at once, however much of it there is
    */
   pending(skip?: (request: TaskRequest) => boolean): Iterable<TaskRow>;
   readonly pendingCount: number;
-  /** FAILED tasks whose next try is due at or before the time. */
+  /** FAILED tasks whose next try is due at or before the time, and PENDING ones that are not to run before. */
   retriesDue(atMs: number): Iterable<TaskRow>;
   /** When the next retry is due; null where there is none. */
   nextRetryAtMs(): number | null;

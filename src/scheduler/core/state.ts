@@ -16,7 +16,7 @@ import { NodeLoads } from './node-loads.ts';
 import { PendingQueue } from './pending-queue.ts';
 import type { SkipRequest } from './pending-queue.ts';
 import { RecentPlaces } from './recent-places.ts';
-import { RetryTimers } from './retry-timers.ts';
+import { dueMsOf, RetryTimers } from './retry-timers.ts';
 import type { StateView } from './state-view.ts';
 import type { TaskGroups } from './task-groups.ts';
 
@@ -199,15 +199,16 @@ export class ClusterState implements StateView {
   }
 
   #index(task: TaskRow): void {
-    if (task.status === 'PENDING') this.#pending.add(task);
-    if (task.status === 'FAILED' && task.retryAtMs !== null) this.#retries.set(task.id, task.retryAtMs);
+    const dueMs = dueMsOf(task);
+    if (dueMs !== null) this.#retries.set(task.id, dueMs);
+    else if (task.status === 'PENDING') this.#pending.add(task);
     this.#loads.add(task);
     this.#keys.add(task);
   }
 
   #unindex(task: TaskRow): void {
-    if (task.status === 'PENDING') this.#pending.remove(task);
-    if (task.status === 'FAILED') this.#retries.delete(task.id);
+    if (dueMsOf(task) !== null) this.#retries.delete(task.id);
+    else if (task.status === 'PENDING') this.#pending.remove(task);
     this.#loads.remove(task);
     this.#keys.remove(task);
   }

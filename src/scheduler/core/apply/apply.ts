@@ -10,6 +10,7 @@ import type { ClusterState } from '../state.ts';
 import { Transaction, type EntryPosition, type LoadedRows } from '../transaction.ts';
 import { assign } from './assign.ts';
 import { cancelTask } from './cancel-task.ts';
+import { reserveNodes, settleHeads } from './heads.ts';
 import { initCluster } from './init-cluster.ts';
 import { nodeHealth, nodeOffline } from './node-health.ts';
 import { refuse } from './outcomes.ts';
@@ -38,6 +39,7 @@ export function apply(
   let outcome: Outcome;
   try {
     outcome = carryOut(transaction, command);
+    if (outcome.type === 'done') settleHeads(transaction);
   } catch (error) {
     return { outcome: refuse('internal', messageOf(error)), changes: [], poisoned: true };
   }
@@ -85,6 +87,8 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return removeNode(transaction, command);
     case 'retryDue':
       return retryDue(transaction, command);
+    case 'reserveNodes':
+      return reserveNodes(transaction, command);
     default:
       return unreachable(command);
   }

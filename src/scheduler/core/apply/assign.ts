@@ -4,10 +4,12 @@ import type { Attempt, TaskRow } from '../../../model/task.ts';
 import { concurrencyOf } from '../../../model/earlier-rows.ts';
 import type { NodeUse } from '../placement/fit.ts';
 import { misfit } from '../placement/fit.ts';
+import { headsOf, keptForHead } from '../placement/heads.ts';
 import { whyWaiting } from '../placement/waiting.ts';
 import type { StateView } from '../state-view.ts';
 import { TaskGroups } from '../task-groups.ts';
 import type { Transaction } from '../transaction.ts';
+import { noteOvertaken } from './heads.ts';
 import { done } from './outcomes.ts';
 import { move } from './task-changes.ts';
 
@@ -75,6 +77,8 @@ export function assign(transaction: Transaction, command: AssignCommand): Outcom
     taken.add(task, node);
     accepted.push(taskId);
   }
+  const { overtakes } = command;
+  if (accepted.length > 0 && typeof overtakes === 'string') noteOvertaken(transaction, overtakes);
   return done({ accepted, refused });
 }
 
@@ -95,7 +99,11 @@ function whyNot(
   if (!node.sessionOpen || node.session !== assignment.session) {
     return `session ${assignment.session} of node ${node.name} is over`;
   }
-  return misfit(task, node, taken.useOf(state, node.name))?.reason ?? null;
+  const heads = headsOf(transaction.cluster);
+  const found =
+    misfit(task, node, taken.useOf(state, node.name)) ??
+    keptForHead(task, node.name, { heads, tasks: state.tasks });
+  return found?.reason ?? null;
 }
 
 function begin(transaction: Transaction, task: TaskRow, node: string, session: number): void {

@@ -1,6 +1,7 @@
 import type { Command } from '../../../model/commands.ts';
 import type { AssignResult } from './assign.ts';
 import type { CancelTaskResult } from './cancel-task.ts';
+import type { ReserveNodesResult } from './heads.ts';
 import type { ReconcileNodeResult } from './reconcile-node.ts';
 import type { RegisterNodeResult } from './register-node.ts';
 import type { ReportAttemptsResult } from './report-attempts.ts';
@@ -24,4 +25,5 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly nodeOffline: null;
   readonly removeNode: RemoveNodeResult;
   readonly retryDue: RetryDueResult;
+  readonly reserveNodes: ReserveNodesResult;
 }

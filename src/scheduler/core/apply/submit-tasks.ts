@@ -1,12 +1,15 @@
 import { encodeId, MAX_POSITION } from '../../../lib/ids.ts';
+import { limits } from '../../../lib/limits.ts';
 import type { Outcome, Submission, SubmitManyCommand } from '../../../model/commands.ts';
-import { affinityOf } from '../../../model/earlier-rows.ts';
+import { affinityOf, concurrencyOf, notBeforeOf } from '../../../model/earlier-rows.ts';
 import { needsOfTask, placementOfTask } from '../../../model/needs.ts';
 import type { TaskRow, TaskSpec } from '../../../model/task.ts';
 import { whyNowhere } from '../placement/why-nowhere.ts';
 import type { Transaction } from '../transaction.ts';
 import { once } from './idempotency.ts';
+import type { Refused } from './outcomes.ts';
 import { done, refuse } from './outcomes.ts';
+import { waitOf } from './task-changes.ts';
 
 export interface SubmitTasksResult {
   /** In the order of the specs. */
@@ -40,9 +43,37 @@ function submit(transaction: Transaction, { tasks, idempotency }: Submission, fi
     return refuse('too_many', `${first + tasks.length} tasks at once; at most ${MAX_POSITION} are allowed`);
   }
   return once(transaction, idempotency, () => {
+    const refusal = queueIsFull(transaction, first + tasks.length) ?? otherMaximum(transaction, tasks);
+    if (refusal !== null) return refusal;
     const taskIds = tasks.map((spec, at) => addTask(transaction, spec, first + at));
     return done<SubmitTasksResult>({ taskIds });
   });
+}
+
+/** @param count how many tasks the command asks for so far */
+function queueIsFull(transaction: Transaction, count: number): Refused | null {
+  const { queuedCount } = transaction.state;
+  if (queuedCount + count <= limits.queuedTasks) return null;
+  return refuse(
+    'too_many',
+    `${queuedCount} tasks wait already, and at most ${limits.queuedTasks} may: submit again when some of them run`,
+  );
+}
+
+/** All open tasks of a concurrency key have the same maximum; also those that the same entry has brought before. */
+function otherMaximum(transaction: Transaction, tasks: readonly TaskSpec[]): Refused | null {
+  for (const spec of tasks) {
+    const concurrency = concurrencyOf(spec);
+    if (concurrency === null) continue;
+    const { key, max } = concurrency;
+    const known = transaction.state.keyUse(key)?.max ?? transaction.newMaxima.get(key) ?? max;
+    if (known !== max)
+      return refuse(
+        'conflict',
+        `concurrency key ${key} has the maximum ${known} in tasks that are open, not ${max}: give it the same, or another key`,
+      );
+  }
+  return null;
 }
 
 function addTask(transaction: Transaction, spec: TaskSpec, position: number): string {
@@ -61,6 +92,7 @@ function addTask(transaction: Transaction, spec: TaskSpec, position: number): st
     resources: spec.resources,
     needs,
     ...placementOfTask(spec),
+    ...waitOf(notBeforeOf(spec), transaction.nowMs),
     status: 'PENDING',
     statusReason: whyNowhere(
       { resources: spec.resources, needs, affinity: affinityOf(spec) },
@@ -78,6 +110,8 @@ function addTask(transaction: Transaction, spec: TaskSpec, position: number): st
     finishedAtMs: null,
     attempts: [],
   };
+  const concurrency = concurrencyOf(spec);
+  if (concurrency !== null) transaction.newMaxima.set(concurrency.key, concurrency.max);
   transaction.put('spec', id, { id, spec });
   transaction.putTask(task);
   return id;

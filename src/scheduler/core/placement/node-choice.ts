@@ -8,12 +8,12 @@ import type { Affinity, AntiRule, WeightedRule } from '../../../model/placement.
 import { meetsRule } from '../../../model/placement.ts';
 import type { SchedulingPolicy } from '../../../model/cluster.ts';
 import { schedulingOf } from '../../../model/cluster.ts';
-import type { TaskRow } from '../../../model/task.ts';
+import type { Resources, TaskRow } from '../../../model/task.ts';
 import { preferencesKeyOf, staticKeyOf } from '../request.ts';
 import type { StateView } from '../state-view.ts';
 import { meets } from '../task-groups.ts';
 import type { NodeUse } from './fit.ts';
-import { forbidden, undriven, unwanted } from './fit.ts';
+import { closedTo, forbidden, keptApart, undriven, unwanted } from './fit.ts';
 import type { InFlight } from './in-flight.ts';
 import type { NodeTable } from './node-table.ts';
 import { shareOf } from './node-table.ts';
@@ -92,6 +92,41 @@ export class NodeChoice {
     const other = view.bestWithout(best, task.resources);
     if (other < 0) return best;
     return this.#scoreOf(best, wish) > this.#scoreOf(other, wish) ? best : other;
+  }
+
+  /** Whether a node that takes work will have room for it once enough of what runs there has ended. */
+  waitsForRoom(task: TaskRow): boolean {
+    const view = this.#viewFor(task);
+    return view.slots.some((slot) => this.#mayHaveRoom(slot, task));
+  }
+
+  /** All of those nodes, the one that lacks least first. */
+  nodesWithRoomInTime(task: TaskRow): readonly number[] {
+    const lacks = new Map<number, number>();
+    for (const slot of this.#viewFor(task).slots)
+      if (this.#mayHaveRoom(slot, task)) lacks.set(slot, this.#lackAt(slot, task.resources));
+    const name = (slot: number): string => this.#table.rowOf(slot).name;
+    return [...lacks]
+      .sort(([a, lackA], [b, lackB]) => lackA - lackB || (name(a) < name(b) ? -1 : 1))
+      .map(([slot]) => slot);
+  }
+
+  #mayHaveRoom(slot: number, task: TaskRow): boolean {
+    const table = this.#table;
+    const { cpuMillis, memoryBytes } = task.resources;
+    if ((table.capacityCpu[slot] ?? 0) < cpuMillis || (table.capacityMemory[slot] ?? 0) < memoryBytes)
+      return false;
+    const row = table.rowOf(slot);
+    return closedTo(row) === null && keptApart(task, row, this.useOf(slot)) === null;
+  }
+
+  /** The share of the node that is missing. */
+  #lackAt(slot: number, { cpuMillis, memoryBytes }: Resources): number {
+    const table = this.#table;
+    return Math.max(
+      shareOf(cpuMillis - (table.freeCpu[slot] ?? 0), table.capacityCpu[slot] ?? 0),
+      shareOf(memoryBytes - (table.freeMemory[slot] ?? 0), table.capacityMemory[slot] ?? 0),
+    );
   }
 
   /** What is on the node, by the state, the plans in flight and this one. */

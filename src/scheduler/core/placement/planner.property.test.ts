@@ -13,6 +13,7 @@ import { TestCluster } from '../testing/test-cluster.ts';
 import { MIB, specOf } from '../testing/values.ts';
 import type { NodeUse } from './fit.ts';
 import { misfit } from './fit.ts';
+import { headsOf, keptForHead } from './heads.ts';
 import type { PlannedAssignment } from './in-flight.ts';
 import { inFlightOf } from './in-flight.ts';
 import { plan, toAssignments } from './plan.ts';
@@ -100,6 +101,10 @@ const step = fc.oneof(
   },
   { weight: 3, arbitrary: fc.record({ type: fc.constant('plan' as const) }) },
   {
+    weight: 2,
+    arbitrary: fc.record({ type: fc.constant('reserve' as const), passMs: fc.constantFrom(1000, 40_000) }),
+  },
+  {
     weight: 3,
     arbitrary: fc.record({ type: fc.constantFrom('complete' as const, 'fail' as const), pick: fc.nat() }),
   },
@@ -184,7 +189,20 @@ function act(world: World, one: (typeof step extends fc.Arbitrary<infer T> ? T :
     }
     case 'plan':
       checkPlan(world);
+      return;
+    case 'reserve':
+      cluster.atMs += one.passMs;
+      reserve(world);
+      return;
+    default:
+      throw new Error('every kind is handled');
   }
+}
+
+function reserve({ cluster, planner, run }: World): void {
+  const wanted = planner.reservation(cluster.atMs);
+  expect(new Planner(cluster.state, inFlightOf(new Map())).reservation(cluster.atMs)).toEqual(wanted);
+  if (wanted !== null) run({ type: 'reserveNodes', term: 1, ...wanted });
 }
 
 /** What is on a node by the state and by the assignments that come before in the same plan. */
@@ -255,9 +273,11 @@ function scoreOf(cluster: TestCluster, task: TaskRow, name: string, use: NodeUse
 function checkPlan({ cluster, planner, run }: World): number {
   const { state } = cluster;
   planner.measure(loadOf);
-  const { assignments, unplaced, more } = planner.plan(LIMIT);
+  const made = planner.plan(LIMIT);
+  const { assignments, overtakes } = made;
   const anew = plan(state, new Map(), LIMIT, loadOf);
-  expect({ assignments, unplaced, more }).toEqual(anew);
+  expect(made).toEqual(anew);
+  const heads = headsOf(state.cluster);
   const planned = new Map(assignments.map((one) => [one.taskId, one]));
   const on = new Map<string, TaskRow[]>();
   let left = LIMIT;
@@ -269,7 +289,12 @@ function checkPlan({ cluster, planner, run }: World): number {
     }));
     const holding = [...on.values()].flat().filter((one) => (one.concurrency ?? null) !== null).length;
     const waits = whyWaiting(task, state, { holding: () => holding });
-    const fitting = uses.filter(({ row, use }) => waits === null && misfit(task, row, use) === null);
+    const fitting = uses.filter(
+      ({ row, use }) =>
+        waits === null &&
+        misfit(task, row, use) === null &&
+        keptForHead(task, row.name, { heads, tasks: state.tasks }) === null,
+    );
     const chosen: PlannedAssignment | undefined = planned.get(task.id);
     expect(chosen !== undefined).toBe(fitting.length > 0);
     if (chosen === undefined) continue;
@@ -283,6 +308,7 @@ function checkPlan({ cluster, planner, run }: World): number {
     term: 1,
     planIndex: cluster.index,
     assignments: toAssignments(assignments),
+    overtakes,
   } as const;
   expect(run(input).outcome).toMatchObject({ type: 'done', result: { refused: [] } });
   return assignments.length;

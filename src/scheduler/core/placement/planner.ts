@@ -9,11 +9,14 @@ import type { Resources, TaskRow } from '../../../model/task.ts';
 import { nodeHolding } from '../node-loads.ts';
 import type { StateView } from '../state-view.ts';
 import { misfit } from './fit.ts';
+import { headsOf, nodesDue } from './heads.ts';
 import type { InFlight, PlannedAssignment } from './in-flight.ts';
+import { KeptNodes } from './kept-nodes.ts';
 import { NodeChoice } from './node-choice.ts';
 import { NodeTable, shareOf } from './node-table.ts';
 import { Round } from './round.ts';
 import { idlenessOf } from './scores.ts';
+import { whyWaiting } from './waiting.ts';
 
 /** A task that fits no node now; it stands for all of the queue that have its needs and request as much or more. */
 export interface Unplaced {
@@ -24,6 +27,8 @@ export interface Unplaced {
 export interface Plan {
   readonly assignments: readonly PlannedAssignment[];
   readonly unplaced: readonly Unplaced[];
+  /** The first task of the queue that waits for room and that these overtake; null: none. */
+  readonly overtakes: string | null;
   /** Whether the limit was reached with tasks left that were not looked at. */
   readonly more: boolean;
 }
@@ -79,22 +84,57 @@ export class Planner {
   /** @param limit assignments at the most */
   plan(limit: number): Plan {
     this.#sync();
+    const kept = new KeptNodes(this.#state, this.#table);
+    try {
+      return this.#planRound(limit, kept);
+    } finally {
+      this.#table.unreserve();
+    }
+  }
+
+  #planRound(limit: number, kept: KeptNodes): Plan {
     const round = new Round(this.#state, this.#inFlight);
     const assignments: PlannedAssignment[] = [];
     const unplaced: Unplaced[] = [];
+    let head: string | null = null;
+    let overtakes: string | null = null;
     this.#choice.begin(round);
     for (const task of this.#state.pending((request) => round.isHopeless(request))) {
       if (this.#inFlight.has(task.id)) continue;
-      if (assignments.length >= limit) return { assignments, unplaced, more: true };
+      if (assignments.length >= limit) return { assignments, unplaced, overtakes, more: true };
+      kept.before(task);
       const slot = this.#choice.nodeFor(task);
       if (slot < 0) {
+        if (head === null && this.#choice.waitsForRoom(task)) head = task.id;
         round.giveUp(task);
         unplaced.push({ taskId: task.id, resources: task.resources });
         continue;
       }
+      overtakes = head;
       assignments.push(this.#place(task, slot, round));
     }
-    return { assignments, unplaced, more: false };
+    return { assignments, unplaced, overtakes, more: false };
+  }
+
+  /** Which nodes should be kept for a head of the queue now, where that is not so yet. */
+  reservation(nowMs: number): { readonly taskId: string; readonly nodes: readonly string[] } | null {
+    this.#sync();
+    const heads = headsOf(this.#state.cluster);
+    if (heads.length === 0) return null;
+    const taken = new Set(heads.flatMap(({ nodes }) => nodes));
+    this.#choice.begin(new Round(this.#state, this.#inFlight));
+    for (const head of heads) {
+      const task = this.#state.tasks.get(head.taskId);
+      if (task === undefined || this.#inFlight.has(task.id)) continue;
+      const waits = whyWaiting(task, this.#state, { holding: () => 0 }) !== null;
+      const suited = waits ? [] : this.#choice.nodesWithRoomInTime(task);
+      const names = suited.map((slot) => this.#table.rowOf(slot).name);
+      const still = head.nodes.filter((name) => names.includes(name));
+      const more = Math.max(0, nodesDue(head, nowMs) - still.length);
+      const nodes = [...still, ...names.filter((name) => !taken.has(name)).slice(0, more)];
+      if (nodes.join() !== head.nodes.join()) return { taskId: task.id, nodes };
+    }
+    return null;
   }
 
   #place(task: TaskRow, slot: number, round: Round): PlannedAssignment {

@@ -4,6 +4,7 @@
  */
 import { concurrencyOf } from '../../../model/earlier-rows.ts';
 import type { RowChange } from '../../../model/rows.ts';
+import { headsOf } from './heads.ts';
 import { nodeHolding } from '../node-loads.ts';
 import type { InFlight, PlannedAssignment } from './in-flight.ts';
 
@@ -80,6 +81,7 @@ export class PlansInFlight implements InFlight {
   changed(index: number, changes: readonly RowChange[]): void {
     if (this.#plans.size === 0) return;
     for (const change of changes) {
+      if (change.table === 'cluster') this.#touchKept(change, index);
       if (change.table === 'node') this.#touched.set(`node/${change.key}`, index);
       if (change.table !== 'task') continue;
       this.#touched.set(`task/${change.key}`, index);
@@ -104,6 +106,13 @@ export class PlansInFlight implements InFlight {
       concurrencyKey === null ? 0 : (this.#touched.get(`key/${concurrencyKey}`) ?? 0),
     );
     return touched > planIndex;
+  }
+
+  /** Nodes that are kept for a head of the queue since. */
+  #touchKept({ before, after }: Extract<RowChange, { table: 'cluster' }>, index: number): void {
+    if (before?.heads === after?.heads) return;
+    for (const { nodes } of headsOf(after))
+      for (const node of nodes) this.#touched.set(`node/${node}`, index);
   }
 
   #remove(planned: PlannedAssignment): void {

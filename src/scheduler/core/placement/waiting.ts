@@ -1,4 +1,5 @@
 /** What keeps a task off every node for the time being, whatever is free: then it is no head of the queue either. */
+import { formatTime } from '../../../lib/times.ts';
 import { concurrencyOf, waitsUntilOf } from '../../../model/earlier-rows.ts';
 import type { TaskRow } from '../../../model/task.ts';
 import type { StateView } from '../state-view.ts';
@@ -20,7 +21,7 @@ export function whyWaiting(
   taken: KeysTaken,
 ): Waiting | null {
   const dueMs = waitsUntilOf(task);
-  if (dueMs !== null) return { filter: 'not_before', reason: `not before ${new Date(dueMs).toISOString()}` };
+  if (dueMs !== null) return { filter: 'not_before', reason: `not before ${formatTime(dueMs)}` };
   const concurrency = concurrencyOf(task);
   if (concurrency === null) return null;
   const { key, max } = concurrency;
