@@ -6,6 +6,7 @@ import type {
   CancelTaskRequest,
   ChangeMemberRequest,
   ClusterStatus,
+  Explanation,
   GetClusterRequest,
   ListNodesResponse,
   ListTasksRequest,
@@ -13,12 +14,14 @@ import type {
   LogsRequest,
   Node,
   NodeRequest,
+  PlanRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
   SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
+  TaskPlan,
   TaskRequest,
   TransferLeadershipRequest,
   VersionInfo,
@@ -31,6 +34,8 @@ export interface ClusterConnection {
   connect(timeoutMs: number, signal: AbortSignal): Promise<void>;
   submitTasks(request: SubmitTasksRequest, signal: AbortSignal): Promise<SubmitTasksResponse>;
   getTask(request: TaskRequest, signal: AbortSignal): Promise<Task>;
+  explainTask(request: TaskRequest, signal: AbortSignal): Promise<Explanation>;
+  planTasks(request: PlanRequest, signal: AbortSignal): Promise<TaskPlan>;
   listTasks(request: ListTasksRequest, signal: AbortSignal): Promise<ListTasksResponse>;
   cancelTask(request: CancelTaskRequest, signal: AbortSignal): Promise<Task>;
   watchTask(request: TaskRequest, signal: AbortSignal): AsyncIterable<Task>;

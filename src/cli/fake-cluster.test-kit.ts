@@ -5,7 +5,15 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 
-import { Attempt, ClusterService, ClusterStatus, ListTasksResponse, Task } from '../generated/cluster.ts';
+import {
+  Attempt,
+  ClusterService,
+  ClusterStatus,
+  Explanation,
+  ListTasksResponse,
+  Task,
+  TaskPlan,
+} from '../generated/cluster.ts';
 import type {
   ClusterServer,
   LogsRequest,
@@ -40,6 +48,9 @@ export class FakeCluster {
   /** What a saved snapshot consists of. */
   snapshot: readonly Buffer[] = [];
   status: ClusterStatus = ClusterStatus.create({ cluster_id: 'c1', leader: 'n1', term: 3 });
+  /** Of each task, but for its id. */
+  explanation = Explanation.create({ status: 'PENDING' });
+  plan = TaskPlan.create({ index: 7 });
   /** Called with each request before it is answered; what it throws is the answer. */
   before: (call: Call) => void = () => undefined;
   /** Called with each submitted task; for instance to let it run. */
@@ -170,6 +181,11 @@ export class FakeCluster {
       // The command line sends what it has in one request.
       streamSubmits: (call) => call.end(),
       getTask: unary('getTask', ({ id }: TaskRequest) => this.#find(id)),
+      explainTask: unary('explainTask', ({ id }: TaskRequest) => ({
+        ...this.explanation,
+        id: this.#find(id).id,
+      })),
+      planTasks: unary('planTasks', () => this.plan),
       listTasks: unary('listTasks', (request: { limit: number; cursor: string }) => this.#list(request)),
       cancelTask: unary('cancelTask', ({ id }: TaskRequest) => {
         this.update(this.#find(id).id, { status: 'CANCELLED' });

@@ -8,10 +8,12 @@ import { registerCancel } from './commands/cancel.ts';
 import { registerCluster } from './commands/cluster.ts';
 import { registerDescribe } from './commands/describe.ts';
 import { registerDev } from './commands/dev.ts';
+import { registerExplain } from './commands/explain.ts';
 import { registerGet } from './commands/get.ts';
 import { registerLogs } from './commands/logs.ts';
 import { registerLs } from './commands/ls.ts';
 import { registerNode } from './commands/node.ts';
+import { registerPlan } from './commands/plan.ts';
 import { registerRun } from './commands/run.ts';
 import { registerSnapshot } from './commands/snapshot.ts';
 import { registerSubmit } from './commands/submit.ts';
@@ -56,9 +58,11 @@ function createProgram(context: Context): Command {
     registerDev,
     registerRun,
     registerSubmit,
+    registerPlan,
     registerLs,
     registerGet,
     registerDescribe,
+    registerExplain,
     registerWait,
     registerLogs,
     registerCancel,

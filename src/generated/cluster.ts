@@ -258,6 +258,39 @@ export interface TaskRequest {
   id: string;
 }
 
+/** Nodes that one filter rules out. */
+export interface Reason {
+  filter: string;
+  excluded: number;
+  nearest_miss: string;
+}
+
+export interface Explanation {
+  id: string;
+  status: string;
+  /** In the queue, from 1; absent: it is not in it. */
+  position?: number | undefined;
+  reasons: Reason[];
+}
+
+export interface PlanRequest {
+  tasks: TaskSpec[];
+}
+
+/** Equal tasks that would run on the same node, or on none. */
+export interface PlanItem {
+  name: string;
+  count: number;
+  node?: string | undefined;
+  reasons: Reason[];
+}
+
+export interface TaskPlan {
+  /** The state that it is made on. */
+  index: number;
+  items: PlanItem[];
+}
+
 export interface CancelTaskRequest {
   id: string;
   idempotency_key: string;
@@ -3145,6 +3178,389 @@ export const TaskRequest: MessageFns<TaskRequest> = {
   },
 };
 
+function createBaseReason(): Reason {
+  return { filter: "", excluded: 0, nearest_miss: "" };
+}
+
+export const Reason: MessageFns<Reason> = {
+  encode(message: Reason, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.filter !== "") {
+      writer.uint32(10).string(message.filter);
+    }
+    if (message.excluded !== 0) {
+      writer.uint32(16).uint32(message.excluded);
+    }
+    if (message.nearest_miss !== "") {
+      writer.uint32(26).string(message.nearest_miss);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Reason {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReason();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.filter = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.excluded = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.nearest_miss = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Reason>): Reason {
+    return Reason.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Reason>): Reason {
+    const message = createBaseReason();
+    message.filter = object.filter ?? "";
+    message.excluded = object.excluded ?? 0;
+    message.nearest_miss = object.nearest_miss ?? "";
+    return message;
+  },
+};
+
+function createBaseExplanation(): Explanation {
+  return { id: "", status: "", position: undefined, reasons: [] };
+}
+
+export const Explanation: MessageFns<Explanation> = {
+  encode(message: Explanation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.status !== "") {
+      writer.uint32(18).string(message.status);
+    }
+    if (message.position !== undefined) {
+      writer.uint32(24).uint32(message.position);
+    }
+    for (const v of message.reasons) {
+      Reason.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Explanation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExplanation();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.status = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.position = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reasons.push(Reason.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Explanation>): Explanation {
+    return Explanation.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Explanation>): Explanation {
+    const message = createBaseExplanation();
+    message.id = object.id ?? "";
+    message.status = object.status ?? "";
+    message.position = object.position ?? undefined;
+    message.reasons = object.reasons?.map((e) => Reason.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePlanRequest(): PlanRequest {
+  return { tasks: [] };
+}
+
+export const PlanRequest: MessageFns<PlanRequest> = {
+  encode(message: PlanRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.tasks) {
+      TaskSpec.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PlanRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePlanRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tasks.push(TaskSpec.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PlanRequest>): PlanRequest {
+    return PlanRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PlanRequest>): PlanRequest {
+    const message = createBasePlanRequest();
+    message.tasks = object.tasks?.map((e) => TaskSpec.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePlanItem(): PlanItem {
+  return { name: "", count: 0, node: undefined, reasons: [] };
+}
+
+export const PlanItem: MessageFns<PlanItem> = {
+  encode(message: PlanItem, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.count !== 0) {
+      writer.uint32(16).uint32(message.count);
+    }
+    if (message.node !== undefined) {
+      writer.uint32(26).string(message.node);
+    }
+    for (const v of message.reasons) {
+      Reason.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PlanItem {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePlanItem();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reasons.push(Reason.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PlanItem>): PlanItem {
+    return PlanItem.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PlanItem>): PlanItem {
+    const message = createBasePlanItem();
+    message.name = object.name ?? "";
+    message.count = object.count ?? 0;
+    message.node = object.node ?? undefined;
+    message.reasons = object.reasons?.map((e) => Reason.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseTaskPlan(): TaskPlan {
+  return { index: 0, items: [] };
+}
+
+export const TaskPlan: MessageFns<TaskPlan> = {
+  encode(message: TaskPlan, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0) {
+      writer.uint32(8).uint64(message.index);
+    }
+    for (const v of message.items) {
+      PlanItem.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskPlan {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskPlan();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.items.push(PlanItem.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TaskPlan>): TaskPlan {
+    return TaskPlan.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TaskPlan>): TaskPlan {
+    const message = createBaseTaskPlan();
+    message.index = object.index ?? 0;
+    message.items = object.items?.map((e) => PlanItem.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseCancelTaskRequest(): CancelTaskRequest {
   return { id: "", idempotency_key: "" };
 }
@@ -5986,6 +6402,26 @@ export const ClusterService = {
     responseSerialize: (value: Task): Buffer => Buffer.from(Task.encode(value).finish()),
     responseDeserialize: (value: Buffer): Task => Task.decode(value),
   },
+  /** Why a task waits. */
+  explainTask: {
+    path: "/jarvis.cluster.Cluster/ExplainTask" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: TaskRequest): Buffer => Buffer.from(TaskRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): TaskRequest => TaskRequest.decode(value),
+    responseSerialize: (value: Explanation): Buffer => Buffer.from(Explanation.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Explanation => Explanation.decode(value),
+  },
+  /** Where tasks would run if they were submitted now; changes nothing. */
+  planTasks: {
+    path: "/jarvis.cluster.Cluster/PlanTasks" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PlanRequest): Buffer => Buffer.from(PlanRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PlanRequest => PlanRequest.decode(value),
+    responseSerialize: (value: TaskPlan): Buffer => Buffer.from(TaskPlan.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TaskPlan => TaskPlan.decode(value),
+  },
   listTasks: {
     path: "/jarvis.cluster.Cluster/ListTasks" as const,
     requestStream: false as const,
@@ -6110,6 +6546,10 @@ export interface ClusterServer extends UntypedServiceImplementation {
    */
   streamSubmits: handleBidiStreamingCall<SubmitTasksRequest, SubmitAnswer>;
   getTask: handleUnaryCall<TaskRequest, Task>;
+  /** Why a task waits. */
+  explainTask: handleUnaryCall<TaskRequest, Explanation>;
+  /** Where tasks would run if they were submitted now; changes nothing. */
+  planTasks: handleUnaryCall<PlanRequest, TaskPlan>;
   listTasks: handleUnaryCall<ListTasksRequest, ListTasksResponse>;
   cancelTask: handleUnaryCall<CancelTaskRequest, Task>;
   /** The task now, and again after each change, until it is in a terminal status. */
@@ -6166,6 +6606,35 @@ export interface ClusterClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Task) => void,
+  ): ClientUnaryCall;
+  /** Why a task waits. */
+  explainTask(
+    request: TaskRequest,
+    callback: (error: ServiceError | null, response: Explanation) => void,
+  ): ClientUnaryCall;
+  explainTask(
+    request: TaskRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Explanation) => void,
+  ): ClientUnaryCall;
+  explainTask(
+    request: TaskRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Explanation) => void,
+  ): ClientUnaryCall;
+  /** Where tasks would run if they were submitted now; changes nothing. */
+  planTasks(request: PlanRequest, callback: (error: ServiceError | null, response: TaskPlan) => void): ClientUnaryCall;
+  planTasks(
+    request: PlanRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TaskPlan) => void,
+  ): ClientUnaryCall;
+  planTasks(
+    request: PlanRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TaskPlan) => void,
   ): ClientUnaryCall;
   listTasks(
     request: ListTasksRequest,

@@ -76,6 +76,27 @@ async function running(): Promise<string> {
   return id;
 }
 
+describe('why tasks wait', () => {
+  it('is explained, and planned before they are submitted', async () => {
+    const id = await submit({ resources: { cpu: 5 } });
+    const reasons = [{ filter: 'resources', excluded: 1, nearest_miss: 'node n1 lacks 1000m cpu' }];
+    expect((await call('GET', `/tasks/${id}/explain`)).json).toEqual({
+      id,
+      status: 'PENDING',
+      position: 1,
+      reasons,
+    });
+    const body = { name: 'a', command: ['true'], resources: { cpu: 5 } };
+    const planned = await call('POST', '/plan', { body });
+    expect(planned).toMatchObject({
+      status: 200,
+      json: { index: cluster.index, items: [{ name: 'a', count: 1, node: null, reasons }] },
+    });
+    expect((await call('POST', '/plan', { body: { command: 7 } })).status).toBe(422);
+    expect((await call('GET', '/plan')).status).toBe(405);
+  });
+});
+
 describe('tasks', () => {
   it('are submitted, read, listed and cancelled', async () => {
     const given = { name: 'a', command: ['true'], env: { K: 'v' }, labels: { team: 'x' } };

@@ -3,18 +3,21 @@ import type {
   CancelTaskRequest,
   ChangeMemberRequest,
   ClusterStatus,
+  Explanation,
   GetClusterRequest,
   ListNodesResponse,
   ListTasksRequest,
   ListTasksResponse,
   Node,
   NodeRequest,
+  PlanRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
   SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
+  TaskPlan,
   TaskRequest,
   TransferLeadershipRequest,
 } from '../generated/cluster.ts';
@@ -38,6 +41,7 @@ import type {
   Remotes,
   SnapshotSource,
 } from './port.ts';
+import { explanationOf, taskAsItWaits, taskPlanOf } from './explanations.ts';
 import { expectSilent, namedNode } from './nodes.ts';
 import { policyFaults } from './policy-check.ts';
 import { idempotencyOf, parseListTasks, parseSubmit } from './requests.ts';
@@ -45,7 +49,7 @@ import { Submissions } from './submissions.ts';
 import { TaskWatches } from './task-watches.ts';
 import { isStale, withReports } from './cluster-reports.ts';
 import { clusterView } from './cluster-view.ts';
-import { nodeView, taskView } from './views.ts';
+import { nodeView } from './views.ts';
 import { abortError, orAborted, throwIfAborted } from './waiting.ts';
 
 const TASK_ID_CHARACTERS = 'task-'.length + 18;
@@ -101,6 +105,20 @@ export class LocalOperations implements RemoteOperations {
     return this.#task(await this.#resolve(request.id));
   }
 
+  async explainTask(request: TaskRequest, context: CallContext): Promise<Explanation> {
+    await this.#barrier(context.signal);
+    const id = await this.#resolve(request.id);
+    const task = await this.#replica.read('task', id);
+    if (task === null) throw new JarvisError('not_found', `there is no task ${show(id)}`);
+    return explanationOf(this.#replica.state, task);
+  }
+
+  async planTasks(request: PlanRequest, context: CallContext): Promise<TaskPlan> {
+    const specs = parseSubmit(request);
+    await this.#barrier(context.signal);
+    return taskPlanOf(this.#replica, specs, this.#insight);
+  }
+
   async listTasks(request: ListTasksRequest, context: CallContext): Promise<ListTasksResponse> {
     const { limit, cursor, matches } = parseListTasks(request);
     await this.#barrier(context.signal);
@@ -113,7 +131,8 @@ export class LocalOperations implements RemoteOperations {
         limit: limit - items.length,
         matches: (task, spec) => matches(task, spec.spec),
       });
-      for (const { task, spec } of page.tasks) items.push(taskView(task, spec.spec));
+      for (const { task, spec } of page.tasks)
+        items.push(taskAsItWaits(this.#replica.state, task, spec.spec));
       next = page.nextCursor;
       if (next === '' || items.length >= limit || context.signal.aborted) break;
     }
@@ -278,7 +297,7 @@ export class LocalOperations implements RemoteOperations {
     if (task === null) throw new JarvisError('not_found', `there is no task ${show(id)}`);
     const spec = await this.#replica.read('spec', task.specId);
     if (spec === null) throw new JarvisError('not_found', `the spec of ${show(id)} is gone`);
-    return taskView(task, spec.spec);
+    return taskAsItWaits(this.#replica.state, task, spec.spec);
   }
 
   #node(node: NodeRow): Node {

@@ -6,6 +6,7 @@ import type {
   CancelTaskRequest,
   ChangeMemberRequest,
   ClusterStatus,
+  Explanation,
   GetClusterRequest,
   ListNodesResponse,
   ListTasksRequest,
@@ -13,12 +14,14 @@ import type {
   LogsRequest,
   Node,
   NodeRequest,
+  PlanRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
   SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
+  TaskPlan,
   TaskRequest,
   TransferLeadershipRequest,
   VersionInfo,
@@ -61,6 +64,10 @@ export interface ClusterOperations {
   /** The same, with nothing of the tasks but their ids in the answer: what streams of submits are made of. */
   acceptTasks(request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks>;
   getTask(request: TaskRequest, context: CallContext): Promise<Task>;
+  /** Why it waits. */
+  explainTask(request: TaskRequest, context: CallContext): Promise<Explanation>;
+  /** Where tasks would run if they were submitted now; changes nothing. */
+  planTasks(request: PlanRequest, context: CallContext): Promise<TaskPlan>;
   listTasks(request: ListTasksRequest, context: CallContext): Promise<ListTasksResponse>;
   cancelTask(request: CancelTaskRequest, context: CallContext): Promise<Task>;
   /** The task now and after each change, until it is terminal; changes in quick succession may be merged. */
@@ -90,6 +97,8 @@ export type RemoteOperations = Pick<
   | 'submitTasks'
   | 'acceptTasks'
   | 'getTask'
+  | 'explainTask'
+  | 'planTasks'
   | 'listTasks'
   | 'cancelTask'
   | 'watchTask'

@@ -35,7 +35,7 @@ const MAX_CURSOR = 1024;
 const ENTRY_RESERVE_BYTES = 64 * 1024;
 
 /** @throws JarvisError invalid with the faults of all tasks; too_large where they do not fit one entry */
-export function parseSubmit(request: SubmitTasksRequest): readonly TaskSpec[] {
+export function parseSubmit(request: Pick<SubmitTasksRequest, 'tasks'>): readonly TaskSpec[] {
   if (request.tasks.length === 0)
     throw invalidInput([{ path: 'tasks', message: 'at least one is required' }]);
   if (request.tasks.length > limits.tasksPerSubmission) {

@@ -6,6 +6,7 @@ import type {
   CancelTaskRequest,
   ChangeMemberRequest,
   ClusterStatus,
+  Explanation,
   GetClusterRequest,
   ListNodesResponse,
   ListTasksRequest,
@@ -13,12 +14,14 @@ import type {
   LogsRequest,
   Node,
   NodeRequest,
+  PlanRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
   SnapshotPiece,
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
+  TaskPlan,
   TaskRequest,
   TransferLeadershipRequest,
   VersionInfo,
@@ -93,6 +96,14 @@ export class RoutingOperations implements ClusterOperations {
 
   getTask(request: TaskRequest, context: CallContext): Promise<Task> {
     return this.#read(context, (operations, inner) => operations.getTask(request, inner));
+  }
+
+  explainTask(request: TaskRequest, context: CallContext): Promise<Explanation> {
+    return this.#read(context, (operations, inner) => operations.explainTask(request, inner));
+  }
+
+  planTasks(request: PlanRequest, context: CallContext): Promise<TaskPlan> {
+    return this.#read(context, (operations, inner) => operations.planTasks(request, inner));
   }
 
   listTasks(request: ListTasksRequest, context: CallContext): Promise<ListTasksResponse> {

@@ -21,6 +21,7 @@ export function taskView(task: TaskRow, spec: TaskSpec): TaskView {
     id: task.id,
     name: task.name,
     ...specView(spec),
+    not_before: optionalTime(notBeforeOf(task) ?? notBeforeOf(spec)),
     priority: task.priority,
     status: task.status,
     status_reason: task.statusReason ?? undefined,
@@ -56,7 +57,6 @@ type SpecPart = Pick<
   | 'retry_policy'
   | 'on_node_loss'
   | 'labels'
-  | 'not_before'
   | 'concurrency'
   | 'affinity'
   | 'locality'
@@ -96,7 +96,6 @@ function specView(spec: TaskSpec): SpecPart {
     },
     on_node_loss: onNodeLossOf(spec),
     labels: record(spec.labels),
-    not_before: optionalTime(notBeforeOf(spec)),
     ...placementView(spec),
   };
 }

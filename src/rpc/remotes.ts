@@ -43,6 +43,8 @@ function remoteOperations(
     acceptTasks: (request, { signal }) => submits.accept(address, request, signal),
     cancelTask: unary(ClusterService.cancelTask, true),
     getTask: unary(ClusterService.getTask, false),
+    explainTask: unary(ClusterService.explainTask, false),
+    planTasks: unary(ClusterService.planTasks, false),
     listTasks: unary(ClusterService.listTasks, false),
     getNode: unary(ClusterService.getNode, false),
     listNodes: (context) => listNodes({}, context),

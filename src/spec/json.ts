@@ -5,6 +5,7 @@
 import type {
   Attempt,
   ClusterStatus,
+  Explanation,
   Member,
   NodeReport,
   Limits,
@@ -13,6 +14,7 @@ import type {
   RetryPolicy,
   Task,
   TaskError,
+  TaskPlan,
   VersionInfo,
 } from '../generated/cluster.ts';
 
@@ -70,6 +72,17 @@ export function taskToJson(task: Task): object {
     started_at: task.started_at ?? null,
     finished_at: task.finished_at ?? null,
     attempts: task.attempts.map(attemptToJson),
+  };
+}
+
+export function explanationToJson({ id, status, position, reasons }: Explanation): object {
+  return { id, status, position: position ?? null, reasons };
+}
+
+export function planToJson({ index, items }: TaskPlan): object {
+  return {
+    index,
+    items: items.map(({ name, count, node, reasons }) => ({ name, count, node: node ?? null, reasons })),
   };
 }
 

@@ -31,6 +31,8 @@ export interface StateView {
    */
   pending(skip?: (request: TaskRequest) => boolean): Iterable<TaskRow>;
   readonly pendingCount: number;
+  /** The task's place among them, from 1; null: it is none of them. */
+  positionOf(task: TaskRow): number | null;
   /** FAILED tasks whose next try is due at or before the time, and PENDING ones that are not to run before. */
   retriesDue(atMs: number): Iterable<TaskRow>;
   /** When the next retry is due; null where there is none. */

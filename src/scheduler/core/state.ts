@@ -86,6 +86,10 @@ export class ClusterState implements StateView {
     return this.#pending.tasks(skip);
   }
 
+  positionOf(task: TaskRow): number | null {
+    return task.status === 'PENDING' ? this.#pending.positionOf(task) : null;
+  }
+
   get pendingCount(): number {
     return this.#pending.size;
   }

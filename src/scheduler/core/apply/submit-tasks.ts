@@ -1,15 +1,14 @@
 import { encodeId, MAX_POSITION } from '../../../lib/ids.ts';
 import { limits } from '../../../lib/limits.ts';
 import type { Outcome, Submission, SubmitManyCommand } from '../../../model/commands.ts';
-import { affinityOf, concurrencyOf, notBeforeOf } from '../../../model/earlier-rows.ts';
-import { needsOfTask, placementOfTask } from '../../../model/needs.ts';
-import type { TaskRow, TaskSpec } from '../../../model/task.ts';
+import { concurrencyOf } from '../../../model/earlier-rows.ts';
+import type { TaskSpec } from '../../../model/task.ts';
 import { whyNowhere } from '../placement/why-nowhere.ts';
+import { newTask } from '../new-task.ts';
 import type { Transaction } from '../transaction.ts';
 import { once } from './idempotency.ts';
 import type { Refused } from './outcomes.ts';
 import { done, refuse } from './outcomes.ts';
-import { waitOf } from './task-changes.ts';
 
 export interface SubmitTasksResult {
   /** In the order of the specs. */
@@ -79,40 +78,12 @@ function otherMaximum(transaction: Transaction, tasks: readonly TaskSpec[]): Ref
 function addTask(transaction: Transaction, spec: TaskSpec, position: number): string {
   const { epoch } = transaction.cluster;
   const { index } = transaction.entry;
-  const needs = needsOfTask(spec);
   const id = encodeId('task', { epoch, index, position }, transaction.state.idKey);
-  const task: TaskRow = {
-    id,
-    namespace: 'default',
-    name: spec.name,
-    specId: id,
-    createdIndex: index,
-    createdPosition: position,
-    priority: spec.priority,
-    resources: spec.resources,
-    needs,
-    ...placementOfTask(spec),
-    ...waitOf(notBeforeOf(spec), transaction.nowMs),
-    status: 'PENDING',
-    statusReason: whyNowhere(
-      { resources: spec.resources, needs, affinity: affinityOf(spec) },
-      transaction.state.nodes.values(),
-    ),
-    cancelRequested: false,
-    attempt: 0,
-    retryCount: 0,
-    consecutiveLosses: 0,
-    retryAtMs: null,
-    result: null,
-    createdAtMs: transaction.nowMs,
-    scheduledAtMs: null,
-    startedAtMs: null,
-    finishedAtMs: null,
-    attempts: [],
-  };
+  const task = newTask(spec, { id, index, position, nowMs: transaction.nowMs });
+  const statusReason = whyNowhere(task, transaction.state.nodes.values());
   const concurrency = concurrencyOf(spec);
   if (concurrency !== null) transaction.newMaxima.set(concurrency.key, concurrency.max);
   transaction.put('spec', id, { id, spec });
-  transaction.putTask(task);
+  transaction.putTask({ ...task, statusReason });
   return id;
 }

@@ -35,11 +35,6 @@ export function move(task: TaskRow, status: TaskStatus, changes: Partial<TaskRow
   return { ...task, statusReason: null, ...changes, status };
 }
 
-/** Of a task that becomes PENDING, where it is not to run before some time that has not come. */
-export function waitOf(notBeforeMs: number | null, nowMs: number): Pick<TaskRow, 'waitsUntilMs'> {
-  return notBeforeMs !== null && notBeforeMs > nowMs ? { waitsUntilMs: notBeforeMs } : {};
-}
-
 /** What a task says that stays with a node which is OFFLINE, until there is proof of what became of it. */
 export function waitingFor(node: string): string {
   return `waiting for node ${node}, which is offline`;

@@ -2,18 +2,25 @@
 import { needsOf } from '../../../model/earlier-rows.ts';
 import type { NodeRow } from '../../../model/node.ts';
 import type { Fitting, Misfit, NodeUse } from './fit.ts';
+import type { InQueue, QueueState } from './heads.ts';
+import { keptForHead } from './heads.ts';
 import { crowded, drained, forbidden, keptApart, lacking, undriven, unhealthy, unwanted } from './fit.ts';
 
 export interface Candidate {
   readonly node: NodeRow;
   /** On it by the state and by plans that are not applied yet. */
   readonly use: NodeUse;
+  /** Heads of the queue, for which nodes may be kept. */
+  readonly waiting: QueueState;
 }
+
+/** A task as filters see it. */
+export type Filtered = Fitting & InQueue;
 
 export interface Filter {
   readonly name: string;
   /** @returns null where it has nothing against the node */
-  check(task: Fitting, candidate: Candidate): Misfit | null;
+  check(task: Filtered, candidate: Candidate): Misfit | null;
 }
 
 /**
@@ -30,4 +37,5 @@ export const FILTERS: readonly Filter[] = [
   { name: 'anti_affinity', check: (task, { node, use }) => keptApart(task, node, use) },
   { name: 'task_count', check: (_task, { node, use }) => crowded(node, use.taskCount) },
   { name: 'resources', check: (task, { node, use }) => lacking(task.resources, node, use.allocated) },
+  { name: 'reservation', check: (task, { node, waiting }) => keptForHead(task, node.name, waiting) },
 ];

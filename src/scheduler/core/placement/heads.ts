@@ -9,7 +9,13 @@ import type { TaskRow } from '../../../model/task.ts';
 import { PRIORITIES } from '../../../model/task.ts';
 import type { Misfit } from './fit.ts';
 
-type Placed = Pick<TaskRow, 'id' | 'priority' | 'createdIndex' | 'createdPosition'>;
+/** A task by its place in the order. */
+export type InQueue = Pick<TaskRow, 'id' | 'priority' | 'createdIndex' | 'createdPosition'>;
+
+export interface QueueState {
+  readonly heads: readonly QueueHead[];
+  readonly tasks: ReadonlyMap<string, TaskRow>;
+}
 
 const NO_HEADS: readonly QueueHead[] = [];
 
@@ -18,7 +24,7 @@ export function headsOf(cluster: ClusterRow | null): readonly QueueHead[] {
 }
 
 /** Below 0: `a` comes first. */
-export function compareInQueue(a: Placed, b: Placed): number {
+export function compareInQueue(a: InQueue, b: InQueue): number {
   return (
     PRIORITIES.indexOf(a.priority) - PRIORITIES.indexOf(b.priority) ||
     a.createdIndex - b.createdIndex ||
@@ -27,11 +33,7 @@ export function compareInQueue(a: Placed, b: Placed): number {
 }
 
 /** Whether a node is kept for a head that comes before the task. @returns null where it is not */
-export function keptForHead(
-  task: Placed,
-  node: string,
-  { heads, tasks }: { readonly heads: readonly QueueHead[]; readonly tasks: ReadonlyMap<string, TaskRow> },
-): Misfit | null {
+export function keptForHead(task: InQueue, node: string, { heads, tasks }: QueueState): Misfit | null {
   for (const { taskId, nodes } of heads) {
     if (taskId === task.id || !nodes.includes(node)) continue;
     const head = tasks.get(taskId);
