@@ -26,6 +26,12 @@ afterEach(() => {
   rmSync(directory, { recursive: true });
 });
 
+function file(text: string): string {
+  const path = join(directory, 'tasks.yaml');
+  writeFileSync(path, text);
+  return path;
+}
+
 describe('explain', () => {
   it('says the place in the queue and every reason', async () => {
     cluster.setTask(fakeTask({ id: 'task-1' }));
@@ -52,12 +58,6 @@ describe('explain', () => {
 });
 
 describe('plan', () => {
-  function file(text: string): string {
-    const path = join(directory, 'tasks.yaml');
-    writeFileSync(path, text);
-    return path;
-  }
-
   it('says where tasks would run, and exits 1 where one fits nowhere', async () => {
     cluster.plan = {
       index: 7,
