@@ -80,10 +80,6 @@ function specOf(task: Task): readonly Field[] {
 
 /** What is not asked for is not shown. */
 function placementOf({ not_before: notBefore, concurrency, affinity, locality }: Task): readonly Field[] {
-  const rule = ({ key, operator, values, weight }: Rule): string =>
-    [key, operator, values.join(', '), weight === undefined ? '' : `(weight ${weight})`]
-      .filter((part) => part !== '')
-      .join(' ');
   const apart = (affinity?.anti ?? []).map(({ batch, labels }) =>
     batch === undefined ? `tasks with ${pairs(labels).join(', ')}` : 'its batch',
   );
@@ -91,11 +87,16 @@ function placementOf({ not_before: notBefore, concurrency, affinity, locality }:
   return [
     optional('Not before', notBefore),
     concurrency === undefined ? null : ['Concurrency', `${concurrency.key}, at most ${concurrency.max}`],
-    several('Required', affinity?.required.map(rule)),
-    several('Preferred', affinity?.preferred.map(rule)),
+    several('Required', affinity?.required.map(ruleOf)),
+    several('Preferred', affinity?.preferred.map(ruleOf)),
     several('Keeps apart', apart),
     several('Near', near),
   ];
+}
+
+function ruleOf({ key, operator, values, weight }: Rule): string {
+  const parts = [key, operator, values.join(', '), weight === undefined ? '' : `(weight ${weight})`];
+  return parts.filter((part) => part !== '').join(' ');
 }
 
 function several(title: string, lines: readonly string[] = []): Field {

@@ -24,10 +24,12 @@ import type { Round } from './round.ts';
 import { affinityScore, binpackScore, FARTHEST, localityScore, PENALTY, spreadScore } from './scores.ts';
 
 /** Nodes that fit and are compared, for a task with rules. */
-const CANDIDATES = 100;
+const CANDIDATES = 64;
 /** Of those from each list of nodes that the task would like best, and how many of the list are looked at for them. */
-const FAVOURITES = 16;
-const FAVOURITES_LOOKED_AT = 128;
+const FAVOURITES = 12;
+const FAVOURITES_LOOKED_AT = 64;
+/** So many are others in any case. */
+const OTHERS = 16;
 const MOST_VIEWS = 64;
 const MOST_LISTS = 256;
 
@@ -217,8 +219,8 @@ export class NodeChoice {
     // Packing wants to fill the first nodes first; otherwise tasks begin at different ones.
     const start =
       this.#policy === 'binpack' || count === 0 ? 0 : (createdIndex * 31 + createdPosition * 7919) % count;
-    if (count > CANDIDATES) this.#considerFavourites(view, wish, start);
-    let found = 0;
+    const favourites = count > CANDIDATES ? this.#considerFavourites(view, wish, start) : 0;
+    let found = Math.min(favourites, CANDIDATES - OTHERS);
     for (const [from, end] of [
       [start, count],
       [0, start],
@@ -232,16 +234,21 @@ export class NodeChoice {
     return this.#best;
   }
 
-  #considerFavourites(view: NodeView, wish: Wish, start: number): void {
+  /** @returns how many of them fit */
+  #considerFavourites(view: NodeView, wish: Wish, start: number): number {
+    let found = 0;
     for (const target of wish.targets) {
-      for (const list of this.#places?.around(target) ?? []) this.#considerSome(view, wish, list, start);
+      for (const list of this.#places?.around(target) ?? [])
+        found += this.#considerSome(view, wish, list, start);
     }
     for (const rule of wish.preferred) {
-      if (rule.weight > 0) this.#considerSome(view, wish, this.#preferredBy(view, wish.task, rule), start);
+      if (rule.weight <= 0) continue;
+      found += this.#considerSome(view, wish, this.#preferredBy(view, wish.task, rule), start);
     }
+    return found;
   }
 
-  #considerSome(view: NodeView, wish: Wish, slots: readonly number[], start: number): void {
+  #considerSome(view: NodeView, wish: Wish, slots: readonly number[], start: number): number {
     const looks = Math.min(slots.length, FAVOURITES_LOOKED_AT);
     let found = 0;
     for (let at = 0; at < looks && found < FAVOURITES; at += 1) {
@@ -249,6 +256,7 @@ export class NodeChoice {
       if (!view.has(slot) || !this.#table.fits(slot, wish.task.resources)) continue;
       if (this.#consider(slot, wish)) found += 1;
     }
+    return found;
   }
 
   #preferredBy(view: NodeView, task: TaskRow, rule: WeightedRule): readonly number[] {
