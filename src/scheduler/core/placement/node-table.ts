@@ -76,9 +76,19 @@ export class NodeTable {
       this.rows[slot] = row;
     }
     const { allocated, taskCount, planned } = use;
-    this.freeCpu[slot] = row.capacity.cpuMillis - allocated.cpuMillis - planned.cpuMillis;
-    this.freeMemory[slot] = row.capacity.memoryBytes - allocated.memoryBytes - planned.memoryBytes;
-    this.count[slot] = taskCount + planned.count;
+    const freeCpu = row.capacity.cpuMillis - allocated.cpuMillis - planned.cpuMillis;
+    const freeMemory = row.capacity.memoryBytes - allocated.memoryBytes - planned.memoryBytes;
+    const count = taskCount + planned.count;
+    // A plan that was applied as it was made changes nothing here.
+    const isSame =
+      before === row &&
+      this.freeCpu[slot] === freeCpu &&
+      this.freeMemory[slot] === freeMemory &&
+      this.count[slot] === count;
+    if (isSame && known !== undefined) return;
+    this.freeCpu[slot] = freeCpu;
+    this.freeMemory[slot] = freeMemory;
+    this.count[slot] = count;
     this.#changed(slot);
   }
 
