@@ -6,7 +6,7 @@ import { unreachable } from '../lib/assert.ts';
 import type { Pairs } from './task.ts';
 
 export const LABEL_OPERATORS = ['in', 'not_in', 'exists', 'not_exists'] as const;
-export type LabelOperator = (typeof LABEL_OPERATORS)[number];
+type LabelOperator = (typeof LABEL_OPERATORS)[number];
 
 /** Of the labels of a node. */
 export interface LabelRule {

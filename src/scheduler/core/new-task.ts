@@ -37,6 +37,6 @@ export function newTask(
 }
 
 /** Of a task that becomes PENDING, where it is not to run before some time that has not come. */
-export function waitOf(notBeforeMs: number | null, nowMs: number): Pick<TaskRow, 'waitsUntilMs'> {
+function waitOf(notBeforeMs: number | null, nowMs: number): Pick<TaskRow, 'waitsUntilMs'> {
   return notBeforeMs !== null && notBeforeMs > nowMs ? { waitsUntilMs: notBeforeMs } : {};
 }

@@ -7,8 +7,6 @@ import { labelOf, meetsRule, showAnti, showRule } from '../../../model/placement
 import { violationsOfNeeds } from '../../../model/policy.ts';
 import type { Resources, TaskNeeds, TaskRow } from '../../../model/task.ts';
 
-const NOTHING: Resources = { cpuMillis: 0, memoryBytes: 0 };
-
 /** Why something cannot be placed on a node. */
 export interface Misfit {
   /** For people; names the node. */
@@ -138,17 +136,6 @@ export function misfit(task: Fitting, node: NodeRow, use: NodeUse): Misfit | nul
     keptApart(task, node, use) ??
     crowded(node, use.taskCount) ??
     lacking(task.resources, node, use.allocated)
-  );
-}
-
-/** Whether the node could hold the task were it empty, and took work. @returns null where it could */
-export function unsuited(task: Fitting, node: NodeRow): Misfit | null {
-  const needs = needsOf(task);
-  return (
-    undriven(needs, node) ??
-    forbidden(needs, node) ??
-    unwanted(task, node) ??
-    lacking(task.resources, node, NOTHING)
   );
 }
 

@@ -30,6 +30,8 @@ const FAVOURITES = 12;
 const FAVOURITES_LOOKED_AT = 64;
 /** So many are others in any case. */
 const OTHERS = 16;
+/** Nodes looked at one by one before those that fit are searched for. */
+const LOOKED_AT = 256;
 const MOST_VIEWS = 64;
 const MOST_LISTS = 256;
 
@@ -89,6 +91,7 @@ export class NodeChoice {
     const wish = this.#wishOf(task);
     const isPlain = wish.anti.length + wish.preferred.length + wish.targets.length === 0;
     if (!isPlain || this.#policy !== 'spread') return this.#bestCandidate(view, wish);
+    view.catchUp();
     const best = view.best(task.resources);
     if (best < 0 || best !== wish.failed) return best;
     const other = view.bestWithout(best, task.resources);
@@ -170,7 +173,6 @@ export class NodeChoice {
       if (this.#views.size >= MOST_VIEWS) forgetOldest(this.#views);
       this.#views.set(key, view);
     }
-    view.catchUp();
     return view;
   }
 
@@ -221,17 +223,39 @@ export class NodeChoice {
       this.#policy === 'binpack' || count === 0 ? 0 : (createdIndex * 31 + createdPosition * 7919) % count;
     const favourites = count > CANDIDATES ? this.#considerFavourites(view, wish, start) : 0;
     let found = Math.min(favourites, CANDIDATES - OTHERS);
-    for (const [from, end] of [
-      [start, count],
-      [0, start],
-    ] as const) {
-      let leaf = view.nextFitting(from, resources);
-      while (leaf >= 0 && leaf < end && found < CANDIDATES) {
+    // One after the other as long as most of them fit; from leaf to leaf that fits where few do.
+    const looks = Math.min(count, LOOKED_AT);
+    for (let at = 0; at < looks && found < CANDIDATES; at += 1) {
+      const slot = view.slots[(start + at) % count] ?? 0;
+      if (this.#table.fits(slot, resources) && this.#consider(slot, wish)) found += 1;
+    }
+    if (looks < count && found < CANDIDATES) this.#considerFitting(view, wish, { start, looks, found });
+    return this.#best;
+  }
+
+  /** Goes on where so many have been looked at, from the start on and around. */
+  #considerFitting(
+    view: NodeView,
+    wish: Wish,
+    from: { readonly start: number; readonly looks: number; readonly found: number },
+  ): void {
+    view.catchUp();
+    const count = view.slots.length;
+    const first = from.start + from.looks;
+    const { resources } = wish.task;
+    let { found } = from;
+    for (const [begin, end] of first < count
+      ? [
+          [first, count],
+          [0, from.start],
+        ]
+      : [[first - count, from.start]]) {
+      let leaf = view.nextFitting(begin ?? 0, resources);
+      while (leaf >= 0 && leaf < (end ?? 0) && found < CANDIDATES) {
         if (this.#consider(view.slots[leaf] ?? 0, wish)) found += 1;
         leaf = view.nextFitting(leaf + 1, resources);
       }
     }
-    return this.#best;
   }
 
   /** @returns how many of them fit */

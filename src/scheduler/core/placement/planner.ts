@@ -19,7 +19,7 @@ import { idlenessOf } from './scores.ts';
 import { whyWaiting } from './waiting.ts';
 
 /** A task that fits no node now; it stands for all of the queue that have its needs and request as much or more. */
-export interface Unplaced {
+interface Unplaced {
   readonly taskId: string;
   readonly resources: Resources;
 }

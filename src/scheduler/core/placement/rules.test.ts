@@ -173,6 +173,26 @@ describe('preferred affinity', () => {
   });
 });
 
+describe('a task with rules', () => {
+  it.each([3, 300, 597])('finds the only nodes with room among many that are full: from n%i on', (free) => {
+    const cluster = clusterOf({});
+    const session = new Map<string, number>();
+    for (let n = 0; n < 600; n += 1) session.set(`n${n}`, cluster.join(`n${n}`));
+    const ids = cluster.submit(
+      ...Array.from({ length: 598 }, () => specOf({ resources: { ...SMALL, cpuMillis: 4000 } })),
+    );
+    const full = [...session.keys()].filter((_, n) => n !== free && n !== free + 1);
+    const assignments = ids.map((taskId, at) => {
+      const node = full[at] ?? '';
+      return { taskId, node, session: session.get(node) ?? 0 };
+    });
+    cluster.done({ type: 'assign', term: 1, planIndex: cluster.index, assignments });
+    const nowhere = { key: 'gpu', operator: 'exists', values: [], weight: 10 } as const;
+    cluster.submit(...Array.from({ length: 4 }, () => ruled({ preferred: [nowhere] })));
+    expect(nodesOf(cluster)).toEqual([0, 1, 0, 1].map((step) => `n${free + step}`));
+  });
+});
+
 describe('locality', () => {
   const nodes = {
     n1: { region: 'eu', zone: 'a', rack: '1' },
