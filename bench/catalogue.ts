@@ -4,9 +4,11 @@ import { commitBenchmark } from './benchmarks/commit.ts';
 import { dockerBenchmark } from './benchmarks/docker.ts';
 import { failoverBenchmark } from './benchmarks/failover.ts';
 import { idleBenchmark } from './benchmarks/idle.ts';
+import { placementBenchmark } from './benchmarks/placement.ts';
 import { processBenchmark } from './benchmarks/process.ts';
 
 export const CATALOGUE: readonly Benchmark[] = [
+  placementBenchmark,
   processBenchmark,
   commitBenchmark,
   failoverBenchmark,

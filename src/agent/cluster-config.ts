@@ -7,7 +7,12 @@ import { heartbeatFault } from '../model/timeouts.ts';
 import { formatPath } from '../spec/faults.ts';
 import { checkRetryPolicy, DEFAULT_RETRY_POLICY } from '../spec/task-schema.ts';
 import type { RetryPolicy } from '../model/task.ts';
-import { DEFAULT_MEMBERSHIP, DEFAULT_RETENTION, type ClusterConfig } from '../model/cluster.ts';
+import {
+  DEFAULT_MEMBERSHIP,
+  DEFAULT_RETENTION,
+  SCHEDULING_POLICIES,
+  type ClusterConfig,
+} from '../model/cluster.ts';
 import { parsed, splitPairs, yamlOfText } from './config-fields.ts';
 
 const duration = parsed(parseDurationMs);
@@ -16,6 +21,7 @@ const KEYS: ReadonlyMap<string, string> = new Map([
   ['heartbeat', 'interval, warning, timeout'],
   ['membership', 'voters, learners, voter_grace'],
   ['retention', 'tasks, max_tasks, events'],
+  ['scheduling', 'policy'],
 ]);
 
 /** The keys of the map at that path; undefined where there is none. */
@@ -73,12 +79,19 @@ const retentionSchema = map('retention', {
   events: duration.refine(isKeepable, KEEPABLE).optional(),
 });
 
+const schedulingSchema = map('scheduling', {
+  policy: z
+    .enum(SCHEDULING_POLICIES, { error: `is no policy; allowed: ${SCHEDULING_POLICIES.join(', ')}` })
+    .optional(),
+});
+
 export const clusterFields = {
   heartbeat: heartbeatSchema,
   membership: membershipSchema,
   retention: retentionSchema,
   // As in a task: read by the same rules below. YAML in a variable.
   retry_policy: z.preprocess(yamlOfText, z.unknown()).optional(),
+  scheduling: schedulingSchema,
 };
 
 interface Raw {
@@ -86,11 +99,12 @@ interface Raw {
   readonly membership: z.infer<typeof membershipSchema>;
   readonly retention: z.infer<typeof retentionSchema>;
   readonly retry_policy?: unknown;
+  readonly scheduling: z.infer<typeof schedulingSchema>;
 }
 
 /** @param founders how many nodes vote where nothing is said */
 export function parseClusterConfig(
-  { heartbeat, membership, retention, retry_policy: retryPolicy }: Raw,
+  { heartbeat, membership, retention, retry_policy: retryPolicy, scheduling }: Raw,
   founders: number,
   faults: Fault[],
 ): ClusterConfig {
@@ -110,6 +124,7 @@ export function parseClusterConfig(
       eventsMs: retention.events ?? DEFAULT_RETENTION.eventsMs,
     },
     retryPolicy: parseRetryPolicy(retryPolicy ?? {}, faults),
+    scheduling: { policy: scheduling.policy ?? 'spread' },
   };
 }
 

@@ -110,6 +110,13 @@ const KEYS: readonly (readonly [
     ({ cluster }) => cluster.retryPolicy,
     { ...DEFAULT_RETRY_POLICY, maxAttempts: 5, backoffStrategy: 'fixed', retryableErrors: ['Busy'] },
   ],
+  [
+    'scheduling',
+    'policy=binpack',
+    '{policy: binpack}',
+    ({ cluster }) => cluster.scheduling,
+    { policy: 'binpack' },
+  ],
 ];
 
 /** Makes whatever a key is set to fit the rest. */
@@ -184,6 +191,7 @@ describe('the settings of a node', () => {
         membership: { voters: 2, learners: 20, voterGraceMs: 300_000 },
         retention: { tasksMs: 7 * 24 * 3_600_000, maxTasks: 1_000_000, eventsMs: 24 * 3_600_000 },
         retryPolicy: DEFAULT_RETRY_POLICY,
+        scheduling: { policy: 'spread' },
       },
     });
   });
@@ -237,6 +245,11 @@ describe('a bad value is named with its key and with what is allowed', () => {
     [{ retention: { max_tasks: -1 } }, /^retention.max_tasks: -1 is not allowed: 0 to 100000000$/],
     [{ retention: { events: 'soon' } }, /^retention.events: duration "soon" is not allowed/],
     [{ retention: { keys: 1 } }, /^retention.keys: is not a setting; allowed: tasks, max_tasks, events$/],
+    [
+      { scheduling: { policy: 'pack' } },
+      /^scheduling.policy: "pack" is no policy; allowed: spread, binpack$/,
+    ],
+    [{ scheduling: 'polcy=spread' }, /^scheduling.polcy: is not a setting; allowed: policy$/],
     [{ peers: '-=h:1,n1=127.0.0.1:7101' }, /^peers: "-" is not a name/],
     [{ labels: '-a=1' }, /^labels: "-a" is not a name/],
     [{ labels: 'a=1,a=2' }, /^labels: .* names "a" twice$/],

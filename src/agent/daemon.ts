@@ -353,15 +353,19 @@ export class Daemon {
 
   #leaderDuties(replica: ClusterReplica, cluster: ClusterRecord, raft: RaftNode): LeaderDuties {
     const parts = { replica, clock: this.#clock, log: this.#log };
-    const duties = new LeaderDuties({
+    // Asked only while it leads, which is after the duties have begun.
+    const loadOf = (node: string): number | null => {
+      const usage = duties.usage(node);
+      return usage === null ? null : usage.cpu_percent / 100;
+    };
+    const scheduling = new SchedulingLoop({ ...parts, loadOf });
+    const duties: LeaderDuties = new LeaderDuties({
       ...parts,
       formation: { clusterId: cluster.clusterId, epoch: cluster.epoch, config: this.#config.cluster },
       duties: [
         new LeaseSettler(parts),
         new TimeoutSettler(parts),
-        new SchedulingLoop(parts),
-        new VoterKeeper({ ...parts, raft }),
-        new SchedulingLoop(parts),
+        scheduling,
         new VoterKeeper({ ...parts, raft }),
         new Retention(parts),
       ],

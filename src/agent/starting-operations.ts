@@ -20,6 +20,8 @@ export class StartingOperations implements ClusterOperations {
   readLogs: ClusterOperations['readLogs'] = (...call) => this.#ready().readLogs(...call);
   watchEvents: ClusterOperations['watchEvents'] = (...call) => this.#ready().watchEvents(...call);
   listNodes: ClusterOperations['listNodes'] = async (...call) => this.#ready().listNodes(...call);
+  explainTask: ClusterOperations['explainTask'] = async (...call) => this.#ready().explainTask(...call);
+  planTasks: ClusterOperations['planTasks'] = async (...call) => this.#ready().planTasks(...call);
   getNode: ClusterOperations['getNode'] = async (...call) => this.#ready().getNode(...call);
   removeNode: ClusterOperations['removeNode'] = async (...call) => this.#ready().removeNode(...call);
   getCluster: ClusterOperations['getCluster'] = async (...call) => this.#ready().getCluster(...call);

@@ -9,6 +9,7 @@ import type {
   ClusterStatus,
   EventsPiece,
   EventsRequest,
+  Explanation,
   GetClusterRequest,
   ListNodesResponse,
   ListTasksRequest,
@@ -16,6 +17,7 @@ import type {
   LogsRequest,
   Node,
   NodeRequest,
+  PlanRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
   SetConfigRequest,
@@ -24,6 +26,7 @@ import type {
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
+  TaskPlan,
   TaskRequest,
   TransferLeadershipRequest,
   UpdateTaskRequest,
@@ -37,6 +40,8 @@ export interface ClusterConnection {
   connect(timeoutMs: number, signal: AbortSignal): Promise<void>;
   submitTasks(request: SubmitTasksRequest, signal: AbortSignal): Promise<SubmitTasksResponse>;
   getTask(request: TaskRequest, signal: AbortSignal): Promise<Task>;
+  explainTask(request: TaskRequest, signal: AbortSignal): Promise<Explanation>;
+  planTasks(request: PlanRequest, signal: AbortSignal): Promise<TaskPlan>;
   listTasks(request: ListTasksRequest, signal: AbortSignal): Promise<ListTasksResponse>;
   cancelTask(request: CancelTaskRequest, signal: AbortSignal): Promise<Task>;
   retryTask(request: RetryTaskRequest, signal: AbortSignal): Promise<Task>;

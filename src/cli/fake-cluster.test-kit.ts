@@ -5,7 +5,15 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 
-import { Attempt, ClusterService, ClusterStatus, ListTasksResponse, Task } from '../generated/cluster.ts';
+import {
+  Attempt,
+  ClusterService,
+  ClusterStatus,
+  Explanation,
+  ListTasksResponse,
+  Task,
+  TaskPlan,
+} from '../generated/cluster.ts';
 import type {
   ClusterServer,
   ClusterSettings,
@@ -50,6 +58,9 @@ export class FakeCluster {
     heartbeat: { interval: 2, warning: 10, timeout: 30 },
     membership: { voters: 3, learners: 20, voter_grace: 300 },
   };
+  /** Of each task, but for its id. */
+  explanation = Explanation.create({ status: 'PENDING' });
+  plan = TaskPlan.create({ index: 7 });
   /** Called with each request before it is answered; what it throws is the answer. */
   before: (call: Call) => void = () => undefined;
   /** Called with each submitted task; for instance to let it run. */
@@ -180,6 +191,11 @@ export class FakeCluster {
       // The command line sends what it has in one request.
       streamSubmits: (call) => call.end(),
       getTask: unary('getTask', ({ id }: TaskRequest) => this.#find(id)),
+      explainTask: unary('explainTask', ({ id }: TaskRequest) => ({
+        ...this.explanation,
+        id: this.#find(id).id,
+      })),
+      planTasks: unary('planTasks', () => this.plan),
       listTasks: unary('listTasks', (request: { limit: number; cursor: string }) => this.#list(request)),
       cancelTask: unary('cancelTask', ({ id }: TaskRequest) => {
         this.update(this.#find(id).id, { status: 'CANCELLED' });

@@ -23,6 +23,8 @@ export function dialGrpc(address: string): ClusterConnection {
     connect: (timeoutMs, signal) => connected(pool.client(address), { address, timeoutMs, signal }),
     submitTasks: ask(methods.submitTasks, true),
     getTask: ask(methods.getTask),
+    explainTask: ask(methods.explainTask),
+    planTasks: ask(methods.planTasks),
     listTasks: ask(methods.listTasks),
     cancelTask: ask(methods.cancelTask, true),
     retryTask: ask(methods.retryTask, true),

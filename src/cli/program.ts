@@ -10,11 +10,13 @@ import { registerConfig } from './commands/config.ts';
 import { registerDescribe } from './commands/describe.ts';
 import { registerDev } from './commands/dev.ts';
 import { registerEvents } from './commands/events.ts';
+import { registerExplain } from './commands/explain.ts';
 import { registerGet } from './commands/get.ts';
 import { registerLogs } from './commands/logs.ts';
 import { registerLs } from './commands/ls.ts';
 import { registerNode } from './commands/node.ts';
 import { registerRetry } from './commands/retry.ts';
+import { registerPlan } from './commands/plan.ts';
 import { registerRun } from './commands/run.ts';
 import { registerSnapshot } from './commands/snapshot.ts';
 import { registerSubmit } from './commands/submit.ts';
@@ -60,9 +62,11 @@ function createProgram(context: Context): Command {
     registerDev,
     registerRun,
     registerSubmit,
+    registerPlan,
     registerLs,
     registerGet,
     registerDescribe,
+    registerExplain,
     registerWait,
     registerLogs,
     registerCancel,

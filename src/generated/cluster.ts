@@ -81,7 +81,14 @@ export interface TaskSpec {
   retry_policy?: RetryPolicy | undefined;
   labels: { [key: string]: string };
   /** reschedule, fail or wait */
-  on_node_loss?: string | undefined;
+  on_node_loss?:
+    | string
+    | undefined;
+  /** RFC 3339 */
+  not_before?: string | undefined;
+  concurrency?: Concurrency | undefined;
+  affinity?: Affinity | undefined;
+  locality?: Locality | undefined;
 }
 
 export interface TaskSpec_EnvEntry {
@@ -92,6 +99,53 @@ export interface TaskSpec_EnvEntry {
 export interface TaskSpec_LabelsEntry {
   key: string;
   value: string;
+}
+
+/** Of all tasks with the key, so many are on nodes at the same time. */
+export interface Concurrency {
+  key: string;
+  max: number;
+}
+
+/** Of the labels of a node. */
+export interface LabelRule {
+  key: string;
+  /** in, not_in, exists or not_exists */
+  operator: string;
+  values: string[];
+  /** Of preferred ones: -100 to 100; absent: 50. */
+  weight?: number | undefined;
+}
+
+/** What a task keeps apart from: `self`, the others of its batch; or tasks with all of these labels. */
+export interface AntiRule {
+  batch?: string | undefined;
+  labels: { [key: string]: string };
+}
+
+export interface AntiRule_LabelsEntry {
+  key: string;
+  value: string;
+}
+
+export interface Affinity {
+  required: LabelRule[];
+  preferred: LabelRule[];
+  anti: AntiRule[];
+}
+
+/** One of both. */
+export interface Near {
+  /** key=value, the key being region, zone, rack or node */
+  place?:
+    | string
+    | undefined;
+  /** The name of a task: where it runs or ran. */
+  task?: string | undefined;
+}
+
+export interface Locality {
+  near: Near[];
 }
 
 export interface TaskError {
@@ -158,6 +212,10 @@ export interface Task {
   attempts: Attempt[];
   /** What becomes of it when its node is lost: reschedule, fail or wait. */
   on_node_loss: string;
+  not_before?: string | undefined;
+  concurrency?: Concurrency | undefined;
+  affinity?: Affinity | undefined;
+  locality?: Locality | undefined;
 }
 
 export interface Task_EnvEntry {
@@ -201,6 +259,39 @@ export interface Fault {
 export interface TaskRequest {
   /** The id or an unambiguous prefix of it. */
   id: string;
+}
+
+/** Nodes that one filter rules out. */
+export interface Reason {
+  filter: string;
+  excluded: number;
+  nearest_miss: string;
+}
+
+export interface Explanation {
+  id: string;
+  status: string;
+  /** In the queue, from 1; absent: it is not in it. */
+  position?: number | undefined;
+  reasons: Reason[];
+}
+
+export interface PlanRequest {
+  tasks: TaskSpec[];
+}
+
+/** Equal tasks that would run on the same node, or on none. */
+export interface PlanItem {
+  name: string;
+  count: number;
+  node?: string | undefined;
+  reasons: Reason[];
+}
+
+export interface TaskPlan {
+  /** The state that it is made on. */
+  index: number;
+  items: PlanItem[];
 }
 
 export interface CancelTaskRequest {
@@ -919,6 +1010,10 @@ function createBaseTaskSpec(): TaskSpec {
     retry_policy: undefined,
     labels: {},
     on_node_loss: undefined,
+    not_before: undefined,
+    concurrency: undefined,
+    affinity: undefined,
+    locality: undefined,
   };
 }
 
@@ -974,6 +1069,18 @@ export const TaskSpec: MessageFns<TaskSpec> = {
     });
     if (message.on_node_loss !== undefined) {
       writer.uint32(138).string(message.on_node_loss);
+    }
+    if (message.not_before !== undefined) {
+      writer.uint32(146).string(message.not_before);
+    }
+    if (message.concurrency !== undefined) {
+      Concurrency.encode(message.concurrency, writer.uint32(154).fork()).join();
+    }
+    if (message.affinity !== undefined) {
+      Affinity.encode(message.affinity, writer.uint32(162).fork()).join();
+    }
+    if (message.locality !== undefined) {
+      Locality.encode(message.locality, writer.uint32(170).fork()).join();
     }
     return writer;
   },
@@ -1133,6 +1240,38 @@ export const TaskSpec: MessageFns<TaskSpec> = {
             message.on_node_loss = reader.string();
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.not_before = reader.string();
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.concurrency = Concurrency.decode(reader, reader.uint32());
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.affinity = Affinity.decode(reader, reader.uint32());
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.locality = Locality.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1189,6 +1328,16 @@ export const TaskSpec: MessageFns<TaskSpec> = {
       {},
     );
     message.on_node_loss = object.on_node_loss ?? undefined;
+    message.not_before = object.not_before ?? undefined;
+    message.concurrency = (object.concurrency !== undefined && object.concurrency !== null)
+      ? Concurrency.fromPartial(object.concurrency)
+      : undefined;
+    message.affinity = (object.affinity !== undefined && object.affinity !== null)
+      ? Affinity.fromPartial(object.affinity)
+      : undefined;
+    message.locality = (object.locality !== undefined && object.locality !== null)
+      ? Locality.fromPartial(object.locality)
+      : undefined;
     return message;
   },
 };
@@ -1323,6 +1472,510 @@ export const TaskSpec_LabelsEntry: MessageFns<TaskSpec_LabelsEntry> = {
     const message = createBaseTaskSpec_LabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseConcurrency(): Concurrency {
+  return { key: "", max: 0 };
+}
+
+export const Concurrency: MessageFns<Concurrency> = {
+  encode(message: Concurrency, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.max !== 0) {
+      writer.uint32(16).uint32(message.max);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Concurrency {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConcurrency();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.max = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Concurrency>): Concurrency {
+    return Concurrency.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Concurrency>): Concurrency {
+    const message = createBaseConcurrency();
+    message.key = object.key ?? "";
+    message.max = object.max ?? 0;
+    return message;
+  },
+};
+
+function createBaseLabelRule(): LabelRule {
+  return { key: "", operator: "", values: [], weight: undefined };
+}
+
+export const LabelRule: MessageFns<LabelRule> = {
+  encode(message: LabelRule, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.operator !== "") {
+      writer.uint32(18).string(message.operator);
+    }
+    for (const v of message.values) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.weight !== undefined) {
+      writer.uint32(32).int32(message.weight);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LabelRule {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLabelRule();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operator = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.values.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.weight = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<LabelRule>): LabelRule {
+    return LabelRule.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LabelRule>): LabelRule {
+    const message = createBaseLabelRule();
+    message.key = object.key ?? "";
+    message.operator = object.operator ?? "";
+    message.values = object.values?.map((e) => e) || [];
+    message.weight = object.weight ?? undefined;
+    return message;
+  },
+};
+
+function createBaseAntiRule(): AntiRule {
+  return { batch: undefined, labels: {} };
+}
+
+export const AntiRule: MessageFns<AntiRule> = {
+  encode(message: AntiRule, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.batch !== undefined) {
+      writer.uint32(10).string(message.batch);
+    }
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      AntiRule_LabelsEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AntiRule {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAntiRule();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.batch = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = AntiRule_LabelsEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.labels[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AntiRule>): AntiRule {
+    return AntiRule.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AntiRule>): AntiRule {
+    const message = createBaseAntiRule();
+    message.batch = object.batch ?? undefined;
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseAntiRule_LabelsEntry(): AntiRule_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const AntiRule_LabelsEntry: MessageFns<AntiRule_LabelsEntry> = {
+  encode(message: AntiRule_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AntiRule_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAntiRule_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AntiRule_LabelsEntry>): AntiRule_LabelsEntry {
+    return AntiRule_LabelsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AntiRule_LabelsEntry>): AntiRule_LabelsEntry {
+    const message = createBaseAntiRule_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseAffinity(): Affinity {
+  return { required: [], preferred: [], anti: [] };
+}
+
+export const Affinity: MessageFns<Affinity> = {
+  encode(message: Affinity, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.required) {
+      LabelRule.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.preferred) {
+      LabelRule.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.anti) {
+      AntiRule.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Affinity {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAffinity();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.required.push(LabelRule.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.preferred.push(LabelRule.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.anti.push(AntiRule.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Affinity>): Affinity {
+    return Affinity.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Affinity>): Affinity {
+    const message = createBaseAffinity();
+    message.required = object.required?.map((e) => LabelRule.fromPartial(e)) || [];
+    message.preferred = object.preferred?.map((e) => LabelRule.fromPartial(e)) || [];
+    message.anti = object.anti?.map((e) => AntiRule.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseNear(): Near {
+  return { place: undefined, task: undefined };
+}
+
+export const Near: MessageFns<Near> = {
+  encode(message: Near, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.place !== undefined) {
+      writer.uint32(10).string(message.place);
+    }
+    if (message.task !== undefined) {
+      writer.uint32(18).string(message.task);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Near {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNear();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.place = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.task = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Near>): Near {
+    return Near.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Near>): Near {
+    const message = createBaseNear();
+    message.place = object.place ?? undefined;
+    message.task = object.task ?? undefined;
+    return message;
+  },
+};
+
+function createBaseLocality(): Locality {
+  return { near: [] };
+}
+
+export const Locality: MessageFns<Locality> = {
+  encode(message: Locality, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.near) {
+      Near.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Locality {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLocality();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.near.push(Near.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Locality>): Locality {
+    return Locality.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Locality>): Locality {
+    const message = createBaseLocality();
+    message.near = object.near?.map((e) => Near.fromPartial(e)) || [];
     return message;
   },
 };
@@ -1617,6 +2270,10 @@ function createBaseTask(): Task {
     finished_at: undefined,
     attempts: [],
     on_node_loss: "",
+    not_before: undefined,
+    concurrency: undefined,
+    affinity: undefined,
+    locality: undefined,
   };
 }
 
@@ -1717,6 +2374,18 @@ export const Task: MessageFns<Task> = {
     }
     if (message.on_node_loss !== "") {
       writer.uint32(258).string(message.on_node_loss);
+    }
+    if (message.not_before !== undefined) {
+      writer.uint32(266).string(message.not_before);
+    }
+    if (message.concurrency !== undefined) {
+      Concurrency.encode(message.concurrency, writer.uint32(274).fork()).join();
+    }
+    if (message.affinity !== undefined) {
+      Affinity.encode(message.affinity, writer.uint32(282).fork()).join();
+    }
+    if (message.locality !== undefined) {
+      Locality.encode(message.locality, writer.uint32(290).fork()).join();
     }
     return writer;
   },
@@ -1996,6 +2665,38 @@ export const Task: MessageFns<Task> = {
             message.on_node_loss = reader.string();
             continue;
           }
+          case 33: {
+            if (tag !== 266) {
+              break;
+            }
+
+            message.not_before = reader.string();
+            continue;
+          }
+          case 34: {
+            if (tag !== 274) {
+              break;
+            }
+
+            message.concurrency = Concurrency.decode(reader, reader.uint32());
+            continue;
+          }
+          case 35: {
+            if (tag !== 282) {
+              break;
+            }
+
+            message.affinity = Affinity.decode(reader, reader.uint32());
+            continue;
+          }
+          case 36: {
+            if (tag !== 290) {
+              break;
+            }
+
+            message.locality = Locality.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2069,6 +2770,16 @@ export const Task: MessageFns<Task> = {
     message.finished_at = object.finished_at ?? undefined;
     message.attempts = object.attempts?.map((e) => Attempt.fromPartial(e)) || [];
     message.on_node_loss = object.on_node_loss ?? "";
+    message.not_before = object.not_before ?? undefined;
+    message.concurrency = (object.concurrency !== undefined && object.concurrency !== null)
+      ? Concurrency.fromPartial(object.concurrency)
+      : undefined;
+    message.affinity = (object.affinity !== undefined && object.affinity !== null)
+      ? Affinity.fromPartial(object.affinity)
+      : undefined;
+    message.locality = (object.locality !== undefined && object.locality !== null)
+      ? Locality.fromPartial(object.locality)
+      : undefined;
     return message;
   },
 };
@@ -2595,6 +3306,389 @@ export const TaskRequest: MessageFns<TaskRequest> = {
   fromPartial(object: DeepPartial<TaskRequest>): TaskRequest {
     const message = createBaseTaskRequest();
     message.id = object.id ?? "";
+    return message;
+  },
+};
+
+function createBaseReason(): Reason {
+  return { filter: "", excluded: 0, nearest_miss: "" };
+}
+
+export const Reason: MessageFns<Reason> = {
+  encode(message: Reason, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.filter !== "") {
+      writer.uint32(10).string(message.filter);
+    }
+    if (message.excluded !== 0) {
+      writer.uint32(16).uint32(message.excluded);
+    }
+    if (message.nearest_miss !== "") {
+      writer.uint32(26).string(message.nearest_miss);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Reason {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReason();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.filter = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.excluded = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.nearest_miss = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Reason>): Reason {
+    return Reason.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Reason>): Reason {
+    const message = createBaseReason();
+    message.filter = object.filter ?? "";
+    message.excluded = object.excluded ?? 0;
+    message.nearest_miss = object.nearest_miss ?? "";
+    return message;
+  },
+};
+
+function createBaseExplanation(): Explanation {
+  return { id: "", status: "", position: undefined, reasons: [] };
+}
+
+export const Explanation: MessageFns<Explanation> = {
+  encode(message: Explanation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.status !== "") {
+      writer.uint32(18).string(message.status);
+    }
+    if (message.position !== undefined) {
+      writer.uint32(24).uint32(message.position);
+    }
+    for (const v of message.reasons) {
+      Reason.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Explanation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExplanation();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.status = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.position = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reasons.push(Reason.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Explanation>): Explanation {
+    return Explanation.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Explanation>): Explanation {
+    const message = createBaseExplanation();
+    message.id = object.id ?? "";
+    message.status = object.status ?? "";
+    message.position = object.position ?? undefined;
+    message.reasons = object.reasons?.map((e) => Reason.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePlanRequest(): PlanRequest {
+  return { tasks: [] };
+}
+
+export const PlanRequest: MessageFns<PlanRequest> = {
+  encode(message: PlanRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.tasks) {
+      TaskSpec.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PlanRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePlanRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tasks.push(TaskSpec.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PlanRequest>): PlanRequest {
+    return PlanRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PlanRequest>): PlanRequest {
+    const message = createBasePlanRequest();
+    message.tasks = object.tasks?.map((e) => TaskSpec.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePlanItem(): PlanItem {
+  return { name: "", count: 0, node: undefined, reasons: [] };
+}
+
+export const PlanItem: MessageFns<PlanItem> = {
+  encode(message: PlanItem, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.count !== 0) {
+      writer.uint32(16).uint32(message.count);
+    }
+    if (message.node !== undefined) {
+      writer.uint32(26).string(message.node);
+    }
+    for (const v of message.reasons) {
+      Reason.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PlanItem {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePlanItem();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reasons.push(Reason.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PlanItem>): PlanItem {
+    return PlanItem.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PlanItem>): PlanItem {
+    const message = createBasePlanItem();
+    message.name = object.name ?? "";
+    message.count = object.count ?? 0;
+    message.node = object.node ?? undefined;
+    message.reasons = object.reasons?.map((e) => Reason.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseTaskPlan(): TaskPlan {
+  return { index: 0, items: [] };
+}
+
+export const TaskPlan: MessageFns<TaskPlan> = {
+  encode(message: TaskPlan, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0) {
+      writer.uint32(8).uint64(message.index);
+    }
+    for (const v of message.items) {
+      PlanItem.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskPlan {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskPlan();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.items.push(PlanItem.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TaskPlan>): TaskPlan {
+    return TaskPlan.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TaskPlan>): TaskPlan {
+    const message = createBaseTaskPlan();
+    message.index = object.index ?? 0;
+    message.items = object.items?.map((e) => PlanItem.fromPartial(e)) || [];
     return message;
   },
 };
@@ -6451,6 +7545,26 @@ export const ClusterService = {
     responseSerialize: (value: Task): Buffer => Buffer.from(Task.encode(value).finish()),
     responseDeserialize: (value: Buffer): Task => Task.decode(value),
   },
+  /** Why a task waits. */
+  explainTask: {
+    path: "/jarvis.cluster.Cluster/ExplainTask" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: TaskRequest): Buffer => Buffer.from(TaskRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): TaskRequest => TaskRequest.decode(value),
+    responseSerialize: (value: Explanation): Buffer => Buffer.from(Explanation.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Explanation => Explanation.decode(value),
+  },
+  /** Where tasks would run if they were submitted now; changes nothing. */
+  planTasks: {
+    path: "/jarvis.cluster.Cluster/PlanTasks" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PlanRequest): Buffer => Buffer.from(PlanRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PlanRequest => PlanRequest.decode(value),
+    responseSerialize: (value: TaskPlan): Buffer => Buffer.from(TaskPlan.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TaskPlan => TaskPlan.decode(value),
+  },
   listTasks: {
     path: "/jarvis.cluster.Cluster/ListTasks" as const,
     requestStream: false as const,
@@ -6627,6 +7741,10 @@ export interface ClusterServer extends UntypedServiceImplementation {
    */
   streamSubmits: handleBidiStreamingCall<SubmitTasksRequest, SubmitAnswer>;
   getTask: handleUnaryCall<TaskRequest, Task>;
+  /** Why a task waits. */
+  explainTask: handleUnaryCall<TaskRequest, Explanation>;
+  /** Where tasks would run if they were submitted now; changes nothing. */
+  planTasks: handleUnaryCall<PlanRequest, TaskPlan>;
   listTasks: handleUnaryCall<ListTasksRequest, ListTasksResponse>;
   cancelTask: handleUnaryCall<CancelTaskRequest, Task>;
   /** Begins a task anew that is over. */
@@ -6695,6 +7813,35 @@ export interface ClusterClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Task) => void,
+  ): ClientUnaryCall;
+  /** Why a task waits. */
+  explainTask(
+    request: TaskRequest,
+    callback: (error: ServiceError | null, response: Explanation) => void,
+  ): ClientUnaryCall;
+  explainTask(
+    request: TaskRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Explanation) => void,
+  ): ClientUnaryCall;
+  explainTask(
+    request: TaskRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Explanation) => void,
+  ): ClientUnaryCall;
+  /** Where tasks would run if they were submitted now; changes nothing. */
+  planTasks(request: PlanRequest, callback: (error: ServiceError | null, response: TaskPlan) => void): ClientUnaryCall;
+  planTasks(
+    request: PlanRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TaskPlan) => void,
+  ): ClientUnaryCall;
+  planTasks(
+    request: PlanRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TaskPlan) => void,
   ): ClientUnaryCall;
   listTasks(
     request: ListTasksRequest,

@@ -76,6 +76,27 @@ async function running(): Promise<string> {
   return id;
 }
 
+describe('why tasks wait', () => {
+  it('is explained, and planned before they are submitted', async () => {
+    const id = await submit({ resources: { cpu: 5 } });
+    const reasons = [{ filter: 'resources', excluded: 1, nearest_miss: 'node n1 lacks 1000m cpu' }];
+    expect((await call('GET', `/tasks/${id}/explain`)).json).toEqual({
+      id,
+      status: 'PENDING',
+      position: 1,
+      reasons,
+    });
+    const body = { name: 'a', command: ['true'], resources: { cpu: 5 } };
+    const planned = await call('POST', '/plan', { body });
+    expect(planned).toMatchObject({
+      status: 200,
+      json: { index: cluster.index, items: [{ name: 'a', count: 1, node: null, reasons }] },
+    });
+    expect((await call('POST', '/plan', { body: { command: 7 } })).status).toBe(422);
+    expect((await call('GET', '/plan')).status).toBe(405);
+  });
+});
+
 describe('tasks', () => {
   it('are submitted, read, listed and cancelled', async () => {
     const given = { name: 'a', command: ['true'], env: { K: 'v' }, labels: { team: 'x' } };
@@ -106,6 +127,10 @@ describe('tasks', () => {
         retryable_errors: ['ConnectionTimeout', 'ServiceUnavailable', 'TemporaryFailure'],
         non_retryable_errors: ['InvalidInput', 'AuthenticationError', 'ResourceNotFound'],
       },
+      not_before: null,
+      concurrency: null,
+      affinity: null,
+      locality: null,
       status: 'PENDING',
       status_reason: null,
       attempt: 0,
@@ -125,6 +150,19 @@ describe('tasks', () => {
       finished_at: null,
       attempts: [],
     });
+    const placement = {
+      not_before: '2026-12-01T00:00:00.000Z',
+      concurrency: { key: 'db', max: 3 },
+      affinity: {
+        required: [{ key: 'zone', operator: 'in', values: ['a'] }],
+        preferred: [{ key: 'ssd', operator: 'exists', weight: 50 }],
+        anti: [{ batch: 'self' }, { labels: { team: 'x' } }],
+      },
+      locality: { near: ['zone=a', { task: 'extract' }] },
+    };
+    const placed = await call('POST', '/tasks', { body: { ...given, name: 'b', ...placement } });
+    expect(placed.json).toMatchObject(placement);
+    await call('DELETE', `/tasks/${String(placed.json['id'])}`);
     expect((await call('GET', `/tasks/${id.slice(0, 9)}`)).json).toEqual(created.json);
     expect((await call('GET', '/tasks?status=PENDING&status=RUNNING&label=team%3Dx')).json).toEqual({
       items: [created.json],

@@ -6,8 +6,10 @@ import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { CallContext, ClusterOperations, Readiness } from '../operations/port.ts';
 import {
+  explanationToJson,
   listToJson,
   nodeToJson,
+  planToJson,
   removalToJson,
   settingsToJson,
   taskToJson,
@@ -117,6 +119,24 @@ function registerTasks(app: FastifyInstance, { operations, calls, log }: RoutePa
         contextOf(reply),
       );
       return taskToJson(begun);
+    },
+  });
+  on(app, '/tasks/:id/explain', {
+    GET: async (request, reply) => {
+      expectNoQuery(request.query);
+      const id = parameter(request, 'id');
+      return explanationToJson(await operations.explainTask({ id }, contextOf(reply)));
+    },
+  });
+  on(app, '/plan', {
+    POST: async (request, reply) => {
+      expectNoQuery(request.query);
+      parseTaskSpec(request.body);
+      const task = wireFromPlain(request.body as Readonly<Record<string, unknown>>);
+      // An answer, and nothing that was made.
+      return reply
+        .code(200)
+        .send(planToJson(await operations.planTasks({ tasks: [task] }, contextOf(reply))));
     },
   });
   on(app, '/tasks/:id/logs', {

@@ -45,6 +45,12 @@ export const limits = {
   expiryIntervalMs: 5000,
   /** Assigned to one node at a time, however little they ask for: its worker has to list and report them all. */
   tasksPerNode: 5000,
+  /** For so long the head of the queue may be overtaken before a node is kept for it; then for each further node. */
+  overtakingMs: 30_000,
+  /** Open tasks that are on no node, in the whole cluster; beyond it submissions are refused with too_many. */
+  queuedTasks: 1_000_000,
+  /** Names of tasks whose place is remembered for those that want to be near. */
+  recentPlaces: 10_000,
 
   /** One Raft entry: an array command of many submits fits, a spec of 16 MiB does not. */
   entryBytes: 8 * 1024 * 1024,

@@ -25,6 +25,8 @@ export interface ClusterRow {
   readonly settling?: SettlingTimeout | null;
   /** Absent until the first entry that a version which keeps account has applied. */
   readonly retained?: Retained;
+  /** In the order of the queue, one for each priority at the most; absent: none has been overtaken so far. */
+  readonly heads?: readonly QueueHead[];
 }
 
 export interface SettlingTimeout {
@@ -57,6 +59,15 @@ export function nothingRetained(index: number): Retained {
   };
 }
 
+/** The first PENDING task of its priority that waits for room, and that others have overtaken. */
+export interface QueueHead {
+  readonly taskId: string;
+  /** When it was overtaken first. */
+  readonly sinceMs: number;
+  /** Kept for it: nothing behind it is placed there. */
+  readonly nodes: readonly string[];
+}
+
 /** Settings that belong to the cluster, not to a node (docs/contract.md, section 6). Milliseconds. */
 export interface ClusterConfig {
   readonly heartbeat: {
@@ -77,6 +88,18 @@ export interface ClusterConfig {
   readonly retention?: Retention;
   /** What tasks are given that say nothing of it; absent: the default of Jarvis itself. */
   readonly retryPolicy?: RetryPolicy;
+  /** Absent in clusters that formed before there was any: then the default counts. */
+  readonly scheduling?: {
+    readonly policy: SchedulingPolicy;
+  };
+}
+
+/** Whether tasks are spread over the nodes, or fill one before the next. */
+export const SCHEDULING_POLICIES = ['spread', 'binpack'] as const;
+export type SchedulingPolicy = (typeof SCHEDULING_POLICIES)[number];
+
+export function schedulingOf(config: ClusterConfig | undefined): { readonly policy: SchedulingPolicy } {
+  return config?.scheduling ?? { policy: 'spread' };
 }
 
 /** How long, and how much, is kept of what is over. */

@@ -27,7 +27,8 @@ export type Command =
   | TimeoutSettledCommand
   | GrantGraceCommand
   | GraceOverCommand
-  | ExpireCommand;
+  | ExpireCommand
+  | ReserveNodesCommand;
 
 interface Stamped {
   /** The leader's wall time at the proposal, milliseconds since 1970 UTC. */
@@ -119,6 +120,8 @@ export interface AssignCommand extends LeaderDecision {
   readonly type: 'assign';
   /** The applied index on which the plan was made: a refusal must name something that changed after it. */
   readonly planIndex: number;
+  /** The first task of the queue that waits for room and that these overtake; absent: none does. */
+  readonly overtakes?: string | null;
   readonly assignments: readonly {
     readonly taskId: string;
     readonly node: string;
@@ -206,6 +209,7 @@ export interface RemoveNodeCommand extends LeaderDecision {
   readonly idempotency: IdempotencyKey | null;
 }
 
+/** FAILED tasks whose next try is due, and PENDING ones that were not due before. */
 export interface RetryDueCommand extends LeaderDecision {
   readonly type: 'retryDue';
   readonly taskIds: readonly string[];
@@ -260,6 +264,13 @@ export interface ExpireCommand extends LeaderDecision {
 export interface EntryPart {
   readonly index: number;
   readonly part: number;
+}
+
+/** The nodes that are kept for a head of the queue which has been overtaken for long enough, from now on. */
+export interface ReserveNodesCommand extends LeaderDecision {
+  readonly type: 'reserveNodes';
+  readonly taskId: string;
+  readonly nodes: readonly string[];
 }
 
 /** What a command came to. A refusal is a value: nothing has changed. */

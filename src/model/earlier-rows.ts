@@ -5,6 +5,7 @@
 import type { ClusterRow, SettlingTimeout } from './cluster.ts';
 import type { NodeRow, RestartGrace } from './node.ts';
 import type { NodePolicy } from './policy.ts';
+import type { Affinity, Concurrency, Locality } from './placement.ts';
 import { DEFAULT_POLICY } from './policy.ts';
 import type { ContainerSpec, OnNodeLoss, Pairs, TaskLimits, TaskNeeds, TaskRow, TaskSpec } from './task.ts';
 
@@ -61,4 +62,38 @@ export function graceOf({ grace }: Earlier<NodeRow, 'grace'>): RestartGrace | nu
 /** Also of a registration. */
 export function policyOf({ policy }: Earlier<NodeRow, 'policy'>): NodePolicy {
   return policy ?? DEFAULT_POLICY;
+}
+
+const NO_LABELS: Pairs = [];
+
+/** Of a task's row: the labels that others may keep apart from. */
+export function rowLabelsOf({ labels }: Earlier<TaskRow, 'labels'>): Pairs {
+  return labels ?? NO_LABELS;
+}
+
+export function batchIdOf({ batchId }: Earlier<TaskRow, 'batchId'>): string | null {
+  return batchId ?? null;
+}
+
+// Of specs and of rows alike; null: nothing is asked.
+
+export function affinityOf({ affinity }: Earlier<TaskSpec, 'affinity'>): Affinity | null {
+  return affinity ?? null;
+}
+
+export function localityOf({ locality }: Earlier<TaskSpec, 'locality'>): Locality | null {
+  return locality ?? null;
+}
+
+export function concurrencyOf({ concurrency }: Earlier<TaskSpec, 'concurrency'>): Concurrency | null {
+  return concurrency ?? null;
+}
+
+export function notBeforeOf({ notBeforeMs }: Earlier<TaskSpec, 'notBeforeMs'>): number | null {
+  return notBeforeMs ?? null;
+}
+
+/** Null: it is due. */
+export function waitsUntilOf({ waitsUntilMs }: Earlier<TaskRow, 'waitsUntilMs'>): number | null {
+  return waitsUntilMs ?? null;
 }

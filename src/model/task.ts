@@ -2,6 +2,7 @@
  * A task as the replicated state holds it. Rows are immutable: a change makes a new object. Maps whose keys a user
  * chooses are lists of pairs, sorted by key, so that every replica encodes the same bytes.
  */
+import type { Affinity, Concurrency, Locality } from './placement.ts';
 
 export const PRIORITIES = ['critical', 'high', 'normal', 'low'] as const;
 export type Priority = (typeof PRIORITIES)[number];
@@ -120,6 +121,11 @@ export interface TaskSpec {
   readonly retryPolicy: RetryPolicy;
   readonly onNodeLoss: OnNodeLoss;
   readonly labels: Pairs;
+  // Each absent where nothing is asked.
+  readonly notBeforeMs?: number | null;
+  readonly concurrency?: Concurrency | null;
+  readonly affinity?: Affinity | null;
+  readonly locality?: Locality | null;
 }
 
 export interface TaskError {
@@ -159,12 +165,20 @@ export interface TaskRow {
   readonly createdIndex: number;
   readonly createdPosition: number;
   readonly priority: Priority;
-  /** As they were changed after the submission; absent: those of the spec. */
-  readonly labels?: Pairs;
   /** A copy of the spec's: what is set aside while it is ASSIGNED or RUNNING. */
   readonly resources: Resources;
   /** Taken from the spec: what it needs of a node beside the resources. */
   readonly needs: TaskNeeds;
+  readonly batchId?: string | null;
+  // Copies of the spec's, for placement; each absent where it asks for nothing.
+  /** Also as they were changed after the submission; absent: those of the spec. */
+  readonly labels?: Pairs;
+  readonly concurrency?: Concurrency | null;
+  readonly affinity?: Affinity | null;
+  readonly locality?: Locality | null;
+  readonly notBeforeMs?: number | null;
+  /** PENDING only: not due yet, and in no queue until then. */
+  readonly waitsUntilMs?: number | null;
   readonly status: TaskStatus;
   readonly statusReason: string | null;
   /** A person asked for the end of what still runs: it is CANCELLED once nothing of it does. */

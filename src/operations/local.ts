@@ -4,12 +4,14 @@ import type {
   ChangeMemberRequest,
   ClusterSettings,
   ClusterStatus,
+  Explanation,
   GetClusterRequest,
   ListNodesResponse,
   ListTasksRequest,
   ListTasksResponse,
   Node,
   NodeRequest,
+  PlanRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
   SetConfigRequest,
@@ -18,6 +20,7 @@ import type {
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
+  TaskPlan,
   TaskRequest,
   TransferLeadershipRequest,
   UpdateTaskRequest,
@@ -42,6 +45,7 @@ import type {
   Remotes,
   SnapshotSource,
 } from './port.ts';
+import { explanationOf, taskAsItWaits, taskPlanOf } from './explanations.ts';
 import { expectSilent, namedNode } from './nodes.ts';
 import { policyFaults } from './policy-check.ts';
 import { parseSetConfig, settingsView } from './settings.ts';
@@ -50,7 +54,7 @@ import { Submissions } from './submissions.ts';
 import { TaskWatches } from './task-watches.ts';
 import { isStale, withReports } from './cluster-reports.ts';
 import { clusterView } from './cluster-view.ts';
-import { nodeView, taskView } from './views.ts';
+import { nodeView } from './views.ts';
 import { abortError, orAborted, throwIfAborted } from './waiting.ts';
 
 const TASK_ID_CHARACTERS = 'task-'.length + 18;
@@ -106,6 +110,20 @@ export class LocalOperations implements RemoteOperations {
     return this.#task(await this.#resolve(request.id));
   }
 
+  async explainTask(request: TaskRequest, context: CallContext): Promise<Explanation> {
+    await this.#barrier(context.signal);
+    const id = await this.#resolve(request.id);
+    const task = await this.#replica.read('task', id);
+    if (task === null) throw new JarvisError('not_found', `there is no task ${show(id)}`);
+    return explanationOf(this.#replica.state, task);
+  }
+
+  async planTasks(request: PlanRequest, context: CallContext): Promise<TaskPlan> {
+    const specs = parseSubmit(request, this.#replica.state.cluster?.config.retryPolicy);
+    await this.#barrier(context.signal);
+    return taskPlanOf(this.#replica, specs, this.#insight);
+  }
+
   async listTasks(request: ListTasksRequest, context: CallContext): Promise<ListTasksResponse> {
     const { limit, cursor, matches } = parseListTasks(request);
     await this.#barrier(context.signal);
@@ -118,7 +136,8 @@ export class LocalOperations implements RemoteOperations {
         limit: limit - items.length,
         matches: (task, spec) => matches(task, spec.spec),
       });
-      for (const { task, spec } of page.tasks) items.push(taskView(task, spec.spec));
+      for (const { task, spec } of page.tasks)
+        items.push(taskAsItWaits(this.#replica.state, task, spec.spec));
       next = page.nextCursor;
       if (next === '' || items.length >= limit || context.signal.aborted) break;
     }
@@ -342,7 +361,7 @@ export class LocalOperations implements RemoteOperations {
     if (task === null) throw new JarvisError('not_found', `there is no task ${show(id)}`);
     const spec = await this.#replica.read('spec', task.specId);
     if (spec === null) throw new JarvisError('not_found', `the spec of ${show(id)} is gone`);
-    return taskView(task, spec.spec);
+    return taskAsItWaits(this.#replica.state, task, spec.spec);
   }
 
   #settings(): ClusterSettings {

@@ -376,6 +376,8 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         updateTask: (request, context) => node.updateTask(request, forwarded(context)),
         watchTask: (request, context) => node.watchTask(request, forwarded(context)),
         listNodes: (context) => node.listNodes(forwarded(context)),
+        explainTask: (request, context) => node.explainTask(request, forwarded(context)),
+        planTasks: (request, context) => node.planTasks(request, forwarded(context)),
         getNode: (request, context) => node.getNode(request, forwarded(context)),
         removeNode: (request, context) => node.removeNode(request, forwarded(context)),
         getCluster: (request, context) => node.getCluster(request, forwarded(context)),

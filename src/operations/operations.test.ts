@@ -143,6 +143,12 @@ describe('submitting', () => {
     await expect(n1.submitTasks({ tasks: [], idempotency_key: '' }, context)).rejects.toMatchObject({
       code: 'invalid',
     });
+    const keyed = (key: string, max: number) => ({ ...good, concurrency: { key, max } });
+    const tasks2 = [keyed('db', 3), keyed('other', 2), keyed('db', 2), keyed('db', 3)];
+    await expect(n1.submitTasks({ tasks: tasks2, idempotency_key: '' }, context)).rejects.toMatchObject({
+      code: 'invalid',
+      faults: [{ path: 'tasks[2].concurrency.max', message: expect.stringContaining('3') }],
+    });
     expect(cluster.index).toBe(before);
   });
 

@@ -9,6 +9,7 @@ import type {
   ClusterStatus,
   EventsPiece,
   EventsRequest,
+  Explanation,
   GetClusterRequest,
   ListNodesResponse,
   ListTasksRequest,
@@ -16,6 +17,7 @@ import type {
   LogsRequest,
   Node,
   NodeRequest,
+  PlanRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
   SetConfigRequest,
@@ -24,6 +26,7 @@ import type {
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
+  TaskPlan,
   TaskRequest,
   TransferLeadershipRequest,
   UpdateTaskRequest,
@@ -67,6 +70,10 @@ export interface ClusterOperations {
   /** The same, with nothing of the tasks but their ids in the answer: what streams of submits are made of. */
   acceptTasks(request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks>;
   getTask(request: TaskRequest, context: CallContext): Promise<Task>;
+  /** Why it waits. */
+  explainTask(request: TaskRequest, context: CallContext): Promise<Explanation>;
+  /** Where tasks would run if they were submitted now; changes nothing. */
+  planTasks(request: PlanRequest, context: CallContext): Promise<TaskPlan>;
   listTasks(request: ListTasksRequest, context: CallContext): Promise<ListTasksResponse>;
   cancelTask(request: CancelTaskRequest, context: CallContext): Promise<Task>;
   retryTask(request: RetryTaskRequest, context: CallContext): Promise<Task>;
@@ -102,6 +109,8 @@ export type RemoteOperations = Pick<
   | 'submitTasks'
   | 'acceptTasks'
   | 'getTask'
+  | 'explainTask'
+  | 'planTasks'
   | 'listTasks'
   | 'cancelTask'
   | 'retryTask'

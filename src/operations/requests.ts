@@ -12,7 +12,7 @@ import type { Fault } from '../lib/errors.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { IdempotencyKey, TaskChanges } from '../model/commands.ts';
-import { labelsOf } from '../model/earlier-rows.ts';
+import { concurrencyOf, labelsOf } from '../model/earlier-rows.ts';
 import type { RetryPolicy, TaskRow, TaskSpec, TaskStatus } from '../model/task.ts';
 import { formatPath, invalidInput, show } from '../spec/faults.ts';
 import { NAME_PATTERN } from '../spec/fields.ts';
@@ -45,7 +45,7 @@ const ENTRY_RESERVE_BYTES = 64 * 1024;
  * @throws JarvisError invalid with the faults of all tasks; too_large where they do not fit one entry
  */
 export function parseSubmit(
-  request: SubmitTasksRequest,
+  request: Pick<SubmitTasksRequest, 'tasks'>,
   retryPolicy: RetryPolicy | undefined,
 ): readonly TaskSpec[] {
   if (request.tasks.length === 0)
@@ -69,8 +69,26 @@ export function parseSubmit(
       }
     }
   }
+  if (faults.length === 0) faults.push(...maximaFaults(specs));
   if (faults.length > 0) throw invalidInput(faults);
   return specs;
+}
+
+/** A key has one maximum; what differs from that of tasks before the request, only the state can tell. */
+function maximaFaults(specs: readonly TaskSpec[]): readonly Fault[] {
+  const maxima = new Map<string, number>();
+  return specs.flatMap((spec, index) => {
+    const concurrency = concurrencyOf(spec);
+    if (concurrency === null) return [];
+    const { key, max } = concurrency;
+    const first = maxima.get(key);
+    maxima.set(key, first ?? max);
+    if (first === undefined || first === max) return [];
+    const path = formatPath(['tasks', index, 'concurrency', 'max']);
+    return [
+      { path, message: `${max} is not allowed: ${first}, which this request gives the key ${key} before` },
+    ];
+  });
 }
 
 export interface Remembered {

@@ -9,6 +9,7 @@ import type {
   ClusterStatus,
   EventsPiece,
   EventsRequest,
+  Explanation,
   GetClusterRequest,
   ListNodesResponse,
   ListTasksRequest,
@@ -16,6 +17,7 @@ import type {
   LogsRequest,
   Node,
   NodeRequest,
+  PlanRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
   SetConfigRequest,
@@ -24,6 +26,7 @@ import type {
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
+  TaskPlan,
   TaskRequest,
   TransferLeadershipRequest,
   UpdateTaskRequest,
@@ -114,6 +117,14 @@ export class RoutingOperations implements ClusterOperations {
 
   getTask(request: TaskRequest, context: CallContext): Promise<Task> {
     return this.#read(context, (operations, inner) => operations.getTask(request, inner));
+  }
+
+  explainTask(request: TaskRequest, context: CallContext): Promise<Explanation> {
+    return this.#read(context, (operations, inner) => operations.explainTask(request, inner));
+  }
+
+  planTasks(request: PlanRequest, context: CallContext): Promise<TaskPlan> {
+    return this.#read(context, (operations, inner) => operations.planTasks(request, inner));
   }
 
   listTasks(request: ListTasksRequest, context: CallContext): Promise<ListTasksResponse> {

@@ -6,9 +6,11 @@ import type {
   Task as TaskView,
 } from '../generated/cluster.ts';
 import { formatCpuMillis, formatMemoryBytes } from '../lib/quantities.ts';
-import { containerOf, labelsOf, limitsOf, onNodeLossOf, userOf } from '../model/earlier-rows.ts';
+import { formatTime } from '../lib/times.ts';
+import { containerOf, labelsOf, limitsOf, notBeforeOf, onNodeLossOf, userOf } from '../model/earlier-rows.ts';
 import type { NodeRow } from '../model/node.ts';
 import type { Attempt, Pairs, Resources, TaskLimits, TaskRow, TaskSpec } from '../model/task.ts';
+import { placementView } from '../spec/placement-wire.ts';
 import type { ClusterInsight } from './port.ts';
 
 export function taskView(task: TaskRow, spec: TaskSpec): TaskView {
@@ -20,6 +22,7 @@ export function taskView(task: TaskRow, spec: TaskSpec): TaskView {
     name: task.name,
     ...specView(spec),
     labels: record(labelsOf(task, spec)),
+    not_before: optionalTime(notBeforeOf(task) ?? notBeforeOf(spec)),
     priority: task.priority,
     status: task.status,
     status_reason: task.statusReason ?? undefined,
@@ -30,7 +33,7 @@ export function taskView(task: TaskRow, spec: TaskSpec): TaskView {
     signal: current?.signal ?? undefined,
     error: current?.error ?? undefined,
     result: task.result === null || task.result === undefined ? undefined : JSON.stringify(task.result),
-    created_at: time(task.createdAtMs),
+    created_at: formatTime(task.createdAtMs),
     scheduled_at: optionalTime(task.scheduledAtMs),
     started_at: optionalTime(task.startedAtMs),
     finished_at: optionalTime(task.finishedAtMs),
@@ -54,6 +57,10 @@ type SpecPart = Pick<
   | 'stop_grace'
   | 'retry_policy'
   | 'on_node_loss'
+  | 'labels'
+  | 'concurrency'
+  | 'affinity'
+  | 'locality'
 >;
 
 /** What the user asked for, with every default filled in. */
@@ -91,6 +98,8 @@ function specView(spec: TaskSpec): SpecPart {
       no_non_retryable_errors: false,
     },
     on_node_loss: onNodeLossOf(spec),
+    labels: record(spec.labels),
+    ...placementView(spec),
   };
 }
 
@@ -140,7 +149,7 @@ export function nodeView(
     usage: insight.usage(node.name) ?? undefined,
     active_tasks: activeTasks,
     last_heartbeat_at: optionalTime(insight.lastHeartbeatMs(node.name)),
-    joined_at: time(node.joinedAtMs),
+    joined_at: formatTime(node.joinedAtMs),
     schedulable: node.schedulable,
   };
 }
@@ -153,10 +162,6 @@ function record(pairs: Pairs): Record<string, string> {
   return Object.fromEntries(pairs);
 }
 
-function time(atMs: number): string {
-  return new Date(atMs).toISOString();
-}
-
 function optionalTime(atMs: number | null): string | undefined {
-  return atMs === null ? undefined : time(atMs);
+  return atMs === null ? undefined : formatTime(atMs);
 }

@@ -26,6 +26,8 @@ export function clusterService(operations: ClusterOperations, log: Log): Service
       log,
     ),
     getTask: unaryHandler((request, context) => operations.getTask(request, context), log),
+    explainTask: unaryHandler((request, context) => operations.explainTask(request, context), log),
+    planTasks: unaryHandler((request, context) => operations.planTasks(request, context), log),
     listTasks: unaryHandler((request, context) => operations.listTasks(request, context), log),
     cancelTask: unaryHandler((request, context) => operations.cancelTask(request, context), log),
     retryTask: unaryHandler((request, context) => operations.retryTask(request, context), log),

@@ -46,6 +46,8 @@ function remoteOperations(
     retryTask: unary(ClusterService.retryTask, true),
     updateTask: unary(ClusterService.updateTask, true),
     getTask: unary(ClusterService.getTask, false),
+    explainTask: unary(ClusterService.explainTask, false),
+    planTasks: unary(ClusterService.planTasks, false),
     listTasks: unary(ClusterService.listTasks, false),
     getNode: unary(ClusterService.getNode, false),
     listNodes: (context) => listNodes({}, context),

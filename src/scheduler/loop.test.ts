@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import type { Clock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import { silentLog } from '../lib/log.ts';
 import type { Outcome } from '../model/commands.ts';
@@ -387,4 +388,76 @@ describe('SchedulingLoop', () => {
     expect(replica.statuses()).toEqual({ ASSIGNED: 2 });
     expect(replica.listeners).toBe(1);
   });
+});
+
+/** Small tasks keep coming and going; a large one waits. @returns how long it took until the large one was placed */
+async function waitOfLarge(replica: TestReplica, leaderChangesAtMs: number): Promise<number> {
+  replica.submit(3);
+  await settled();
+  await replica.commitAll();
+  replica.submit(1, 4000);
+  const head = [...replica.state.pending()][0]?.id ?? '';
+  for (let passedMs = 0; passedMs < 300_000; passedMs += 1000) {
+    replica.clock.advance(1000);
+    replica.submit(1);
+    await settled();
+    await replica.commitAll();
+    if (passedMs === leaderChangesAtMs) {
+      replica.cluster.term += 1;
+      loop?.stop();
+      loop = new SchedulingLoop({ replica, clock: replica.clock, log });
+      loop.start(replica.cluster.term);
+    }
+    if (replica.state.tasks.get(head)?.status === 'ASSIGNED') return passedMs;
+    // Each runs for three seconds, so that there is always one.
+    const running = [...replica.state.tasks.values()].filter(({ status }) => status === 'ASSIGNED');
+    for (const task of running) {
+      const attempt = task.attempts.at(-1);
+      if (attempt === undefined || replica.clock.nowMs - attempt.assignedAtMs < 3000) continue;
+      const { node, assignment } = attempt;
+      const session = replica.state.nodes.get(node)?.session ?? 0;
+      const report = reportOf({ taskId: task.id, assignment, atMs: replica.clock.nowMs }, 'COMPLETED');
+      replica.apply({ type: 'reportAttempts', node, session, reports: [report] });
+    }
+    await settled();
+    await replica.commitAll();
+  }
+  throw new Error('it starves');
+}
+
+describe('what is not due', () => {
+  it('is queued when its time has come, and placed then', async () => {
+    const replica = new TestReplica();
+    replica.cluster.join('n1');
+    startedOn(replica);
+    const notBeforeMs = replica.clock.nowMs + 90_000;
+    const tasks = [specOf({ notBeforeMs })];
+    replica.apply({ type: 'submitTasks', tasks, idempotency: null });
+    await settled();
+    expect(replica.waiting).toEqual([]);
+    for (const ms of [60_000, 29_999]) {
+      replica.clock.advance(ms);
+      await settled();
+      expect(replica.waiting).toEqual([]);
+    }
+    replica.clock.advance(1);
+    await settled();
+    expect(await replica.commit()).toMatchObject({ type: 'retryDue' });
+    expect(await replica.commit()).toMatchObject({ type: 'assign' });
+    expect(replica.statuses()).toEqual({ ASSIGNED: 1 });
+  });
+});
+
+describe('the head of the queue', () => {
+  it.each([-1, 20_000])(
+    'is not starved by small ones, also where another leads after %i ms',
+    async (leaderChangesAtMs) => {
+      const replica = new TestReplica();
+      replica.cluster.join('n1');
+      startedOn(replica);
+      const waitedMs = await waitOfLarge(replica, leaderChangesAtMs);
+      expect(waitedMs).toBeGreaterThanOrEqual(limits.overtakingMs);
+      expect(waitedMs).toBeLessThan(limits.overtakingMs + 10_000);
+    },
+  );
 });

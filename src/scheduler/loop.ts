@@ -7,9 +7,13 @@ import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { AssignCommand, Outcome } from '../model/commands.ts';
+import { concurrencyOf } from '../model/earlier-rows.ts';
 import { ClusterTime } from './cluster-time.ts';
 import type { CommandResults } from './core/apply/results.ts';
-import { plan, toAssignments } from './core/placement/plan.ts';
+import { headsOf, nextDueMs } from './core/placement/heads.ts';
+import { toAssignments } from './core/placement/plan.ts';
+import type { MeasuredLoad } from './core/placement/planner.ts';
+import { Planner } from './core/placement/planner.ts';
 import { PlansInFlight } from './core/placement/plans-in-flight.ts';
 import type { PlanInFlight } from './core/placement/plans-in-flight.ts';
 import { wakes } from './core/placement/wakes.ts';
@@ -20,6 +24,8 @@ const PLANS_IN_FLIGHT = 4;
 const RETRIES_PER_COMMAND = 1000;
 /** After a proposal that was dropped, or that came to nothing without a reason: else it were repeated at full speed. */
 const PAUSE_MS = 100;
+/** Between looks at what is measured on the nodes. */
+const MEASURE_MS = 1000;
 /** Wall clocks jump: the longest wait before the time is read again. */
 const LONGEST_TIMER_MS = 60_000;
 
@@ -29,6 +35,8 @@ export interface SchedulingLoopOptions {
   readonly log: Log;
   /** Runs it in the next turn of the event loop; default: setImmediate. Simulations have turns of their own. */
   readonly nextTurn?: (action: () => void) => void;
+  /** What is measured on the nodes, as far as the leader knows it. */
+  readonly loadOf?: MeasuredLoad;
 }
 
 export class SchedulingLoop {
@@ -69,12 +77,17 @@ class LeadingLoop {
   readonly #onUnexplained: (count: number) => void;
   readonly #time: ClusterTime;
   readonly #plans = new PlansInFlight();
+  readonly #planner: Planner;
+  readonly #loadOf: MeasuredLoad | null;
   readonly #unsubscribe: () => void;
+  #measuredMs = Number.NEGATIVE_INFINITY;
   #isStopped = false;
   #isWoken = false;
   #isPaused = false;
   #retriesUnderWay = false;
+  #reservationUnderWay = false;
   #cancelRetryTimer: () => void = () => {};
+  #cancelReservationTimer: () => void = () => {};
   #cancelPause: () => void = () => {};
 
   constructor(options: SchedulingLoopOptions, term: number, onUnexplained: (count: number) => void) {
@@ -85,6 +98,8 @@ class LeadingLoop {
     this.#term = term;
     this.#nextTurn = options.nextTurn ?? ((action) => void setImmediate(action));
     this.#onUnexplained = onUnexplained;
+    this.#planner = new Planner(options.replica.state, this.#plans);
+    this.#loadOf = options.loadOf ?? null;
     this.#unsubscribe = options.replica.onApplied((applied) => this.#onApplied(applied));
     this.#wake();
   }
@@ -93,6 +108,7 @@ class LeadingLoop {
     this.#isStopped = true;
     this.#unsubscribe();
     this.#cancelRetryTimer();
+    this.#cancelReservationTimer();
     this.#cancelPause();
   }
 
@@ -104,9 +120,11 @@ class LeadingLoop {
       this.#judgeRefusals(applied, command);
       const taskIds = command.assignments.map(({ taskId }) => taskId);
       this.#plans.applied(index, taskIds, changes);
+      this.#planner.touch(command.assignments.map(({ node }) => node));
     } else {
       this.#plans.changed(index, changes);
     }
+    this.#planner.changed(changes);
     if (changes.some(wakes)) this.#wake();
   }
 
@@ -139,32 +157,39 @@ class LeadingLoop {
     this.#scheduleRetries();
     // Whoever ends that wakes this loop: `LeaseSettler`.
     if (this.#replica.state.cluster?.awaitsLeases === true) return;
+    this.#measure();
     while (this.#plans.count < PLANS_IN_FLIGHT) {
-      const { assignments, more } = plan(
-        this.#replica.state,
-        this.#plans.assignments,
-        limits.assignmentsPerCommand,
-      );
+      const { assignments, overtakes, more } = this.#planner.plan(limits.assignmentsPerCommand);
       if (assignments.length > 0) {
         const planned = { planIndex: this.#replica.appliedIndex, assignments };
         this.#plans.add(planned);
-        void this.#assign(planned);
+        void this.#assign(planned, overtakes);
       }
       if (!more) break;
     }
+    this.#scheduleReservations();
+  }
+
+  #measure(): void {
+    const nowMs = this.#clock.monotonicMs();
+    if (this.#loadOf === null || nowMs - this.#measuredMs < MEASURE_MS) return;
+    this.#measuredMs = nowMs;
+    this.#planner.measure(this.#loadOf);
   }
 
   // Assignments
 
-  async #assign(planned: PlanInFlight): Promise<void> {
+  async #assign(planned: PlanInFlight, overtakes: string | null): Promise<void> {
     const outcome = await this.#propose({
       type: 'assign',
       term: this.#term,
       planIndex: planned.planIndex,
       assignments: toAssignments(planned.assignments),
+      ...(overtakes === null ? {} : { overtakes }),
     });
     if (outcome === null) this.#plans.abandon(planned);
     else this.#plans.settle(planned);
+    this.#planner.touch(planned.assignments.map(({ node }) => node));
     if (outcome?.type === 'refused') this.#onRefused(outcome);
     this.#wake();
   }
@@ -177,7 +202,12 @@ class LeadingLoop {
     );
     if (reasons.size === 0) return;
     const refused = assignments.filter(({ taskId }) => reasons.has(taskId));
-    const unexplained = refused.filter((one) => !this.#plans.isExplained(one, planIndex));
+    const { tasks } = this.#replica.state;
+    const unexplained = refused.filter((one) => {
+      const task = tasks.get(one.taskId);
+      const key = task === undefined ? null : (concurrencyOf(task)?.key ?? null);
+      return !this.#plans.isExplained(one, planIndex, key);
+    });
     this.#log.debug(
       { index, planIndex, refused: refused.length },
       'assignments refused: the state has changed',
@@ -228,6 +258,32 @@ class LeadingLoop {
     // Stamped before the time that was read here: nothing was due yet.
     if (outcome?.type === 'done' && (outcome.result as CommandResults['retryDue']).queued.length === 0)
       this.#pause();
+    this.#wake();
+  }
+
+  // Reservations
+
+  #scheduleReservations(): void {
+    this.#cancelReservationTimer();
+    const { state } = this.#replica;
+    const heads = headsOf(state.cluster);
+    if (heads.length === 0 || this.#reservationUnderWay) return;
+    const nowMs = this.#time.nowMs(state.cluster?.timeMs ?? 0);
+    const wanted = this.#planner.reservation(nowMs);
+    if (wanted !== null) {
+      this.#reservationUnderWay = true;
+      void this.#reserve(wanted);
+      return;
+    }
+    const nextMs = Math.min(...heads.map((head) => nextDueMs(head, nowMs)));
+    const delayMs = Math.min(nextMs - nowMs, LONGEST_TIMER_MS);
+    this.#cancelReservationTimer = this.#clock.after(delayMs, () => this.#wake());
+  }
+
+  async #reserve(wanted: { readonly taskId: string; readonly nodes: readonly string[] }): Promise<void> {
+    const outcome = await this.#propose({ type: 'reserveNodes', term: this.#term, ...wanted });
+    this.#reservationUnderWay = false;
+    if (outcome?.type === 'refused') this.#onRefused(outcome);
     this.#wake();
   }
 

@@ -6,6 +6,7 @@ import type {
   Attempt,
   ClusterStatus,
   Event,
+  Explanation,
   Member,
   NodeReport,
   Limits,
@@ -15,8 +16,11 @@ import type {
   RetryPolicy,
   Task,
   TaskError,
+  TaskPlan,
   VersionInfo,
 } from '../generated/cluster.ts';
+
+import { placementToJson } from './placement-wire.ts';
 
 export interface JsonList {
   readonly items: readonly object[];
@@ -50,6 +54,8 @@ export function taskToJson(task: Task): object {
     // A leader of an earlier version does not say.
     on_node_loss: task.on_node_loss || 'reschedule',
     labels: task.labels,
+    not_before: task.not_before ?? null,
+    ...placementToJson(task),
     status: task.status,
     status_reason: task.status_reason ?? null,
     attempt: task.attempt,
@@ -68,6 +74,17 @@ export function taskToJson(task: Task): object {
     started_at: task.started_at ?? null,
     finished_at: task.finished_at ?? null,
     attempts: task.attempts.map(attemptToJson),
+  };
+}
+
+export function explanationToJson({ id, status, position, reasons }: Explanation): object {
+  return { id, status, position: position ?? null, reasons };
+}
+
+export function planToJson({ index, items }: TaskPlan): object {
+  return {
+    index,
+    items: items.map(({ name, count, node, reasons }) => ({ name, count, node: node ?? null, reasons })),
   };
 }
 

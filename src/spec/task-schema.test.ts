@@ -96,7 +96,7 @@ describe('a task spec', () => {
     expect(faults['retry_policy.zzz']).not.toContain('did you mean');
   });
 
-  it.each(['not_before', 'concurrency', 'affinity'])('says that %s is not supported yet', (field) => {
+  it.each(['template', 'count', 'dependencies'])('says that %s is not supported yet', (field) => {
     expect(faultsOf({ command: ['a'], [field]: {} })).toEqual({ [field]: 'not supported by this version' });
   });
 

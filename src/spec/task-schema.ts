@@ -11,6 +11,18 @@ import { ON_NODE_LOSS, PRIORITIES } from '../model/task.ts';
 import { image, limitFields, mountFields, mounts, network, pullPolicy, user } from './container-fields.ts';
 import { withContainerFaults } from './container-rules.ts';
 import { command, env, labels, name, quantity, workingDir } from './fields.ts';
+import {
+  affinity,
+  affinityFields,
+  antiFields,
+  concurrency,
+  concurrencyFields,
+  labelRuleFields,
+  locality,
+  localityFields,
+  notBefore,
+  weightedRuleFields,
+} from './placement-fields.ts';
 import type { KnownFields, LocatedFault } from './faults.ts';
 import { faultsOf, formatPath, invalidInput, show } from './faults.ts';
 
@@ -104,12 +116,14 @@ const taskFields = {
   retry_policy: retrySchema.nullish(),
   on_node_loss: z.enum(ON_NODE_LOSS).nullish(),
   labels: labels.nullish(),
+  not_before: notBefore.nullish(),
+  concurrency: concurrency.nullish(),
+  affinity: affinity.nullish(),
+  locality: locality.nullish(),
 };
 
 /** Fields of the contract that are not there yet. */
-const LATER_FIELDS =
-  'not_before concurrency affinity locality ' +
-  'tasks template count parameters dependencies max_parallel max_failures';
+const LATER_FIELDS = 'tasks template count parameters dependencies max_parallel max_failures';
 
 const KNOWN: Readonly<Record<string, KnownFields>> = {
   '': {
@@ -120,6 +134,12 @@ const KNOWN: Readonly<Record<string, KnownFields>> = {
   mounts: { fields: Object.keys(mountFields), unsupported: [] },
   limits: { fields: Object.keys(limitFields), unsupported: [] },
   retry_policy: { fields: Object.keys(retryFields), unsupported: [] },
+  concurrency: { fields: Object.keys(concurrencyFields), unsupported: [] },
+  affinity: { fields: Object.keys(affinityFields), unsupported: [] },
+  'affinity.required': { fields: Object.keys(labelRuleFields), unsupported: [] },
+  'affinity.preferred': { fields: Object.keys(weightedRuleFields), unsupported: [] },
+  'affinity.anti': { fields: Object.keys(antiFields), unsupported: [] },
+  locality: { fields: Object.keys(localityFields), unsupported: [] },
 };
 
 const taskSpecSchema = z.strictObject(taskFields);
@@ -169,6 +189,21 @@ function toModel(fields: Fields, retryPolicy: RetryPolicy): TaskSpec {
     retryPolicy: policyOf(fields.retry_policy ?? {}, retryPolicy),
     onNodeLoss: fields.on_node_loss ?? 'reschedule',
     labels: fields.labels ?? [],
+    ...placementOf(fields),
+  };
+}
+
+/** What is not asked for is left out: a request reads, and is remembered, as before there was such a thing. */
+function placementOf(
+  fields: Fields,
+): Pick<TaskSpec, 'notBeforeMs' | 'concurrency' | 'affinity' | 'locality'> {
+  const { not_before: notBeforeMs, concurrency: key, affinity: rules, locality: place } = fields;
+  const hasRules = !isAbsent(rules) && rules.required.length + rules.preferred.length + rules.anti.length > 0;
+  return {
+    ...(isAbsent(notBeforeMs) ? {} : { notBeforeMs }),
+    ...(isAbsent(key) ? {} : { concurrency: key }),
+    ...(hasRules ? { affinity: rules } : {}),
+    ...(isAbsent(place) || place.near.length === 0 ? {} : { locality: place }),
   };
 }
 

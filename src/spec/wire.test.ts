@@ -39,6 +39,22 @@ describe('a task on the wire', () => {
     { command: ['a'], retry_policy: { retryable_errors: [], non_retryable_errors: ['X'] } },
     { command: ['a'], retry_policy: {} },
     { command: ['a'], on_node_loss: 'wait' },
+    {
+      command: ['a'],
+      not_before: '2026-12-01T00:00:00Z',
+      concurrency: { key: 'db', max: 3 },
+      affinity: {
+        required: [{ key: 'zone', operator: 'in', values: ['a', 'b'] }],
+        preferred: [
+          { key: 'ssd', operator: 'exists', weight: -5 },
+          { key: 'old', operator: 'not_exists' },
+        ],
+        anti: [{ batch: 'self' }, { labels: { team: 'data' } }],
+      },
+      locality: { near: ['zone=a', { task: 'extract' }] },
+    },
+    { command: ['a'], not_before: null, concurrency: null, affinity: null, locality: null },
+    { command: ['a'], affinity: { required: null, anti: [] }, locality: { near: [] } },
     { image: 'python' },
     {
       image: 'python:3.9',

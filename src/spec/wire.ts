@@ -4,6 +4,7 @@ import type {
   RetryPolicy as WireRetryPolicy,
   TaskSpec as WireTaskSpec,
 } from '../generated/cluster.ts';
+import { plainPlacement, wirePlacement } from './placement-wire.ts';
 
 type Plain = Readonly<Record<string, unknown>>;
 
@@ -37,6 +38,7 @@ export function wireFromPlain(plain: Plain): WireTaskSpec {
     retry_policy: isAbsent(policy) ? undefined : wirePolicy(policy),
     on_node_loss: text(plain['on_node_loss']),
     labels: { ...(plain['labels'] as Record<string, string> | null | undefined) },
+    ...wirePlacement(plain),
   };
 }
 
@@ -86,6 +88,7 @@ export function plainFromWire(wire: WireTaskSpec): Plain {
     retry_policy: policy === undefined ? undefined : plainPolicy(policy),
     on_node_loss: wire.on_node_loss,
     labels: wire.labels,
+    ...plainPlacement(wire),
   });
 }
 

@@ -39,6 +39,7 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   grantGrace: true,
   graceOver: true,
   expire: true,
+  reserveNodes: true,
 };
 
 /** A spec is kept in memory for as long as an open task needs it, so tasks are restored first. */

@@ -1,10 +1,10 @@
 /** Those who use the cluster: writers and readers of registers, and the traffic of a scheduler with its workers. */
 import { JarvisError } from '../../src/lib/errors.ts';
 import type { Command } from '../../src/model/commands.ts';
-import type { TaskRow } from '../../src/model/task.ts';
-import { ON_NODE_LOSS } from '../../src/model/task.ts';
-import { nodeHolding } from '../../src/scheduler/core/state.ts';
-import { registrationOf, reportOf, specOf } from '../../src/scheduler/core/testing/values.ts';
+import type { Pairs, TaskRow, TaskSpec } from '../../src/model/task.ts';
+import { ON_NODE_LOSS, PRIORITIES } from '../../src/model/task.ts';
+import { nodeHolding } from '../../src/scheduler/core/node-loads.ts';
+import { NODE_CAPACITY, registrationOf, reportOf, specOf } from '../../src/scheduler/core/testing/values.ts';
 import type { CommandInput } from '../../src/scheduler/ports.ts';
 import { encodeCommand } from '../../src/store/codec.ts';
 import type { Chance } from './chance.ts';
@@ -157,7 +157,10 @@ export class Clients {
           ? { key: `key-${chance.whole(20)}`, requestDigest: 'same' }
           : null;
         if (open.length > 30) return { type: 'submitTasks', tasks: [], idempotency };
-        const spec = specOf({ onNodeLoss: chance.pick(ON_NODE_LOSS) ?? 'reschedule' });
+        const spec = specOf({
+          onNodeLoss: chance.pick(ON_NODE_LOSS) ?? 'reschedule',
+          ...placementOf(chance, Math.floor(member.world.time.nowMs) + WALL_START_MS),
+        });
         if (open.length % 2 === 0) return { type: 'submitTasks', tasks: [spec, spec], idempotency };
         const submissions = [
           { tasks: [spec], idempotency },
@@ -176,6 +179,7 @@ export class Clients {
       startId: `${worker}-${start}`,
       startCounter: (state.nodes.get(worker)?.startCounter ?? 1) - 1 + start,
       bootId: `boot-${this.#chance.whole(2)}`,
+      labels: labelsOf(worker),
     });
   }
 
@@ -191,6 +195,42 @@ export class Clients {
     const session = state.nodes.get(attempt.node)?.session ?? 0;
     const reports = [reportOf(at, this.#chance.pick(REPORTS) ?? 'LOST')];
     return { type: 'reportAttempts', node: attempt.node, session, reports };
+  }
+}
+
+/** Two of the workers stand in zone a. */
+export function labelsOf(worker: string): Pairs {
+  return worker === WORKERS[2] ? [] : [['zone', 'a']];
+}
+
+/** Mostly nothing, else one of what placement knows. */
+function placementOf(chance: Chance, nowMs: number): Partial<TaskSpec> {
+  const rules = { required: [], preferred: [], anti: [] };
+  const inZone = { key: 'zone', operator: 'in', values: ['a'] } as const;
+  switch (chance.whole(14)) {
+    case 0:
+      return { notBeforeMs: nowMs + chance.whole(5000) };
+    case 1:
+      return { concurrency: { key: 'db', max: 2 } };
+    case 2:
+      return { concurrency: { key: 'db', max: 3 } };
+    case 3:
+      return { labels: [['team', 'x']] };
+    case 4:
+      return { affinity: { ...rules, anti: [{ batch: null, labels: [['team', 'x']] }] } };
+    case 5:
+      return { affinity: { ...rules, required: [inZone] } };
+    case 6:
+      return { affinity: { ...rules, preferred: [{ ...inZone, weight: 50 }] } };
+    case 7:
+      return { locality: { near: [{ place: null, task: 'task' }] } };
+    case 8:
+      return { priority: chance.pick(PRIORITIES) ?? 'normal' };
+    case 9:
+      // Of a whole node: it is overtaken.
+      return { resources: NODE_CAPACITY };
+    default:
+      return {};
   }
 }
 

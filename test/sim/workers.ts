@@ -3,7 +3,7 @@ import { JarvisError } from '../../src/lib/errors.ts';
 import type { TaskRow } from '../../src/model/task.ts';
 import { registrationOf, reportOf } from '../../src/scheduler/core/testing/values.ts';
 import type { CommandInput } from '../../src/scheduler/ports.ts';
-import { WORKERS } from './clients.ts';
+import { labelsOf, WORKERS } from './clients.ts';
 import type { Member } from './member.ts';
 import { WALL_START_MS } from './scheduler-work.ts';
 import { Violation } from './trace.ts';
@@ -64,6 +64,7 @@ export class Workers {
       return registrationOf(worker, {
         startId: `${worker}-last-${node?.session ?? 0}`,
         startCounter: (node?.startCounter ?? 0) + 1,
+        labels: labelsOf(worker),
       });
     const { session } = node;
     const held = [...state.tasksOn(worker)].flatMap((id) => {

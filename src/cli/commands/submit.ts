@@ -1,18 +1,14 @@
 /** `jarvisctl submit -f FILE`: the tasks of a file, all or none. Every fault is found before anything is sent. */
 import { randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import type { Command } from 'commander';
 
-import { JarvisError, messageOf } from '../../lib/errors.ts';
-import { parseTaskFile } from '../../spec/spec-file.ts';
-import { wireFromPlain } from '../../spec/wire.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
-import { clientLimits } from '../limits.ts';
 import { addExamples, outputOption, peerOption } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
 import { printAnswer } from '../output/format.ts';
 import { namedTasksJson, taskAnswer } from '../output/tasks.ts';
+import { readTasks } from '../spec-input.ts';
 
 interface SubmitOptions extends OutputOptions {
   readonly file: string;
@@ -27,11 +23,7 @@ export function registerSubmit(program: Command, context: Context): void {
     .addOption(peerOption())
     .action(async (options: SubmitOptions) => {
       const { terminal } = context;
-      const isStdin = options.file === '-';
-      const input = isStdin ? terminal.stdin : createReadStream(options.file);
-      const fileName = isStdin ? 'stdin' : options.file;
-      const text = await readAll(input, fileName, terminal.interrupted);
-      const tasks = parseTaskFile(text, fileName).map(({ plain }) => wireFromPlain(plain));
+      const tasks = await readTasks(terminal, options.file);
       const request = { tasks, idempotency_key: randomUUID() };
       await withPeers(context, command, async (peers) => {
         const answer = await peers.call(
@@ -47,32 +39,4 @@ export function registerSubmit(program: Command, context: Context): void {
     'jarvisctl submit -f examples/hello.yaml',
     'jarvisctl submit -o name -f - < task.json',
   );
-}
-
-/** @throws JarvisError invalid where it cannot be read or is no UTF-8, too_large */
-async function readAll(
-  input: AsyncIterable<string | Uint8Array>,
-  fileName: string,
-  signal: AbortSignal,
-): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of input) {
-      signal.throwIfAborted();
-      const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
-      size += bytes.length;
-      if (size > clientLimits.specFileBytes) break;
-      chunks.push(bytes);
-    }
-  } catch (error) {
-    if (signal.aborted) throw error;
-    throw new JarvisError('invalid', `cannot read ${fileName}: ${messageOf(error)}`, { cause: error });
-  }
-  if (size > clientLimits.specFileBytes) throw new JarvisError('too_large', `${fileName}: more than 16 MiB`);
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
-  } catch (error) {
-    throw new JarvisError('invalid', `${fileName}: is not UTF-8 text`, { cause: error });
-  }
 }

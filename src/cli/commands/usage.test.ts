@@ -83,6 +83,8 @@ describe('help', () => {
     'ls',
     'get',
     'describe',
+    'explain',
+    'plan',
     'wait',
     'logs',
     'cancel',

@@ -1,5 +1,5 @@
 /** A task in full, as text for people: one field a line, what belongs together indented below its title. */
-import type { Attempt, RetryPolicy, Task, TaskError } from '../../generated/cluster.ts';
+import type { Attempt, LabelRule as Rule, RetryPolicy, Task, TaskError } from '../../generated/cluster.ts';
 import { printable } from '../terminal.ts';
 import { ageOf } from './age.ts';
 import { durationOf, shownStatus } from './tasks.ts';
@@ -74,7 +74,33 @@ function specOf(task: Task): readonly Field[] {
     ...(task.retry_policy === undefined ? [] : [retryOf(task.retry_policy)]),
     // A leader of an earlier version does not say.
     ['On node loss', task.on_node_loss || 'reschedule'],
+    ...placementOf(task),
   ];
+}
+
+/** What is not asked for is not shown. */
+function placementOf({ not_before: notBefore, concurrency, affinity, locality }: Task): readonly Field[] {
+  const apart = (affinity?.anti ?? []).map(({ batch, labels }) =>
+    batch === undefined ? `tasks with ${pairs(labels).join(', ')}` : 'its batch',
+  );
+  const near = (locality?.near ?? []).map(({ place, task }) => place ?? `task ${task}`);
+  return [
+    optional('Not before', notBefore),
+    concurrency === undefined ? null : ['Concurrency', `${concurrency.key}, at most ${concurrency.max}`],
+    several('Required', affinity?.required.map(ruleOf)),
+    several('Preferred', affinity?.preferred.map(ruleOf)),
+    several('Keeps apart', apart),
+    several('Near', near),
+  ];
+}
+
+function ruleOf({ key, operator, values, weight }: Rule): string {
+  const parts = [key, operator, values.join(', '), weight === undefined ? '' : `(weight ${weight})`];
+  return parts.filter((part) => part !== '').join(' ');
+}
+
+function several(title: string, lines: readonly string[] = []): Field {
+  return lines.length === 0 ? null : [title, lines];
 }
 
 function listed(types: readonly string[]): string {

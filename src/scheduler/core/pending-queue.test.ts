@@ -46,7 +46,11 @@ describe('PendingQueue', () => {
           }
         }
         expect(queue.size).toBe(model.size);
-        expect([...queue.tasks(() => false)].map(({ id }) => id)).toEqual(inOrder(model));
+        const ids = [...queue.tasks(() => false)].map(({ id }) => id);
+        expect(ids).toEqual(inOrder(model));
+        const place = list[0]?.place ?? 0;
+        const position = ids.indexOf(`task-${place}`) + 1;
+        expect(queue.positionOf(rowAt(place)) ?? 0).toBe(position);
         const small = [...queue.tasks(({ resources }) => resources.cpuMillis > 1)].map(({ id }) => id);
         expect(small).toEqual(inOrder([...model].filter((place) => place % 3 === 0)));
       }),

@@ -43,6 +43,18 @@ export class PendingQueue {
     if (bucket.isEmpty) lane?.delete(key);
   }
 
+  /** From 1; null: it is not there. Costs as much as there is of its priority. */
+  positionOf(task: TaskRow): number | null {
+    if (this.#lanes.get(task.priority)?.get(requestKey(task))?.has(task) !== true) return null;
+    let position = 1;
+    for (const [priority, lane] of this.#lanes) {
+      for (const bucket of lane.values())
+        position += priority === task.priority ? bucket.countBefore(task) : bucket.size;
+      if (priority === task.priority) break;
+    }
+    return position;
+  }
+
   /** The queue must not change meanwhile. `skip` is asked again before each task of a request. */
   *tasks(skip: SkipRequest): Generator<TaskRow> {
     for (const lane of this.#lanes.values()) {
@@ -107,6 +119,21 @@ class Bucket {
     if (isNew) this.#holes -= 1;
     slot.task = task;
     return isNew;
+  }
+
+  get size(): number {
+    return this.#slots.length - this.#holes;
+  }
+
+  has(task: TaskRow): boolean {
+    return this.#slots[this.#find(task)]?.task?.id === task.id;
+  }
+
+  countBefore(task: Place): number {
+    const end = this.#find(task);
+    let count = 0;
+    for (let at = this.#start; at < end; at += 1) if (this.#slots[at]?.task !== null) count += 1;
+    return count;
   }
 
   /** @returns whether it was there */

@@ -1,10 +1,20 @@
-/** FAILED tasks by the time at which their next try is due; entries of the heap that no longer hold are dropped lazily. */
+/**
+ * Tasks by the time at which they are due: FAILED ones for their next try, PENDING ones that are not to run before.
+ * Entries of the heap that no longer hold are dropped lazily.
+ */
+import { waitsUntilOf } from '../../model/earlier-rows.ts';
 import type { TaskRow } from '../../model/task.ts';
 import { Heap } from './heap.ts';
 
 interface Timer {
   readonly dueMs: number;
   readonly taskId: string;
+}
+
+/** When it is to be queued; null: it waits for no time. */
+export function dueMsOf(task: TaskRow): number | null {
+  if (task.status === 'FAILED') return task.retryAtMs;
+  return task.status === 'PENDING' ? waitsUntilOf(task) : null;
 }
 
 /** Stale entries that are tolerated beside as many valid ones. */

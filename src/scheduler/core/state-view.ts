@@ -1,7 +1,9 @@
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { NodeRow } from '../../model/node.ts';
 import type { Resources, SpecRow, TaskRow } from '../../model/task.ts';
+import type { KeyUse } from './concurrency-keys.ts';
 import type { TaskRequest } from './request.ts';
+import type { TaskGroups } from './task-groups.ts';
 
 /** What has been applied on this node. Valid until the next await: never keep rows across one for a decision. */
 export interface StateView {
@@ -15,13 +17,23 @@ export interface StateView {
   allocated(node: string): Resources;
   /** Ids of the tasks ASSIGNED or RUNNING on the node. */
   tasksOn(node: string): ReadonlySet<string>;
+  /** The same tasks as those see them that keep apart from others. */
+  groupsOn(node: string): TaskGroups;
+  /** Null: no open task has the concurrency key. */
+  keyUse(key: string): KeyUse | null;
+  /** The node where the newest task of that name runs or ran, as far as it is remembered. */
+  placeOf(taskName: string): string | null;
+  /** Open tasks that are on no node. */
+  readonly queuedCount: number;
   /**
-   * PENDING tasks in scheduling order: priority, then submission.
+   * PENDING tasks that are due, in scheduling order: priority, then submission.
    * @param skip asked again before each task; what has such a request is passed over at once, however much of it there is
    */
   pending(skip?: (request: TaskRequest) => boolean): Iterable<TaskRow>;
   readonly pendingCount: number;
-  /** FAILED tasks whose next try is due at or before the time. */
+  /** The task's place among them, from 1; null: it is none of them. */
+  positionOf(task: TaskRow): number | null;
+  /** FAILED tasks whose next try is due at or before the time, and PENDING ones that are not to run before. */
   retriesDue(atMs: number): Iterable<TaskRow>;
   /** When the next retry is due; null where there is none. */
   nextRetryAtMs(): number | null;

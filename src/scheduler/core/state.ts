@@ -10,19 +10,17 @@ import type { NodeRow } from '../../model/node.ts';
 import { isTerminal } from '../../model/phases.ts';
 import type { RowChange, TableName, Tables } from '../../model/rows.ts';
 import type { Resources, SpecRow, TaskRow } from '../../model/task.ts';
+import type { KeyUse } from './concurrency-keys.ts';
+import { ConcurrencyKeys } from './concurrency-keys.ts';
+import { NodeLoads } from './node-loads.ts';
 import { PendingQueue } from './pending-queue.ts';
 import type { SkipRequest } from './pending-queue.ts';
-import { RetryTimers } from './retry-timers.ts';
+import { RecentPlaces } from './recent-places.ts';
+import { dueMsOf, RetryTimers } from './retry-timers.ts';
 import type { StateView } from './state-view.ts';
+import type { TaskGroups } from './task-groups.ts';
 
-interface NodeLoad {
-  readonly allocated: Resources;
-  readonly taskIds: Set<string>;
-}
-
-const NOTHING: Resources = { cpuMillis: 0, memoryBytes: 0 };
 const skipNothing: SkipRequest = () => false;
-const NO_TASKS: ReadonlySet<string> = new Set();
 
 export class ClusterState implements StateView {
   #cluster: ClusterRow | null = null;
@@ -34,7 +32,9 @@ export class ClusterState implements StateView {
   readonly #specUses = new Map<string, number>();
   /** While rows are restored: specs whose tasks have not come, if they come at all. */
   readonly #unclaimedSpecs = new Map<string, SpecRow>();
-  readonly #loads = new Map<string, NodeLoad>();
+  readonly #loads = new NodeLoads();
+  readonly #keys = new ConcurrencyKeys();
+  readonly #places = new RecentPlaces();
   readonly #pending = new PendingQueue();
   readonly #retries = new RetryTimers();
 
@@ -59,15 +59,35 @@ export class ClusterState implements StateView {
   }
 
   allocated(node: string): Resources {
-    return this.#loads.get(node)?.allocated ?? NOTHING;
+    return this.#loads.on(node).allocated;
   }
 
   tasksOn(node: string): ReadonlySet<string> {
-    return this.#loads.get(node)?.taskIds ?? NO_TASKS;
+    return this.#loads.on(node).taskIds;
+  }
+
+  groupsOn(node: string): TaskGroups {
+    return this.#loads.on(node).groups;
+  }
+
+  keyUse(key: string): KeyUse | null {
+    return this.#keys.use(key);
+  }
+
+  placeOf(taskName: string): string | null {
+    return this.#places.of(taskName);
+  }
+
+  get queuedCount(): number {
+    return this.#tasks.size - this.#loads.held;
   }
 
   pending(skip: SkipRequest = skipNothing): Iterable<TaskRow> {
     return this.#pending.tasks(skip);
+  }
+
+  positionOf(task: TaskRow): number | null {
+    return task.status === 'PENDING' ? this.#pending.positionOf(task) : null;
   }
 
   get pendingCount(): number {
@@ -126,6 +146,7 @@ export class ClusterState implements StateView {
    * ignored. Where tasks come before specs, no spec is kept for nothing meanwhile.
    */
   restore<T extends TableName>(table: T, key: string, row: Tables[T]): void {
+    if (table === 'task') this.#places.note(row as TaskRow);
     if (table === 'spec' && !this.holdsInMemory(table, row)) this.#unclaimedSpecs.set(key, row as SpecRow);
     else if (this.holdsInMemory(table, row)) {
       this.#commitOne({ table, key, before: null, after: row } as RowChange);
@@ -173,6 +194,7 @@ export class ClusterState implements StateView {
     if (before !== null) this.#unindex(before);
     set(this.#tasks, id, open);
     if (open !== null) this.#index(open);
+    if (after !== null && after.attempts !== before?.attempts) this.#places.note(after);
   }
 
   #useSpec(specId: string, difference: number): void {
@@ -190,38 +212,19 @@ export class ClusterState implements StateView {
   }
 
   #index(task: TaskRow): void {
-    if (task.status === 'PENDING') this.#pending.add(task);
-    if (task.status === 'FAILED' && task.retryAtMs !== null) this.#retries.set(task.id, task.retryAtMs);
-    const node = nodeHolding(task);
-    if (node === null) return;
-    const { allocated, taskIds } = this.#loads.get(node) ?? { allocated: NOTHING, taskIds: new Set() };
-    taskIds.add(task.id);
-    this.#loads.set(node, { allocated: add(allocated, task.resources, 1), taskIds });
+    const dueMs = dueMsOf(task);
+    if (dueMs !== null) this.#retries.set(task.id, dueMs);
+    else if (task.status === 'PENDING') this.#pending.add(task);
+    this.#loads.add(task);
+    this.#keys.add(task);
   }
 
   #unindex(task: TaskRow): void {
-    if (task.status === 'PENDING') this.#pending.remove(task);
-    if (task.status === 'FAILED') this.#retries.delete(task.id);
-    const node = nodeHolding(task);
-    const load = node === null ? undefined : this.#loads.get(node);
-    if (node === null || load === undefined || !load.taskIds.delete(task.id)) return;
-    const { taskIds } = load;
-    if (taskIds.size === 0) this.#loads.delete(node);
-    else this.#loads.set(node, { allocated: add(load.allocated, task.resources, -1), taskIds });
+    if (dueMsOf(task) !== null) this.#retries.delete(task.id);
+    else if (task.status === 'PENDING') this.#pending.remove(task);
+    this.#loads.remove(task);
+    this.#keys.remove(task);
   }
-}
-
-function add(sum: Resources, request: Resources, sign: 1 | -1): Resources {
-  return {
-    cpuMillis: sum.cpuMillis + sign * request.cpuMillis,
-    memoryBytes: sum.memoryBytes + sign * request.memoryBytes,
-  };
-}
-
-/** The node on which the task's resources are set aside: from the assignment until nothing of it runs there. */
-export function nodeHolding(task: TaskRow): string | null {
-  if (task.status !== 'ASSIGNED' && task.status !== 'RUNNING') return null;
-  return task.attempts.at(-1)?.node ?? null;
 }
 
 function set<V>(map: Map<string, V>, key: string, value: V | null): void {

@@ -29,6 +29,8 @@ export class Transaction {
   readonly entry: EntryPosition;
   /** Cluster time: never goes back. */
   readonly nowMs: number;
+  /** Maxima of concurrency keys that this command has brought. */
+  readonly newMaxima = new Map<string, number>();
   readonly #loaded: LoadedRows;
   readonly #staged = new Map<string, Staged>();
 

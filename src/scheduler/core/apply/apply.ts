@@ -12,6 +12,7 @@ import { assign } from './assign.ts';
 import { cancelTask } from './cancel-task.ts';
 import { keepJournal } from '../journal.ts';
 import { expire, rowsOfExpiry } from './expire.ts';
+import { reserveNodes, settleHeads } from './heads.ts';
 import { initCluster } from './init-cluster.ts';
 import { nodeHealth, nodeOffline } from './node-health.ts';
 import { refuse } from './outcomes.ts';
@@ -44,6 +45,7 @@ export function apply(
   let outcome: Outcome;
   try {
     outcome = carryOut(transaction, command);
+    if (outcome.type === 'done') settleHeads(transaction);
   } catch (error) {
     return { outcome: refuse('internal', messageOf(error)), changes: [], poisoned: true };
   }
@@ -106,6 +108,8 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return graceOver(transaction, command);
     case 'expire':
       return expire(transaction, command);
+    case 'reserveNodes':
+      return reserveNodes(transaction, command);
     default:
       return unreachable(command);
   }

@@ -1,8 +1,15 @@
 import { limits } from '../../../lib/limits.ts';
 import type { AssignCommand, Outcome } from '../../../model/commands.ts';
 import type { Attempt, TaskRow } from '../../../model/task.ts';
+import { concurrencyOf } from '../../../model/earlier-rows.ts';
+import type { NodeUse } from '../placement/fit.ts';
 import { misfit } from '../placement/fit.ts';
+import { headsOf, keptForHead } from '../placement/heads.ts';
+import { whyWaiting } from '../placement/waiting.ts';
+import type { StateView } from '../state-view.ts';
+import { TaskGroups } from '../task-groups.ts';
 import type { Transaction } from '../transaction.ts';
+import { noteOvertaken } from './heads.ts';
 import { done } from './outcomes.ts';
 import { move } from './task-changes.ts';
 
@@ -12,63 +19,90 @@ export interface AssignResult {
   readonly refused: readonly { readonly taskId: string; readonly reason: string }[];
 }
 
-/** What the earlier assignments of one command have set aside on a node. */
-interface Taken {
-  cpuMillis: number;
-  memoryBytes: number;
-  count: number;
+/** What the earlier assignments of one command have set aside. */
+class Taken {
+  readonly #nodes = new Map<string, { cpuMillis: number; memoryBytes: number; count: number }>();
+  readonly #groups = new Map<string, TaskGroups>();
+  readonly #keys = new Map<string, number>();
+
+  add(task: TaskRow, node: string): void {
+    const taken = this.#nodes.get(node) ?? { cpuMillis: 0, memoryBytes: 0, count: 0 };
+    taken.cpuMillis += task.resources.cpuMillis;
+    taken.memoryBytes += task.resources.memoryBytes;
+    taken.count += 1;
+    this.#nodes.set(node, taken);
+    const groups = this.#groups.get(node) ?? new TaskGroups();
+    groups.add(task, 1);
+    this.#groups.set(node, groups);
+    const key = concurrencyOf(task)?.key ?? null;
+    if (key !== null) this.#keys.set(key, this.holding(key) + 1);
+  }
+
+  /** Tasks of a concurrency key. */
+  holding(key: string): number {
+    return this.#keys.get(key) ?? 0;
+  }
+
+  useOf(state: StateView, node: string): NodeUse {
+    const { cpuMillis, memoryBytes } = state.allocated(node);
+    const taken = this.#nodes.get(node);
+    return {
+      allocated: {
+        cpuMillis: cpuMillis + (taken?.cpuMillis ?? 0),
+        memoryBytes: memoryBytes + (taken?.memoryBytes ?? 0),
+      },
+      taskCount: state.tasksOn(node).size + (taken?.count ?? 0),
+      meeting: (rules, batchId) =>
+        state.groupsOn(node).meeting(rules, batchId) ??
+        this.#groups.get(node)?.meeting(rules, batchId) ??
+        null,
+    };
+  }
 }
 
 /** Each assignment stands or falls alone, checked again by the fit function that the planner used. */
 export function assign(transaction: Transaction, command: AssignCommand): Outcome<AssignResult> {
   const accepted: string[] = [];
   const refused: { taskId: string; reason: string }[] = [];
-  const planned = new Map<string, Taken>();
+  const taken = new Taken();
   for (const assignment of command.assignments) {
     const { taskId, node, session } = assignment;
     const task = transaction.task(taskId);
-    const taken = planned.get(node) ?? { cpuMillis: 0, memoryBytes: 0, count: 0 };
-    if (task === null) {
-      refused.push({ taskId, reason: 'the task is gone' });
-      continue;
-    }
-    const reason = whyNot(transaction, task, assignment, taken);
-    if (reason !== null) {
-      refused.push({ taskId, reason });
+    const reason = task === null ? 'the task is gone' : whyNot(transaction, task, assignment, taken);
+    if (task === null || reason !== null) {
+      refused.push({ taskId, reason: reason ?? '' });
       continue;
     }
     begin(transaction, task, node, session);
-    taken.cpuMillis += task.resources.cpuMillis;
-    taken.memoryBytes += task.resources.memoryBytes;
-    taken.count += 1;
-    planned.set(node, taken);
+    taken.add(task, node);
     accepted.push(taskId);
   }
+  const { overtakes } = command;
+  if (accepted.length > 0 && typeof overtakes === 'string') noteOvertaken(transaction, overtakes);
   return done({ accepted, refused });
 }
 
-/** @param taken on the node, by this command's earlier assignments */
 function whyNot(
   transaction: Transaction,
   task: TaskRow,
   assignment: AssignCommand['assignments'][number],
   taken: Taken,
 ): string | null {
+  const { state } = transaction;
   if (transaction.cluster.awaitsLeases === true)
     return 'leases of the cluster before this one may not be over';
   if (task.status !== 'PENDING') return `the task is ${task.status}`;
+  const waits = whyWaiting(task, state, taken);
+  if (waits !== null) return waits.reason;
   const node = transaction.get('node', assignment.node);
   if (node === null) return `node ${assignment.node} is gone`;
   if (!node.sessionOpen || node.session !== assignment.session) {
     return `session ${assignment.session} of node ${node.name} is over`;
   }
-  const allocated = transaction.state.allocated(node.name);
-  const sum = {
-    cpuMillis: allocated.cpuMillis + taken.cpuMillis,
-    memoryBytes: allocated.memoryBytes + taken.memoryBytes,
-  };
-  const taskCount = transaction.state.tasksOn(node.name).size + taken.count;
-  const found = misfit(task, node, sum, taskCount);
+  const heads = headsOf(transaction.cluster);
+  const found =
+    misfit(task, node, taken.useOf(state, node.name)) ??
+    keptForHead(task, node.name, { heads, tasks: state.tasks });
   return found?.reason ?? null;
 }
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { limits } from '../../../lib/limits.ts';
 import { timeoutMsFor } from '../../../model/lease.ts';
-import { misfit } from '../placement/fit.ts';
+import { misfit, type NodeUse } from '../placement/fit.ts';
 import { TestCluster } from '../testing/test-cluster.ts';
 import { specOf } from '../testing/values.ts';
 
@@ -23,13 +23,15 @@ function joined() {
   return { cluster, session, ask, over, row };
 }
 
+const EMPTY: NodeUse = { allocated: { cpuMillis: 0, memoryBytes: 0 }, taskCount: 0, meeting: () => null };
+
 describe('a node that is about to be restarted', () => {
   it('gets a longer timeout for the lease that it asks for, and no new work', () => {
     const { cluster, session, ask, row } = joined();
     cluster.done(ask(TWO_MINUTES));
     expect(row().grace).toEqual({ timeoutMs: timeoutMsFor(TWO_MINUTES), session });
     const taskId = cluster.submitOne(specOf());
-    const found = misfit(cluster.task(taskId), row(), { cpuMillis: 0, memoryBytes: 0 }, 0);
+    const found = misfit(cluster.task(taskId), row(), EMPTY);
     expect(found?.reason).toBe('node n1 is being restarted');
   });
 
@@ -56,9 +58,10 @@ describe('a node that is about to be restarted', () => {
     const second = cluster.join('n1', { startId: 'n1-start-2' });
     const { grace } = row();
     expect(grace).toEqual({ timeoutMs: timeoutMsFor(TWO_MINUTES), session });
-    expect(misfit(cluster.task(cluster.submitOne(specOf())), row(), row().capacity, 0)?.reason).not.toContain(
-      'restarted',
-    );
+    expect(
+      misfit(cluster.task(cluster.submitOne(specOf())), row(), { ...EMPTY, allocated: row().capacity })
+        ?.reason,
+    ).not.toContain('restarted');
     expect(cluster.refusal(over(session, session)).code).toBe('stale_session');
     expect(cluster.refusal(over(second, second)).code).toBe('conflict');
     cluster.done(over(second, session));

@@ -2,6 +2,7 @@ import type { Command } from '../../../model/commands.ts';
 import type { AssignResult } from './assign.ts';
 import type { CancelTaskResult } from './cancel-task.ts';
 import type { ExpireResult } from './expire.ts';
+import type { ReserveNodesResult } from './heads.ts';
 import type { ReconcileNodeResult } from './reconcile-node.ts';
 import type { RegisterNodeResult } from './register-node.ts';
 import type { ReportAttemptsResult } from './report-attempts.ts';
@@ -34,4 +35,5 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly grantGrace: null;
   readonly graceOver: null;
   readonly expire: ExpireResult;
+  readonly reserveNodes: ReserveNodesResult;
 }

@@ -1,6 +1,7 @@
 import type { Outcome, RetryDueCommand } from '../../../model/commands.ts';
 import type { Transaction } from '../transaction.ts';
 import { done } from './outcomes.ts';
+import { dueMsOf } from '../retry-timers.ts';
 import { move } from './task-changes.ts';
 
 export interface RetryDueResult {
@@ -12,9 +13,11 @@ export function retryDue(transaction: Transaction, command: RetryDueCommand): Ou
   const queued: string[] = [];
   for (const taskId of command.taskIds) {
     const task = transaction.task(taskId);
-    if (task === null || task.status !== 'FAILED' || task.retryAtMs === null) continue;
-    if (task.retryAtMs > transaction.nowMs) continue;
-    transaction.putTask(move(task, 'PENDING', { retryAtMs: null }));
+    const dueMs = task === null ? null : dueMsOf(task);
+    if (task === null || dueMs === null || dueMs > transaction.nowMs) continue;
+    transaction.putTask(
+      task.status === 'FAILED' ? move(task, 'PENDING', { retryAtMs: null }) : { ...task, waitsUntilMs: null },
+    );
     queued.push(taskId);
   }
   return done({ queued });

@@ -1,10 +1,13 @@
 import { encodeId, MAX_POSITION } from '../../../lib/ids.ts';
+import { limits } from '../../../lib/limits.ts';
 import type { Outcome, Submission, SubmitManyCommand } from '../../../model/commands.ts';
-import { needsOfTask } from '../../../model/needs.ts';
-import type { TaskRow, TaskSpec } from '../../../model/task.ts';
+import { concurrencyOf } from '../../../model/earlier-rows.ts';
+import type { TaskSpec } from '../../../model/task.ts';
 import { whyNowhere } from '../placement/why-nowhere.ts';
+import { newTask } from '../new-task.ts';
 import type { Transaction } from '../transaction.ts';
 import { once } from './idempotency.ts';
+import type { Refused } from './outcomes.ts';
 import { done, refuse } from './outcomes.ts';
 
 export interface SubmitTasksResult {
@@ -39,41 +42,48 @@ function submit(transaction: Transaction, { tasks, idempotency }: Submission, fi
     return refuse('too_many', `${first + tasks.length} tasks at once; at most ${MAX_POSITION} are allowed`);
   }
   return once(transaction, idempotency, () => {
+    const refusal = queueIsFull(transaction, first + tasks.length) ?? otherMaximum(transaction, tasks);
+    if (refusal !== null) return refusal;
     const taskIds = tasks.map((spec, at) => addTask(transaction, spec, first + at));
     return done<SubmitTasksResult>({ taskIds });
   });
 }
 
+/** @param count how many tasks the command asks for so far */
+function queueIsFull(transaction: Transaction, count: number): Refused | null {
+  const { queuedCount } = transaction.state;
+  if (queuedCount + count <= limits.queuedTasks) return null;
+  return refuse(
+    'too_many',
+    `${queuedCount} tasks wait already, and at most ${limits.queuedTasks} may: submit again when some of them run`,
+  );
+}
+
+/** All open tasks of a concurrency key have the same maximum; also those that the same entry has brought before. */
+function otherMaximum(transaction: Transaction, tasks: readonly TaskSpec[]): Refused | null {
+  for (const spec of tasks) {
+    const concurrency = concurrencyOf(spec);
+    if (concurrency === null) continue;
+    const { key, max } = concurrency;
+    const known = transaction.state.keyUse(key)?.max ?? transaction.newMaxima.get(key) ?? max;
+    if (known !== max)
+      return refuse(
+        'conflict',
+        `concurrency key ${key} has the maximum ${known} in tasks that are open, not ${max}: give it the same, or another key`,
+      );
+  }
+  return null;
+}
+
 function addTask(transaction: Transaction, spec: TaskSpec, position: number): string {
   const { epoch } = transaction.cluster;
   const { index } = transaction.entry;
-  const needs = needsOfTask(spec);
   const id = encodeId('task', { epoch, index, position }, transaction.state.idKey);
-  const task: TaskRow = {
-    id,
-    namespace: 'default',
-    name: spec.name,
-    specId: id,
-    createdIndex: index,
-    createdPosition: position,
-    priority: spec.priority,
-    resources: spec.resources,
-    needs,
-    status: 'PENDING',
-    statusReason: whyNowhere({ resources: spec.resources, needs }, transaction.state.nodes.values()),
-    cancelRequested: false,
-    attempt: 0,
-    retryCount: 0,
-    consecutiveLosses: 0,
-    retryAtMs: null,
-    result: null,
-    createdAtMs: transaction.nowMs,
-    scheduledAtMs: null,
-    startedAtMs: null,
-    finishedAtMs: null,
-    attempts: [],
-  };
+  const task = newTask(spec, { id, index, position, nowMs: transaction.nowMs });
+  const statusReason = whyNowhere(task, transaction.state.nodes.values());
+  const concurrency = concurrencyOf(spec);
+  if (concurrency !== null) transaction.newMaxima.set(concurrency.key, concurrency.max);
   transaction.put('spec', id, { id, spec });
-  transaction.putTask(task);
+  transaction.putTask({ ...task, statusReason });
   return id;
 }

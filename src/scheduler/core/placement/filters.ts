@@ -1,49 +1,41 @@
 /** What rules a node out for a task. Each can say why and how nearly, for plans, `explain` and logs. */
 import { needsOf } from '../../../model/earlier-rows.ts';
 import type { NodeRow } from '../../../model/node.ts';
-import type { Resources, TaskRow } from '../../../model/task.ts';
-import type { Misfit } from './fit.ts';
-import { closedTo, crowded, forbidden, lacking, undriven } from './fit.ts';
+import type { Fitting, Misfit, NodeUse } from './fit.ts';
+import type { InQueue, QueueState } from './heads.ts';
+import { keptForHead } from './heads.ts';
+import { crowded, drained, forbidden, keptApart, lacking, undriven, unhealthy, unwanted } from './fit.ts';
 
 export interface Candidate {
   readonly node: NodeRow;
-  /** Set aside there by the state and by plans that are not applied yet. */
-  readonly allocated: Resources;
-  readonly taskCount: number;
+  /** On it by the state and by plans that are not applied yet. */
+  readonly use: NodeUse;
+  /** Heads of the queue, for which nodes may be kept. */
+  readonly waiting: QueueState;
 }
+
+/** A task as filters see it. */
+export type Filtered = Fitting & InQueue;
 
 export interface Filter {
   readonly name: string;
   /** @returns null where it has nothing against the node */
-  check(task: TaskRow, candidate: Candidate): Misfit | null;
+  check(task: Filtered, candidate: Candidate): Misfit | null;
 }
 
 /**
- * In the order in which they are asked: the general ones first. Together they ask no less than the fit function of
- * `apply` does. The planner takes tasks of the same request for alike: a filter that looks at more of a task than that
- * has to become part of what is alike (`request.ts`).
+ * The general ones first. Together they ask the same as the fit function of `apply` does. The planner takes tasks of the
+ * same request for alike: a filter that looks at more of a task than that has to become part of what is alike
+ * (`request.ts`).
  */
 export const FILTERS: readonly Filter[] = [
-  { name: 'health', check: (_task, { node }) => closedTo(node) },
+  { name: 'health', check: (_task, { node }) => unhealthy(node) },
+  { name: 'drain', check: (_task, { node }) => drained(node) },
   { name: 'driver', check: (task, { node }) => undriven(needsOf(task), node) },
   { name: 'policy', check: (task, { node }) => forbidden(needsOf(task), node) },
-  { name: 'task_count', check: (_task, { node, taskCount }) => crowded(node, taskCount) },
-  {
-    name: 'resources',
-    check: (task, { node, allocated }) => lacking(task.resources, node, allocated),
-  },
+  { name: 'affinity', check: (task, { node }) => unwanted(task, node) },
+  { name: 'anti_affinity', check: (task, { node, use }) => keptApart(task, node, use) },
+  { name: 'task_count', check: (_task, { node, use }) => crowded(node, use.taskCount) },
+  { name: 'resources', check: (task, { node, use }) => lacking(task.resources, node, use.allocated) },
+  { name: 'reservation', check: (task, { node, waiting }) => keptForHead(task, node.name, waiting) },
 ];
-
-export interface Rejection {
-  readonly filter: Filter;
-  readonly misfit: Misfit;
-}
-
-/** The first filter that rules the node out. */
-export function rejectionOf(task: TaskRow, candidate: Candidate): Rejection | null {
-  for (const filter of FILTERS) {
-    const misfit = filter.check(task, candidate);
-    if (misfit !== null) return { filter, misfit };
-  }
-  return null;
-}

@@ -1,7 +1,9 @@
 /** The one fit function: the planner and apply both ask it, so that they cannot disagree. */
 import { limits } from '../../../lib/limits.ts';
-import { needsOf, policyOf } from '../../../model/earlier-rows.ts';
+import { affinityOf, batchIdOf, needsOf, policyOf } from '../../../model/earlier-rows.ts';
 import type { NodeRow } from '../../../model/node.ts';
+import type { AntiRule } from '../../../model/placement.ts';
+import { labelOf, meetsRule, showAnti, showRule } from '../../../model/placement.ts';
 import { violationsOfNeeds } from '../../../model/policy.ts';
 import type { Resources, TaskNeeds, TaskRow } from '../../../model/task.ts';
 import { isRestarting } from '../../../model/timeouts.ts';
@@ -14,21 +16,41 @@ export interface Misfit {
   readonly distance: number;
 }
 
-/** Whether a node takes new work at all. @returns null where it does */
-export function closedTo(node: NodeRow): Misfit | null {
-  const reason = whyClosed(node);
-  return reason === null ? null : { reason, distance: 1 };
+/** What fits a node are the row's resources, needs and rules; the rest of it does not matter here. */
+export type Fitting = Pick<TaskRow, 'resources' | 'needs' | 'affinity' | 'batchId'>;
+
+/** What is on a node already. */
+export interface NodeUse {
+  readonly allocated: Resources;
+  readonly taskCount: number;
+  /** The first of the rules that keeps apart from a task there. @param batchId of the task that keeps apart */
+  meeting(rules: readonly AntiRule[], batchId: string | null): AntiRule | null;
 }
 
-function whyClosed(node: NodeRow): string | null {
+/** Whether a node takes new work at all. @returns null where it does */
+export function closedTo(node: NodeRow): Misfit | null {
+  return unhealthy(node) ?? drained(node);
+}
+
+export function unhealthy(node: NodeRow): Misfit | null {
   // Before the first inventory of its session nothing is known of what runs there.
-  if (node.sessionOpen && !node.reconciled) return `node ${node.name} is registering`;
-  if (node.status !== 'AVAILABLE') return `node ${node.name} is ${node.status}`;
-  if (!node.sessionOpen) return `node ${node.name} has no session`;
+  if (node.sessionOpen && !node.reconciled) return never(`node ${node.name} is registering`);
+  const isDrain = node.status === 'DRAINING' || node.status === 'DRAINED';
+  if (node.status !== 'AVAILABLE' && !isDrain) return never(`node ${node.name} is ${node.status}`);
+  if (!node.sessionOpen) return never(`node ${node.name} has no session`);
   // What comes now waits for a daemon that is away, perhaps for long.
-  if (isRestarting(node)) return `node ${node.name} is being restarted`;
-  if (!node.schedulable) return `node ${node.name} is cordoned`;
-  return null;
+  return isRestarting(node) ? never(`node ${node.name} is being restarted`) : null;
+}
+
+/** Somebody wants no new work there. */
+export function drained(node: NodeRow): Misfit | null {
+  if (node.status === 'DRAINING' || node.status === 'DRAINED')
+    return never(`node ${node.name} is ${node.status}`);
+  return node.schedulable ? null : never(`node ${node.name} is cordoned`);
+}
+
+function never(reason: string): Misfit {
+  return { reason, distance: 1 };
 }
 
 /** Of what a node offers for a task without an image either of these will do. */
@@ -39,7 +61,7 @@ export function undriven(needs: TaskNeeds, node: NodeRow): Misfit | null {
   const drivers = needs === null || needs.registry === null ? COMMAND_DRIVERS : ['docker'];
   const isLimitable = node.isolation !== 'none' || !asksForCgroups(needs);
   if (isLimitable && drivers.some((driver) => node.drivers.includes(driver))) return null;
-  return { reason: `node ${node.name} offers no driver for ${kindOf(needs)}`, distance: 1 };
+  return never(`node ${node.name} offers no driver for ${kindOf(needs)}`);
 }
 
 /** What a task of such needs is, in messages. */
@@ -56,7 +78,35 @@ function asksForCgroups(needs: TaskNeeds): boolean {
 export function forbidden(needs: TaskNeeds, node: NodeRow): Misfit | null {
   const [violation] = violationsOfNeeds(needs, policyOf(node));
   if (violation === undefined) return null;
-  return { reason: `node ${node.name}: ${violation.path.join(' ')} ${violation.message}`, distance: 1 };
+  return never(`node ${node.name}: ${violation.path.join(' ')} ${violation.message}`);
+}
+
+/** By the labels of the node. Of several rules that it does not meet, how many make the distance. */
+export function unwanted(task: Pick<TaskRow, 'affinity'>, node: NodeRow): Misfit | null {
+  const required = affinityOf(task)?.required;
+  if (required === undefined || required.length === 0) return null;
+  const unmet = required.filter((rule) => !meetsRule(node.labels, rule));
+  const [first] = unmet;
+  if (first === undefined) return null;
+  const has = labelOf(node.labels, first.key);
+  const found = has === undefined ? `no label ${first.key}` : `${first.key}=${has}`;
+  const more = unmet.length > 1 ? ` and ${unmet.length - 1} more` : '';
+  return {
+    reason: `node ${node.name} has ${found}, required is ${showRule(first)}${more}`,
+    distance: unmet.length / required.length,
+  };
+}
+
+/** Whether something is there that the task keeps apart from. */
+export function keptApart(
+  task: Pick<TaskRow, 'affinity' | 'batchId'>,
+  node: NodeRow,
+  use: NodeUse,
+): Misfit | null {
+  const anti = affinityOf(task)?.anti;
+  if (anti === undefined || anti.length === 0) return null;
+  const rule = use.meeting(anti, batchIdOf(task));
+  return rule === null ? null : never(`node ${node.name} has ${showAnti(rule)}, which it keeps apart from`);
 }
 
 /** @param allocated what is set aside there already */
@@ -75,23 +125,20 @@ export function lacking(request: Resources, node: NodeRow, allocated: Resources)
 /** Whether the node has as many tasks as its worker keeps track of. @returns null where it takes one more */
 export function crowded(node: NodeRow, taskCount: number): Misfit | null {
   if (taskCount < limits.tasksPerNode) return null;
-  return { reason: `node ${node.name} has ${taskCount} tasks, the most that one takes`, distance: 1 };
+  return never(`node ${node.name} has ${taskCount} tasks, the most that one takes`);
 }
 
-/** Whether the task fits the node now. @param taskCount of those there already @returns null where it does */
-export function misfit(
-  task: Pick<TaskRow, 'resources' | 'needs'>,
-  node: NodeRow,
-  allocated: Resources,
-  taskCount: number,
-): Misfit | null {
+/** Whether the task fits the node now, whatever else waits. @returns null where it does */
+export function misfit(task: Fitting, node: NodeRow, use: NodeUse): Misfit | null {
   const needs = needsOf(task);
   return (
     closedTo(node) ??
     undriven(needs, node) ??
     forbidden(needs, node) ??
-    crowded(node, taskCount) ??
-    lacking(task.resources, node, allocated)
+    unwanted(task, node) ??
+    keptApart(task, node, use) ??
+    crowded(node, use.taskCount) ??
+    lacking(task.resources, node, use.allocated)
   );
 }
 

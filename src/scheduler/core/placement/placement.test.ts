@@ -4,7 +4,8 @@ import { limits } from '../../../lib/limits.ts';
 import type { NodePolicy } from '../../../model/policy.ts';
 import type { ContainerSpec, TaskSpec } from '../../../model/task.ts';
 import { requestKey } from '../request.ts';
-import type { PlannedAssignment } from './plan.ts';
+import { candidatesOf, explain } from './explain.ts';
+import type { PlannedAssignment } from './in-flight.ts';
 import { MIB, containerOf, specOf } from '../testing/values.ts';
 import { TestCluster } from '../testing/test-cluster.ts';
 import { plan, toAssignments } from './plan.ts';
@@ -92,12 +93,9 @@ describe('the order', () => {
     const [small] = cluster.submit(...several(1));
     const { assignments, unplaced } = plan(cluster.state, NOTHING, 256);
     expect(assignments.map(({ taskId }) => taskId)).toEqual([small]);
-    expect(unplaced).toEqual([
-      {
-        taskId: big,
-        resources: { cpuMillis: 9000, memoryBytes: MIB },
-        reasons: [{ filter: 'resources', excluded: 1, nearestMiss: 'node n1 lacks 5000m cpu' }],
-      },
+    expect(unplaced).toEqual([{ taskId: big, resources: { cpuMillis: 9000, memoryBytes: MIB } }]);
+    expect(reasonsFor(cluster, big)).toEqual([
+      { filter: 'resources', excluded: 1, nearestMiss: 'node n1 lacks 5000m cpu' },
     ]);
   });
 });
@@ -131,10 +129,10 @@ describe('what a plan may not do', () => {
     const session = cluster.state.nodes.get('n2')?.session ?? 0;
     cluster.done({ type: 'nodeHealth', term: 1, node: 'n2', session, healthy: false });
     cluster.register('n3', { startId: 'again' });
-    cluster.submit(...several(1));
-    const { assignments, unplaced } = plan(cluster.state, NOTHING, 256);
+    const [taskId] = cluster.submit(...several(1));
+    const { assignments } = plan(cluster.state, NOTHING, 256);
     expect(assignments).toEqual([]);
-    expect(unplaced[0]?.reasons).toEqual([
+    expect(reasonsFor(cluster, taskId)).toEqual([
       { filter: 'health', excluded: 4, nearestMiss: 'node n1 is OFFLINE' },
       { filter: 'driver', excluded: 1, nearestMiss: 'node n5 offers no driver for commands' },
     ]);
@@ -144,8 +142,8 @@ describe('what a plan may not do', () => {
     const cluster = clusterOf('n1');
     cluster.join('n2', { capacity: { cpuMillis: 4900, memoryBytes: 1 } });
     cluster.join('n3', { capacity: { cpuMillis: 4900, memoryBytes: 1024 * MIB } });
-    cluster.submit(specOf({ resources: { cpuMillis: 5000, memoryBytes: MIB } }));
-    expect(plan(cluster.state, NOTHING, 1).unplaced[0]?.reasons).toEqual([
+    const [taskId] = cluster.submit(specOf({ resources: { cpuMillis: 5000, memoryBytes: MIB } }));
+    expect(reasonsFor(cluster, taskId)).toEqual([
       { filter: 'resources', excluded: 3, nearestMiss: 'node n3 lacks 100m cpu' },
     ]);
   });
@@ -173,17 +171,12 @@ describe('images', () => {
     const [plain] = cluster.submit(...images({}));
     const first = plan(cluster.state, NOTHING, 9);
     expect(first.assignments.map(({ taskId }) => taskId)).toEqual([plain]);
-    expect(first.unplaced).toEqual([
+    expect(first.unplaced).toMatchObject([{ taskId: forbidden }]);
+    expect(reasonsFor(cluster, forbidden)).toEqual([
       {
-        taskId: forbidden,
-        resources: { cpuMillis: 100, memoryBytes: MIB },
-        reasons: [
-          {
-            filter: 'policy',
-            excluded: 1,
-            nearestMiss: 'node n1: network host is forbidden by policy.host_network',
-          },
-        ],
+        filter: 'policy',
+        excluded: 1,
+        nearestMiss: 'node n1: network host is forbidden by policy.host_network',
       },
     ]);
     cluster.join('n2', { drivers: ['docker'], policy: open });
@@ -291,6 +284,10 @@ describe('a long queue that does not fit', () => {
     expect(looks).toBe(3);
   });
 });
+
+function reasonsFor(cluster: TestCluster, taskId = '') {
+  return explain(cluster.task(taskId), candidatesOf(cluster.state));
+}
 
 function images(...containers: readonly Partial<ContainerSpec>[]) {
   return containers.map((changes) =>

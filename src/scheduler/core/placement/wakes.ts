@@ -1,14 +1,22 @@
 import type { RowChange } from '../../../model/rows.ts';
-import { nodeHolding } from '../state.ts';
+import { nodeHolding } from '../node-loads.ts';
 import { closedTo } from './fit.ts';
+import { headsOf } from './heads.ts';
+
+/** Leases are over, or nodes that were kept for a head of the queue are free for all again. */
+function wakesAsCluster({ before, after }: Extract<RowChange, { table: 'cluster' }>): boolean {
+  if (before?.awaitsLeases === true && after?.awaitsLeases !== true) return true;
+  if (before?.heads === after?.heads) return false;
+  const kept = new Set(headsOf(after).flatMap(({ nodes }) => nodes));
+  return headsOf(before).some(({ nodes }) => nodes.some((node) => !kept.has(node)));
+}
 
 /** Whether a change can make a placement possible or a retry due: new work, freed capacity, a node that takes work. */
 export function wakes(change: RowChange): boolean {
   if (change.table === 'node') {
     return change.after !== null && closedTo(change.after) === null;
   }
-  if (change.table === 'cluster')
-    return change.before?.awaitsLeases === true && change.after?.awaitsLeases !== true;
+  if (change.table === 'cluster') return wakesAsCluster(change);
   if (change.table !== 'task') return false;
   const { before, after } = change;
   if (after?.status === 'PENDING') return true;

@@ -1,0 +1,51 @@
+/** `jarvisctl explain TASK…`: why tasks wait, and for what. */
+import type { Command } from 'commander';
+
+import type { Explanation } from '../../generated/cluster.ts';
+import { explanationToJson, listToJson } from '../../spec/json.ts';
+import type { Context } from '../context.ts';
+import { withPeers } from '../context.ts';
+import { addExamples, outputOption, peerOption } from '../options.ts';
+import type { OutputOptions } from '../options.ts';
+import { printAnswer } from '../output/format.ts';
+import { reasonLines } from '../output/reasons.ts';
+import { eachTask } from '../task-arguments.ts';
+import { write } from '../terminal.ts';
+
+export function registerExplain(program: Command, context: Context): void {
+  const command = program
+    .command('explain')
+    .description('Say why tasks wait: their place in the queue, and what stands against each node.')
+    .argument('<task...>', 'ids, or unambiguous beginnings of them')
+    .addOption(outputOption())
+    .addOption(peerOption())
+    .action(async (ids: readonly string[], options: OutputOptions) => {
+      const { terminal } = context;
+      await withPeers(context, command, async (peers) => {
+        const found = await eachTask(context, ids, (id) =>
+          peers.call((peer, signal) => peer.explainTask({ id }, signal), terminal.interrupted),
+        );
+        if (found.length === 0) return;
+        if (options.output === 'table' || options.output === 'wide')
+          return write(terminal.stdout, found.map(shown).join('\n'));
+        const [only] = found;
+        const isOne = ids.length === 1 && only !== undefined;
+        await printAnswer(terminal, options.output, {
+          items: found,
+          columns: [],
+          nameOf: ({ id }) => id,
+          json: () => (isOne ? explanationToJson(only) : listToJson(found.map(explanationToJson))),
+          whenEmpty: '',
+        });
+      });
+    });
+  addExamples(command, 'jarvisctl explain task-7k2m', 'jarvisctl explain task-7k2m -o json');
+}
+
+function shown({ id, status, position, reasons }: Explanation): string {
+  const place = position === undefined ? '' : `, number ${position} in the queue`;
+  const lines = [`${id} is ${status}${place}`, ...reasonLines(reasons)];
+  if (status === 'PENDING' && reasons.length === 0)
+    lines.push('  a node has room for it: it is about to be placed');
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,58 @@
+/** `jarvisctl plan -f FILE`: where the tasks of a file would run, and why not; changes nothing. */
+import type { Command } from 'commander';
+
+import type { TaskPlan } from '../../generated/cluster.ts';
+import { planToJson } from '../../spec/json.ts';
+import type { Context } from '../context.ts';
+import { withPeers } from '../context.ts';
+import { EXIT_FAILED } from '../exit-status.ts';
+import { addExamples, outputOption, peerOption } from '../options.ts';
+import type { OutputOptions } from '../options.ts';
+import { printAnswer } from '../output/format.ts';
+import { reasonLines } from '../output/reasons.ts';
+import { readTasks } from '../spec-input.ts';
+import { write } from '../terminal.ts';
+
+interface PlanOptions extends OutputOptions {
+  readonly file: string;
+}
+
+export function registerPlan(program: Command, context: Context): void {
+  const command = program
+    .command('plan')
+    .description('Say where the tasks of a file would run now, and why not. Exits 1 if one fits nowhere.')
+    .requiredOption('-f, --file <file>', 'the file, with one or several documents; - for stdin')
+    .addOption(outputOption())
+    .addOption(peerOption())
+    .action(async (options: PlanOptions) => {
+      const { terminal } = context;
+      const tasks = await readTasks(terminal, options.file);
+      await withPeers(context, command, async (peers) => {
+        const plan = await peers.call(
+          (peer, signal) => peer.planTasks({ tasks }, signal),
+          terminal.interrupted,
+        );
+        if (plan.items.some(({ node }) => node === undefined)) context.exitStatus = EXIT_FAILED;
+        if (options.output === 'table' || options.output === 'wide')
+          return write(terminal.stdout, shown(plan));
+        await printAnswer(terminal, options.output, {
+          items: plan.items,
+          columns: [],
+          nameOf: ({ name }) => name,
+          json: () => planToJson(plan),
+          whenEmpty: '',
+        });
+      });
+    });
+  addExamples(command, 'jarvisctl plan -f examples/hello.yaml', 'jarvisctl plan -o json -f - < task.json');
+}
+
+function shown({ items }: TaskPlan): string {
+  return items
+    .flatMap(({ name, count, node, reasons }) => [
+      `${name}${count === 1 ? '' : ` (${count} times)`}: ${node ?? 'nowhere at present'}`,
+      ...reasonLines(reasons),
+    ])
+    .map((line) => `${line}\n`)
+    .join('');
+}

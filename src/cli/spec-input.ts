@@ -1,0 +1,46 @@
+/** The file that `-f` names, or stdin. */
+import { createReadStream } from 'node:fs';
+
+import type { TaskSpec } from '../generated/cluster.ts';
+import { JarvisError, messageOf } from '../lib/errors.ts';
+import { parseTaskFile } from '../spec/spec-file.ts';
+import { wireFromPlain } from '../spec/wire.ts';
+import { clientLimits } from './limits.ts';
+import type { Terminal } from './terminal.ts';
+
+/** Its tasks, checked. @param file `-` for stdin @throws JarvisError invalid with every fault, too_large */
+export async function readTasks(terminal: Terminal, file: string): Promise<TaskSpec[]> {
+  const isStdin = file === '-';
+  const input = isStdin ? terminal.stdin : createReadStream(file);
+  const fileName = isStdin ? 'stdin' : file;
+  const text = await readAll(input, fileName, terminal.interrupted);
+  return parseTaskFile(text, fileName).map(({ plain }) => wireFromPlain(plain));
+}
+
+/** @throws JarvisError invalid where it cannot be read or is no UTF-8, too_large */
+async function readAll(
+  input: AsyncIterable<string | Uint8Array>,
+  fileName: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of input) {
+      signal.throwIfAborted();
+      const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+      size += bytes.length;
+      if (size > clientLimits.specFileBytes) break;
+      chunks.push(bytes);
+    }
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw new JarvisError('invalid', `cannot read ${fileName}: ${messageOf(error)}`, { cause: error });
+  }
+  if (size > clientLimits.specFileBytes) throw new JarvisError('too_large', `${fileName}: more than 16 MiB`);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
+  } catch (error) {
+    throw new JarvisError('invalid', `${fileName}: is not UTF-8 text`, { cause: error });
+  }
+}

@@ -1,0 +1,59 @@
+/** Why tasks wait, and where tasks would run, as clients see it: the messages of proto/cluster.proto. */
+import type { Explanation, PlanItem, Reason as ReasonView, Task, TaskPlan } from '../generated/cluster.ts';
+import type { TaskRow, TaskSpec } from '../model/task.ts';
+import { newTask } from '../scheduler/core/new-task.ts';
+import { dryRun } from '../scheduler/core/placement/dry-run.ts';
+import type { Reason } from '../scheduler/core/placement/explain.ts';
+import { reasonsFor } from '../scheduler/core/placement/explain.ts';
+import { whyWaiting } from '../scheduler/core/placement/waiting.ts';
+import type { Replica, StateView } from '../scheduler/ports.ts';
+import type { ClusterInsight } from './port.ts';
+import { taskView } from './views.ts';
+
+/** What a task waits for, where that is no node, is what its status says for the time being. */
+export function taskAsItWaits(state: StateView, task: TaskRow, spec: TaskSpec): Task {
+  const view = taskView(task, spec);
+  if (task.status !== 'PENDING') return view;
+  const waits = whyWaiting(task, state, { holding: () => 0 });
+  return waits === null ? view : { ...view, status_reason: waits.reason };
+}
+
+/** Only a PENDING task waits for a place; of any other, what its status says is all. */
+export function explanationOf(state: StateView, task: TaskRow): Explanation {
+  const { id, status } = task;
+  return {
+    id,
+    status,
+    position: state.positionOf(task) ?? undefined,
+    reasons: status === 'PENDING' ? reasonsFor(state, task).map(reasonView) : [],
+  };
+}
+
+/** Where the tasks would run if they were submitted now. */
+export function taskPlanOf(
+  { state, appliedIndex: index }: Pick<Replica, 'state' | 'appliedIndex'>,
+  specs: readonly TaskSpec[],
+  insight: Pick<ClusterInsight, 'usage'>,
+): TaskPlan {
+  const nowMs = state.cluster?.timeMs ?? 0;
+  const tasks = specs.map((spec, position) =>
+    newTask(spec, { id: `planned-${position}`, index: index + 1, position, nowMs }),
+  );
+  const items = dryRun(state, tasks, (node) => {
+    const usage = insight.usage(node);
+    return usage === null ? null : usage.cpu_percent / 100;
+  });
+  return {
+    index,
+    items: items.map(({ name, count, node, reasons }): PlanItem => ({
+      name,
+      count,
+      node: node ?? undefined,
+      reasons: reasons.map(reasonView),
+    })),
+  };
+}
+
+function reasonView({ filter, excluded, nearestMiss }: Reason): ReasonView {
+  return { filter, excluded, nearest_miss: nearestMiss };
+}

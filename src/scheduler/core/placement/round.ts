@@ -1,0 +1,52 @@
+import { concurrencyOf } from '../../../model/earlier-rows.ts';
+import type { TaskRow } from '../../../model/task.ts';
+import { requestOf } from '../request.ts';
+import type { TaskRequest } from '../request.ts';
+import type { StateView } from '../state-view.ts';
+import { HopelessRequests } from './hopeless.ts';
+import type { InFlight, PlannedAssignment } from './in-flight.ts';
+
+/** What one plan has found and decided so far. */
+export class Round {
+  readonly #state: StateView;
+  readonly #hopeless = new HopelessRequests();
+  readonly #keys = new Map<string, number>();
+  /** By node; only of tasks that others may keep apart from. */
+  readonly #grouped = new Map<string, TaskRow[]>();
+
+  constructor(state: StateView, inFlight: InFlight) {
+    this.#state = state;
+    for (const { task } of inFlight.values()) this.#countKey(task);
+  }
+
+  isHopeless(request: TaskRequest): boolean {
+    const { concurrency } = request;
+    if (concurrency !== null && this.#isFull(concurrency.key, concurrency.max)) return true;
+    return this.#hopeless.includes(request);
+  }
+
+  giveUp(task: TaskRow): void {
+    this.#hopeless.add(requestOf(task));
+  }
+
+  add({ task, node }: PlannedAssignment): void {
+    this.#countKey(task);
+    if ((task.batchId ?? null) === null && task.labels === undefined) return;
+    const there = this.#grouped.get(node);
+    if (there === undefined) this.#grouped.set(node, [task]);
+    else there.push(task);
+  }
+
+  groupedOn(node: string): readonly TaskRow[] {
+    return this.#grouped.get(node) ?? [];
+  }
+
+  #countKey(task: TaskRow): void {
+    const concurrency = concurrencyOf(task);
+    if (concurrency !== null) this.#keys.set(concurrency.key, (this.#keys.get(concurrency.key) ?? 0) + 1);
+  }
+
+  #isFull(key: string, max: number): boolean {
+    return (this.#state.keyUse(key)?.holding ?? 0) + (this.#keys.get(key) ?? 0) >= max;
+  }
+}
