@@ -191,7 +191,8 @@ export class ClusterState implements StateView {
     const open = after !== null && !isTerminal(after.status) ? after : null;
     if (open !== null && !this.#tasks.has(id)) this.#useSpec(open.specId, 1);
     if (open === null && this.#tasks.has(id) && before !== null) this.#useSpec(before.specId, -1);
-    if (before !== null) this.#unindex(before);
+    // What is over stands in no index, also where it expires or is begun anew.
+    if (before !== null && !isTerminal(before.status)) this.#unindex(before);
     set(this.#tasks, id, open);
     if (open !== null) this.#index(open);
     if (after !== null && after.attempts !== before?.attempts) this.#places.note(after);
