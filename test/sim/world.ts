@@ -17,6 +17,7 @@ import { VirtualTime } from './virtual-time.ts';
 /** Chosen so that in the seeds of `failed-seeds.txt` no disk lies and no power cut is added: they run as they did before. */
 const DISK_SEED = 0xd0f257d6;
 const NODE_SEED = 0x5eed1ea5;
+const WAIT_SEED = 0x3a17f0c5;
 
 /** What the cluster of a run with nodes is like. */
 export interface NodeSettings {
@@ -78,6 +79,8 @@ export class World {
   readonly hasNodes: boolean;
   /** For all that has to do with nodes. */
   readonly nodeChance: Chance;
+  /** Of tasks that `wait`. */
+  readonly waitChance: Chance;
   readonly nodeSettings: NodeSettings;
   onEnded: (member: Member) => void = () => {};
   /** A leader takes a node for gone. */
@@ -86,6 +89,7 @@ export class World {
   constructor(seed: number, { hasNodes = false }: { readonly hasNodes?: boolean } = {}) {
     this.hasNodes = hasNodes;
     this.nodeChance = new Chance((seed ^ NODE_SEED) >>> 0);
+    this.waitChance = new Chance((seed ^ WAIT_SEED) >>> 0);
     this.nodeSettings = drawNodeSettings(this.nodeChance);
     this.chance = new Chance(seed);
     this.diskChance = new Chance((seed ^ DISK_SEED) >>> 0);
