@@ -237,6 +237,121 @@ const RULES: readonly Omit<Mutant, 'world'>[] = [
     find: 'const CLOCK_RATE_ERROR = 0.01;',
     replace: 'const CLOCK_RATE_ERROR = 0;',
   },
+  {
+    name: 'lease-EMPTY',
+    what: 'an attempt has ended once what is left of it was told to die',
+    file: `${WATCHDOG}/cgroup-containment.ts`,
+    find: '        if (groups.isOccupied(group)) await groups.kill(group);\n',
+    replace:
+      '        if (groups.isOccupied(group)) return (void groups.kill(group), { outOfMemory: false });\n',
+  },
+  {
+    name: 'lease-STARTLEASE',
+    what: 'the group of a container is prepared for its start also after the lease is over',
+    file: `${WATCHDOG}/guards.ts`,
+    find: 'if (known?.record.isOver === true || !lease.permits({ isLeased }))\n',
+    replace: 'if (known?.record.isOver === true && !lease.permits({ isLeased }))\n',
+  },
+  {
+    name: 'lease-TOLD',
+    what: 'drivers are told of a session only when the inventory has been sent for a while',
+    file: `${WORKER}/driver-runner.ts`,
+    find: '    const opened = await Promise.all(\n',
+    replace: `    const early = await Promise.all(this.#options.drivers.map((driver) => driver.list(both).catch(() => null)));
+    const isEarly = !early.includes(null);
+    if (isEarly) {
+      const found = this.#options.drivers.flatMap(({ name }, at) => early[at].map((view) => ({ driver: name, view })));
+      this.#options.emit({ type: 'inventoried', connection, session, entries: found });
+      await pause(this.#options.clock, 500, both);
+    }
+    const opened = await Promise.all(\n`,
+    also: [
+      {
+        file: `${WORKER}/driver-runner.ts`,
+        find: 'if (opened.includes(null)) return;',
+        replace: 'if (opened.includes(null) || isEarly) return;',
+      },
+    ],
+  },
+  {
+    name: 'lease-STARTSESS',
+    what: 'a start that is under way is given up neither at the deadline nor with its session, and carried out in the next one',
+    file: `${WORKER}/driver-runner.ts`,
+    find: '      start.controller.abort();\n      this.#starts.delete(name);\n',
+    replace: '      start.inSession = session;\n',
+    also: [
+      {
+        file: `${WORKER}/driver-runner.ts`,
+        find: 'return await driver.start(spec, signal, onProgress);',
+        replace:
+          'return await driver.start({ ...spec, session: start.inSession ?? spec.session }, signal, onProgress);',
+      },
+      {
+        file: `${WORKER}/known-attempts.ts`,
+        find: "if (!attempt.isLeased || attempt.phase === 'ended') continue;",
+        replace:
+          "if (!attempt.isLeased || attempt.phase === 'ended' || attempt.phase === 'starting') continue;",
+      },
+    ],
+  },
+  {
+    name: 'lease-STARTIDX',
+    what: 'what has ended starts again where it is asked for again: worker and watchdog forget what they have seen',
+    file: `${WORKER}/known-attempts.ts`,
+    find: '    if (this.#attempts.has(nameOf(key))) return;\n    if (this.#seen.has(key.assignment)) {\n',
+    replace:
+      "    if ((this.#attempts.get(nameOf(key))?.phase ?? 'ended') !== 'ended') return;\n    if (Number.isNaN(key.assignment)) {\n",
+    also: [
+      {
+        file: `${WORKER}/known-attempts.ts`,
+        find: "      invariant(attempt?.phase === 'ended', 'an acknowledged end is one that was reported');\n",
+        replace: "      if (attempt?.phase !== 'ended') continue;\n",
+      },
+      {
+        file: `${WORKER}/report-outbox.ts`,
+        find: "    invariant(earlier === undefined || !isAttemptOver(earlier.status), 'nothing is reported after the end');\n",
+        replace: '    if (earlier !== undefined && isAttemptOver(earlier.status)) return;\n',
+      },
+      {
+        file: `${WATCHDOG}/attempt-table.ts`,
+        find: '    const known = this.find(spec);\n',
+        replace:
+          "    const found = this.find(spec);\n    const known = found?.view.type === 'ended' ? undefined : found;\n",
+      },
+      {
+        file: `${WATCHDOG}/attempt-table.ts`,
+        find: '    if (key.assignment <= highest)\n',
+        replace: '    if (key.assignment < 0 * highest)\n',
+      },
+    ],
+  },
+  {
+    name: 'lease-TOMB',
+    what: 'a stop leaves no trace of what is not known, in worker and watchdog, and overtakes its start in the socket',
+    file: `${WORKER}/known-attempts.ts`,
+    find: "    this.#seen.add(key.assignment);\n    const attempt = this.#attempts.get(nameOf(key)) ?? this.#know(key, null, 'running');\n",
+    replace: "    const attempt = this.#attempts.get(nameOf(key)) ?? this.#know(key, null, 'running');\n",
+    also: [
+      {
+        file: `${WATCHDOG}/attempt-table.ts`,
+        find: '    if (attempt === undefined) {\n      await this.#options.store.addTombstone(key);\n      return null;\n    }\n',
+        replace: '    if (attempt === undefined) return null;\n',
+      },
+      {
+        file: 'test/sim/nodes/watchdog-link.ts',
+        find: 'this.watchdog.process.later(this.#arrivesMs - time.nowMs, ',
+        replace:
+          "this.watchdog.process.later(body.type === 'start' ? this.#arrivesMs - time.nowMs + 1500 * this.#host.chance.random() ** 4 : 0.1, ",
+      },
+    ],
+  },
+  {
+    name: 'lease-WAITPROOF',
+    what: 'a task that waits for its node is given up with it after the timeout',
+    file: `${APPLY}/node-health.ts`,
+    find: "else if (onNodeLossOf(transaction.spec(task).spec) === 'wait') leaveWaiting(transaction, task, node.name);\n",
+    replace: 'else if (!node.sessionOpen) leaveWaiting(transaction, task, node.name);\n',
+  },
 ];
 
 const CHANGES: readonly Omit<Mutant, 'world'>[] = [

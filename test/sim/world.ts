@@ -18,6 +18,7 @@ import { VirtualTime } from './virtual-time.ts';
 const DISK_SEED = 0xd0f257d6;
 const NODE_SEED = 0x5eed1ea5;
 const SETTING_SEED = 0x7157a17e;
+const WAIT_SEED = 0x3a17f0c5;
 
 /** What the cluster of a run with nodes is like. */
 export interface NodeSettings {
@@ -79,6 +80,8 @@ export class World {
   readonly hasNodes: boolean;
   /** For all that has to do with nodes. */
   readonly nodeChance: Chance;
+  /** Of tasks that `wait`. */
+  readonly waitChance: Chance;
   readonly nodeSettings: NodeSettings;
   /** For changed timeouts and planned restarts: runs without them stay what they were. */
   readonly settingChance: Chance;
@@ -89,6 +92,7 @@ export class World {
   constructor(seed: number, { hasNodes = false }: { readonly hasNodes?: boolean } = {}) {
     this.hasNodes = hasNodes;
     this.nodeChance = new Chance((seed ^ NODE_SEED) >>> 0);
+    this.waitChance = new Chance((seed ^ WAIT_SEED) >>> 0);
     this.nodeSettings = drawNodeSettings(this.nodeChance);
     this.settingChance = new Chance((seed ^ SETTING_SEED) >>> 0);
     this.chance = new Chance(seed);

@@ -4,10 +4,12 @@
  */
 import type { Chance } from '../chance.ts';
 import type { Machine } from '../machine.ts';
+import type { Member } from '../member.ts';
 import type { Host } from './host.ts';
 import { Ambushes } from './ambushes.ts';
 import type { Nodes } from './nodes.ts';
 import type { SimulatedProcess } from './process.ts';
+import type { Users } from './users.ts';
 
 type Fault = () => void | Promise<void>;
 
@@ -22,8 +24,7 @@ export class NodeNemesis {
   readonly #faults: readonly (readonly [weight: number, fault: Fault])[];
   #stopped = false;
 
-  /** @param containers nothing but containers is run */
-  constructor(nodes: Nodes, containers: boolean) {
+  constructor(nodes: Nodes, users: Users) {
     this.#nodes = nodes;
     this.#chance = nodes.world.nodeChance.fork();
     const chance = this.#chance;
@@ -39,14 +40,16 @@ export class NodeNemesis {
       [2 * whole, () => this.#killWatchdog(this.#host())],
       [4, () => this.cut(this.#host())],
       [1, () => this.#reboot(this.#host())],
-      [1, () => this.#replace(this.#host())],
+      // Of tasks that wait for a machine which never comes back, only an operator's word makes an end.
+      [users.waits > 0 ? 0 : 1, () => this.#replace(this.#host())],
       [3, () => this.#pauseLeader()],
       [3, () => this.#isolateLeader()],
       [1, () => this.#crash(this.#leader())],
       [1, () => this.#crash(chance.pick(this.#nodes.world.machines))],
       [2, () => this.#transfer()],
       [3, () => this.#depose()],
-      [containers ? 2 : 0, () => this.#keepWatchdogAway(this.#host())],
+      // Where there are processes nobody could end them.
+      [users.containers === 1 ? 2 : 0, () => this.#keepWatchdogAway(this.#host())],
     ];
     this.#faults = all.map(([weight, fault]) => [chance.happens(0.75) ? weight * chance.random() : 0, fault]);
     this.#next();
@@ -229,19 +232,36 @@ export class NodeNemesis {
   #depose(): void {
     const { leader: member, network, machines, time, trace } = this.#nodes.world;
     if (member === undefined || member.isPaused) return;
-    const pauseMs = this.#chance.between(500, 980);
-    // It hears of its successor only after the heartbeats; at times much later.
-    const deafMs =
-      pauseMs + (this.#chance.happens(0.5) ? this.#chance.between(200, 500) : this.#chance.between(1, 20));
-    trace.tell(time.nowMs, 'depose', member.id, Math.round(pauseMs));
     const { slot } = member.machine;
-    if (this.#chance.happens(0.8))
+    // Some were asked for a round just before, and what confirms that one comes right behind the heartbeats.
+    const isAsked = this.#chance.happens(0.5);
+    const aheadMs = isAsked ? this.#chance.between(20, 150) : 0;
+    const pauseMs = this.#chance.between(isAsked ? 750 : 500, 980);
+    const isDeaf = !isAsked && this.#chance.happens(0.5);
+    const behindMs = isDeaf ? this.#chance.between(200, 500) : this.#chance.between(1, 20);
+    trace.tell(time.nowMs, 'depose', member.id, Math.round(pauseMs));
+    if (isAsked || this.#chance.happens(0.8))
       for (const other of machines)
-        if (other.slot !== slot) network.link(other.slot, slot).cloggedUntilMs = time.nowMs + deafMs;
-    member.isPaused = true;
-    time.after(pauseMs, () => member.resume());
-    const host = this.#host();
-    this.later(pauseMs + this.#chance.between(1, 60), () => {
+        if (other.slot !== slot)
+          network.link(other.slot, slot).cloggedUntilMs = time.nowMs + aheadMs + pauseMs + behindMs;
+    time.after(aheadMs, () => {
+      if (member.isPaused) return;
+      member.isPaused = true;
+      time.after(pauseMs, () => member.resume());
+    });
+    this.later(aheadMs + pauseMs, () => this.#silence(this.#listenerOf(member), isAsked ? 25 : 1));
+  }
+
+  /** One that still takes the member for the leader, if there is any. */
+  #listenerOf(member: Member): Host {
+    const { hosts } = this.#nodes;
+    const listening = hosts.filter(({ streams }) => [...streams].some((one) => one.member === member));
+    return this.#chance.pick(listening) ?? this.#host();
+  }
+
+  /** Soon it is out of reach for longer than a lease. */
+  #silence(host: Host, leastMs: number): void {
+    this.later(this.#chance.between(leastMs, 60), () => {
       const longMs = this.#nodes.timeoutMs * this.#chance.between(1.2, 2);
       if (this.#chance.happens(0.5)) this.stopDaemon(host, longMs);
       else this.cut(host, longMs);

@@ -51,7 +51,7 @@ async function live(world: World, nodes: Nodes): Promise<void> {
   for (const machine of founders(world)) await machine.start();
   for (const host of nodes.hosts) host.startDaemon();
   const users = new Users(world);
-  const nemesis = new NodeNemesis(nodes, users.containers === 1);
+  const nemesis = new NodeNemesis(nodes, users);
   const changes = new TimeoutChanges(nodes, nemesis);
   const restarts = new Restarts(nodes, nemesis);
   await pass(world, FAULTY_MS);

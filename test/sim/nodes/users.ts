@@ -13,11 +13,14 @@ export class Users {
   readonly #chance: Chance;
   /** The part of the tasks that are containers. */
   readonly containers: number;
+  /** The part of the tasks that wait for their node where it is lost. */
+  readonly waits: number;
   #stopped = false;
 
   constructor(world: World) {
     this.#world = world;
     this.#chance = world.nodeChance.fork();
+    this.waits = world.waitChance.happens(0.2) ? 0.5 : 0;
     this.containers = this.#chance.pick([0, 0.5, 1]) ?? 0.5;
     this.#next();
   }
@@ -48,7 +51,8 @@ export class Users {
     if (open.length >= OPEN_TASKS) return null;
     const container = chance.happens(this.containers) ? containerOf() : null;
     const retry = { backoffStrategy: 'fixed', backoffBase: 1, maxAttempts: 5 } as const;
-    const task = specOf({ container, stopGraceMs: 200, retry });
+    const onNodeLoss = this.#world.waitChance.happens(this.waits) ? 'wait' : 'reschedule';
+    const task = specOf({ container, stopGraceMs: 200, retry, onNodeLoss });
     return { type: 'submitTasks', tasks: [task], idempotency: null };
   }
 }
