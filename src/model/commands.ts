@@ -1,4 +1,5 @@
 import type { ClusterConfig } from './cluster.ts';
+import type { GroupTable } from './group.ts';
 import type { NodePolicy } from './policy.ts';
 import type { Pairs, Resources, TaskError, TaskSpec } from './task.ts';
 
@@ -20,7 +21,12 @@ export type Command =
   | NodeHealthCommand
   | NodeOfflineCommand
   | RemoveNodeCommand
-  | RetryDueCommand;
+  | RetryDueCommand
+  | SubmitBatchCommand
+  | SubmitDagCommand
+  | CancelGroupCommand
+  | RetryGroupCommand
+  | AdvanceGroupCommand;
 
 interface Stamped {
   /** The leader's wall time at the proposal, milliseconds since 1970 UTC. */
@@ -177,6 +183,65 @@ export interface RemoveNodeCommand extends LeaderDecision {
 
 export interface RetryDueCommand extends LeaderDecision {
   readonly type: 'retryDue';
+  readonly taskIds: readonly string[];
+}
+
+/** What the tasks of a batch are made of. */
+export type BatchWork =
+  | { readonly type: 'tasks'; readonly tasks: readonly TaskSpec[] }
+  | { readonly type: 'template'; readonly template: TaskSpec; readonly count: number }
+  /** One task for each, whose pairs are sorted. */
+  | { readonly type: 'parameters'; readonly template: TaskSpec; readonly parameters: readonly Pairs[] };
+
+interface GroupSubmission extends Stamped {
+  readonly name: string;
+  readonly maxParallel: number | null;
+  readonly maxFailures: number | null;
+  /** Tasks that one command makes, cancels or begins anew. */
+  readonly sliceTasks: number;
+  readonly idempotency: IdempotencyKey | null;
+}
+
+/** All of its tasks or none. The entry holds nothing else: their ids follow from its index and their positions. */
+export interface SubmitBatchCommand extends GroupSubmission {
+  readonly type: 'submitBatch';
+  readonly work: BatchWork;
+}
+
+export interface SubmitDagCommand extends GroupSubmission {
+  readonly type: 'submitDag';
+  readonly tasks: readonly {
+    readonly id: string;
+    readonly spec: TaskSpec;
+    /** Positions of other tasks; together they form no cycle. */
+    readonly dependencies: readonly number[];
+  }[];
+}
+
+interface NamedGroup {
+  readonly table: GroupTable;
+  readonly id: string;
+}
+
+export interface CancelGroupCommand extends Stamped, NamedGroup {
+  readonly type: 'cancelGroup';
+  readonly idempotency: IdempotencyKey | null;
+}
+
+/** Begins anew, in a group that is over, whatever did not complete. */
+export interface RetryGroupCommand extends Stamped, NamedGroup {
+  readonly type: 'retryGroup';
+  /** Of its first tasks, in order: their rows are in the store only. */
+  readonly taskIds: readonly string[];
+  readonly idempotency: IdempotencyKey | null;
+}
+
+/** The next slice of what is left to do of a group. */
+export interface AdvanceGroupCommand extends LeaderDecision, NamedGroup {
+  readonly type: 'advanceGroup';
+  /** Where its sweep, or else the making of its tasks, stood when it was proposed. */
+  readonly at: number;
+  /** Of a `retry`: of the tasks from there on, in order. */
   readonly taskIds: readonly string[];
 }
 

@@ -7,12 +7,14 @@ import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { AssignCommand, Outcome } from '../model/commands.ts';
+import { groupOf } from '../model/group.ts';
 import { ClusterTime } from './cluster-time.ts';
 import type { CommandResults } from './core/apply/results.ts';
 import { plan, toAssignments } from './core/placement/plan.ts';
 import { PlansInFlight } from './core/placement/plans-in-flight.ts';
 import type { PlanInFlight } from './core/placement/plans-in-flight.ts';
 import { wakes } from './core/placement/wakes.ts';
+import { GroupWork } from './group-work.ts';
 import type { Applied, Replica } from './ports.ts';
 
 /** Plans under way at once: enough to keep the log busy, few enough that each sees nearly all of those before it. */
@@ -69,6 +71,7 @@ class LeadingLoop {
   readonly #onUnexplained: (count: number) => void;
   readonly #time: ClusterTime;
   readonly #plans = new PlansInFlight();
+  readonly #groups: GroupWork;
   readonly #unsubscribe: () => void;
   #isStopped = false;
   #isWoken = false;
@@ -85,6 +88,13 @@ class LeadingLoop {
     this.#term = term;
     this.#nextTurn = options.nextTurn ?? ((action) => void setImmediate(action));
     this.#onUnexplained = onUnexplained;
+    this.#groups = new GroupWork({
+      state: () => options.replica.state,
+      term,
+      propose: (command) => this.#propose(command),
+      pause: () => this.#pause(),
+      wake: () => this.#wake(),
+    });
     this.#unsubscribe = options.replica.onApplied((applied) => this.#onApplied(applied));
     this.#wake();
   }
@@ -137,6 +147,7 @@ class LeadingLoop {
 
   #schedule(): void {
     this.#scheduleRetries();
+    this.#groups.step();
     // Whoever ends that wakes this loop: `LeaseSettler`.
     if (this.#replica.state.cluster?.awaitsLeases === true) return;
     while (this.#plans.count < PLANS_IN_FLIGHT) {
@@ -177,7 +188,12 @@ class LeadingLoop {
     );
     if (reasons.size === 0) return;
     const refused = assignments.filter(({ taskId }) => reasons.has(taskId));
-    const unexplained = refused.filter((one) => !this.#plans.isExplained(one, planIndex));
+    const { tasks } = this.#replica.state;
+    const unexplained = refused.filter((one) => {
+      const task = tasks.get(one.taskId);
+      const groupId = task === undefined ? null : (groupOf(task)?.id ?? null);
+      return !this.#plans.isExplained(one, planIndex, groupId);
+    });
     this.#log.debug(
       { index, planIndex, refused: refused.length },
       'assignments refused: the state has changed',

@@ -4,6 +4,7 @@
  */
 import { invariant } from '../lib/assert.ts';
 import type { EncodedRow } from './codec.ts';
+import { createdKeysOf } from './layout.ts';
 import type { RowValue } from './replicated-core.ts';
 
 /** What Maps and objects cost beside the bytes: roughly, on the safe side. */
@@ -109,18 +110,28 @@ export class Overlay {
     this.#frozen = null;
   }
 
-  /** Rows created since the newest checkpoint and still there, newest first, made before `bound` (all for null). */
-  *createdBefore(bound: string | null): Generator<CreatedRow> {
+  /**
+   * Rows of a list, created since the newest checkpoint and still there, newest first, made before `bound` (all for
+   * null). Rows that are made late, in the middle of the list, may stand in either layer.
+   */
+  *createdBefore(bound: string | null, list: string): Generator<CreatedRow> {
     const layers = this.layers;
     const gone = (key: string): boolean => layers.some((layer) => layer.uncreated.has(key));
-    let last = bound;
-    for (const { created } of layers) {
-      for (let at = firstNotBelow(created, last) - 1; at >= 0; at -= 1) {
-        const row = created[at];
-        if (row === undefined || row.createdKey === last || gone(row.createdKey)) continue;
-        last = row.createdKey;
-        yield row;
+    const { gt, lt } = createdKeysOf(list);
+    let last = bound ?? lt;
+    const cursors = layers.map(({ created }) => ({ created, at: firstNotBelow(created, last) - 1 }));
+    for (;;) {
+      let newest: (typeof cursors)[number] | null = null;
+      for (const cursor of cursors) {
+        const key = cursor.created[cursor.at]?.createdKey ?? '';
+        if (key > gt && key > (newest?.created[newest.at]?.createdKey ?? '')) newest = cursor;
       }
+      if (newest === null) return;
+      const row = newest.created[newest.at];
+      newest.at -= 1;
+      if (row === undefined || row.createdKey === last || gone(row.createdKey)) continue;
+      last = row.createdKey;
+      yield row;
     }
   }
 
@@ -129,9 +140,8 @@ export class Overlay {
   }
 }
 
-/** Index of the first that is not below the bound; the length where all are, or the bound is null. */
-function firstNotBelow(created: readonly CreatedRow[], bound: string | null): number {
-  if (bound === null) return created.length;
+/** Index of the first that is not below the bound; the length where all are. */
+function firstNotBelow(created: readonly CreatedRow[], bound: string): number {
   let low = 0;
   let high = created.length;
   while (low < high) {

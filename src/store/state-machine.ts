@@ -201,8 +201,12 @@ export class StoredStateMachine<
   }
 
   /** See {@link StateStore.createdBefore}. */
-  async createdBefore(bound: string | null, count: number): ReturnType<StateStore['createdBefore']> {
-    return await this.#reading(() => this.#store.createdBefore(bound, count));
+  async createdBefore(
+    bound: string | null,
+    count: number,
+    list: string = '',
+  ): ReturnType<StateStore['createdBefore']> {
+    return await this.#reading(() => this.#store.createdBefore(bound, count, list));
   }
 
   /** See {@link StateStore.keysWithPrefix}. */

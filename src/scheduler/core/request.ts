@@ -9,16 +9,18 @@ export interface TaskRequest {
   readonly resources: Resources;
   /** The same for the same needs, and for no others; empty: of a command that needs nothing. */
   readonly needsKey: string;
+  /** What bounds how many of them run at a time; empty: nothing does. */
+  readonly gate: string;
 }
 
 export function requestOf(task: TaskRow): TaskRequest {
-  return { resources: task.resources, needsKey: needsKeyOf(task) };
+  return { resources: task.resources, needsKey: needsKeyOf(task), gate: task.gate ?? '' };
 }
 
 /** The same for tasks of the same request, and for no others. */
 export function requestKey(task: TaskRow): string {
   const { cpuMillis, memoryBytes } = task.resources;
-  return `${cpuMillis}/${memoryBytes}/${needsKeyOf(task)}`;
+  return `${cpuMillis}/${memoryBytes}/${task.gate ?? ''}/${needsKeyOf(task)}`;
 }
 
 function needsKeyOf(task: TaskRow): string {

@@ -1,4 +1,5 @@
 import type { ClusterRow } from '../../model/cluster.ts';
+import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
 import type { NodeRow } from '../../model/node.ts';
 import type { Resources, SpecRow, TaskRow } from '../../model/task.ts';
 import type { TaskRequest } from './request.ts';
@@ -25,4 +26,15 @@ export interface StateView {
   retriesDue(atMs: number): Iterable<TaskRow>;
   /** When the next retry is due; null where there is none. */
   nextRetryAtMs(): number | null;
+  /** Those that are not over; finished ones are read from the store. */
+  readonly batches: ReadonlyMap<string, BatchRow>;
+  readonly dags: ReadonlyMap<string, DagRow>;
+  /** Of DAGs that are not over. */
+  readonly graphs: ReadonlyMap<string, GraphRow>;
+  /** Whether its batch or DAG keeps the task from running for now, though it is PENDING. */
+  isHeld(task: TaskRow): boolean;
+  /** How many more tasks of that gate may be assigned; null: no bound. */
+  roomIn(gate: string): number | null;
+  /** One that has something left for its leader to do, or null. */
+  nextWorkingGroup(): GroupRef | null;
 }

@@ -6,10 +6,12 @@ import { unreachable } from '../../lib/assert.ts';
 import { idKey } from '../../lib/ids.ts';
 import type { IdKey } from '../../lib/ids.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
+import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
 import type { NodeRow } from '../../model/node.ts';
 import { isTerminal } from '../../model/phases.ts';
 import type { RowChange, TableName, Tables } from '../../model/rows.ts';
 import type { Resources, SpecRow, TaskRow } from '../../model/task.ts';
+import { GroupIndex } from './group-index.ts';
 import { PendingQueue } from './pending-queue.ts';
 import type { SkipRequest } from './pending-queue.ts';
 import { RetryTimers } from './retry-timers.ts';
@@ -37,6 +39,7 @@ export class ClusterState implements StateView {
   readonly #loads = new Map<string, NodeLoad>();
   readonly #pending = new PendingQueue();
   readonly #retries = new RetryTimers();
+  readonly #groups = new GroupIndex();
 
   get cluster(): ClusterRow | null {
     return this.#cluster;
@@ -82,11 +85,47 @@ export class ClusterState implements StateView {
     return this.#retries.nextMs();
   }
 
+  get batches(): ReadonlyMap<string, BatchRow> {
+    return this.#groups.batches;
+  }
+
+  get dags(): ReadonlyMap<string, DagRow> {
+    return this.#groups.dags;
+  }
+
+  get graphs(): ReadonlyMap<string, GraphRow> {
+    return this.#groups.graphs;
+  }
+
+  isHeld(task: TaskRow): boolean {
+    return this.#groups.isHeld(task);
+  }
+
+  roomIn(gate: string): number | null {
+    return this.#groups.roomIn(gate);
+  }
+
+  nextWorkingGroup(): GroupRef | null {
+    return this.#groups.nextWorking();
+  }
+
+  /** The task of a group at a position, where it is open. */
+  openMember(groupId: string, position: number): TaskRow | null {
+    return this.#groups.openMember(groupId, position);
+  }
+
   /** Whether memory keeps the row, or leaves it to the store. */
   holdsInMemory<T extends TableName>(table: T, row: Tables[T]): boolean {
     switch (table) {
       case 'idempotency':
+      case 'blueprint':
+      case 'dagName':
         return false;
+      case 'batch':
+      case 'dag':
+        return (row as BatchRow | DagRow).finishedAtMs === null;
+      case 'graph':
+        return this.#groups.dags.has((row as GraphRow).id);
       case 'task':
         return !isTerminal((row as TaskRow).status);
       case 'spec':
@@ -108,7 +147,15 @@ export class ClusterState implements StateView {
         return this.#tasks.get(key) ?? null;
       case 'spec':
         return this.#specs.get(key) ?? null;
+      case 'batch':
+        return this.#groups.batches.get(key) ?? null;
+      case 'dag':
+        return this.#groups.dags.get(key) ?? null;
+      case 'graph':
+        return this.#groups.graphs.get(key) ?? null;
       case 'idempotency':
+      case 'blueprint':
+      case 'dagName':
         return null;
       default:
         return unreachable(table);
@@ -121,6 +168,8 @@ export class ClusterState implements StateView {
    */
   restore<T extends TableName>(table: T, key: string, row: Tables[T]): void {
     if (table === 'spec' && !this.holdsInMemory(table, row)) this.#unclaimedSpecs.set(key, row as SpecRow);
+    else if (table === 'graph' && !this.holdsInMemory(table, row))
+      this.#groups.keepGraph(key, row as GraphRow);
     else if (this.holdsInMemory(table, row)) {
       this.#commitOne({ table, key, before: null, after: row } as RowChange);
     }
@@ -129,7 +178,12 @@ export class ClusterState implements StateView {
   /** Takes over what a command changed. The only way in which memory changes. */
   commit(changes: readonly RowChange[]): void {
     this.#unclaimedSpecs.clear();
+    this.#groups.forgetUnclaimed();
     for (const change of changes) this.#commitOne(change);
+    // Of tasks that were over as soon as they were made.
+    for (const { table, key } of changes) {
+      if (table === 'spec' && !this.#specUses.has(key)) this.#specs.delete(key);
+    }
   }
 
   #commitOne(change: RowChange): void {
@@ -146,7 +200,18 @@ export class ClusterState implements StateView {
       case 'task':
         this.#setTask(change.key, change.before, change.after);
         break;
+      case 'batch':
+        this.#groups.setBatch(change.key, change.after);
+        break;
+      case 'dag':
+        this.#groups.setDag(change.key, change.after);
+        break;
+      case 'graph':
+        this.#groups.setGraph(change.key, change.after);
+        break;
       case 'idempotency':
+      case 'blueprint':
+      case 'dagName':
         break;
     }
   }
@@ -163,6 +228,7 @@ export class ClusterState implements StateView {
     if (open === null && this.#tasks.has(id) && before !== null) this.#useSpec(before.specId, -1);
     if (before !== null) this.#unindex(before);
     set(this.#tasks, id, open);
+    this.#groups.setTask(before, open);
     if (open !== null) this.#index(open);
   }
 

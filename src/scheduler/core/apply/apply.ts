@@ -5,10 +5,14 @@
 import { unreachable } from '../../../lib/assert.ts';
 import { messageOf } from '../../../lib/errors.ts';
 import type { Command, Outcome } from '../../../model/commands.ts';
+import { blueprintKey } from '../../../model/group.ts';
+import type { GroupRef } from '../../../model/group.ts';
 import type { RowChange, RowKey } from '../../../model/rows.ts';
+import { settleGroups } from '../groups/settle.ts';
 import type { ClusterState } from '../state.ts';
 import { Transaction, type EntryPosition, type LoadedRows } from '../transaction.ts';
 import { assign } from './assign.ts';
+import { advanceGroup, cancelGroup, retryGroup } from './change-group.ts';
 import { cancelTask } from './cancel-task.ts';
 import { initCluster } from './init-cluster.ts';
 import { nodeHealth, nodeOffline } from './node-health.ts';
@@ -19,6 +23,7 @@ import { registerNode } from './register-node.ts';
 import { removeNode } from './remove-node.ts';
 import { reportAttempts } from './report-attempts.ts';
 import { retryDue } from './retry-due.ts';
+import { submitBatch, submitDag } from './submit-group.ts';
 import { submitMany, submitTasks } from './submit-tasks.ts';
 
 export interface ApplyResult {
@@ -38,6 +43,7 @@ export function apply(
   let outcome: Outcome;
   try {
     outcome = carryOut(transaction, command);
+    if (outcome.type === 'done') settleGroups(transaction, groupNamedBy(command));
   } catch (error) {
     return { outcome: refuse('internal', messageOf(error)), changes: [], poisoned: true };
   }
@@ -85,8 +91,29 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return removeNode(transaction, command);
     case 'retryDue':
       return retryDue(transaction, command);
+    case 'submitBatch':
+      return submitBatch(transaction, command);
+    case 'submitDag':
+      return submitDag(transaction, command);
+    case 'cancelGroup':
+      return cancelGroup(transaction, command);
+    case 'retryGroup':
+      return retryGroup(transaction, command);
+    case 'advanceGroup':
+      return advanceGroup(transaction, command);
     default:
       return unreachable(command);
+  }
+}
+
+function groupNamedBy(command: Command): GroupRef | null {
+  switch (command.type) {
+    case 'cancelGroup':
+    case 'retryGroup':
+    case 'advanceGroup':
+      return { table: command.table, id: command.id };
+    default:
+      return null;
   }
 }
 
@@ -103,6 +130,16 @@ export function rowsNamedBy(command: Command): readonly RowKey[] {
       return idempotencyRow(command.idempotency);
     case 'reportAttempts':
       return command.reports.map(({ taskId }) => ({ table: 'task', key: taskId }));
+    case 'submitBatch':
+      return idempotencyRow(command.idempotency);
+    case 'submitDag':
+      return [{ table: 'dagName', key: command.name }, ...idempotencyRow(command.idempotency)];
+    case 'cancelGroup':
+      return [{ table: command.table, key: command.id }, ...idempotencyRow(command.idempotency)];
+    case 'retryGroup':
+      return [...groupRows(command), ...idempotencyRow(command.idempotency)];
+    case 'advanceGroup':
+      return [...groupRows(command), { table: 'blueprint', key: blueprintKey(command.id, command.at) }];
     default:
       return [];
   }
@@ -110,4 +147,20 @@ export function rowsNamedBy(command: Command): readonly RowKey[] {
 
 function idempotencyRow(idempotency: { readonly key: string } | null): readonly RowKey[] {
   return idempotency === null ? [] : [{ table: 'idempotency', key: idempotency.key }];
+}
+
+/** The group, and its tasks that are over, with their specs. */
+function groupRows({ table, id, taskIds }: GroupRef & { readonly taskIds: readonly string[] }): RowKey[] {
+  const group: RowKey[] = [
+    { table, key: id },
+    { table: 'spec', key: id },
+    { table: 'graph', key: id },
+  ];
+  return [
+    ...group,
+    ...taskIds.flatMap((key): RowKey[] => [
+      { table: 'task', key },
+      { table: 'spec', key },
+    ]),
+  ];
 }

@@ -1,7 +1,9 @@
 import { limits } from '../../../lib/limits.ts';
 import type { AssignCommand, Outcome } from '../../../model/commands.ts';
+import { groupOf } from '../../../model/group.ts';
 import type { Attempt, TaskRow } from '../../../model/task.ts';
 import { misfit } from '../placement/fit.ts';
+import { Gates } from '../placement/gates.ts';
 import type { Transaction } from '../transaction.ts';
 import { done } from './outcomes.ts';
 import { move } from './task-changes.ts';
@@ -24,6 +26,7 @@ export function assign(transaction: Transaction, command: AssignCommand): Outcom
   const accepted: string[] = [];
   const refused: { taskId: string; reason: string }[] = [];
   const planned = new Map<string, Taken>();
+  const gates = new Gates(transaction.state, []);
   for (const assignment of command.assignments) {
     const { taskId, node, session } = assignment;
     const task = transaction.task(taskId);
@@ -32,12 +35,13 @@ export function assign(transaction: Transaction, command: AssignCommand): Outcom
       refused.push({ taskId, reason: 'the task is gone' });
       continue;
     }
-    const reason = whyNot(transaction, task, assignment, taken);
+    const reason = whyNot(transaction, task, assignment, taken) ?? whyGated(transaction, task, gates);
     if (reason !== null) {
       refused.push({ taskId, reason });
       continue;
     }
     begin(transaction, task, node, session);
+    gates.take(task);
     taken.cpuMillis += task.resources.cpuMillis;
     taken.memoryBytes += task.resources.memoryBytes;
     taken.count += 1;
@@ -70,6 +74,13 @@ function whyNot(
   const taskCount = transaction.state.tasksOn(node.name).size + taken.count;
   const found = misfit(task, node, sum, taskCount);
   return found?.reason ?? null;
+}
+
+/** What its batch or DAG has against it. */
+function whyGated({ state }: Transaction, task: TaskRow, gates: Gates): string | null {
+  if (state.isHeld(task)) return `${groupOf(task)?.id} lets none of its tasks begin for now`;
+  const { gate = '' } = task;
+  return gates.isFull(gate) ? `${gate} runs as many of its tasks as it may (max_parallel)` : null;
 }
 
 function begin(transaction: Transaction, task: TaskRow, node: string, session: number): void {

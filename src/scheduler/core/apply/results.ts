@@ -1,11 +1,13 @@
 import type { Command } from '../../../model/commands.ts';
 import type { AssignResult } from './assign.ts';
+import type { AdvanceGroupResult, ChangeGroupResult } from './change-group.ts';
 import type { CancelTaskResult } from './cancel-task.ts';
 import type { ReconcileNodeResult } from './reconcile-node.ts';
 import type { RegisterNodeResult } from './register-node.ts';
 import type { ReportAttemptsResult } from './report-attempts.ts';
 import type { RemoveNodeResult } from './remove-node.ts';
 import type { RetryDueResult } from './retry-due.ts';
+import type { SubmitGroupResult } from './submit-group.ts';
 import type { SubmitManyResult, SubmitTasksResult } from './submit-tasks.ts';
 
 /** What an outcome `done` carries, by command: plain data, also for idempotency keys, which remember it. */
@@ -24,4 +26,9 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly nodeOffline: null;
   readonly removeNode: RemoveNodeResult;
   readonly retryDue: RetryDueResult;
+  readonly submitBatch: SubmitGroupResult;
+  readonly submitDag: SubmitGroupResult;
+  readonly cancelGroup: ChangeGroupResult;
+  readonly retryGroup: ChangeGroupResult;
+  readonly advanceGroup: AdvanceGroupResult;
 }

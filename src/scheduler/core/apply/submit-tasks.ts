@@ -1,8 +1,7 @@
 import { encodeId, MAX_POSITION } from '../../../lib/ids.ts';
 import type { Outcome, Submission, SubmitManyCommand } from '../../../model/commands.ts';
-import { needsOfTask } from '../../../model/needs.ts';
-import type { TaskRow, TaskSpec } from '../../../model/task.ts';
-import { whyNowhere } from '../placement/why-nowhere.ts';
+import type { TaskSpec } from '../../../model/task.ts';
+import { newTask } from '../new-task.ts';
 import type { Transaction } from '../transaction.ts';
 import { once } from './idempotency.ts';
 import { done, refuse } from './outcomes.ts';
@@ -47,32 +46,16 @@ function submit(transaction: Transaction, { tasks, idempotency }: Submission, fi
 function addTask(transaction: Transaction, spec: TaskSpec, position: number): string {
   const { epoch } = transaction.cluster;
   const { index } = transaction.entry;
-  const needs = needsOfTask(spec);
   const id = encodeId('task', { epoch, index, position }, transaction.state.idKey);
-  const task: TaskRow = {
+  const task = newTask({
     id,
-    namespace: 'default',
-    name: spec.name,
     specId: id,
+    spec,
     createdIndex: index,
     createdPosition: position,
-    priority: spec.priority,
-    resources: spec.resources,
-    needs,
-    status: 'PENDING',
-    statusReason: whyNowhere({ resources: spec.resources, needs }, transaction.state.nodes.values()),
-    cancelRequested: false,
-    attempt: 0,
-    retryCount: 0,
-    consecutiveLosses: 0,
-    retryAtMs: null,
-    result: null,
     createdAtMs: transaction.nowMs,
-    scheduledAtMs: null,
-    startedAtMs: null,
-    finishedAtMs: null,
-    attempts: [],
-  };
+    nodes: transaction.state.nodes.values(),
+  });
   transaction.put('spec', id, { id, spec });
   transaction.putTask(task);
   return id;

@@ -11,6 +11,7 @@ import type { Reason } from './explain.ts';
 import { explain } from './explain.ts';
 import type { Candidate } from './filters.ts';
 import { rejectionOf } from './filters.ts';
+import { Gates } from './gates.ts';
 import { HopelessRequests } from './hopeless.ts';
 import { scoreOf } from './scores.ts';
 
@@ -51,8 +52,9 @@ export function plan(
   const assignments: PlannedAssignment[] = [];
   const unplaced: Unplaced[] = [];
   const hopeless = new HopelessRequests();
-  for (const task of state.pending((request) => hopeless.includes(request))) {
-    if (inFlight.has(task.id)) continue;
+  const gates = new Gates(state, inFlight.keys());
+  for (const task of state.pending((request) => gates.isFull(request.gate) || hopeless.includes(request))) {
+    if (inFlight.has(task.id) || state.isHeld(task)) continue;
     if (assignments.length >= limit) return { assignments, unplaced, more: true };
     const best = bestNode(task, nodes);
     if (best === null) {
@@ -61,6 +63,7 @@ export function plan(
       continue;
     }
     take(best, task.resources);
+    gates.take(task);
     const { name, session } = best.node;
     assignments.push({ taskId: task.id, node: name, session, resources: task.resources });
   }

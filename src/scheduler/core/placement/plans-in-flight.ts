@@ -60,6 +60,7 @@ export class PlansInFlight {
     if (this.#plans.size === 0) return;
     for (const change of changes) {
       if (change.table === 'node') this.#touched.set(`node/${change.key}`, index);
+      if (change.table === 'batch' || change.table === 'dag') this.#touched.set(`group/${change.key}`, index);
       if (change.table !== 'task') continue;
       this.#touched.set(`task/${change.key}`, index);
       for (const row of [change.before, change.after]) {
@@ -69,9 +70,14 @@ export class PlansInFlight {
     }
   }
 
-  /** Whether something that the assignment rests on has changed since the plan. */
-  isExplained(assignment: { readonly taskId: string; readonly node: string }, planIndex: number): boolean {
+  /** Whether something that the assignment rests on has changed since the plan. @param groupId of the task, if any */
+  isExplained(
+    assignment: { readonly taskId: string; readonly node: string },
+    planIndex: number,
+    groupId: string | null = null,
+  ): boolean {
     const touched = Math.max(
+      groupId === null ? 0 : (this.#touched.get(`group/${groupId}`) ?? 0),
       this.#touched.get(`task/${assignment.taskId}`) ?? 0,
       this.#touched.get(`node/${assignment.node}`) ?? 0,
     );

@@ -1,0 +1,86 @@
+/** Walks over the tasks of a group, a slice per command: what a person or a bound has asked for all of them. */
+import type { GroupRef, Sweep } from '../../../model/group.ts';
+import { isTerminal } from '../../../model/phases.ts';
+import type { TaskRow } from '../../../model/task.ts';
+import type { Transaction } from '../transaction.ts';
+import { evaluate } from './dependents.ts';
+import { endEarly } from './end-early.ts';
+import { keepSpec } from './keep-spec.ts';
+import type { Group } from './rows.ts';
+import { graphOf, groupRow, isDag, putGroup } from './rows.ts';
+
+/** Goes on with the sweep of the group, whichever it is. @param taskIds of a `retry`: as its command has them */
+export function sweepSlice(transaction: Transaction, ref: GroupRef, taskIds: readonly string[]): void {
+  const type = groupRow(transaction, ref)?.sweep?.type;
+  if (type === 'cancel') cancelSlice(transaction, ref);
+  else if (type === 'retry') retrySlice(transaction, ref, taskIds);
+  else if (type === 'evaluate') evaluateSlice(transaction, ref);
+}
+
+/** Rows that are made after it has begun are ended as they are made. */
+export function cancelSlice(transaction: Transaction, ref: GroupRef): void {
+  walk(transaction, ref, null, (group, position) => {
+    const task = transaction.member(group.id, position);
+    if (task !== null) endEarly(transaction, task, group.stopping);
+  });
+}
+
+/**
+ * Their rows were loaded for the command: they are over, and none is in memory. Those of a DAG that depend on others
+ * wait, until all of them are begun anew.
+ */
+export function retrySlice(transaction: Transaction, ref: GroupRef, taskIds: readonly string[]): void {
+  const first = groupRow(transaction, ref)?.sweep?.next ?? 0;
+  walk(transaction, ref, taskIds.length, (group, position) => {
+    const task = transaction.task(taskIds[position - first] ?? '');
+    if (task === null || !isTerminal(task.status) || task.status === 'COMPLETED') return;
+    const dependencies = isDag(group) ? graphOf(transaction, group.id).dependencies[position] : undefined;
+    begunAnew(transaction, task, (dependencies?.length ?? 0) > 0);
+  });
+  const group = groupRow(transaction, ref);
+  if (group !== null && isDag(group) && group.sweep === null) {
+    putGroup(transaction, ref, { ...group, sweep: { type: 'evaluate', next: 0 } });
+    evaluateSlice(transaction, ref);
+  }
+}
+
+function evaluateSlice(transaction: Transaction, ref: GroupRef): void {
+  const group = groupRow(transaction, ref);
+  if (group === null || !isDag(group)) return;
+  const graph = graphOf(transaction, group.id);
+  walk(transaction, ref, null, (_, position) => evaluate(transaction, group, graph, position));
+}
+
+/** @param most null: as many as a command should */
+function walk(
+  transaction: Transaction,
+  ref: GroupRef,
+  most: number | null,
+  visit: (group: Group, position: number) => void,
+): void {
+  const group = groupRow(transaction, ref);
+  if (group === null || group.sweep === null) return;
+  const { type, next } = group.sweep;
+  const end = Math.min(group.made, next + (most ?? group.sliceTasks));
+  for (let position = next; position < end; position += 1) visit(group, position);
+  const sweep: Sweep | null = end >= group.made ? null : { type, next: end };
+  putGroup(transaction, ref, { ...group, sweep });
+}
+
+/** As if it had just been submitted; its attempts go on from where they were. */
+function begunAnew(transaction: Transaction, task: TaskRow, waits: boolean): void {
+  keepSpec(transaction, task.specId);
+  transaction.putTask({
+    ...task,
+    status: waits ? 'WAITING' : 'PENDING',
+    statusReason: null,
+    cancelRequested: false,
+    retryCount: 0,
+    consecutiveLosses: 0,
+    retryAtMs: null,
+    result: null,
+    scheduledAtMs: null,
+    startedAtMs: null,
+    finishedAtMs: null,
+  });
+}
