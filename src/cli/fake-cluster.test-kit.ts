@@ -5,7 +5,16 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 
-import { Attempt, ClusterService, ClusterStatus, ListTasksResponse, Task } from '../generated/cluster.ts';
+import {
+  Attempt,
+  Batch,
+  ClusterService,
+  ClusterStatus,
+  Dag,
+  ListTasksResponse,
+  SubmitBatchResponse,
+  Task,
+} from '../generated/cluster.ts';
 import type {
   ClusterServer,
   LogsRequest,
@@ -40,6 +49,12 @@ export class FakeCluster {
   /** What a saved snapshot consists of. */
   snapshot: readonly Buffer[] = [];
   status: ClusterStatus = ClusterStatus.create({ cluster_id: 'c1', leader: 'n1', term: 3 });
+  /** What it answers about batches and DAGs. */
+  groups = {
+    submitted: SubmitBatchResponse.create({ batch_id: 'batch-a', tasks: [{ id: 'task-a', name: 'a' }] }),
+    batch: (): Batch => Batch.create({ id: 'batch-a', name: 'a', status: 'COMPLETED' }),
+    dag: (): Dag => Dag.create({ id: 'dag-a', name: 'etl', status: 'COMPLETED' }),
+  };
   /** Called with each request before it is answered; what it throws is the answer. */
   before: (call: Call) => void = () => undefined;
   /** Called with each submitted task; for instance to let it run. */
@@ -191,6 +206,16 @@ export class FakeCluster {
         for (const data of this.snapshot) call.write({ data });
         call.end();
       },
+      submitBatch: unary('submitBatch', () => this.groups.submitted),
+      getBatch: unary('getBatch', () => this.groups.batch()),
+      listBatches: unary('listBatches', () => ({ items: [this.groups.batch()], next_cursor: '' })),
+      cancelBatch: unary('cancelBatch', () => this.groups.batch()),
+      retryBatch: unary('retryBatch', () => this.groups.batch()),
+      submitDag: unary('submitDag', () => this.groups.dag()),
+      getDag: unary('getDag', () => this.groups.dag()),
+      listDags: unary('listDags', () => ({ items: [this.groups.dag()], next_cursor: '' })),
+      cancelDag: unary('cancelDag', () => this.groups.dag()),
+      retryDag: unary('retryDag', () => this.groups.dag()),
       getVersion: unary('getVersion', () => ({ version: '9.9.9', name: 'n1', node_version: 'v24.0.0' })),
     };
   }

@@ -50,6 +50,16 @@ function remoteOperations(
     getCluster: unary(ClusterService.getCluster, false),
     changeMember: unary(ClusterService.changeMember, true),
     transferLeadership: unary(ClusterService.transferLeadership, true),
+    submitBatch: unary(ClusterService.submitBatch, true),
+    getBatch: unary(ClusterService.getBatch, false),
+    listBatches: unary(ClusterService.listBatches, false),
+    cancelBatch: unary(ClusterService.cancelBatch, true),
+    retryBatch: unary(ClusterService.retryBatch, true),
+    submitDag: unary(ClusterService.submitDag, true),
+    getDag: unary(ClusterService.getDag, false),
+    listDags: unary(ClusterService.listDags, false),
+    cancelDag: unary(ClusterService.cancelDag, true),
+    retryDag: unary(ClusterService.retryDag, true),
     saveSnapshot: ({ signal }) =>
       streamCall({
         pool,

@@ -61,10 +61,7 @@ const stopGrace = quantity({
 
 const kind = z.unknown().transform((value, context) => {
   if (value === 'Task') return value;
-  const message =
-    value === 'Batch' || value === 'Dag'
-      ? `${value} is not supported by this version, only Task`
-      : `${show(value)} is not allowed: must be Task`;
+  const message = `${show(value)} is not allowed: must be Task`;
   context.issues.push({ code: 'custom', input: value, message });
   return z.NEVER;
 });
@@ -105,9 +102,7 @@ const taskFields = {
 };
 
 /** Fields of the contract that are not there yet. */
-const LATER_FIELDS =
-  'not_before concurrency affinity locality ' +
-  'tasks template count parameters dependencies max_parallel max_failures';
+const LATER_FIELDS = 'not_before concurrency affinity locality';
 
 const KNOWN: Readonly<Record<string, KnownFields>> = {
   '': {

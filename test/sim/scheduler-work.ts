@@ -113,6 +113,8 @@ export class SchedulerWork {
       read: unused,
       taskIdsWithPrefix: unused,
       tasksNewestFirst: unused,
+      groupIdsWithPrefix: unused,
+      groupsNewestFirst: unused,
     };
   }
 }

@@ -4,7 +4,7 @@ import type { Command, Outcome } from '../../model/commands.ts';
 import type { TableName, Tables } from '../../model/rows.ts';
 import { apply } from '../core/apply/apply.ts';
 import { ClusterState } from '../core/state.ts';
-import type { Applied, CommandInput, Leadership, Replica, TaskPage } from '../ports.ts';
+import type { Applied, CommandInput, GroupPage, Leadership, Replica, TaskPage } from '../ports.ts';
 
 export class MemoryCluster {
   readonly state = new ClusterState();
@@ -121,6 +121,14 @@ export class MemoryReplica implements Replica {
 
   async tasksNewestFirst(): Promise<TaskPage> {
     return { tasks: [], nextCursor: '' };
+  }
+
+  async groupIdsWithPrefix(): Promise<readonly string[]> {
+    return [];
+  }
+
+  async groupsNewestFirst(): Promise<GroupPage> {
+    return { groups: [], nextCursor: '' };
   }
 
   announce(): void {

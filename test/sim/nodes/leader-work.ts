@@ -167,6 +167,8 @@ export class LeaderWork {
       read: unused,
       taskIdsWithPrefix: unused,
       tasksNewestFirst: unused,
+      groupIdsWithPrefix: unused,
+      groupsNewestFirst: unused,
     };
   }
 }

@@ -1,0 +1,94 @@
+/** Between batches and DAGs as users write them and as they travel to a node (proto/cluster.proto). */
+import type { SubmitBatchRequest, SubmitDagRequest } from '../generated/cluster.ts';
+import { plainFromWire, wireFromPlain } from './wire.ts';
+
+type Plain = Readonly<Record<string, unknown>>;
+
+/** @param plain as users write it, and found valid by `checkBatch` */
+export function batchToWire(plain: unknown, key: string): SubmitBatchRequest {
+  const batch = (Array.isArray(plain) ? { tasks: plain } : plain) as Plain;
+  const template = batch['template'] as Plain | null | undefined;
+  return {
+    name: textOf(batch['name']),
+    tasks: listOf(batch['tasks']).map(wireFromPlain),
+    template: isAbsent(template) ? undefined : wireFromPlain(template),
+    count: numberOf(batch['count']),
+    parameters: listOf(batch['parameters']).map((values) => ({
+      values: Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)])),
+    })),
+    ...boundsOf(batch),
+    idempotency_key: key,
+  };
+}
+
+/** @param plain as users write it, and found valid by `checkDag` */
+export function dagToWire(plain: unknown, key: string): SubmitDagRequest {
+  const dag = plain as Plain;
+  return {
+    name: textOf(dag['name']),
+    tasks: listOf(dag['tasks']).map(({ id, dependencies, ...task }) => ({
+      id: textOf(id),
+      task: wireFromPlain(task),
+      dependencies: [...((dependencies ?? []) as readonly string[])],
+    })),
+    ...boundsOf(dag),
+    idempotency_key: key,
+  };
+}
+
+/** The batch as users would have written it, for `checkBatch`. */
+export function plainBatch(wire: SubmitBatchRequest): Plain {
+  const { template } = wire;
+  return {
+    name: wire.name === '' ? undefined : wire.name,
+    ...(template === undefined ? { tasks: wire.tasks.map(plainFromWire) } : templateOf(wire)),
+    max_parallel: wire.max_parallel,
+    max_failures: wire.max_failures,
+  };
+}
+
+function templateOf({ template, tasks, count, parameters }: SubmitBatchRequest): Plain {
+  return {
+    template: template === undefined ? undefined : plainFromWire(template),
+    tasks: tasks.length === 0 ? undefined : tasks.map(plainFromWire),
+    count,
+    parameters: parameters.length === 0 ? undefined : parameters.map(({ values }) => values),
+  };
+}
+
+/** The DAG as users would have written it, for `checkDag`. */
+export function plainDag(wire: SubmitDagRequest): Plain {
+  return {
+    name: wire.name,
+    tasks: wire.tasks.map(({ id, task, dependencies }) => ({
+      ...(task === undefined ? {} : plainFromWire(task)),
+      id,
+      dependencies,
+    })),
+    max_parallel: wire.max_parallel,
+    max_failures: wire.max_failures,
+  };
+}
+
+function boundsOf(group: Plain): Pick<SubmitBatchRequest, 'max_parallel' | 'max_failures'> {
+  return {
+    max_parallel: numberOf(group['max_parallel']),
+    max_failures: numberOf(group['max_failures']),
+  };
+}
+
+function listOf(value: unknown): readonly Plain[] {
+  return (value ?? []) as readonly Plain[];
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+function numberOf(value: unknown): number | undefined {
+  return isAbsent(value) ? undefined : (value as number);
+}
+
+function isAbsent(value: unknown): value is null | undefined {
+  return value === null || value === undefined;
+}
