@@ -9,6 +9,7 @@ import { registerCluster } from './commands/cluster.ts';
 import { registerDescribe } from './commands/describe.ts';
 import { registerDev } from './commands/dev.ts';
 import { registerGet } from './commands/get.ts';
+import { registerBatch, registerDag } from './commands/groups.ts';
 import { registerLogs } from './commands/logs.ts';
 import { registerLs } from './commands/ls.ts';
 import { registerNode } from './commands/node.ts';
@@ -62,6 +63,8 @@ function createProgram(context: Context): Command {
     registerWait,
     registerLogs,
     registerCancel,
+    registerBatch,
+    registerDag,
     registerNode,
     registerCluster,
     registerSnapshot,
