@@ -146,8 +146,8 @@ class LeadingLoop {
   }
 
   #schedule(): void {
-    this.#scheduleRetries();
     this.#groups.step();
+    this.#scheduleRetries();
     // Whoever ends that wakes this loop: `LeaseSettler`.
     if (this.#replica.state.cluster?.awaitsLeases === true) return;
     while (this.#plans.count < PLANS_IN_FLIGHT) {

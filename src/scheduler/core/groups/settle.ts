@@ -20,20 +20,16 @@ export function settleGroups(transaction: Transaction, named: GroupRef | null = 
   const touched = new Map<string, GroupRef>();
   if (named !== null) touched.set(named.id, named);
   const budget = { left: DEPENDENTS_PER_COMMAND };
-  for (;;) {
-    const moves = transaction.takeMoves();
+  let moves = transaction.takeMoves();
+  do {
     for (const [id, { group, moved }] of byGroup(moves)) {
       touched.set(id, group);
       count(transaction, group, moved);
     }
     for (const ref of touched.values()) progress(transaction, ref, budget);
-    const more = transaction.takeMoves();
-    if (more.length === 0) break;
-    for (const [id, { group, moved }] of byGroup(more)) {
-      touched.set(id, group);
-      count(transaction, group, moved);
-    }
-  }
+    // What was stopped, skipped or queued by that may concern others.
+    moves = transaction.takeMoves();
+  } while (moves.length > 0);
   for (const ref of touched.values()) conclude(transaction, ref);
 }
 

@@ -1,6 +1,6 @@
 /** Walks over the tasks of a group, a slice per command: what a person or a bound has asked for all of them. */
 import type { GroupRef, Sweep } from '../../../model/group.ts';
-import { isTerminal } from '../../../model/phases.ts';
+import { mayBeginAnew } from '../../../model/phases.ts';
 import type { TaskRow } from '../../../model/task.ts';
 import type { Transaction } from '../transaction.ts';
 import { evaluate } from './dependents.ts';
@@ -33,7 +33,7 @@ export function retrySlice(transaction: Transaction, ref: GroupRef, taskIds: rea
   const first = groupRow(transaction, ref)?.sweep?.next ?? 0;
   walk(transaction, ref, taskIds.length, (group, position) => {
     const task = transaction.task(taskIds[position - first] ?? '');
-    if (task === null || !isTerminal(task.status) || task.status === 'COMPLETED') return;
+    if (task === null || !mayBeginAnew(task.status, 'PENDING')) return;
     const dependencies = isDag(group) ? graphOf(transaction, group.id).dependencies[position] : undefined;
     begunAnew(transaction, task, (dependencies?.length ?? 0) > 0);
   });

@@ -111,9 +111,18 @@ export function advanceInput(
   row: GroupRow,
   table: GroupTable,
 ): CommandInput & { type: 'advanceGroup' } {
+  return advanceOf(row, table, cluster.term);
+}
+
+/** The step that a leader of that term takes next. */
+export function advanceOf(
+  row: GroupRow,
+  table: GroupTable,
+  term: number,
+): CommandInput & { type: 'advanceGroup' } {
   const at = row.sweep?.next ?? row.made;
   const taskIds = row.sweep?.type === 'retry' ? idsFrom(row, at) : [];
-  return { type: 'advanceGroup', term: cluster.term, table, id: row.id, at, taskIds };
+  return { type: 'advanceGroup', term, table, id: row.id, at, taskIds };
 }
 
 export function retryInput(row: GroupRow, table: GroupTable): CommandInput & { type: 'retryGroup' } {
