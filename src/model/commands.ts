@@ -1,5 +1,6 @@
 import type { ClusterConfig } from './cluster.ts';
 import type { GroupTable } from './group.ts';
+import type { PackedSpecs } from './packed-specs.ts';
 import type { NodePolicy } from './policy.ts';
 import type { Pairs, Resources, TaskError, TaskSpec } from './task.ts';
 
@@ -188,7 +189,7 @@ export interface RetryDueCommand extends LeaderDecision {
 
 /** What the tasks of a batch are made of. */
 export type BatchWork =
-  | { readonly type: 'tasks'; readonly tasks: readonly TaskSpec[] }
+  | { readonly type: 'tasks'; readonly specs: PackedSpecs }
   | { readonly type: 'template'; readonly template: TaskSpec; readonly count: number }
   /** One task for each, whose pairs are sorted. */
   | { readonly type: 'parameters'; readonly template: TaskSpec; readonly parameters: readonly Pairs[] };
@@ -210,12 +211,11 @@ export interface SubmitBatchCommand extends GroupSubmission {
 
 export interface SubmitDagCommand extends GroupSubmission {
   readonly type: 'submitDag';
-  readonly tasks: readonly {
-    readonly id: string;
-    readonly spec: TaskSpec;
-    /** Positions of other tasks; together they form no cycle. */
-    readonly dependencies: readonly number[];
-  }[];
+  /** The `id` of each task in the DAG. */
+  readonly tasks: readonly string[];
+  readonly specs: PackedSpecs;
+  /** For each task, positions of others; together they form no cycle. */
+  readonly dependencies: readonly (readonly number[])[];
 }
 
 interface NamedGroup {

@@ -3,7 +3,8 @@
  * the rows of its tasks are made in slices after that (docs/adr/0006), in the order of their positions. What changes of
  * a group is one small row; its graph, its template and what its tasks are made of stand in rows that never change.
  */
-import type { Pairs, TaskRow, TaskSpec, TaskStatus } from './task.ts';
+import type { PackedSpecs } from './packed-specs.ts';
+import type { Pairs, TaskRow, TaskStatus } from './task.ts';
 
 export const GROUP_TABLES = ['batch', 'dag'] as const;
 export type GroupTable = (typeof GROUP_TABLES)[number];
@@ -81,7 +82,7 @@ export interface GraphRow {
 export interface BlueprintRow {
   readonly key: string;
   /** Null: the group has a template. */
-  readonly specs: readonly TaskSpec[] | null;
+  readonly specs: PackedSpecs | null;
   /** Null: the template is filled in with the index only, or there is none. */
   readonly parameters: readonly Pairs[] | null;
 }

@@ -9,7 +9,7 @@ import type { SpecRow, TaskRow } from '../model/task.ts';
 import type { Slice } from '../scheduler/core/groups/make.ts';
 import { isTemplate, memberOf } from '../scheduler/core/groups/make.ts';
 import { isDag, memberIds } from '../scheduler/core/groups/rows.ts';
-import type { Replica } from '../scheduler/ports.ts';
+import type { Replica, StateView } from '../scheduler/ports.ts';
 
 type Group = BatchRow | DagRow;
 
@@ -39,19 +39,27 @@ export class GroupMembers {
   /** A task whose row is not made, as it will be; null where the id is of none such. */
   async unmade(taskId: string): Promise<StoredTask | null> {
     const found = this.unmadeGroupOf(taskId);
-    return found === null ? null : await this.#unmadeAt(found.group, found.position);
+    if (found === null) return null;
+    const [task] = await this.newestFirst(found.group, found.position, found.position);
+    return task ?? null;
   }
 
   /** Tasks of the group from `first` on and down to `last`, newest first; those that have expired are left out. */
   async newestFirst(group: Group, first: number, last: number): Promise<readonly StoredTask[]> {
     const idOf = memberIds(group, idKey(group.clusterId));
+    const slices = new Map<number, Promise<Slice>>();
     const positions = Array.from({ length: first - last + 1 }, (_, at) => first - at);
     const found = await Promise.all(
       positions.map(async (position) => {
-        const task = await this.#replica.read('task', idOf(position));
-        if (task === null) return await this.#unmadeAt(group, position);
-        const spec = await this.#replica.read('spec', task.specId);
-        return spec === null ? null : { task, spec };
+        const id = idOf(position);
+        const stored = await this.#stored(id);
+        if (stored !== null) return stored;
+        const from = Math.floor(position / group.sliceTasks) * group.sliceTasks;
+        const slice = slices.get(from) ?? this.#sliceOf(group, from);
+        slices.set(from, slice);
+        const unmade = unmadeIn(group, await slice, position, id, this.#replica.state);
+        // Made while this was read: then its row is there, and its blueprint may be gone.
+        return (await this.#stored(id)) ?? unmade;
       }),
     );
     return found.filter((one) => one !== null);
@@ -61,27 +69,34 @@ export class GroupMembers {
     return await this.#replica.read('graph', id);
   }
 
-  async #unmadeAt(group: Group, position: number): Promise<StoredTask | null> {
-    const from = Math.floor(position / group.sliceTasks) * group.sliceTasks;
-    const id = memberIds(group, idKey(group.clusterId))(position);
+  async #stored(id: string): Promise<StoredTask | null> {
+    const task = await this.#replica.read('task', id);
+    const spec = task === null ? null : await this.#replica.read('spec', task.specId);
+    return task === null || spec === null ? null : { task, spec };
+  }
+
+  async #sliceOf(group: Group, from: number): Promise<Slice> {
     const blueprint = await this.#replica.read('blueprint', blueprintKey(group.id, from));
     const template = isTemplate(group) ? await this.#replica.read('spec', group.id) : null;
     const graph = isDag(group) ? await this.graphOf(group.id) : null;
-    // Made while this was read: then its row is there, and its blueprint may be gone.
-    const task = await this.#replica.read('task', id);
-    if (task !== null) {
-      const spec = await this.#replica.read('spec', task.specId);
-      return spec === null ? null : { task, spec };
-    }
-    const now = this.#replica.state.batches.get(group.id) ?? this.#replica.state.dags.get(group.id);
-    if (now === undefined || position < now.made) return null;
-    const slice: Slice = { from, blueprint, template: template?.spec ?? null, graph };
-    if (slice.template === null && blueprint?.specs === undefined) return null;
-    const nodes = this.#replica.state.nodes.values();
-    const member = memberOf(group, slice, position, { idOf: () => id, nodes: [...nodes] });
-    const spec = template ?? { id, spec: member.spec };
-    return { task: member.task, spec };
+    return { from, blueprint, template: template?.spec ?? null, graph };
   }
+}
+
+/** Null where there is nothing left of which it could be made: it was, and has expired. */
+function unmadeIn(
+  group: Group,
+  slice: Slice,
+  position: number,
+  id: string,
+  { batches, dags, nodes }: StateView,
+): StoredTask | null {
+  const now = batches.get(group.id) ?? dags.get(group.id);
+  const { blueprint, template } = slice;
+  const isMissing = template === null ? (blueprint?.specs ?? null) === null : false;
+  if (now === undefined || isMissing || position < now.made) return null;
+  const member = memberOf(group, slice, position, { idOf: () => id, nodes: [...nodes.values()] });
+  return { task: member.task, spec: { id: member.task.specId, spec: template ?? member.spec } };
 }
 
 /** Where the task stands in the group; null where it is of another. */

@@ -15,12 +15,12 @@ const MAX_CURSOR = 1024;
 
 /** @throws JarvisError invalid, with all faults */
 export async function parseBatch(request: SubmitBatchRequest): Promise<BatchSpec> {
-  return expectValid(await checkBatch(plainBatch(request)));
+  return expectValid(await checkBatch(await plainBatch(request)));
 }
 
 /** @throws JarvisError invalid, with all faults; cycles are named */
 export async function parseDag(request: SubmitDagRequest): Promise<DagSpec> {
-  return expectValid(await checkDag(plainDag(request)));
+  return expectValid(await checkDag(await plainDag(request)));
 }
 
 /** @throws JarvisError invalid, with all faults */

@@ -19,6 +19,7 @@ import type { Fault } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { BatchWork, IdempotencyKey, Outcome } from '../model/commands.ts';
 import type { BatchRow, DagRow, GraphRow, GroupTable } from '../model/group.ts';
+import type { PackedSpecs } from '../model/packed-specs.ts';
 import type { TaskSpec } from '../model/task.ts';
 import { fillIn, parametersOf } from '../model/template.ts';
 import type { SubmitGroupResult } from '../scheduler/core/apply/submit-group.ts';
@@ -86,16 +87,14 @@ export class LocalGroups implements GroupOperations {
   }
 
   async submitDag(request: SubmitDagRequest, context: CallContext): Promise<Dag> {
-    const { name, tasks, maxParallel, maxFailures } = await parseDag(request);
-    const content = { name, tasks, maxParallel, maxFailures };
+    const content = await parseDag(request);
     const { idempotency } = idempotencyOf({
       principal: context.principal,
       route: 'POST /tasks/dag',
       key: request.idempotency_key,
       content,
     });
-    const specs = tasks.map(({ spec }) => spec);
-    await this.#checkPolicies(specs, 'tasks', idempotency, context.signal);
+    await this.#checkPolicies(specsOf(content.specs), 'tasks', idempotency, context.signal);
     const sliceTasks = limits.tasksPerSlice;
     const command = { type: 'submitDag', ...content, sliceTasks, idempotency } as const;
     const { id } = await this.#propose<SubmitGroupResult>(command, context.signal);
@@ -178,6 +177,7 @@ export class LocalGroups implements GroupOperations {
     const group = await this.#expect(table, await this.resolve(table, id));
     const tasks: StoredTask[] = [];
     let next = query.cursor === '' ? group.size - 1 : Math.min(group.size - 1, positionOf(query.cursor));
+    const turns = new Turns();
     const least = Math.max(-1, next - TASKS_PER_CALL);
     while (next > least) {
       const last = Math.max(least + 1, next - PIECE_TASKS + 1);
@@ -187,6 +187,7 @@ export class LocalGroups implements GroupOperations {
         tasks.push(found);
       }
       next = last - 1;
+      await turns.piece();
     }
     return { tasks, nextCursor: next < 0 ? '' : cursorOf(next) };
   }
@@ -255,10 +256,12 @@ export class LocalGroups implements GroupOperations {
   /** With its tasks, in the order in which they were written. */
   async #dag(group: Group): Promise<Dag> {
     const graph = await this.members.graphOf(group.id);
+    const turns = new Turns();
     const tasks: DagTask[] = [];
     for (let next = group.size - 1; next >= 0; next -= PIECE_TASKS) {
       const found = await this.members.newestFirst(group, next, Math.max(0, next - PIECE_TASKS + 1));
       for (const { task } of found) tasks.push(dagTaskView(task, namesIn(graph, task.createdPosition)));
+      await turns.piece();
     }
     return dagView(group, tasks.reverse());
   }
@@ -288,9 +291,13 @@ function namesIn(graph: GraphRow | null, position: number): readonly string[] {
   return (graph?.dependencies[position] ?? []).map((other) => graph?.tasks[other] ?? '');
 }
 
+function specsOf(packed: PackedSpecs): readonly TaskSpec[] {
+  return packed.changes.map((own) => ({ ...packed.base, ...own }));
+}
+
 /** Of a template the first of its tasks, each filled in, where they may differ in what policies look at. */
 function samplesOf(work: BatchWork): readonly TaskSpec[] {
-  if (work.type === 'tasks') return work.tasks;
+  if (work.type === 'tasks') return specsOf(work.specs);
   const size = work.type === 'template' ? work.count : work.parameters.length;
   const { container, user } = work.template;
   const varies = JSON.stringify([container, user]).includes('{{');

@@ -6,6 +6,7 @@ import { z } from 'zod';
 
 import { limits } from '../lib/limits.ts';
 import type { BatchWork } from '../model/commands.ts';
+import { packSpecs } from '../model/packed-specs.ts';
 import type { Pairs, TaskSpec } from '../model/task.ts';
 import { fillIn, parametersOf } from '../model/template.ts';
 import type { Checked } from './group-fields.ts';
@@ -47,12 +48,17 @@ export async function checkBatch(plain: unknown): Promise<Checked<BatchSpec>> {
   checkForm(outer, faults);
   const work = faults.isEmpty ? await checkWork(outer, faults) : null;
   if (work !== null) checkNameBytes(await nameBytesOf(work), Array.isArray(plain) ? [] : ['name'], faults);
-  return faults.checked(() => ({
-    name: outer.name ?? DEFAULT_NAME,
-    work: work ?? { type: 'tasks', tasks: [] },
-    maxParallel: outer.max_parallel ?? null,
-    maxFailures: outer.max_failures ?? null,
-  }));
+  if (work === null || !faults.isEmpty) return { type: 'invalid', faults: faults.faults };
+  const { name, max_parallel: maxParallel, max_failures: maxFailures } = outer;
+  return {
+    type: 'valid',
+    spec: {
+      name: name ?? DEFAULT_NAME,
+      work,
+      maxParallel: maxParallel ?? null,
+      maxFailures: maxFailures ?? null,
+    },
+  };
 }
 
 /** One of the ways to write a batch, and not two. */
@@ -79,7 +85,8 @@ async function checkWork(fields: Fields, faults: FaultList): Promise<BatchWork |
       if (faults.isFull) break;
       await turns.piece();
     }
-    return faults.isEmpty ? { type: 'tasks', tasks } : null;
+    const [base] = tasks;
+    return faults.isEmpty && base !== undefined ? { type: 'tasks', specs: packSpecs(tasks, base) } : null;
   }
   const parameters = isAbsent(fields.parameters)
     ? null
@@ -105,7 +112,7 @@ function checkedFaults(plain: unknown) {
 /** The name of each task, in order. */
 export function* namesOf(work: BatchWork): Generator<string> {
   if (work.type === 'tasks') {
-    for (const { name } of work.tasks) yield name;
+    for (const { name } of work.specs.changes) yield name ?? work.specs.base.name;
     return;
   }
   const { name } = work.template;

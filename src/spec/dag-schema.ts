@@ -6,6 +6,7 @@ import { z } from 'zod';
 
 import { limits } from '../lib/limits.ts';
 import type { SubmitDagCommand } from '../model/commands.ts';
+import { packSpecs } from '../model/packed-specs.ts';
 import type { TaskSpec } from '../model/task.ts';
 import { cyclesIn } from './cycles.ts';
 import { show } from './faults.ts';
@@ -32,6 +33,8 @@ const MOST_SUGGESTIONS = 10;
 export interface DagSpec {
   readonly name: string;
   readonly tasks: SubmitDagCommand['tasks'];
+  readonly specs: SubmitDagCommand['specs'];
+  readonly dependencies: SubmitDagCommand['dependencies'];
   readonly maxParallel: number | null;
   readonly maxFailures: number | null;
 }
@@ -62,15 +65,20 @@ export async function checkDag(plain: unknown): Promise<Checked<DagSpec>> {
     ['tasks'],
     faults,
   );
-  return faults.checked(() => ({
-    name: outer.name,
-    tasks: written.flatMap((task, at) => {
-      if (task === null || task.spec === null) return [];
-      return [{ id: task.id, spec: task.spec, dependencies: dependencies[at] ?? [] }];
-    }),
-    maxParallel: outer.max_parallel ?? null,
-    maxFailures: outer.max_failures ?? null,
-  }));
+  const specs = written.flatMap((task) => task?.spec ?? []);
+  const [base] = specs;
+  if (!faults.isEmpty || base === undefined) return { type: 'invalid', faults: faults.faults };
+  return {
+    type: 'valid',
+    spec: {
+      name: outer.name,
+      tasks: written.flatMap((task) => task?.id ?? []),
+      specs: packSpecs(specs, base),
+      dependencies,
+      maxParallel: outer.max_parallel ?? null,
+      maxFailures: outer.max_failures ?? null,
+    },
+  };
 }
 
 /** Null for one without an id. */

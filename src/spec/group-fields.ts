@@ -49,11 +49,6 @@ export class FaultList {
   addAll(faults: readonly LocatedFault[], at: FaultPath = []): void {
     for (const { path, message } of faults) this.add([...at, ...path], message);
   }
-
-  /** What the whole comes to. @param make called where there is no fault */
-  checked<T>(make: () => T): Checked<T> {
-    return this.isEmpty ? { type: 'valid', spec: make() } : { type: 'invalid', faults: this.#faults };
-  }
 }
 
 /** The outer fields, or null with their faults added. */

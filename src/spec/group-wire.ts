@@ -1,5 +1,6 @@
 /** Between batches and DAGs as users write them and as they travel to a node (proto/cluster.proto). */
 import type { SubmitBatchRequest, SubmitDagRequest } from '../generated/cluster.ts';
+import { Turns } from './turns.ts';
 import { plainFromWire, wireFromPlain } from './wire.ts';
 
 type Plain = Readonly<Record<string, unknown>>;
@@ -36,31 +37,26 @@ export function dagToWire(plain: unknown, key: string): SubmitDagRequest {
   };
 }
 
-/** The batch as users would have written it, for `checkBatch`. */
-export function plainBatch(wire: SubmitBatchRequest): Plain {
-  const { template } = wire;
+/** The batch as users would have written it, for `checkBatch`; made in pieces. */
+export async function plainBatch(wire: SubmitBatchRequest): Promise<Plain> {
+  const { template, count, parameters } = wire;
+  const tasks = await inPieces(wire.tasks, plainFromWire);
   return {
     name: wire.name === '' ? undefined : wire.name,
-    ...(template === undefined ? { tasks: wire.tasks.map(plainFromWire) } : templateOf(wire)),
+    tasks: tasks.length === 0 && template !== undefined ? undefined : tasks,
+    template: template === undefined ? undefined : plainFromWire(template),
+    count,
+    parameters: parameters.length === 0 ? undefined : parameters.map(({ values }) => values),
     max_parallel: wire.max_parallel,
     max_failures: wire.max_failures,
   };
 }
 
-function templateOf({ template, tasks, count, parameters }: SubmitBatchRequest): Plain {
-  return {
-    template: template === undefined ? undefined : plainFromWire(template),
-    tasks: tasks.length === 0 ? undefined : tasks.map(plainFromWire),
-    count,
-    parameters: parameters.length === 0 ? undefined : parameters.map(({ values }) => values),
-  };
-}
-
-/** The DAG as users would have written it, for `checkDag`. */
-export function plainDag(wire: SubmitDagRequest): Plain {
+/** The DAG as users would have written it, for `checkDag`; made in pieces. */
+export async function plainDag(wire: SubmitDagRequest): Promise<Plain> {
   return {
     name: wire.name,
-    tasks: wire.tasks.map(({ id, task, dependencies }) => ({
+    tasks: await inPieces(wire.tasks, ({ id, task, dependencies }) => ({
       ...(task === undefined ? {} : plainFromWire(task)),
       id,
       dependencies,
@@ -68,6 +64,16 @@ export function plainDag(wire: SubmitDagRequest): Plain {
     max_parallel: wire.max_parallel,
     max_failures: wire.max_failures,
   };
+}
+
+async function inPieces<T, R>(items: readonly T[], make: (item: T) => R): Promise<R[]> {
+  const turns = new Turns();
+  const made: R[] = [];
+  for (const item of items) {
+    made.push(make(item));
+    await turns.piece();
+  }
+  return made;
 }
 
 function boundsOf(group: Plain): Pick<SubmitBatchRequest, 'max_parallel' | 'max_failures'> {

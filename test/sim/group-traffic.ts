@@ -5,7 +5,13 @@ import type { RowChange } from '../../src/model/rows.ts';
 import type { TaskRow, TaskStatus } from '../../src/model/task.ts';
 import { memberIds } from '../../src/scheduler/core/groups/rows.ts';
 import type { ClusterState } from '../../src/scheduler/core/state.ts';
-import { advanceOf, batchInput, dagInput, retryInput } from '../../src/scheduler/core/testing/groups.ts';
+import {
+  advanceOf,
+  batchInput,
+  dagInput,
+  listOf,
+  retryInput,
+} from '../../src/scheduler/core/testing/groups.ts';
 import { specOf } from '../../src/scheduler/core/testing/values.ts';
 import type { CommandInput } from '../../src/scheduler/ports.ts';
 import type { Chance } from './chance.ts';
@@ -59,8 +65,7 @@ export class GroupTraffic {
       maxFailures: chance.happens(0.3) ? chance.whole(3) : null,
     };
     if (chance.happens(0.3)) return batchInput({ type: 'template', template: spec, count: size }, bounds);
-    if (chance.happens(0.2))
-      return batchInput({ type: 'tasks', tasks: Array.from({ length: size }, () => spec) }, bounds);
+    if (chance.happens(0.2)) return batchInput(listOf(Array.from({ length: size }, () => spec)), bounds);
     // Each depends on some of those after it, so that what comes first waits.
     const edges = Array.from({ length: size }, (_, at) => {
       const others = Array.from({ length: size - at - 1 }, (__, other) => at + 1 + other);

@@ -3,6 +3,7 @@ import { MAX_POSITION, encodeId } from '../../../lib/ids.ts';
 import type { Outcome, SubmitBatchCommand, SubmitDagCommand } from '../../../model/commands.ts';
 import type { BatchRow, BlueprintRow, GroupRow, GroupTable } from '../../../model/group.ts';
 import { blueprintKey } from '../../../model/group.ts';
+import { sliceOfSpecs } from '../../../model/packed-specs.ts';
 import type { Slice } from '../groups/make.ts';
 import { makeSlice } from '../groups/make.ts';
 import { noneCompleted } from '../groups/rows.ts';
@@ -31,7 +32,7 @@ export function submitBatch(transaction: Transaction, command: SubmitBatchComman
     if (template !== null) transaction.put('spec', row.id, { id: row.id, spec: template });
     const blueprintFrom = (from: number): Blueprint | null => {
       const end = from + command.sliceTasks;
-      if (work.type === 'tasks') return { specs: work.tasks.slice(from, end), parameters: null };
+      if (work.type === 'tasks') return { specs: sliceOfSpecs(work.specs, from, end), parameters: null };
       return work.type === 'template' ? null : { specs: null, parameters: work.parameters.slice(from, end) };
     };
     begin(transaction, 'batch', row, { template, graph: null, blueprintFrom });
@@ -41,22 +42,18 @@ export function submitBatch(transaction: Transaction, command: SubmitBatchComman
 
 export function submitDag(transaction: Transaction, command: SubmitDagCommand): Outcome {
   return once(transaction, command.idempotency, () => {
-    const { tasks } = command;
+    const { tasks, specs, dependencies } = command;
     const size = tasks.length;
     if (size > MAX_POSITION) return refuse('too_many', `${size} tasks; at most ${MAX_POSITION} are allowed`);
-    const waiting = tasks.filter(({ dependencies }) => dependencies.length > 0).length;
+    const waiting = dependencies.filter((one) => one.length > 0).length;
     const group = newGroup(transaction, 'dag', command, size, waiting);
     const row = { ...group, completed: noneCompleted(size), due: [], dueAt: 0 };
-    const graph = {
-      id: row.id,
-      tasks: tasks.map(({ id }) => id),
-      dependencies: tasks.map(({ dependencies }) => dependencies),
-    };
+    const graph = { id: row.id, tasks, dependencies };
     transaction.put('dag', row.id, row);
     transaction.put('graph', row.id, graph);
     transaction.put('dagName', row.name, { name: row.name, dagId: row.id });
     const blueprintFrom = (from: number): Blueprint => ({
-      specs: tasks.slice(from, from + command.sliceTasks).map(({ spec }) => spec),
+      specs: sliceOfSpecs(specs, from, from + command.sliceTasks),
       parameters: null,
     });
     begin(transaction, 'dag', row, { template: null, graph, blueprintFrom });
@@ -67,7 +64,7 @@ export function submitDag(transaction: Transaction, command: SubmitDagCommand): 
 function sizeOf(work: SubmitBatchCommand['work']): number {
   switch (work.type) {
     case 'tasks':
-      return work.tasks.length;
+      return work.specs.changes.length;
     case 'template':
       return work.count;
     default:

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { plan } from '../placement/plan.ts';
 import { TestCluster } from '../testing/test-cluster.ts';
-import { TestGroup, batchInput, scannedCounts } from '../testing/groups.ts';
+import { TestGroup, batchInput, listOf, scannedCounts } from '../testing/groups.ts';
 import { MIB, containerOf, specOf } from '../testing/values.ts';
 
 const SMALL = { cpuMillis: 10, memoryBytes: MIB };
@@ -23,7 +23,7 @@ describe('a batch', () => {
   it('is made of its tasks, in their order, each knowing its place', () => {
     const cluster = formed();
     const tasks = ['a', 'b', 'c'].map((name) => specOf({ name, resources: SMALL }));
-    const batch = TestGroup.batch(cluster, { type: 'tasks', tasks });
+    const batch = TestGroup.batch(cluster, listOf(tasks));
     expect(batch.tasks).toMatchObject(
       ['a', 'b', 'c'].map((name, at) => ({ name, batchId: batch.id, batchIndex: at, status: 'PENDING' })),
     );
@@ -103,7 +103,7 @@ describe('a batch', () => {
   it('keeps what its tasks are made of only until they are', () => {
     const cluster = formed();
     const tasks = Array.from({ length: 7 }, (_, at) => specOf({ name: `t${at}`, resources: SMALL }));
-    const batch = TestGroup.batch(cluster, { type: 'tasks', tasks }, { sliceTasks: 3 });
+    const batch = TestGroup.batch(cluster, listOf(tasks), { sliceTasks: 3 });
     const blueprints = () => [...cluster.stored.keys()].filter((name) => name.startsWith('blueprint/'));
     expect(blueprints()).toEqual([`blueprint/${batch.id}/3`, `blueprint/${batch.id}/6`]);
     batch.advanceAll();

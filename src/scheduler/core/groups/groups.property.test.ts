@@ -21,6 +21,7 @@ import {
   advanceInput,
   batchInput,
   dagInput,
+  listOf,
   retryInput,
   scannedCounts,
 } from '../testing/groups.ts';
@@ -70,7 +71,7 @@ function workOf({ size, variant }: Step): BatchWork {
     retry: { maxAttempts: 1 + (variant % 2) },
   });
   if (variant < 2) return { type: 'template', template: spec, count: size };
-  if (variant > 3) return { type: 'tasks', tasks: Array.from({ length: size }, () => spec) };
+  if (variant > 3) return listOf(Array.from({ length: size }, () => spec));
   const parameters = Array.from({ length: size }, (_, at) => [['p', `${at}`] as const]);
   return { type: 'parameters', template: spec, parameters };
 }

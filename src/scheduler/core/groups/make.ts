@@ -3,6 +3,7 @@ import { invariant } from '../../../lib/assert.ts';
 import type { BlueprintRow, GraphRow, GroupRef } from '../../../model/group.ts';
 import { blueprintKey } from '../../../model/group.ts';
 import type { NodeRow } from '../../../model/node.ts';
+import { unpackSpec } from '../../../model/packed-specs.ts';
 import type { TaskRow, TaskSpec } from '../../../model/task.ts';
 import { fillIn, parametersOf } from '../../../model/template.ts';
 import { newTask } from '../new-task.ts';
@@ -38,9 +39,9 @@ export function memberOf(
   const parameters = blueprint?.parameters?.[position - from] ?? [];
   const spec =
     template === null
-      ? blueprint?.specs?.[position - from]
+      ? blueprint?.specs && unpackSpec(blueprint.specs, position - from)
       : fillIn(template, parametersOf(position, parameters));
-  invariant(spec !== undefined, `task ${position} of ${group.id} has a spec`);
+  invariant(spec !== undefined && spec !== null, `task ${position} of ${group.id} has a spec`);
   const id = options.idOf(position);
   const task = newTask({
     id,

@@ -3,11 +3,19 @@ import { invariant } from '../../../lib/assert.ts';
 import type { BatchWork } from '../../../model/commands.ts';
 import type { BatchRow, DagRow, GroupCounts, GroupRow, GroupTable } from '../../../model/group.ts';
 import { NO_COUNTS, groupOf } from '../../../model/group.ts';
+import { packSpecs } from '../../../model/packed-specs.ts';
 import type { TaskRow, TaskSpec, TaskStatus } from '../../../model/task.ts';
 import type { CommandInput } from '../../ports.ts';
 import { idsFrom } from '../groups/rows.ts';
 import type { TestCluster } from './test-cluster.ts';
 import { specOf } from './values.ts';
+
+/** A batch that lists its tasks. */
+export function listOf(specs: readonly TaskSpec[]): BatchWork {
+  const [base] = specs;
+  invariant(base !== undefined, 'a batch has a task');
+  return { type: 'tasks', specs: packSpecs(specs, base) };
+}
 
 type Bounds = Partial<Pick<GroupRow, 'name' | 'maxParallel' | 'maxFailures' | 'sliceTasks'>>;
 
@@ -23,12 +31,20 @@ export function dagInput(
   spec: TaskSpec = specOf(),
 ): CommandInput & { type: 'submitDag' } {
   const defaults = { name: 'dag', maxParallel: null, maxFailures: null, sliceTasks: 500 };
-  const tasks = edges.map((dependencies, at) => ({
-    id: `t${at}`,
-    spec: { ...spec, name: `t${at}` },
-    dependencies,
-  }));
-  return { type: 'submitDag', tasks, idempotency: null, ...defaults, ...bounds };
+  const tasks = edges.map((_, at) => `t${at}`);
+  const specs = packSpecs(
+    tasks.map((name) => ({ ...spec, name })),
+    spec,
+  );
+  return {
+    type: 'submitDag',
+    tasks,
+    specs,
+    dependencies: edges,
+    idempotency: null,
+    ...defaults,
+    ...bounds,
+  };
 }
 
 export class TestGroup {
