@@ -12,26 +12,48 @@ export interface PackedSpecs {
 
 type Field = keyof TaskSpec;
 
-/** @param specs at least one */
-export function packSpecs(specs: readonly TaskSpec[], base: TaskSpec): PackedSpecs {
-  const fields = Object.keys(base) as Field[];
-  const texts = new Map(fields.map((field) => [field, JSON.stringify(base[field])]));
-  return { base, changes: specs.map((spec) => changesOf(spec, base, fields, texts)) };
+/** Packs specs one by one. The base is the first, or another that is given. */
+export class SpecPacker {
+  #base: TaskSpec | null;
+  readonly #texts = new Map<Field, string>();
+  readonly #changes: Partial<TaskSpec>[] = [];
+
+  constructor(base: TaskSpec | null = null) {
+    this.#base = base;
+  }
+
+  /** Null where there is none at all. */
+  get packed(): PackedSpecs | null {
+    return this.#base === null ? null : { base: this.#base, changes: this.#changes };
+  }
+
+  add(spec: TaskSpec): void {
+    this.#base ??= spec;
+    const base = this.#base;
+    // Specs of one version have the same fields: those that the base lacks stand at the end.
+    const fields = new Set([...Object.keys(base), ...Object.keys(spec)]) as ReadonlySet<Field>;
+    const changes = [...fields].filter((field) => !this.#isSame(field, spec, base));
+    this.#changes.push(Object.fromEntries(changes.map((field) => [field, spec[field]])));
+  }
+
+  #isSame(field: Field, spec: TaskSpec, base: TaskSpec): boolean {
+    const value = spec[field];
+    if (value === base[field]) return true;
+    if (!isObject(value) || !isObject(base[field])) return false;
+    let text = this.#texts.get(field);
+    if (text === undefined) {
+      text = JSON.stringify(base[field]);
+      this.#texts.set(field, text);
+    }
+    return JSON.stringify(value) === text;
+  }
 }
 
-function changesOf(
-  spec: TaskSpec,
-  base: TaskSpec,
-  fields: readonly Field[],
-  texts: ReadonlyMap<Field, string>,
-): Partial<TaskSpec> {
-  const changes = fields.filter((field) => {
-    const value = spec[field];
-    return value !== base[field] && (!isObject(value) || JSON.stringify(value) !== texts.get(field));
-  });
-  // Specs of one version have the same fields: those that the base lacks stand at the end.
-  const others = (Object.keys(spec) as Field[]).filter((field) => !texts.has(field));
-  return Object.fromEntries([...changes, ...others].map((field) => [field, spec[field]]));
+/** @param specs at least one */
+export function packSpecs(specs: readonly TaskSpec[], base: TaskSpec): PackedSpecs {
+  const packer = new SpecPacker(base);
+  for (const spec of specs) packer.add(spec);
+  return packer.packed ?? { base, changes: [] };
 }
 
 function isObject(value: unknown): boolean {

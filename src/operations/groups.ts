@@ -78,8 +78,7 @@ export class LocalGroups implements GroupOperations {
       key: request.idempotency_key,
       content,
     });
-    const at = work.type === 'tasks' ? 'tasks' : 'template';
-    await this.#checkPolicies(samplesOf(work), at, idempotency, context.signal);
+    await this.#checkPolicies(samplesOf(work), idempotency, context.signal);
     const sliceTasks = limits.tasksPerSlice;
     const command = { type: 'submitBatch', ...content, sliceTasks, idempotency } as const;
     const { id } = await this.#propose<SubmitGroupResult>(command, context.signal);
@@ -94,7 +93,7 @@ export class LocalGroups implements GroupOperations {
       key: request.idempotency_key,
       content,
     });
-    await this.#checkPolicies(specsOf(content.specs), 'tasks', idempotency, context.signal);
+    await this.#checkPolicies(samplesIn(content.specs), idempotency, context.signal);
     const sliceTasks = limits.tasksPerSlice;
     const command = { type: 'submitDag', ...content, sliceTasks, idempotency } as const;
     const { id } = await this.#propose<SubmitGroupResult>(command, context.signal);
@@ -268,15 +267,14 @@ export class LocalGroups implements GroupOperations {
 
   /** As for single tasks. @throws JarvisError invalid where every node that could run a task forbids it */
   async #checkPolicies(
-    specs: readonly TaskSpec[],
-    at: 'tasks' | 'template',
+    samples: readonly Sample[],
     idempotency: IdempotencyKey | null,
     signal: AbortSignal,
   ): Promise<void> {
     const faultsNow = (): readonly Fault[] =>
-      specs.flatMap((spec, index) =>
+      samples.flatMap(({ at, spec }) =>
         policyFaults([spec], this.#replica.state.nodes.values()).map(({ path, message }) => ({
-          path: `${at === 'tasks' ? `tasks[${index}]` : at}.${path}`,
+          path: `${at}.${path}`,
           message,
         })),
       );
@@ -291,22 +289,30 @@ function namesIn(graph: GraphRow | null, position: number): readonly string[] {
   return (graph?.dependencies[position] ?? []).map((other) => graph?.tasks[other] ?? '');
 }
 
-function specsOf(packed: PackedSpecs): readonly TaskSpec[] {
-  return packed.changes.map((own) => ({ ...packed.base, ...own }));
+/** One of the specs that policies are to judge, and where it was written. */
+interface Sample {
+  readonly at: string;
+  readonly spec: TaskSpec;
+}
+
+/** The first, and those that differ from it in what policies look at. */
+function samplesIn({ base, changes }: PackedSpecs): readonly Sample[] {
+  return changes.flatMap((own, index) => {
+    const isAlike = own.container === undefined && own.user === undefined && own.limits === undefined;
+    return isAlike && index > 0 ? [] : [{ at: `tasks[${index}]`, spec: { ...base, ...own } }];
+  });
 }
 
 /** Of a template the first of its tasks, each filled in, where they may differ in what policies look at. */
-function samplesOf(work: BatchWork): readonly TaskSpec[] {
-  if (work.type === 'tasks') return specsOf(work.specs);
+function samplesOf(work: BatchWork): readonly Sample[] {
+  if (work.type === 'tasks') return samplesIn(work.specs);
   const size = work.type === 'template' ? work.count : work.parameters.length;
   const { container, user } = work.template;
   const varies = JSON.stringify([container, user]).includes('{{');
-  return Array.from({ length: varies ? Math.min(size, POLICY_SAMPLES) : 1 }, (_, index) =>
-    fillIn(
-      work.template,
-      parametersOf(index, work.type === 'template' ? [] : (work.parameters[index] ?? [])),
-    ),
-  );
+  return Array.from({ length: varies ? Math.min(size, POLICY_SAMPLES) : 1 }, (_, index) => {
+    const pairs = work.type === 'template' ? [] : (work.parameters[index] ?? []);
+    return { at: 'template', spec: fillIn(work.template, parametersOf(index, pairs)) };
+  });
 }
 
 const CURSOR_VERSION = 'g1:';

@@ -6,8 +6,8 @@ import { z } from 'zod';
 
 import { limits } from '../lib/limits.ts';
 import type { BatchWork } from '../model/commands.ts';
-import { packSpecs } from '../model/packed-specs.ts';
-import type { Pairs, TaskSpec } from '../model/task.ts';
+import { SpecPacker } from '../model/packed-specs.ts';
+import type { Pairs } from '../model/task.ts';
 import { fillIn, parametersOf } from '../model/template.ts';
 import type { Checked } from './group-fields.ts';
 import {
@@ -77,16 +77,16 @@ function checkForm({ tasks, template, count, parameters }: Fields, faults: Fault
 async function checkWork(fields: Fields, faults: FaultList): Promise<BatchWork | null> {
   const turns = new Turns();
   if (isAbsent(fields.template)) {
-    const tasks: TaskSpec[] = [];
+    const packer = new SpecPacker();
     for (const [index, plain] of (fields.tasks ?? []).entries()) {
       const result = checkTaskSpec(plain);
-      if (result.type === 'valid') tasks.push(result.spec);
+      if (result.type === 'valid') packer.add(result.spec);
       else faults.addAll(result.faults, ['tasks', index]);
       if (faults.isFull) break;
       await turns.piece();
     }
-    const [base] = tasks;
-    return faults.isEmpty && base !== undefined ? { type: 'tasks', specs: packSpecs(tasks, base) } : null;
+    const specs = packer.packed;
+    return faults.isEmpty && specs !== null ? { type: 'tasks', specs } : null;
   }
   const parameters = isAbsent(fields.parameters)
     ? null

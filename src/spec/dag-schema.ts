@@ -6,8 +6,7 @@ import { z } from 'zod';
 
 import { limits } from '../lib/limits.ts';
 import type { SubmitDagCommand } from '../model/commands.ts';
-import { packSpecs } from '../model/packed-specs.ts';
-import type { TaskSpec } from '../model/task.ts';
+import { SpecPacker } from '../model/packed-specs.ts';
 import { cyclesIn } from './cycles.ts';
 import { show } from './faults.ts';
 import { NAME_PATTERN, NAME_RULE } from './fields.ts';
@@ -47,8 +46,8 @@ const dagSchema = z.strictObject({
 
 interface WrittenTask {
   readonly id: string;
-  /** Null where it is invalid: others may depend on it all the same. */
-  readonly spec: TaskSpec | null;
+  /** 0 where it is invalid: others may depend on it all the same. */
+  readonly nameBytes: number;
   readonly dependencies: readonly string[];
 }
 
@@ -57,23 +56,24 @@ export async function checkDag(plain: unknown): Promise<Checked<DagSpec>> {
   const faults = new FaultList();
   const outer = parseOuter(dagSchema, plain, 'Dag', faults);
   if (outer === null) return { type: 'invalid', faults: faults.faults };
-  const written = await checkTasks(outer.tasks, faults);
-  const dependencies = faults.isFull ? [] : resolve(written, faults);
+  const turns = new Turns();
+  const packer = new SpecPacker();
+  const written = await checkTasks(outer.tasks, packer, faults, turns);
+  const dependencies = faults.isFull ? [] : await resolve(written, faults, turns);
   if (faults.isEmpty) checkCycles(written, dependencies, faults);
   checkNameBytes(
-    written.reduce((sum, task) => sum + (task?.id.length ?? 0) + (task?.spec?.name.length ?? 0), 0),
+    written.reduce((sum, task) => sum + (task === null ? 0 : task.id.length + task.nameBytes), 0),
     ['tasks'],
     faults,
   );
-  const specs = written.flatMap((task) => task?.spec ?? []);
-  const [base] = specs;
-  if (!faults.isEmpty || base === undefined) return { type: 'invalid', faults: faults.faults };
+  const specs = packer.packed;
+  if (!faults.isEmpty || specs === null) return { type: 'invalid', faults: faults.faults };
   return {
     type: 'valid',
     spec: {
       name: outer.name,
       tasks: written.flatMap((task) => task?.id ?? []),
-      specs: packSpecs(specs, base),
+      specs,
       dependencies,
       maxParallel: outer.max_parallel ?? null,
       maxFailures: outer.max_failures ?? null,
@@ -82,18 +82,22 @@ export async function checkDag(plain: unknown): Promise<Checked<DagSpec>> {
 }
 
 /** Null for one without an id. */
-async function checkTasks(plain: readonly unknown[], faults: FaultList): Promise<(WrittenTask | null)[]> {
-  const turns = new Turns();
+async function checkTasks(
+  plain: readonly unknown[],
+  packer: SpecPacker,
+  faults: FaultList,
+  turns: Turns,
+): Promise<(WrittenTask | null)[]> {
   const tasks: (WrittenTask | null)[] = [];
   for (const [at, one] of plain.entries()) {
     if (faults.isFull) break;
-    tasks.push(checkTask(one, at, faults));
+    tasks.push(checkTask(one, at, packer, faults));
     await turns.piece();
   }
   return tasks;
 }
 
-function checkTask(plain: unknown, at: number, faults: FaultList): WrittenTask | null {
+function checkTask(plain: unknown, at: number, packer: SpecPacker, faults: FaultList): WrittenTask | null {
   const path = ['tasks', at];
   if (!isPlainObject(plain)) {
     faults.add(path, `must be an object, not ${show(plain)}`);
@@ -106,8 +110,10 @@ function checkTask(plain: unknown, at: number, faults: FaultList): WrittenTask |
   const named = rest['name'] === undefined || rest['name'] === null ? { ...rest, name: id } : rest;
   const result = checkTaskSpec(isName ? named : rest);
   if (result.type === 'invalid') faults.addAll(result.faults, path);
+  else packer.add(result.spec);
   const names = dependencyNames(dependencies, at, faults);
-  return isName ? { id, spec: result.type === 'valid' ? result.spec : null, dependencies: names } : null;
+  const nameBytes = result.type === 'valid' ? result.spec.name.length : 0;
+  return isName ? { id, nameBytes, dependencies: names } : null;
 }
 
 function dependencyNames(plain: unknown, at: number, faults: FaultList): readonly string[] {
@@ -125,7 +131,11 @@ function dependencyNames(plain: unknown, at: number, faults: FaultList): readonl
 }
 
 /** Positions of what each task depends on. */
-function resolve(tasks: readonly (WrittenTask | null)[], faults: FaultList): readonly (readonly number[])[] {
+async function resolve(
+  tasks: readonly (WrittenTask | null)[],
+  faults: FaultList,
+  turns: Turns,
+): Promise<readonly (readonly number[])[]> {
   const positions = new Map<string, number>();
   for (const [at, task] of tasks.entries()) {
     if (task === null) continue;
@@ -134,26 +144,41 @@ function resolve(tasks: readonly (WrittenTask | null)[], faults: FaultList): rea
     else faults.add(['tasks', at, 'id'], `${show(task.id)} is the id of tasks[${known}] already`);
   }
   const edges = tasks.reduce((sum, task) => sum + (task?.dependencies.length ?? 0), 0);
-  if (edges > limits.dagEdges)
+  if (edges > limits.dagEdges) {
     faults.add(['tasks'], `${edges} dependencies are too many: at most ${limits.dagEdges} in all`);
-  let suggestions = 0;
-  return tasks.map((task, at) => {
-    const found = new Set<number>();
-    for (const [position, name] of (task?.dependencies ?? []).entries()) {
-      const path = ['tasks', at, 'dependencies', position];
-      const other = positions.get(name);
-      if (name === '') continue;
-      if (other === undefined) {
-        suggestions += 1;
-        const meant = suggestions > MOST_SUGGESTIONS ? null : closest(name, positions.keys());
-        const hint = meant === null ? '' : `, did you mean ${meant}?`;
-        faults.add(path, `${show(name)} is no task of this DAG${hint}`);
-      } else if (other === at) faults.add(path, `${show(name)} depends on itself`);
-      else if (found.has(other)) faults.add(path, `${show(name)} is named twice`);
-      else found.add(other);
-    }
-    return [...found];
-  });
+    return [];
+  }
+  const suggestions = { left: MOST_SUGGESTIONS };
+  const resolved: (readonly number[])[] = [];
+  for (const [at, task] of tasks.entries()) {
+    resolved.push(task === null ? [] : resolveOne(task, at, positions, suggestions, faults));
+    await turns.piece();
+  }
+  return resolved;
+}
+
+function resolveOne(
+  task: WrittenTask,
+  at: number,
+  positions: ReadonlyMap<string, number>,
+  suggestions: { left: number },
+  faults: FaultList,
+): readonly number[] {
+  const found = new Set<number>();
+  for (const [position, name] of task.dependencies.entries()) {
+    const path = ['tasks', at, 'dependencies', position];
+    const other = positions.get(name);
+    if (name === '') continue;
+    if (other === undefined) {
+      suggestions.left -= 1;
+      const meant = suggestions.left < 0 ? null : closest(name, positions.keys());
+      const hint = meant === null ? '' : `, did you mean ${meant}?`;
+      faults.add(path, `${show(name)} is no task of this DAG${hint}`);
+    } else if (other === at) faults.add(path, `${show(name)} depends on itself`);
+    else if (found.has(other)) faults.add(path, `${show(name)} is named twice`);
+    else found.add(other);
+  }
+  return [...found];
 }
 
 function checkCycles(
