@@ -6,8 +6,7 @@
 import type { PackedSpecs } from './packed-specs.ts';
 import type { Pairs, TaskRow, TaskStatus } from './task.ts';
 
-export const GROUP_TABLES = ['batch', 'dag'] as const;
-export type GroupTable = (typeof GROUP_TABLES)[number];
+export type GroupTable = 'batch' | 'dag';
 
 /** PENDING: nothing of it has begun. COMPLETED: all of its tasks did. */
 export type GroupStatus = 'PENDING' | 'RUNNING' | 'COMPLETED' | 'FAILED' | 'CANCELLED';
@@ -148,6 +147,6 @@ export function isWhole({ made, size, sweep }: GroupRow): boolean {
   return made === size && sweep === null;
 }
 
-export function dueOf(group: GroupRow): readonly number[] {
+function dueOf(group: GroupRow): readonly number[] {
   return 'due' in group ? (group as DagRow).due : [];
 }

@@ -13,6 +13,7 @@ import type { StepHook } from './directories.ts';
 import { StoreDamagedError } from './errors.ts';
 import { chunksOf, decodeEntry, type DecodedEntry } from './entries.ts';
 import { fillBeside, takePlace, type ExpectedRows, type OpenedStore } from './open-store.ts';
+import type { CreatedRow } from './overlay.ts';
 import { ReadGate } from './read-gate.ts';
 import {
   nameOf,
@@ -201,11 +202,7 @@ export class StoredStateMachine<
   }
 
   /** See {@link StateStore.createdBefore}. */
-  async createdBefore(
-    bound: string | null,
-    count: number,
-    list: string = '',
-  ): ReturnType<StateStore['createdBefore']> {
+  async createdBefore(bound: string | null, count: number, list = ''): Promise<readonly CreatedRow[]> {
     return await this.#reading(() => this.#store.createdBefore(bound, count, list));
   }
 

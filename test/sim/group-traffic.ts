@@ -95,7 +95,7 @@ export function checkGroups(replica: Replica, trace: Trace): void {
   const rows = [...replica.rows()];
   const tasks = new Map<string, TaskRow[]>();
   for (const { table, row } of rows) {
-    const group = table === 'task' ? groupOf(row as TaskRow) : null;
+    const group = table === 'task' ? groupOf(row) : null;
     if (group !== null) tasks.set(group.id, [...(tasks.get(group.id) ?? []), row as TaskRow]);
   }
   for (const { table, row } of rows) {
