@@ -92,7 +92,7 @@ export class Template {
     const restore = (text: string): string =>
       text.replaceAll(isToken, (_, at: string) => `{{${names[Number(at)]}}}`);
     const result = checkTaskSpec(withTokens(this.#plain, tokens, pathTokens));
-    if (result.type === 'valid') return restoredIn(result.spec, restore) as TaskSpec;
+    if (result.type === 'valid') return named(restoredIn(result.spec, restore) as TaskSpec, this.#plain);
     for (const { path, message } of result.faults) this.#faults.add(['template', ...path], restore(message));
     return null;
   }
@@ -113,6 +113,13 @@ export class Template {
       await turns.piece();
     }
   }
+}
+
+/** A name that is made of the program's or the image's is the same for all: what a parameter holds need be no name. */
+function named(spec: TaskSpec, { name }: Plain): TaskSpec {
+  if ((name !== undefined && name !== null) || placeholdersIn(spec.name).length === 0) return spec;
+  const fixed = fillIn(spec.name, new Map(placeholdersIn(spec.name).map((one) => [one, ''])));
+  return { ...spec, name: NAME_PATTERN.test(fixed) ? fixed : 'task' };
 }
 
 /** What of a single task depends on its parameters. */
