@@ -17,8 +17,8 @@ export type GroupCounts = Readonly<Record<TaskStatus, number>>;
 /** A walk over the tasks of a group by position, some of them per command. */
 export interface Sweep {
   /**
-   * `cancel` ends what is open; `retry` begins anew whatever did not complete; `evaluate`, after it and of DAGs only,
-   * queues what waits for nothing any more.
+   * `cancel` ends what is open; `retry` begins anew whatever did not complete; `evaluate`, after it, queues what of a DAG
+   * waits for nothing any more (of a batch there is no such thing: it is over with the next command).
    */
   readonly type: 'cancel' | 'retry' | 'evaluate';
   /** Position of the first task that it has not come to. */

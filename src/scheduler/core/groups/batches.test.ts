@@ -219,6 +219,26 @@ describe('retrying a batch', () => {
     expect(batch.row.counts).toEqual(scannedCounts(batch));
   });
 
+  it('is not stopped at once by the failures that it was stopped for', () => {
+    const cluster = formed();
+    const bounds = { maxFailures: 0, sliceTasks: 2 };
+    const batch = TestGroup.batch(cluster, template(6, onceOnly), bounds);
+    batch.advanceAll();
+    for (const at of [0, 2, 4]) cluster.assign(batch.at(at).id, 'n1');
+    for (const at of [0, 2, 4]) cluster.report(batch.at(at).id, 'FAILED');
+    batch.advanceAll();
+    expect(batch.row).toMatchObject({ status: 'FAILED', counts: { PERMANENTLY_FAILED: 3, CANCELLED: 3 } });
+    batch.retry();
+    // What fails again meanwhile counts when all have been begun anew.
+    batch.run(0, 'n1', 'FAILED');
+    expect(batch.row.stopping).toBeNull();
+    batch.advanceAll();
+    expect(batch.row).toMatchObject({ status: 'FAILED', counts: { PERMANENTLY_FAILED: 1, CANCELLED: 5 } });
+    batch.retry();
+    batch.advanceAll();
+    expect(batch.row.counts).toMatchObject({ PENDING: 6 });
+  });
+
   it('is refused while it runs, and where all has completed', () => {
     const cluster = formed();
     const batch = TestGroup.batch(cluster, template(1));

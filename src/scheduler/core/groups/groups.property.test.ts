@@ -10,7 +10,7 @@ import { invariant } from '../../../lib/assert.ts';
 import type { BatchWork } from '../../../model/commands.ts';
 import type { BatchRow, DagRow, GraphRow } from '../../../model/group.ts';
 import { activeCount } from '../../../model/group.ts';
-import { isTerminal } from '../../../model/phases.ts';
+import { isTerminal, mayBeginAnew, mayTaskBecome } from '../../../model/phases.ts';
 import type { RowChange } from '../../../model/rows.ts';
 import type { TaskRow } from '../../../model/task.ts';
 import type { CommandInput } from '../../ports.ts';
@@ -148,6 +148,9 @@ function inputOf(cluster: TestCluster, one: Step): CommandInput | null {
 
 function checkRule(cluster: TestCluster, { table, before, after }: RowChange): void {
   if (table !== 'task' || after === null) return;
+  const from = before?.status ?? after.status;
+  const isAllowed = mayTaskBecome(from, after.status) || mayBeginAnew(from, after.status);
+  invariant(from === after.status || isAllowed, `${from} → ${after.status} is in the table`);
   const dag = after.dagId;
   const begins = after.status !== 'WAITING' && !isTerminal(after.status);
   if (dag === undefined || dag === null || !begins || before?.status === after.status) return;

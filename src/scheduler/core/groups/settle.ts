@@ -74,9 +74,10 @@ function withEnds(dag: DagRow, moves: readonly MemberMove[]): DagRow {
 function progress(transaction: Transaction, ref: GroupRef, budget: { left: number }): void {
   const group = groupRow(transaction, ref);
   if (group === null) return;
-  const { maxFailures, counts } = group;
-  if (maxFailures !== null && counts.PERMANENTLY_FAILED > maxFailures && group.stopping === null)
-    stopGroup(transaction, ref, group, 'failures');
+  const { maxFailures, counts, stopping, sweep } = group;
+  // While it is begun anew, failures of before are still among those that are counted.
+  const isJudged = maxFailures !== null && stopping === null && sweep === null;
+  if (isJudged && counts.PERMANENTLY_FAILED > maxFailures) stopGroup(transaction, ref, group, 'failures');
   else if (isDag(group) && isWhole(group)) tellDependents(transaction, ref, group, budget);
 }
 

@@ -38,17 +38,22 @@ export function retrySlice(transaction: Transaction, ref: GroupRef, taskIds: rea
     begunAnew(transaction, task, (dependencies?.length ?? 0) > 0);
   });
   const group = groupRow(transaction, ref);
-  if (group !== null && isDag(group) && group.sweep === null) {
+  if (group === null || group.sweep !== null) return;
+  if (isDag(group)) {
     putGroup(transaction, ref, { ...group, sweep: { type: 'evaluate', next: 0 } });
     evaluateSlice(transaction, ref);
+  } else if (first > 0) {
+    // Tasks of earlier slices may have failed again: whether too many have is for the next command to say, so that none
+    // is begun anew and ended by one and the same.
+    putGroup(transaction, ref, { ...group, sweep: { type: 'evaluate', next: group.made } });
   }
 }
 
 function evaluateSlice(transaction: Transaction, ref: GroupRef): void {
-  const group = groupRow(transaction, ref);
-  if (group === null || !isDag(group)) return;
-  const graph = graphOf(transaction, group.id);
-  walk(transaction, ref, null, (_, position) => evaluate(transaction, group, graph, position));
+  const graph = ref.table === 'dag' ? graphOf(transaction, ref.id) : null;
+  walk(transaction, ref, null, (group, position) => {
+    if (graph !== null && isDag(group)) evaluate(transaction, group, graph, position);
+  });
 }
 
 /** @param most null: as many as a command should */
