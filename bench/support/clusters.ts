@@ -95,7 +95,16 @@ export class ClusterClient {
    * ends at the last of them; one of open tasks would go on through all that have ever completed.
    */
   async #untilAllCompleted(name: string, count: number, signal: AbortSignal): Promise<void> {
-    const query = { status: [], node: '', name, label: [], limit: count, cursor: '' };
+    const query = {
+      status: [],
+      node: '',
+      name,
+      label: [],
+      batch_id: '',
+      dag_id: '',
+      limit: count,
+      cursor: '',
+    };
     const { items } = await this.#peers.call((peer, inner) => peer.listTasks(query, inner), signal);
     if (items.length !== count) throw new Error(`${items.length} of ${count} tasks are listed`);
     const left = items.filter(({ status }) => status !== 'COMPLETED');

@@ -2,10 +2,19 @@
 import type { Clock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
 import type { Command, Outcome } from '../model/commands.ts';
+import type { GroupTable } from '../model/group.ts';
 import type { OrderedTableName, TableName, Tables } from '../model/rows.ts';
 import type { RaftLeadership, RaftNode } from '../raft/node.ts';
 import { ClusterTime } from '../scheduler/cluster-time.ts';
-import type { Applied, CommandInput, Leadership, Replica, StateView, TaskPage } from '../scheduler/ports.ts';
+import type {
+  Applied,
+  CommandInput,
+  GroupPage,
+  Leadership,
+  Replica,
+  StateView,
+  TaskPage,
+} from '../scheduler/ports.ts';
 import { encodeCommand } from '../store/codec.ts';
 import type { SchedulerMachine } from '../store/scheduler-machine.ts';
 import { TaskReads } from '../store/task-reads.ts';
@@ -83,6 +92,14 @@ export class ClusterReplica implements Replica {
 
   tasksNewestFirst(query: Parameters<Replica['tasksNewestFirst']>[0]): Promise<TaskPage> {
     return this.#reads.tasksNewestFirst(query);
+  }
+
+  groupIdsWithPrefix(table: GroupTable, prefix: string, limit: number): Promise<readonly string[]> {
+    return this.#reads.groupIdsWithPrefix(table, prefix, limit);
+  }
+
+  groupsNewestFirst(query: Parameters<Replica['groupsNewestFirst']>[0]): Promise<GroupPage> {
+    return this.#reads.groupsNewestFirst(query);
   }
 
   #named({ isLeader, term, leader }: RaftLeadership): Leadership {

@@ -31,6 +31,16 @@ export class StartingOperations implements ClusterOperations {
   saveSnapshot: ClusterOperations['saveSnapshot'] = (...call) => this.#ready().saveSnapshot(...call);
   getConfig: ClusterOperations['getConfig'] = async (...call) => this.#ready().getConfig(...call);
   setConfig: ClusterOperations['setConfig'] = async (...call) => this.#ready().setConfig(...call);
+  submitBatch: ClusterOperations['submitBatch'] = async (...call) => this.#ready().submitBatch(...call);
+  getBatch: ClusterOperations['getBatch'] = async (...call) => this.#ready().getBatch(...call);
+  listBatches: ClusterOperations['listBatches'] = async (...call) => this.#ready().listBatches(...call);
+  cancelBatch: ClusterOperations['cancelBatch'] = async (...call) => this.#ready().cancelBatch(...call);
+  retryBatch: ClusterOperations['retryBatch'] = async (...call) => this.#ready().retryBatch(...call);
+  submitDag: ClusterOperations['submitDag'] = async (...call) => this.#ready().submitDag(...call);
+  getDag: ClusterOperations['getDag'] = async (...call) => this.#ready().getDag(...call);
+  listDags: ClusterOperations['listDags'] = async (...call) => this.#ready().listDags(...call);
+  cancelDag: ClusterOperations['cancelDag'] = async (...call) => this.#ready().cancelDag(...call);
+  retryDag: ClusterOperations['retryDag'] = async (...call) => this.#ready().retryDag(...call);
   version: ClusterOperations['version'] = () => this.#ready().version();
 
   #ready(): ClusterOperations {

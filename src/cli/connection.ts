@@ -3,14 +3,21 @@
  * every failure is a JarvisError. `grpc-connection.ts` is the implementation.
  */
 import type {
+  Batch,
   CancelTaskRequest,
+  ChangeGroupRequest,
   ChangeMemberRequest,
   ClusterSettings,
   ClusterStatus,
   EventsPiece,
   EventsRequest,
   Explanation,
+  Dag,
   GetClusterRequest,
+  GroupRequest,
+  ListBatchesResponse,
+  ListDagsResponse,
+  ListGroupsRequest,
   ListNodesResponse,
   ListTasksRequest,
   ListTasksResponse,
@@ -23,6 +30,9 @@ import type {
   SetConfigRequest,
   RetryTaskRequest,
   SnapshotPiece,
+  SubmitBatchRequest,
+  SubmitBatchResponse,
+  SubmitDagRequest,
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
@@ -55,6 +65,16 @@ export interface ClusterConnection {
   getCluster(request: GetClusterRequest, signal: AbortSignal): Promise<ClusterStatus>;
   changeMember(request: ChangeMemberRequest, signal: AbortSignal): Promise<ClusterStatus>;
   transferLeadership(request: TransferLeadershipRequest, signal: AbortSignal): Promise<ClusterStatus>;
+  submitBatch(request: SubmitBatchRequest, signal: AbortSignal): Promise<SubmitBatchResponse>;
+  getBatch(request: GroupRequest, signal: AbortSignal): Promise<Batch>;
+  listBatches(request: ListGroupsRequest, signal: AbortSignal): Promise<ListBatchesResponse>;
+  cancelBatch(request: ChangeGroupRequest, signal: AbortSignal): Promise<Batch>;
+  retryBatch(request: ChangeGroupRequest, signal: AbortSignal): Promise<Batch>;
+  submitDag(request: SubmitDagRequest, signal: AbortSignal): Promise<Dag>;
+  getDag(request: GroupRequest, signal: AbortSignal): Promise<Dag>;
+  listDags(request: ListGroupsRequest, signal: AbortSignal): Promise<ListDagsResponse>;
+  cancelDag(request: ChangeGroupRequest, signal: AbortSignal): Promise<Dag>;
+  retryDag(request: ChangeGroupRequest, signal: AbortSignal): Promise<Dag>;
   saveSnapshot(signal: AbortSignal): AsyncIterable<SnapshotPiece>;
   getConfig(signal: AbortSignal): Promise<ClusterSettings>;
   setConfig(request: SetConfigRequest, signal: AbortSignal): Promise<ClusterSettings>;

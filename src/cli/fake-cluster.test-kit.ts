@@ -7,10 +7,13 @@ import type { ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 
 import {
   Attempt,
+  Batch,
   ClusterService,
   ClusterStatus,
+  Dag,
   Explanation,
   ListTasksResponse,
+  SubmitBatchResponse,
   Task,
   TaskPlan,
 } from '../generated/cluster.ts';
@@ -61,6 +64,12 @@ export class FakeCluster {
   /** Of each task, but for its id. */
   explanation = Explanation.create({ status: 'PENDING' });
   plan = TaskPlan.create({ index: 7 });
+  /** What it answers about batches and DAGs. */
+  groups = {
+    submitted: SubmitBatchResponse.create({ batch_id: 'batch-a', tasks: [{ id: 'task-a', name: 'a' }] }),
+    batch: (): Batch => Batch.create({ id: 'batch-a', name: 'a', status: 'COMPLETED' }),
+    dag: (): Dag => Dag.create({ id: 'dag-a', name: 'etl', status: 'COMPLETED' }),
+  };
   /** Called with each request before it is answered; what it throws is the answer. */
   before: (call: Call) => void = () => undefined;
   /** Called with each submitted task; for instance to let it run. */
@@ -232,6 +241,16 @@ export class FakeCluster {
       },
       getConfig: unary('getConfig', () => this.settings),
       setConfig: unary('setConfig', () => this.settings),
+      submitBatch: unary('submitBatch', () => this.groups.submitted),
+      getBatch: unary('getBatch', () => this.groups.batch()),
+      listBatches: unary('listBatches', () => ({ items: [this.groups.batch()], next_cursor: '' })),
+      cancelBatch: unary('cancelBatch', () => this.groups.batch()),
+      retryBatch: unary('retryBatch', () => this.groups.batch()),
+      submitDag: unary('submitDag', () => this.groups.dag()),
+      getDag: unary('getDag', () => this.groups.dag()),
+      listDags: unary('listDags', () => ({ items: [this.groups.dag()], next_cursor: '' })),
+      cancelDag: unary('cancelDag', () => this.groups.dag()),
+      retryDag: unary('retryDag', () => this.groups.dag()),
       getVersion: unary('getVersion', () => ({ version: '9.9.9', name: 'n1', node_version: 'v24.0.0' })),
     };
   }

@@ -20,6 +20,8 @@ export const clientLimits = {
   learnTimeoutMs: 1000,
   /** Tasks watched at the same time by one `wait`. */
   concurrentWatches: 64,
+  /** Between looks at a batch or a DAG that is waited for. */
+  groupPollMs: 500,
   /** Tasks asked for in one page of a list. */
   pageItems: 500,
   /** Names after `get`, `wait` and `cancel`. */

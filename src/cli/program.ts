@@ -12,6 +12,7 @@ import { registerDev } from './commands/dev.ts';
 import { registerEvents } from './commands/events.ts';
 import { registerExplain } from './commands/explain.ts';
 import { registerGet } from './commands/get.ts';
+import { registerBatch, registerDag } from './commands/groups.ts';
 import { registerLogs } from './commands/logs.ts';
 import { registerLs } from './commands/ls.ts';
 import { registerNode } from './commands/node.ts';
@@ -73,6 +74,8 @@ function createProgram(context: Context): Command {
     registerRetry,
     registerUpdate,
     registerEvents,
+    registerBatch,
+    registerDag,
     registerNode,
     registerCluster,
     registerSnapshot,

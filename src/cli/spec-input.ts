@@ -1,20 +1,19 @@
 /** The file that `-f` names, or stdin. */
 import { createReadStream } from 'node:fs';
 
-import type { TaskSpec } from '../generated/cluster.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
-import { parseTaskFile } from '../spec/spec-file.ts';
-import { wireFromPlain } from '../spec/wire.ts';
+import type { SpecFile } from '../spec/spec-file.ts';
+import { readSpecFile } from '../spec/spec-file.ts';
 import { clientLimits } from './limits.ts';
 import type { Terminal } from './terminal.ts';
 
-/** Its tasks, checked. @param file `-` for stdin @throws JarvisError invalid with every fault, too_large */
-export async function readTasks(terminal: Terminal, file: string): Promise<TaskSpec[]> {
+/** What it asks for, checked. @param file `-` for stdin @throws JarvisError invalid with every fault, too_large */
+export async function readSpecs(terminal: Terminal, file: string): Promise<SpecFile> {
   const isStdin = file === '-';
   const input = isStdin ? terminal.stdin : createReadStream(file);
   const fileName = isStdin ? 'stdin' : file;
   const text = await readAll(input, fileName, terminal.interrupted);
-  return parseTaskFile(text, fileName).map(({ plain }) => wireFromPlain(plain));
+  return await readSpecFile(text, fileName);
 }
 
 /** @throws JarvisError invalid where it cannot be read or is no UTF-8, too_large */

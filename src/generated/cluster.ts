@@ -215,7 +215,18 @@ export interface Task {
   not_before?: string | undefined;
   concurrency?: Concurrency | undefined;
   affinity?: Affinity | undefined;
-  locality?: Locality | undefined;
+  locality?:
+    | Locality
+    | undefined;
+  /** Absent: it belongs to no batch. Its place in the batch begins at 0. */
+  batch_id?: string | undefined;
+  batch_index?:
+    | number
+    | undefined;
+  /** Absent: it belongs to no DAG. Its id there, and the ids there of what it depends on. */
+  dag_id?: string | undefined;
+  dag_task?: string | undefined;
+  dependencies: string[];
 }
 
 export interface Task_EnvEntry {
@@ -329,6 +340,9 @@ export interface ListTasksRequest {
   label: string[];
   limit: number;
   cursor: string;
+  /** Ids, or beginnings of them; of a DAG its name, too: its newest run. */
+  batch_id: string;
+  dag_id: string;
 }
 
 export interface ListTasksResponse {
@@ -682,6 +696,150 @@ export interface Event {
   /** Absent: it is gone. */
   new_status?: string | undefined;
   reason?: string | undefined;
+}
+
+/** Either tasks, or a template with a count or with parameters. */
+export interface SubmitBatchRequest {
+  name: string;
+  tasks: TaskSpec[];
+  /** Its strings may hold {{index}} and {{parameter}}. */
+  template?: TaskSpec | undefined;
+  count?:
+    | number
+    | undefined;
+  /** One task for each. */
+  parameters: Parameters[];
+  /** Tasks of it that run at a time; absent: no bound. */
+  max_parallel?:
+    | number
+    | undefined;
+  /** One more that fails ends the rest; absent: no bound. */
+  max_failures?: number | undefined;
+  idempotency_key: string;
+}
+
+export interface Parameters {
+  values: { [key: string]: string };
+}
+
+export interface Parameters_ValuesEntry {
+  key: string;
+  value: string;
+}
+
+export interface SubmitBatchResponse {
+  batch_id: string;
+  /** In the order of the request. */
+  tasks: NamedTask[];
+}
+
+export interface NamedTask {
+  id: string;
+  name: string;
+}
+
+export interface DagTaskSpec {
+  id: string;
+  task:
+    | TaskSpec
+    | undefined;
+  /** Ids of other tasks of the DAG. */
+  dependencies: string[];
+}
+
+export interface SubmitDagRequest {
+  name: string;
+  tasks: DagTaskSpec[];
+  max_parallel?: number | undefined;
+  max_failures?: number | undefined;
+  idempotency_key: string;
+}
+
+/** Of a batch or a DAG. */
+export interface GroupRequest {
+  /** The id or an unambiguous prefix of it; of a DAG its name, too: its newest run. */
+  id: string;
+}
+
+export interface ChangeGroupRequest {
+  id: string;
+  idempotency_key: string;
+}
+
+export interface ListGroupsRequest {
+  limit: number;
+  cursor: string;
+}
+
+export interface Batch {
+  id: string;
+  name: string;
+  /** PENDING, RUNNING, COMPLETED, FAILED or CANCELLED */
+  status: string;
+  status_reason?:
+    | string
+    | undefined;
+  /** Tasks in all, and per status. */
+  size: number;
+  counts: { [key: string]: number };
+  max_parallel?: number | undefined;
+  max_failures?: number | undefined;
+  created_at: string;
+  started_at?: string | undefined;
+  finished_at?: string | undefined;
+}
+
+export interface Batch_CountsEntry {
+  key: string;
+  value: number;
+}
+
+export interface Dag {
+  id: string;
+  name: string;
+  status: string;
+  status_reason?: string | undefined;
+  size: number;
+  counts: { [key: string]: number };
+  max_parallel?: number | undefined;
+  max_failures?: number | undefined;
+  created_at: string;
+  started_at?: string | undefined;
+  finished_at?:
+    | string
+    | undefined;
+  /** In the order in which they were written; in lists of DAGs none. */
+  tasks: DagTask[];
+}
+
+export interface Dag_CountsEntry {
+  key: string;
+  value: number;
+}
+
+/** What there is to know of a task within its DAG. */
+export interface DagTask {
+  id: string;
+  name: string;
+  dag_task: string;
+  dependencies: string[];
+  status: string;
+  status_reason?: string | undefined;
+  attempt: number;
+  node?: string | undefined;
+  exit_code?: number | undefined;
+  started_at?: string | undefined;
+  finished_at?: string | undefined;
+}
+
+export interface ListBatchesResponse {
+  items: Batch[];
+  next_cursor: string;
+}
+
+export interface ListDagsResponse {
+  items: Dag[];
+  next_cursor: string;
 }
 
 function createBaseResources(): Resources {
@@ -2274,6 +2432,11 @@ function createBaseTask(): Task {
     concurrency: undefined,
     affinity: undefined,
     locality: undefined,
+    batch_id: undefined,
+    batch_index: undefined,
+    dag_id: undefined,
+    dag_task: undefined,
+    dependencies: [],
   };
 }
 
@@ -2386,6 +2549,21 @@ export const Task: MessageFns<Task> = {
     }
     if (message.locality !== undefined) {
       Locality.encode(message.locality, writer.uint32(290).fork()).join();
+    }
+    if (message.batch_id !== undefined) {
+      writer.uint32(298).string(message.batch_id);
+    }
+    if (message.batch_index !== undefined) {
+      writer.uint32(304).uint32(message.batch_index);
+    }
+    if (message.dag_id !== undefined) {
+      writer.uint32(314).string(message.dag_id);
+    }
+    if (message.dag_task !== undefined) {
+      writer.uint32(322).string(message.dag_task);
+    }
+    for (const v of message.dependencies) {
+      writer.uint32(330).string(v!);
     }
     return writer;
   },
@@ -2697,6 +2875,46 @@ export const Task: MessageFns<Task> = {
             message.locality = Locality.decode(reader, reader.uint32());
             continue;
           }
+          case 37: {
+            if (tag !== 298) {
+              break;
+            }
+
+            message.batch_id = reader.string();
+            continue;
+          }
+          case 38: {
+            if (tag !== 304) {
+              break;
+            }
+
+            message.batch_index = reader.uint32();
+            continue;
+          }
+          case 39: {
+            if (tag !== 314) {
+              break;
+            }
+
+            message.dag_id = reader.string();
+            continue;
+          }
+          case 40: {
+            if (tag !== 322) {
+              break;
+            }
+
+            message.dag_task = reader.string();
+            continue;
+          }
+          case 41: {
+            if (tag !== 330) {
+              break;
+            }
+
+            message.dependencies.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2780,6 +2998,11 @@ export const Task: MessageFns<Task> = {
     message.locality = (object.locality !== undefined && object.locality !== null)
       ? Locality.fromPartial(object.locality)
       : undefined;
+    message.batch_id = object.batch_id ?? undefined;
+    message.batch_index = object.batch_index ?? undefined;
+    message.dag_id = object.dag_id ?? undefined;
+    message.dag_task = object.dag_task ?? undefined;
+    message.dependencies = object.dependencies?.map((e) => e) || [];
     return message;
   },
 };
@@ -4009,7 +4232,7 @@ export const UpdateTaskRequest_LabelsEntry: MessageFns<UpdateTaskRequest_LabelsE
 };
 
 function createBaseListTasksRequest(): ListTasksRequest {
-  return { status: [], node: "", name: "", label: [], limit: 0, cursor: "" };
+  return { status: [], node: "", name: "", label: [], limit: 0, cursor: "", batch_id: "", dag_id: "" };
 }
 
 export const ListTasksRequest: MessageFns<ListTasksRequest> = {
@@ -4031,6 +4254,12 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
     }
     if (message.cursor !== "") {
       writer.uint32(50).string(message.cursor);
+    }
+    if (message.batch_id !== "") {
+      writer.uint32(82).string(message.batch_id);
+    }
+    if (message.dag_id !== "") {
+      writer.uint32(90).string(message.dag_id);
     }
     return writer;
   },
@@ -4096,6 +4325,22 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
             message.cursor = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.batch_id = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.dag_id = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4119,6 +4364,8 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
     message.label = object.label?.map((e) => e) || [];
     message.limit = object.limit ?? 0;
     message.cursor = object.cursor ?? "";
+    message.batch_id = object.batch_id ?? "";
+    message.dag_id = object.dag_id ?? "";
     return message;
   },
 };
@@ -7511,6 +7758,1658 @@ export const Event: MessageFns<Event> = {
   },
 };
 
+function createBaseSubmitBatchRequest(): SubmitBatchRequest {
+  return {
+    name: "",
+    tasks: [],
+    template: undefined,
+    count: undefined,
+    parameters: [],
+    max_parallel: undefined,
+    max_failures: undefined,
+    idempotency_key: "",
+  };
+}
+
+export const SubmitBatchRequest: MessageFns<SubmitBatchRequest> = {
+  encode(message: SubmitBatchRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    for (const v of message.tasks) {
+      TaskSpec.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.template !== undefined) {
+      TaskSpec.encode(message.template, writer.uint32(26).fork()).join();
+    }
+    if (message.count !== undefined) {
+      writer.uint32(32).uint32(message.count);
+    }
+    for (const v of message.parameters) {
+      Parameters.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.max_parallel !== undefined) {
+      writer.uint32(48).uint32(message.max_parallel);
+    }
+    if (message.max_failures !== undefined) {
+      writer.uint32(56).uint32(message.max_failures);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(66).string(message.idempotency_key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SubmitBatchRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSubmitBatchRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.tasks.push(TaskSpec.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.template = TaskSpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.parameters.push(Parameters.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.max_parallel = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.max_failures = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SubmitBatchRequest>): SubmitBatchRequest {
+    return SubmitBatchRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SubmitBatchRequest>): SubmitBatchRequest {
+    const message = createBaseSubmitBatchRequest();
+    message.name = object.name ?? "";
+    message.tasks = object.tasks?.map((e) => TaskSpec.fromPartial(e)) || [];
+    message.template = (object.template !== undefined && object.template !== null)
+      ? TaskSpec.fromPartial(object.template)
+      : undefined;
+    message.count = object.count ?? undefined;
+    message.parameters = object.parameters?.map((e) => Parameters.fromPartial(e)) || [];
+    message.max_parallel = object.max_parallel ?? undefined;
+    message.max_failures = object.max_failures ?? undefined;
+    message.idempotency_key = object.idempotency_key ?? "";
+    return message;
+  },
+};
+
+function createBaseParameters(): Parameters {
+  return { values: {} };
+}
+
+export const Parameters: MessageFns<Parameters> = {
+  encode(message: Parameters, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    globalThis.Object.entries(message.values).forEach(([key, value]: [string, string]) => {
+      Parameters_ValuesEntry.encode({ key: key as any, value }, writer.uint32(10).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Parameters {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseParameters();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            const entry1 = Parameters_ValuesEntry.decode(reader, reader.uint32());
+            if (entry1.value !== undefined) {
+              message.values[entry1.key] = entry1.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Parameters>): Parameters {
+    return Parameters.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Parameters>): Parameters {
+    const message = createBaseParameters();
+    message.values = (globalThis.Object.entries(object.values ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseParameters_ValuesEntry(): Parameters_ValuesEntry {
+  return { key: "", value: "" };
+}
+
+export const Parameters_ValuesEntry: MessageFns<Parameters_ValuesEntry> = {
+  encode(message: Parameters_ValuesEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Parameters_ValuesEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseParameters_ValuesEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Parameters_ValuesEntry>): Parameters_ValuesEntry {
+    return Parameters_ValuesEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Parameters_ValuesEntry>): Parameters_ValuesEntry {
+    const message = createBaseParameters_ValuesEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseSubmitBatchResponse(): SubmitBatchResponse {
+  return { batch_id: "", tasks: [] };
+}
+
+export const SubmitBatchResponse: MessageFns<SubmitBatchResponse> = {
+  encode(message: SubmitBatchResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.batch_id !== "") {
+      writer.uint32(10).string(message.batch_id);
+    }
+    for (const v of message.tasks) {
+      NamedTask.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SubmitBatchResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSubmitBatchResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.batch_id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.tasks.push(NamedTask.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SubmitBatchResponse>): SubmitBatchResponse {
+    return SubmitBatchResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SubmitBatchResponse>): SubmitBatchResponse {
+    const message = createBaseSubmitBatchResponse();
+    message.batch_id = object.batch_id ?? "";
+    message.tasks = object.tasks?.map((e) => NamedTask.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseNamedTask(): NamedTask {
+  return { id: "", name: "" };
+}
+
+export const NamedTask: MessageFns<NamedTask> = {
+  encode(message: NamedTask, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NamedTask {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNamedTask();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<NamedTask>): NamedTask {
+    return NamedTask.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NamedTask>): NamedTask {
+    const message = createBaseNamedTask();
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
+    return message;
+  },
+};
+
+function createBaseDagTaskSpec(): DagTaskSpec {
+  return { id: "", task: undefined, dependencies: [] };
+}
+
+export const DagTaskSpec: MessageFns<DagTaskSpec> = {
+  encode(message: DagTaskSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.task !== undefined) {
+      TaskSpec.encode(message.task, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.dependencies) {
+      writer.uint32(26).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DagTaskSpec {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDagTaskSpec();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.task = TaskSpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.dependencies.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DagTaskSpec>): DagTaskSpec {
+    return DagTaskSpec.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DagTaskSpec>): DagTaskSpec {
+    const message = createBaseDagTaskSpec();
+    message.id = object.id ?? "";
+    message.task = (object.task !== undefined && object.task !== null) ? TaskSpec.fromPartial(object.task) : undefined;
+    message.dependencies = object.dependencies?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseSubmitDagRequest(): SubmitDagRequest {
+  return { name: "", tasks: [], max_parallel: undefined, max_failures: undefined, idempotency_key: "" };
+}
+
+export const SubmitDagRequest: MessageFns<SubmitDagRequest> = {
+  encode(message: SubmitDagRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    for (const v of message.tasks) {
+      DagTaskSpec.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.max_parallel !== undefined) {
+      writer.uint32(24).uint32(message.max_parallel);
+    }
+    if (message.max_failures !== undefined) {
+      writer.uint32(32).uint32(message.max_failures);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(42).string(message.idempotency_key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SubmitDagRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSubmitDagRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.tasks.push(DagTaskSpec.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.max_parallel = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.max_failures = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SubmitDagRequest>): SubmitDagRequest {
+    return SubmitDagRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SubmitDagRequest>): SubmitDagRequest {
+    const message = createBaseSubmitDagRequest();
+    message.name = object.name ?? "";
+    message.tasks = object.tasks?.map((e) => DagTaskSpec.fromPartial(e)) || [];
+    message.max_parallel = object.max_parallel ?? undefined;
+    message.max_failures = object.max_failures ?? undefined;
+    message.idempotency_key = object.idempotency_key ?? "";
+    return message;
+  },
+};
+
+function createBaseGroupRequest(): GroupRequest {
+  return { id: "" };
+}
+
+export const GroupRequest: MessageFns<GroupRequest> = {
+  encode(message: GroupRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GroupRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGroupRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GroupRequest>): GroupRequest {
+    return GroupRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GroupRequest>): GroupRequest {
+    const message = createBaseGroupRequest();
+    message.id = object.id ?? "";
+    return message;
+  },
+};
+
+function createBaseChangeGroupRequest(): ChangeGroupRequest {
+  return { id: "", idempotency_key: "" };
+}
+
+export const ChangeGroupRequest: MessageFns<ChangeGroupRequest> = {
+  encode(message: ChangeGroupRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(18).string(message.idempotency_key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ChangeGroupRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChangeGroupRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ChangeGroupRequest>): ChangeGroupRequest {
+    return ChangeGroupRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ChangeGroupRequest>): ChangeGroupRequest {
+    const message = createBaseChangeGroupRequest();
+    message.id = object.id ?? "";
+    message.idempotency_key = object.idempotency_key ?? "";
+    return message;
+  },
+};
+
+function createBaseListGroupsRequest(): ListGroupsRequest {
+  return { limit: 0, cursor: "" };
+}
+
+export const ListGroupsRequest: MessageFns<ListGroupsRequest> = {
+  encode(message: ListGroupsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.limit !== 0) {
+      writer.uint32(8).uint32(message.limit);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(18).string(message.cursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListGroupsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListGroupsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.limit = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListGroupsRequest>): ListGroupsRequest {
+    return ListGroupsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListGroupsRequest>): ListGroupsRequest {
+    const message = createBaseListGroupsRequest();
+    message.limit = object.limit ?? 0;
+    message.cursor = object.cursor ?? "";
+    return message;
+  },
+};
+
+function createBaseBatch(): Batch {
+  return {
+    id: "",
+    name: "",
+    status: "",
+    status_reason: undefined,
+    size: 0,
+    counts: {},
+    max_parallel: undefined,
+    max_failures: undefined,
+    created_at: "",
+    started_at: undefined,
+    finished_at: undefined,
+  };
+}
+
+export const Batch: MessageFns<Batch> = {
+  encode(message: Batch, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.status !== "") {
+      writer.uint32(26).string(message.status);
+    }
+    if (message.status_reason !== undefined) {
+      writer.uint32(34).string(message.status_reason);
+    }
+    if (message.size !== 0) {
+      writer.uint32(40).uint32(message.size);
+    }
+    globalThis.Object.entries(message.counts).forEach(([key, value]: [string, number]) => {
+      Batch_CountsEntry.encode({ key: key as any, value }, writer.uint32(50).fork()).join();
+    });
+    if (message.max_parallel !== undefined) {
+      writer.uint32(56).uint32(message.max_parallel);
+    }
+    if (message.max_failures !== undefined) {
+      writer.uint32(64).uint32(message.max_failures);
+    }
+    if (message.created_at !== "") {
+      writer.uint32(74).string(message.created_at);
+    }
+    if (message.started_at !== undefined) {
+      writer.uint32(82).string(message.started_at);
+    }
+    if (message.finished_at !== undefined) {
+      writer.uint32(90).string(message.finished_at);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Batch {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatch();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.status = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.status_reason = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.size = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            const entry6 = Batch_CountsEntry.decode(reader, reader.uint32());
+            if (entry6.value !== undefined) {
+              message.counts[entry6.key] = entry6.value;
+            }
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.max_parallel = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.max_failures = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.created_at = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.started_at = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.finished_at = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Batch>): Batch {
+    return Batch.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Batch>): Batch {
+    const message = createBaseBatch();
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
+    message.status = object.status ?? "";
+    message.status_reason = object.status_reason ?? undefined;
+    message.size = object.size ?? 0;
+    message.counts = (globalThis.Object.entries(object.counts ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.max_parallel = object.max_parallel ?? undefined;
+    message.max_failures = object.max_failures ?? undefined;
+    message.created_at = object.created_at ?? "";
+    message.started_at = object.started_at ?? undefined;
+    message.finished_at = object.finished_at ?? undefined;
+    return message;
+  },
+};
+
+function createBaseBatch_CountsEntry(): Batch_CountsEntry {
+  return { key: "", value: 0 };
+}
+
+export const Batch_CountsEntry: MessageFns<Batch_CountsEntry> = {
+  encode(message: Batch_CountsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(16).uint32(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Batch_CountsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatch_CountsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Batch_CountsEntry>): Batch_CountsEntry {
+    return Batch_CountsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Batch_CountsEntry>): Batch_CountsEntry {
+    const message = createBaseBatch_CountsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
+    return message;
+  },
+};
+
+function createBaseDag(): Dag {
+  return {
+    id: "",
+    name: "",
+    status: "",
+    status_reason: undefined,
+    size: 0,
+    counts: {},
+    max_parallel: undefined,
+    max_failures: undefined,
+    created_at: "",
+    started_at: undefined,
+    finished_at: undefined,
+    tasks: [],
+  };
+}
+
+export const Dag: MessageFns<Dag> = {
+  encode(message: Dag, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.status !== "") {
+      writer.uint32(26).string(message.status);
+    }
+    if (message.status_reason !== undefined) {
+      writer.uint32(34).string(message.status_reason);
+    }
+    if (message.size !== 0) {
+      writer.uint32(40).uint32(message.size);
+    }
+    globalThis.Object.entries(message.counts).forEach(([key, value]: [string, number]) => {
+      Dag_CountsEntry.encode({ key: key as any, value }, writer.uint32(50).fork()).join();
+    });
+    if (message.max_parallel !== undefined) {
+      writer.uint32(56).uint32(message.max_parallel);
+    }
+    if (message.max_failures !== undefined) {
+      writer.uint32(64).uint32(message.max_failures);
+    }
+    if (message.created_at !== "") {
+      writer.uint32(74).string(message.created_at);
+    }
+    if (message.started_at !== undefined) {
+      writer.uint32(82).string(message.started_at);
+    }
+    if (message.finished_at !== undefined) {
+      writer.uint32(90).string(message.finished_at);
+    }
+    for (const v of message.tasks) {
+      DagTask.encode(v!, writer.uint32(98).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Dag {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDag();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.status = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.status_reason = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.size = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            const entry6 = Dag_CountsEntry.decode(reader, reader.uint32());
+            if (entry6.value !== undefined) {
+              message.counts[entry6.key] = entry6.value;
+            }
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.max_parallel = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.max_failures = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.created_at = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.started_at = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.finished_at = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.tasks.push(DagTask.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Dag>): Dag {
+    return Dag.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Dag>): Dag {
+    const message = createBaseDag();
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
+    message.status = object.status ?? "";
+    message.status_reason = object.status_reason ?? undefined;
+    message.size = object.size ?? 0;
+    message.counts = (globalThis.Object.entries(object.counts ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.max_parallel = object.max_parallel ?? undefined;
+    message.max_failures = object.max_failures ?? undefined;
+    message.created_at = object.created_at ?? "";
+    message.started_at = object.started_at ?? undefined;
+    message.finished_at = object.finished_at ?? undefined;
+    message.tasks = object.tasks?.map((e) => DagTask.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseDag_CountsEntry(): Dag_CountsEntry {
+  return { key: "", value: 0 };
+}
+
+export const Dag_CountsEntry: MessageFns<Dag_CountsEntry> = {
+  encode(message: Dag_CountsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(16).uint32(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Dag_CountsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDag_CountsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Dag_CountsEntry>): Dag_CountsEntry {
+    return Dag_CountsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Dag_CountsEntry>): Dag_CountsEntry {
+    const message = createBaseDag_CountsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
+    return message;
+  },
+};
+
+function createBaseDagTask(): DagTask {
+  return {
+    id: "",
+    name: "",
+    dag_task: "",
+    dependencies: [],
+    status: "",
+    status_reason: undefined,
+    attempt: 0,
+    node: undefined,
+    exit_code: undefined,
+    started_at: undefined,
+    finished_at: undefined,
+  };
+}
+
+export const DagTask: MessageFns<DagTask> = {
+  encode(message: DagTask, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.dag_task !== "") {
+      writer.uint32(26).string(message.dag_task);
+    }
+    for (const v of message.dependencies) {
+      writer.uint32(34).string(v!);
+    }
+    if (message.status !== "") {
+      writer.uint32(42).string(message.status);
+    }
+    if (message.status_reason !== undefined) {
+      writer.uint32(50).string(message.status_reason);
+    }
+    if (message.attempt !== 0) {
+      writer.uint32(56).uint32(message.attempt);
+    }
+    if (message.node !== undefined) {
+      writer.uint32(66).string(message.node);
+    }
+    if (message.exit_code !== undefined) {
+      writer.uint32(72).int32(message.exit_code);
+    }
+    if (message.started_at !== undefined) {
+      writer.uint32(82).string(message.started_at);
+    }
+    if (message.finished_at !== undefined) {
+      writer.uint32(90).string(message.finished_at);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DagTask {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDagTask();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.dag_task = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.dependencies.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.status = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.status_reason = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.attempt = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.exit_code = reader.int32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.started_at = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.finished_at = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DagTask>): DagTask {
+    return DagTask.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DagTask>): DagTask {
+    const message = createBaseDagTask();
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
+    message.dag_task = object.dag_task ?? "";
+    message.dependencies = object.dependencies?.map((e) => e) || [];
+    message.status = object.status ?? "";
+    message.status_reason = object.status_reason ?? undefined;
+    message.attempt = object.attempt ?? 0;
+    message.node = object.node ?? undefined;
+    message.exit_code = object.exit_code ?? undefined;
+    message.started_at = object.started_at ?? undefined;
+    message.finished_at = object.finished_at ?? undefined;
+    return message;
+  },
+};
+
+function createBaseListBatchesResponse(): ListBatchesResponse {
+  return { items: [], next_cursor: "" };
+}
+
+export const ListBatchesResponse: MessageFns<ListBatchesResponse> = {
+  encode(message: ListBatchesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.items) {
+      Batch.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.next_cursor !== "") {
+      writer.uint32(18).string(message.next_cursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListBatchesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListBatchesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.items.push(Batch.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.next_cursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListBatchesResponse>): ListBatchesResponse {
+    return ListBatchesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListBatchesResponse>): ListBatchesResponse {
+    const message = createBaseListBatchesResponse();
+    message.items = object.items?.map((e) => Batch.fromPartial(e)) || [];
+    message.next_cursor = object.next_cursor ?? "";
+    return message;
+  },
+};
+
+function createBaseListDagsResponse(): ListDagsResponse {
+  return { items: [], next_cursor: "" };
+}
+
+export const ListDagsResponse: MessageFns<ListDagsResponse> = {
+  encode(message: ListDagsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.items) {
+      Dag.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.next_cursor !== "") {
+      writer.uint32(18).string(message.next_cursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListDagsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListDagsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.items.push(Dag.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.next_cursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListDagsResponse>): ListDagsResponse {
+    return ListDagsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListDagsResponse>): ListDagsResponse {
+    const message = createBaseListDagsResponse();
+    message.items = object.items?.map((e) => Dag.fromPartial(e)) || [];
+    message.next_cursor = object.next_cursor ?? "";
+    return message;
+  },
+};
+
 export type ClusterService = typeof ClusterService;
 export const ClusterService = {
   submitTasks: {
@@ -7730,6 +9629,98 @@ export const ClusterService = {
     responseSerialize: (value: VersionInfo): Buffer => Buffer.from(VersionInfo.encode(value).finish()),
     responseDeserialize: (value: Buffer): VersionInfo => VersionInfo.decode(value),
   },
+  /** All of its tasks or none. */
+  submitBatch: {
+    path: "/jarvis.cluster.Cluster/SubmitBatch" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SubmitBatchRequest): Buffer => Buffer.from(SubmitBatchRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SubmitBatchRequest => SubmitBatchRequest.decode(value),
+    responseSerialize: (value: SubmitBatchResponse): Buffer => Buffer.from(SubmitBatchResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SubmitBatchResponse => SubmitBatchResponse.decode(value),
+  },
+  getBatch: {
+    path: "/jarvis.cluster.Cluster/GetBatch" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GroupRequest): Buffer => Buffer.from(GroupRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GroupRequest => GroupRequest.decode(value),
+    responseSerialize: (value: Batch): Buffer => Buffer.from(Batch.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Batch => Batch.decode(value),
+  },
+  listBatches: {
+    path: "/jarvis.cluster.Cluster/ListBatches" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListGroupsRequest): Buffer => Buffer.from(ListGroupsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListGroupsRequest => ListGroupsRequest.decode(value),
+    responseSerialize: (value: ListBatchesResponse): Buffer => Buffer.from(ListBatchesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListBatchesResponse => ListBatchesResponse.decode(value),
+  },
+  cancelBatch: {
+    path: "/jarvis.cluster.Cluster/CancelBatch" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ChangeGroupRequest): Buffer => Buffer.from(ChangeGroupRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ChangeGroupRequest => ChangeGroupRequest.decode(value),
+    responseSerialize: (value: Batch): Buffer => Buffer.from(Batch.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Batch => Batch.decode(value),
+  },
+  /** Begins anew whatever did not complete of one that is over. */
+  retryBatch: {
+    path: "/jarvis.cluster.Cluster/RetryBatch" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ChangeGroupRequest): Buffer => Buffer.from(ChangeGroupRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ChangeGroupRequest => ChangeGroupRequest.decode(value),
+    responseSerialize: (value: Batch): Buffer => Buffer.from(Batch.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Batch => Batch.decode(value),
+  },
+  submitDag: {
+    path: "/jarvis.cluster.Cluster/SubmitDag" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SubmitDagRequest): Buffer => Buffer.from(SubmitDagRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SubmitDagRequest => SubmitDagRequest.decode(value),
+    responseSerialize: (value: Dag): Buffer => Buffer.from(Dag.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Dag => Dag.decode(value),
+  },
+  getDag: {
+    path: "/jarvis.cluster.Cluster/GetDag" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GroupRequest): Buffer => Buffer.from(GroupRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GroupRequest => GroupRequest.decode(value),
+    responseSerialize: (value: Dag): Buffer => Buffer.from(Dag.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Dag => Dag.decode(value),
+  },
+  listDags: {
+    path: "/jarvis.cluster.Cluster/ListDags" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListGroupsRequest): Buffer => Buffer.from(ListGroupsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListGroupsRequest => ListGroupsRequest.decode(value),
+    responseSerialize: (value: ListDagsResponse): Buffer => Buffer.from(ListDagsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListDagsResponse => ListDagsResponse.decode(value),
+  },
+  cancelDag: {
+    path: "/jarvis.cluster.Cluster/CancelDag" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ChangeGroupRequest): Buffer => Buffer.from(ChangeGroupRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ChangeGroupRequest => ChangeGroupRequest.decode(value),
+    responseSerialize: (value: Dag): Buffer => Buffer.from(Dag.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Dag => Dag.decode(value),
+  },
+  retryDag: {
+    path: "/jarvis.cluster.Cluster/RetryDag" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ChangeGroupRequest): Buffer => Buffer.from(ChangeGroupRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ChangeGroupRequest => ChangeGroupRequest.decode(value),
+    responseSerialize: (value: Dag): Buffer => Buffer.from(Dag.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Dag => Dag.decode(value),
+  },
 } as const;
 
 export interface ClusterServer extends UntypedServiceImplementation {
@@ -7773,6 +9764,18 @@ export interface ClusterServer extends UntypedServiceImplementation {
   setConfig: handleUnaryCall<SetConfigRequest, ClusterSettings>;
   /** Answered by the node that is asked, never forwarded. */
   getVersion: handleUnaryCall<GetVersionRequest, VersionInfo>;
+  /** All of its tasks or none. */
+  submitBatch: handleUnaryCall<SubmitBatchRequest, SubmitBatchResponse>;
+  getBatch: handleUnaryCall<GroupRequest, Batch>;
+  listBatches: handleUnaryCall<ListGroupsRequest, ListBatchesResponse>;
+  cancelBatch: handleUnaryCall<ChangeGroupRequest, Batch>;
+  /** Begins anew whatever did not complete of one that is over. */
+  retryBatch: handleUnaryCall<ChangeGroupRequest, Batch>;
+  submitDag: handleUnaryCall<SubmitDagRequest, Dag>;
+  getDag: handleUnaryCall<GroupRequest, Dag>;
+  listDags: handleUnaryCall<ListGroupsRequest, ListDagsResponse>;
+  cancelDag: handleUnaryCall<ChangeGroupRequest, Dag>;
+  retryDag: handleUnaryCall<ChangeGroupRequest, Dag>;
 }
 
 export interface ClusterClient extends Client {
@@ -8058,6 +10061,146 @@ export interface ClusterClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: VersionInfo) => void,
+  ): ClientUnaryCall;
+  /** All of its tasks or none. */
+  submitBatch(
+    request: SubmitBatchRequest,
+    callback: (error: ServiceError | null, response: SubmitBatchResponse) => void,
+  ): ClientUnaryCall;
+  submitBatch(
+    request: SubmitBatchRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: SubmitBatchResponse) => void,
+  ): ClientUnaryCall;
+  submitBatch(
+    request: SubmitBatchRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: SubmitBatchResponse) => void,
+  ): ClientUnaryCall;
+  getBatch(request: GroupRequest, callback: (error: ServiceError | null, response: Batch) => void): ClientUnaryCall;
+  getBatch(
+    request: GroupRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Batch) => void,
+  ): ClientUnaryCall;
+  getBatch(
+    request: GroupRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Batch) => void,
+  ): ClientUnaryCall;
+  listBatches(
+    request: ListGroupsRequest,
+    callback: (error: ServiceError | null, response: ListBatchesResponse) => void,
+  ): ClientUnaryCall;
+  listBatches(
+    request: ListGroupsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListBatchesResponse) => void,
+  ): ClientUnaryCall;
+  listBatches(
+    request: ListGroupsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListBatchesResponse) => void,
+  ): ClientUnaryCall;
+  cancelBatch(
+    request: ChangeGroupRequest,
+    callback: (error: ServiceError | null, response: Batch) => void,
+  ): ClientUnaryCall;
+  cancelBatch(
+    request: ChangeGroupRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Batch) => void,
+  ): ClientUnaryCall;
+  cancelBatch(
+    request: ChangeGroupRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Batch) => void,
+  ): ClientUnaryCall;
+  /** Begins anew whatever did not complete of one that is over. */
+  retryBatch(
+    request: ChangeGroupRequest,
+    callback: (error: ServiceError | null, response: Batch) => void,
+  ): ClientUnaryCall;
+  retryBatch(
+    request: ChangeGroupRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Batch) => void,
+  ): ClientUnaryCall;
+  retryBatch(
+    request: ChangeGroupRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Batch) => void,
+  ): ClientUnaryCall;
+  submitDag(request: SubmitDagRequest, callback: (error: ServiceError | null, response: Dag) => void): ClientUnaryCall;
+  submitDag(
+    request: SubmitDagRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Dag) => void,
+  ): ClientUnaryCall;
+  submitDag(
+    request: SubmitDagRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Dag) => void,
+  ): ClientUnaryCall;
+  getDag(request: GroupRequest, callback: (error: ServiceError | null, response: Dag) => void): ClientUnaryCall;
+  getDag(
+    request: GroupRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Dag) => void,
+  ): ClientUnaryCall;
+  getDag(
+    request: GroupRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Dag) => void,
+  ): ClientUnaryCall;
+  listDags(
+    request: ListGroupsRequest,
+    callback: (error: ServiceError | null, response: ListDagsResponse) => void,
+  ): ClientUnaryCall;
+  listDags(
+    request: ListGroupsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListDagsResponse) => void,
+  ): ClientUnaryCall;
+  listDags(
+    request: ListGroupsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListDagsResponse) => void,
+  ): ClientUnaryCall;
+  cancelDag(
+    request: ChangeGroupRequest,
+    callback: (error: ServiceError | null, response: Dag) => void,
+  ): ClientUnaryCall;
+  cancelDag(
+    request: ChangeGroupRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Dag) => void,
+  ): ClientUnaryCall;
+  cancelDag(
+    request: ChangeGroupRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Dag) => void,
+  ): ClientUnaryCall;
+  retryDag(request: ChangeGroupRequest, callback: (error: ServiceError | null, response: Dag) => void): ClientUnaryCall;
+  retryDag(
+    request: ChangeGroupRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Dag) => void,
+  ): ClientUnaryCall;
+  retryDag(
+    request: ChangeGroupRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Dag) => void,
   ): ClientUnaryCall;
 }
 

@@ -144,6 +144,7 @@ describe('tasks', () => {
       batch_index: null,
       dag_id: null,
       dag_task: null,
+      dependencies: null,
       created_at: expect.stringMatching(/Z$/),
       scheduled_at: null,
       started_at: null,

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type {
   EventsRequest,
   GetClusterRequest,
+  ListGroupsRequest,
   ListTasksRequest,
   LogsRequest,
 } from '../generated/cluster.ts';
@@ -12,7 +13,7 @@ import { formatPath, show } from '../spec/faults.ts';
 import { closest } from '../spec/suggest.ts';
 
 /** Of the contract, but not of this version. */
-const LATER_PARAMETERS: ReadonlySet<string> = new Set(['consistency', 'batch_id', 'dag_id']);
+const LATER_PARAMETERS: ReadonlySet<string> = new Set(['consistency']);
 
 const text = z.string({ error: ({ input }) => `${show(input)} is not allowed: given once` });
 const texts = z.union([z.string().transform((one) => [one]), z.array(z.string())]);
@@ -29,6 +30,12 @@ const parameters = {
     node: text.default(''),
     name: text.default(''),
     label: texts.default([]),
+    limit: count.transform(Number).default(0),
+    cursor: text.default(''),
+    batch_id: text.default(''),
+    dag_id: text.default(''),
+  }),
+  groups: z.strictObject({
     limit: count.transform(Number).default(0),
     cursor: text.default(''),
   }),
@@ -61,6 +68,15 @@ const parameters = {
 /** @throws JarvisError malformed */
 export function parseTasksQuery(query: unknown): ListTasksRequest {
   const parsed = parse(parameters.tasks, query);
+  if ((query as { limit?: string }).limit !== undefined && parsed.limit === 0) {
+    throw malformed([{ path: 'limit', message: '0 is not allowed: 1 to 1000' }]);
+  }
+  return parsed;
+}
+
+/** Of lists of batches and DAGs. @throws JarvisError malformed */
+export function parseGroupsQuery(query: unknown): ListGroupsRequest {
+  const parsed = parse(parameters.groups, query);
   if ((query as { limit?: string }).limit !== undefined && parsed.limit === 0) {
     throw malformed([{ path: 'limit', message: '0 is not allowed: 1 to 1000' }]);
   }

@@ -1,5 +1,5 @@
 /** The API's calls (docs/contract.md, section 2): parse, call, and the answer as JSON. */
-import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
@@ -22,9 +22,9 @@ import { parseConfigBody } from './config-routes.ts';
 import { sendCluster } from './cluster-route.ts';
 import { sendEvents } from './events-route.ts';
 import { sendSnapshot } from './snapshot-route.ts';
+import { registerGroups } from './group-routes.ts';
 import { MemberRoutes } from './members-routes.ts';
 import { sendLogs } from './logs-route.ts';
-import { PROBLEM_TYPE, problemOf } from './problem.ts';
 import {
   asMalformed,
   expectNoBody,
@@ -37,6 +37,8 @@ import {
 } from './query.ts';
 import type { Calls } from './requests.ts';
 import { idempotencyKey } from './requests.ts';
+import type { Handler } from './route.ts';
+import { on, parameter } from './route.ts';
 
 export interface RouteParts {
   readonly operations: ClusterOperations;
@@ -45,13 +47,9 @@ export interface RouteParts {
   readonly log: Log;
 }
 
-type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
-type Handlers = Readonly<Partial<Record<'DELETE' | 'GET' | 'PATCH' | 'POST' | 'PUT', Handler>>>;
-
-const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
-
 export function registerRoutes(app: FastifyInstance, parts: RouteParts): void {
   registerTasks(app, parts);
+  registerGroups(app, parts);
   registerCluster(app, parts);
   registerHealth(app, parts);
 }
@@ -243,37 +241,4 @@ function registerHealth(app: FastifyInstance, { readiness }: RouteParts): void {
       return { status: 'ready' };
     },
   });
-}
-
-/** The methods of one path; every other method is answered with 405 and the ones there are. */
-function on(app: FastifyInstance, url: string, handlers: Handlers): void {
-  for (const [method, handler] of Object.entries(handlers)) {
-    // HEAD of a stream would read it all.
-    app.route({ method, url, handler, exposeHeadRoute: !isStream(url) });
-  }
-  const allowed = new Set<string>(Object.keys(handlers));
-  if (allowed.has('GET') && !isStream(url)) allowed.add('HEAD');
-  app.route({
-    method: METHODS.filter((method) => !allowed.has(method)),
-    url,
-    // Before any body is looked at.
-    onRequest: async (request, reply) => {
-      const error = new JarvisError('malformed', `${request.method} is not allowed here`);
-      return reply
-        .code(405)
-        .header('allow', [...allowed].join(', '))
-        .header('content-type', PROBLEM_TYPE)
-        .send(JSON.stringify(problemOf(error, 405)));
-    },
-    handler: async () => undefined,
-  });
-}
-
-function isStream(url: string): boolean {
-  return url.endsWith('/logs') || url === '/events';
-}
-
-function parameter(request: FastifyRequest, name: string): string {
-  const value = (request.params as Readonly<Record<string, string | undefined>>)[name];
-  return value ?? '';
 }

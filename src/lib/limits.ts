@@ -21,6 +21,15 @@ export const limits = {
    * many. Ten times as many made the followers elect another leader.
    */
   tasksPerSubmission: 1000,
+  /** Tasks of a batch or DAG that one command makes, cancels or begins anew: some 30 ms for every node that applies it. */
+  tasksPerSlice: 500,
+  /** Tasks that are listed one by one in a batch or a DAG, and those that are made from a template. */
+  listedTasks: 10_000,
+  templateTasks: 100_000,
+  /** Edges of one DAG. */
+  dagEdges: 100_000,
+  /** Of the names of all tasks of one batch or DAG, which answers repeat. */
+  groupNameBytes: 8 * 1024 * 1024,
   /** Of submissions that come at the same time and share an entry: applying them holds the event loop 15 ms or so. */
   tasksTogether: 256,
   /** Requests of one stream of submits without an answer yet; beyond it the stream is not read. */
@@ -197,6 +206,10 @@ export const limits = {
 } as const;
 
 invariant(limits.entryBytes < limits.rpcMessageBytes, 'one entry fits one gRPC message');
+invariant(
+  limits.groupNameBytes + 64 * limits.templateTasks < limits.rpcMessageBytes,
+  'the names and ids of a batch fit one gRPC message',
+);
 invariant(
   limits.frameBytes + limits.entryBytes + limits.messageBytes < limits.rpcMessageBytes,
   'a frame that one more message overfills still fits one gRPC message',

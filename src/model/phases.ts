@@ -34,6 +34,11 @@ export function mayTaskBecome(from: TaskStatus, to: TaskStatus): boolean {
   return TASK_TRANSITIONS[from].includes(to);
 }
 
+/** A person's `retry` begins anew what is over and did not complete: the one way back. */
+export function mayBeginAnew(from: TaskStatus, to: TaskStatus): boolean {
+  return isTerminal(from) && from !== 'COMPLETED' && (to === 'PENDING' || to === 'WAITING');
+}
+
 export function isTerminal(status: TaskStatus): boolean {
   return TASK_TRANSITIONS[status].length === 0;
 }

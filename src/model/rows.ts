@@ -1,5 +1,6 @@
 import type { ClusterRow, IdempotencyRow } from './cluster.ts';
 import type { EventRow, FinishedRow, UsedKeysRow } from './events.ts';
+import type { BatchRow, BlueprintRow, DagNameRow, DagRow, GraphRow } from './group.ts';
 import type { NodeRow } from './node.ts';
 import type { SpecRow, TaskRow } from './task.ts';
 
@@ -12,6 +13,14 @@ export interface Tables {
   /** By id. Open ones live in memory, finished ones only in the store. */
   readonly task: TaskRow;
   readonly spec: SpecRow;
+  /** By id. Those that are not over live in memory, the others only in the store, as do their graphs. */
+  readonly batch: BatchRow;
+  readonly dag: DagRow;
+  readonly graph: GraphRow;
+  /** In the store only, and only until the tasks are made. */
+  readonly blueprint: BlueprintRow;
+  /** By name. In the store only. */
+  readonly dagName: DagNameRow;
   /** By key. In the store only. */
   readonly idempotency: IdempotencyRow;
   /** By index of the entry, as the two below. In the store only. */

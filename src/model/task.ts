@@ -169,7 +169,6 @@ export interface TaskRow {
   readonly resources: Resources;
   /** Taken from the spec: what it needs of a node beside the resources. */
   readonly needs: TaskNeeds;
-  readonly batchId?: string | null;
   // Copies of the spec's, for placement; each absent where it asks for nothing.
   /** Also as they were changed after the submission; absent: those of the spec. */
   readonly labels?: Pairs;
@@ -197,6 +196,16 @@ export interface TaskRow {
   readonly finishedAtMs: number | null;
   /** The newest last; older ones than `limits.attemptsKept` are dropped. */
   readonly attempts: readonly Attempt[];
+  /** The batch that it belongs to, and its place there. Absent, like what follows: it belongs to none. */
+  readonly batchId?: string | null;
+  readonly batchIndex?: number;
+  /** The DAG that it belongs to, and its id there. */
+  readonly dagId?: string | null;
+  readonly dagTask?: string;
+  /** Of a task from a template, sorted by name: what its spec is filled in with, beside the index. */
+  readonly parameters?: Pairs | null;
+  /** Id of its batch or DAG, where that bounds how many of it run at a time. */
+  readonly gate?: string;
 }
 
 export interface SpecRow {

@@ -7,14 +7,19 @@ import type { Reason } from '../scheduler/core/placement/explain.ts';
 import { reasonsFor } from '../scheduler/core/placement/explain.ts';
 import { whyWaiting } from '../scheduler/core/placement/waiting.ts';
 import type { Replica, StateView } from '../scheduler/ports.ts';
+import type { StoredTask } from './group-members.ts';
 import type { ClusterInsight } from './port.ts';
 import { taskView } from './views.ts';
 
 /** What a task waits for, where that is no node, is what its status says for the time being. */
-export function taskAsItWaits(state: StateView, task: TaskRow, spec: TaskSpec): Task {
-  const view = taskView(task, spec);
+export function taskAsItWaits(
+  state: StateView,
+  { task, spec }: StoredTask,
+  dependencies: readonly string[],
+): Task {
+  const view = taskView(task, spec.spec, dependencies);
   if (task.status !== 'PENDING') return view;
-  const waits = whyWaiting(task, state, { holding: () => 0 });
+  const waits = whyWaiting(task, state);
   return waits === null ? view : { ...view, status_reason: waits.reason };
 }
 
@@ -37,7 +42,16 @@ export function taskPlanOf(
 ): TaskPlan {
   const nowMs = state.cluster?.timeMs ?? 0;
   const tasks = specs.map((spec, position) =>
-    newTask(spec, { id: `planned-${position}`, index: index + 1, position, nowMs }),
+    newTask({
+      id: `planned-${position}`,
+      specId: '',
+      spec,
+      createdIndex: index + 1,
+      createdPosition: position,
+      createdAtMs: nowMs,
+      nowMs,
+      nodes: [],
+    }),
   );
   const items = dryRun(state, tasks, (node) => {
     const usage = insight.usage(node);

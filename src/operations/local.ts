@@ -30,9 +30,12 @@ import type { ErrorCode } from '../lib/errors.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { IdempotencyKey, Outcome, RefusalCode } from '../model/commands.ts';
+import type { GraphRow, GroupRef } from '../model/group.ts';
+import { groupOf } from '../model/group.ts';
 import type { NodeRow } from '../model/node.ts';
 import { isTerminal } from '../model/phases.ts';
 import type { TaskRow, TaskSpec } from '../model/task.ts';
+import { specOfTask } from '../model/template.ts';
 import type { RemoveNodeResult } from '../scheduler/core/apply/remove-node.ts';
 import type { CommandInput, Replica } from '../scheduler/ports.ts';
 import { invalidInput, show } from '../spec/faults.ts';
@@ -40,12 +43,15 @@ import type {
   AcceptedTasks,
   CallContext,
   ClusterInsight,
+  GroupOperations,
   MembershipControl,
   RemoteOperations,
   Remotes,
   SnapshotSource,
 } from './port.ts';
 import { explanationOf, taskAsItWaits, taskPlanOf } from './explanations.ts';
+import type { StoredTask } from './group-members.ts';
+import { LocalGroups } from './groups.ts';
 import { expectSilent, namedNode } from './nodes.ts';
 import { policyFaults } from './policy-check.ts';
 import { parseSetConfig, settingsView } from './settings.ts';
@@ -61,6 +67,13 @@ const TASK_ID_CHARACTERS = 'task-'.length + 18;
 /** Named where a prefix is ambiguous. */
 const AMBIGUOUS_SHOWN = 5;
 
+/** What a command about a task names, for it may not be in memory. */
+interface NamedRows {
+  readonly taskId: string;
+  readonly specId: string;
+  readonly group: GroupRef | null;
+}
+
 export class LocalOperations implements RemoteOperations {
   readonly #replica: Replica;
   readonly #insight: ClusterInsight;
@@ -69,6 +82,7 @@ export class LocalOperations implements RemoteOperations {
   readonly #remotes: Pick<Remotes, 'operations'>;
   readonly #watches: TaskWatches;
   readonly #submissions: Submissions;
+  readonly #groups: LocalGroups;
 
   constructor(options: {
     replica: Replica;
@@ -84,6 +98,12 @@ export class LocalOperations implements RemoteOperations {
     this.#remotes = options.remotes;
     this.#watches = new TaskWatches(options.replica);
     this.#submissions = new Submissions(options.replica);
+    this.#groups = new LocalGroups({
+      replica: options.replica,
+      barrier: (signal) => this.#barrier(signal),
+      outcome: (proposed, signal) => this.#outcome(proposed, signal),
+      isRemembered: (idempotency) => this.#isRemembered(idempotency),
+    });
   }
 
   async submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse> {
@@ -127,34 +147,53 @@ export class LocalOperations implements RemoteOperations {
   async listTasks(request: ListTasksRequest, context: CallContext): Promise<ListTasksResponse> {
     const { limit, cursor, matches } = parseListTasks(request);
     await this.#barrier(context.signal);
+    if (request.batch_id !== '' || request.dag_id !== '') return await this.#listMembers(request);
     const items: Task[] = [];
+    const graphs = new Map<string, GraphRow | null>();
     let next = cursor;
     // A page of the replica looks at so many rows; few of them may match.
     for (let round = 0; round < limits.listRounds; round += 1) {
       const page = await this.#replica.tasksNewestFirst({
         cursor: next,
         limit: limit - items.length,
-        matches: (task, spec) => matches(task, spec.spec),
+        matches: (task, spec) => matches(task, specOfTask(task, spec.spec)),
       });
-      for (const { task, spec } of page.tasks)
-        items.push(taskAsItWaits(this.#replica.state, task, spec.spec));
+      for (const found of page.tasks) items.push(await this.#view(found, graphs));
       next = page.nextCursor;
       if (next === '' || items.length >= limit || context.signal.aborted) break;
     }
     return { items, next_cursor: next };
   }
 
+  /** Of a batch or a DAG; of a batch and a DAG at once there are none. */
+  async #listMembers(request: ListTasksRequest): Promise<ListTasksResponse> {
+    const { limit, cursor, matches } = parseListTasks(request);
+    if (request.batch_id !== '' && request.dag_id !== '') return { items: [], next_cursor: '' };
+    const [table, id] =
+      request.dag_id === '' ? ['batch' as const, request.batch_id] : ['dag' as const, request.dag_id];
+    const { tasks, nextCursor } = await this.#groups.listTasks(table, id, {
+      limit,
+      cursor,
+      matches: ({ task, spec }) => matches(task, specOfTask(task, spec.spec)),
+    });
+    const graphs = new Map<string, GraphRow | null>();
+    return {
+      items: await Promise.all(tasks.map((found) => this.#view(found, graphs))),
+      next_cursor: nextCursor,
+    };
+  }
+
   async cancelTask(request: CancelTaskRequest, context: CallContext): Promise<Task> {
     return await this.#change('DELETE /tasks', request, context, {
       content: {},
-      commandOf: (taskId, _specId, idempotency) => ({ type: 'cancelTask', taskId, idempotency }),
+      commandOf: ({ taskId }, idempotency) => ({ type: 'cancelTask', taskId, idempotency }),
     });
   }
 
   async retryTask(request: RetryTaskRequest, context: CallContext): Promise<Task> {
     return await this.#change('POST /tasks/retry', request, context, {
       content: {},
-      commandOf: (taskId, specId, idempotency) => ({ type: 'retryTask', taskId, specId, idempotency }),
+      commandOf: (named, idempotency) => ({ type: 'retryTask', ...named, idempotency }),
     });
   }
 
@@ -162,7 +201,7 @@ export class LocalOperations implements RemoteOperations {
     const changes = parseUpdate(request);
     return await this.#change('PATCH /tasks', request, context, {
       content: changes,
-      commandOf: (taskId, specId, idempotency) => ({
+      commandOf: ({ taskId, specId }, idempotency) => ({
         type: 'updateTask',
         taskId,
         specId,
@@ -180,20 +219,18 @@ export class LocalOperations implements RemoteOperations {
     change: {
       /** What is asked for, beside the task. */
       readonly content: object;
-      readonly commandOf: (
-        taskId: string,
-        specId: string,
-        idempotency: IdempotencyKey | null,
-      ) => CommandInput;
+      readonly commandOf: (named: NamedRows, idempotency: IdempotencyKey | null) => CommandInput;
     },
   ): Promise<Task> {
     await this.#barrier(signal);
     const taskId = await this.#resolve(request.id);
+    await this.#made(taskId, signal);
     const content = { taskId, ...change.content };
     const { idempotency } = idempotencyOf({ principal, route, key: request.idempotency_key, content });
-    const specId = (await this.#replica.read('task', taskId))?.specId ?? taskId;
+    const row = await this.#replica.read('task', taskId);
+    const group = row === null ? null : groupOf(row);
     throwIfAborted(signal);
-    const command = change.commandOf(taskId, specId, idempotency);
+    const command = change.commandOf({ taskId, specId: row?.specId ?? taskId, group }, idempotency);
     await this.#outcome(this.#replica.propose(command), signal);
     return this.#task(taskId);
   }
@@ -292,6 +329,17 @@ export class LocalOperations implements RemoteOperations {
     return this.#settings();
   }
 
+  readonly submitBatch: GroupOperations['submitBatch'] = (...call) => this.#groups.submitBatch(...call);
+  readonly getBatch: GroupOperations['getBatch'] = (...call) => this.#groups.getBatch(...call);
+  readonly listBatches: GroupOperations['listBatches'] = (...call) => this.#groups.listBatches(...call);
+  readonly cancelBatch: GroupOperations['cancelBatch'] = (...call) => this.#groups.cancelBatch(...call);
+  readonly retryBatch: GroupOperations['retryBatch'] = (...call) => this.#groups.retryBatch(...call);
+  readonly submitDag: GroupOperations['submitDag'] = (...call) => this.#groups.submitDag(...call);
+  readonly getDag: GroupOperations['getDag'] = (...call) => this.#groups.getDag(...call);
+  readonly listDags: GroupOperations['listDags'] = (...call) => this.#groups.listDags(...call);
+  readonly cancelDag: GroupOperations['cancelDag'] = (...call) => this.#groups.cancelDag(...call);
+  readonly retryDag: GroupOperations['retryDag'] = (...call) => this.#groups.retryDag(...call);
+
   async *saveSnapshot(context: CallContext): AsyncGenerator<SnapshotPiece, void> {
     await this.#barrier(context.signal);
     yield* this.#snapshots.save(context.signal);
@@ -358,16 +406,33 @@ export class LocalOperations implements RemoteOperations {
 
   async #task(id: string, known: TaskRow | null = null): Promise<Task> {
     const task = known ?? (await this.#replica.read('task', id));
-    if (task === null) throw new JarvisError('not_found', `there is no task ${show(id)}`);
+    if (task === null) {
+      const unmade = await this.#groups.members.unmade(id);
+      if (unmade !== null) return await this.#view(unmade, new Map());
+      throw new JarvisError('not_found', `there is no task ${show(id)}`);
+    }
     const spec = await this.#replica.read('spec', task.specId);
     if (spec === null) throw new JarvisError('not_found', `the spec of ${show(id)} is gone`);
-    return taskAsItWaits(this.#replica.state, task, spec.spec);
+    return await this.#view({ task, spec }, new Map());
   }
 
   #settings(): ClusterSettings {
     const { cluster } = this.#replica.state;
     if (cluster === null) throw new JarvisError('unavailable', 'the cluster is still being formed');
     return settingsView(cluster);
+  }
+
+  /** @param graphs of DAGs that were read for the same answer */
+  async #view(found: StoredTask, graphs: Map<string, GraphRow | null>): Promise<Task> {
+    const dependencies = await this.#groups.dependenciesOf(found, graphs);
+    return taskAsItWaits(this.#replica.state, found, dependencies);
+  }
+
+  /** Resolves once the task has a row: those of large batches and DAGs are made soon after their submission. */
+  async #made(taskId: string, signal: AbortSignal): Promise<void> {
+    if (this.#groups.members.unmadeGroupOf(taskId) === null) return;
+    using watch = this.#watches.watch(taskId);
+    while (this.#groups.members.unmadeGroupOf(taskId) !== null) await watch.changed(signal);
   }
 
   #node(node: NodeRow): Node {

@@ -3,11 +3,12 @@ import type { Clock } from '../lib/clock.ts';
 import { systemClock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
 import type { AttemptReport, Command, Outcome, RegisterNodeCommand } from '../model/commands.ts';
+import type { GroupTable } from '../model/group.ts';
 import { DEFAULT_POLICY } from '../model/policy.ts';
 import type { OrderedTableName, TableName, Tables } from '../model/rows.ts';
 import { apply } from '../scheduler/core/apply/apply.ts';
 import { ClusterState } from '../scheduler/core/state.ts';
-import type { Applied, CommandInput, Leadership, Replica, TaskPage } from '../scheduler/ports.ts';
+import type { Applied, CommandInput, GroupPage, Leadership, Replica, TaskPage } from '../scheduler/ports.ts';
 import { orderedRows } from '../scheduler/testing/ordered-rows.ts';
 import { LocalOperations } from './local.ts';
 import type { CallContext, ClusterInsight, LocalLogs, MembershipControl, Remotes } from './port.ts';
@@ -239,6 +240,26 @@ export class TestReplica implements Replica {
     return { tasks, nextCursor: at < all.length ? String(at) : '' };
   }
 
+  async groupIdsWithPrefix(table: GroupTable, prefix: string, limit: number): Promise<readonly string[]> {
+    return this.#groups(table)
+      .map(({ id }) => id)
+      .filter((id) => id.startsWith(prefix))
+      .slice(0, limit);
+  }
+
+  async groupsNewestFirst(query: Parameters<Replica['groupsNewestFirst']>[0]): Promise<GroupPage> {
+    const from = Number(query.cursor);
+    const all = this.#groups(query.table).reverse();
+    const end = from + query.limit;
+    return { groups: all.slice(from, end), nextCursor: end < all.length ? String(end) : '' };
+  }
+
+  #groups(table: GroupTable): Tables[GroupTable][] {
+    return [...this.#cluster.rows].flatMap(([key, row]) =>
+      key.startsWith(`${table}/`) ? [row as Tables[GroupTable]] : [],
+    );
+  }
+
   #tasks(): Tables['task'][] {
     return [...this.#cluster.rows].flatMap(([key, row]) =>
       key.startsWith('task/') ? [row as Tables['task']] : [],
@@ -386,6 +407,16 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         saveSnapshot: (context) => node.saveSnapshot(forwarded(context)),
         getConfig: (context) => node.getConfig(forwarded(context)),
         setConfig: (request, context) => node.setConfig(request, forwarded(context)),
+        submitBatch: (request, context) => node.submitBatch(request, forwarded(context)),
+        getBatch: (request, context) => node.getBatch(request, forwarded(context)),
+        listBatches: (request, context) => node.listBatches(request, forwarded(context)),
+        cancelBatch: (request, context) => node.cancelBatch(request, forwarded(context)),
+        retryBatch: (request, context) => node.retryBatch(request, forwarded(context)),
+        submitDag: (request, context) => node.submitDag(request, forwarded(context)),
+        getDag: (request, context) => node.getDag(request, forwarded(context)),
+        listDags: (request, context) => node.listDags(request, forwarded(context)),
+        cancelDag: (request, context) => node.cancelDag(request, forwarded(context)),
+        retryDag: (request, context) => node.retryDag(request, forwarded(context)),
       };
     },
     readLog: (address) => {

@@ -3,14 +3,21 @@
  * answers are the messages of proto/cluster.proto. Failures are JarvisErrors.
  */
 import type {
+  Batch,
   CancelTaskRequest,
+  ChangeGroupRequest,
   ChangeMemberRequest,
   ClusterSettings,
   ClusterStatus,
   EventsPiece,
   EventsRequest,
   Explanation,
+  Dag,
   GetClusterRequest,
+  GroupRequest,
+  ListBatchesResponse,
+  ListDagsResponse,
+  ListGroupsRequest,
   ListNodesResponse,
   ListTasksRequest,
   ListTasksResponse,
@@ -23,6 +30,9 @@ import type {
   SetConfigRequest,
   RetryTaskRequest,
   SnapshotPiece,
+  SubmitBatchRequest,
+  SubmitBatchResponse,
+  SubmitDagRequest,
   SubmitTasksRequest,
   SubmitTasksResponse,
   Task,
@@ -65,7 +75,21 @@ export interface AcceptedTasks {
   readonly taskIds: readonly string[];
 }
 
-export interface ClusterOperations {
+/** What clients can ask of batches and DAGs. */
+export interface GroupOperations {
+  submitBatch(request: SubmitBatchRequest, context: CallContext): Promise<SubmitBatchResponse>;
+  getBatch(request: GroupRequest, context: CallContext): Promise<Batch>;
+  listBatches(request: ListGroupsRequest, context: CallContext): Promise<ListBatchesResponse>;
+  cancelBatch(request: ChangeGroupRequest, context: CallContext): Promise<Batch>;
+  retryBatch(request: ChangeGroupRequest, context: CallContext): Promise<Batch>;
+  submitDag(request: SubmitDagRequest, context: CallContext): Promise<Dag>;
+  getDag(request: GroupRequest, context: CallContext): Promise<Dag>;
+  listDags(request: ListGroupsRequest, context: CallContext): Promise<ListDagsResponse>;
+  cancelDag(request: ChangeGroupRequest, context: CallContext): Promise<Dag>;
+  retryDag(request: ChangeGroupRequest, context: CallContext): Promise<Dag>;
+}
+
+export interface ClusterOperations extends GroupOperations {
   submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse>;
   /** The same, with nothing of the tasks but their ids in the answer: what streams of submits are made of. */
   acceptTasks(request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks>;
@@ -125,6 +149,7 @@ export type RemoteOperations = Pick<
   | 'saveSnapshot'
   | 'getConfig'
   | 'setConfig'
+  | keyof GroupOperations
 >;
 
 /** How this node reaches the others; implemented over gRPC. */

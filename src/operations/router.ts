@@ -48,6 +48,7 @@ import type {
   AcceptedTasks,
   CallContext,
   ClusterOperations,
+  GroupOperations,
   LocalLogs,
   RemoteOperations,
   Remotes,
@@ -71,6 +72,12 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set(['no_leader', 'unavailable', '
 /** After these, a write may have happened. */
 const UNKNOWN: ReadonlySet<ErrorCode> = new Set(['timeout', 'outcome_unknown']);
 const MAX_RETRY_MS = 500;
+
+type GroupWrite = {
+  [K in keyof GroupOperations]: Parameters<GroupOperations[K]>[0] extends { idempotency_key: string }
+    ? K
+    : never;
+}[keyof GroupOperations];
 
 type Call<T> = (operations: RemoteOperations, context: CallContext) => Promise<T>;
 
@@ -138,6 +145,21 @@ export class RoutingOperations implements ClusterOperations {
   getNode(request: NodeRequest, context: CallContext): Promise<Node> {
     return this.#read(context, (operations, inner) => operations.getNode(request, inner));
   }
+
+  readonly submitBatch = this.#writing('submitBatch');
+  readonly cancelBatch = this.#writing('cancelBatch');
+  readonly retryBatch = this.#writing('retryBatch');
+  readonly submitDag = this.#writing('submitDag');
+  readonly cancelDag = this.#writing('cancelDag');
+  readonly retryDag = this.#writing('retryDag');
+  readonly getBatch: GroupOperations['getBatch'] = (request, context) =>
+    this.#read(context, (operations, inner) => operations.getBatch(request, inner));
+  readonly listBatches: GroupOperations['listBatches'] = (request, context) =>
+    this.#read(context, (operations, inner) => operations.listBatches(request, inner));
+  readonly getDag: GroupOperations['getDag'] = (request, context) =>
+    this.#read(context, (operations, inner) => operations.getDag(request, inner));
+  readonly listDags: GroupOperations['listDags'] = (request, context) =>
+    this.#read(context, (operations, inner) => operations.listDags(request, inner));
 
   /** Whoever asks for the state of the cluster wants to hear soon that it has no leader. */
   async getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus> {
@@ -240,6 +262,16 @@ export class RoutingOperations implements ClusterOperations {
 
   watchEvents(request: EventsRequest, context: CallContext): AsyncIterable<EventsPiece> {
     return this.#events.read(request, context);
+  }
+
+  /** A write of that name, with a key of its own where its caller has none. */
+  #writing<K extends GroupWrite>(name: K): GroupOperations[K] {
+    const write = (request: { readonly idempotency_key: string }, context: CallContext): Promise<unknown> => {
+      const keyed = this.#withKey(request);
+      // One name, one type of request and of answer.
+      return this.#write<unknown>(context, (operations, inner) => operations[name](keyed as never, inner));
+    };
+    return write as GroupOperations[K];
   }
 
   async #read<T>(context: CallContext, call: Call<T>, tries = new Tries(this.#options.clock)): Promise<T> {

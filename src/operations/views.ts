@@ -11,9 +11,12 @@ import { containerOf, labelsOf, limitsOf, notBeforeOf, onNodeLossOf, userOf } fr
 import type { NodeRow } from '../model/node.ts';
 import type { Attempt, Pairs, Resources, TaskLimits, TaskRow, TaskSpec } from '../model/task.ts';
 import { placementView } from '../spec/placement-wire.ts';
+import { specOfTask } from '../model/template.ts';
 import type { ClusterInsight } from './port.ts';
 
-export function taskView(task: TaskRow, spec: TaskSpec): TaskView {
+/** @param dependencies of a task of a DAG: ids there */
+export function taskView(task: TaskRow, written: TaskSpec, dependencies: readonly string[] = []): TaskView {
+  const spec = specOfTask(task, written);
   // While it waits for another try, what the last one came to stands in `attempts` only.
   const waits = task.status === 'PENDING' || task.status === 'WAITING';
   const current = waits ? undefined : task.attempts.at(-1);
@@ -38,6 +41,11 @@ export function taskView(task: TaskRow, spec: TaskSpec): TaskView {
     started_at: optionalTime(task.startedAtMs),
     finished_at: optionalTime(task.finishedAtMs),
     attempts: task.attempts.map(attemptView),
+    batch_id: task.batchId ?? undefined,
+    batch_index: task.batchIndex,
+    dag_id: task.dagId ?? undefined,
+    dag_task: task.dagTask,
+    dependencies: [...dependencies],
   };
 }
 

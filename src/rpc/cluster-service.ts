@@ -48,6 +48,16 @@ export function clusterService(operations: ClusterOperations, log: Log): Service
     getConfig: unaryHandler((_request, context) => operations.getConfig(context), log),
     setConfig: unaryHandler((request, context) => operations.setConfig(request, context), log),
     getVersion: unaryHandler(() => operations.version(), log),
+    submitBatch: unaryHandler((request, context) => operations.submitBatch(request, context), log),
+    getBatch: unaryHandler((request, context) => operations.getBatch(request, context), log),
+    listBatches: unaryHandler((request, context) => operations.listBatches(request, context), log),
+    cancelBatch: unaryHandler((request, context) => operations.cancelBatch(request, context), log),
+    retryBatch: unaryHandler((request, context) => operations.retryBatch(request, context), log),
+    submitDag: unaryHandler((request, context) => operations.submitDag(request, context), log),
+    getDag: unaryHandler((request, context) => operations.getDag(request, context), log),
+    listDags: unaryHandler((request, context) => operations.listDags(request, context), log),
+    cancelDag: unaryHandler((request, context) => operations.cancelDag(request, context), log),
+    retryDag: unaryHandler((request, context) => operations.retryDag(request, context), log),
   };
   return { definition: ClusterService, handlers };
 }

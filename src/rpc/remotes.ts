@@ -57,6 +57,16 @@ function remoteOperations(
     transferLeadership: unary(ClusterService.transferLeadership, true),
     getConfig: (context) => getConfig({}, context),
     setConfig: unary(ClusterService.setConfig, true),
+    submitBatch: unary(ClusterService.submitBatch, true),
+    getBatch: unary(ClusterService.getBatch, false),
+    listBatches: unary(ClusterService.listBatches, false),
+    cancelBatch: unary(ClusterService.cancelBatch, true),
+    retryBatch: unary(ClusterService.retryBatch, true),
+    submitDag: unary(ClusterService.submitDag, true),
+    getDag: unary(ClusterService.getDag, false),
+    listDags: unary(ClusterService.listDags, false),
+    cancelDag: unary(ClusterService.cancelDag, true),
+    retryDag: unary(ClusterService.retryDag, true),
     saveSnapshot: ({ signal }) =>
       streamCall({
         pool,

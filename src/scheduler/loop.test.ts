@@ -167,6 +167,14 @@ class TestReplica implements Replica {
   tasksNewestFirst(): ReturnType<Replica['tasksNewestFirst']> {
     throw new Error('not used');
   }
+
+  groupIdsWithPrefix(): Promise<readonly string[]> {
+    throw new Error('not used');
+  }
+
+  groupsNewestFirst(): ReturnType<Replica['groupsNewestFirst']> {
+    throw new Error('not used');
+  }
 }
 
 /** What a turn of the event loop wakes has been done, and what that proposed is waiting. */

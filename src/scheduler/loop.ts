@@ -8,6 +8,7 @@ import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { AssignCommand, Outcome } from '../model/commands.ts';
 import { concurrencyOf } from '../model/earlier-rows.ts';
+import { groupOf } from '../model/group.ts';
 import { ClusterTime } from './cluster-time.ts';
 import type { CommandResults } from './core/apply/results.ts';
 import { headsOf, nextDueMs } from './core/placement/heads.ts';
@@ -17,6 +18,7 @@ import { Planner } from './core/placement/planner.ts';
 import { PlansInFlight } from './core/placement/plans-in-flight.ts';
 import type { PlanInFlight } from './core/placement/plans-in-flight.ts';
 import { wakes } from './core/placement/wakes.ts';
+import { GroupWork } from './group-work.ts';
 import type { Applied, Replica } from './ports.ts';
 
 /** Plans under way at once: enough to keep the log busy, few enough that each sees nearly all of those before it. */
@@ -79,6 +81,7 @@ class LeadingLoop {
   readonly #plans = new PlansInFlight();
   readonly #planner: Planner;
   readonly #loadOf: MeasuredLoad | null;
+  readonly #groups: GroupWork;
   readonly #unsubscribe: () => void;
   #measuredMs = Number.NEGATIVE_INFINITY;
   #isStopped = false;
@@ -100,6 +103,13 @@ class LeadingLoop {
     this.#onUnexplained = onUnexplained;
     this.#planner = new Planner(options.replica.state, this.#plans);
     this.#loadOf = options.loadOf ?? null;
+    this.#groups = new GroupWork({
+      state: () => options.replica.state,
+      term,
+      propose: (command) => this.#propose(command),
+      pause: () => this.#pause(),
+      wake: () => this.#wake(),
+    });
     this.#unsubscribe = options.replica.onApplied((applied) => this.#onApplied(applied));
     this.#wake();
   }
@@ -154,6 +164,7 @@ class LeadingLoop {
   }
 
   #schedule(): void {
+    this.#groups.step();
     this.#scheduleRetries();
     // Whoever ends that wakes this loop: `LeaseSettler`.
     if (this.#replica.state.cluster?.awaitsLeases === true) return;
@@ -205,8 +216,10 @@ class LeadingLoop {
     const { tasks } = this.#replica.state;
     const unexplained = refused.filter((one) => {
       const task = tasks.get(one.taskId);
-      const key = task === undefined ? null : (concurrencyOf(task)?.key ?? null);
-      return !this.#plans.isExplained(one, planIndex, key);
+      return !this.#plans.isExplained(one, planIndex, {
+        concurrencyKey: task === undefined ? null : (concurrencyOf(task)?.key ?? null),
+        groupId: task === undefined ? null : (groupOf(task)?.id ?? null),
+      });
     });
     this.#log.debug(
       { index, planIndex, refused: refused.length },

@@ -3,6 +3,7 @@
  * that it is current. One per node, made by the daemon from Raft and the store.
  */
 import type { Command, Outcome } from '../model/commands.ts';
+import type { BatchRow, DagRow, GroupTable } from '../model/group.ts';
 import type { OrderedTableName, RowChange, TableName, Tables } from '../model/rows.ts';
 import type { SpecRow, TaskRow } from '../model/task.ts';
 import type { StateView } from './core/state-view.ts';
@@ -11,6 +12,12 @@ export type { StateView } from './core/state-view.ts';
 
 export interface TaskPage {
   readonly tasks: readonly { readonly task: TaskRow; readonly spec: SpecRow }[];
+  /** Opaque; empty at the end. */
+  readonly nextCursor: string;
+}
+
+export interface GroupPage {
+  readonly groups: readonly (BatchRow | DagRow)[];
   /** Opaque; empty at the end. */
   readonly nextCursor: string;
 }
@@ -77,4 +84,12 @@ export interface Replica {
     readonly limit: number;
     readonly matches: (task: TaskRow, spec: SpecRow) => boolean;
   }): Promise<TaskPage>;
+  /** The same of batches or DAGs. */
+  groupIdsWithPrefix(table: GroupTable, prefix: string, limit: number): Promise<readonly string[]>;
+  /** Batches or DAGs, open and finished, newest first. */
+  groupsNewestFirst(query: {
+    readonly table: GroupTable;
+    readonly cursor: string;
+    readonly limit: number;
+  }): Promise<GroupPage>;
 }

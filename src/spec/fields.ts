@@ -9,10 +9,10 @@ import { show } from './faults.ts';
 
 /** Names of tasks, nodes, label keys. */
 export const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
-const NAME_RULE = 'a letter or digit, then at most 127 letters, digits, dots, underscores and hyphens';
+export const NAME_RULE = 'a letter or digit, then at most 127 letters, digits, dots, underscores and hyphens';
 const ENV_NAME_PATTERN = /^[A-Za-z_.-][A-Za-z0-9_.-]*$/;
 
-const MAX_TEXT_BYTES = 1024 * 1024;
+export const MAX_TEXT_BYTES = 1024 * 1024;
 export const MAX_PATH_BYTES = 4096;
 const MAX_LABEL_VALUE = 256;
 

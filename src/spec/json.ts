@@ -4,9 +4,12 @@
  */
 import type {
   Attempt,
+  Batch,
   ClusterStatus,
   Event,
   Explanation,
+  Dag,
+  DagTask,
   Member,
   NodeReport,
   Limits,
@@ -14,6 +17,7 @@ import type {
   ClusterSettings,
   RemoveNodeResponse,
   RetryPolicy,
+  SubmitBatchResponse,
   Task,
   TaskError,
   TaskPlan,
@@ -65,10 +69,11 @@ export function taskToJson(task: Task): object {
     signal: task.signal ?? null,
     error: errorToJson(task.error),
     result: task.result === undefined ? null : (JSON.parse(task.result) as unknown),
-    batch_id: null,
-    batch_index: null,
-    dag_id: null,
-    dag_task: null,
+    batch_id: task.batch_id ?? null,
+    batch_index: task.batch_index ?? null,
+    dag_id: task.dag_id ?? null,
+    dag_task: task.dag_task ?? null,
+    dependencies: task.dag_id === undefined ? null : task.dependencies,
     created_at: task.created_at,
     scheduled_at: task.scheduled_at ?? null,
     started_at: task.started_at ?? null,
@@ -193,6 +198,38 @@ function reportToJson(report: NodeReport | undefined): object | null {
     vote: report.vote ?? null,
     leader: report.leader ?? null,
     log: report.log ?? null,
+  };
+}
+
+export function batchToJson(batch: Batch): object {
+  return {
+    ...batch,
+    status_reason: batch.status_reason ?? null,
+    max_parallel: batch.max_parallel ?? null,
+    max_failures: batch.max_failures ?? null,
+    started_at: batch.started_at ?? null,
+    finished_at: batch.finished_at ?? null,
+  };
+}
+
+export function submittedBatchToJson({ batch_id, tasks }: SubmitBatchResponse): object {
+  return { batch_id, tasks: tasks.map(({ id, name }) => ({ id, name })) };
+}
+
+/** Without its tasks where it stands in a list. */
+export function dagToJson({ tasks, ...dag }: Dag): object {
+  const json = batchToJson(dag);
+  return tasks.length === 0 ? json : { ...json, tasks: tasks.map(dagTaskToJson) };
+}
+
+function dagTaskToJson(task: DagTask): object {
+  return {
+    ...task,
+    status_reason: task.status_reason ?? null,
+    node: task.node ?? null,
+    exit_code: task.exit_code ?? null,
+    started_at: task.started_at ?? null,
+    finished_at: task.finished_at ?? null,
   };
 }
 

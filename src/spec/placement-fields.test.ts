@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { checkTaskSpec, parseTaskSpec } from './task-schema.ts';
 import { formatPath } from './faults.ts';
-import { parseTaskFile } from './spec-file.ts';
+import { readSpecFile } from './spec-file.ts';
 
 const IN_A = { key: 'zone', operator: 'in', values: ['a'] };
 
@@ -13,8 +13,8 @@ function faultsOf(fields: object): Record<string, string> {
 }
 
 describe('where and when a task may run', () => {
-  it('is read in full', () => {
-    const [task] = parseTaskFile(
+  it('is read in full', async () => {
+    const { tasks } = await readSpecFile(
       `command: [a]
 not_before: 2026-12-01T00:00:00Z
 concurrency: {key: db, max: 3}
@@ -26,7 +26,7 @@ locality: {near: [zone=a, {task: extract}]}
 `,
       'task.yaml',
     );
-    expect(task?.spec).toMatchObject({
+    expect(tasks[0]?.spec).toMatchObject({
       notBeforeMs: Date.UTC(2026, 11, 1),
       concurrency: { key: 'db', max: 3 },
       affinity: {

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 
 import { JarvisError } from '../lib/errors.ts';
-import { parseTaskFile } from './spec-file.ts';
+import { readSpecFile } from './spec-file.ts';
 
-function failure(text: string): JarvisError {
+async function failure(text: string): Promise<JarvisError> {
   try {
-    parseTaskFile(text, 'f.yaml');
+    await readSpecFile(text, 'f.yaml');
   } catch (error) {
     if (error instanceof JarvisError) return error;
     throw error;
@@ -14,20 +14,36 @@ function failure(text: string): JarvisError {
 }
 
 describe('a file of tasks', () => {
-  it('holds one task or several documents', () => {
+  it('holds one task or several documents', async () => {
     const text = 'kind: Task\nname: a\ncommand: [echo, hi]\n---\n---\n# the second\ncommand: [ls]\n...\n';
-    const tasks = parseTaskFile(text, 'f.yaml');
+    const { tasks } = await readSpecFile(text, 'f.yaml');
     expect(tasks.map(({ spec }) => spec.name)).toEqual(['a', 'ls']);
     expect(tasks[0]?.plain).toEqual({ kind: 'Task', name: 'a', command: ['echo', 'hi'] });
   });
 
-  it('may be JSON', () => {
-    const [task] = parseTaskFile('{"command": ["a"],\n\t"env": {"A": "1"}}', 'f.json');
+  it('may hold batches and DAGs beside tasks', async () => {
+    const text = [
+      'command: [a]',
+      'kind: Batch\ntemplate: {command: [b]}\ncount: 2',
+      'kind: Dag\nname: d\ntasks: [{id: x, command: [c]}]',
+    ].join('\n---\n');
+    const { tasks, batches, dags } = await readSpecFile(text, 'f.yaml');
+    expect([tasks.length, batches.length, dags.length]).toEqual([1, 1, 1]);
+    const { faults } = await failure(text.replace('count: 2', 'count: many').replace('[{id: x,', '[{'));
+    expect(faults.map(({ path }) => path)).toEqual(['f.yaml:5:1: count', 'f.yaml:9:9: tasks[0].id']);
+    expect((await failure('kind: Job\ncommand: [a]')).message).toContain('one of Task, Batch, Dag');
+  });
+
+  it('may be JSON', async () => {
+    const { tasks } = await readSpecFile('{"command": ["a"],\n\t"env": {"A": "1"}}', 'f.json');
+    const [task] = tasks;
     expect(task?.spec.env).toEqual([['A', '1']]);
   });
 
-  it('names the places of all faults in all documents', () => {
-    const { code, faults } = failure('command: [a]\nnmae: b\n---\ncommand:\n  - 1\nresources:\n  cpu: foo\n');
+  it('names the places of all faults in all documents', async () => {
+    const { code, faults } = await failure(
+      'command: [a]\nnmae: b\n---\ncommand:\n  - 1\nresources:\n  cpu: foo\n',
+    );
     expect(code).toBe('invalid');
     expect(faults.map((fault) => fault.path)).toEqual([
       'f.yaml:2:1: nmae',
@@ -36,8 +52,8 @@ describe('a file of tasks', () => {
     ]);
   });
 
-  it('may not repeat a key', () => {
-    expect(failure('command: [a]\ncommand: [b]\n').faults[0]?.path).toBe('f.yaml:2:1');
+  it('may not repeat a key', async () => {
+    expect((await failure('command: [a]\ncommand: [b]\n')).faults[0]?.path).toBe('f.yaml:2:1');
   });
 
   it.each([
@@ -48,20 +64,20 @@ describe('a file of tasks', () => {
     ['command: *x', 'aliases'],
     [`${'['.repeat(20_000)}${']'.repeat(20_000)}`, 'nested too deeply'],
     ['[1, 2]', 'must be an object'],
-  ])('is refused where it is wrong (case %#)', (text, message) => {
-    expect(failure(text).message).toContain(message);
+  ])('is refused where it is wrong (case %#)', async (text, message) => {
+    expect((await failure(text)).message).toContain(message);
   });
 
-  it('bounds what aliases may grow to', () => {
+  it('bounds what aliases may grow to', async () => {
     const levels = ['a: &a [1,1,1,1,1,1,1,1,1,1]'];
     for (const [index, name] of ['b', 'c', 'd', 'e', 'f', 'g'].entries()) {
       const previous = String.fromCodePoint('a'.charCodeAt(0) + index);
       levels.push(`${name}: &${name} [${Array.from({ length: 10 }, () => `*${previous}`).join(',')}]`);
     }
-    expect(failure(levels.join('\n')).message).toContain('aliases');
+    expect((await failure(levels.join('\n'))).message).toContain('aliases');
   });
 
-  it('is bounded in size', () => {
-    expect(failure(`# ${'x'.repeat(17 * 1024 * 1024)}`).code).toBe('too_large');
+  it('is bounded in size', async () => {
+    expect((await failure(`# ${'x'.repeat(17 * 1024 * 1024)}`)).code).toBe('too_large');
   });
 });

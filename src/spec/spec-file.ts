@@ -5,8 +5,11 @@ import { LineCounter, isMap, isNode, isPair, isScalar, parseAllDocuments } from 
 import type { Fault } from '../lib/errors.ts';
 import { JarvisError } from '../lib/errors.ts';
 import type { TaskSpec } from '../model/task.ts';
-import type { FaultPath } from './faults.ts';
-import { formatPath, invalidInput } from './faults.ts';
+import { checkBatch } from './batch-schema.ts';
+import { checkDag } from './dag-schema.ts';
+import type { FaultPath, LocatedFault } from './faults.ts';
+import { formatPath, invalidInput, show } from './faults.ts';
+import { isPlainObject } from './group-fields.ts';
 import { checkTaskSpec } from './task-schema.ts';
 
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
@@ -50,24 +53,52 @@ function parseSpecFile(text: string, fileName: string): SpecDocument[] {
   }));
 }
 
-/** Every task of a file, as written and as understood. @throws JarvisError invalid, with the faults of all of them */
-export function parseTaskFile(
-  text: string,
-  fileName: string,
-): { readonly plain: Readonly<Record<string, unknown>>; readonly spec: TaskSpec }[] {
+type PlainSpec = Readonly<Record<string, unknown>>;
+
+/** What a file asks for, as it is written there and found valid; each kind in the order of the file. */
+export interface SpecFile {
+  readonly tasks: readonly { readonly plain: PlainSpec; readonly spec: TaskSpec }[];
+  readonly batches: readonly PlainSpec[];
+  readonly dags: readonly PlainSpec[];
+}
+
+/** Everything in a file. @throws JarvisError invalid, with the faults of all documents */
+export async function readSpecFile(text: string, fileName: string): Promise<SpecFile> {
   const faults: Fault[] = [];
-  const tasks = parseSpecFile(text, fileName).flatMap((document) => {
-    const result = checkTaskSpec(document.value);
-    if (result.type === 'valid') {
-      return [{ plain: document.value as Readonly<Record<string, unknown>>, spec: result.spec }];
-    }
-    for (const { path, message } of result.faults) {
-      faults.push({ path: [document.at(path), formatPath(path)].filter(Boolean).join(': '), message });
-    }
-    return [];
-  });
+  const tasks: { plain: PlainSpec; spec: TaskSpec }[] = [];
+  const batches: PlainSpec[] = [];
+  const dags: PlainSpec[] = [];
+  for (const document of parseSpecFile(text, fileName)) {
+    const plain = document.value as PlainSpec;
+    const result = await checkDocument(document.value);
+    if (result.type === 'invalid') {
+      for (const { path, message } of result.faults) {
+        faults.push({ path: [document.at(path), formatPath(path)].filter(Boolean).join(': '), message });
+      }
+    } else if (result.kind === 'Task') tasks.push({ plain, spec: result.spec });
+    else (result.kind === 'Batch' ? batches : dags).push(plain);
+  }
   if (faults.length > 0) throw invalidInput(faults);
-  return tasks;
+  return { tasks, batches, dags };
+}
+
+type CheckedDocument =
+  | { readonly type: 'valid'; readonly kind: 'Batch' | 'Dag' }
+  | { readonly type: 'valid'; readonly kind: 'Task'; readonly spec: TaskSpec }
+  | { readonly type: 'invalid'; readonly faults: readonly LocatedFault[] };
+
+async function checkDocument(value: unknown): Promise<CheckedDocument> {
+  const kind = isPlainObject(value) ? value['kind'] : undefined;
+  if (kind === 'Batch' || kind === 'Dag') {
+    const result = await (kind === 'Batch' ? checkBatch(value) : checkDag(value));
+    return result.type === 'valid' ? { type: 'valid', kind } : result;
+  }
+  if (kind !== undefined && kind !== null && kind !== 'Task') {
+    const message = `${show(kind)} is not allowed: one of Task, Batch, Dag`;
+    return { type: 'invalid', faults: [{ path: ['kind'], message }] };
+  }
+  const result = checkTaskSpec(value);
+  return result.type === 'valid' ? { ...result, kind: 'Task' } : result;
 }
 
 type ParsedDocument = Document.Parsed;

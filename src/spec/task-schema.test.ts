@@ -96,8 +96,15 @@ describe('a task spec', () => {
     expect(faults['retry_policy.zzz']).not.toContain('did you mean');
   });
 
-  it.each(['template', 'count', 'dependencies'])('says that %s is not supported yet', (field) => {
-    expect(faultsOf({ command: ['a'], [field]: {} })).toEqual({ [field]: 'not supported by this version' });
+  it('says that pids of resources are not supported yet', () => {
+    const resources = { pids: 5 };
+    expect(faultsOf({ command: ['a'], resources })).toEqual({
+      'resources.pids': 'not supported by this version',
+    });
+  });
+
+  it.each(['template', 'count', 'dependencies'])('refuses %s, which is for batches and DAGs', (field) => {
+    expect(faultsOf({ command: ['a'], [field]: {} })[field]).toContain('unknown field');
   });
 
   it.each(['reschedule', 'fail', 'wait'] as const)('takes %s for on_node_loss', (onNodeLoss) => {

@@ -73,10 +73,7 @@ const stopGrace = quantity({
 
 const kind = z.unknown().transform((value, context) => {
   if (value === 'Task') return value;
-  const message =
-    value === 'Batch' || value === 'Dag'
-      ? `${value} is not supported by this version, only Task`
-      : `${show(value)} is not allowed: must be Task`;
+  const message = `${show(value)} is not allowed: must be Task`;
   context.issues.push({ code: 'custom', input: value, message });
   return z.NEVER;
 });
@@ -122,14 +119,8 @@ const taskFields = {
   locality: locality.nullish(),
 };
 
-/** Fields of the contract that are not there yet. */
-const LATER_FIELDS = 'tasks template count parameters dependencies max_parallel max_failures';
-
 const KNOWN: Readonly<Record<string, KnownFields>> = {
-  '': {
-    fields: Object.keys(taskFields),
-    unsupported: LATER_FIELDS.split(' '),
-  },
+  '': { fields: Object.keys(taskFields), unsupported: [] },
   resources: { fields: Object.keys(resourceFields), unsupported: ['pids'] },
   mounts: { fields: Object.keys(mountFields), unsupported: [] },
   limits: { fields: Object.keys(limitFields), unsupported: [] },

@@ -13,14 +13,26 @@ const INDEX_DIGITS = 16;
 const POSITION_DIGITS = 10;
 const CREATED_KEY = /^\d{16}\.\d{10}$/;
 
-/** Sorts by creation. */
+/** Sorts by creation, within a list. */
 export function createdKey(creation: Creation): string {
   const index = String(creation.index).padStart(INDEX_DIGITS, '0');
-  return `${index}.${String(creation.position).padStart(POSITION_DIGITS, '0')}`;
+  return `${listPrefix(creation.list ?? '')}${index}.${String(creation.position).padStart(POSITION_DIGITS, '0')}`;
 }
 
-export function isCreatedKey(text: string): boolean {
-  return CREATED_KEY.test(text);
+export function isCreatedKey(text: string, list: string = ''): boolean {
+  const prefix = listPrefix(list);
+  return text.startsWith(prefix) && CREATED_KEY.test(text.slice(prefix.length));
+}
+
+/** That of tasks has none, as before there were others. */
+function listPrefix(list: string): string {
+  return list === '' ? '' : `${list}.`;
+}
+
+/** The keys of one list, and of no other: digits, and what the name of a list begins with, sort apart. */
+export function createdKeysOf(list: string): NameRange {
+  // The characters after `9` and `.`.
+  return list === '' ? { gt: '', lt: ':' } : { gt: `${list}.`, lt: `${list}/` };
 }
 
 export function createdName(key: string): string {
@@ -46,10 +58,15 @@ export function namesOfTable(table: string): NameRange {
   return { gt: `${table}/`, lt: `${table}0` };
 }
 
-/** Index rows of what was made before the position; of all for null. */
-export function createdBefore(bound: string | null): NameRange {
-  const all = namesOfTable('created');
-  return bound === null ? all : { gt: all.gt, lt: createdName(bound) };
+/** Index rows of what a list has from before the position; of all of it for null. */
+export function createdBefore(bound: string | null, list: string): NameRange {
+  const { gt, lt } = createdKeysOf(list);
+  return { gt: createdName(gt), lt: createdName(bound ?? lt) };
+}
+
+/** Of every list. */
+export function allCreated(): NameRange {
+  return namesOfTable('created');
 }
 
 /** Every name that begins so, whatever valid text follows. */

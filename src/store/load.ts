@@ -7,7 +7,7 @@ import { RowDigest, hashRow } from './digest.ts';
 import { StoreDamagedError } from './errors.ts';
 import {
   META_NAME,
-  createdBefore,
+  allCreated,
   createdKey,
   createdKeyOfName,
   namesOfTable,
@@ -68,7 +68,7 @@ export async function verifyStore(
 
 async function digestOfIndex(level: Level): Promise<RowDigest> {
   const digest = new RowDigest();
-  for await (const entries of scan(level, createdBefore(null))) {
+  for await (const entries of scan(level, allCreated())) {
     for (const [name, stored] of entries) {
       digest.add(hashIndexRow(createdKeyOfName(name), openIndexRow(level, name, stored)));
     }

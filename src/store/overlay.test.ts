@@ -30,7 +30,7 @@ function drop(overlay: Overlay, key: string, position: number | null = null): vo
 }
 
 function keys(overlay: Overlay, bound: string | null = null): readonly string[] {
-  return [...overlay.createdBefore(bound)].map(({ key }) => key);
+  return [...overlay.createdBefore(bound, '')].map(({ key }) => key);
 }
 
 describe('the overlay', () => {

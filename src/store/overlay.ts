@@ -4,6 +4,7 @@
  */
 import { invariant } from '../lib/assert.ts';
 import type { EncodedRow } from './codec.ts';
+import { createdKeysOf } from './layout.ts';
 import type { RowValue } from './replicated-core.ts';
 
 /** What Maps and objects cost beside the bytes: roughly, on the safe side. */
@@ -127,19 +128,32 @@ export class Overlay {
     this.#frozen = null;
   }
 
-  /** Rows created since the newest checkpoint and still there, newest first, made before `bound` (all for null). */
-  *createdBefore(bound: string | null): Generator<CreatedRow> {
+  /**
+   * Rows of a list, created since the newest checkpoint and still there, newest first, made before `bound` (all for
+   * null). Rows that are made late, in the middle of the list, may stand in either layer.
+   */
+  *createdBefore(bound: string | null, list: string): Generator<CreatedRow> {
     const layers = this.layers;
     const gone = (key: string): boolean => layers.some((layer) => layer.uncreated.has(key));
-    let last = bound;
-    for (const { created } of layers) {
-      const end = last === null ? created.length : firstFrom(created, last, ({ createdKey }) => createdKey);
-      for (let at = end - 1; at >= 0; at -= 1) {
-        const row = created[at];
-        if (row === undefined || row.createdKey === last || gone(row.createdKey)) continue;
-        last = row.createdKey;
-        yield row;
+    const { gt, lt } = createdKeysOf(list);
+    let last = bound ?? lt;
+    const end = last;
+    const cursors = layers.map(({ created }) => ({
+      created,
+      at: firstFrom(created, end, ({ createdKey }) => createdKey) - 1,
+    }));
+    for (;;) {
+      let newest: (typeof cursors)[number] | null = null;
+      for (const cursor of cursors) {
+        const key = cursor.created[cursor.at]?.createdKey ?? '';
+        if (key > gt && key > (newest?.created[newest.at]?.createdKey ?? '')) newest = cursor;
       }
+      if (newest === null) return;
+      const row = newest.created[newest.at];
+      newest.at -= 1;
+      if (row === undefined || row.createdKey === last || gone(row.createdKey)) continue;
+      last = row.createdKey;
+      yield row;
     }
   }
 

@@ -35,6 +35,8 @@ export interface CoreResult<Outcome, Change extends StoredChange> {
 
 /** The order in which rows of a listed table were created, which is also that of their log positions. */
 export interface Creation {
+  /** Rows of different lists do not meet. Absent or empty: that of tasks. */
+  readonly list?: string;
   readonly index: number;
   readonly position: number;
 }

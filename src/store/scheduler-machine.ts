@@ -1,5 +1,6 @@
 /** The scheduler's state, kept by the store: binds the pure core to it, and reads tasks in the ways users ask for. */
 import type { Command, Outcome } from '../model/commands.ts';
+import type { GroupRow } from '../model/group.ts';
 import type { RowChange, RowKey, TableName, Tables } from '../model/rows.ts';
 import { ORDERED_TABLES } from '../model/rows.ts';
 import type { TaskRow } from '../model/task.ts';
@@ -40,18 +41,20 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   graceOver: true,
   expire: true,
   reserveNodes: true,
+  submitBatch: true,
+  submitDag: true,
+  cancelGroup: true,
+  retryGroup: true,
+  advanceGroup: true,
 };
 
-/** A spec is kept in memory for as long as an open task needs it, so tasks are restored first. */
+/**
+ * A spec is kept in memory for as long as an open task needs it, so tasks are restored first; the same goes for graphs
+ * and DAGs.
+ */
 const TABLES: readonly TableName[] = [
-  'cluster',
-  'node',
-  'task',
-  'spec',
-  'idempotency',
-  'event',
-  'finished',
-  'usedKeys',
+  ...(['cluster', 'node', 'batch', 'dag', 'graph', 'blueprint', 'dagName'] as const),
+  ...(['task', 'spec', 'idempotency', 'event', 'finished', 'usedKeys'] as const),
 ];
 
 export class SchedulerCore implements ReplicatedCore<Command, Outcome, RowChange> {
@@ -70,18 +73,7 @@ export class SchedulerCore implements ReplicatedCore<Command, Outcome, RowChange
   }
 
   inMemory(table: string, key: string): RowValue | null {
-    switch (table as TableName) {
-      case 'cluster':
-        return this.state.cluster;
-      case 'node':
-        return this.state.nodes.get(key) ?? null;
-      case 'task':
-        return this.state.tasks.get(key) ?? null;
-      case 'spec':
-        return this.state.specs.get(key) ?? null;
-      default:
-        return null;
-    }
+    return this.state.inMemory(table as TableName, key);
   }
 
   apply(command: Command, entry: EntryPosition, loaded: LoadedRowValues): CoreResult<Outcome, RowChange> {
@@ -101,9 +93,18 @@ export class SchedulerCore implements ReplicatedCore<Command, Outcome, RowChange
   }
 
   creationOf(table: string, row: RowValue): Creation | null {
-    if (table !== 'task') return null;
-    const { createdIndex, createdPosition } = row as TaskRow;
-    return { index: createdIndex, position: createdPosition };
+    switch (table as TableName) {
+      case 'task': {
+        const { createdIndex, createdPosition } = row as TaskRow;
+        return { list: '', index: createdIndex, position: createdPosition };
+      }
+      case 'batch':
+        return { list: 'batch', index: (row as GroupRow).createdIndex, position: 0 };
+      case 'dag':
+        return { list: 'dag', index: (row as GroupRow).createdIndex, position: 0 };
+      default:
+        return null;
+    }
   }
 }
 

@@ -13,6 +13,7 @@ import type { StepHook } from './directories.ts';
 import { StoreDamagedError } from './errors.ts';
 import { chunksOf, decodeEntry, type DecodedEntry } from './entries.ts';
 import { fillBeside, takePlace, type ExpectedRows, type OpenedStore } from './open-store.ts';
+import type { CreatedRow } from './overlay.ts';
 import { ReadGate } from './read-gate.ts';
 import {
   nameOf,
@@ -202,8 +203,8 @@ export class StoredStateMachine<
   }
 
   /** See {@link StateStore.createdBefore}. */
-  async createdBefore(bound: string | null, count: number): ReturnType<StateStore['createdBefore']> {
-    return await this.#reading(() => this.#store.createdBefore(bound, count));
+  async createdBefore(bound: string | null, count: number, list = ''): Promise<readonly CreatedRow[]> {
+    return await this.#reading(() => this.#store.createdBefore(bound, count, list));
   }
 
   /** See {@link StateStore.rowsInOrder}; with the index that was applied as they were looked for. */

@@ -161,26 +161,32 @@ export class StateStore {
     return found;
   }
 
-  /** Listed rows by age, newest first, made before the bound (all for null); fewer than `count` only at the end. */
-  async createdBefore(bound: string | null, count: number): Promise<readonly CreatedRow[]> {
-    const rows: CreatedRow[] = [];
-    for (const row of this.#overlay.createdBefore(bound)) {
-      if (rows.length === count) return rows;
-      rows.push(row);
-    }
-    if (rows.length === count) return rows;
-    return await reading(this.#level, async () => {
-      const range = createdBefore(rows.at(-1)?.createdKey ?? bound);
-      for await (const entries of scan(this.#level, { ...range, reverse: true })) {
-        for (const [name, stored] of entries) {
+  /**
+   * Rows of a list by age, newest first, made before the bound (all for null); fewer than `count` only at the end. Rows of
+   * a group are made later than their place in the list says: the overlay is not all newer than LevelDB.
+   */
+  async createdBefore(bound: string | null, count: number, list: string): Promise<readonly CreatedRow[]> {
+    // As of now: a checkpoint may move rows to LevelDB meanwhile, where they are found as well.
+    const changed = this.#overlay.createdBefore(bound, list);
+    let next = changed.next();
+    const recent: CreatedRow[] = [];
+    for (; recent.length < count && next.done !== true; next = changed.next()) recent.push(next.value);
+    const stored = await reading(this.#level, async () => {
+      const rows: CreatedRow[] = [];
+      for await (const entries of scan(this.#level, { ...createdBefore(bound, list), reverse: true })) {
+        for (const [name, value] of entries) {
           const key = createdKeyOfName(name);
           if (this.#overlay.isUncreated(key)) continue;
-          rows.push({ createdKey: key, key: openIndexRow(this.#level, name, stored) });
+          rows.push({ createdKey: key, key: openIndexRow(this.#level, name, value) });
           if (rows.length === count) return rows;
         }
+        // As many are newer than all that would follow.
+        const oldest = rows.at(-1)?.createdKey ?? '';
+        if (recent.length === count && (recent.at(-1)?.createdKey ?? '') >= oldest) return rows;
       }
       return rows;
     });
+    return newestOf(recent, stored, count);
   }
 
   /**
@@ -216,7 +222,7 @@ export class StateStore {
   /** Keys of the listed table that begin so, sorted, at most `limit`. */
   async keysWithPrefix(table: string, prefix: string, limit: number): Promise<readonly string[]> {
     const keys = new Set<string>();
-    for (const { key } of this.#overlay.createdBefore(null)) {
+    for (const { key } of this.#overlay.createdBefore(null, table === 'task' ? '' : table)) {
       if (key.startsWith(prefix) && this.changed(nameOf(table, key)) !== undefined) keys.add(key);
     }
     await reading(this.#level, async () => {
@@ -333,4 +339,23 @@ export class StateStore {
     await this.#level.close();
     invariant(this.#level.status === 'closed', 'a closed store holds no lock');
   }
+}
+
+/** Of both, which are sorted; what stands in both counts once. */
+function newestOf(
+  one: readonly CreatedRow[],
+  other: readonly CreatedRow[],
+  count: number,
+): readonly CreatedRow[] {
+  const rows: CreatedRow[] = [];
+  let [i, j] = [0, 0];
+  while (rows.length < count) {
+    const [a, b] = [one[i], other[j]];
+    const next = b === undefined || (a !== undefined && a.createdKey >= b.createdKey) ? a : b;
+    if (next === undefined) break;
+    if (next === a) i += 1;
+    if (next.createdKey === b?.createdKey) j += 1;
+    rows.push(next);
+  }
+  return rows;
 }

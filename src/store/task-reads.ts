@@ -1,9 +1,10 @@
 /** The reads of the Replica port that go beyond memory: single rows, ids by prefix, tasks newest first, rows by entry. */
 import { JarvisError } from '../lib/errors.ts';
 import { entryKey } from '../model/events.ts';
+import type { BatchRow, DagRow, GroupTable } from '../model/group.ts';
 import type { OrderedTableName, TableName, Tables } from '../model/rows.ts';
 import type { SpecRow, TaskRow } from '../model/task.ts';
-import type { Replica, TaskPage } from '../scheduler/ports.ts';
+import type { GroupPage, Replica, TaskPage } from '../scheduler/ports.ts';
 import { storeBounds } from './bounds.ts';
 import { isCreatedKey } from './layout.ts';
 import type { SchedulerMachine } from './scheduler-machine.ts';
@@ -14,7 +15,11 @@ const CURSOR_VERSION = '1:';
 
 type TaskQuery = Parameters<Replica['tasksNewestFirst']>[0];
 
-type Reads = Pick<Replica, 'read' | 'rowsFrom' | 'taskIdsWithPrefix' | 'tasksNewestFirst'>;
+type GroupQuery = Parameters<Replica['groupsNewestFirst']>[0];
+
+type TaskRead = 'taskIdsWithPrefix' | 'tasksNewestFirst';
+type GroupRead = 'groupIdsWithPrefix' | 'groupsNewestFirst';
+type Reads = Pick<Replica, 'read' | 'rowsFrom' | TaskRead | GroupRead>;
 
 export class TaskReads implements Reads {
   readonly #machine: SchedulerMachine;
@@ -85,6 +90,27 @@ export class TaskReads implements Reads {
     }
     return { tasks, nextCursor: encodeCursor(bound) };
   }
+
+  /** Sorted. @throws JarvisError invalid */
+  async groupIdsWithPrefix(table: GroupTable, prefix: string, limit: number): Promise<readonly string[]> {
+    checkLimit(limit);
+    return await this.#machine.keysWithPrefix(table, prefix, limit);
+  }
+
+  /** Those that are submitted while pages are read appear on none of the later ones. @throws JarvisError invalid */
+  async groupsNewestFirst({ table, cursor, limit }: GroupQuery): Promise<GroupPage> {
+    checkLimit(limit);
+    const bound = cursor === '' ? null : decodeCursor(cursor, table);
+    // One more than the page: whether it is the last is known when it is full.
+    const created = await this.#machine.createdBefore(bound, limit + 1, table);
+    const page = created.slice(0, limit);
+    const ids = page.map(({ key }) => key);
+    const rows = (await this.#machine.readMany(table, ids)) as Map<string, BatchRow | DagRow>;
+    // Absent: it has expired since it was listed.
+    const groups = ids.flatMap((id) => rows.get(id) ?? []);
+    const last = created.length > limit ? page.at(-1) : undefined;
+    return { groups, nextCursor: encodeCursor(last?.createdKey ?? null) };
+  }
 }
 
 function checkLimit(limit: number): void {
@@ -99,11 +125,11 @@ function encodeCursor(bound: string | null): string {
   return bound === null ? '' : Buffer.from(CURSOR_VERSION + bound).toString('base64url');
 }
 
-function decodeCursor(cursor: string): string {
+function decodeCursor(cursor: string, list: string = ''): string {
   const text = Buffer.from(cursor, 'base64url').toString('latin1');
   const bound = text.slice(CURSOR_VERSION.length);
   // The comparison refuses what base64url decoding would pass over.
-  if (!text.startsWith(CURSOR_VERSION) || !isCreatedKey(bound) || encodeCursor(bound) !== cursor) {
+  if (!text.startsWith(CURSOR_VERSION) || !isCreatedKey(bound, list) || encodeCursor(bound) !== cursor) {
     throw new JarvisError('invalid', 'the cursor is not one that a list has returned');
   }
   return bound;

@@ -8,6 +8,7 @@ import { NODE_CAPACITY, registrationOf, reportOf, specOf } from '../../src/sched
 import type { CommandInput } from '../../src/scheduler/ports.ts';
 import { encodeCommand } from '../../src/store/codec.ts';
 import type { Chance } from './chance.ts';
+import { GroupTraffic } from './group-traffic.ts';
 import type { Member } from './member.ts';
 import { encodeWrite } from './replica.ts';
 import { WALL_START_MS } from './scheduler-work.ts';
@@ -23,12 +24,14 @@ export class Clients {
   readonly #world: World;
   readonly #chance: Chance;
   readonly #pauseMs: number;
+  readonly #groups: GroupTraffic;
   #values = 0;
   #stopped = false;
 
   constructor(world: World) {
     this.#world = world;
     this.#chance = world.chance.fork();
+    this.#groups = new GroupTraffic(this.#chance);
     this.#pauseMs = this.#chance.pick([60, 100, 200]) ?? 100;
     this.#next();
   }
@@ -122,7 +125,7 @@ export class Clients {
     if (session === 0) return this.#registration(member, worker);
     const open = [...state.tasks.keys()];
     const taskId = chance.pick(open) ?? 'task-none';
-    switch (chance.whole(12)) {
+    switch (chance.whole(15)) {
       case 0:
         return this.#registration(member, worker);
       case 1: {
@@ -152,6 +155,9 @@ export class Clients {
       case 7:
       case 8:
         return this.#report(member);
+      case 9:
+      case 10:
+        return this.#groups.input(member, open.length <= 30);
       default: {
         const idempotency = chance.happens(0.5)
           ? { key: `key-${chance.whole(20)}`, requestDigest: 'same' }

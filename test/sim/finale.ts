@@ -3,6 +3,7 @@ import { isJoint } from '../../src/raft/core/confchange.ts';
 import { allMembers } from '../../src/raft/core/quorum.ts';
 import { decides } from './checks.ts';
 import type { Clients } from './clients.ts';
+import { checkGroups } from './group-traffic.ts';
 import type { Machine } from './machine.ts';
 import { CORE_SETTINGS } from './machine.ts';
 import { Violation } from './trace.ts';
@@ -51,10 +52,11 @@ async function finishTasks(world: World): Promise<void> {
   await until(world, TASKS_MS, 'end of all tasks', () => {
     const { leader } = world;
     if (leader === undefined) return false;
-    const { cluster, tasks } = leader.replica.core.state;
-    return cluster === null || tasks.size === 0;
+    const { cluster, tasks, batches, dags } = leader.replica.core.state;
+    return cluster === null || tasks.size + batches.size + dags.size === 0;
   });
   workers.stop();
+  if (world.leader !== undefined) checkGroups(world.leader.replica, world.trace);
 }
 
 /** One more entry passes through everything. */

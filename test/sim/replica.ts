@@ -4,13 +4,15 @@
  */
 import type { Entry } from '../../src/raft/core/types.ts';
 import type { ReportAttemptsCommand } from '../../src/model/commands.ts';
-import { mayTaskBecome } from '../../src/model/phases.ts';
+import { activeCount, groupOf } from '../../src/model/group.ts';
+import { mayBeginAnew, mayTaskBecome } from '../../src/model/phases.ts';
 import type { RowChange } from '../../src/model/rows.ts';
 import { contentOf, decodeCommand, decodeContent, encodeRow } from '../../src/store/codec.ts';
 import { hashRow, RowDigest, type RowHash } from '../../src/store/digest.ts';
 import { nameOf, type RowValue } from '../../src/store/replicated-core.ts';
 import { SchedulerCore } from '../../src/store/scheduler-machine.ts';
 import type { Applied } from '../../src/scheduler/ports.ts';
+import { checkRule } from './group-traffic.ts';
 import { Violation } from './trace.ts';
 
 /** First byte of an entry that writes a register; commands of the scheduler begin with their version, 1. */
@@ -104,6 +106,11 @@ export class Replica {
     return this.#rows.get(nameOf(table, key))?.row ?? null;
   }
 
+  /** Every row, in its newest form. */
+  rows(): Iterable<{ readonly table: string; readonly row: RowValue }> {
+    return this.#rows.values();
+  }
+
   #command(entry: Entry): Applied {
     const decoded = decodeCommand(entry.data);
     if (decoded.type !== 'value' || !this.core.isCommand(decoded.value))
@@ -118,6 +125,7 @@ export class Replica {
     if (result.poisoned === true)
       throw new Violation(`a ${command.type} threw in apply: ${JSON.stringify(result.outcome)}`);
     for (const change of result.changes) this.#change(change);
+    for (const change of result.changes) checkRule(this, change);
     this.#checkCapacity();
     if (command.type === 'reportAttempts') checkReported(command, result.changes);
     const { index, term } = entry;
@@ -131,6 +139,10 @@ export class Replica {
       if (cpuMillis > capacity.cpuMillis || memoryBytes > capacity.memoryBytes)
         throw new Violation(`node ${name} holds more than it has`);
     }
+    for (const group of [...state.batches.values(), ...state.dags.values()]) {
+      if (activeCount(group) > (group.maxParallel ?? group.size))
+        throw new Violation(`${group.id} runs more of its tasks than it may`);
+    }
   }
 
   #change(change: RowChange): void {
@@ -139,7 +151,8 @@ export class Replica {
     const former = this.#rows.get(name);
     if ((former?.row ?? null) !== before) throw new Violation(`${name} changes from what is not stored`);
     if (table === 'task' && before !== null && after !== null && before.status !== after.status) {
-      if (!mayTaskBecome(before.status, after.status))
+      const isRetry = mayBeginAnew(before.status, after.status);
+      if (!isRetry && !mayTaskBecome(before.status, after.status))
         throw new Violation(`${name} went from ${before.status} to ${after.status}`);
     }
     if (former !== undefined) this.#digest.remove(former.hash);
@@ -167,10 +180,15 @@ export class Replica {
   }
 }
 
-/** A report changes only the attempt that it is about, and that is the task's newest. */
+/**
+ * A report changes only the attempt that it is about, and that is the task's newest. Others of its batch or DAG may be
+ * queued, skipped or stopped by what it says: their attempts stay as they are.
+ */
 function checkReported({ reports }: ReportAttemptsCommand, changes: readonly RowChange[]): void {
-  for (const { table, key, before } of changes) {
+  for (const { table, key, before, after } of changes) {
     if (table !== 'task' || before === null) continue;
+    const isOfGroup = groupOf(before) !== null;
+    if (isOfGroup && after !== null && after.attempts === before.attempts) continue;
     const newest = before.attempts.at(-1)?.assignment;
     if (reports.every((report) => report.taskId !== key || report.assignment !== newest))
       throw new Violation(`a report of another attempt changed ${key}`);

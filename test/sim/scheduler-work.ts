@@ -27,6 +27,8 @@ export class SchedulerWork {
   readonly #time: ClusterTime;
   /** What else a leader does where there are nodes; null: nothing. */
   readonly #leader: LeaderWork | null;
+  /** The term of the newest step of each batch and DAG. */
+  readonly #advancedIn = new Map<string, number>();
   /** The term that it schedules in; null while this member does not lead. */
   #term: number | null = null;
 
@@ -45,6 +47,7 @@ export class SchedulerWork {
 
   applied(applied: Applied | null, term: number): void {
     if (applied !== null) {
+      this.#countGroupWork(applied);
       for (const listener of this.#listeners) listener(applied);
       this.#leader?.applied(applied);
     }
@@ -58,6 +61,17 @@ export class SchedulerWork {
       throw new Violation(
         `node ${this.#member.id} planned what nothing but its plan can have made impossible`,
       );
+  }
+
+  #countGroupWork({ command, outcome, changes }: Applied): void {
+    const { trace } = this.#member.world;
+    if (command.type === 'retryGroup' && outcome.type === 'done') trace.count('batch or DAG retried');
+    if (command.type !== 'advanceGroup' || !changes.some(({ table }) => table === 'batch' || table === 'dag'))
+      return;
+    const before = this.#advancedIn.get(command.id);
+    if (before !== undefined && before !== command.term)
+      trace.count('batch or DAG gone on with by another leader');
+    this.#advancedIn.set(command.id, command.term);
   }
 
   /** Where nodes are simulated. */
@@ -121,6 +135,8 @@ export class SchedulerWork {
       rowsFrom: unused,
       taskIdsWithPrefix: unused,
       tasksNewestFirst: unused,
+      groupIdsWithPrefix: unused,
+      groupsNewestFirst: unused,
     };
   }
 }

@@ -70,6 +70,11 @@ export class Trace {
 
 /** Every rare path that the simulator must take from time to time; a test sees to it. */
 export const COUNTERS = [
+  'batch or DAG completed',
+  'batch or DAG failed',
+  'batch or DAG cancelled',
+  'batch or DAG gone on with by another leader',
+  'batch or DAG retried',
   'leader elected',
   'leader deposed by check-quorum',
   'leader paused and deposed',

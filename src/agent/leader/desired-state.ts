@@ -9,6 +9,7 @@ import { fencingToken } from '../../lib/ids.ts';
 import { containerOf, limitsOf, onNodeLossOf, userOf } from '../../model/earlier-rows.ts';
 import type { NodeRow } from '../../model/node.ts';
 import type { Attempt, ContainerSpec, Pairs, TaskLimits, TaskRow, TaskSpec } from '../../model/task.ts';
+import { specOfTask } from '../../model/template.ts';
 import type { StateView } from '../../scheduler/ports.ts';
 import { LEADER_LIMITS } from './limits.ts';
 
@@ -105,7 +106,8 @@ export class DesiredState {
   #tell(state: StateView, taskId: string, wanted: Wanted | null, run: Assignment[], stop: Stop[]): number {
     const told = this.#told.get(taskId);
     const task = state.tasks.get(taskId);
-    const spec = task === undefined ? undefined : state.specs.get(task.specId)?.spec;
+    const written = task === undefined ? undefined : state.specs.get(task.specId)?.spec;
+    const spec = task === undefined || written === undefined ? undefined : specOfTask(task, written);
     const graceMs = spec?.stopGraceMs ?? LEADER_LIMITS.defaultStopGraceMs;
     const isNew = wanted !== null && told?.assignment !== wanted.attempt.assignment;
     let bytes = 0;
@@ -126,12 +128,12 @@ export class DesiredState {
     }
     const row = state.nodes.get(this.#options.node);
     invariant(
-      spec !== undefined && row !== undefined && state.cluster !== null,
+      task !== undefined && spec !== undefined && row !== undefined && state.cluster !== null,
       'an open task has its spec and node',
     );
     run.push(
       assignmentToWire({
-        taskId,
+        task,
         attempt,
         spec,
         node: row,
@@ -144,16 +146,16 @@ export class DesiredState {
 }
 
 function assignmentToWire(options: {
-  readonly taskId: string;
+  readonly task: TaskRow;
   readonly attempt: Attempt;
   readonly spec: TaskSpec;
   readonly node: NodeRow;
   readonly term: number;
   readonly epoch: number;
 }): Assignment {
-  const { taskId, attempt, spec, node, term, epoch } = options;
+  const { task, attempt, spec, node, term, epoch } = options;
   return {
-    task_id: taskId,
+    task_id: task.id,
     assignment: attempt.assignment,
     term,
     session: attempt.session,
@@ -161,7 +163,7 @@ function assignmentToWire(options: {
     fencing_token: fencingToken(epoch, attempt.assignment),
     driver: driverFor(node, spec),
     command: [...spec.command],
-    env: Object.fromEntries(spec.env),
+    env: { ...groupEnvironment(task), ...Object.fromEntries(spec.env) },
     working_dir: spec.workingDir ?? '',
     timeout_ms: spec.timeoutMs ?? undefined,
     stop_grace_ms: spec.stopGraceMs,
@@ -171,6 +173,15 @@ function assignmentToWire(options: {
     limits: limitsToWire(limitsOf(spec)),
     unleased: onNodeLossOf(spec) === 'wait',
     user: userOf(spec) ?? undefined,
+  };
+}
+
+/** What a task is told of the batch or DAG that it belongs to (docs/contract.md, section 3); its own `env` has the last word. */
+function groupEnvironment({ batchId, batchIndex, dagId }: TaskRow): Readonly<Record<string, string>> {
+  return {
+    ...(batchId === undefined || batchId === null ? {} : { JARVIS_BATCH_ID: batchId }),
+    ...(batchIndex === undefined ? {} : { JARVIS_BATCH_INDEX: String(batchIndex) }),
+    ...(dagId === undefined || dagId === null ? {} : { JARVIS_DAG_ID: dagId }),
   };
 }
 

@@ -25,6 +25,8 @@ interface LsOptions extends OutputOptions {
   readonly status?: readonly string[];
   readonly node?: string;
   readonly name?: string;
+  readonly batch?: string;
+  readonly dag?: string;
   readonly limit?: number;
 }
 
@@ -40,6 +42,8 @@ export function registerLs(program: Command, context: Context): void {
     )
     .option('--node <name>', 'only on this node')
     .option('--name <name>', 'only of this name')
+    .option('--batch <id>', 'only of this batch')
+    .option('--dag <id or name>', 'only of this DAG; of a name its newest run')
     .option('--limit <n>', 'at most so many; default: all', parseCount)
     .addOption(outputOption())
     .addOption(peerOption())
@@ -73,6 +77,8 @@ async function listTasks(
       label: [...(options.label ?? [])].map(([key, value]) => `${key}=${value}`),
       limit: Math.min(clientLimits.pageItems, wanted - tasks.length),
       cursor,
+      batch_id: options.batch ?? '',
+      dag_id: options.dag ?? '',
     };
     const page = await peers.call((peer, inner) => peer.listTasks(request, inner), signal);
     tasks.push(...page.items);

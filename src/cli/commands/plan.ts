@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 
 import type { TaskPlan } from '../../generated/cluster.ts';
 import { planToJson } from '../../spec/json.ts';
+import { wireFromPlain } from '../../spec/wire.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
 import { EXIT_FAILED } from '../exit-status.ts';
@@ -10,7 +11,7 @@ import { addExamples, outputOption, peerOption } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
 import { printAnswer } from '../output/format.ts';
 import { reasonLines } from '../output/reasons.ts';
-import { readTasks } from '../spec-input.ts';
+import { readSpecs } from '../spec-input.ts';
 import { write } from '../terminal.ts';
 
 interface PlanOptions extends OutputOptions {
@@ -26,7 +27,8 @@ export function registerPlan(program: Command, context: Context): void {
     .addOption(peerOption())
     .action(async (options: PlanOptions) => {
       const { terminal } = context;
-      const tasks = await readTasks(terminal, options.file);
+      const file = await readSpecs(terminal, options.file);
+      const tasks = file.tasks.map(({ plain }) => wireFromPlain(plain));
       await withPeers(context, command, async (peers) => {
         const plan = await peers.call(
           (peer, signal) => peer.planTasks({ tasks }, signal),

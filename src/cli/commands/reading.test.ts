@@ -90,6 +90,8 @@ describe('ls', () => {
         label: ['team=data', 'x=a=b'],
         limit: 500,
         cursor: '',
+        batch_id: '',
+        dag_id: '',
       },
     ]);
   });

@@ -51,6 +51,9 @@ describe('submit', () => {
     ['hello', 1],
     ['retry', 1],
     ['several', 3],
+    ['batch', 1],
+    ['parameters', 1],
+    ['etl-pipeline', 1],
   ])('takes examples/%s.yaml', async (name, count) => {
     const path = fileURLToPath(new URL(`../../../examples/${name}.yaml`, import.meta.url));
     const { stdout, stderr, status } = await runInProcess(['submit', '-f', path, '-o', 'name', ...peer]);

@@ -77,6 +77,10 @@ describe('bad usage', () => {
 
 describe('help', () => {
   const commands = [
+    'batch ls',
+    'batch wait',
+    'dag get',
+    'dag graph',
     'dev',
     'run',
     'submit',

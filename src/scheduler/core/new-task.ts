@@ -1,34 +1,49 @@
+/** A task as it begins: PENDING, whatever the nodes are. */
 import { notBeforeOf } from '../../model/earlier-rows.ts';
 import { needsOfTask, placementOfTask } from '../../model/needs.ts';
+import type { NodeRow } from '../../model/node.ts';
 import type { TaskRow, TaskSpec } from '../../model/task.ts';
+import { whyNowhere } from './placement/why-nowhere.ts';
 
-/** A task as it is submitted: PENDING, whatever the nodes are. @param at where it stands in the order of submissions */
-export function newTask(
-  spec: TaskSpec,
-  at: { readonly id: string; readonly index: number; readonly position: number; readonly nowMs: number },
-): TaskRow {
-  const { id, index, position, nowMs } = at;
+export interface NewTask {
+  readonly id: string;
+  readonly specId: string;
+  /** Filled in, where it is of a template. */
+  readonly spec: TaskSpec;
+  /** Where it stands in the order of submissions. */
+  readonly createdIndex: number;
+  readonly createdPosition: number;
+  readonly createdAtMs: number;
+  /** Cluster time: later than that of its submission where its row is made later. */
+  readonly nowMs: number;
+  /** Of today: whether any of them could hold it. */
+  readonly nodes: Iterable<NodeRow>;
+}
+
+export function newTask({ id, specId, spec, nodes, nowMs, ...created }: NewTask): TaskRow {
+  const needs = needsOfTask(spec);
+  const placement = placementOfTask(spec);
   return {
     id,
     namespace: 'default',
     name: spec.name,
-    specId: id,
-    createdIndex: index,
-    createdPosition: position,
+    specId,
+    createdIndex: created.createdIndex,
+    createdPosition: created.createdPosition,
     priority: spec.priority,
     resources: spec.resources,
-    needs: needsOfTask(spec),
-    ...placementOfTask(spec),
+    needs,
+    ...placement,
     ...waitOf(notBeforeOf(spec), nowMs),
     status: 'PENDING',
-    statusReason: null,
+    statusReason: whyNowhere({ resources: spec.resources, needs, ...placement }, nodes),
     cancelRequested: false,
     attempt: 0,
     retryCount: 0,
     consecutiveLosses: 0,
     retryAtMs: null,
     result: null,
-    createdAtMs: nowMs,
+    createdAtMs: created.createdAtMs,
     scheduledAtMs: null,
     startedAtMs: null,
     finishedAtMs: null,
@@ -37,6 +52,6 @@ export function newTask(
 }
 
 /** Of a task that becomes PENDING, where it is not to run before some time that has not come. */
-function waitOf(notBeforeMs: number | null, nowMs: number): Pick<TaskRow, 'waitsUntilMs'> {
+export function waitOf(notBeforeMs: number | null, nowMs: number): Pick<TaskRow, 'waitsUntilMs'> {
   return notBeforeMs !== null && notBeforeMs > nowMs ? { waitsUntilMs: notBeforeMs } : {};
 }

@@ -11,6 +11,8 @@ export interface TaskRequest {
   /** The same for the same needs and rules, and for no others; empty: of a command that needs nothing. */
   readonly needsKey: string;
   readonly concurrency: Concurrency | null;
+  /** The batch or DAG that bounds how many of them run at a time; empty: none does. */
+  readonly gate: string;
 }
 
 export function requestOf(task: TaskRow): TaskRequest {
@@ -18,6 +20,7 @@ export function requestOf(task: TaskRow): TaskRequest {
     resources: task.resources,
     needsKey: needsKeyOf(task) + rulesKeyOf(task),
     concurrency: concurrencyOf(task),
+    gate: task.gate ?? '',
   };
 }
 
@@ -26,7 +29,7 @@ export function requestKey(task: TaskRow): string {
   const { cpuMillis, memoryBytes } = task.resources;
   const concurrency = concurrencyOf(task);
   const key = concurrency === null ? '' : `${concurrency.key}:`;
-  return `${key}${cpuMillis}/${memoryBytes}/${needsKeyOf(task)}${rulesKeyOf(task)}`;
+  return `${key}${cpuMillis}/${memoryBytes}/${task.gate ?? ''}/${needsKeyOf(task)}${rulesKeyOf(task)}`;
 }
 
 /** What of the request can be told from a node's row alone: the key of the nodes that may do. */

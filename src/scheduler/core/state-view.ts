@@ -1,4 +1,5 @@
 import type { ClusterRow } from '../../model/cluster.ts';
+import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
 import type { NodeRow } from '../../model/node.ts';
 import type { Resources, SpecRow, TaskRow } from '../../model/task.ts';
 import type { KeyUse } from './concurrency-keys.ts';
@@ -23,7 +24,7 @@ export interface StateView {
   keyUse(key: string): KeyUse | null;
   /** The node where the newest task of that name runs or ran, as far as it is remembered. */
   placeOf(taskName: string): string | null;
-  /** Open tasks that are on no node. */
+  /** Open tasks that are on no node, also those of batches and DAGs whose rows are not made yet. */
   readonly queuedCount: number;
   /**
    * PENDING tasks that are due, in scheduling order: priority, then submission.
@@ -37,4 +38,15 @@ export interface StateView {
   retriesDue(atMs: number): Iterable<TaskRow>;
   /** When the next retry is due; null where there is none. */
   nextRetryAtMs(): number | null;
+  /** Those that are not over; finished ones are read from the store. */
+  readonly batches: ReadonlyMap<string, BatchRow>;
+  readonly dags: ReadonlyMap<string, DagRow>;
+  /** Of DAGs that are not over. */
+  readonly graphs: ReadonlyMap<string, GraphRow>;
+  /** Whether its batch or DAG keeps the task from running for now, though it is PENDING. */
+  isHeld(task: Pick<TaskRow, 'batchId' | 'dagId'>): boolean;
+  /** How many more tasks of that gate may be assigned; null: no bound. */
+  roomIn(gate: string): number | null;
+  /** One that has something left for its leader to do, or null. */
+  nextWorkingGroup(): GroupRef | null;
 }

@@ -6,6 +6,7 @@ import { unreachable } from '../../lib/assert.ts';
 import { idKey } from '../../lib/ids.ts';
 import type { IdKey } from '../../lib/ids.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
+import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
 import type { NodeRow } from '../../model/node.ts';
 import { isTerminal } from '../../model/phases.ts';
 import type { RowChange, TableName, Tables } from '../../model/rows.ts';
@@ -13,6 +14,7 @@ import type { Resources, SpecRow, TaskRow } from '../../model/task.ts';
 import type { KeyUse } from './concurrency-keys.ts';
 import { ConcurrencyKeys } from './concurrency-keys.ts';
 import { NodeLoads } from './node-loads.ts';
+import { GroupIndex } from './group-index.ts';
 import { PendingQueue } from './pending-queue.ts';
 import type { SkipRequest } from './pending-queue.ts';
 import { RecentPlaces } from './recent-places.ts';
@@ -37,6 +39,7 @@ export class ClusterState implements StateView {
   readonly #places = new RecentPlaces();
   readonly #pending = new PendingQueue();
   readonly #retries = new RetryTimers();
+  readonly #groups = new GroupIndex();
 
   get cluster(): ClusterRow | null {
     return this.#cluster;
@@ -79,7 +82,7 @@ export class ClusterState implements StateView {
   }
 
   get queuedCount(): number {
-    return this.#tasks.size - this.#loads.held;
+    return this.#tasks.size - this.#loads.held + this.#groups.unmade;
   }
 
   pending(skip: SkipRequest = skipNothing): Iterable<TaskRow> {
@@ -102,6 +105,35 @@ export class ClusterState implements StateView {
     return this.#retries.nextMs();
   }
 
+  get batches(): ReadonlyMap<string, BatchRow> {
+    return this.#groups.batches;
+  }
+
+  get dags(): ReadonlyMap<string, DagRow> {
+    return this.#groups.dags;
+  }
+
+  get graphs(): ReadonlyMap<string, GraphRow> {
+    return this.#groups.graphs;
+  }
+
+  isHeld(task: Pick<TaskRow, 'batchId' | 'dagId'>): boolean {
+    return this.#groups.isHeld(task);
+  }
+
+  roomIn(gate: string): number | null {
+    return this.#groups.roomIn(gate);
+  }
+
+  nextWorkingGroup(): GroupRef | null {
+    return this.#groups.nextWorking();
+  }
+
+  /** The task of a group at a position, where it is open. */
+  openMember(groupId: string, position: number): TaskRow | null {
+    return this.#groups.openMember(groupId, position);
+  }
+
   /** Whether memory keeps the row, or leaves it to the store. */
   holdsInMemory<T extends TableName>(table: T, row: Tables[T]): boolean {
     switch (table) {
@@ -109,7 +141,14 @@ export class ClusterState implements StateView {
       case 'event':
       case 'finished':
       case 'usedKeys':
+      case 'blueprint':
+      case 'dagName':
         return false;
+      case 'batch':
+      case 'dag':
+        return (row as BatchRow | DagRow).finishedAtMs === null;
+      case 'graph':
+        return this.#groups.dags.has((row as GraphRow).id);
       case 'task':
         return !isTerminal((row as TaskRow).status);
       case 'spec':
@@ -131,10 +170,18 @@ export class ClusterState implements StateView {
         return this.#tasks.get(key) ?? null;
       case 'spec':
         return this.#specs.get(key) ?? null;
+      case 'batch':
+        return this.#groups.batches.get(key) ?? null;
+      case 'dag':
+        return this.#groups.dags.get(key) ?? null;
+      case 'graph':
+        return this.#groups.graphs.get(key) ?? null;
       case 'idempotency':
       case 'event':
       case 'finished':
       case 'usedKeys':
+      case 'blueprint':
+      case 'dagName':
         return null;
       default:
         return unreachable(table);
@@ -148,6 +195,8 @@ export class ClusterState implements StateView {
   restore<T extends TableName>(table: T, key: string, row: Tables[T]): void {
     if (table === 'task') this.#places.note(row as TaskRow);
     if (table === 'spec' && !this.holdsInMemory(table, row)) this.#unclaimedSpecs.set(key, row as SpecRow);
+    else if (table === 'graph' && !this.holdsInMemory(table, row))
+      this.#groups.keepGraph(key, row as GraphRow);
     else if (this.holdsInMemory(table, row)) {
       this.#commitOne({ table, key, before: null, after: row } as RowChange);
     }
@@ -156,7 +205,12 @@ export class ClusterState implements StateView {
   /** Takes over what a command changed. The only way in which memory changes. */
   commit(changes: readonly RowChange[]): void {
     this.#unclaimedSpecs.clear();
+    this.#groups.forgetUnclaimed();
     for (const change of changes) this.#commitOne(change);
+    // Of tasks that were over as soon as they were made.
+    for (const { table, key } of changes) {
+      if (table === 'spec' && !this.#specUses.has(key)) this.#specs.delete(key);
+    }
   }
 
   #commitOne(change: RowChange): void {
@@ -173,10 +227,21 @@ export class ClusterState implements StateView {
       case 'task':
         this.#setTask(change.key, change.before, change.after);
         break;
+      case 'batch':
+        this.#groups.setBatch(change.key, change.after);
+        break;
+      case 'dag':
+        this.#groups.setDag(change.key, change.after);
+        break;
+      case 'graph':
+        this.#groups.setGraph(change.key, change.after);
+        break;
       case 'idempotency':
       case 'event':
       case 'finished':
       case 'usedKeys':
+      case 'blueprint':
+      case 'dagName':
         break;
     }
   }
@@ -194,6 +259,7 @@ export class ClusterState implements StateView {
     // What is over stands in no index, also where it expires or is begun anew.
     if (before !== null && !isTerminal(before.status)) this.#unindex(before);
     set(this.#tasks, id, open);
+    this.#groups.setTask(before, open);
     if (open !== null) this.#index(open);
     if (after !== null && after.attempts !== before?.attempts) this.#places.note(after);
   }

@@ -4,8 +4,11 @@
  */
 import { invariant } from '../../lib/assert.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
+import { groupOf } from '../../model/group.ts';
+import type { GroupRef } from '../../model/group.ts';
 import type { RowChange, TableName, Tables } from '../../model/rows.ts';
-import type { SpecRow, TaskRow } from '../../model/task.ts';
+import type { SpecRow, TaskRow, TaskStatus } from '../../model/task.ts';
+import { specOfTask } from '../../model/template.ts';
 import type { ClusterState } from './state.ts';
 
 /** Rows that memory does not hold, by `table/key`. */
@@ -24,6 +27,14 @@ interface Staged {
   after: Tables[TableName] | null;
 }
 
+/** A task of a batch or a DAG was put in another status. */
+export interface MemberMove {
+  readonly group: GroupRef;
+  readonly position: number;
+  readonly from: TaskStatus;
+  readonly to: TaskStatus;
+}
+
 export class Transaction {
   readonly state: ClusterState;
   readonly entry: EntryPosition;
@@ -33,6 +44,9 @@ export class Transaction {
   readonly newMaxima = new Map<string, number>();
   readonly #loaded: LoadedRows;
   readonly #staged = new Map<string, Staged>();
+  /** Tasks of groups that were put, by group and position: memory does not have those that are new. */
+  readonly #members = new Map<string, string>();
+  #moves: MemberMove[] = [];
 
   constructor(options: { state: ClusterState; entry: EntryPosition; atMs: number; loaded: LoadedRows }) {
     this.state = options.state;
@@ -70,14 +84,36 @@ export class Transaction {
     return this.get('task', id);
   }
 
+  /** Whatever becomes of a task, its batch or DAG gets to know here: see `groups/settle.ts`. */
   putTask(task: TaskRow): void {
+    const group = groupOf(task);
+    // One that is made is in the counts of its group already.
+    const before = group === null ? null : this.task(task.id);
+    if (group !== null && before !== null && before.status !== task.status)
+      this.#moves.push({ group, position: task.createdPosition, from: before.status, to: task.status });
+    if (group !== null) this.#members.set(`${group.id}/${task.createdPosition}`, task.id);
     this.put('task', task.id, task);
   }
 
+  /** The task of a group at a position, where memory holds it or it was put; null also where its row is not made. */
+  member(groupId: string, position: number): TaskRow | null {
+    const id = this.#members.get(`${groupId}/${position}`) ?? this.state.openMember(groupId, position)?.id;
+    return id === undefined ? null : this.task(id);
+  }
+
+  /** What has become of tasks of groups since the last call, in order. */
+  takeMoves(): readonly MemberMove[] {
+    const moves = this.#moves;
+    this.#moves = [];
+    return moves;
+  }
+
+  /** Filled in, where it is of a template. */
   spec(task: TaskRow): SpecRow {
     const spec = this.get('spec', task.specId);
     invariant(spec !== null, `the spec of ${task.id} is there`);
-    return spec;
+    const own = specOfTask(task, spec.spec);
+    return own === spec.spec ? spec : { id: spec.id, spec: own };
   }
 
   /** In the order in which rows were first touched: the same on every replica. */

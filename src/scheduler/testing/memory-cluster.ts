@@ -4,7 +4,7 @@ import type { Command, Outcome } from '../../model/commands.ts';
 import type { OrderedTableName, TableName, Tables } from '../../model/rows.ts';
 import { apply } from '../core/apply/apply.ts';
 import { ClusterState } from '../core/state.ts';
-import type { Applied, CommandInput, Leadership, Replica, TaskPage } from '../ports.ts';
+import type { Applied, CommandInput, GroupPage, Leadership, Replica, TaskPage } from '../ports.ts';
 import { orderedRows } from './ordered-rows.ts';
 
 export class MemoryCluster {
@@ -135,6 +135,14 @@ export class MemoryReplica implements Replica {
 
   async tasksNewestFirst(): Promise<TaskPage> {
     return { tasks: [], nextCursor: '' };
+  }
+
+  async groupIdsWithPrefix(): Promise<readonly string[]> {
+    return [];
+  }
+
+  async groupsNewestFirst(): Promise<GroupPage> {
+    return { groups: [], nextCursor: '' };
   }
 
   announce(): void {

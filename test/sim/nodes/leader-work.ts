@@ -192,6 +192,8 @@ export class LeaderWork {
       rowsFrom: unused,
       taskIdsWithPrefix: unused,
       tasksNewestFirst: unused,
+      groupIdsWithPrefix: unused,
+      groupsNewestFirst: unused,
     };
   }
 }

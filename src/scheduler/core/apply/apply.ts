@@ -5,10 +5,14 @@
 import { unreachable } from '../../../lib/assert.ts';
 import { messageOf } from '../../../lib/errors.ts';
 import type { Command, Outcome } from '../../../model/commands.ts';
+import { blueprintKey } from '../../../model/group.ts';
+import type { GroupRef } from '../../../model/group.ts';
 import type { RowChange, RowKey } from '../../../model/rows.ts';
+import { settleGroups } from '../groups/settle.ts';
 import type { ClusterState } from '../state.ts';
 import { Transaction, type EntryPosition, type LoadedRows } from '../transaction.ts';
 import { assign } from './assign.ts';
+import { advanceGroup, cancelGroup, retryGroup } from './change-group.ts';
 import { cancelTask } from './cancel-task.ts';
 import { keepJournal } from '../journal.ts';
 import { expire, rowsOfExpiry } from './expire.ts';
@@ -26,6 +30,7 @@ import { retryTask } from './retry-task.ts';
 import { updateTask } from './update-task.ts';
 import { retryDue } from './retry-due.ts';
 import { setHeartbeat, timeoutSettled } from './set-heartbeat.ts';
+import { submitBatch, submitDag } from './submit-group.ts';
 import { submitMany, submitTasks } from './submit-tasks.ts';
 
 export interface ApplyResult {
@@ -45,7 +50,10 @@ export function apply(
   let outcome: Outcome;
   try {
     outcome = carryOut(transaction, command);
-    if (outcome.type === 'done') settleHeads(transaction);
+    if (outcome.type === 'done') {
+      settleGroups(transaction, groupNamedBy(command));
+      settleHeads(transaction);
+    }
   } catch (error) {
     return { outcome: refuse('internal', messageOf(error)), changes: [], poisoned: true };
   }
@@ -110,8 +118,29 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return expire(transaction, command);
     case 'reserveNodes':
       return reserveNodes(transaction, command);
+    case 'submitBatch':
+      return submitBatch(transaction, command);
+    case 'submitDag':
+      return submitDag(transaction, command);
+    case 'cancelGroup':
+      return cancelGroup(transaction, command);
+    case 'retryGroup':
+      return retryGroup(transaction, command);
+    case 'advanceGroup':
+      return advanceGroup(transaction, command);
     default:
       return unreachable(command);
+  }
+}
+
+function groupNamedBy(command: Command): GroupRef | null {
+  switch (command.type) {
+    case 'cancelGroup':
+    case 'retryGroup':
+    case 'advanceGroup':
+      return { table: command.table, id: command.id };
+    default:
+      return null;
   }
 }
 
@@ -125,6 +154,12 @@ export function rowsNamedBy(command: Command): readonly RowKey[] {
     case 'cancelTask':
       return [{ table: 'task', key: command.taskId }, ...idempotencyRow(command.idempotency)];
     case 'retryTask':
+      return [
+        { table: 'task', key: command.taskId },
+        { table: 'spec', key: command.specId },
+        ...groupRowOf(command.group ?? null),
+        ...idempotencyRow(command.idempotency),
+      ];
     case 'updateTask':
       return [
         { table: 'task', key: command.taskId },
@@ -138,6 +173,16 @@ export function rowsNamedBy(command: Command): readonly RowKey[] {
       return rowsOfExpiry(command);
     case 'reportAttempts':
       return command.reports.map(({ taskId }) => ({ table: 'task', key: taskId }));
+    case 'submitBatch':
+      return idempotencyRow(command.idempotency);
+    case 'submitDag':
+      return [{ table: 'dagName', key: command.name }, ...idempotencyRow(command.idempotency)];
+    case 'cancelGroup':
+      return [{ table: command.table, key: command.id }, ...idempotencyRow(command.idempotency)];
+    case 'retryGroup':
+      return [...groupRows(command), ...idempotencyRow(command.idempotency)];
+    case 'advanceGroup':
+      return [...groupRows(command), { table: 'blueprint', key: blueprintKey(command.id, command.at) }];
     default:
       return [];
   }
@@ -145,4 +190,32 @@ export function rowsNamedBy(command: Command): readonly RowKey[] {
 
 function idempotencyRow(idempotency: { readonly key: string } | null): readonly RowKey[] {
   return idempotency === null ? [] : [{ table: 'idempotency', key: idempotency.key }];
+}
+
+/** With its graph, if it has one. */
+function groupRowOf(group: GroupRef | null): readonly RowKey[] {
+  if (group === null) return [];
+  const { table, id: key } = group;
+  return table === 'batch'
+    ? [{ table, key }]
+    : [
+        { table, key },
+        { table: 'graph', key },
+      ];
+}
+
+/** The group, and its tasks that are over, with their specs. */
+function groupRows({ table, id, taskIds }: GroupRef & { readonly taskIds: readonly string[] }): RowKey[] {
+  const group: RowKey[] = [
+    { table, key: id },
+    { table: 'spec', key: id },
+    { table: 'graph', key: id },
+  ];
+  return [
+    ...group,
+    ...taskIds.flatMap((key): RowKey[] => [
+      { table: 'task', key },
+      { table: 'spec', key },
+    ]),
+  ];
 }

@@ -5,6 +5,7 @@ import { concurrencyOf } from '../../../model/earlier-rows.ts';
 import type { NodeUse } from '../placement/fit.ts';
 import { misfit } from '../placement/fit.ts';
 import { headsOf, keptForHead } from '../placement/heads.ts';
+import type { Taken } from '../placement/waiting.ts';
 import { whyWaiting } from '../placement/waiting.ts';
 import type { StateView } from '../state-view.ts';
 import { TaskGroups } from '../task-groups.ts';
@@ -20,10 +21,11 @@ export interface AssignResult {
 }
 
 /** What the earlier assignments of one command have set aside. */
-class Taken {
+class TakenBefore implements Taken {
   readonly #nodes = new Map<string, { cpuMillis: number; memoryBytes: number; count: number }>();
   readonly #groups = new Map<string, TaskGroups>();
   readonly #keys = new Map<string, number>();
+  readonly #gates = new Map<string, number>();
 
   add(task: TaskRow, node: string): void {
     const taken = this.#nodes.get(node) ?? { cpuMillis: 0, memoryBytes: 0, count: 0 };
@@ -36,11 +38,15 @@ class Taken {
     this.#groups.set(node, groups);
     const key = concurrencyOf(task)?.key ?? null;
     if (key !== null) this.#keys.set(key, this.holding(key) + 1);
+    if (task.gate !== undefined) this.#gates.set(task.gate, this.holdingOf(task.gate) + 1);
   }
 
-  /** Tasks of a concurrency key. */
   holding(key: string): number {
     return this.#keys.get(key) ?? 0;
+  }
+
+  holdingOf(gate: string): number {
+    return this.#gates.get(gate) ?? 0;
   }
 
   useOf(state: StateView, node: string): NodeUse {
@@ -64,7 +70,7 @@ class Taken {
 export function assign(transaction: Transaction, command: AssignCommand): Outcome<AssignResult> {
   const accepted: string[] = [];
   const refused: { taskId: string; reason: string }[] = [];
-  const taken = new Taken();
+  const taken = new TakenBefore();
   for (const assignment of command.assignments) {
     const { taskId, node, session } = assignment;
     const task = transaction.task(taskId);
@@ -86,7 +92,7 @@ function whyNot(
   transaction: Transaction,
   task: TaskRow,
   assignment: AssignCommand['assignments'][number],
-  taken: Taken,
+  taken: TakenBefore,
 ): string | null {
   const { state } = transaction;
   if (transaction.cluster.awaitsLeases === true)

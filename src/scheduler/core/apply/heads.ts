@@ -24,15 +24,22 @@ export function noteOvertaken(transaction: Transaction, taskId: string): void {
   transaction.putCluster({ heads: all.map(({ head }) => head) });
 }
 
-/** After each command: who is not in the queue any more is no head of it, and nothing is kept for it. */
+/**
+ * After each command: who is not in the queue any more is no head of it, and nothing is kept for it. Where a priority
+ * was changed there may be two of the same: the first in the order stays.
+ */
 export function settleHeads(transaction: Transaction): void {
   const heads = headsOf(transaction.cluster);
   if (heads.length === 0) return;
-  const left = heads.filter(({ taskId }) => {
-    const task = transaction.task(taskId);
-    return task !== null && task.status === 'PENDING' && waitsUntilOf(task) === null;
+  const queued = heads.flatMap((head) => {
+    const task = transaction.task(head.taskId);
+    const isQueued = task !== null && task.status === 'PENDING' && waitsUntilOf(task) === null;
+    return isQueued ? [{ head, task }] : [];
   });
-  if (left.length < heads.length) transaction.putCluster({ heads: left });
+  queued.sort((a, b) => compareInQueue(a.task, b.task));
+  const left = queued.filter(({ task }, at) => task.priority !== queued[at - 1]?.task.priority);
+  if (left.length === heads.length && left.every(({ head }, at) => head === heads[at])) return;
+  transaction.putCluster({ heads: left.map(({ head }) => head) });
 }
 
 /** Whoever decided it has looked whether the nodes suit; what apply guards is that the head has waited long enough. */

@@ -1,5 +1,6 @@
 import type { Command } from '../../../model/commands.ts';
 import type { AssignResult } from './assign.ts';
+import type { AdvanceGroupResult, ChangeGroupResult } from './change-group.ts';
 import type { CancelTaskResult } from './cancel-task.ts';
 import type { ExpireResult } from './expire.ts';
 import type { ReserveNodesResult } from './heads.ts';
@@ -10,6 +11,7 @@ import type { RemoveNodeResult } from './remove-node.ts';
 import type { RetryTaskResult } from './retry-task.ts';
 import type { UpdateTaskResult } from './update-task.ts';
 import type { RetryDueResult } from './retry-due.ts';
+import type { SubmitGroupResult } from './submit-group.ts';
 import type { SubmitManyResult, SubmitTasksResult } from './submit-tasks.ts';
 
 /** What an outcome `done` carries, by command: plain data, also for idempotency keys, which remember it. */
@@ -36,4 +38,9 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly graceOver: null;
   readonly expire: ExpireResult;
   readonly reserveNodes: ReserveNodesResult;
+  readonly submitBatch: SubmitGroupResult;
+  readonly submitDag: SubmitGroupResult;
+  readonly cancelGroup: ChangeGroupResult;
+  readonly retryGroup: ChangeGroupResult;
+  readonly advanceGroup: AdvanceGroupResult;
 }

@@ -1,4 +1,6 @@
 import type { Outcome, RetryDueCommand } from '../../../model/commands.ts';
+import { notBeforeOf } from '../../../model/earlier-rows.ts';
+import { waitOf } from '../new-task.ts';
 import type { Transaction } from '../transaction.ts';
 import { done } from './outcomes.ts';
 import { dueMsOf } from '../retry-timers.ts';
@@ -16,7 +18,9 @@ export function retryDue(transaction: Transaction, command: RetryDueCommand): Ou
     const dueMs = task === null ? null : dueMsOf(task);
     if (task === null || dueMs === null || dueMs > transaction.nowMs) continue;
     transaction.putTask(
-      task.status === 'FAILED' ? move(task, 'PENDING', { retryAtMs: null }) : { ...task, waitsUntilMs: null },
+      task.status === 'FAILED'
+        ? move(task, 'PENDING', { retryAtMs: null, ...waitOf(notBeforeOf(task), transaction.nowMs) })
+        : { ...task, waitsUntilMs: null },
     );
     queued.push(taskId);
   }

@@ -1,7 +1,8 @@
 import type { Outcome, RetryTaskCommand } from '../../../model/commands.ts';
 import { isTerminal, mayBeRetried } from '../../../model/phases.ts';
 import type { TaskRow } from '../../../model/task.ts';
-import { whyNowhere } from '../placement/why-nowhere.ts';
+import { beginAnew } from '../begin-anew.ts';
+import { reopenGroup, whyNotAlone } from '../groups/reopen.ts';
 import type { Transaction } from '../transaction.ts';
 import { once } from './idempotency.ts';
 import { done, refuse } from './outcomes.ts';
@@ -22,21 +23,10 @@ export function retryTask(transaction: Transaction, command: RetryTaskCommand): 
     // The leader names it from the same row; where that is another one, or it has expired, it is not loaded.
     const spec = transaction.get('spec', task.specId);
     if (spec === null) return refuse('conflict', `${task.id} cannot be begun anew: its spec is gone`);
-    // Memory holds the specs of open tasks: it is given this one again, unchanged.
-    transaction.put('spec', spec.id, { ...spec });
-    transaction.putTask({
-      ...task,
-      status: 'PENDING',
-      statusReason: whyNowhere(task, transaction.state.nodes.values()),
-      cancelRequested: false,
-      retryCount: 0,
-      consecutiveLosses: 0,
-      retryAtMs: null,
-      result: null,
-      scheduledAtMs: null,
-      startedAtMs: null,
-      finishedAtMs: null,
-    });
+    const refusal = whyNotAlone(transaction, task);
+    if (refusal !== null) return refuse('conflict', `${task.id} cannot be begun anew: ${refusal}`);
+    reopenGroup(transaction, task);
+    beginAnew(transaction, task);
     return done<RetryTaskResult>({ taskId: task.id });
   });
 }

@@ -3,7 +3,6 @@ import { limits } from '../../../lib/limits.ts';
 import type { Outcome, Submission, SubmitManyCommand } from '../../../model/commands.ts';
 import { concurrencyOf } from '../../../model/earlier-rows.ts';
 import type { TaskSpec } from '../../../model/task.ts';
-import { whyNowhere } from '../placement/why-nowhere.ts';
 import { newTask } from '../new-task.ts';
 import type { Transaction } from '../transaction.ts';
 import { once } from './idempotency.ts';
@@ -50,7 +49,7 @@ function submit(transaction: Transaction, { tasks, idempotency }: Submission, fi
 }
 
 /** @param count how many tasks the command asks for so far */
-function queueIsFull(transaction: Transaction, count: number): Refused | null {
+export function queueIsFull(transaction: Transaction, count: number): Refused | null {
   const { queuedCount } = transaction.state;
   if (queuedCount + count <= limits.queuedTasks) return null;
   return refuse(
@@ -60,7 +59,10 @@ function queueIsFull(transaction: Transaction, count: number): Refused | null {
 }
 
 /** All open tasks of a concurrency key have the same maximum; also those that the same entry has brought before. */
-function otherMaximum(transaction: Transaction, tasks: readonly TaskSpec[]): Refused | null {
+export function otherMaximum(
+  transaction: Transaction,
+  tasks: Iterable<Pick<TaskSpec, 'concurrency'>>,
+): Refused | null {
   for (const spec of tasks) {
     const concurrency = concurrencyOf(spec);
     if (concurrency === null) continue;
@@ -79,11 +81,19 @@ function addTask(transaction: Transaction, spec: TaskSpec, position: number): st
   const { epoch } = transaction.cluster;
   const { index } = transaction.entry;
   const id = encodeId('task', { epoch, index, position }, transaction.state.idKey);
-  const task = newTask(spec, { id, index, position, nowMs: transaction.nowMs });
-  const statusReason = whyNowhere(task, transaction.state.nodes.values());
+  const task = newTask({
+    id,
+    specId: id,
+    spec,
+    createdIndex: index,
+    createdPosition: position,
+    createdAtMs: transaction.nowMs,
+    nowMs: transaction.nowMs,
+    nodes: transaction.state.nodes.values(),
+  });
   const concurrency = concurrencyOf(spec);
   if (concurrency !== null) transaction.newMaxima.set(concurrency.key, concurrency.max);
   transaction.put('spec', id, { id, spec });
-  transaction.putTask({ ...task, statusReason });
+  transaction.putTask(task);
   return id;
 }

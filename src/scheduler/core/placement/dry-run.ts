@@ -56,7 +56,7 @@ export function dryRun(
 
 function dueReasons(state: StateView, task: TaskRow): readonly Reason[] {
   if (waitsUntilOf(task) === null) return [];
-  const reason = whyWaiting(task, state, { holding: () => 0 })?.reason ?? '';
+  const reason = whyWaiting(task, state)?.reason ?? '';
   return [{ filter: 'not_before', excluded: 0, nearestMiss: reason }];
 }
 
@@ -78,5 +78,11 @@ function viewOf(state: StateView, queue: PendingQueue): StateView {
     positionOf: (task) => queue.positionOf(task),
     retriesDue: (atMs) => state.retriesDue(atMs),
     nextRetryAtMs: () => state.nextRetryAtMs(),
+    batches: state.batches,
+    dags: state.dags,
+    graphs: state.graphs,
+    isHeld: (task) => state.isHeld(task),
+    roomIn: (gate) => state.roomIn(gate),
+    nextWorkingGroup: () => state.nextWorkingGroup(),
   };
 }

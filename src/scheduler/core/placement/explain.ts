@@ -8,6 +8,7 @@ import type { Misfit } from './fit.ts';
 import { headsOf } from './heads.ts';
 import type { InFlight } from './in-flight.ts';
 import { inFlightOf } from './in-flight.ts';
+import type { Taken } from './waiting.ts';
 import { whyWaiting } from './waiting.ts';
 
 /** Nodes that one filter rules out. */
@@ -20,7 +21,7 @@ export interface Reason {
 
 type NodesView = Pick<
   StateView,
-  'cluster' | 'nodes' | 'tasks' | 'allocated' | 'tasksOn' | 'groupsOn' | 'keyUse'
+  'cluster' | 'nodes' | 'tasks' | 'allocated' | 'tasksOn' | 'groupsOn' | 'keyUse' | 'isHeld' | 'roomIn'
 >;
 
 export const NOTHING_IN_FLIGHT = inFlightOf(new Map());
@@ -32,16 +33,23 @@ export function reasonsFor(
   inFlight: InFlight = NOTHING_IN_FLIGHT,
 ): readonly Reason[] {
   const reasons = explain(task, candidatesOf(state, inFlight));
-  const holding = (key: string): number => {
-    let count = 0;
-    for (const planned of inFlight.values()) if (planned.task.concurrency?.key === key) count += 1;
-    return count;
-  };
-  const waits = whyWaiting(task, state, { holding });
+  const waits = whyWaiting(task, state, takenBy(inFlight));
   if (waits === null) return reasons;
   // It rules out every node, whatever else there is against it.
   const { filter, reason } = waits;
   return [{ filter, excluded: state.nodes.size, nearestMiss: reason }, ...reasons];
+}
+
+function takenBy(inFlight: InFlight): Taken {
+  const countOf = (counts: (task: TaskRow) => boolean): number => {
+    let count = 0;
+    for (const planned of inFlight.values()) if (counts(planned.task)) count += 1;
+    return count;
+  };
+  return {
+    holding: (key) => countOf(({ concurrency }) => concurrency?.key === key),
+    holdingOf: (gate) => countOf((task) => task.gate === gate),
+  };
 }
 
 /** All nodes, with what is on them by the state and by plans that are not applied. */

@@ -288,7 +288,7 @@ function checkPlan({ cluster, planner, run }: World): number {
       use: useOf(cluster, row.name, on.get(row.name) ?? []),
     }));
     const holding = [...on.values()].flat().filter((one) => (one.concurrency ?? null) !== null).length;
-    const waits = whyWaiting(task, state, { holding: () => holding });
+    const waits = whyWaiting(task, state, { holding: () => holding, holdingOf: () => 0 });
     const fitting = uses.filter(
       ({ row, use }) =>
         waits === null &&

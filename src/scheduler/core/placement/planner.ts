@@ -100,7 +100,7 @@ export class Planner {
     let overtakes: string | null = null;
     this.#choice.begin(round);
     for (const task of this.#state.pending((request) => round.isHopeless(request))) {
-      if (this.#inFlight.has(task.id)) continue;
+      if (this.#inFlight.has(task.id) || this.#state.isHeld(task)) continue;
       if (assignments.length >= limit) return { assignments, unplaced, overtakes, more: true };
       kept.before(task);
       const slot = this.#choice.nodeFor(task);
@@ -126,7 +126,7 @@ export class Planner {
     for (const head of heads) {
       const task = this.#state.tasks.get(head.taskId);
       if (task === undefined || this.#inFlight.has(task.id)) continue;
-      const waits = whyWaiting(task, this.#state, { holding: () => 0 }) !== null;
+      const waits = whyWaiting(task, this.#state) !== null;
       const suited = waits ? [] : this.#choice.nodesWithRoomInTime(task);
       const names = suited.map((slot) => this.#table.rowOf(slot).name);
       const still = head.nodes.filter((name) => names.includes(name));

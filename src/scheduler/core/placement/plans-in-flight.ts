@@ -20,7 +20,7 @@ export class PlansInFlight implements InFlight {
   readonly #plans = new Set<PlanInFlight>();
   readonly #assignments = new Map<string, PlannedAssignment>();
   readonly #byNode = new Map<string, Set<PlannedAssignment>>();
-  /** For tasks, nodes and concurrency keys, the index of the last command but our own assignments that touched them. */
+  /** For tasks, nodes, concurrency keys, batches and DAGs, the index of the last command but our own assignments that touched them. */
   readonly #touched = new Map<string, number>();
   #hasAbandoned = false;
 
@@ -83,6 +83,7 @@ export class PlansInFlight implements InFlight {
     for (const change of changes) {
       if (change.table === 'cluster') this.#touchKept(change, index);
       if (change.table === 'node') this.#touched.set(`node/${change.key}`, index);
+      if (change.table === 'batch' || change.table === 'dag') this.#touched.set(`group/${change.key}`, index);
       if (change.table !== 'task') continue;
       this.#touched.set(`task/${change.key}`, index);
       for (const row of [change.before, change.after]) {
@@ -94,13 +95,14 @@ export class PlansInFlight implements InFlight {
     }
   }
 
-  /** Whether something that the assignment rests on has changed since the plan. */
+  /** Whether something that the assignment rests on has changed since the plan. @param shared with others, if anything */
   isExplained(
     assignment: { readonly taskId: string; readonly node: string },
     planIndex: number,
-    concurrencyKey: string | null,
+    { concurrencyKey, groupId }: { readonly concurrencyKey: string | null; readonly groupId: string | null },
   ): boolean {
     const touched = Math.max(
+      groupId === null ? 0 : (this.#touched.get(`group/${groupId}`) ?? 0),
       this.#touched.get(`task/${assignment.taskId}`) ?? 0,
       this.#touched.get(`node/${assignment.node}`) ?? 0,
       concurrencyKey === null ? 0 : (this.#touched.get(`key/${concurrencyKey}`) ?? 0),

@@ -11,17 +11,19 @@ export class Round {
   readonly #state: StateView;
   readonly #hopeless = new HopelessRequests();
   readonly #keys = new Map<string, number>();
+  readonly #gates = new Map<string, number>();
   /** By node; only of tasks that others may keep apart from. */
   readonly #grouped = new Map<string, TaskRow[]>();
 
   constructor(state: StateView, inFlight: InFlight) {
     this.#state = state;
-    for (const { task } of inFlight.values()) this.#countKey(task);
+    for (const { task } of inFlight.values()) this.#count(task);
   }
 
   isHopeless(request: TaskRequest): boolean {
-    const { concurrency } = request;
+    const { concurrency, gate } = request;
     if (concurrency !== null && this.#isFull(concurrency.key, concurrency.max)) return true;
+    if (gate !== '' && this.#isShut(gate)) return true;
     return this.#hopeless.includes(request);
   }
 
@@ -30,7 +32,7 @@ export class Round {
   }
 
   add({ task, node }: PlannedAssignment): void {
-    this.#countKey(task);
+    this.#count(task);
     if ((task.batchId ?? null) === null && task.labels === undefined) return;
     const there = this.#grouped.get(node);
     if (there === undefined) this.#grouped.set(node, [task]);
@@ -41,9 +43,16 @@ export class Round {
     return this.#grouped.get(node) ?? [];
   }
 
-  #countKey(task: TaskRow): void {
+  #count(task: TaskRow): void {
+    const { gate } = task;
+    if (gate !== undefined) this.#gates.set(gate, (this.#gates.get(gate) ?? 0) + 1);
     const concurrency = concurrencyOf(task);
     if (concurrency !== null) this.#keys.set(concurrency.key, (this.#keys.get(concurrency.key) ?? 0) + 1);
+  }
+
+  #isShut(gate: string): boolean {
+    const room = this.#state.roomIn(gate);
+    return room !== null && room <= (this.#gates.get(gate) ?? 0);
   }
 
   #isFull(key: string, max: number): boolean {

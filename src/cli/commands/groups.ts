@@ -1,0 +1,265 @@
+/** `jarvisctl batch ls|get|wait|cancel|retry` and `jarvisctl dag ls|get|graph|wait|cancel|retry`. */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { Option } from 'commander';
+import type { Command } from 'commander';
+
+import type {
+  Batch,
+  ChangeGroupRequest,
+  Dag,
+  GroupRequest,
+  ListGroupsRequest,
+} from '../../generated/cluster.ts';
+import { batchToJson, dagToJson } from '../../spec/json.ts';
+import type { ClusterConnection } from '../connection.ts';
+import type { Context } from '../context.ts';
+import { withPeers } from '../context.ts';
+import { Deadline } from '../deadline.ts';
+import { EXIT_FAILED } from '../exit-status.ts';
+import { clientLimits } from '../limits.ts';
+import { addExamples, outputOption, parseCount, parseDuration, peerOption } from '../options.ts';
+import type { OutputOptions } from '../options.ts';
+import { printAnswer } from '../output/format.ts';
+import type { GraphFormat } from '../output/graph.ts';
+import { GRAPH_FORMATS, graphOf } from '../output/graph.ts';
+import type { Group } from '../output/groups.ts';
+import { describeGroupEnd, groupAnswer, isOver } from '../output/groups.ts';
+import type { Peers } from '../peers.ts';
+import { eachTask, mapBounded } from '../task-arguments.ts';
+import { printable, write, writeLine } from '../terminal.ts';
+
+/** How one of the two is asked for and shown. */
+interface Kind<T extends Group> {
+  readonly command: 'batch' | 'dag';
+  readonly plural: string;
+  /** Of an argument. */
+  readonly named: string;
+  readonly example: string;
+  readonly toJson: (group: T) => object;
+  list(
+    peer: ClusterConnection,
+    request: ListGroupsRequest,
+    signal: AbortSignal,
+  ): Promise<{ readonly items: readonly T[]; readonly next_cursor: string }>;
+  get(peer: ClusterConnection, request: GroupRequest, signal: AbortSignal): Promise<T>;
+  cancel(peer: ClusterConnection, request: ChangeGroupRequest, signal: AbortSignal): Promise<T>;
+  retry(peer: ClusterConnection, request: ChangeGroupRequest, signal: AbortSignal): Promise<T>;
+}
+
+const BATCH: Kind<Batch> = {
+  command: 'batch',
+  plural: 'batches',
+  named: 'ids, or unambiguous beginnings of them',
+  example: 'batch-7k2m',
+  toJson: batchToJson,
+  list: (peer, request, signal) => peer.listBatches(request, signal),
+  get: (peer, request, signal) => peer.getBatch(request, signal),
+  cancel: (peer, request, signal) => peer.cancelBatch(request, signal),
+  retry: (peer, request, signal) => peer.retryBatch(request, signal),
+};
+
+const DAG: Kind<Dag> = {
+  command: 'dag',
+  plural: 'DAGs',
+  named: 'ids, unambiguous beginnings of them, or names: of a name its newest run',
+  example: 'etl-pipeline',
+  toJson: dagToJson,
+  list: (peer, request, signal) => peer.listDags(request, signal),
+  get: (peer, request, signal) => peer.getDag(request, signal),
+  cancel: (peer, request, signal) => peer.cancelDag(request, signal),
+  retry: (peer, request, signal) => peer.retryDag(request, signal),
+};
+
+export function registerBatch(program: Command, context: Context): void {
+  const batch = program.command('batch').description('Tasks that were submitted together as a batch.');
+  registerKind(batch, context, BATCH);
+}
+
+export function registerDag(program: Command, context: Context): void {
+  const dag = program.command('dag').description('Tasks that depend on each other.');
+  registerKind(dag, context, DAG);
+  registerGraph(dag, context);
+}
+
+function registerKind<T extends Group>(parent: Command, context: Context, kind: Kind<T>): void {
+  registerList(parent, context, kind);
+  registerEach(parent, context, kind, {
+    name: 'get',
+    description: `Show ${kind.plural}.`,
+    ask: (peer, id, signal) => kind.get(peer, { id }, signal),
+  });
+  registerWait(parent, context, kind);
+  registerEach(parent, context, kind, {
+    name: 'cancel',
+    description: `Cancel what is left of ${kind.plural}; what runs is stopped with its grace time.`,
+    ask: (peer, id, signal, key) => kind.cancel(peer, { id, idempotency_key: key }, signal),
+  });
+  registerEach(parent, context, kind, {
+    name: 'retry',
+    description: `Begin anew whatever did not complete of ${kind.plural} that are over.`,
+    ask: (peer, id, signal, key) => kind.retry(peer, { id, idempotency_key: key }, signal),
+  });
+}
+
+function registerList<T extends Group>(parent: Command, context: Context, kind: Kind<T>): void {
+  const command = parent
+    .command('ls')
+    .description(`List ${kind.plural}, the newest first.`)
+    .option('--limit <n>', 'at most so many; default: all', parseCount)
+    .addOption(outputOption())
+    .addOption(peerOption())
+    .action(async (options: OutputOptions & { readonly limit?: number }) => {
+      await withPeers(context, command, async (peers) => {
+        const { groups, nextCursor } = await listAll(
+          peers,
+          kind,
+          options.limit,
+          context.terminal.interrupted,
+        );
+        const words = { toJson: kind.toJson, whenEmpty: `no ${kind.plural} found` };
+        await printAnswer(
+          context.terminal,
+          options.output,
+          groupAnswer(context.terminal, groups, words, nextCursor),
+        );
+      });
+    });
+  addExamples(command, `jarvisctl ${kind.command} ls --limit 20 -o wide`);
+}
+
+async function listAll<T extends Group>(
+  peers: Peers,
+  kind: Kind<T>,
+  limit: number | undefined,
+  signal: AbortSignal,
+): Promise<{ groups: T[]; nextCursor: string }> {
+  const wanted = limit ?? Number.POSITIVE_INFINITY;
+  const groups: T[] = [];
+  let cursor = '';
+  do {
+    const request = { limit: Math.min(clientLimits.pageItems, wanted - groups.length), cursor };
+    const page = await peers.call((peer, inner) => kind.list(peer, request, inner), signal);
+    groups.push(...page.items);
+    cursor = page.next_cursor;
+  } while (cursor !== '' && groups.length < wanted);
+  return { groups, nextCursor: cursor };
+}
+
+/** One request for each that is named. */
+function registerEach<T extends Group>(
+  parent: Command,
+  context: Context,
+  kind: Kind<T>,
+  verb: {
+    readonly name: string;
+    readonly description: string;
+    readonly ask: (peer: ClusterConnection, id: string, signal: AbortSignal, key: string) => Promise<T>;
+  },
+): void {
+  const command = parent
+    .command(verb.name)
+    .description(verb.description)
+    .argument(`<${kind.command}...>`, kind.named)
+    .addOption(outputOption())
+    .addOption(peerOption())
+    .action(async (ids: readonly string[], options: OutputOptions) => {
+      await withPeers(context, command, async (peers) => {
+        const found = await eachTask(context, ids, (id) => {
+          const key = randomUUID();
+          return peers.call((peer, signal) => verb.ask(peer, id, signal, key), context.terminal.interrupted);
+        });
+        const words = { toJson: kind.toJson, whenEmpty: '' };
+        if (found.length > 0)
+          await printAnswer(context.terminal, options.output, groupAnswer(context.terminal, found, words));
+      });
+    });
+  addExamples(command, `jarvisctl ${kind.command} ${verb.name} ${kind.example}`);
+}
+
+function registerWait<T extends Group>(parent: Command, context: Context, kind: Kind<T>): void {
+  const command = parent
+    .command('wait')
+    .description(`Wait until ${kind.plural} are over. Exits with 0 only if all their tasks completed.`)
+    .argument(`<${kind.command}...>`, kind.named)
+    .option('--timeout <duration>', 'give up waiting after so long, with exit status 124', parseDuration)
+    .addOption(outputOption())
+    .addOption(peerOption())
+    .action(async (ids: readonly string[], options: OutputOptions & { readonly timeout?: number }) => {
+      await withPeers(context, command, (peers) => waitForAll(context, peers, kind, ids, options));
+    });
+  addExamples(command, `jarvisctl ${kind.command} wait ${kind.example} --timeout 10m`);
+}
+
+async function waitForAll<T extends Group>(
+  context: Context,
+  peers: Peers,
+  kind: Kind<T>,
+  ids: readonly string[],
+  options: OutputOptions & { readonly timeout?: number },
+): Promise<void> {
+  const { terminal } = context;
+  using deadline = new Deadline(terminal.interrupted, options.timeout);
+  await deadline.guard(
+    async (signal) => {
+      // First of all whether they exist and a peer answers: only what has begun well is waited for with patience.
+      const found = await eachTask(context, ids, (id) =>
+        peers.call((peer, inner) => kind.get(peer, { id }, inner), signal),
+      );
+      if (found.some((group) => !isOver(group))) await peers.learn(signal);
+      const isTable = options.output === 'table' || options.output === 'wide';
+      const ended = await mapBounded(found, clientLimits.concurrentWatches, async (group) => {
+        let last = group;
+        const states = peers.follow((peer, inner) => statesOf(kind, peer, group.id, inner), signal);
+        if (!isOver(last)) for await (const state of states) last = state;
+        if (isTable) await writeLine(terminal.stdout, printable(describeGroupEnd(last)));
+        return last;
+      });
+      const words = { toJson: kind.toJson, whenEmpty: '' };
+      if (!isTable) await printAnswer(terminal, options.output, groupAnswer(terminal, ended, words));
+      if (!ended.every(({ status }) => status === 'COMPLETED')) context.exitStatus ||= EXIT_FAILED;
+    },
+    () => `${ids.join(', ')}: not over yet`,
+  );
+}
+
+/** Until it is over: what there is to be told of a group changes with every task, so it is asked for now and then. */
+async function* statesOf<T extends Group>(
+  kind: Kind<T>,
+  peer: ClusterConnection,
+  id: string,
+  signal: AbortSignal,
+): AsyncGenerator<T, void> {
+  for (;;) {
+    const group = await kind.get(peer, { id }, signal);
+    yield group;
+    if (isOver(group)) return;
+    await delay(clientLimits.groupPollMs, undefined, { signal });
+  }
+}
+
+function registerGraph(parent: Command, context: Context): void {
+  const command = parent
+    .command('graph')
+    .description('Show what depends on what, with the status of each task.')
+    .argument('<dag>', DAG.named)
+    .addOption(
+      new Option('--format <format>', 'text, or the language of Mermaid or Graphviz')
+        .choices(GRAPH_FORMATS)
+        .default('text'),
+    )
+    .addOption(peerOption())
+    .action(async (id: string, options: { readonly format: GraphFormat }) => {
+      await withPeers(context, command, async (peers) => {
+        const { terminal } = context;
+        const dag = await peers.call((peer, signal) => peer.getDag({ id }, signal), terminal.interrupted);
+        await write(terminal.stdout, graphOf(dag, options.format));
+      });
+    });
+  addExamples(
+    command,
+    'jarvisctl dag graph etl-pipeline',
+    'jarvisctl dag graph etl-pipeline --format dot | dot -Tsvg > graph.svg',
+  );
+}
