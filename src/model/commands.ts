@@ -267,6 +267,8 @@ export interface ExpireCommand extends LeaderDecision {
   readonly finished: readonly (EntryPart & { readonly ids: readonly string[] })[];
   /** With the keys in each. */
   readonly usedKeys: readonly (EntryPart & { readonly ids: readonly string[] })[];
+  /** Names of the DAGs among what has finished. */
+  readonly dagNames?: readonly string[];
 }
 
 /** One of the rows of an entry. */

@@ -6,6 +6,7 @@ import type { Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
+import type { ExpireCommand } from '../model/commands.ts';
 import type { OrderedTableName, Tables } from '../model/rows.ts';
 import { ClusterTime } from './cluster-time.ts';
 import type { CommandResults } from './core/apply/results.ts';
@@ -17,6 +18,8 @@ interface Oldest {
   readonly from: number;
   readonly atMs: number;
 }
+
+type Expired = Pick<ExpireCommand, 'events' | 'finished' | 'usedKeys' | 'dagNames'>;
 
 export class Retention {
   readonly #replica: Replica;
@@ -74,7 +77,7 @@ export class Retention {
   }
 
   /** @returns whether it came to something */
-  async #propose(found: ReturnType<typeof expiryOf>, term: number): Promise<boolean> {
+  async #propose(found: Expired, term: number): Promise<boolean> {
     const outcome = await this.#replica.propose({ type: 'expire', term, ...found });
     if (outcome.type === 'done') {
       const result = outcome.result as CommandResults['expire'];
@@ -86,14 +89,22 @@ export class Retention {
     return false;
   }
 
-  async #expired(): Promise<ReturnType<typeof expiryOf> | null> {
+  async #expired(): Promise<Expired | null> {
     const rows = {
       events: await this.#rowsExpired('event'),
       finished: await this.#rowsExpired('finished'),
       usedKeys: await this.#rowsExpired('usedKeys'),
     };
     const isNothing = Object.values(rows).every(({ length }) => length === 0);
-    return isNothing ? null : expiryOf(rows);
+    if (isNothing) return null;
+    const dagIds = rows.finished.flatMap(({ items }) => items.filter((id) => id.startsWith('dag-')));
+    if (dagIds.length === 0) return expiryOf(rows);
+    return { ...expiryOf(rows), dagNames: await this.#namesOf(dagIds) };
+  }
+
+  async #namesOf(dagIds: readonly string[]): Promise<readonly string[]> {
+    const dags = await Promise.all(dagIds.map((id) => this.#replica.read('dag', id)));
+    return [...new Set(dags.flatMap((dag) => dag?.name ?? []))];
   }
 
   /** A bounded number of the oldest. */

@@ -351,9 +351,9 @@ const CLUSTER_MUTANTS: readonly Mutant[] = [
   {
     name: 'gates-ignored',
     what: 'more tasks of a batch run than it allows',
-    file: 'src/scheduler/core/placement/gates.ts',
-    find: 'return room !== null && room <= 0;',
-    replace: 'return false;',
+    file: 'src/scheduler/core/group-index.ts',
+    find: 'return group.maxParallel - activeCount(group);',
+    replace: 'return null;',
   },
   {
     name: 'child-too-early',

@@ -5,6 +5,7 @@
 import type { Retained } from '../../model/cluster.ts';
 import type { Alert, EntryRow, StoredEvent } from '../../model/events.ts';
 import { entryKey, ITEMS_PER_ROW } from '../../model/events.ts';
+import type { GroupRow } from '../../model/group.ts';
 import type { NodeRow } from '../../model/node.ts';
 import { isTerminal } from '../../model/phases.ts';
 import type { RowChange } from '../../model/rows.ts';
@@ -17,6 +18,8 @@ type Change<T extends RowChange['table']> = Extract<RowChange, { table: T }>;
 class Journal {
   readonly events: StoredEvent[] = [];
   readonly finished: string[] = [];
+  /** After the tasks of the same entry, which go before what they belong to. */
+  readonly finishedGroups: string[] = [];
   readonly usedKeys: string[] = [];
   /** What is kept of them grows by so many, or shrinks. */
   eventsGone = 0;
@@ -27,6 +30,10 @@ class Journal {
     switch (change.table) {
       case 'task':
         this.#task(change);
+        break;
+      case 'batch':
+      case 'dag':
+        this.#group(change);
         break;
       case 'node':
         this.#node(change);
@@ -40,6 +47,9 @@ class Journal {
         break;
       case 'cluster':
       case 'spec':
+      case 'graph':
+      case 'blueprint':
+      case 'dagName':
       case 'finished':
       case 'usedKeys':
         break;
@@ -50,12 +60,22 @@ class Journal {
     const wasOver = before !== null && isTerminal(before.status);
     const isOver = after !== null && isTerminal(after.status);
     this.finishedDifference += Number(isOver) - Number(wasOver);
-    if (isOver && !wasOver) this.finished.push(key);
+    // Also where it was begun anew and has come to another end at once.
+    if (isOver && before?.finishedAtMs !== after.finishedAtMs) this.finished.push(key);
     // One that has expired came to its end long ago: its row goes, its state does not change.
     if (after === null || !isNews(before, after)) return;
     const statuses = [before?.status ?? null, after.status, after.statusReason] as const;
     this.events.push(['task', key, after.name, ...statuses]);
     if (after.status === 'PERMANENTLY_FAILED') this.#alert('task.permanently_failed', key, statuses);
+  }
+
+  #group({ table, key, before, after }: Change<'batch'> | Change<'dag'>): void {
+    const wasOver = before !== null && before.finishedAtMs !== null;
+    const isOver = after !== null && after.finishedAtMs !== null;
+    this.finishedDifference += Number(isOver) - Number(wasOver);
+    if (isOver && before?.finishedAtMs !== after.finishedAtMs) this.finishedGroups.push(key);
+    if (after === null || !isNewsOfGroup(before, after)) return;
+    this.events.push([table, key, after.name, before?.status ?? null, after.status, after.statusReason]);
   }
 
   #node({ key, before, after }: Change<'node'>): void {
@@ -81,6 +101,11 @@ function isNews(before: TaskRow | null, after: TaskRow): boolean {
   return before?.status !== after.status || (after.cancelRequested && !before.cancelRequested);
 }
 
+/** Another status, or that what is left of it is to be stopped. */
+function isNewsOfGroup(before: GroupRow | null, after: GroupRow): boolean {
+  return before?.status !== after.status || (after.stopping !== null && before.stopping === null);
+}
+
 function reasonOf(before: NodeRow | null, after: NodeRow | null): string | null {
   if (before === null) return 'registered for the first time';
   if (after === null) return 'removed';
@@ -96,7 +121,8 @@ function reasonOf(before: NodeRow | null, after: NodeRow | null): string | null 
 export function keepJournal(transaction: Transaction): void {
   const journal = new Journal();
   for (const change of transaction.changes()) journal.note(change);
-  const { events, finished, usedKeys } = journal;
+  const { events, usedKeys } = journal;
+  const finished = [...journal.finished, ...journal.finishedGroups];
   for (const row of rowsOf(transaction, events)) transaction.put('event', keyOf(row), row);
   for (const row of rowsOf(transaction, finished)) transaction.put('finished', keyOf(row), row);
   for (const row of rowsOf(transaction, usedKeys)) transaction.put('usedKeys', keyOf(row), row);

@@ -2,6 +2,8 @@ import type { EntryPart, ExpireCommand, Outcome } from '../../../model/commands.
 import { entryKey, type EntryRow } from '../../../model/events.ts';
 import { isTerminal } from '../../../model/phases.ts';
 import type { OrderedTableName, RowKey } from '../../../model/rows.ts';
+import type { GroupRef } from '../../../model/group.ts';
+import { groupRow } from '../groups/rows.ts';
 import { expiryRule, isExpired, retainedOf } from '../expiry.ts';
 import type { Transaction } from '../transaction.ts';
 import { done } from './outcomes.ts';
@@ -30,8 +32,14 @@ export function expire(transaction: Transaction, command: ExpireCommand): Outcom
 }
 
 /** Rows that it will want: those of the entries, and what stands in them. */
-export function rowsOfExpiry({ events, finished, usedKeys }: ExpireCommand): readonly RowKey[] {
+export function rowsOfExpiry({
+  events,
+  finished,
+  usedKeys,
+  dagNames = [],
+}: ExpireCommand): readonly RowKey[] {
   return [
+    ...dagNames.map((key): RowKey => ({ table: 'dagName', key })),
     ...events.map((row) => rowOf('event', row)),
     ...finished.flatMap((row) => [rowOf('finished', row), ...row.ids.flatMap(rowsOfFinished)]),
     ...usedKeys.flatMap((row) => [
@@ -45,8 +53,18 @@ function rowOf(table: OrderedTableName, { index, part }: EntryPart): RowKey {
   return { table, key: entryKey(index, part) };
 }
 
-/** Batches and DAGs that are over belong here too, by the kind with which their ids begin. */
+/** By the kind with which its id begins. */
 function rowsOfFinished(id: string): readonly RowKey[] {
+  if (id.startsWith('batch-'))
+    return [
+      { table: 'batch', key: id },
+      { table: 'spec', key: id },
+    ];
+  if (id.startsWith('dag-'))
+    return [
+      { table: 'dag', key: id },
+      { table: 'graph', key: id },
+    ];
   return [
     { table: 'task', key: id },
     { table: 'spec', key: id },
@@ -55,12 +73,29 @@ function rowsOfFinished(id: string): readonly RowKey[] {
 
 /** @param atMs of the entry that has ended it @returns whether it is deleted */
 function deleteFinished(transaction: Transaction, id: string, atMs: number): boolean {
+  if (id.startsWith('batch-')) return deleteGroup(transaction, { table: 'batch', id }, atMs);
+  if (id.startsWith('dag-')) return deleteGroup(transaction, { table: 'dag', id }, atMs);
   const task = transaction.task(id);
   // Begun anew by a person, or ended anew by a later entry, whose turn has not come.
   if (task === null || !isTerminal(task.status) || (task.finishedAtMs ?? 0) > atMs) return false;
   transaction.delete('task', id);
   // A spec that several tasks share has an id of its own, and goes with whoever owns it.
   if (task.specId === id && transaction.get('spec', id) !== null) transaction.delete('spec', id);
+  return true;
+}
+
+/** Its tasks have ended before it, or with it, and are gone by now. */
+function deleteGroup(transaction: Transaction, ref: GroupRef, atMs: number): boolean {
+  const group = groupRow(transaction, ref);
+  if (group === null || group.finishedAtMs === null || group.finishedAtMs > atMs) return false;
+  transaction.delete(ref.table, ref.id);
+  if (ref.table === 'batch') {
+    if (transaction.get('spec', ref.id) !== null) transaction.delete('spec', ref.id);
+    return true;
+  }
+  if (transaction.get('graph', ref.id) !== null) transaction.delete('graph', ref.id);
+  // Where a later run has the name, it keeps it.
+  if (transaction.get('dagName', group.name)?.dagId === ref.id) transaction.delete('dagName', group.name);
   return true;
 }
 

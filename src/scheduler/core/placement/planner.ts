@@ -39,6 +39,8 @@ export type MeasuredLoad = (node: string) => number | null;
 /** Views of nodes that lag behind by more are made anew. */
 const CHANGES_KEPT = 65_536;
 
+const NOT_MEASURED = { busy: 0, measured: 0, allocated: 0 };
+
 export class Planner {
   readonly #state: StateView;
   readonly #inFlight: InFlight;
@@ -71,13 +73,26 @@ export class Planner {
     for (const node of nodes) this.#touched.add(node);
   }
 
+  /**
+   * Nodes on one machine measure the same cpu at different moments, and each other's tasks: they count as one, so that
+   * none of them looks better than another.
+   */
   measure(loadOf: MeasuredLoad): void {
     this.#sync();
     const table = this.#table;
+    const machines = new Map<string, { busy: number; measured: number; allocated: number }>();
     for (const slot of table.order) {
-      const { name, capacity } = table.rowOf(slot);
-      const allocated = shareOf(this.#state.allocated(name).cpuMillis, capacity.cpuMillis);
-      table.setIdleness(slot, idlenessOf(loadOf(name) ?? 0, allocated));
+      const { name, capacity, bootId } = table.rowOf(slot);
+      const machine = machines.get(bootId) ?? { busy: 0, measured: 0, allocated: 0 };
+      const busy = loadOf(name);
+      machine.busy += busy ?? 0;
+      machine.measured += busy === null ? 0 : 1;
+      machine.allocated += shareOf(this.#state.allocated(name).cpuMillis, capacity.cpuMillis);
+      machines.set(bootId, machine);
+    }
+    for (const slot of table.order) {
+      const { busy, measured, allocated } = machines.get(table.rowOf(slot).bootId) ?? NOT_MEASURED;
+      table.setIdleness(slot, idlenessOf(measured === 0 ? 0 : busy / measured, allocated));
     }
   }
 
