@@ -325,6 +325,8 @@ export interface UpdateTaskRequest {
   /** Set to these values; others stay. */
   labels: { [key: string]: string };
   remove_labels: string[];
+  /** RFC 3339; empty: at once. */
+  not_before?: string | undefined;
 }
 
 export interface UpdateTaskRequest_LabelsEntry {
@@ -4051,7 +4053,7 @@ export const RetryTaskRequest: MessageFns<RetryTaskRequest> = {
 };
 
 function createBaseUpdateTaskRequest(): UpdateTaskRequest {
-  return { id: "", idempotency_key: "", priority: undefined, labels: {}, remove_labels: [] };
+  return { id: "", idempotency_key: "", priority: undefined, labels: {}, remove_labels: [], not_before: undefined };
 }
 
 export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
@@ -4070,6 +4072,9 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
     });
     for (const v of message.remove_labels) {
       writer.uint32(42).string(v!);
+    }
+    if (message.not_before !== undefined) {
+      writer.uint32(50).string(message.not_before);
     }
     return writer;
   },
@@ -4130,6 +4135,14 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
             message.remove_labels.push(reader.string());
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.not_before = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4160,6 +4173,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
       {},
     );
     message.remove_labels = object.remove_labels?.map((e) => e) || [];
+    message.not_before = object.not_before ?? undefined;
     return message;
   },
 };

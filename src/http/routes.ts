@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
+import { formatTime } from '../lib/times.ts';
 import type { CallContext, ClusterOperations, Readiness } from '../operations/port.ts';
 import {
   explanationToJson,
@@ -92,7 +93,7 @@ function registerTasks(app: FastifyInstance, { operations, calls, log }: RoutePa
     },
     PATCH: async (request, reply) => {
       expectNoQuery(request.query);
-      const { priority, labels = [] } = parseTaskUpdate(request.body);
+      const { priority, labels = [], notBeforeMs } = parseTaskUpdate(request.body);
       const changed = await operations.updateTask(
         {
           id: parameter(request, 'id'),
@@ -102,6 +103,8 @@ function registerTasks(app: FastifyInstance, { operations, calls, log }: RoutePa
             labels.flatMap(([key, value]) => (value === null ? [] : [[key, value]])),
           ),
           remove_labels: labels.flatMap(([key, value]) => (value === null ? [key] : [])),
+          not_before:
+            notBeforeMs === null ? '' : notBeforeMs === undefined ? undefined : formatTime(notBeforeMs),
         },
         contextOf(reply),
       );

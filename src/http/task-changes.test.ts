@@ -92,6 +92,19 @@ describe('PATCH /tasks/{id}', () => {
     ]);
   });
 
+  it('says from when on it may run, or at once', async () => {
+    const id = await submit();
+    const later = '2036-01-01T00:00:00.000Z';
+    expect(await call('PATCH', `/tasks/${id}`, { not_before: later })).toMatchObject({
+      status: 200,
+      json: { not_before: later, status: 'PENDING', status_reason: `not before ${later}` },
+    });
+    expect(await call('PATCH', `/tasks/${id}`, { not_before: null })).toMatchObject({
+      status: 200,
+      json: { not_before: null, status: 'PENDING' },
+    });
+  });
+
   it('is 409 with the reason for one that does not wait, and once for a key', async () => {
     const id = await submit();
     const key = { 'idempotency-key': 'k' };
@@ -117,7 +130,7 @@ describe('PATCH /tasks/{id}', () => {
     [{ labels: {} }, '', 'nothing is to be changed'],
     [{ priority: 'urgent' }, 'priority', 'one of critical, high, normal, low'],
     [{ priorty: 'high' }, 'priorty', 'did you mean priority?'],
-    [{ not_before: '2026-12-01T00:00:00Z' }, 'not_before', 'not supported by this version'],
+    [{ not_before: 'tomorrow' }, 'not_before', 'is not allowed: a time such as'],
     [{ labels: { a: 1 } }, 'labels.a', 'must be a string'],
     [{ labels: { '-': 'x' } }, 'labels["-"]', 'is not a name'],
     [{ labels: ['a'] }, 'labels', 'must map names to strings'],

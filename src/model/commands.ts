@@ -123,6 +123,8 @@ export interface TaskChanges {
   readonly priority?: Priority;
   /** Sorted by key. Null takes a label away. */
   readonly labels?: readonly (readonly [key: string, value: string | null])[];
+  /** Null: at once. */
+  readonly notBeforeMs?: number | null;
 }
 
 export interface AssignCommand extends LeaderDecision {

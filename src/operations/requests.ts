@@ -133,6 +133,9 @@ export function parseUpdate(request: UpdateTaskRequest): TaskChanges {
   const plain = {
     ...(request.priority === undefined ? {} : { priority: request.priority }),
     labels: Object.fromEntries([...Object.entries(request.labels), ...removed]),
+    ...(request.not_before === undefined
+      ? {}
+      : { not_before: request.not_before === '' ? null : request.not_before }),
   };
   const both = removed.filter(([key]) => Object.hasOwn(request.labels, key));
   if (both.length > 0) {

@@ -25,7 +25,8 @@ export function taskView(task: TaskRow, written: TaskSpec, dependencies: readonl
     name: task.name,
     ...specView(spec),
     labels: record(labelsOf(task, spec)),
-    not_before: optionalTime(notBeforeOf(task) ?? notBeforeOf(spec)),
+    // As it was changed since, perhaps to nothing.
+    not_before: optionalTime(notBeforeOf(task.notBeforeMs === undefined ? spec : task)),
     priority: task.priority,
     status: task.status,
     status_reason: task.statusReason ?? undefined,

@@ -42,14 +42,18 @@ describe('update', () => {
     const { status } = await run('update', 'task-1', '--priority', 'high');
     expect(status).toBe(0);
     await run('update', 'task-2', '-l', 'a=1', '--label', 'b=', '--remove-label', 'c,d');
+    await run('update', 'task-3', '--not-before', '2026-12-01T00:00:00Z');
+    await run('update', 'task-3', '--not-before', 'now');
     expect(cluster.requests('updateTask')).toMatchObject([
-      { id: 'task-1', priority: 'high', labels: {}, remove_labels: [] },
+      { id: 'task-1', priority: 'high', labels: {}, remove_labels: [], not_before: undefined },
       { id: 'task-2', priority: undefined, labels: { a: '1', b: '' }, remove_labels: ['c', 'd'] },
+      { id: 'task-3', priority: undefined, not_before: '2026-12-01T00:00:00Z' },
+      { id: 'task-3', priority: undefined, not_before: '' },
     ]);
   });
 
   it.each([
-    [['update', 'task-1'], 'nothing is to be changed: --priority, --label or --remove-label'],
+    [['update', 'task-1'], 'nothing is to be changed: --priority, --label, --remove-label or --not-before'],
     [['update', 'task-1', '--priority', 'urgent'], 'Allowed choices are critical, high, normal, low'],
     [['update', '--priority', 'low'], "missing required argument 'task'"],
   ])('%j is bad usage', async (args, message) => {

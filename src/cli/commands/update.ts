@@ -16,6 +16,7 @@ interface UpdateOptions extends OutputOptions {
   readonly priority?: string;
   readonly label?: ReadonlyMap<string, string>;
   readonly removeLabel?: readonly string[];
+  readonly notBefore?: string;
 }
 
 export function registerUpdate(program: Command, context: Context): void {
@@ -26,12 +27,16 @@ export function registerUpdate(program: Command, context: Context): void {
     .addOption(new Option('--priority <priority>', 'their new priority').choices(PRIORITIES))
     .option('-l, --label <key=value>', 'set a label (repeat for several)', collectPairs)
     .option('--remove-label <key>', 'take a label away (repeat, or separate with commas)', collectList)
+    .option('--not-before <time>', 'not to run before, such as 2026-12-01T00:00:00Z; now: at once')
     .addOption(outputOption())
     .addOption(peerOption())
     .action(async (ids: readonly string[], options: UpdateOptions) => {
-      const { priority, label = new Map<string, string>(), removeLabel = [] } = options;
-      if (priority === undefined && label.size === 0 && removeLabel.length === 0)
-        throw new JarvisError('invalid', 'nothing is to be changed: --priority, --label or --remove-label');
+      const { priority, label = new Map<string, string>(), removeLabel = [], notBefore } = options;
+      const isNothing = priority === undefined && label.size === 0 && removeLabel.length === 0;
+      if (isNothing && notBefore === undefined) {
+        const known = '--priority, --label, --remove-label or --not-before';
+        throw new JarvisError('invalid', `nothing is to be changed: ${known}`);
+      }
       await withPeers(context, command, async (peers) => {
         const changed = await eachTask(context, ids, (id) => {
           const request = {
@@ -40,6 +45,7 @@ export function registerUpdate(program: Command, context: Context): void {
             priority,
             labels: Object.fromEntries(label),
             remove_labels: [...removeLabel],
+            not_before: notBefore === 'now' ? '' : notBefore,
           };
           return peers.call((peer, signal) => peer.updateTask(request, signal), context.terminal.interrupted);
         });

@@ -174,6 +174,37 @@ describe('a change of a task', () => {
     );
   });
 
+  it('takes it out of the queue until then, and puts it back', () => {
+    const taskId = cluster.submitOne(specOf());
+    const queued = (): readonly string[] => [...cluster.state.pending()].map(({ id }) => id);
+    const notBeforeMs = cluster.atMs + 5000;
+    cluster.done(update(taskId, { notBeforeMs }));
+    expect(queued()).toEqual([]);
+    expect(cluster.state.nextRetryAtMs()).toBe(notBeforeMs);
+    expect(cluster.restored().nextRetryAtMs()).toBe(notBeforeMs);
+    cluster.done(update(taskId, { notBeforeMs: null }));
+    expect(queued()).toEqual([taskId]);
+    cluster.done(update(taskId, { notBeforeMs: cluster.atMs - 1 }));
+    expect(queued()).toEqual([taskId]);
+    expect(cluster.state.nextRetryAtMs()).toBeNull();
+  });
+
+  it('goes for a retry, too: it is due at the later of both', () => {
+    const taskId = cluster.submitOne(specOf());
+    cluster.assign(taskId, 'n1');
+    cluster.report(taskId, 'FAILED');
+    const retryAtMs = cluster.state.nextRetryAtMs() ?? 0;
+    cluster.done(update(taskId, { notBeforeMs: retryAtMs + 5000 }));
+    expect(cluster.state.nextRetryAtMs()).toBe(retryAtMs);
+    cluster.atMs = retryAtMs;
+    cluster.done({ type: 'retryDue', term: 1, taskIds: [taskId] });
+    expect(cluster.task(taskId).status).toBe('PENDING');
+    expect([...cluster.state.pending()]).toEqual([]);
+    cluster.atMs += 5000;
+    cluster.done({ type: 'retryDue', term: 1, taskIds: [taskId] });
+    expect([...cluster.state.pending()]).toHaveLength(1);
+  });
+
   it('is for what waits for its turn, a retry too; what runs or is over stays as it is', () => {
     const taskId = cluster.submitOne(specOf());
     cluster.assign(taskId, 'n1');

@@ -3,6 +3,7 @@ import { labelsOf } from '../../../model/earlier-rows.ts';
 import { isWaiting } from '../../../model/phases.ts';
 import type { Pairs, TaskRow } from '../../../model/task.ts';
 import { limits } from '../../../lib/limits.ts';
+import { waitOf } from '../new-task.ts';
 import type { Transaction } from '../transaction.ts';
 import { once } from './idempotency.ts';
 import { done, refuse } from './outcomes.ts';
@@ -21,13 +22,14 @@ export function updateTask(transaction: Transaction, command: UpdateTaskCommand)
         'conflict',
         `${task.id} is ${task.status}: it can be changed only while it waits for its turn`,
       );
-    const { priority, labels } = command.changes;
+    const { priority, labels, notBeforeMs } = command.changes;
     const changed: TaskRow = {
       ...task,
       priority: priority ?? task.priority,
       ...(labels === undefined
         ? {}
         : { labels: merged(labelsOf(task, transaction.spec(task).spec), labels) }),
+      ...(notBeforeMs === undefined ? {} : waiting(task, notBeforeMs, transaction.nowMs)),
     };
     if ((changed.labels?.length ?? 0) > limits.labels)
       return refuse(
@@ -37,6 +39,12 @@ export function updateTask(transaction: Transaction, command: UpdateTaskCommand)
     transaction.putTask(changed);
     return done<UpdateTaskResult>({ taskId: task.id });
   });
+}
+
+/** What waits for something else, such as its next try, waits for that time, too, once it is PENDING. */
+function waiting({ status }: TaskRow, notBeforeMs: number | null, nowMs: number): Partial<TaskRow> {
+  const { waitsUntilMs = null } = status === 'PENDING' ? waitOf(notBeforeMs, nowMs) : {};
+  return { notBeforeMs, waitsUntilMs };
 }
 
 /** By UTF-16 code units, as specs have theirs. */
