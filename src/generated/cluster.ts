@@ -289,6 +289,9 @@ export interface Explanation {
 
 export interface PlanRequest {
   tasks: TaskSpec[];
+  /** Planned behind the tasks, in their order. */
+  batches: SubmitBatchRequest[];
+  dags: SubmitDagRequest[];
 }
 
 /** Equal tasks that would run on the same node, or on none. */
@@ -3706,13 +3709,19 @@ export const Explanation: MessageFns<Explanation> = {
 };
 
 function createBasePlanRequest(): PlanRequest {
-  return { tasks: [] };
+  return { tasks: [], batches: [], dags: [] };
 }
 
 export const PlanRequest: MessageFns<PlanRequest> = {
   encode(message: PlanRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.tasks) {
       TaskSpec.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.batches) {
+      SubmitBatchRequest.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.dags) {
+      SubmitDagRequest.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -3738,6 +3747,22 @@ export const PlanRequest: MessageFns<PlanRequest> = {
             message.tasks.push(TaskSpec.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.batches.push(SubmitBatchRequest.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.dags.push(SubmitDagRequest.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3756,6 +3781,8 @@ export const PlanRequest: MessageFns<PlanRequest> = {
   fromPartial(object: DeepPartial<PlanRequest>): PlanRequest {
     const message = createBasePlanRequest();
     message.tasks = object.tasks?.map((e) => TaskSpec.fromPartial(e)) || [];
+    message.batches = object.batches?.map((e) => SubmitBatchRequest.fromPartial(e)) || [];
+    message.dags = object.dags?.map((e) => SubmitDagRequest.fromPartial(e)) || [];
     return message;
   },
 };

@@ -92,7 +92,14 @@ describe('why tasks wait', () => {
       status: 200,
       json: { index: cluster.index, items: [{ name: 'a', count: 1, node: null, reasons }] },
     });
-    expect((await call('POST', '/plan', { body: { command: 7 } })).status).toBe(422);
+    const dag = { kind: 'Dag', name: 'd', tasks: [{ ...body, id: 'a', name: null }] };
+    for (const group of [dag, [body], { kind: 'Batch', template: body, count: 1 }])
+      expect(await call('POST', '/plan', { body: group })).toMatchObject({
+        status: 200,
+        json: { items: [{ count: 1, node: null, reasons }] },
+      });
+    for (const wrong of [{ command: 7 }, { kind: 'Dag' }, { kind: 'Batch' }, { kind: 'Job' }])
+      expect((await call('POST', '/plan', { body: wrong })).status).toBe(422);
     expect((await call('GET', '/plan')).status).toBe(405);
   });
 });

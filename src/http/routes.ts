@@ -25,6 +25,7 @@ import { sendEvents } from './events-route.ts';
 import { sendSnapshot } from './snapshot-route.ts';
 import { registerGroups } from './group-routes.ts';
 import { MemberRoutes } from './members-routes.ts';
+import { planRequest } from './plan-request.ts';
 import { sendLogs } from './logs-route.ts';
 import {
   asMalformed,
@@ -132,12 +133,9 @@ function registerTasks(app: FastifyInstance, { operations, calls, log }: RoutePa
   on(app, '/plan', {
     POST: async (request, reply) => {
       expectNoQuery(request.query);
-      parseTaskSpec(request.body);
-      const task = wireFromPlain(request.body as Readonly<Record<string, unknown>>);
+      const plan = await operations.planTasks(await planRequest(request.body), contextOf(reply));
       // An answer, and nothing that was made.
-      return reply
-        .code(200)
-        .send(planToJson(await operations.planTasks({ tasks: [task] }, contextOf(reply))));
+      return reply.code(200).send(planToJson(plan));
     },
   });
   on(app, '/tasks/:id/logs', {

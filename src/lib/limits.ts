@@ -26,6 +26,8 @@ export const limits = {
   /** Tasks that are listed one by one in a batch or a DAG, and those that are made from a template. */
   listedTasks: 10_000,
   templateTasks: 100_000,
+  /** Tasks that are planned at once without being submitted. */
+  plannedTasks: 10_000,
   /** Edges of one DAG. */
   dagEdges: 100_000,
   /** Of the names of all tasks of one batch or DAG, which answers repeat. */

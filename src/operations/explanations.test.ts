@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 
 import type { Task } from '../generated/cluster.ts';
+import { batchToWire, dagToWire } from '../spec/group-wire.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import { inProcessRemotes, TestCluster, testContext, testOperations } from './operations.test-kit.ts';
 import type { RoutingOperations } from './router.ts';
@@ -18,6 +19,8 @@ beforeEach(() => {
   }
   n2 = nodes.get('n2:7101') as RoutingOperations;
 });
+
+const NOTHING = { tasks: [], batches: [], dags: [] };
 
 function wire(plain: object) {
   return wireFromPlain({ command: ['true'], ...plain });
@@ -85,7 +88,7 @@ describe('planning', () => {
       wire({ name: 'later', not_before: '2036-01-01T00:00:00Z' }),
       wire({ name: 'zone', affinity: { required: [{ key: 'zone', operator: 'in', values: ['b'] }] } }),
     ];
-    expect(await n2.planTasks({ tasks }, context)).toEqual({
+    expect(await n2.planTasks({ ...NOTHING, tasks }, context)).toEqual({
       index: before,
       items: [
         { name: 'a', count: 3, node: 'n1', reasons: [] },
@@ -121,7 +124,7 @@ describe('planning', () => {
     const { id } = await submit({ concurrency: { key: 'db', max: 2 } });
     cluster.assign(id, 'n1');
     const tasks = [1, 2].map(() => wire({ name: 'k', concurrency: { key: 'db', max: 2 } }));
-    const { items } = await n2.planTasks({ tasks }, context);
+    const { items } = await n2.planTasks({ ...NOTHING, tasks }, context);
     expect(items).toEqual([
       { name: 'k', count: 1, node: 'n2', reasons: [] },
       {
@@ -135,8 +138,67 @@ describe('planning', () => {
     ]);
   });
 
+  it('plans a batch as a whole: no more than its max_parallel, apart where its tasks keep apart', async () => {
+    const template = { name: 'b', command: ['true'], affinity: { anti: [{ batch: 'self' }] } };
+    const apart = batchToWire({ template, count: 3 }, '');
+    const bounded = batchToWire(
+      { max_parallel: 2, template: { name: 'c', command: ['true'] }, count: 5 },
+      '',
+    );
+    const { items } = await n2.planTasks({ ...NOTHING, batches: [apart, bounded] }, context);
+    expect(items.map(({ name, count, node }) => [name, count, node])).toEqual([
+      ['b', 1, 'n1'],
+      ['b', 1, 'n2'],
+      ['b', 1, undefined],
+      ['c', 1, 'n1'],
+      ['c', 1, 'n2'],
+      ['c', 3, undefined],
+    ]);
+    expect(items[2]?.reasons).toMatchObject([{ filter: 'anti_affinity', excluded: 2 }]);
+    expect(items[5]?.reasons).toMatchObject([{ filter: 'max_parallel', excluded: 2 }]);
+  });
+
+  it('plans a task of a DAG that waits for others by itself', async () => {
+    const all = { command: ['true'], resources: { cpu: 3 } };
+    const dag = dagToWire(
+      {
+        name: 'etl',
+        tasks: [
+          { id: 'a', ...all },
+          { id: 'b', ...all, dependencies: ['a'] },
+          { id: 'c', ...all, dependencies: ['a'] },
+          { id: 'd', ...all, resources: { cpu: 5 }, dependencies: ['b', 'c'] },
+        ],
+      },
+      '',
+    );
+    const before = cluster.index;
+    const { items } = await n2.planTasks({ ...NOTHING, tasks: [wire({ name: 't' })], dags: [dag] }, context);
+    expect(items.map(({ name, node, reasons }) => [name, node, reasons.map(({ filter }) => filter)])).toEqual(
+      [
+        ['t', 'n1', []],
+        ['a', 'n2', []],
+        ['b', 'n1', ['dependencies']],
+        ['c', 'n1', ['dependencies']],
+        ['d', undefined, ['dependencies', 'resources']],
+      ],
+    );
+    expect(cluster.index).toBe(before);
+  });
+
+  it('plans ten thousand tasks at the most', async () => {
+    const of = (count: number) => [batchToWire({ template: { command: ['true'] }, count }, '')];
+    const { items } = await n2.planTasks({ ...NOTHING, batches: of(10_000) }, context);
+    expect(items.reduce((sum, { count }) => sum + count, 0)).toBe(10_000);
+    await expect(n2.planTasks({ ...NOTHING, batches: of(10_001) }, context)).rejects.toMatchObject({
+      code: 'too_large',
+    });
+  });
+
   it('refuses what is wrong as a submission does', async () => {
-    await expect(n2.planTasks({ tasks: [wire({ priority: 'urgent' })] }, context)).rejects.toMatchObject({
+    await expect(
+      n2.planTasks({ ...NOTHING, tasks: [wire({ priority: 'urgent' })] }, context),
+    ).rejects.toMatchObject({
       code: 'invalid',
       faults: [{ path: 'priority' }],
     });

@@ -1,14 +1,17 @@
 /** Why tasks wait, and where tasks would run, as clients see it: the messages of proto/cluster.proto. */
 import type { Explanation, PlanItem, Reason as ReasonView, Task, TaskPlan } from '../generated/cluster.ts';
 import type { TaskRow, TaskSpec } from '../model/task.ts';
-import { newTask } from '../scheduler/core/new-task.ts';
 import { dryRun } from '../scheduler/core/placement/dry-run.ts';
 import type { Reason } from '../scheduler/core/placement/explain.ts';
 import { reasonsFor } from '../scheduler/core/placement/explain.ts';
 import { whyWaiting } from '../scheduler/core/placement/waiting.ts';
 import type { Replica, StateView } from '../scheduler/ports.ts';
+import type { BatchSpec } from '../spec/batch-schema.ts';
+import type { DagSpec } from '../spec/dag-schema.ts';
 import type { StoredTask } from './group-members.ts';
 import type { ClusterInsight } from './port.ts';
+import type { PlannedAt } from './planned-rows.ts';
+import { plannedBatch, plannedDag, plannedTasks } from './planned-rows.ts';
 import { taskView } from './views.ts';
 
 /** What a task waits for, where that is no node, is what its status says for the time being. */
@@ -34,31 +37,42 @@ export function explanationOf(state: StateView, task: TaskRow): Explanation {
   };
 }
 
-/** Where the tasks would run if they were submitted now. */
+/** What is to be planned, checked. */
+export interface Planned {
+  readonly tasks: readonly TaskSpec[];
+  readonly batches: readonly BatchSpec[];
+  readonly dags: readonly DagSpec[];
+}
+
+/** Where tasks would run if they were submitted now, one after the other. */
 export function taskPlanOf(
-  { state, appliedIndex: index }: Pick<Replica, 'state' | 'appliedIndex'>,
-  specs: readonly TaskSpec[],
+  { state, appliedIndex }: Pick<Replica, 'state' | 'appliedIndex'>,
+  { tasks, batches, dags }: Planned,
   insight: Pick<ClusterInsight, 'usage'>,
 ): TaskPlan {
   const nowMs = state.cluster?.timeMs ?? 0;
-  const tasks = specs.map((spec, position) =>
-    newTask({
-      id: `planned-${position}`,
-      specId: '',
-      spec,
-      createdIndex: index + 1,
-      createdPosition: position,
-      createdAtMs: nowMs,
-      nowMs,
-      nodes: [],
-    }),
-  );
-  const items = dryRun(state, tasks, (node) => {
-    const usage = insight.usage(node);
-    return usage === null ? null : usage.cpu_percent / 100;
+  let index = appliedIndex;
+  const next = (): PlannedAt => ({ index: (index += 1), nowMs });
+  const rooms = new Map<string, number>();
+  const bounded = (rows: readonly TaskRow[], maxParallel: number | null): readonly TaskRow[] => {
+    const gate = rows[0]?.gate;
+    if (gate !== undefined && maxParallel !== null) rooms.set(gate, maxParallel);
+    return rows;
+  };
+  const rows = [
+    ...plannedTasks(tasks, next()),
+    ...batches.flatMap((batch) => bounded(plannedBatch(batch, next()), batch.maxParallel)),
+    ...dags.flatMap((dag) => bounded(plannedDag(dag, next()), dag.maxParallel)),
+  ];
+  const items = dryRun(state, rows, {
+    rooms,
+    loadOf: (node) => {
+      const usage = insight.usage(node);
+      return usage === null ? null : usage.cpu_percent / 100;
+    },
   });
   return {
-    index,
+    index: appliedIndex,
     items: items.map(({ name, count, node, reasons }): PlanItem => ({
       name,
       count,

@@ -20,7 +20,7 @@ import { limits } from '../lib/limits.ts';
 import type { BatchWork, IdempotencyKey, Outcome } from '../model/commands.ts';
 import type { BatchRow, DagRow, GraphRow, GroupTable } from '../model/group.ts';
 import type { PackedSpecs } from '../model/packed-specs.ts';
-import type { TaskSpec } from '../model/task.ts';
+import type { RetryPolicy, TaskSpec } from '../model/task.ts';
 import { fillIn, parametersOf } from '../model/template.ts';
 import type { SubmitGroupResult } from '../scheduler/core/apply/submit-group.ts';
 import { idsFrom, memberIds } from '../scheduler/core/groups/rows.ts';
@@ -70,7 +70,7 @@ export class LocalGroups implements GroupOperations {
   }
 
   async submitBatch(request: SubmitBatchRequest, context: CallContext): Promise<SubmitBatchResponse> {
-    const { name, work, maxParallel, maxFailures } = await parseBatch(request);
+    const { name, work, maxParallel, maxFailures } = await parseBatch(request, this.#retryPolicy);
     const content = { name, work, maxParallel, maxFailures };
     const { idempotency } = idempotencyOf({
       principal: context.principal,
@@ -86,7 +86,7 @@ export class LocalGroups implements GroupOperations {
   }
 
   async submitDag(request: SubmitDagRequest, context: CallContext): Promise<Dag> {
-    const content = await parseDag(request);
+    const content = await parseDag(request, this.#retryPolicy);
     const { idempotency } = idempotencyOf({
       principal: context.principal,
       route: 'POST /tasks/dag',
@@ -224,6 +224,10 @@ export class LocalGroups implements GroupOperations {
     const taskIds = idsFrom(await this.#expect(table, id), 0);
     await this.#propose({ type: 'retryGroup', table, id, taskIds, idempotency }, context.signal);
     return await this.#expect(table, id);
+  }
+
+  get #retryPolicy(): RetryPolicy | undefined {
+    return this.#replica.state.cluster?.config.retryPolicy;
   }
 
   #key(route: string, id: string, request: ChangeGroupRequest, { principal }: CallContext) {

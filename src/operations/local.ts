@@ -51,6 +51,7 @@ import type {
 } from './port.ts';
 import { explanationOf, taskAsItWaits, taskPlanOf } from './explanations.ts';
 import type { StoredTask } from './group-members.ts';
+import { parsePlan } from './group-requests.ts';
 import { LocalGroups } from './groups.ts';
 import { expectSilent, namedNode } from './nodes.ts';
 import { policyFaults } from './policy-check.ts';
@@ -139,9 +140,9 @@ export class LocalOperations implements RemoteOperations {
   }
 
   async planTasks(request: PlanRequest, context: CallContext): Promise<TaskPlan> {
-    const specs = parseSubmit(request, this.#replica.state.cluster?.config.retryPolicy);
+    const planned = await parsePlan(request, this.#replica.state.cluster?.config.retryPolicy);
     await this.#barrier(context.signal);
-    return taskPlanOf(this.#replica, specs, this.#insight);
+    return taskPlanOf(this.#replica, planned, this.#insight);
   }
 
   async listTasks(request: ListTasksRequest, context: CallContext): Promise<ListTasksResponse> {

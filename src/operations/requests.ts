@@ -12,10 +12,11 @@ import type { Fault } from '../lib/errors.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { IdempotencyKey, TaskChanges } from '../model/commands.ts';
-import { concurrencyOf, labelsOf } from '../model/earlier-rows.ts';
+import { labelsOf } from '../model/earlier-rows.ts';
 import type { RetryPolicy, TaskRow, TaskSpec, TaskStatus } from '../model/task.ts';
 import { formatPath, invalidInput, show } from '../spec/faults.ts';
 import { NAME_PATTERN } from '../spec/fields.ts';
+import { Maxima } from '../spec/maxima.ts';
 import { closest } from '../spec/suggest.ts';
 import { parseTaskUpdate } from '../spec/task-update.ts';
 import { checkTaskSpec } from '../spec/task-schema.ts';
@@ -74,20 +75,11 @@ export function parseSubmit(
   return specs;
 }
 
-/** A key has one maximum; what differs from that of tasks before the request, only the state can tell. */
 function maximaFaults(specs: readonly TaskSpec[]): readonly Fault[] {
-  const maxima = new Map<string, number>();
+  const maxima = new Maxima();
   return specs.flatMap((spec, index) => {
-    const concurrency = concurrencyOf(spec);
-    if (concurrency === null) return [];
-    const { key, max } = concurrency;
-    const first = maxima.get(key);
-    maxima.set(key, first ?? max);
-    if (first === undefined || first === max) return [];
-    const path = formatPath(['tasks', index, 'concurrency', 'max']);
-    return [
-      { path, message: `${max} is not allowed: ${first}, which this request gives the key ${key} before` },
-    ];
+    const message = maxima.faultOf(spec);
+    return message === null ? [] : [{ path: formatPath(['tasks', index, 'concurrency', 'max']), message }];
   });
 }
 

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { limits } from '../lib/limits.ts';
 import type { BatchWork } from '../model/commands.ts';
 import { SpecPacker } from '../model/packed-specs.ts';
-import type { Pairs } from '../model/task.ts';
+import type { Pairs, RetryPolicy } from '../model/task.ts';
 import { fillIn, parametersOf } from '../model/template.ts';
 import type { Checked } from './group-fields.ts';
 import {
@@ -18,6 +18,7 @@ import {
   parseOuter,
   taskList,
 } from './group-fields.ts';
+import { Maxima } from './maxima.ts';
 import { checkTaskSpec } from './task-schema.ts';
 import { Template, checkParameters } from './template-schema.ts';
 import { Turns } from './turns.ts';
@@ -40,13 +41,16 @@ const batchSchema = z.strictObject({
 });
 type Fields = z.output<typeof batchSchema>;
 
-/** Checks a batch as users write it (JSON, or YAML once parsed); a list is a batch of these tasks. */
-export async function checkBatch(plain: unknown): Promise<Checked<BatchSpec>> {
+/**
+ * Checks a batch as users write it (JSON, or YAML once parsed); a list is a batch of these tasks.
+ * @param retryPolicy the cluster's own; undefined: it has none, or is not known
+ */
+export async function checkBatch(plain: unknown, retryPolicy?: RetryPolicy): Promise<Checked<BatchSpec>> {
   const faults = new FaultList();
   const outer = parseOuter(batchSchema, Array.isArray(plain) ? { tasks: plain } : plain, 'Batch', faults);
   if (outer === null) return { type: 'invalid', faults: faults.faults };
   checkForm(outer, faults);
-  const work = faults.isEmpty ? await checkWork(outer, faults) : null;
+  const work = faults.isEmpty ? await checkWork(outer, faults, retryPolicy) : null;
   if (work !== null) checkNameBytes(await nameBytesOf(work), Array.isArray(plain) ? [] : ['name'], faults);
   if (work === null || !faults.isEmpty) return { type: 'invalid', faults: faults.faults };
   const { name, max_parallel: maxParallel, max_failures: maxFailures } = outer;
@@ -74,14 +78,22 @@ function checkForm({ tasks, template, count, parameters }: Fields, faults: Fault
   if (!isAbsent(count) && !isAbsent(parameters)) faults.add(['count'], 'is not allowed beside parameters');
 }
 
-async function checkWork(fields: Fields, faults: FaultList): Promise<BatchWork | null> {
+async function checkWork(
+  fields: Fields,
+  faults: FaultList,
+  retryPolicy: RetryPolicy | undefined,
+): Promise<BatchWork | null> {
   const turns = new Turns();
   if (isAbsent(fields.template)) {
     const packer = new SpecPacker();
+    const maxima = new Maxima();
     for (const [index, plain] of (fields.tasks ?? []).entries()) {
-      const result = checkTaskSpec(plain);
-      if (result.type === 'valid') packer.add(result.spec);
-      else faults.addAll(result.faults, ['tasks', index]);
+      const result = checkTaskSpec(plain, retryPolicy);
+      if (result.type === 'valid') {
+        const otherMaximum = maxima.faultOf(result.spec);
+        if (otherMaximum !== null) faults.add(['tasks', index, 'concurrency', 'max'], otherMaximum);
+        packer.add(result.spec);
+      } else faults.addAll(result.faults, ['tasks', index]);
       if (faults.isFull) break;
       await turns.piece();
     }
@@ -95,7 +107,7 @@ async function checkWork(fields: Fields, faults: FaultList): Promise<BatchWork |
     faults.addAll(checkedFaults(fields.template), ['template']);
     return null;
   }
-  const template = new Template(fields.template, parameters, faults);
+  const template = new Template(fields.template, parameters, faults, retryPolicy);
   const { spec } = template;
   if (spec === null || !faults.isEmpty) return null;
   await template.checkTasks(fields.count ?? 0, turns);
@@ -109,6 +121,17 @@ function checkedFaults(plain: unknown) {
   return result.type === 'valid' ? [] : result.faults;
 }
 
+export function sizeOfWork(work: BatchWork): number {
+  switch (work.type) {
+    case 'tasks':
+      return work.specs.changes.length;
+    case 'template':
+      return work.count;
+    default:
+      return work.parameters.length;
+  }
+}
+
 /** The name of each task, in order. */
 export function* namesOf(work: BatchWork): Generator<string> {
   if (work.type === 'tasks') {
@@ -116,7 +139,7 @@ export function* namesOf(work: BatchWork): Generator<string> {
     return;
   }
   const { name } = work.template;
-  const size = work.type === 'template' ? work.count : work.parameters.length;
+  const size = sizeOfWork(work);
   const none: Pairs = [];
   for (let index = 0; index < size; index += 1) {
     const pairs = work.type === 'template' ? none : (work.parameters[index] ?? none);

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { limits } from '../lib/limits.ts';
 import type { SubmitDagCommand } from '../model/commands.ts';
 import { SpecPacker } from '../model/packed-specs.ts';
+import type { RetryPolicy } from '../model/task.ts';
 import { cyclesIn } from './cycles.ts';
 import { show } from './faults.ts';
 import { NAME_PATTERN, NAME_RULE } from './fields.ts';
@@ -19,6 +20,7 @@ import {
   parseOuter,
   taskList,
 } from './group-fields.ts';
+import { Maxima } from './maxima.ts';
 import { closest } from './suggest.ts';
 import { checkTaskSpec } from './task-schema.ts';
 import { Turns } from './turns.ts';
@@ -51,14 +53,17 @@ interface WrittenTask {
   readonly dependencies: readonly string[];
 }
 
-/** Checks a DAG as users write it (JSON, or YAML once parsed). */
-export async function checkDag(plain: unknown): Promise<Checked<DagSpec>> {
+/**
+ * Checks a DAG as users write it (JSON, or YAML once parsed).
+ * @param retryPolicy the cluster's own; undefined: it has none, or is not known
+ */
+export async function checkDag(plain: unknown, retryPolicy?: RetryPolicy): Promise<Checked<DagSpec>> {
   const faults = new FaultList();
   const outer = parseOuter(dagSchema, plain, 'Dag', faults);
   if (outer === null) return { type: 'invalid', faults: faults.faults };
   const turns = new Turns();
-  const packer = new SpecPacker();
-  const written = await checkTasks(outer.tasks, packer, faults, turns);
+  const tasks = { packer: new SpecPacker(), maxima: new Maxima(), retryPolicy };
+  const written = await checkTasks(outer.tasks, tasks, faults, turns);
   const dependencies = faults.isFull ? [] : await resolve(written, faults, turns);
   if (faults.isEmpty) checkCycles(written, dependencies, faults);
   checkNameBytes(
@@ -66,7 +71,7 @@ export async function checkDag(plain: unknown): Promise<Checked<DagSpec>> {
     ['tasks'],
     faults,
   );
-  const specs = packer.packed;
+  const specs = tasks.packer.packed;
   if (!faults.isEmpty || specs === null) return { type: 'invalid', faults: faults.faults };
   return {
     type: 'valid',
@@ -81,23 +86,29 @@ export async function checkDag(plain: unknown): Promise<Checked<DagSpec>> {
   };
 }
 
+interface Gathered {
+  readonly packer: SpecPacker;
+  readonly maxima: Maxima;
+  readonly retryPolicy: RetryPolicy | undefined;
+}
+
 /** Null for one without an id. */
 async function checkTasks(
   plain: readonly unknown[],
-  packer: SpecPacker,
+  gathered: Gathered,
   faults: FaultList,
   turns: Turns,
 ): Promise<(WrittenTask | null)[]> {
   const tasks: (WrittenTask | null)[] = [];
   for (const [at, one] of plain.entries()) {
     if (faults.isFull) break;
-    tasks.push(checkTask(one, at, packer, faults));
+    tasks.push(checkTask(one, at, gathered, faults));
     await turns.piece();
   }
   return tasks;
 }
 
-function checkTask(plain: unknown, at: number, packer: SpecPacker, faults: FaultList): WrittenTask | null {
+function checkTask(plain: unknown, at: number, gathered: Gathered, faults: FaultList): WrittenTask | null {
   const path = ['tasks', at];
   if (!isPlainObject(plain)) {
     faults.add(path, `must be an object, not ${show(plain)}`);
@@ -108,9 +119,13 @@ function checkTask(plain: unknown, at: number, packer: SpecPacker, faults: Fault
   if (id === undefined || id === null) faults.add([...path, 'id'], 'is required');
   else if (!isName) faults.add([...path, 'id'], `${show(id)} is not a name: ${NAME_RULE}`);
   const named = rest['name'] === undefined || rest['name'] === null ? { ...rest, name: id } : rest;
-  const result = checkTaskSpec(isName ? named : rest);
+  const result = checkTaskSpec(isName ? named : rest, gathered.retryPolicy);
   if (result.type === 'invalid') faults.addAll(result.faults, path);
-  else packer.add(result.spec);
+  else {
+    const otherMaximum = gathered.maxima.faultOf(result.spec);
+    if (otherMaximum !== null) faults.add([...path, 'concurrency', 'max'], otherMaximum);
+    gathered.packer.add(result.spec);
+  }
   const names = dependencyNames(dependencies, at, faults);
   const nameBytes = result.type === 'valid' ? result.spec.name.length : 0;
   return isName ? { id, nameBytes, dependencies: names } : null;

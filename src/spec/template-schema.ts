@@ -3,7 +3,7 @@
  * that are valid wherever text is, and of each task only what parameters can spoil. So a batch of 100,000 takes a
  * fraction of what as many tasks take, and one that would grow beyond the limits is found before anything is made.
  */
-import type { Pairs, TaskSpec } from '../model/task.ts';
+import type { Pairs, RetryPolicy, TaskSpec } from '../model/task.ts';
 import { INDEX_PARAMETER, fillIn, parametersOf, placeholdersIn } from '../model/template.ts';
 import type { FaultPath } from './faults.ts';
 import { show } from './faults.ts';
@@ -68,12 +68,19 @@ export class Template {
   readonly #plain: Plain;
   readonly #parameters: readonly Pairs[] | null;
   readonly #faults: FaultList;
+  readonly #retryPolicy: RetryPolicy | undefined;
   /** Names that stand in it. */
   readonly #names: ReadonlySet<string>;
 
   /** @param parameters null: of each task its index only */
-  constructor(plain: Plain, parameters: readonly Pairs[] | null, faults: FaultList) {
+  constructor(
+    plain: Plain,
+    parameters: readonly Pairs[] | null,
+    faults: FaultList,
+    retryPolicy?: RetryPolicy,
+  ) {
     this.#plain = plain;
+    this.#retryPolicy = retryPolicy;
     this.#parameters = parameters;
     this.#faults = faults;
     this.#names = new Set(namesIn(plain));
@@ -91,7 +98,7 @@ export class Template {
     const isToken = new RegExp(`(?:/${token}a|${token})(\\d+)z`, 'g');
     const restore = (text: string): string =>
       text.replaceAll(isToken, (_, at: string) => `{{${names[Number(at)]}}}`);
-    const result = checkTaskSpec(withTokens(this.#plain, tokens, pathTokens));
+    const result = checkTaskSpec(withTokens(this.#plain, tokens, pathTokens), this.#retryPolicy);
     if (result.type === 'valid') return named(restoredIn(result.spec, restore) as TaskSpec, this.#plain);
     for (const { path, message } of result.faults) this.#faults.add(['template', ...path], restore(message));
     return null;

@@ -90,6 +90,24 @@ describe('plan', () => {
     });
   });
 
+  it('sends batches and DAGs, too; what waits for its own batch only has a place', async () => {
+    const waits = { filter: 'max_parallel', excluded: 1, nearest_miss: 'it waits' };
+    cluster.plan = { index: 7, items: [{ name: 'a', count: 1, reasons: [waits] }] };
+    const groups = `kind: Batch
+max_parallel: 1
+template: { command: [x] }
+count: 2
+---
+kind: Dag
+name: d
+tasks: [{ id: a, command: [x] }]
+`;
+    expect((await runInProcess(['plan', '-f', file(groups), ...peer])).status).toBe(0);
+    expect(cluster.requests<PlanRequest>('planTasks')).toMatchObject([
+      { tasks: [], batches: [{ max_parallel: 1, count: 2 }], dags: [{ name: 'd', tasks: [{ id: 'a' }] }] },
+    ]);
+  });
+
   it('exits 0 where all fit, and 2 for a file that is wrong', async () => {
     cluster.plan = { index: 7, items: [{ name: 'a', count: 1, node: 'n1', reasons: [] }] };
     expect((await runInProcess(['plan', '-f', file('command: [x]'), ...peer])).status).toBe(0);

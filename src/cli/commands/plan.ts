@@ -1,7 +1,8 @@
-/** `jarvisctl plan -f FILE`: where the tasks of a file would run, and why not; changes nothing. */
+/** `jarvisctl plan -f FILE`: where the tasks, batches and DAGs of a file would run, and why not; changes nothing. */
 import type { Command } from 'commander';
 
-import type { TaskPlan } from '../../generated/cluster.ts';
+import type { PlanItem, TaskPlan } from '../../generated/cluster.ts';
+import { batchToWire, dagToWire } from '../../spec/group-wire.ts';
 import { planToJson } from '../../spec/json.ts';
 import { wireFromPlain } from '../../spec/wire.ts';
 import type { Context } from '../context.ts';
@@ -21,20 +22,24 @@ interface PlanOptions extends OutputOptions {
 export function registerPlan(program: Command, context: Context): void {
   const command = program
     .command('plan')
-    .description('Say where the tasks of a file would run now, and why not. Exits 1 if one fits nowhere.')
+    .description('Say where what a file holds would run now, and why not. Exits 1 if one fits nowhere.')
     .requiredOption('-f, --file <file>', 'the file, with one or several documents; - for stdin')
     .addOption(outputOption())
     .addOption(peerOption())
     .action(async (options: PlanOptions) => {
       const { terminal } = context;
       const file = await readSpecs(terminal, options.file);
-      const tasks = file.tasks.map(({ plain }) => wireFromPlain(plain));
+      const request = {
+        tasks: file.tasks.map(({ plain }) => wireFromPlain(plain)),
+        batches: file.batches.map((plain) => batchToWire(plain, '')),
+        dags: file.dags.map((plain) => dagToWire(plain, '')),
+      };
       await withPeers(context, command, async (peers) => {
         const plan = await peers.call(
-          (peer, signal) => peer.planTasks({ tasks }, signal),
+          (peer, signal) => peer.planTasks(request, signal),
           terminal.interrupted,
         );
-        if (plan.items.some(({ node }) => node === undefined)) context.exitStatus = EXIT_FAILED;
+        if (plan.items.some(fitsNowhere)) context.exitStatus = EXIT_FAILED;
         if (options.output === 'table' || options.output === 'wide')
           return write(terminal.stdout, shown(plan));
         await printAnswer(terminal, options.output, {
@@ -47,6 +52,11 @@ export function registerPlan(program: Command, context: Context): void {
       });
     });
   addExamples(command, 'jarvisctl plan -f examples/hello.yaml', 'jarvisctl plan -o json -f - < task.json');
+}
+
+/** What only waits until others of its batch or DAG have ended has a place then. */
+function fitsNowhere({ node, reasons }: PlanItem): boolean {
+  return node === undefined && reasons.some(({ filter }) => filter !== 'max_parallel');
 }
 
 function shown({ items }: TaskPlan): string {

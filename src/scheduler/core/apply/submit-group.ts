@@ -1,11 +1,13 @@
 /** Batches and DAGs are accepted whole: the first of their tasks are made at once, the others in slices (docs/adr/0007). */
 import { MAX_POSITION, encodeId } from '../../../lib/ids.ts';
 import type { Outcome, SubmitBatchCommand, SubmitDagCommand } from '../../../model/commands.ts';
+import { concurrencyOf } from '../../../model/earlier-rows.ts';
 import type { BatchRow, BlueprintRow, GroupRow, GroupTable } from '../../../model/group.ts';
 import { blueprintKey } from '../../../model/group.ts';
 import type { PackedSpecs } from '../../../model/packed-specs.ts';
 import { sliceOfSpecs } from '../../../model/packed-specs.ts';
 import type { TaskSpec } from '../../../model/task.ts';
+import { fillIn, parametersOf, placeholdersIn } from '../../../model/template.ts';
 import type { Slice } from '../groups/make.ts';
 import { makeSlice } from '../groups/make.ts';
 import { noneCompleted } from '../groups/rows.ts';
@@ -68,9 +70,19 @@ export function submitDag(transaction: Transaction, command: SubmitDagCommand): 
   });
 }
 
-/** What they are asked of concurrency keys; of a template it is the same for all of its tasks. */
-function concurrenciesOf(work: SubmitBatchCommand['work']): readonly Pick<TaskSpec, 'concurrency'>[] {
-  return work.type === 'tasks' ? concurrenciesIn(work.specs) : [work.template];
+/** What they ask of concurrency keys; of a template it is the same for all of its tasks, unless the key is filled in. */
+function* concurrenciesOf(work: SubmitBatchCommand['work']): Iterable<Pick<TaskSpec, 'concurrency'>> {
+  if (work.type === 'tasks') {
+    yield* concurrenciesIn(work.specs);
+    return;
+  }
+  const concurrency = concurrencyOf(work.template);
+  if (concurrency === null) return;
+  const varies = placeholdersIn(concurrency.key).length > 0;
+  for (let index = 0; index < (varies ? sizeOf(work) : 1); index += 1) {
+    const parameters = work.type === 'parameters' ? (work.parameters[index] ?? []) : [];
+    yield { concurrency: fillIn(concurrency, parametersOf(index, parameters)) };
+  }
 }
 
 function concurrenciesIn({ base, changes }: PackedSpecs): readonly Pick<TaskSpec, 'concurrency'>[] {
