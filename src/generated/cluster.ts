@@ -670,9 +670,9 @@ export interface EventsRequest {
   since: string;
   /** Go on for ever; otherwise up to what had happened when it was asked for. */
   follow: boolean;
-  /** task, node or alert; several: any of them. None: all. */
+  /** task, batch, dag, node or alert; several: any of them. None: all. */
   kind: string[];
-  /** Ids of tasks, or names of nodes. */
+  /** Ids of tasks, batches and DAGs, or names of nodes. */
   id: string[];
 }
 

@@ -26,8 +26,8 @@ export const limits = {
   /** Tasks that are listed one by one in a batch or a DAG, and those that are made from a template. */
   listedTasks: 10_000,
   templateTasks: 100_000,
-  /** Tasks that are planned at once without being submitted. */
-  plannedTasks: 10_000,
+  /** Tasks that are planned together without being submitted: some 100 ms of the leader's, with a thousand nodes. */
+  plannedTasks: 5000,
   /** Edges of one DAG. */
   dagEdges: 100_000,
   /** Of the names of all tasks of one batch or DAG, which answers repeat. */

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 
 import type { Task } from '../generated/cluster.ts';
+import { limits } from '../lib/limits.ts';
 import { batchToWire, dagToWire } from '../spec/group-wire.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import { inProcessRemotes, TestCluster, testContext, testOperations } from './operations.test-kit.ts';
@@ -24,6 +25,10 @@ const NOTHING = { tasks: [], batches: [], dags: [] };
 
 function wire(plain: object) {
   return wireFromPlain({ command: ['true'], ...plain });
+}
+
+function batchesOf(count: number) {
+  return [batchToWire({ template: { command: ['true'] }, count }, '')];
 }
 
 async function submit(plain: object = {}): Promise<Task> {
@@ -186,11 +191,12 @@ describe('planning', () => {
     expect(cluster.index).toBe(before);
   });
 
-  it('plans ten thousand tasks at the most', async () => {
-    const of = (count: number) => [batchToWire({ template: { command: ['true'] }, count }, '')];
-    const { items } = await n2.planTasks({ ...NOTHING, batches: of(10_000) }, context);
-    expect(items.reduce((sum, { count }) => sum + count, 0)).toBe(10_000);
-    await expect(n2.planTasks({ ...NOTHING, batches: of(10_001) }, context)).rejects.toMatchObject({
+  it('plans so many tasks at the most as keep the leader for a moment only', async () => {
+    const { items } = await n2.planTasks({ ...NOTHING, batches: batchesOf(limits.plannedTasks) }, context);
+    expect(items.reduce((sum, { count }) => sum + count, 0)).toBe(limits.plannedTasks);
+    await expect(
+      n2.planTasks({ ...NOTHING, batches: batchesOf(limits.plannedTasks + 1) }, context),
+    ).rejects.toMatchObject({
       code: 'too_large',
     });
   });

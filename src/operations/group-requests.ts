@@ -7,9 +7,10 @@ import type {
 } from '../generated/cluster.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
+import { sizeOfWork } from '../model/batch-work.ts';
 import type { RetryPolicy } from '../model/task.ts';
 import type { BatchSpec } from '../spec/batch-schema.ts';
-import { checkBatch, sizeOfWork } from '../spec/batch-schema.ts';
+import { checkBatch } from '../spec/batch-schema.ts';
 import type { DagSpec } from '../spec/dag-schema.ts';
 import { checkDag } from '../spec/dag-schema.ts';
 import { formatPath, invalidInput } from '../spec/faults.ts';

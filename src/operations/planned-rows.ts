@@ -1,11 +1,11 @@
 /** Rows of tasks that are not submitted, as they would be made: for plans. */
+import { sizeOfWork } from '../model/batch-work.ts';
 import type { BatchRow, DagRow, GroupRow } from '../model/group.ts';
 import { NO_COUNTS } from '../model/group.ts';
 import type { TaskRow, TaskSpec } from '../model/task.ts';
 import { memberOf } from '../scheduler/core/groups/make.ts';
 import { newTask } from '../scheduler/core/new-task.ts';
 import type { BatchSpec } from '../spec/batch-schema.ts';
-import { sizeOfWork } from '../spec/batch-schema.ts';
 import type { DagSpec } from '../spec/dag-schema.ts';
 
 /** When and after what they would be submitted. */

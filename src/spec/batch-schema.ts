@@ -5,6 +5,7 @@
 import { z } from 'zod';
 
 import { limits } from '../lib/limits.ts';
+import { sizeOfWork } from '../model/batch-work.ts';
 import type { BatchWork } from '../model/commands.ts';
 import { SpecPacker } from '../model/packed-specs.ts';
 import type { Pairs, RetryPolicy } from '../model/task.ts';
@@ -119,17 +120,6 @@ async function checkWork(
 function checkedFaults(plain: unknown) {
   const result = checkTaskSpec(plain);
   return result.type === 'valid' ? [] : result.faults;
-}
-
-export function sizeOfWork(work: BatchWork): number {
-  switch (work.type) {
-    case 'tasks':
-      return work.specs.changes.length;
-    case 'template':
-      return work.count;
-    default:
-      return work.parameters.length;
-  }
 }
 
 /** The name of each task, in order. */

@@ -1,5 +1,6 @@
 /** Batches and DAGs are accepted whole: the first of their tasks are made at once, the others in slices (docs/adr/0007). */
 import { MAX_POSITION, encodeId } from '../../../lib/ids.ts';
+import { sizeOfWork } from '../../../model/batch-work.ts';
 import type { Outcome, SubmitBatchCommand, SubmitDagCommand } from '../../../model/commands.ts';
 import { concurrencyOf } from '../../../model/earlier-rows.ts';
 import type { BatchRow, BlueprintRow, GroupRow, GroupTable } from '../../../model/group.ts';
@@ -26,7 +27,7 @@ type Blueprint = Omit<BlueprintRow, 'key'>;
 export function submitBatch(transaction: Transaction, command: SubmitBatchCommand): Outcome {
   return once(transaction, command.idempotency, () => {
     const { work } = command;
-    const size = sizeOf(work);
+    const size = sizeOfWork(work);
     if (size > MAX_POSITION) return refuse('too_many', `${size} tasks; at most ${MAX_POSITION} are allowed`);
     const refusal = queueIsFull(transaction, size) ?? otherMaximum(transaction, concurrenciesOf(work));
     if (refusal !== null) return refusal;
@@ -79,7 +80,7 @@ function* concurrenciesOf(work: SubmitBatchCommand['work']): Iterable<Pick<TaskS
   const concurrency = concurrencyOf(work.template);
   if (concurrency === null) return;
   const varies = placeholdersIn(concurrency.key).length > 0;
-  for (let index = 0; index < (varies ? sizeOf(work) : 1); index += 1) {
+  for (let index = 0; index < (varies ? sizeOfWork(work) : 1); index += 1) {
     const parameters = work.type === 'parameters' ? (work.parameters[index] ?? []) : [];
     yield { concurrency: fillIn(concurrency, parametersOf(index, parameters)) };
   }
@@ -87,17 +88,6 @@ function* concurrenciesOf(work: SubmitBatchCommand['work']): Iterable<Pick<TaskS
 
 function concurrenciesIn({ base, changes }: PackedSpecs): readonly Pick<TaskSpec, 'concurrency'>[] {
   return [base, ...changes.filter(({ concurrency }) => concurrency !== undefined && concurrency !== null)];
-}
-
-function sizeOf(work: SubmitBatchCommand['work']): number {
-  switch (work.type) {
-    case 'tasks':
-      return work.specs.changes.length;
-    case 'template':
-      return work.count;
-    default:
-      return work.parameters.length;
-  }
 }
 
 function newGroup(

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 
 import { DEFAULT_RETENTION } from '../../../model/cluster.ts';
 import { eventOf } from '../../../model/events.ts';
-import type { EventRow, FinishedRow } from '../../../model/events.ts';
 import type { DagRow } from '../../../model/group.ts';
+import type { OrderedTableName, Tables } from '../../../model/rows.ts';
 import { expiryOf } from '../expiry.ts';
 import { TestGroup, dagInput } from '../testing/groups.ts';
 import { TestCluster } from '../testing/test-cluster.ts';
@@ -18,21 +18,21 @@ function formed(): TestCluster {
   return cluster;
 }
 
-function rowsOf<Row>(cluster: TestCluster, table: 'event' | 'finished'): readonly Row[] {
+function rowsOf<T extends OrderedTableName>(cluster: TestCluster, table: T): readonly Tables[T][] {
   return [...cluster.stored.values()]
     .filter((one) => one.table === table)
     .sort((a, b) => (a.key < b.key ? -1 : 1))
-    .map(({ row }) => row as Row);
+    .map(({ row }) => row as Tables[T]);
 }
 
 function expireAll(cluster: TestCluster, dagNames: readonly string[] = []): void {
-  const finished = rowsOf<FinishedRow>(cluster, 'finished');
-  const rows = expiryOf({ events: rowsOf<EventRow>(cluster, 'event'), finished, usedKeys: [] });
+  const finished = rowsOf(cluster, 'finished');
+  const rows = expiryOf({ events: rowsOf(cluster, 'event'), finished, usedKeys: [] });
   cluster.done({ type: 'expire', term: cluster.term, ...rows, dagNames });
 }
 
 function eventsOf(cluster: TestCluster, kind: string): readonly string[] {
-  return rowsOf<EventRow>(cluster, 'event')
+  return rowsOf(cluster, 'event')
     .flatMap(({ items }) => items.map(eventOf))
     .filter((event) => event.kind === kind)
     .map(({ name, oldStatus, newStatus, reason }) =>

@@ -18,7 +18,7 @@ export interface Taken {
   holdingOf(gate: string): number;
 }
 
-export const NOTHING_TAKEN: Taken = { holding: () => 0, holdingOf: () => 0 };
+const NOTHING_TAKEN: Taken = { holding: () => 0, holdingOf: () => 0 };
 
 /** @returns null where it waits for nothing but room */
 export function whyWaiting(
