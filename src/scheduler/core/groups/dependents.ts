@@ -68,7 +68,7 @@ export function evaluate(
 const dependentsOfGraphs = new WeakMap<GraphRow, readonly (readonly number[])[]>();
 
 /** In the order of their positions. */
-function dependentsOf(graph: GraphRow, position: number): readonly number[] {
+export function dependentsOf(graph: GraphRow, position: number): readonly number[] {
   let all = dependentsOfGraphs.get(graph);
   if (all === undefined) {
     const made: number[][] = graph.dependencies.map(() => []);

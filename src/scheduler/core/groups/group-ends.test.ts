@@ -196,6 +196,8 @@ describe('a single task of a batch or DAG that is begun anew', () => {
     expect(dag.at(2).status).toBe('WAITING');
     run(cluster, dag.at(0).id, 'COMPLETED');
     expect(dag.at(2).status).toBe('PENDING');
+    const begun = expect.stringContaining(`${dag.at(2).id}, which depends on it, is PENDING`);
+    expect(retry(cluster, dag, 0)).toMatchObject({ type: 'refused', message: begun });
     run(cluster, dag.at(2).id, 'COMPLETED');
     expect(retry(cluster, dag, 2)).toMatchObject({ type: 'done' });
     expect((dag.row as DagRow).completed).toEqual([3]);

@@ -7,13 +7,17 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { invariant } from '../../../lib/assert.ts';
+import { DEFAULT_RETENTION } from '../../../model/cluster.ts';
 import type { BatchWork } from '../../../model/commands.ts';
+import type { FinishedRow } from '../../../model/events.ts';
 import type { BatchRow, DagRow, GraphRow } from '../../../model/group.ts';
-import { activeCount } from '../../../model/group.ts';
+import { activeCount, groupOf } from '../../../model/group.ts';
 import { isTerminal, mayBeginAnew, mayTaskBecome } from '../../../model/phases.ts';
 import type { RowChange } from '../../../model/rows.ts';
 import type { TaskRow } from '../../../model/task.ts';
+import { PRIORITIES } from '../../../model/task.ts';
 import type { CommandInput } from '../../ports.ts';
+import { expiryOf } from '../expiry.ts';
 import { plan, toAssignments } from '../placement/plan.ts';
 import { nodeHolding } from '../node-loads.ts';
 import {
@@ -35,7 +39,7 @@ const step = fc.record({
   kind: fc.constantFrom(
     ...(['batch', 'dag', 'dag', 'plan', 'plan', 'plan', 'end', 'end', 'end', 'end'] as const),
     ...(['advance', 'advance', 'stale', 'cancelTask', 'cancelGroup', 'retry', 'retry', 'due'] as const),
-    ...(['offline', 'late'] as const),
+    ...(['offline', 'late', 'again', 'again', 'update'] as const),
   ),
   pick: fc.nat({ max: 40 }),
   variant: fc.nat({ max: 5 }),
@@ -64,11 +68,13 @@ function edgesOf({ size, edges }: Step): number[][] {
   return dependencies;
 }
 
-function workOf({ size, variant }: Step): BatchWork {
+function workOf({ size, variant, slice }: Step): BatchWork {
   const spec = specOf({
     name: 'job-{{index}}',
     resources: { cpuMillis: 200, memoryBytes: MIB },
     retry: { maxAttempts: 1 + (variant % 2) },
+    ...(variant % 3 === 1 ? { concurrency: { key: 'db', max: 2 } } : {}),
+    ...(slice === 1 ? { notBeforeMs: 1_002_000 } : {}),
   });
   if (variant < 2) return { type: 'template', template: spec, count: size };
   if (variant > 3) return listOf(Array.from({ length: size }, () => spec));
@@ -103,7 +109,8 @@ function inputOf(cluster: TestCluster, one: Step): CommandInput | null {
     case 'plan': {
       const planned = plan(state, new Map(), 1 + pick);
       const assignments = toAssignments(planned.assignments);
-      return { type: 'assign', term, planIndex: cluster.index, assignments };
+      const { overtakes } = planned;
+      return { type: 'assign', term, planIndex: cluster.index, assignments, overtakes };
     }
     case 'end':
     case 'late': {
@@ -136,6 +143,25 @@ function inputOf(cluster: TestCluster, one: Step): CommandInput | null {
       return { type: 'cancelGroup', table: group.table, id: group.id, idempotency: null };
     case 'retry':
       return group === undefined ? null : retryInput(group.row, group.table);
+    case 'again': {
+      const over = tasks.filter(({ status }) => isTerminal(status));
+      const task = over[pick % Math.max(1, over.length)];
+      if (task === undefined) return null;
+      return {
+        type: 'retryTask',
+        taskId: task.id,
+        specId: task.specId,
+        group: variant === 5 ? null : groupOf(task),
+        idempotency: null,
+      };
+    }
+    case 'update': {
+      const task = tasks[pick % Math.max(1, tasks.length)];
+      if (task === undefined) return null;
+      const notBeforeMs = variant < 3 ? cluster.atMs + 100 * variant : null;
+      const changes = { priority: PRIORITIES[pick % 4] ?? 'low', notBeforeMs };
+      return { type: 'updateTask', taskId: task.id, specId: task.specId, changes, idempotency: null };
+    }
     case 'due':
       return { type: 'retryDue', term, taskIds: [...state.retriesDue(cluster.atMs)].map(({ id }) => id) };
     default: {
@@ -149,7 +175,8 @@ function inputOf(cluster: TestCluster, one: Step): CommandInput | null {
 function checkRule(cluster: TestCluster, { table, before, after }: RowChange): void {
   if (table !== 'task' || after === null) return;
   const from = before?.status ?? after.status;
-  const isAllowed = mayTaskBecome(from, after.status) || mayBeginAnew(from, after.status);
+  const isAlone = from === 'COMPLETED' && after.status === 'PENDING';
+  const isAllowed = mayTaskBecome(from, after.status) || mayBeginAnew(from, after.status) || isAlone;
   invariant(from === after.status || isAllowed, `${from} → ${after.status} is in the table`);
   const dag = after.dagId;
   const begins = after.status !== 'WAITING' && !isTerminal(after.status);
@@ -172,6 +199,31 @@ function checkGroup(group: TestGroup): void {
     open === 0 && row.made === row.size && row.sweep === null && ('due' in row ? row.due.length === 0 : true),
   );
   expect(['COMPLETED', 'FAILED', 'CANCELLED'].includes(row.status)).toBe(row.finishedAtMs !== null);
+}
+
+/** What waits is counted, made or not, and no more of a key runs than may. */
+function checkQueue({ state }: TestCluster): void {
+  const groups = [...state.batches.values(), ...state.dags.values()];
+  const unmade = groups.reduce((sum, { size, made }) => sum + size - made, 0);
+  const waiting = [...state.tasks.values()].filter((task) => nodeHolding(task) === null).length;
+  expect(state.queuedCount).toBe(waiting + unmade);
+  expect(state.keyUse('db')?.holding ?? 0).toBeLessThanOrEqual(2);
+}
+
+/** All of what is over is found by its end: nothing of it stays. */
+function checkExpiry(cluster: TestCluster): void {
+  cluster.atMs += DEFAULT_RETENTION.tasksMs;
+  const rows = [...cluster.stored.values()];
+  const finished = rows
+    .filter(({ table }) => table === 'finished')
+    .sort((a, b) => (a.key < b.key ? -1 : 1))
+    .map(({ row }) => row as FinishedRow);
+  const dagNames = rows.filter(({ table }) => table === 'dagName').map(({ key }) => key);
+  cluster.done({ type: 'expire', term: 1, ...expiryOf({ events: [], finished, usedKeys: [] }), dagNames });
+  const left = [...cluster.stored.values()].map(({ table }) => table);
+  const kept = new Set(['cluster', 'node', 'idempotency', 'usedKeys', 'event']);
+  expect(left.filter((table) => !kept.has(table))).toEqual([]);
+  expect(cluster.state.cluster?.retained?.finishedTaskCount).toBe(0);
 }
 
 function formed(): TestCluster {
@@ -232,6 +284,8 @@ describe('batches and DAGs, given anything', () => {
           expect(result.poisoned).toBe(false);
           for (const change of result.changes) checkRule(cluster, change);
           for (const group of groupsOf(cluster)) checkGroup(group);
+          if (one.kind === 'plan') expect(result.outcome).toMatchObject({ result: { refused: [] } });
+          checkQueue(cluster);
           rejoin(cluster);
         }
         finish(cluster);
@@ -243,6 +297,7 @@ describe('batches and DAGs, given anything', () => {
         expect(state.batches.size + state.dags.size + state.graphs.size + state.specs.size).toBe(0);
         const leftovers = [...cluster.stored.values()].filter(({ table }) => table === 'blueprint');
         expect(leftovers).toEqual([]);
+        checkExpiry(cluster);
       }),
       { numRuns: 300 },
     );

@@ -1,10 +1,11 @@
 /** What becomes of a batch or DAG of which a person begins a single task anew. */
-import type { GroupRef } from '../../../model/group.ts';
+import type { DagRow, GroupRef } from '../../../model/group.ts';
 import { groupOf } from '../../../model/group.ts';
+import { isTerminal } from '../../../model/phases.ts';
 import type { TaskRow } from '../../../model/task.ts';
 import type { Transaction } from '../transaction.ts';
+import { dependentsOf } from './dependents.ts';
 import { graphOf, groupRow, isCompleted, isDag, putGroup, withoutCompleted } from './rows.ts';
-import type { Group } from './rows.ts';
 
 /** @returns why it cannot be begun anew by itself; null where it can */
 export function whyNotAlone(transaction: Transaction, task: TaskRow): string | null {
@@ -19,15 +20,19 @@ export function whyNotAlone(transaction: Transaction, task: TaskRow): string | n
   const failed = counts.PERMANENTLY_FAILED - Number(task.status === 'PERMANENTLY_FAILED');
   if (maxFailures !== null && failed > maxFailures)
     return `more than ${maxFailures} other tasks of ${group.id} failed (max_failures): begin it anew as a whole`;
-  return isDag(group) && dependsOnOthers(transaction, group, task)
-    ? `something that it depends on did not complete: begin ${group.id} anew as a whole`
-    : null;
+  return isDag(group) ? whyNotInDag(transaction, group, task) : null;
 }
 
-function dependsOnOthers(transaction: Transaction, group: Group, task: TaskRow): boolean {
-  if (!isDag(group)) return false;
-  const { dependencies } = graphOf(transaction, group.id);
-  return (dependencies[task.createdPosition] ?? []).some((position) => !isCompleted(group, position));
+/** A task of a DAG runs only while all that it depends on is completed. */
+function whyNotInDag(transaction: Transaction, dag: DagRow, task: TaskRow): string | null {
+  const graph = graphOf(transaction, dag.id);
+  const dependencies = graph.dependencies[task.createdPosition] ?? [];
+  if (dependencies.some((position) => !isCompleted(dag, position)))
+    return `something that it depends on did not complete: begin ${dag.id} anew as a whole`;
+  const begun = dependentsOf(graph, task.createdPosition)
+    .map((position) => transaction.member(dag.id, position))
+    .find((other) => other !== null && !isTerminal(other.status) && other.status !== 'WAITING');
+  return begun === undefined ? null : `${begun?.id}, which depends on it, is ${begun?.status}`;
 }
 
 /** It is not over any more, and whatever has stopped it goes for this task no longer. */
