@@ -4,14 +4,28 @@ import type { TaskRow } from '../../model/task.ts';
 import { nodeHolding } from './node-loads.ts';
 
 export interface KeyUse {
-  /** The same for all open tasks of the key. */
+  /**
+   * The same for all open tasks of the key; where later slices of a batch have brought others, the least, so that it
+   * does not depend on the order of the rows.
+   */
   readonly max: number;
   readonly holding: number;
 }
 
-interface Use extends KeyUse {
-  open: number;
-  holding: number;
+class Use implements KeyUse {
+  /** Open tasks, by their maximum. */
+  readonly maxima = new Map<number, number>();
+  holding = 0;
+
+  get max(): number {
+    return Math.min(...this.maxima.keys());
+  }
+
+  count(max: number, difference: 1 | -1): void {
+    const count = (this.maxima.get(max) ?? 0) + difference;
+    if (count === 0) this.maxima.delete(max);
+    else this.maxima.set(max, count);
+  }
 }
 
 export class ConcurrencyKeys {
@@ -26,18 +40,18 @@ export class ConcurrencyKeys {
     const concurrency = concurrencyOf(task);
     if (concurrency === null) return;
     const { key, max } = concurrency;
-    const use = this.#uses.get(key) ?? { max, open: 0, holding: 0 };
-    use.open += 1;
+    const use = this.#uses.get(key) ?? new Use();
+    use.count(max, 1);
     if (nodeHolding(task) !== null) use.holding += 1;
     this.#uses.set(key, use);
   }
 
   remove(task: TaskRow): void {
-    const key = concurrencyOf(task)?.key ?? null;
-    const use = key === null ? undefined : this.#uses.get(key);
-    if (key === null || use === undefined) return;
-    use.open -= 1;
+    const concurrency = concurrencyOf(task);
+    const use = concurrency === null ? undefined : this.#uses.get(concurrency.key);
+    if (concurrency === null || use === undefined) return;
+    use.count(concurrency.max, -1);
     if (nodeHolding(task) !== null) use.holding -= 1;
-    if (use.open === 0) this.#uses.delete(key);
+    if (use.maxima.size === 0) this.#uses.delete(concurrency.key);
   }
 }

@@ -12,6 +12,7 @@ import { stopGroup } from '../groups/settle.ts';
 import { retrySlice, sweepSlice } from '../groups/sweeps.ts';
 import type { Transaction } from '../transaction.ts';
 import { once } from './idempotency.ts';
+import { otherMaximum } from './submit-tasks.ts';
 import { done, refuse } from './outcomes.ts';
 import type { Refused } from './outcomes.ts';
 
@@ -45,6 +46,12 @@ export function retryGroup(transaction: Transaction, command: RetryGroupCommand)
     if (group.status === 'COMPLETED') return refuse('conflict', `all tasks of ${group.id} have completed`);
     if (group.finishedAtMs === null)
       return refuse('conflict', `${group.id} is ${group.status}: only what is over can be begun anew`);
+    const first = command.taskIds.flatMap((id) => transaction.task(id) ?? []);
+    const otherMax = otherMaximum(
+      transaction,
+      first.filter(({ status }) => status !== 'COMPLETED'),
+    );
+    if (otherMax !== null) return otherMax;
     putGroup(transaction, ref, {
       ...group,
       statusReason: null,

@@ -71,7 +71,7 @@ export function otherMaximum(
     if (known !== max)
       return refuse(
         'conflict',
-        `concurrency key ${key} has the maximum ${known} in tasks that are open, not ${max}: give it the same, or another key`,
+        `concurrency key ${key} has the maximum ${known} in tasks that are open, not ${max}: it must be the same, or the key another`,
       );
   }
   return null;

@@ -1,5 +1,6 @@
 /** Walks over the tasks of a group, a slice per command: what a person or a bound has asked for all of them. */
 import type { GroupRef, Sweep } from '../../../model/group.ts';
+import { groupOf } from '../../../model/group.ts';
 import { mayBeginAnew } from '../../../model/phases.ts';
 import { beginAnew } from '../begin-anew.ts';
 import type { Transaction } from '../transaction.ts';
@@ -32,7 +33,9 @@ export function retrySlice(transaction: Transaction, ref: GroupRef, taskIds: rea
   const first = groupRow(transaction, ref)?.sweep?.next ?? 0;
   walk(transaction, ref, taskIds.length, (group, position) => {
     const task = transaction.task(taskIds[position - first] ?? '');
-    if (task === null || !mayBeginAnew(task.status, 'PENDING')) return;
+    // Another's: nothing is done to it in this one's stead.
+    if (task?.createdPosition !== position || groupOf(task)?.id !== group.id) return;
+    if (!mayBeginAnew(task.status, 'PENDING')) return;
     const dependencies = isDag(group) ? graphOf(transaction, group.id).dependencies[position] : undefined;
     beginAnew(transaction, task, (dependencies?.length ?? 0) > 0);
   });
