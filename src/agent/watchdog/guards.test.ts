@@ -139,3 +139,44 @@ describe('a watchdog that comes when the lease is over', () => {
     await guards.release(key);
   });
 });
+
+describe('a guard that the disk did not take', () => {
+  it('is asked for anew, unless the lease has ended it meanwhile: that is held until it is released', async () => {
+    const frozen = new Set<string>();
+    const memoryGroups = {
+      prepare: () => undefined,
+      freeze: async (group: string) => void frozen.add(group),
+      isOccupied: () => false,
+      remove: () => null,
+    } as unknown as NonNullable<typeof groups>;
+    const writes: PromiseWithResolvers<void>[] = [];
+    const store = {
+      load: async () => [],
+      write: () => {
+        const write = Promise.withResolvers<void>();
+        writes.push(write);
+        return write.promise;
+      },
+      remove: async () => undefined,
+    };
+    const lease = { permits: () => holds };
+    const rest = { bootId: 'b', lease, delay, diagnose: () => {}, onChange: () => {} };
+    const guards = await Guards.open({ store, groups: memoryGroups, ...rest });
+    const guarded = { ...key, cgroup, isLeased: true };
+
+    const first = guards.guard(guarded);
+    writes[0]?.reject(new Error('no space'));
+    await expect(first).rejects.toThrow('no space');
+    expect(guards.count).toBe(0);
+
+    const second = guards.guard(guarded);
+    holds = false;
+    guards.endLeased();
+    writes[1]?.reject(new Error('no space'));
+    await expect(second).rejects.toThrow('no space');
+    await expect(guards.guard(guarded)).rejects.toMatchObject({ code: 'timeout' });
+    expect([guards.count, guards.isOver(key), [...frozen]]).toEqual([1, true, [cgroup]]);
+    await guards.release(key);
+    expect(guards.count).toBe(0);
+  });
+});
