@@ -25,13 +25,6 @@ const RULES: readonly Omit<Mutant, 'world'>[] = [
     replace: 'term = this.#options.term;',
   },
   {
-    name: 'lease-RI-AFTER',
-    what: 'a round that began before the heartbeat came confirms it',
-    file: 'src/raft/reads.ts',
-    find: 'this.#arrived.add(waiter);',
-    replace: '([...this.#rounds.values()].at(-1) ?? this.#arrived).add(waiter);',
-  },
-  {
     name: 'lease-STOPGRANT',
     what: 'heartbeats are answered after OFFLINE was proposed',
     file: `${LEADER}/node-monitor.ts`,
@@ -244,13 +237,6 @@ const RULES: readonly Omit<Mutant, 'world'>[] = [
     find: '        if (groups.isOccupied(group)) await groups.kill(group);\n',
     replace:
       '        if (groups.isOccupied(group)) return (void groups.kill(group), { outOfMemory: false });\n',
-  },
-  {
-    name: 'lease-STARTLEASE',
-    what: 'the group of a container is prepared for its start also after the lease is over',
-    file: `${WATCHDOG}/guards.ts`,
-    find: 'if (known?.record.isOver === true || !lease.permits({ isLeased }))\n',
-    replace: 'if (known?.record.isOver === true && !lease.permits({ isLeased }))\n',
   },
   {
     name: 'lease-TOLD',
