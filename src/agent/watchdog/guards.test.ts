@@ -122,14 +122,21 @@ describe.skipIf(groups === null)('a guarded group', () => {
 describe('a watchdog that comes when the lease is over', () => {
   it('ends at once what an earlier one guarded', async () => {
     const frozen: string[] = [];
-    const stub = {
+    const groupsOfMemory = {
       prepare: () => {},
       freeze: async (group: string) => void frozen.push(group),
       isOccupied: () => false,
       remove: () => ({ outOfMemory: false }),
     } as unknown as NonNullable<typeof groups>;
     const lease = { permits: () => holds };
-    const options = { bootId: 'boot-1', groups: stub, lease, delay, diagnose: () => {}, onChange: () => {} };
+    const options = {
+      bootId: 'boot-1',
+      groups: groupsOfMemory,
+      lease,
+      delay,
+      diagnose: () => {},
+      onChange: () => {},
+    };
     const before = await Guards.open({ ...options, store: new GuardStore(directory) });
     await before.guard({ ...key, cgroup, isLeased: true });
     holds = false;
