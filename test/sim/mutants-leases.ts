@@ -137,20 +137,6 @@ const RULES: readonly Omit<Mutant, 'world'>[] = [
     replace: 'lease.#deadlineMs = (await lease.#recorded(), options.nowMs() + 60_000);',
   },
   {
-    name: 'lease-ABSOLUTE',
-    what: 'the watchdog is told how long the lease is, from when it is told',
-    file: `${WORKER}/lease-keeper.ts`,
-    find: 'await lease.extendLease(session, deadlineMs, patience);',
-    replace: 'await lease.extendLease(session, bootMs() + CONFIRM_PART * confirmMs, patience);',
-    also: [
-      {
-        file: `${WORKER}/lease-keeper.ts`,
-        find: 'const { lease, emit, clock, random, log } = this.#options;',
-        replace: 'const { lease, emit, clock, random, log, bootMs } = this.#options;',
-      },
-    ],
-  },
-  {
     name: 'lease-WDSESS',
     what: 'the watchdog carries out what a daemon of an older session asked for',
     file: `${WATCHDOG}/requests.ts`,
