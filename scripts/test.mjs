@@ -1,5 +1,5 @@
 // Everything that must pass, suite by suite; the last line is the sum over all of them.
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -14,97 +14,125 @@ const env = {
   PATH: `${path.join(root, 'node_modules/.bin')}${path.delimiter}${process.env.PATH}`,
 };
 
-function run(name, command, args) {
+/** What went wrong, told once more at the end: the output of all suites is long, and its middle is seldom kept. */
+const failures = [];
+
+function fail(name, detail = '') {
+  total.failed += 1;
+  failures.push(`FAILED: ${name}\n${detail}`);
+}
+
+const TAIL = 4096;
+let tail = '';
+
+/** Runs a program, passes on what it writes, and keeps the end of that in `tail`. */
+async function run(name, command, args) {
   console.log(`\n=== ${name}: ${[command, ...args].join(' ')}`);
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit', env });
-  if (error !== undefined) console.error(error.message);
-  return status ?? 1;
+  tail = '';
+  const child = spawn(command, args, { cwd: root, stdio: ['inherit', 'pipe', 'pipe'], env });
+  const pass = (from, to) =>
+    from.on('data', (chunk) => {
+      tail = (tail + chunk).slice(-TAIL);
+      to.write(chunk);
+    });
+  pass(child.stdout, process.stdout);
+  pass(child.stderr, process.stderr);
+  return new Promise((resolve) => {
+    child.on('error', (error) => {
+      console.error(error.message);
+      tail = error.message;
+      resolve(1);
+    });
+    child.on('close', (status) => resolve(status ?? 1));
+    // Something it has left behind may hold its pipes open; that is not waited for.
+    child.on('exit', (status) => setTimeout(resolve, 5000, status ?? 1).unref());
+  });
 }
 
 /** A suite that is one check: it passes or it fails. */
-function step(name, command, args) {
-  if (run(name, command, args) === 0) total.passed += 1;
-  else {
-    total.failed += 1;
-    console.error(`FAILED: ${name}`);
-  }
+async function step(name, command, args) {
+  if ((await run(name, command, args)) === 0) total.passed += 1;
+  else fail(name, tail);
 }
 
-function vitest(name) {
-  const report = path.join(reports, `${name}.json`);
-  const status = run(name, 'vitest', [
+/** The tests of a report that failed, each with the beginning of its message. */
+function failedTests(report) {
+  const MESSAGE = 1200;
+  const told = (test) => `${test.fullName}\n${test.failureMessages.join('\n').slice(0, MESSAGE)}`;
+  return report.testResults.flatMap((file) => {
+    const failed = file.assertionResults.filter((test) => test.status === 'failed').map(told);
+    if (failed.length === 0 && file.status === 'failed') failed.push(file.message.slice(0, MESSAGE));
+    return failed.map((text) => `${path.relative(root, file.name)}: ${text}`);
+  });
+}
+
+async function vitest(name) {
+  const file = path.join(reports, `${name}.json`);
+  const status = await run(name, 'vitest', [
     'run',
     '--project',
     name,
     '--reporter=default',
     '--reporter=json',
-    `--outputFile.json=${report}`,
+    `--outputFile.json=${file}`,
   ]);
-  if (!existsSync(report)) {
-    console.error(`FAILED: ${name} left no report`);
-    total.failed += 1;
+  if (!existsSync(file)) {
+    fail(name, `left no report\n${tail}`);
     return;
   }
-  const { numPassedTests, numFailedTests } = JSON.parse(readFileSync(report, 'utf8'));
-  total.passed += numPassedTests;
-  total.failed += numFailedTests;
+  const report = JSON.parse(readFileSync(file, 'utf8'));
+  total.passed += report.numPassedTests;
+  if (status === 0) return;
   // A file that does not load, or an error outside any test, counts as well.
-  if (status !== 0 && numFailedTests === 0) total.failed += 1;
+  total.failed += Math.max(report.numFailedTests, 1) - 1;
+  const told = failedTests(report);
+  fail(name, told.length === 0 ? tail : told.join('\n\n'));
 }
 
 /** The suites with a real container engine; where there can be none the reason is printed, and with CI=true that fails. */
-function docker() {
+async function docker() {
   const CANNOT_RUN_HERE = 3;
-  const status = run('docker programs', 'node', ['scripts/test-bed.mjs']);
+  const status = await run('docker programs', 'node', ['scripts/test-bed.mjs']);
   if (status === CANNOT_RUN_HERE) return;
-  if (status === 0) vitest('docker');
-  else {
-    total.failed += 1;
-    console.error('FAILED: docker programs');
-  }
+  if (status === 0) await vitest('docker');
+  else fail('docker programs', tail);
 }
 
 /**
  * Real processes; in some of them the disk is made to fail. Where it cannot be the reason is printed and those are left
  * out, and with CI=true that fails.
  */
-function integration() {
+async function integration() {
   const CANNOT_RUN_HERE = 3;
-  const programs = run('programs of failing disks', 'node', ['scripts/test-bed.mjs', 'faults']);
-  if (programs !== 0 && programs !== CANNOT_RUN_HERE) {
-    total.failed += 1;
-    console.error('FAILED: programs of failing disks');
-  }
-  vitest('integration');
+  const programs = await run('programs of failing disks', 'node', ['scripts/test-bed.mjs', 'faults']);
+  if (programs !== 0 && programs !== CANNOT_RUN_HERE) fail('programs of failing disks', tail);
+  await vitest('integration');
 }
 
 /** A few real power cuts; where none can be had the reason is printed, and with CI=true that fails. */
-function power(seed) {
+async function power(seed) {
   const CANNOT_RUN_HERE = 3;
-  const programs = run('power programs', 'node', ['scripts/test-bed.mjs', 'power']);
+  const programs = await run('power programs', 'node', ['scripts/test-bed.mjs', 'power']);
   if (programs === CANNOT_RUN_HERE) return;
   const args = ['test/power/main.ts', '--count', '3', '--seed', seed];
-  const status = programs === 0 ? run('power cuts', 'node', args) : programs;
+  const status = programs === 0 ? await run('power cuts', 'node', args) : programs;
   if (status === CANNOT_RUN_HERE) return;
   if (status === 0) total.passed += 1;
-  else {
-    total.failed += 1;
-    console.error('FAILED: power cuts');
-  }
+  else fail('power cuts', tail);
 }
 
 try {
-  step('build', 'node', ['scripts/build.mjs']);
-  step('format', 'oxfmt', ['--check', '.']);
-  step('lint', 'oxlint', ['--type-aware', '--deny-warnings']);
-  step('types', 'tsc', ['--noEmit', '-p', 'tsconfig.json']);
-  step('dead code', 'knip', []);
-  step('generated code', 'node', ['scripts/generate-proto.mjs', '--check']);
-  vitest('unit');
-  integration();
-  vitest('sim');
+  await step('build', 'node', ['scripts/build.mjs']);
+  await step('format', 'oxfmt', ['--check', '.']);
+  await step('lint', 'oxlint', ['--type-aware', '--deny-warnings']);
+  await step('types', 'tsc', ['--noEmit', '-p', 'tsconfig.json']);
+  await step('dead code', 'knip', []);
+  await step('generated code', 'node', ['scripts/generate-proto.mjs', '--check']);
+  await vitest('unit');
+  await integration();
+  await vitest('sim');
   const simSeed = process.env.SIM_SEED ?? String(Math.floor(Math.random() * 2 ** 32));
-  step('simulation', 'node', [
+  await step('simulation', 'node', [
     'test/sim/main.ts',
     '--failed-seeds',
     '--seed',
@@ -113,11 +141,12 @@ try {
     process.env.SIM_SECONDS ?? (isCi ? '150' : '20'),
   ]);
   // Three minutes on two processors: for CI, and for whoever works on the simulator. Only the rarest need over 400 seeds.
-  if (isCi) step('mutants', 'node', ['test/sim/main.ts', '--all-mutants', '--seed', '1', '--count', '2000']);
-  docker();
+  if (isCi)
+    await step('mutants', 'node', ['test/sim/main.ts', '--all-mutants', '--seed', '1', '--count', '2000']);
+  await docker();
   const seed = process.env.CHAOS_SEED ?? String(Math.floor(Math.random() * 2 ** 31));
-  power(seed);
-  step('chaos', 'node', [
+  await power(seed);
+  await step('chaos', 'node', [
     'test/chaos/main.ts',
     '--seed',
     seed,
@@ -129,5 +158,6 @@ try {
 } finally {
   rmSync(reports, { recursive: true, force: true });
 }
+for (const failure of failures) console.log(`\n${failure}`);
 console.log(`\n${total.passed} passed, ${total.failed} failed`);
 process.exitCode = total.failed === 0 ? 0 : 1;

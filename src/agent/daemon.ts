@@ -342,6 +342,7 @@ export class Daemon {
 
   /** It takes part no more from now on, not only when its turn to be closed has come; that says what fails then. */
   #haltRaft(): void {
+    // The same stop is awaited when its turn to be closed has come, and its failure logged there.
     this.#raft?.stop().catch(() => undefined);
   }
 

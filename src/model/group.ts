@@ -1,6 +1,6 @@
 /**
  * Batches and DAGs: tasks that were submitted together, all or none. A group is in the state as soon as it is accepted;
- * the rows of its tasks are made in slices after that (docs/adr/0007), in the order of their positions. What changes of
+ * the rows of its tasks are made in slices after that (docs/adr/0008), in the order of their positions. What changes of
  * a group is one small row; its graph, its template and what its tasks are made of stand in rows that never change.
  */
 import type { PackedSpecs } from './packed-specs.ts';

@@ -44,7 +44,12 @@ async function prepareSmallDisk(
 function fill(disk: string): string {
   const { bavail, bsize } = statfsSync(disk);
   const file = path.join(disk, 'filling');
-  writeFileSync(file, Buffer.alloc(bavail * bsize));
+  try {
+    writeFileSync(file, Buffer.alloc(bavail * bsize));
+  } catch (error) {
+    // The node has written meanwhile: it is full all the same.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+  }
   return file;
 }
 

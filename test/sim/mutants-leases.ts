@@ -25,13 +25,6 @@ const RULES: readonly Omit<Mutant, 'world'>[] = [
     replace: 'term = this.#options.term;',
   },
   {
-    name: 'lease-RI-AFTER',
-    what: 'a round that began before the heartbeat came confirms it',
-    file: 'src/raft/reads.ts',
-    find: 'this.#arrived.add(waiter);',
-    replace: '([...this.#rounds.values()].at(-1) ?? this.#arrived).add(waiter);',
-  },
-  {
     name: 'lease-STOPGRANT',
     what: 'heartbeats are answered after OFFLINE was proposed',
     file: `${LEADER}/node-monitor.ts`,
@@ -144,27 +137,6 @@ const RULES: readonly Omit<Mutant, 'world'>[] = [
     replace: 'lease.#deadlineMs = (await lease.#recorded(), options.nowMs() + 60_000);',
   },
   {
-    name: 'lease-ABSOLUTE',
-    what: 'the watchdog is told how long the lease is, from when it is told',
-    file: `${WORKER}/lease-keeper.ts`,
-    find: 'await lease.extendLease(session, deadlineMs, patience);',
-    replace: 'await lease.extendLease(session, bootMs() + CONFIRM_PART * confirmMs, patience);',
-    also: [
-      {
-        file: `${WORKER}/lease-keeper.ts`,
-        find: 'const { lease, emit, clock, random, log } = this.#options;',
-        replace: 'const { lease, emit, clock, random, log, bootMs } = this.#options;',
-      },
-    ],
-  },
-  {
-    name: 'lease-CONFIRM',
-    what: 'heartbeats go out whether or not the watchdog has the newest deadline',
-    file: `${WORKER}/worker-lease.ts`,
-    find: 'return this.#confirmedMs >= this.#deadlineMs;',
-    replace: 'return this.#confirmedMs <= Infinity;',
-  },
-  {
     name: 'lease-WDSESS',
     what: 'the watchdog carries out what a daemon of an older session asked for',
     file: `${WATCHDOG}/requests.ts`,
@@ -231,47 +203,12 @@ const RULES: readonly Omit<Mutant, 'world'>[] = [
     ],
   },
   {
-    name: 'lease-RHO',
-    what: 'clocks are taken for right',
-    file: 'src/model/lease.ts',
-    find: 'const CLOCK_RATE_ERROR = 0.01;',
-    replace: 'const CLOCK_RATE_ERROR = 0;',
-  },
-  {
     name: 'lease-EMPTY',
     what: 'an attempt has ended once what is left of it was told to die',
     file: `${WATCHDOG}/cgroup-containment.ts`,
     find: '        if (groups.isOccupied(group)) await groups.kill(group);\n',
     replace:
       '        if (groups.isOccupied(group)) return (void groups.kill(group), { outOfMemory: false });\n',
-  },
-  {
-    name: 'lease-STARTLEASE',
-    what: 'the group of a container is prepared for its start also after the lease is over',
-    file: `${WATCHDOG}/guards.ts`,
-    find: 'if (known?.record.isOver === true || !lease.permits({ isLeased }))\n',
-    replace: 'if (known?.record.isOver === true && !lease.permits({ isLeased }))\n',
-  },
-  {
-    name: 'lease-TOLD',
-    what: 'drivers are told of a session only when the inventory has been sent for a while',
-    file: `${WORKER}/driver-runner.ts`,
-    find: '    const opened = await Promise.all(\n',
-    replace: `    const early = await Promise.all(this.#options.drivers.map((driver) => driver.list(both).catch(() => null)));
-    const isEarly = !early.includes(null);
-    if (isEarly) {
-      const found = this.#options.drivers.flatMap(({ name }, at) => early[at].map((view) => ({ driver: name, view })));
-      this.#options.emit({ type: 'inventoried', connection, session, entries: found });
-      await pause(this.#options.clock, 500, both);
-    }
-    const opened = await Promise.all(\n`,
-    also: [
-      {
-        file: `${WORKER}/driver-runner.ts`,
-        find: 'if (opened.includes(null)) return;',
-        replace: 'if (opened.includes(null) || isEarly) return;',
-      },
-    ],
   },
   {
     name: 'lease-STARTSESS',

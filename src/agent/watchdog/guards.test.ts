@@ -122,14 +122,21 @@ describe.skipIf(groups === null)('a guarded group', () => {
 describe('a watchdog that comes when the lease is over', () => {
   it('ends at once what an earlier one guarded', async () => {
     const frozen: string[] = [];
-    const stub = {
+    const groupsOfMemory = {
       prepare: () => {},
       freeze: async (group: string) => void frozen.push(group),
       isOccupied: () => false,
       remove: () => ({ outOfMemory: false }),
     } as unknown as NonNullable<typeof groups>;
     const lease = { permits: () => holds };
-    const options = { bootId: 'boot-1', groups: stub, lease, delay, diagnose: () => {}, onChange: () => {} };
+    const options = {
+      bootId: 'boot-1',
+      groups: groupsOfMemory,
+      lease,
+      delay,
+      diagnose: () => {},
+      onChange: () => {},
+    };
     const before = await Guards.open({ ...options, store: new GuardStore(directory) });
     await before.guard({ ...key, cgroup, isLeased: true });
     holds = false;
@@ -137,5 +144,46 @@ describe('a watchdog that comes when the lease is over', () => {
     expect([guards.isOver(key), frozen]).toEqual([true, [cgroup]]);
     await guards.recorded();
     await guards.release(key);
+  });
+});
+
+describe('a guard that the disk did not take', () => {
+  it('is asked for anew, unless the lease has ended it meanwhile: that is held until it is released', async () => {
+    const frozen = new Set<string>();
+    const memoryGroups = {
+      prepare: () => undefined,
+      freeze: async (group: string) => void frozen.add(group),
+      isOccupied: () => false,
+      remove: () => null,
+    } as unknown as NonNullable<typeof groups>;
+    const writes: PromiseWithResolvers<void>[] = [];
+    const store = {
+      load: async () => [],
+      write: () => {
+        const write = Promise.withResolvers<void>();
+        writes.push(write);
+        return write.promise;
+      },
+      remove: async () => undefined,
+    };
+    const lease = { permits: () => holds };
+    const rest = { bootId: 'b', lease, delay, diagnose: () => {}, onChange: () => {} };
+    const guards = await Guards.open({ store, groups: memoryGroups, ...rest });
+    const guarded = { ...key, cgroup, isLeased: true };
+
+    const first = guards.guard(guarded);
+    writes[0]?.reject(new Error('no space'));
+    await expect(first).rejects.toThrow('no space');
+    expect(guards.count).toBe(0);
+
+    const second = guards.guard(guarded);
+    holds = false;
+    guards.endLeased();
+    writes[1]?.reject(new Error('no space'));
+    await expect(second).rejects.toThrow('no space');
+    await expect(guards.guard(guarded)).rejects.toMatchObject({ code: 'timeout' });
+    expect([guards.count, guards.isOver(key), [...frozen]]).toEqual([1, true, [cgroup]]);
+    await guards.release(key);
+    expect(guards.count).toBe(0);
   });
 });

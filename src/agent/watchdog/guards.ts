@@ -91,8 +91,11 @@ export class Guards {
     try {
       await this.#store.write(record, { sync: true });
     } catch (error) {
-      // Asked again, it must be written again.
-      this.#guards.delete(attemptName(record));
+      // Asked again, it must be written again; but what the lease has ended meanwhile is held until it is released.
+      if (this.#guards.get(attemptName(record))?.holding === null) {
+        this.#guards.delete(attemptName(record));
+        this.#options.onChange();
+      }
       throw error;
     }
   }

@@ -118,6 +118,7 @@ export class Lease {
 
   /** What is in force is never longer than what is on disk for more than the time of a write: else it kills sooner. */
   async #writeAfter(earlier: Promise<void>): Promise<void> {
+    // Whoever waited for that write has heard of its failure; this one writes what is in force now.
     await earlier.catch(() => undefined);
     const { bootId, file } = this.#options;
     try {

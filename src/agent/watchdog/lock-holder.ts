@@ -52,9 +52,10 @@ async function readLockText(directory: string): Promise<string> {
   }
 }
 
-/** Whether it is still that process. */
+/** Whether it is still that process, and not what is left of it until its parent has looked. */
 export function holds({ pid, startTicks }: LockHolder): boolean {
-  return readStat(pid)?.startTicks === startTicks;
+  const found = readStat(pid);
+  return found !== null && !found.dead && found.startTicks === startTicks;
 }
 
 export function ageMs({ startTicks }: LockHolder): number {

@@ -46,6 +46,7 @@ export class OutputPump {
     while (this.#open.size > 0) {
       const before = this.#activity;
       const silence = new AbortController();
+      // The only failure of a delay is that it was aborted: then the race is over.
       await Promise.race([
         Promise.all(this.#open.values()),
         delay(WATCHDOG_LIMITS.pipeCloseTimeoutMs, undefined, { signal: silence.signal }).catch(() => {}),

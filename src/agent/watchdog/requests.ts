@@ -108,6 +108,7 @@ export class Requests {
   }
 
   async #saveAfter(earlier: Promise<void>, session: number): Promise<void> {
+    // Whoever said that hello has heard of its failure.
     await earlier.catch(() => undefined);
     try {
       await this.#options.saveSession(session);

@@ -38,6 +38,8 @@ export class SimulatedContainerAttempt implements TableAttempt {
   readonly #launching = new AbortController();
   readonly started: Promise<void>;
   readonly ended: Promise<void>;
+  /** Nothing of it is left anywhere; from its end on. */
+  cleaned: Promise<void> = Promise.resolve();
 
   private constructor(
     record: StoredAttempt,
@@ -173,7 +175,10 @@ export class SimulatedContainerAttempt implements TableAttempt {
     started();
     const { process, engine, bootId } = this.#tools;
     const { view, isStartSent, bootId: of } = this.#record;
-    if (view.type === 'ended') return this.#clean();
+    if (view.type === 'ended') {
+      this.cleaned = this.#clean();
+      return undefined;
+    }
     if (!isStartSent || of !== bootId) return this.#finish('unknown', null);
     const state = await this.#insist(() => engine.inspect(process, this.#name));
     if (state.type !== 'created') return this.#supervise(state, started);
@@ -225,7 +230,7 @@ export class SimulatedContainerAttempt implements TableAttempt {
     const view: AttemptView = { ...base, type: 'ended', exit: exitOf(reason, exitCode) };
     await files.writeRecord({ ...this.#record, view });
     this.#record = { ...this.#record, view };
-    void this.#clean();
+    this.cleaned = this.#clean();
   }
 
   /** As `leftovers.ts` does it. */
@@ -236,11 +241,13 @@ export class SimulatedContainerAttempt implements TableAttempt {
     if (cgroup !== null) groups.remove(cgroup);
     // Only now: the engine has no such container, and nobody here asks for it any more [KEEPFROZEN].
     const { signal } = new AbortController();
-    try {
-      await this.#insist(() => guard.release(this.view, signal));
-    } catch (error) {
-      if (!(error instanceof JarvisError)) throw error;
-    }
+    await this.#insist(async () => {
+      try {
+        await guard.release(this.view, signal);
+      } catch (error) {
+        throw error instanceof JarvisError ? new NoAnswer(error.message) : error;
+      }
+    });
   }
 
   /** @throws the signal's reason; JarvisError `conflict` */

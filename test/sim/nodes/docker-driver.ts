@@ -61,7 +61,8 @@ export class SimulatedDockerDriver implements Driver {
     return attempt === undefined ? null : this.#exitOf(attempt, signal);
   }
 
-  async remove(key: AttemptKey): Promise<void> {
+  async remove(key: AttemptKey, signal: AbortSignal): Promise<void> {
+    await orAborted(this.#table.find(key)?.cleaned ?? Promise.resolve(), signal);
     await this.#table.remove(key);
   }
 

@@ -51,6 +51,8 @@ export class Restarts {
     const leaseMs = timeoutMs * this.#chance.between(1.3, 4);
     host.tell('restart', Math.round(leaseMs));
     await agent.prepareRestart(leaseMs);
+    // Nobody starts it again once all is healed.
+    if (this.#stopped) return;
     if (host.daemon !== daemon || !daemon.isRunning || !this.#nemesis.canWatch(host)) return;
     const isLong = this.#chance.happens(0.7);
     const awayMs = isLong ? leaseMs * this.#chance.between(0.4, 1.1) : this.#chance.between(5, 300);

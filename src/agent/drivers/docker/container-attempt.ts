@@ -53,6 +53,7 @@ export class ContainerAttempt implements TableAttempt {
   #container: Container | null = null;
   readonly #timeout = new Timer();
   #cleaning: Promise<void> | null = null;
+  #isClean = false;
   readonly #onProgress = new Set<(note: string) => void>();
   readonly started: Promise<void>;
   readonly ended: Promise<void>;
@@ -167,16 +168,31 @@ export class ContainerAttempt implements TableAttempt {
     this.#end(graceMs);
   }
 
+  /**
+   * Its record must stay until then: nobody else knows of the group that the watchdog guards.
+   * @returns whether nothing is left of it, also in the watchdog; null: it has not ended
+   */
+  async cleaned(): Promise<boolean | null> {
+    if (!this.#isClean) this.clean();
+    await this.#cleaning;
+    return this.view.type === 'ended' ? this.#isClean : null;
+  }
+
   /** Removes what is left at the engine of an attempt that has ended, once more where something came late. */
   clean(): void {
     if (this.view.type !== 'ended' || this.#cleaning !== null) return;
     const { cleanings } = this.#tools;
-    const cleaning = removeLeftovers(this.#record, this.#tools, this.#log).finally(() => {
+    const cleaning = this.#removeLeftovers().finally(() => {
       this.#cleaning = null;
       cleanings.delete(cleaning);
     });
     this.#cleaning = cleaning;
     cleanings.add(cleaning);
+  }
+
+  async #removeLeftovers(): Promise<void> {
+    this.#isClean = false;
+    this.#isClean = await removeLeftovers(this.#record, this.#tools, this.#log);
   }
 
   #end(graceMs: number): void {

@@ -75,6 +75,7 @@ export class ContainerLog {
     clearTimeout(this.#timer);
     this.#over.abort();
     const late = new AbortController();
+    // The only failure of a delay is that it was aborted: then nobody waits for it any more.
     await Promise.race([
       this.#followed,
       delay(DOCKER_LIMITS.logEndTimeoutMs, undefined, { signal: late.signal }).catch(() => undefined),
@@ -107,7 +108,7 @@ export class ContainerLog {
         // It would break there again and again; at the end it is tried once more.
         if (error instanceof OutputDamaged) return;
       }
-      // It ends when the container does, and then `finish` comes; or the engine let go of it.
+      // It ends when the container does, and then `finish` comes, which aborts the delay; or the engine let go of it.
       await delay(DOCKER_LIMITS.followAfterMs, undefined, { signal: over }).catch(() => undefined);
     }
   }

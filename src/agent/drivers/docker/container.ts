@@ -123,8 +123,20 @@ export class Container {
       // It ran: an engine that says that it never did has lost track of it.
       if (judgement.type === 'created')
         return { type: 'lost', message: 'the container engine lost track of it; how it ended is not known' };
+      if (judgement.type === 'ended') return this.#withCause(judgement);
       if (judgement.type !== 'running') return judgement;
     }
+  }
+
+  /** An engine may hear that memory ran out only after it has heard of the end. */
+  async #withCause(ended: Extract<Judgement, { type: 'ended' }>): Promise<Judgement> {
+    for (const waitMs of DOCKER_LIMITS.outOfMemoryLooksMs) {
+      if (ended.signal !== 'SIGKILL' || ended.outOfMemory || this.#killer.hasKilled) return ended;
+      await delay(waitMs, undefined, { signal: this.#options.closing });
+      const again = await this.look();
+      if (again.type === 'ended' && again.outOfMemory) return again;
+    }
+    return ended;
   }
 
   /** Waits for the engine's answer. One that somebody else has started again is removed: that is no execution of ours. */

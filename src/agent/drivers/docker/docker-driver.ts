@@ -194,7 +194,10 @@ export class DockerDriver implements Driver {
   async remove(key: AttemptKey, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     checkKey(key);
-    await this.#parts.table.remove(key);
+    const { table } = this.#parts;
+    const isGone = (await orAborted(table.find(key)?.cleaned() ?? Promise.resolve(null), signal)) ?? true;
+    if (!isGone) throw new JarvisError('unavailable', `something is left of ${attemptName(key)}`);
+    await table.remove(key);
   }
 
   /** Removes images that are no longer needed, as is done now and then by itself. */

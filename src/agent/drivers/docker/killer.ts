@@ -47,6 +47,10 @@ export class Killer {
     void this.#terminate();
   }
 
+  get hasKilled(): boolean {
+    return this.#killing || this.#isUrgent;
+  }
+
   /** It has ended: no more signals. */
   stop(): void {
     this.#grace.clear();

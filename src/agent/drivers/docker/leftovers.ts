@@ -15,8 +15,9 @@ type Tools = Pick<DockerTools, 'engine' | 'owner' | 'cgroups' | 'guard' | 'closi
 /**
  * The container by its name, which also finds one whose create was never answered; then its group. What cannot be removed
  * is found again by the next look at all containers.
+ * @returns whether nothing is left, and nobody guards its group any more
  */
-export async function removeLeftovers(record: ContainerRecord, tools: Tools, log: Log): Promise<void> {
+export async function removeLeftovers(record: ContainerRecord, tools: Tools, log: Log): Promise<boolean> {
   const { cgroups, closing } = tools;
   const { cgroupParent } = record;
   try {
@@ -25,8 +26,10 @@ export async function removeLeftovers(record: ContainerRecord, tools: Tools, log
       log.warn({ cgroupParent }, 'a control group of an ended attempt is still in use');
     // Only now: the engine has no such container, and nobody here asks for it any more [KEEPFROZEN].
     await insistOnGuard(closing, () => tools.guard.release(record.view, closing));
+    return true;
   } catch (error) {
     if (!closing.aborted) log.warn({ error: messageOf(error) }, 'a container was not removed');
+    return false;
   }
 }
 

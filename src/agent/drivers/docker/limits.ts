@@ -61,6 +61,8 @@ export const DOCKER_LIMITS = {
 
   /** From the first KILL to killing by pid what the engine did not. */
   engineKillTimeoutMs: 1000,
+  /** After an end by KILL that nobody here sent: whether memory ran out is asked again so much later, each time. */
+  outOfMemoryLooksMs: [100, 300, 1000],
   killPauseMinMs: 10,
   killPauseMaxMs: 500,
 

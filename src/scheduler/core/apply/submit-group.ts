@@ -1,4 +1,4 @@
-/** Batches and DAGs are accepted whole: the first of their tasks are made at once, the others in slices (docs/adr/0007). */
+/** Batches and DAGs are accepted whole: the first of their tasks are made at once, the others in slices (docs/adr/0008). */
 import { MAX_POSITION, encodeId } from '../../../lib/ids.ts';
 import { sizeOfWork } from '../../../model/batch-work.ts';
 import type { Outcome, SubmitBatchCommand, SubmitDagCommand } from '../../../model/commands.ts';

@@ -1,4 +1,4 @@
-/** Makes the rows of a group's tasks, a slice at a time, from what the group was submitted with (docs/adr/0007). */
+/** Makes the rows of a group's tasks, a slice at a time, from what the group was submitted with (docs/adr/0008). */
 import { invariant } from '../../../lib/assert.ts';
 import type { BlueprintRow, GraphRow, GroupRef } from '../../../model/group.ts';
 import { blueprintKey } from '../../../model/group.ts';
