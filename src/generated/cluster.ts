@@ -412,6 +412,8 @@ export interface Node {
   last_heartbeat_at?: string | undefined;
   joined_at: string;
   schedulable: boolean;
+  /** What it runs short of: disk, memory. It gets no new work meanwhile. */
+  pressure: string[];
 }
 
 export interface Node_LabelsEntry {
@@ -4934,6 +4936,7 @@ function createBaseNode(): Node {
     last_heartbeat_at: undefined,
     joined_at: "",
     schedulable: false,
+    pressure: [],
   };
 }
 
@@ -4986,6 +4989,9 @@ export const Node: MessageFns<Node> = {
     }
     if (message.schedulable !== false) {
       writer.uint32(128).bool(message.schedulable);
+    }
+    for (const v of message.pressure) {
+      writer.uint32(138).string(v!);
     }
     return writer;
   },
@@ -5134,6 +5140,14 @@ export const Node: MessageFns<Node> = {
             message.schedulable = reader.bool();
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.pressure.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5179,6 +5193,7 @@ export const Node: MessageFns<Node> = {
     message.last_heartbeat_at = object.last_heartbeat_at ?? undefined;
     message.joined_at = object.joined_at ?? "";
     message.schedulable = object.schedulable ?? false;
+    message.pressure = object.pressure?.map((e) => e) || [];
     return message;
   },
 };

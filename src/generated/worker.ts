@@ -109,6 +109,8 @@ export interface Usage {
   network_bytes_per_second: number;
   /** Wall time of the node when that was measured, milliseconds; 0: not told. */
   wall_ms: number;
+  /** What it runs short of, so that it should be given no more: disk, memory. */
+  pressure: string[];
 }
 
 export interface Heartbeat {
@@ -1116,7 +1118,7 @@ export const InventoryItem: MessageFns<InventoryItem> = {
 };
 
 function createBaseUsage(): Usage {
-  return { cpu_percent: 0, memory_bytes: 0, disk_bytes: 0, network_bytes_per_second: 0, wall_ms: 0 };
+  return { cpu_percent: 0, memory_bytes: 0, disk_bytes: 0, network_bytes_per_second: 0, wall_ms: 0, pressure: [] };
 }
 
 export const Usage: MessageFns<Usage> = {
@@ -1135,6 +1137,9 @@ export const Usage: MessageFns<Usage> = {
     }
     if (message.wall_ms !== 0) {
       writer.uint32(40).uint64(message.wall_ms);
+    }
+    for (const v of message.pressure) {
+      writer.uint32(50).string(v!);
     }
     return writer;
   },
@@ -1192,6 +1197,14 @@ export const Usage: MessageFns<Usage> = {
             message.wall_ms = longToNumber(reader.uint64());
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.pressure.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1214,6 +1227,7 @@ export const Usage: MessageFns<Usage> = {
     message.disk_bytes = object.disk_bytes ?? 0;
     message.network_bytes_per_second = object.network_bytes_per_second ?? 0;
     message.wall_ms = object.wall_ms ?? 0;
+    message.pressure = object.pressure?.map((e) => e) || [];
     return message;
   },
 };

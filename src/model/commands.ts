@@ -1,6 +1,7 @@
 import type { ClusterConfig } from './cluster.ts';
 import type { GroupRef, GroupTable } from './group.ts';
 import type { PackedSpecs } from './packed-specs.ts';
+import type { Pressure } from './node.ts';
 import type { NodePolicy } from './policy.ts';
 import type { Pairs, Priority, Resources, TaskError, TaskSpec } from './task.ts';
 
@@ -22,6 +23,7 @@ export type Command =
   | ReconcileNodeCommand
   | ReportAttemptsCommand
   | NodeHealthCommand
+  | NodePressureCommand
   | NodeOfflineCommand
   | RemoveNodeCommand
   | RetryDueCommand
@@ -198,6 +200,15 @@ export interface NodeHealthCommand extends LeaderDecision {
   readonly node: string;
   readonly session: number;
   readonly healthy: boolean;
+}
+
+/** The node says that it runs short of something, or of nothing any more. */
+export interface NodePressureCommand extends LeaderDecision {
+  readonly type: 'nodePressure';
+  readonly node: string;
+  readonly session: number;
+  /** Sorted, each once. */
+  readonly pressure: readonly Pressure[];
 }
 
 /** Past `heartbeat.timeout`: ends the session that it names, and no other. */

@@ -3,7 +3,7 @@
  * digests are made of their bytes. Whoever reads such a field reads it through here.
  */
 import type { ClusterRow, SettlingTimeout } from './cluster.ts';
-import type { NodeRow, RestartGrace } from './node.ts';
+import type { NodeRow, Pressure, RestartGrace } from './node.ts';
 import type { NodePolicy } from './policy.ts';
 import type { Affinity, Concurrency, Locality } from './placement.ts';
 import { DEFAULT_POLICY } from './policy.ts';
@@ -52,6 +52,11 @@ export function bootSessionOf({ bootSession }: Earlier<NodeRow, 'bootSession'>):
 /** Null: the T in the configuration counts. */
 export function settlingOf({ settling }: Earlier<ClusterRow, 'settling'>): SettlingTimeout | null {
   return settling ?? null;
+}
+
+/** What the node runs short of. */
+export function pressureOf({ pressure }: Earlier<NodeRow, 'pressure'>): readonly Pressure[] {
+  return pressure ?? [];
 }
 
 /** Null: the node has no longer T than the others. */

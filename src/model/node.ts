@@ -1,6 +1,10 @@
 import type { NodePolicy } from './policy.ts';
 import type { Pairs, Resources } from './task.ts';
 
+/** Something that a node may run short of. */
+export type Pressure = (typeof PRESSURES)[number];
+export const PRESSURES = ['disk', 'memory'] as const;
+
 type NodeStatus = 'AVAILABLE' | 'UNHEALTHY' | 'OFFLINE' | 'DRAINING' | 'DRAINED';
 
 /** A node as the replicated state holds it; heartbeats and usage are the leader's own and stand elsewhere. */
@@ -36,6 +40,8 @@ export interface NodeRow {
   readonly isolation: string;
   readonly capacity: Resources;
   readonly joinedAtMs: number;
+  /** What it runs short of, sorted; absent: nothing. No new work meanwhile. */
+  readonly pressure?: readonly Pressure[];
   /** A longer T of its own; absent: none. */
   readonly grace?: RestartGrace;
 }

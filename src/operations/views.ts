@@ -7,7 +7,15 @@ import type {
 } from '../generated/cluster.ts';
 import { formatCpuMillis, formatMemoryBytes } from '../lib/quantities.ts';
 import { formatTime } from '../lib/times.ts';
-import { containerOf, labelsOf, limitsOf, notBeforeOf, onNodeLossOf, userOf } from '../model/earlier-rows.ts';
+import {
+  containerOf,
+  labelsOf,
+  limitsOf,
+  notBeforeOf,
+  onNodeLossOf,
+  pressureOf,
+  userOf,
+} from '../model/earlier-rows.ts';
 import type { NodeRow } from '../model/node.ts';
 import type { Attempt, Pairs, Resources, TaskLimits, TaskRow, TaskSpec } from '../model/task.ts';
 import { placementView } from '../spec/placement-wire.ts';
@@ -156,6 +164,7 @@ export function nodeView(
     capacity: amounts(node.capacity),
     allocated: amounts(allocated),
     usage: insight.usage(node.name) ?? undefined,
+    pressure: [...pressureOf(node)],
     active_tasks: activeTasks,
     last_heartbeat_at: optionalTime(insight.lastHeartbeatMs(node.name)),
     joined_at: formatTime(node.joinedAtMs),

@@ -32,6 +32,7 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   reconcileNode: true,
   reportAttempts: true,
   nodeHealth: true,
+  nodePressure: true,
   nodeOffline: true,
   removeNode: true,
   retryDue: true,

@@ -9,7 +9,14 @@ import { registration } from '../worker/testing/values.ts';
 import { NodeMonitor } from './node-monitor.ts';
 import { registrationFromWire } from './wire.ts';
 
-const usage = { cpu_percent: 5, memory_bytes: 1, disk_bytes: 2, network_bytes_per_second: 3, wall_ms: 0 };
+const usage = {
+  cpu_percent: 5,
+  memory_bytes: 1,
+  disk_bytes: 2,
+  network_bytes_per_second: 3,
+  wall_ms: 0,
+  pressure: [] as string[],
+};
 
 describe('NodeMonitor', () => {
   let clock = new VirtualClock();
@@ -99,6 +106,35 @@ describe('NodeMonitor', () => {
     await clock.advance(60_000);
     expect(proposals('nodeOffline')).toBe(1);
     expect(monitor.heard('w', session, usage)).toBe(false);
+  });
+
+  it('takes note of what a node runs short of, as it says it last', async () => {
+    const session = register('a');
+    monitor.start(cluster.term);
+    const say = async (...pressure: string[]): Promise<void> => {
+      monitor.heard('w', session, { ...usage, pressure });
+      await clock.advance(2000);
+    };
+    await say('memory', 'disk', 'something of a later version');
+    expect(node().pressure).toEqual(['disk', 'memory']);
+    await say('disk', 'memory');
+    expect(proposals('nodePressure')).toBe(1);
+    await say();
+    expect(node().pressure).toBeUndefined();
+    expect(proposals('nodePressure')).toBe(2);
+  });
+
+  it('does not take an earlier session for the present one in that', async () => {
+    const session = register('a');
+    monitor.start(cluster.term);
+    monitor.heard('w', session, { ...usage, pressure: ['disk'] });
+    await clock.advance(2000);
+    const later = register('b');
+    await clock.advance(2000);
+    expect(node().pressure).toBeUndefined();
+    monitor.heard('w', later, { ...usage, pressure: ['disk'] });
+    await clock.advance(2000);
+    expect(node().pressure).toEqual(['disk']);
   });
 
   it('takes a node for healthy as soon as it is heard of again', async () => {

@@ -9,12 +9,15 @@
  * granted short ones again, and the longer T ends as a shortened one does: once it was counted here since that session was
  * seen, or since this node leads [SHORTWAIT] [SHORTNEW].
  */
+import { isDeepStrictEqual } from 'node:util';
+
 import type { Usage } from '../../generated/worker.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
-import { graceOf } from '../../model/earlier-rows.ts';
+import { graceOf, pressureOf } from '../../model/earlier-rows.ts';
 import type { NodeRow } from '../../model/node.ts';
+import { PRESSURES } from '../../model/node.ts';
 import { grantedMs, timeoutMsOf } from '../../model/timeouts.ts';
 import type { CommandInput, Replica } from '../../scheduler/ports.ts';
 import { LEADER_LIMITS } from './limits.ts';
@@ -187,6 +190,7 @@ export class NodeMonitor {
       this.#propose(watch, nowMs, { type: 'nodeOffline', ...decision });
       return nowMs + LEADER_LIMITS.decisionRetryMs;
     }
+    this.#tellPressure(row, watch, nowMs);
     const grace = graceOf(row);
     const isCounted = grace !== null && nowMs - watch.sessionSinceMs >= grace.timeoutMs;
     if (isCounted && grace.session !== row.session)
@@ -201,6 +205,16 @@ export class NodeMonitor {
       this.#propose(watch, nowMs, { type: 'nodeHealth', ...decision, healthy: true });
     }
     return watch.sinceMs + warningMs;
+  }
+
+  /** As the node said last, in the session that the word is about. */
+  #tellPressure(row: NodeRow, watch: Watch, nowMs: number): void {
+    if (watch.usage === null || watch.heard?.session !== row.session || this.#term === null) return;
+    const said: readonly string[] = watch.usage.pressure;
+    const pressure = PRESSURES.filter((each) => said.includes(each));
+    if (isDeepStrictEqual(pressure, pressureOf(row))) return;
+    const decision = { node: row.name, session: row.session, term: this.#term };
+    this.#propose(watch, nowMs, { type: 'nodePressure', ...decision, pressure });
   }
 
   #propose(watch: Watch, nowMs: number, command: CommandInput & { readonly node: string }): void {

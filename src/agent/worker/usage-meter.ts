@@ -11,6 +11,8 @@ import type { Usage } from '../../generated/worker.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
+import type { Pressure } from '../../model/node.ts';
+import { pressureOfRooms } from './pressure.ts';
 
 export interface UsageSource {
   /** null before the first measurement. */
@@ -33,6 +35,7 @@ export class UsageMeter implements UsageSource {
   };
   #latest: Usage | null = null;
   #previous: Counters | null = null;
+  #pressure: readonly Pressure[] = [];
   #cancel: (() => void) | null = null;
   #failures = 0;
   #closed = false;
@@ -70,11 +73,18 @@ export class UsageMeter implements UsageSource {
         ...parseCpuTicks(stat),
         networkBytes: parseNetworkBytes(network),
       };
+      const rooms = {
+        // What others than root may still write.
+        disk: { total: disk.blocks * disk.bsize, available: disk.bavail * disk.bsize },
+        memory: { total: memory.total, available: memory.available },
+      };
+      this.#pressure = pressureOfRooms(rooms, this.#pressure);
       this.#latest = {
         ...rates(this.#previous, counters),
         memory_bytes: memory.active,
         disk_bytes: (disk.blocks - disk.bfree) * disk.bsize,
         wall_ms: clock.wallMs(),
+        pressure: [...this.#pressure],
       };
       this.#previous = counters;
       this.#failures = 0;

@@ -133,7 +133,10 @@ function nodeColumns(terminal: Terminal, nowMs: number): readonly Column<Node>[]
       title: 'STATUS',
       cell: (node) => {
         const status = styled(terminal.stdout, STATUS_STYLES[node.status] ?? 'reset', node.status);
-        return node.schedulable ? status : `${status},CORDONED`;
+        const cordoned = node.schedulable ? [] : ['CORDONED'];
+        return [status, ...cordoned, ...node.pressure.map((short) => `SHORT OF ${printable(short)}`)].join(
+          ',',
+        );
       },
     },
     { title: 'ROLE', cell: (node) => node.role },

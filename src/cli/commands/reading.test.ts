@@ -167,13 +167,14 @@ describe('node ls', () => {
         capacity: { cpu_millis: 2000, memory_bytes: 2 ** 30 },
         allocated: { cpu_millis: 500, memory_bytes: 2 ** 29 },
         active_tasks: 3,
+        pressure: ['disk'],
         isolation: 'cgroup2',
         joined_at: '2026-11-24T00:00:00Z',
       }),
     ];
     const { stdout } = await runInProcess(['node', 'ls', ...peer]);
     expect(stdout).toContain('NAME');
-    expect(stdout).toMatch(/n1 {5}AVAILABLE,CORDONED {3}voter {3}0\.5\/2 {3}512Mi\/1Gi {3}3/);
+    expect(stdout).toMatch(/n1 {5}AVAILABLE,CORDONED,SHORT OF disk {3}voter {3}0\.5\/2 {3}512Mi\/1Gi {3}3/);
     const wide = await runInProcess(['node', 'ls', '-o', 'wide', ...peer]);
     expect(wide.stdout).toMatch(/ISOLATION.*\n.* cgroup2 /);
     const json = await runInProcess(['node', 'ls', '-o', 'json', ...peer]);

@@ -87,6 +87,11 @@ describe('events of nodes', () => {
     ]);
     cluster.done({ ...health, healthy: true });
     expect(shown(cluster)).toEqual(['node n1 UNHEALTHY → AVAILABLE']);
+    const pressure = { type: 'nodePressure', term: 1, node: 'n1', session } as const;
+    cluster.done({ ...pressure, pressure: ['disk'] });
+    expect(shown(cluster)).toEqual(['node n1 AVAILABLE → AVAILABLE (short of disk: no new work)']);
+    cluster.done({ ...pressure, pressure: [] });
+    expect(shown(cluster)).toEqual(['node n1 AVAILABLE → AVAILABLE (short of nothing any more)']);
     const taskId = cluster.submitOne(specOf());
     cluster.assign(taskId, 'n1');
     cluster.offline('n1');

@@ -3,6 +3,7 @@
  * idempotency keys it has used (both for retention), and the counts of what is kept. One row of each kind per entry.
  */
 import type { Retained } from '../../model/cluster.ts';
+import { pressureOf } from '../../model/earlier-rows.ts';
 import type { Alert, EntryRow, StoredEvent } from '../../model/events.ts';
 import { entryKey, ITEMS_PER_ROW } from '../../model/events.ts';
 import type { GroupRow } from '../../model/group.ts';
@@ -79,7 +80,8 @@ class Journal {
   }
 
   #node({ key, before, after }: Change<'node'>): void {
-    if (before?.status === after?.status && before?.schedulable === after?.schedulable) return;
+    const isSame = before?.status === after?.status && before?.schedulable === after?.schedulable;
+    if (isSame && shortageOf(before) === shortageOf(after)) return;
     const statuses = [before?.status ?? null, after?.status ?? null, reasonOf(before, after)] as const;
     this.events.push(['node', key, key, ...statuses]);
     if (before?.status === after?.status) return;
@@ -113,8 +115,15 @@ function reasonOf(before: NodeRow | null, after: NodeRow | null): string | null 
     if (after.status === 'UNHEALTHY') return 'silent for longer than heartbeat.warning: no new work';
     if (after.status === 'OFFLINE') return 'silent for longer than heartbeat.timeout: its tasks are given up';
   }
-  if (before.schedulable === after.schedulable) return null;
-  return after.schedulable ? 'schedulable again' : 'cordoned';
+  if (before.schedulable !== after.schedulable) return after.schedulable ? 'schedulable again' : 'cordoned';
+  const shortage = shortageOf(after);
+  if (shortage === shortageOf(before)) return null;
+  return shortage === '' ? 'short of nothing any more' : `short of ${shortage}: no new work`;
+}
+
+/** Empty: of nothing. */
+function shortageOf(node: NodeRow | null): string {
+  return node === null ? '' : pressureOf(node).join(' and ');
 }
 
 /** To be called once, when the command has done its work. */

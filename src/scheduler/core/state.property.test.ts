@@ -42,7 +42,18 @@ const REACHABLE = {
 
 const TASK_KINDS = [
   ...(['submit', 'cancel', 'plan', 'plan', 'assign', 'register', 'reconcile', 'report', 'report'] as const),
-  ...(['report', 'health', 'offline', 'remove', 'retry', 'again', 'update', 'expire', 'reserve'] as const),
+  ...([
+    'report',
+    'health',
+    'offline',
+    'remove',
+    'retry',
+    'again',
+    'update',
+    'expire',
+    'reserve',
+    'pressure',
+  ] as const),
 ] as const;
 const TIMEOUT_KINDS = ['timeout', 'settled', 'grace', 'graceOver'] as const;
 type Kind = (typeof TASK_KINDS)[number] | (typeof TIMEOUT_KINDS)[number];
@@ -167,6 +178,8 @@ function inputOf(cluster: TestCluster, { kind, pick, node, variant, flag }: Step
     }
     case 'health':
       return { type: 'nodeHealth', term, node, session, healthy: flag };
+    case 'pressure':
+      return { type: 'nodePressure', term, node, session, pressure: flag ? ['disk'] : [] };
     case 'offline':
       return { type: 'nodeOffline', term, node, session };
     case 'remove': {

@@ -18,7 +18,7 @@ import { keepJournal } from '../journal.ts';
 import { expire, rowsOfExpiry } from './expire.ts';
 import { reserveNodes, settleHeads } from './heads.ts';
 import { initCluster } from './init-cluster.ts';
-import { nodeHealth, nodeOffline } from './node-health.ts';
+import { nodeHealth, nodeOffline, nodePressure } from './node-health.ts';
 import { refuse } from './outcomes.ts';
 import { reconcileNode } from './reconcile-node.ts';
 import { leasesOver, reformCluster } from './reform-cluster.ts';
@@ -112,6 +112,8 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return timeoutSettled(transaction, command);
     case 'grantGrace':
       return grantGrace(transaction, command);
+    case 'nodePressure':
+      return nodePressure(transaction, command);
     case 'graceOver':
       return graceOver(transaction, command);
     case 'expire':

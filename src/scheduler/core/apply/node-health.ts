@@ -1,4 +1,9 @@
-import type { NodeHealthCommand, NodeOfflineCommand, Outcome } from '../../../model/commands.ts';
+import type {
+  NodeHealthCommand,
+  NodeOfflineCommand,
+  NodePressureCommand,
+  Outcome,
+} from '../../../model/commands.ts';
 import { bootSessionOf, onNodeLossOf } from '../../../model/earlier-rows.ts';
 import type { TaskRow } from '../../../model/task.ts';
 import type { Transaction } from '../transaction.ts';
@@ -17,6 +22,15 @@ export function nodeHealth(transaction: Transaction, command: NodeHealthCommand)
   } else if (!command.healthy && node.status === 'AVAILABLE') {
     transaction.put('node', node.name, { ...node, status: 'UNHEALTHY' });
   }
+  return done(null);
+}
+
+export function nodePressure(transaction: Transaction, command: NodePressureCommand): Outcome {
+  const opened = openSession(transaction, command);
+  if (opened.type === 'refused') return opened;
+  const { pressure: _before, ...node } = opened.node;
+  const { pressure } = command;
+  transaction.put('node', node.name, pressure.length === 0 ? node : { ...node, pressure });
   return done(null);
 }
 

@@ -36,6 +36,7 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly timeoutSettled: null;
   readonly grantGrace: null;
   readonly graceOver: null;
+  readonly nodePressure: null;
   readonly expire: ExpireResult;
   readonly reserveNodes: ReserveNodesResult;
   readonly submitBatch: SubmitGroupResult;

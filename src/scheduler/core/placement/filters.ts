@@ -4,7 +4,17 @@ import type { NodeRow } from '../../../model/node.ts';
 import type { Fitting, Misfit, NodeUse } from './fit.ts';
 import type { InQueue, QueueState } from './heads.ts';
 import { keptForHead } from './heads.ts';
-import { crowded, drained, forbidden, keptApart, lacking, undriven, unhealthy, unwanted } from './fit.ts';
+import {
+  crowded,
+  drained,
+  forbidden,
+  keptApart,
+  lacking,
+  pressed,
+  undriven,
+  unhealthy,
+  unwanted,
+} from './fit.ts';
 
 export interface Candidate {
   readonly node: NodeRow;
@@ -31,6 +41,7 @@ export interface Filter {
 export const FILTERS: readonly Filter[] = [
   { name: 'health', check: (_task, { node }) => unhealthy(node) },
   { name: 'drain', check: (_task, { node }) => drained(node) },
+  { name: 'pressure', check: (_task, { node }) => pressed(node) },
   { name: 'driver', check: (task, { node }) => undriven(needsOf(task), node) },
   { name: 'policy', check: (task, { node }) => forbidden(needsOf(task), node) },
   { name: 'affinity', check: (task, { node }) => unwanted(task, node) },

@@ -1,6 +1,6 @@
 /** The one fit function: the planner and apply both ask it, so that they cannot disagree. */
 import { limits } from '../../../lib/limits.ts';
-import { affinityOf, batchIdOf, needsOf, policyOf } from '../../../model/earlier-rows.ts';
+import { affinityOf, batchIdOf, needsOf, policyOf, pressureOf } from '../../../model/earlier-rows.ts';
 import type { NodeRow } from '../../../model/node.ts';
 import type { AntiRule } from '../../../model/placement.ts';
 import { labelOf, meetsRule, showAnti, showRule } from '../../../model/placement.ts';
@@ -29,7 +29,7 @@ export interface NodeUse {
 
 /** Whether a node takes new work at all. @returns null where it does */
 export function closedTo(node: NodeRow): Misfit | null {
-  return unhealthy(node) ?? drained(node);
+  return unhealthy(node) ?? drained(node) ?? pressed(node);
 }
 
 export function unhealthy(node: NodeRow): Misfit | null {
@@ -47,6 +47,12 @@ export function drained(node: NodeRow): Misfit | null {
   if (node.status === 'DRAINING' || node.status === 'DRAINED')
     return never(`node ${node.name} is ${node.status}`);
   return node.schedulable ? null : never(`node ${node.name} is cordoned`);
+}
+
+/** It runs short of something: what is there may need the rest. */
+export function pressed(node: NodeRow): Misfit | null {
+  const pressure = pressureOf(node);
+  return pressure.length === 0 ? null : never(`node ${node.name} is short of ${pressure.join(' and ')}`);
 }
 
 function never(reason: string): Misfit {

@@ -107,6 +107,28 @@ describe('required affinity', () => {
   });
 });
 
+describe('a node that runs short of something', () => {
+  it('gets no new work until it does no longer, which is an event', () => {
+    const cluster = clusterOf({ n1: {} });
+    const session = cluster.state.nodes.get('n1')?.session ?? 0;
+    const say = (...pressure: ('disk' | 'memory')[]) =>
+      cluster.done({ type: 'nodePressure', term: 1, node: 'n1', session, pressure });
+    say('disk', 'memory');
+    const id = cluster.submitOne(ruled({}));
+    expect(nodesOf(cluster)).toEqual([undefined]);
+    const reason = 'node n1 is short of disk and memory';
+    expect(reasonsFor(cluster, id)).toEqual([{ filter: 'pressure', excluded: 1, nearestMiss: reason }]);
+    const assignments = [{ taskId: id, node: 'n1', session }];
+    expect(cluster.done({ type: 'assign', term: 1, planIndex: 0, assignments }).refused).toEqual([
+      { taskId: id, reason },
+    ]);
+    say();
+    expect(nodesOf(cluster)).toEqual(['n1']);
+    const row = cluster.state.nodes.get('n1');
+    expect(row).not.toHaveProperty('pressure');
+  });
+});
+
 describe('anti-affinity', () => {
   const TEAM: Pairs = [['team', 'x']];
   const apart = ruled({ anti: [{ batch: null, labels: TEAM }] }, { labels: TEAM });
