@@ -245,6 +245,7 @@ describe('process groups of version 2 in plain directories', () => {
     expect(Number(during)).toBeGreaterThan(20);
     expect(read('a/pids.max')).toBe('20');
     expect(read('a/cpu.max')).toBe('150000 100000');
+    expect(read('a/cpu.weight')).toBe('10');
     expect(read('a/memory.max')).toBe(String(64 << 20));
     expect(read('a/memory.swap.max')).toBe('0');
     // In and out again.

@@ -17,7 +17,14 @@ import {
   writeControl,
 } from './hierarchies.ts';
 import type { GroupLimits, LimitName, ProcessGroups, Removed } from './process-groups.ts';
-import { CPU_PERIOD_US, cpuQuotaUs, failAt, limitsGiven, refuseUnlimitable } from './group-limits.ts';
+import {
+  CPU_PERIOD_US,
+  CPU_WEIGHT,
+  cpuQuotaUs,
+  failAt,
+  limitsGiven,
+  refuseUnlimitable,
+} from './group-limits.ts';
 
 /** A hierarchy, and how to come back to where this process was. */
 interface Place {
@@ -94,6 +101,7 @@ export class Version1Groups implements ProcessGroups {
     if (cpuMillis !== null) {
       this.#write('cpu', group, 'cpu.cfs_period_us', CPU_PERIOD_US);
       this.#write('cpu', group, 'cpu.cfs_quota_us', cpuQuotaUs(cpuMillis));
+      this.#write('cpu', group, 'cpu.shares', CPU_WEIGHT.version1);
     }
     if (memoryBytes === null) return;
     this.#write('memory', group, 'memory.limit_in_bytes', memoryBytes);

@@ -13,7 +13,7 @@ import {
   subfolders,
   writeControl,
 } from './hierarchies.ts';
-import { CPU_PERIOD_US, cpuQuotaUs, failAt, refuseUnlimitable } from './group-limits.ts';
+import { CPU_PERIOD_US, CPU_WEIGHT, cpuQuotaUs, failAt, refuseUnlimitable } from './group-limits.ts';
 import type { GroupLimits, LimitName, ProcessGroups, Removed } from './process-groups.ts';
 
 const LIMITING: readonly LimitName[] = ['cpu', 'memory', 'pids'];
@@ -84,6 +84,7 @@ export class Version2Groups implements ProcessGroups {
 
   #limit(group: string, { cpuMillis, memoryBytes, pids }: GroupLimits): void {
     if (pids !== null) this.#write('limit pids of', group, 'pids.max', pids);
+    if (this.limitable.has('cpu')) this.#write('weigh', group, 'cpu.weight', CPU_WEIGHT.version2);
     if (cpuMillis !== null)
       this.#write('limit cpu of', group, 'cpu.max', `${cpuQuotaUs(cpuMillis)} ${CPU_PERIOD_US}`);
     if (memoryBytes === null) return;

@@ -29,6 +29,7 @@ import { StartFailure } from './start-failure.ts';
 import { readSmallFile } from './text-files.ts';
 import { Timer } from './timer.ts';
 import { identityOf, openTo } from './users.ts';
+import { makeYield } from './yielding.ts';
 
 export interface ProcessRecord {
   readonly version: 1;
@@ -207,8 +208,8 @@ export class Attempt {
     const identity = typeof spec.user === 'string' ? identityOf(spec.user) : null;
     if (identity !== null) await openTo(identity, this.#directory);
     const cwd = await prepareWorkingDirectory(spec, this.#directory);
-    const { containment, pipes } = this.#tools;
-    return startProcess(spec, {
+    const { containment, pipes, diagnose } = this.#tools;
+    const started = await startProcess(spec, {
       command: this.#contained.cgroup === null ? limitedCommand(spec, cwd) : spec.command,
       env: environmentOf(spec, this.#directory, identity),
       cwd,
@@ -220,6 +221,11 @@ export class Attempt {
       },
       enclose: (spawn) => containment.enclose(this.#contained, spec.limits, spawn),
     });
+    if (started !== null)
+      makeYield(started.pid, (error) =>
+        diagnose('an attempt does not give way to the daemon', { error: messageOf(error) }),
+      );
+    return started;
   }
 
   async #supervise(

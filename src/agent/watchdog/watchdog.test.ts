@@ -49,6 +49,20 @@ async function endWatchdog(): Promise<void> {
   await waitUntil(() => isGone(pid));
 }
 
+describe('an attempt', () => {
+  it('gives way to the daemon, and so does all that it starts', async () => {
+    // The fork comes before the niceness.
+    const script = `
+      niceness() { cut -d' ' -f19 "/proc/$1/stat"; }
+      while [ "$(niceness $$)" != 10 ]; do sleep 0.01; done
+      sh -c "cut -d' ' -f19 /proc/self/stat"
+      until [ ! -e /proc/$$/autogroup ] || grep -q 'nice 10' /proc/$$/autogroup; do sleep 0.01; done`;
+    const spec = shell(script);
+    expect(await run(client, spec)).toMatchObject({ reason: 'exited', exitCode: 0 });
+    expect(await readOutput(harness, spec)).toBe('10\n');
+  });
+});
+
 describe('a daemon that goes away', () => {
   it('finds the exits that it missed', async () => {
     const running = attemptSpec({ taskId: 'task-a', command: ['sleep', '1000'] });
