@@ -21,6 +21,7 @@ import { registerPlan } from './commands/plan.ts';
 import { registerRun } from './commands/run.ts';
 import { registerSnapshot } from './commands/snapshot.ts';
 import { registerSubmit } from './commands/submit.ts';
+import { registerTop } from './commands/top.ts';
 import { registerUpdate } from './commands/update.ts';
 import { clientVersion, registerVersion } from './commands/version.ts';
 import { registerWait } from './commands/wait.ts';
@@ -77,6 +78,7 @@ function createProgram(context: Context): Command {
     registerBatch,
     registerDag,
     registerNode,
+    registerTop,
     registerCluster,
     registerSnapshot,
     registerConfig,

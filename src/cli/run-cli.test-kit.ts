@@ -16,6 +16,8 @@ const LIMIT_MS = 20_000;
 export interface CliOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly stdin?: string | Uint8Array;
+  /** stdout is a terminal of so many lines. In process only. */
+  readonly rows?: number;
 }
 
 export interface CliResult {
@@ -103,6 +105,7 @@ export class TestTerminal implements Terminal {
   constructor(options: CliOptions = {}) {
     this.stdin = Readable.from([Buffer.from(options.stdin ?? '')]);
     this.env = options.env ?? {};
+    if (options.rows !== undefined) this.stdout.asTerminal(options.rows);
     this.interrupted = this.#interruption.signal;
   }
 
@@ -112,8 +115,15 @@ export class TestTerminal implements Terminal {
 }
 
 class Collector extends Writable {
+  isTTY = false;
+  rows = 0;
   readonly #chunks: Buffer[] = [];
   readonly #listeners = new Set<() => void>();
+
+  asTerminal(rows: number): void {
+    this.isTTY = true;
+    this.rows = rows;
+  }
 
   get bytes(): Buffer {
     return Buffer.concat(this.#chunks);

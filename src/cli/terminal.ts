@@ -7,6 +7,7 @@ import { styleText } from 'node:util';
 export interface OutputStream extends NodeJS.WritableStream {
   readonly isTTY?: boolean;
   readonly columns?: number;
+  readonly rows?: number;
 }
 
 export interface Terminal {

@@ -14,9 +14,10 @@ import { printAnswer } from '../output/format.ts';
 import type { Answer, Column } from '../output/format.ts';
 import { listToJson, nodeToJson, removalToJson } from '../../spec/json.ts';
 import { formatBytes, formatCpu } from '../output/quantities.ts';
+import { nodeStatusCell } from '../output/usage.ts';
 import { eachNamed } from '../task-arguments.ts';
-import { notify, printable, styled } from '../terminal.ts';
-import type { Style, Terminal } from '../terminal.ts';
+import { notify, printable } from '../terminal.ts';
+import type { Terminal } from '../terminal.ts';
 
 export function registerNode(program: Command, context: Context): void {
   const node = program.command('node').description('The nodes of the cluster: look at them, remove them.');
@@ -120,25 +121,10 @@ function nodeAnswer(terminal: Terminal, items: readonly Node[], json: () => unkn
   };
 }
 
-const STATUS_STYLES: Readonly<Record<string, Style>> = {
-  AVAILABLE: 'green',
-  UNHEALTHY: 'yellow',
-  OFFLINE: 'red',
-};
-
 function nodeColumns(terminal: Terminal, nowMs: number): readonly Column<Node>[] {
   return [
     { title: 'NAME', cell: (node) => printable(node.name) },
-    {
-      title: 'STATUS',
-      cell: (node) => {
-        const status = styled(terminal.stdout, STATUS_STYLES[node.status] ?? 'reset', node.status);
-        const cordoned = node.schedulable ? [] : ['CORDONED'];
-        return [status, ...cordoned, ...node.pressure.map((short) => `SHORT OF ${printable(short)}`)].join(
-          ',',
-        );
-      },
-    },
+    { title: 'STATUS', cell: (node) => nodeStatusCell(terminal, node) },
     { title: 'ROLE', cell: (node) => node.role },
     { title: 'CPU', cell: (node) => share(node, (amount) => formatCpu(amount.cpu_millis)) },
     { title: 'MEMORY', cell: (node) => share(node, (amount) => formatBytes(amount.memory_bytes)) },

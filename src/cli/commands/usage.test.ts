@@ -93,6 +93,7 @@ describe('help', () => {
     'logs',
     'cancel',
     'node ls',
+    'top',
     'cluster status',
     'version',
   ];

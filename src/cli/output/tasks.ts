@@ -4,6 +4,7 @@ import { printable, styled } from '../terminal.ts';
 import type { Style, Terminal } from '../terminal.ts';
 import { ageOf, humanDuration } from './age.ts';
 import type { Answer, Column } from './format.ts';
+import { renderTable } from './table.ts';
 import { listToJson, taskToJson } from '../../spec/json.ts';
 
 const STATUS_STYLES: Readonly<Record<string, Style>> = {
@@ -48,6 +49,15 @@ export function taskAnswer(
     json,
     whenEmpty: 'no tasks found',
   };
+}
+
+/** As a table, whatever else there is on the screen. */
+export function taskRows(terminal: Terminal, tasks: readonly Task[]): string {
+  const columns = taskColumns(terminal, Date.now()).filter(({ wide }) => wide !== true);
+  return renderTable(
+    columns.map(({ title }) => title),
+    tasks.map((task) => columns.map(({ cell }) => cell(task))),
+  );
 }
 
 /** What HTTP would answer to the same words: one task as itself, several as a list. */

@@ -1,0 +1,146 @@
+/** `jarvisctl top`: what the nodes are busy with, and what runs there; on a terminal, until the user has seen enough. */
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { Option } from 'commander';
+import type { Command } from 'commander';
+
+import type { ClusterStatus, Node, Task } from '../../generated/cluster.ts';
+import { messageOf } from '../../lib/errors.ts';
+import { listToJson, nodeToJson, taskToJson } from '../../spec/json.ts';
+import type { Context } from '../context.ts';
+import { withPeers } from '../context.ts';
+import { rowsOf, showFullScreen } from '../full-screen.ts';
+import { clientLimits } from '../limits.ts';
+import { addExamples, parseDuration, peerOption } from '../options.ts';
+import { printJson } from '../output/format.ts';
+import { renderTable } from '../output/table.ts';
+import { busiestFirst, usageColumns } from '../output/usage.ts';
+import { taskRows } from '../output/tasks.ts';
+import type { Peers } from '../peers.ts';
+import type { Terminal } from '../terminal.ts';
+import { onOneLine, printable, styled, writeLine } from '../terminal.ts';
+
+interface TopOptions {
+  readonly interval: number;
+  readonly once?: true;
+  readonly output: 'table' | 'json';
+}
+
+interface Sample {
+  readonly cluster: ClusterStatus;
+  readonly nodes: readonly Node[];
+  readonly running: readonly Task[];
+  /** There are more than those. */
+  readonly areMore: boolean;
+}
+
+const DEFAULT_INTERVAL = '2s';
+/** Running tasks that are shown where the output is no terminal. */
+const PLAIN_TASKS = 20;
+
+export function registerTop(program: Command, context: Context): void {
+  const command = program
+    .command('top')
+    .description('Show how busy the nodes are and what runs there. On a terminal it goes on until Ctrl-C.')
+    .addOption(
+      new Option('--interval <duration>', 'how often it is looked at')
+        .argParser(parseDuration)
+        .default(parseDuration(DEFAULT_INTERVAL), DEFAULT_INTERVAL),
+    )
+    .option('--once', 'look once and end, as where the output is no terminal')
+    .addOption(
+      new Option('-o, --output <format>', 'table or json').choices(['table', 'json']).default('table'),
+    )
+    .addOption(peerOption())
+    .action(async (options: TopOptions) => {
+      await withPeers(context, command, (peers) => show(context, peers, options));
+    });
+  addExamples(command, 'jarvisctl top', 'jarvisctl top --once -o json');
+}
+
+async function show({ terminal }: Context, peers: Peers, options: TopOptions): Promise<void> {
+  const { stdout, interrupted } = terminal;
+  if (options.output === 'json') {
+    const { nodes, running, areMore } = await take(peers, clientLimits.pageItems, interrupted);
+    const items = listToJson(nodes.map(nodeToJson));
+    return printJson(terminal, 'json', { nodes: items, running: running.map(taskToJson), are_more: areMore });
+  }
+  if (stdout.isTTY !== true || options.once === true) {
+    const lines = viewOf(terminal, await take(peers, PLAIN_TASKS, interrupted), PLAIN_TASKS);
+    return writeLine(stdout, lines.join('\n'));
+  }
+  await peers.learn(interrupted);
+  return showFullScreen(terminal, views(terminal, peers, options.interval));
+}
+
+/** One after the other until the user has seen enough; an outage is shown above what was seen last. */
+async function* views(
+  terminal: Terminal,
+  peers: Peers,
+  intervalMs: number,
+): AsyncGenerator<readonly string[], void> {
+  const { interrupted, stdout } = terminal;
+  let last: Sample | null = null;
+  while (!interrupted.aborted) {
+    const rows = rowsOf(terminal);
+    let outage: readonly string[] = [];
+    try {
+      last = await take(peers, rows, interrupted);
+    } catch (error) {
+      if (interrupted.aborted) return;
+      outage = [styled(stdout, 'red', onOneLine(messageOf(error)))];
+    }
+    yield [...outage, ...(last === null ? [] : viewOf(terminal, last, rows))];
+    await delay(intervalMs, undefined, { signal: interrupted }).catch(() => {
+      // Ctrl-C is how it ends.
+    });
+  }
+}
+
+async function take(peers: Peers, taskCount: number, signal: AbortSignal): Promise<Sample> {
+  const request = {
+    status: ['RUNNING'],
+    node: '',
+    name: '',
+    label: [],
+    cursor: '',
+    batch_id: '',
+    dag_id: '',
+  };
+  const limit = Math.min(taskCount, clientLimits.pageItems);
+  const [cluster, nodes, running] = await Promise.all([
+    peers.call((peer, inner) => peer.getCluster({ consistency: '' }, inner), signal),
+    peers.call((peer, inner) => peer.listNodes(inner), signal),
+    peers.call((peer, inner) => peer.listTasks({ ...request, limit }, inner), signal),
+  ]);
+  return {
+    cluster,
+    nodes: busiestFirst(nodes.items),
+    running: running.items,
+    areMore: running.next_cursor !== '',
+  };
+}
+
+function viewOf(terminal: Terminal, sample: Sample, rows: number): readonly string[] {
+  const { cluster, nodes, running, areMore } = sample;
+  const columns = usageColumns(terminal, Date.now());
+  const table = renderTable(
+    columns.map(({ title }) => title),
+    nodes.map((node) => columns.map(({ cell }) => cell(node))),
+  ).split('\n');
+  const summary = summaryOf(cluster, nodes);
+  // Nodes first; tasks have what is left, and at least a few lines of it.
+  const left = Math.max(4, rows - table.length - 4);
+  const shown = running.slice(0, left);
+  const isCut = areMore || running.length > shown.length;
+  const tasks = shown.length === 0 ? ['nothing runs'] : taskRows(terminal, shown).split('\n');
+  const more = isCut ? ['more run: "jarvisctl ls --status RUNNING" lists them all'] : [];
+  return [summary, '', ...table, '', ...tasks, ...more];
+}
+
+function summaryOf({ leader, term }: ClusterStatus, nodes: readonly Node[]): string {
+  const available = nodes.filter(({ status, schedulable }) => status === 'AVAILABLE' && schedulable).length;
+  const tasks = nodes.reduce((sum, node) => sum + node.active_tasks, 0);
+  const led = leader === '' ? 'no leader' : `leader ${printable(leader)}`;
+  return `${led}, term ${term}; ${available} of ${nodes.length} nodes take work; ${tasks} tasks on them`;
+}
