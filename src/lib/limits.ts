@@ -157,6 +157,8 @@ export const limits = {
   caughtUpEntries: 1000,
   /** Proposed and not yet committed; beyond it proposals wait. */
   uncommittedBytes: 64 * 1024 * 1024,
+  /** Of the log in memory, which grows while a snapshot is being written; beyond it they are refused with too_many. */
+  logBytes: 1024 * 1024 * 1024,
   /** Of those that wait, and how long they do; beyond it they are refused with too_many. */
   proposalQueueBytes: 64 * 1024 * 1024,
   proposalQueueMs: 1500,

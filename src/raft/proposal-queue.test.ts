@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { limits } from '../lib/limits.ts';
 import { VirtualClock } from '../lib/testing/virtual-clock.ts';
-import { LoneCore } from './core/lone-core.test-kit.ts';
+import { LoneCore, voting } from './core/lone-core.test-kit.ts';
 import { ProposalQueue } from './proposal-queue.ts';
 import { PendingProposals } from './proposals.ts';
 import { MemoryCluster, type MemoryMember } from './testing/memory-cluster.ts';
@@ -124,5 +124,30 @@ describe('a member that is to lead only where nobody else does', () => {
     const { cluster, others } = await withoutLeader((all) => all);
     expect(others).toContain(await cluster.leader());
     await cluster.stop();
+  });
+});
+
+describe('a log that grows while a snapshot is written', () => {
+  it('takes no more beyond its bound until the snapshot has come', async () => {
+    const lone = new LoneCore({ maxUncommittedBytes: 1000 });
+    lone.lead();
+    const clock = new VirtualClock();
+    const proposals = new PendingProposals(clock);
+    const queue = new ProposalQueue({ core: lone.core, proposals, clock, maxLogBytes: 500 });
+    const added = queue.add(new Uint8Array(400));
+    added.catch(() => {});
+    queue.flush();
+    await expect(queue.add(new Uint8Array(100))).rejects.toMatchObject({
+      code: 'too_many',
+      message: 'the log is full until a snapshot of the state has been written',
+    });
+    lone.settle();
+    lone.acknowledge(2);
+    lone.settle();
+    const { applied } = lone.core.status();
+    lone.core.compact({ index: applied, term: 1, confState: voting(1, 2, 3) }, applied);
+    queue.add(new Uint8Array(100)).catch(() => {});
+    queue.flush();
+    expect(lone.core.logBytes).toBeGreaterThan(100);
   });
 });

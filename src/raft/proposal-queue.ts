@@ -21,13 +21,21 @@ export class ProposalQueue {
   readonly #core: RaftCore;
   readonly #proposals: PendingProposals;
   readonly #clock: Clock;
+  readonly #maxLogBytes: number;
   #queued: QueuedProposal[] = [];
   #queuedBytes = 0;
 
-  constructor(options: { core: RaftCore; proposals: PendingProposals; clock: Clock }) {
+  constructor(options: {
+    core: RaftCore;
+    proposals: PendingProposals;
+    clock: Clock;
+    /** By default that of `limits`. */
+    maxLogBytes?: number;
+  }) {
     this.#core = options.core;
     this.#proposals = options.proposals;
     this.#clock = options.clock;
+    this.#maxLogBytes = options.maxLogBytes ?? limits.logBytes;
   }
 
   /**
@@ -46,6 +54,8 @@ export class ProposalQueue {
       throw new JarvisError('too_many', `${limits.pendingProposals} proposals are waiting already`);
     }
     if (this.#queuedBytes + byteLength > limits.proposalQueueBytes) throw tooMuch();
+    if (this.#core.logBytes + this.#queuedBytes + byteLength > this.#maxLogBytes)
+      throw new JarvisError('too_many', 'the log is full until a snapshot of the state has been written');
     const sinceMs = this.#clock.monotonicMs();
     return await new Promise((resolve, reject) => {
       this.#queued.push({ data, sinceMs, resolve, reject });

@@ -93,6 +93,26 @@ describe.skipIf(groups === null)('a guarded group', () => {
     await Promise.all([guards.release(key), next.release(key)]);
   });
 
+  it('is not asked for by what its release has overtaken', async () => {
+    const guards = await open();
+    await guards.release(key);
+    const late = guards.guard({ ...key, cgroup, isLeased: true });
+    await expect(late).rejects.toMatchObject({ code: 'conflict' });
+    expect([guards.count, await new GuardStore(directory).load()]).toEqual([0, []]);
+    // In another session nothing of this one is heard any more.
+    guards.beginSession();
+    await guards.guard({ ...key, cgroup, isLeased: true });
+    expect(guards.count).toBe(1);
+    await guards.release(key);
+  });
+
+  it('that is released while it is written leaves nothing on disk', async () => {
+    const guards = await open();
+    const asked = guards.guard({ ...key, cgroup, isLeased: true });
+    await Promise.all([guards.release(key), expect(asked).rejects.toMatchObject({ code: 'conflict' })]);
+    expect([guards.count, await new GuardStore(directory).load()]).toEqual([0, []]);
+  });
+
   it('that holds no lease is never ended', async () => {
     const guards = await open();
     holds = false;
@@ -183,6 +203,8 @@ describe('a guard that the disk did not take', () => {
     await expect(second).rejects.toThrow('no space');
     await expect(guards.guard(guarded)).rejects.toMatchObject({ code: 'timeout' });
     expect([guards.count, guards.isOver(key), [...frozen]]).toEqual([1, true, [cgroup]]);
+    // That it is over, which was noted.
+    writes[2]?.resolve();
     await guards.release(key);
     expect(guards.count).toBe(0);
   });

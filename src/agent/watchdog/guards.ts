@@ -35,6 +35,8 @@ interface Guard {
   record: GuardRecord;
   /** Resolves when nothing holds the group frozen any more; null: nothing does. */
   holding: Promise<void> | null;
+  /** Settles, never fails, when nothing of it is on its way to the disk. */
+  written: Promise<unknown>;
   isReleased: boolean;
 }
 
@@ -42,6 +44,8 @@ export class Guards {
   readonly #options: GuardsOptions;
   readonly #store: GuardsOptions['store'];
   readonly #guards = new Map<string, Guard>();
+  /** Released in this session: a request that their release has overtaken, over an earlier connection, is too late. */
+  readonly #released = new Set<string>();
   #noting: Promise<void> = Promise.resolve();
 
   private constructor(options: GuardsOptions) {
@@ -68,7 +72,8 @@ export class Guards {
 
   /**
    * Resolves once it is on disk and the group is there, so that it can be frozen before anything is in it.
-   * @throws JarvisError `timeout` where the lease is over: nothing may be put into it; `unavailable` where it cannot be frozen
+   * @throws JarvisError `timeout` where the lease is over: nothing may be put into it; `conflict` where it cannot be
+   * frozen, or has been released
    */
   async guard({
     taskId,
@@ -79,7 +84,9 @@ export class Guards {
     const { bootId, groups, lease } = this.#options;
     if (groups === null)
       throw new JarvisError('conflict', 'control groups cannot be frozen here: nothing could be ended');
-    const known = this.#guards.get(attemptName({ taskId, assignment }));
+    const name = attemptName({ taskId, assignment });
+    if (this.#released.has(name)) throw new JarvisError('conflict', `${name} is released`);
+    const known = this.#guards.get(name);
     if (known?.record.isOver === true || !lease.permits({ isLeased }))
       throw new JarvisError('timeout', 'the lease has run out: nothing may start');
     if (known !== undefined) return;
@@ -87,17 +94,20 @@ export class Guards {
       throw new JarvisError('too_many', `${WATCHDOG_LIMITS.maxAttempts} control groups are guarded already`);
     groups.prepare(cgroup);
     const record: GuardRecord = { taskId, assignment, cgroup, isLeased, bootId, isOver: false };
-    this.#add(record);
+    const guard = this.#add(record);
+    const writing = this.#store.write(record, { sync: true });
+    guard.written = writing.catch(() => undefined);
     try {
-      await this.#store.write(record, { sync: true });
+      await writing;
     } catch (error) {
       // Asked again, it must be written again; but what the lease has ended meanwhile is held until it is released.
-      if (this.#guards.get(attemptName(record))?.holding === null) {
-        this.#guards.delete(attemptName(record));
+      if (guard.holding === null && !guard.isReleased) {
+        this.#guards.delete(name);
         this.#options.onChange();
       }
       throw error;
     }
+    if (guard.isReleased) throw new JarvisError('conflict', `${name} is released`);
   }
 
   /** Whether what was in it was ended, or would have been, because the lease was over. */
@@ -110,13 +120,27 @@ export class Guards {
     await this.#noting;
   }
 
+  /** Only requests of the session before could still ask for what was released in it, and those are refused. */
+  beginSession(): void {
+    this.#released.clear();
+  }
+
+  /** An attempt has one guard in its life: asked for again in this session it is refused. */
   async release(key: AttemptKey): Promise<void> {
-    const guard = this.#guards.get(attemptName(key));
+    const name = attemptName(key);
+    this.#released.add(name);
+    const [oldest] = this.#released;
+    // What is overtaken is overtaken by little.
+    if (this.#released.size > WATCHDOG_LIMITS.maxAttempts && oldest !== undefined)
+      this.#released.delete(oldest);
+    const guard = this.#guards.get(name);
     if (guard === undefined) return;
     guard.isReleased = true;
     await guard.holding;
+    await guard.written;
+    await this.#noting;
     await this.#store.remove(guard.record);
-    this.#guards.delete(attemptName(key));
+    this.#guards.delete(name);
     this.#options.groups?.remove(guard.record.cgroup);
     this.#options.onChange();
   }
@@ -150,11 +174,12 @@ export class Guards {
     this.#options.onChange();
   }
 
-  #add(record: GuardRecord): void {
-    const guard: Guard = { record, holding: null, isReleased: false };
+  #add(record: GuardRecord): Guard {
+    const guard: Guard = { record, holding: null, written: Promise.resolve(), isReleased: false };
     this.#guards.set(attemptName(record), guard);
     if (record.isOver) this.#hold(guard);
     this.#options.onChange();
+    return guard;
   }
 
   /** So that a later watchdog still holds it, and a later daemon still learns why it ended. */

@@ -10,7 +10,7 @@ function requests(saveSession: (session: number) => Promise<void>): Requests {
   return new Requests({
     table: nothing as RequestsOptions['table'],
     lease: nothing as RequestsOptions['lease'],
-    guards: nothing as RequestsOptions['guards'],
+    guards: { beginSession: () => {} } as RequestsOptions['guards'],
     session: 4,
     saveSession,
     diagnose: () => {},

@@ -13,7 +13,7 @@ export interface RequestsOptions {
   /** The highest session that was ever told. */
   readonly session: number;
   readonly lease: Pick<Lease, 'permits' | 'extend'>;
-  readonly guards: Pick<Guards, 'guard' | 'isOver' | 'recorded' | 'release'>;
+  readonly guards: Pick<Guards, 'beginSession' | 'guard' | 'isOver' | 'recorded' | 'release'>;
   readonly saveSession: (session: number) => Promise<void>;
   readonly diagnose: Diagnose;
   readonly onShutdown: (killAll: boolean) => void;
@@ -95,8 +95,10 @@ export class Requests {
     { session, protocol }: Request & { type: 'hello' },
     onHello: (session: number) => void,
   ): Promise<Answers['hello']> {
+    const { guards } = this.#options;
     if (session <= this.#session) this.#checkSession(session);
     if (session > this.#session || this.#isUnsaved) {
+      if (session > this.#session) guards.beginSession();
       this.#session = session;
       this.#isUnsaved = false;
       this.#saved = this.#saveAfter(this.#saved, session);

@@ -48,6 +48,18 @@ describe('the log', () => {
     expect(recover([entry(11, 2)], 11)).toMatchObject({ committed: 11, applied: 11 });
   });
 
+  it('knows what it takes in memory, whatever is appended, replaced, dropped or restored', () => {
+    const it = recover([entry(11, 2, 100)]);
+    expect(it.bytes).toBe(116);
+    it.append([entry(12, 2, 10), entry(13, 2, 20)]);
+    expect(it.bytes).toBe(116 + 26 + 36);
+    it.append([entry(12, 3, 1)]);
+    expect(it.bytes).toBe(116 + 17);
+    const { snapshot } = it;
+    it.restore({ ...snapshot, index: 20 });
+    expect(it.bytes).toBe(0);
+  });
+
   it('knows the terms of what it holds and of the entry before (paper, section 5.3)', () => {
     const it = log([1, 2]);
     expect([9, 10, 11, 12, 13].map((index) => it.termAt(index))).toEqual([null, 1, 1, 2, null]);

@@ -15,6 +15,12 @@ function entryBytes(entry: Entry): number {
   return entry.data.byteLength + ENTRY_OVERHEAD_BYTES;
 }
 
+function bytesOf(entries: readonly Entry[]): number {
+  let bytes = 0;
+  for (const entry of entries) bytes += entryBytes(entry);
+  return bytes;
+}
+
 export function payloadBytes(entries: readonly Pick<Entry, 'data'>[]): number {
   let bytes = 0;
   for (const entry of entries) bytes += entry.data.byteLength;
@@ -25,6 +31,7 @@ export class RaftLog {
   #baseIndex: number;
   #baseTerm: number;
   #entries: Entry[];
+  #bytes: number;
   #snapshot: SnapshotMeta;
   #committed: number;
   #applying: number;
@@ -50,6 +57,7 @@ export class RaftLog {
     this.#baseTerm = snapshot.term;
     this.#snapshot = snapshot;
     this.#entries = [...entries];
+    this.#bytes = bytesOf(this.#entries);
     this.#maxApplyingBytes = maxApplyingBytes;
     this.#applied = Math.max(applied, snapshot.index);
     this.#applying = this.#applied;
@@ -67,6 +75,11 @@ export class RaftLog {
 
   get lastIndex(): number {
     return this.#baseIndex + this.#entries.length;
+  }
+
+  /** What the entries take in memory. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   get lastTerm(): number {
@@ -138,8 +151,9 @@ export class RaftLog {
     const after = first.index - 1;
     invariant(after >= this.#committed, `entries from ${first.index} would replace committed ones`);
     invariant(after <= this.lastIndex, 'entries leave no gap');
-    this.#entries.length = after - this.#baseIndex;
+    if (after < this.lastIndex) this.#bytes -= bytesOf(this.#entries.splice(after - this.#baseIndex));
     for (const entry of entries) this.#entries.push(entry);
+    this.#bytes += bytesOf(entries);
     this.#handedOut = Math.min(this.#handedOut, after);
     this.#durable = Math.min(this.#durable, after);
   }
@@ -181,6 +195,7 @@ export class RaftLog {
     this.#baseIndex = meta.index;
     this.#baseTerm = meta.term;
     this.#entries = [];
+    this.#bytes = 0;
     this.#committed = meta.index;
     this.#handedOut = meta.index;
     this.#durable = meta.index;
@@ -269,7 +284,9 @@ export class RaftLog {
     if (through <= this.#baseIndex) return;
     const term = this.termAt(through);
     invariant(term !== null && through <= this.#durable, 'only what is durable is dropped');
-    this.#entries = this.#entries.slice(through - this.#baseIndex);
+    const dropped = through - this.#baseIndex;
+    this.#bytes -= bytesOf(this.#entries.slice(0, dropped));
+    this.#entries = this.#entries.slice(dropped);
     this.#baseIndex = through;
     this.#baseTerm = term;
   }

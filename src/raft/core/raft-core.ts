@@ -246,6 +246,11 @@ export class RaftCore {
   }
 
   /** Leadership is being handed over: nothing may be proposed meanwhile. */
+  /** What the log takes in memory. */
+  get logBytes(): number {
+    return this.#member.log.bytes;
+  }
+
   get isTransferring(): boolean {
     return this.#member.isLeader && this.#member.transferTarget !== 0;
   }

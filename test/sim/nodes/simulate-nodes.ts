@@ -77,11 +77,18 @@ async function heal(world: World, nodes: Nodes): Promise<void> {
   for (const host of nodes.abandoned) host.retire();
   for (const host of nodes.hosts) host.heal();
   const endMs = world.time.nowMs + PEACE_MS;
-  while (openTasks(world) > 0) {
+  while (openTasks(world) > 0 || heldGroups(nodes).length > 0) {
     if (world.time.nowMs >= endMs)
-      throw new Violation(`liveness: ${openTasks(world)} tasks are open ${PEACE_MS} ms after the last fault`);
+      throw new Violation(
+        `liveness: ${openTasks(world)} tasks are open ${PEACE_MS} ms after the last fault, and held are ${heldGroups(nodes).join(', ')}`,
+      );
     await pass(world, STEP_MS);
   }
+}
+
+/** Whoever ended them forgets them in the end: a watchdog stays for as long as there is one. */
+function heldGroups({ hosts }: Nodes): readonly string[] {
+  return hosts.flatMap(({ files }) => [...files.guards.values()].map(({ cgroup }) => cgroup));
 }
 
 function openTasks(world: World): number {
