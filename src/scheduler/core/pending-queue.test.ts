@@ -53,6 +53,14 @@ describe('PendingQueue', () => {
         expect(queue.positionOf(rowAt(place)) ?? 0).toBe(position);
         const small = [...queue.tasks(({ resources }) => resources.cpuMillis > 1)].map(({ id }) => id);
         expect(small).toEqual(inOrder([...model].filter((place) => place % 3 === 0)));
+        const isHeld = (createdIndex: number): boolean => createdIndex % 3 !== 1;
+        const free = [
+          ...queue.tasks(
+            () => false,
+            (task) => isHeld(task.createdIndex),
+          ),
+        ].map(({ id }) => id);
+        expect(free).toEqual(inOrder([...model].filter((at) => !isHeld(at >>> 2))));
       }),
       { numRuns: 60 },
     );
