@@ -39,6 +39,9 @@ export class NodeTable {
   changesBegin = 0;
   /** Rises where a row changes in what never depends on the work there. */
   rowsVersion = 0;
+  /** By slot, the place in the order of names, as of {@link #ranksVersion}. */
+  #ranks = new Int32Array(0);
+  #ranksVersion = -1;
 
   get size(): number {
     return this.#slots.size;
@@ -133,8 +136,18 @@ export class NodeTable {
 
   /** Fewer tasks first, then by name. */
   isBefore(a: number, b: number): boolean {
-    const [countA, countB] = [this.count[a] ?? 0, this.count[b] ?? 0];
-    return countA === countB ? this.rowOf(a).name < this.rowOf(b).name : countA < countB;
+    const difference = (this.count[a] ?? 0) - (this.count[b] ?? 0);
+    if (difference !== 0) return difference < 0;
+    if (this.#ranksVersion !== this.rowsVersion) this.#rank();
+    return (this.#ranks[a] ?? 0) < (this.#ranks[b] ?? 0);
+  }
+
+  /** Many nodes are equally good: to compare their names each time would mean to fetch their rows. */
+  #rank(): void {
+    this.#ranksVersion = this.rowsVersion;
+    const byName = [...this.order].sort((a, b) => (this.rowOf(a).name < this.rowOf(b).name ? -1 : 1));
+    this.#ranks = new Int32Array(this.rows.length);
+    for (const [rank, slot] of byName.entries()) this.#ranks[slot] = rank;
   }
 
   /** Whoever has seen fewer changes than that must look at every slot. */
