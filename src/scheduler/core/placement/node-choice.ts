@@ -122,8 +122,7 @@ export class NodeChoice {
   #mayHaveRoom(slot: number, task: TaskRow): boolean {
     const table = this.#table;
     const { cpuMillis, memoryBytes } = task.resources;
-    if ((table.capacityCpu[slot] ?? 0) < cpuMillis || (table.capacityMemory[slot] ?? 0) < memoryBytes)
-      return false;
+    if (table.capacityCpu(slot) < cpuMillis || table.capacityMemory(slot) < memoryBytes) return false;
     const row = table.rowOf(slot);
     return closedTo(row) === null && keptApart(task, row, this.useOf(slot)) === null;
   }
@@ -132,8 +131,8 @@ export class NodeChoice {
   #lackAt(slot: number, { cpuMillis, memoryBytes }: Resources): number {
     const table = this.#table;
     return Math.max(
-      shareOf(cpuMillis - (table.freeCpu[slot] ?? 0), table.capacityCpu[slot] ?? 0),
-      shareOf(memoryBytes - (table.freeMemory[slot] ?? 0), table.capacityMemory[slot] ?? 0),
+      shareOf(cpuMillis - table.freeCpu(slot), table.capacityCpu(slot)),
+      shareOf(memoryBytes - table.freeMemory(slot), table.capacityMemory(slot)),
     );
   }
 
@@ -143,10 +142,10 @@ export class NodeChoice {
     const { name, capacity } = table.rowOf(slot);
     return {
       allocated: {
-        cpuMillis: capacity.cpuMillis - (table.freeCpu[slot] ?? 0),
-        memoryBytes: capacity.memoryBytes - (table.freeMemory[slot] ?? 0),
+        cpuMillis: capacity.cpuMillis - table.freeCpu(slot),
+        memoryBytes: capacity.memoryBytes - table.freeMemory(slot),
       },
-      taskCount: table.count[slot] ?? 0,
+      taskCount: table.count(slot),
       meeting: (rules, batchId) => this.#meeting(name, rules, batchId),
     };
   }
@@ -317,13 +316,10 @@ export class NodeChoice {
   #scoreOf(slot: number, { task, preferences, targets, failed }: Wish): number {
     const table = this.#table;
     const { resources } = task;
-    const cpu = shareOf((table.freeCpu[slot] ?? 0) - resources.cpuMillis, table.capacityCpu[slot] ?? 0);
-    const memory = shareOf(
-      (table.freeMemory[slot] ?? 0) - resources.memoryBytes,
-      table.capacityMemory[slot] ?? 0,
-    );
+    const cpu = shareOf(table.freeCpu(slot) - resources.cpuMillis, table.capacityCpu(slot));
+    const memory = shareOf(table.freeMemory(slot) - resources.memoryBytes, table.capacityMemory(slot));
     let sum = this.#policy === 'spread' ? spreadScore(cpu, memory) : binpackScore(cpu, memory);
-    sum += table.idleness[slot] ?? 1;
+    sum += table.idleness(slot);
     let count = 2;
     if (preferences !== null) {
       sum += this.#preferenceAt(slot, preferences);
