@@ -15,6 +15,8 @@ export interface ReportBatch {
 
 export class ReportOutbox {
   readonly #waiting = new Map<string, AttemptReport>();
+  /** Of attempts of which nothing else waits. */
+  readonly #quiet = new Map<string, AttemptReport>();
   #underWay: ReportBatch | null = null;
   #number = 0;
 
@@ -23,7 +25,22 @@ export class ReportOutbox {
     const name = nameOf(report);
     const earlier = this.#waiting.get(name);
     invariant(earlier === undefined || !isAttemptOver(earlier.status), 'nothing is reported after the end');
+    this.#quiet.delete(name);
     this.#waiting.set(name, report);
+  }
+
+  /**
+   * The first of an attempt, that it is to start: mostly another one takes its place within milliseconds, and then it is
+   * never sent, for each that is costs an entry in the log. Until {@link release} it waits for that.
+   */
+  putQuietly(report: AttemptReport): void {
+    this.#quiet.set(nameOf(report), report);
+  }
+
+  /** What was put quietly goes out like everything else. */
+  release(): void {
+    for (const [name, report] of this.#quiet) this.#waiting.set(name, report);
+    this.#quiet.clear();
   }
 
   /** The next batch to send; null while one is under way, or where there is nothing to report. */

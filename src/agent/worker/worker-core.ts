@@ -264,6 +264,7 @@ export class WorkerCore {
   }
 
   #tick({ monotonicMs, bootMs, usage }: Extract<WorkerEvent, { type: 'tick' }>): void {
+    this.#outbox.release();
     const connection = this.#connection;
     if (connection === null) return;
     connection.phaseSinceMs ??= monotonicMs;
