@@ -20,6 +20,11 @@ export class ReportOutbox {
   #underWay: ReportBatch | null = null;
   #number = 0;
 
+  /** There is something to send, and nothing under way. */
+  get isReady(): boolean {
+    return this.#underWay === null && this.#waiting.size > 0;
+  }
+
   /** A report of an attempt takes the place of an earlier one that has not been sent. */
   put(report: AttemptReport): void {
     const name = nameOf(report);
@@ -45,7 +50,7 @@ export class ReportOutbox {
 
   /** The next batch to send; null while one is under way, or where there is nothing to report. */
   next(): ReportBatch | null {
-    if (this.#underWay !== null || this.#waiting.size === 0) return null;
+    if (!this.isReady) return null;
     const reports: AttemptReport[] = [];
     let bytes = 0;
     for (const [name, report] of this.#waiting) {

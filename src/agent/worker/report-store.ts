@@ -109,8 +109,9 @@ export class ReportStore {
     return promise;
   }
 
-  /** What queues while one write is synced goes into the next. */
+  /** What is asked for at the same moment, or queues while one write is synced, goes into the next. */
   async #write(): Promise<void> {
+    await Promise.resolve();
     while (this.#queue.length > 0) {
       const writes = this.#queue.splice(0);
       try {

@@ -29,7 +29,10 @@ class Bench {
   }
 
   step(event: WorkerEvent): readonly WorkerEffect[] {
-    return this.core.step(event);
+    const effects = this.core.step(event);
+    const others = effects.filter(({ type }) => type !== 'gatherReports');
+    if (others.length === effects.length) return effects;
+    return [...others, ...this.core.step({ type: 'reportsDue' })];
   }
 
   receive(kind: LeaderMessage['kind']): readonly WorkerEffect[] {
@@ -476,6 +479,19 @@ describe('reports', () => {
     ]);
     const forget = bench.receive({ $case: 'reports', value: { session: 5, number: 1 } });
     expect(ofType(forget, 'forget').map(({ driver }) => driver)).toEqual([null]);
+  });
+
+  it('gathers what comes at the same moment into one batch', () => {
+    const bench = new Bench();
+    bench.sync(5, [viewOf(1, 'running'), viewOf(2, 'running')], [assignmentOf(1, 5), assignmentOf(2, 5)]);
+    bench.receive({ $case: 'reports', value: { session: 5, number: 1 } });
+    const step = (event: WorkerEvent): readonly WorkerEffect[] => bench.core.step(event);
+    for (const n of [1, 2]) step({ type: 'ended', key: viewOf(n, 'running'), exit: exitOf({}) });
+    const gathered = [1, 2].map((n) => step({ type: 'persisted', key: viewOf(n, 'running') }));
+    expect(gathered).toEqual([[{ type: 'gatherReports' }], []]);
+    const sent = reportsIn(step({ type: 'reportsDue' }));
+    expect(sent.map(({ status }) => status)).toEqual(['COMPLETED', 'COMPLETED']);
+    expect(step({ type: 'reportsDue' })).toEqual([]);
   });
 
   it('says nothing of a start that is over before the next heartbeat', () => {
