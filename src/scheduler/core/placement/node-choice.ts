@@ -66,7 +66,7 @@ export class NodeChoice {
   #round: Round | null = null;
   #policy: SchedulingPolicy = 'spread';
   /** By slot, the number of the look in which it was last a candidate. */
-  #seenIn: number[] = [];
+  #seenIn = new Float64Array(0);
   #look = 0;
   #best = -1;
   #bestScore = 0;
@@ -86,6 +86,7 @@ export class NodeChoice {
     this.#views.clear();
     this.#preferences.clear();
     this.#places = null;
+    this.#seenIn = new Float64Array(this.#table.rows.length);
   }
 
   /** The slot of the best node; -1: none fits. */
