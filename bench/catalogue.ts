@@ -4,11 +4,13 @@ import { commitBenchmark } from './benchmarks/commit.ts';
 import { dockerBenchmark } from './benchmarks/docker.ts';
 import { failoverBenchmark } from './benchmarks/failover.ts';
 import { idleBenchmark } from './benchmarks/idle.ts';
+import { lifecycleBenchmark } from './benchmarks/lifecycle.ts';
 import { placementBenchmark } from './benchmarks/placement.ts';
 import { processBenchmark } from './benchmarks/process.ts';
 
 export const CATALOGUE: readonly Benchmark[] = [
   placementBenchmark,
+  lifecycleBenchmark,
   processBenchmark,
   commitBenchmark,
   failoverBenchmark,

@@ -33,6 +33,14 @@ describe('ids', () => {
     expect(prefixes.size).toBe(1000);
   });
 
+  it.each([
+    { epoch: 0, index: 0, position: 0, id: 'task-8rnza047z5p8tfqfxe' },
+    { epoch: 3_600_000, index: 17, position: 5, id: 'task-tb5tnnjffefhffjczb' },
+    { epoch: MAX_EPOCH, index: 2 ** 47 - 1, position: MAX_POSITION, id: 'task-xg7bcsemgysbrg9p8k' },
+  ])('stay what they are: $id', ({ id, ...at }) => {
+    expect(encodeId('task', at, key)).toBe(id);
+  });
+
   it('depend on the key', () => {
     const at = { epoch: 1, index: 2, position: 3 };
     expect(encodeId('task', at, key)).not.toBe(encodeId('task', at, idKey('other')));

@@ -13,20 +13,23 @@ export interface IdPosition {
   readonly position: number;
 }
 
-const EPOCH_BITS = 23n;
-const INDEX_BITS = 47n;
-const POSITION_BITS = 20n;
-const HALF_BITS = (EPOCH_BITS + INDEX_BITS + POSITION_BITS) / 2n;
-const HALF_MASK = (1n << HALF_BITS) - 1n;
+const EPOCH_BITS = 23;
+const INDEX_BITS = 47;
+const POSITION_BITS = 20;
+/** Halves of 45 bits: the epoch with the upper bits of the index, its lower bits with the position. */
+const INDEX_BITS_BELOW = (EPOCH_BITS + INDEX_BITS + POSITION_BITS) / 2 - POSITION_BITS;
+const INDEX_BITS_ABOVE = INDEX_BITS - INDEX_BITS_BELOW;
+const UPPER_MASK = 0x1fff;
 const ROUNDS = 6;
 /** Digits and letters without i, l, o and u: read aloud and typed back without mistakes. */
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 const ID_CHARACTERS = 18;
+const CHARACTERS_OF_HALF = ID_CHARACTERS / 2;
 const ID_PATTERN = new RegExp(`^[${ALPHABET}]{${ID_CHARACTERS}}$`);
 
-export const MAX_EPOCH = 2 ** Number(EPOCH_BITS) - 1;
-export const MAX_POSITION = 2 ** Number(POSITION_BITS) - 1;
-const MAX_INDEX = 2 ** Number(INDEX_BITS) - 1;
+export const MAX_EPOCH = 2 ** EPOCH_BITS - 1;
+export const MAX_POSITION = 2 ** POSITION_BITS - 1;
+const MAX_INDEX = 2 ** INDEX_BITS - 1;
 
 /** 32 bits of the key for each round, from any text. */
 export type IdKey = readonly number[];
@@ -50,32 +53,55 @@ function mix(value: number): number {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-/** The round function of the Feistel network; it need not be invertible. */
-function scramble(half: bigint, roundKey: number): bigint {
-  const low = Number(half & 0xffffffffn);
-  const high = Number(half >> 32n);
-  const a = mix(low ^ roundKey);
-  const b = mix((a + high + 0x9e3779b9) | 0);
-  return ((BigInt(b) << 32n) | BigInt(mix(a ^ b))) & HALF_MASK;
+/** Half of an id: its upper 13 bits and its lower 32. BigInt would allocate at every one of some eighty steps. */
+interface Half {
+  readonly upper: number;
+  readonly lower: number;
+}
+
+/** @param value below 2^45 */
+function halfOf(value: number): Half {
+  return { upper: Math.floor(value / 2 ** 32), lower: value | 0 };
+}
+
+function valueOf({ upper, lower }: Half): number {
+  return upper * 2 ** 32 + (lower >>> 0);
+}
+
+/** What a round of the Feistel network does to one half by the other; the same again undoes it. */
+function mixed(half: Half, other: Half, roundKey: number): Half {
+  const a = mix(other.lower ^ roundKey);
+  const b = mix((a + other.upper + 0x9e3779b9) | 0);
+  return { upper: half.upper ^ (b & UPPER_MASK), lower: half.lower ^ mix(a ^ b) };
+}
+
+function textOf(half: Half): string {
+  let value = valueOf(half);
+  let text = '';
+  for (let digit = 0; digit < CHARACTERS_OF_HALF; digit += 1) {
+    text = `${ALPHABET[value % 32]}${text}`;
+    value = Math.floor(value / 32);
+  }
+  return text;
+}
+
+function parseHalf(text: string): Half {
+  let value = 0;
+  for (const character of text) value = value * 32 + ALPHABET.indexOf(character);
+  return halfOf(value);
 }
 
 /** @param kind the prefix, such as `task` */
 export function encodeId(kind: string, at: IdPosition, key: IdKey): string {
-  invariant(at.epoch >= 0 && at.epoch <= MAX_EPOCH, 'the epoch fits an id');
-  invariant(at.index >= 0 && at.index <= MAX_INDEX, 'the index fits an id');
-  invariant(at.position >= 0 && at.position <= MAX_POSITION, 'the position fits an id');
-  const plain =
-    (((BigInt(at.epoch) << INDEX_BITS) | BigInt(at.index)) << POSITION_BITS) | BigInt(at.position);
-  let left = plain >> HALF_BITS;
-  let right = plain & HALF_MASK;
-  for (const roundKey of key) [left, right] = [right, left ^ scramble(right, roundKey)];
-  let value = (left << HALF_BITS) | right;
-  let text = '';
-  for (let digit = 0; digit < ID_CHARACTERS; digit += 1) {
-    text = `${ALPHABET[Number(value & 31n)]}${text}`;
-    value >>= 5n;
-  }
-  return `${kind}-${text}`;
+  const { epoch, index, position } = at;
+  invariant(epoch >= 0 && epoch <= MAX_EPOCH, 'the epoch fits an id');
+  invariant(index >= 0 && index <= MAX_INDEX, 'the index fits an id');
+  invariant(position >= 0 && position <= MAX_POSITION, 'the position fits an id');
+  const above = Math.floor(index / 2 ** INDEX_BITS_BELOW);
+  let left = halfOf(epoch * 2 ** INDEX_BITS_ABOVE + above);
+  let right = halfOf((index - above * 2 ** INDEX_BITS_BELOW) * 2 ** POSITION_BITS + position);
+  for (const roundKey of key) [left, right] = [right, mixed(left, right, roundKey)];
+  return `${kind}-${textOf(left)}${textOf(right)}`;
 }
 
 /** The reverse of {@link encodeId}. @throws JarvisError invalid where the text is no id of that kind */
@@ -84,16 +110,17 @@ export function decodeId(kind: string, id: string, key: IdKey): IdPosition {
   if (!id.startsWith(`${kind}-`) || !ID_PATTERN.test(text)) {
     throw new JarvisError('invalid', `${JSON.stringify(id)} is not the id of a ${kind}`);
   }
-  let value = 0n;
-  for (const character of text) value = (value << 5n) | BigInt(ALPHABET.indexOf(character));
-  let left = value >> HALF_BITS;
-  let right = value & HALF_MASK;
-  for (const roundKey of key.toReversed()) [left, right] = [right ^ scramble(left, roundKey), left];
-  const plain = (left << HALF_BITS) | right;
+  let left = parseHalf(text.slice(0, CHARACTERS_OF_HALF));
+  let right = parseHalf(text.slice(CHARACTERS_OF_HALF));
+  for (const roundKey of key.toReversed()) [left, right] = [mixed(right, left, roundKey), left];
+  const [first, second] = [valueOf(left), valueOf(right)];
+  const epoch = Math.floor(first / 2 ** INDEX_BITS_ABOVE);
+  const above = first - epoch * 2 ** INDEX_BITS_ABOVE;
+  const below = Math.floor(second / 2 ** POSITION_BITS);
   return {
-    epoch: Number(plain >> (INDEX_BITS + POSITION_BITS)),
-    index: Number((plain >> POSITION_BITS) & ((1n << INDEX_BITS) - 1n)),
-    position: Number(plain & ((1n << POSITION_BITS) - 1n)),
+    epoch,
+    index: above * 2 ** INDEX_BITS_BELOW + below,
+    position: second - below * 2 ** POSITION_BITS,
   };
 }
 

@@ -9,6 +9,8 @@ export interface StoreBounds {
   readonly checkpointBytes: number;
   readonly checkpointEntries: number;
   readonly checkpointIntervalMs: number;
+  /** Rows that are changed again soon, kept without their bytes: coded at once, so many take some ten milliseconds. */
+  readonly lateRows: number;
   /** Of a checkpoint's batch, put together in one turn of the event loop. */
   readonly sliceRows: number;
   readonly sliceBytes: number;
@@ -27,6 +29,7 @@ export const storeBounds: StoreBounds = {
   checkpointBytes: 16 * 1024 * 1024,
   checkpointEntries: 10_000,
   checkpointIntervalMs: 30_000,
+  lateRows: 2048,
   sliceRows: 256,
   sliceBytes: 256 * 1024,
   chunkEntries: 64,

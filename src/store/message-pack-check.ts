@@ -66,32 +66,38 @@ const SCALARS: ReadonlyMap<number, Head> = new Map([
   [0xd1, scalar(3)],
   [0xd2, scalar(5)],
 ]);
-const FIXINT = scalar(1);
 // 64-bit integers decode to BigInt or lose precision, and numbers beyond 32 bits are written as doubles; bytes and
 // extensions are no part of any command.
 const REFUSED: Head = { kind: 'refused', bytes: 0, values: 0 };
 
-function readHead(bytes: Uint8Array, at: number): Head | null {
-  const type = bytes[at];
-  if (type === undefined) return null;
-  if (type <= 0x7f || type >= 0xe0) return FIXINT;
+/** By type; null: a length follows. Made once: every value of every command is looked up here, on every node. */
+const HEADS: readonly (Head | null)[] = Array.from({ length: 256 }, (_, type) => headOf(type));
+
+function headOf(type: number): Head | null {
+  if (type <= 0x7f || type >= 0xe0) return scalar(1);
   if (type <= 0x8f) return { kind: 'map', bytes: 1, values: 2 * (type & 0x0f) };
   if (type <= 0x9f) return { kind: 'list', bytes: 1, values: type & 0x0f };
   if (type <= 0xbf) return { kind: 'string', bytes: 1 + (type & 0x1f), values: 0 };
-  const known = SCALARS.get(type);
-  if (known !== undefined) return known;
-  if (type >= 0xd9 && type <= 0xdb) {
+  return type >= 0xd9 && type <= 0xdf ? null : (SCALARS.get(type) ?? REFUSED);
+}
+
+function readHead(bytes: Uint8Array, at: number): Head | null {
+  const type = bytes[at];
+  if (type === undefined) return null;
+  return HEADS[type] ?? readLong(bytes, at, type);
+}
+
+/** Of a string, list or map whose length is written after its type. */
+function readLong(bytes: Uint8Array, at: number, type: number): Head {
+  if (type <= 0xdb) {
     const width = 1 << (type - 0xd9);
     return { kind: 'string', bytes: 1 + width + readLength(bytes, at + 1, width), values: 0 };
   }
-  if (type >= 0xdc && type <= 0xdf) {
-    const width = type % 2 === 0 ? 2 : 4;
-    const length = readLength(bytes, at + 1, width);
-    return type <= 0xdd
-      ? { kind: 'list', bytes: 1 + width, values: length }
-      : { kind: 'map', bytes: 1 + width, values: 2 * length };
-  }
-  return REFUSED;
+  const width = type % 2 === 0 ? 2 : 4;
+  const length = readLength(bytes, at + 1, width);
+  return type <= 0xdd
+    ? { kind: 'list', bytes: 1 + width, values: length }
+    : { kind: 'map', bytes: 1 + width, values: 2 * length };
 }
 
 /** Big-endian; bytes beyond the end count as zero, which the caller's bounds check finds. */

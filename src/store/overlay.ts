@@ -10,13 +10,22 @@ import type { RowValue } from './replicated-core.ts';
 /** What Maps and objects cost beside the bytes: roughly, on the safe side. */
 const ENTRY_OVERHEAD_BYTES = 400;
 
+/** Of a row whose bytes are not made yet: more than most have. */
+const LATE_BYTES = 1024;
+
+export interface KeptRow {
+  readonly row: RowValue;
+  /** Null: not yet; see `late-rows.ts`. */
+  encoded: EncodedRow | null;
+}
+
 export type DirtyRow =
-  | { readonly row: RowValue; readonly encoded: EncodedRow }
+  | KeptRow
   /** Deleted. */
   | { readonly row: null; readonly encoded: null };
 
-function storedBytes({ encoded }: DirtyRow): number {
-  return encoded?.stored.byteLength ?? 0;
+function storedBytes({ row, encoded }: DirtyRow): number {
+  return row === null ? 0 : (encoded?.stored.byteLength ?? LATE_BYTES);
 }
 
 export interface CreatedRow {
@@ -61,6 +70,13 @@ export class Layer {
       this.#sorted = true;
     }
     return this.#created;
+  }
+
+  /** The bytes of a row of this layer are known now. */
+  encoded(late: KeptRow, encoded: EncodedRow): void {
+    this.#bytes -= storedBytes(late);
+    late.encoded = encoded;
+    this.#bytes += storedBytes(late);
   }
 
   put({ name, key, dirty, createdKey, orderedTable }: OverlayChange): void {
@@ -115,7 +131,12 @@ export class Overlay {
     this.#active.put(change);
   }
 
-  /** What changed so far, for a checkpoint to write. */
+  /** The bytes of a row that was put since the newest checkpoint began. */
+  encoded(late: KeptRow, encoded: EncodedRow): void {
+    this.#active.encoded(late, encoded);
+  }
+
+  /** What changed so far, for a checkpoint to write: the bytes of all of it are known. */
   freeze(): Layer {
     invariant(this.#frozen === null, 'one checkpoint at a time');
     this.#frozen = this.#active;

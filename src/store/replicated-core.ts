@@ -54,6 +54,8 @@ export interface RestorableCore {
 }
 
 export interface ReplicatedCore<Command, Outcome, Change extends StoredChange> extends RestorableCore {
+  /** Tables whose rows are changed again soon, most of them: it pays to wait for that before they are coded. */
+  readonly changingTables: ReadonlySet<string>;
   isCommand(value: unknown): value is Command;
   rowsNamedBy(command: Command): readonly RowName[];
   inMemory(table: string, key: string): RowValue | null;

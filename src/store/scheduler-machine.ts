@@ -58,9 +58,12 @@ const TABLES: readonly TableName[] = [
   ...(['task', 'spec', 'idempotency', 'event', 'finished', 'usedKeys'] as const),
 ];
 
+const CHANGING_TABLES: readonly TableName[] = ['cluster', 'node', 'task', 'batch', 'dag'];
+
 export class SchedulerCore implements ReplicatedCore<Command, Outcome, RowChange> {
   readonly tables = TABLES;
   readonly orderedTables: ReadonlySet<string> = new Set(ORDERED_TABLES);
+  readonly changingTables: ReadonlySet<string> = new Set(CHANGING_TABLES);
   readonly state = new ClusterState();
 
   isCommand(value: unknown): value is Command {

@@ -331,15 +331,16 @@ describe('the digest', () => {
 
   it('kept by changes is that of the rows, also across checkpoints and restarts', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(command, { maxLength: 25 }), async (steps) => {
+      fc.asyncProperty(fc.array(command, { maxLength: 25 }), fc.nat({ max: 3 }), async (steps, lateRows) => {
         const root = temporaryDirectory();
-        let { machine, apply } = await openItems(root, { isNew: true });
+        const bounds = { lateRows };
+        let { machine, apply } = await openItems(root, { isNew: true, bounds });
         for (const step of steps) {
           if (step === 'checkpoint') await machine.checkpoint();
           else if (step === 'reopen') {
             await machine.checkpoint();
             await machine.close();
-            ({ machine, apply } = await openItems(root));
+            ({ machine, apply } = await openItems(root, { bounds }));
           } else await apply(step);
         }
         expect(machine.digest).toBe(await recomputed(machine));

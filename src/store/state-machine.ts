@@ -365,6 +365,7 @@ export class StoredStateMachine<
       // Whichever core there is: a store that held its own would keep the state of before in memory while it is replaced.
       creationOf: (table, row) => this.#core.creationOf(table, row),
       orderedTables: this.#core.orderedTables,
+      changingTables: this.#core.changingTables,
       onFailure: (error) => this.#fail(error),
     });
   }

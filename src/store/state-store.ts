@@ -8,8 +8,8 @@ import { messageOf } from '../lib/errors.ts';
 import type { RowStream } from '../raft/ports.ts';
 import { StorageError } from '../raft/storage-error.ts';
 import type { StoreBounds } from './bounds.ts';
-import { encodeRow, seal, sealed } from './codec.ts';
-import type { RowDigest, RowHash } from './digest.ts';
+import { seal, sealed } from './codec.ts';
+import { LateRows } from './late-rows.ts';
 import {
   META_NAME,
   createdBefore,
@@ -23,7 +23,7 @@ import { SCAN_ROWS, reading, type Level } from './level.ts';
 import { openIndexRow, openStored, scan, type LoadedStore } from './load.ts';
 import { encodeMeta, type CheckpointMeta } from './meta.ts';
 import type { NameFilter } from './name-filter.ts';
-import { Overlay, type CreatedRow, type DirtyRow, type Layer, type OrderedRow } from './overlay.ts';
+import { Overlay, type CreatedRow, type Layer, type OrderedRow } from './overlay.ts';
 import {
   nameOf,
   type Creation,
@@ -39,6 +39,7 @@ export interface StateStoreOptions {
   readonly bounds: StoreBounds;
   readonly creationOf: (table: string, row: RowValue) => Creation | null;
   readonly orderedTables: ReadonlySet<string>;
+  readonly changingTables: ReadonlySet<string>;
   /** Lets the event loop turn once. */
   readonly yieldTurn: () => Promise<void>;
   /** Once: nothing is written any more, and the store ends with this process. */
@@ -49,7 +50,7 @@ export class StateStore {
   readonly #options: StateStoreOptions;
   readonly #level: Level;
   readonly #overlay = new Overlay();
-  readonly #digest: RowDigest;
+  readonly #rows: LateRows;
   /** Of every row that LevelDB or the overlay has, or had, but for those of ordered tables. */
   readonly #names: NameFilter;
   #applied: EntryPosition;
@@ -60,7 +61,7 @@ export class StateStore {
   constructor(options: StateStoreOptions) {
     this.#options = options;
     this.#level = options.level;
-    this.#digest = options.loaded.digest;
+    this.#rows = new LateRows(options.loaded.digest, this.#overlay, options.bounds.lateRows);
     this.#names = options.loaded.names;
     this.#checkpoint = options.loaded.meta;
     this.#applied = { index: options.loaded.meta.index, term: options.loaded.meta.term };
@@ -76,11 +77,11 @@ export class StateStore {
 
   /** Of all rows as of the applied index; 32 hexadecimal digits, the same on every replica. */
   get digest(): string {
-    return this.#digest.digest;
+    return this.#rows.digest;
   }
 
   get rowCount(): number {
-    return this.#digest.rowCount;
+    return this.#rows.rowCount;
   }
 
   get overlayBytes(): number {
@@ -101,16 +102,13 @@ export class StateStore {
     for (const { table, key, before, after } of changes) {
       const name = nameOf(table, key);
       if (before === null) this.#addName(table, name);
-      else this.#digest.remove(this.#hashOf(name, before));
-      let dirty: DirtyRow = { row: null, encoded: null };
-      if (after !== null) {
-        dirty = { row: after, encoded: encodeRow(name, after) };
-        this.#digest.add(dirty.encoded.hash);
-      }
+      const isLate = this.#options.changingTables.has(table);
+      const dirty = this.#rows.change({ name, before, after, isLate });
       const orderedTable = before === null && this.#options.orderedTables.has(table) ? table : null;
       const createdKey = this.#createdKeyOf(table, before, after);
       this.#overlay.put({ name, key, dirty, createdKey, orderedTable });
     }
+    this.#rows.keepBound();
     this.#applied = applied;
   }
 
@@ -121,12 +119,6 @@ export class StateStore {
 
   #mayHold(name: string): boolean {
     return this.#names.mayHold(name) || this.#options.orderedTables.has(name.slice(0, name.indexOf('/')));
-  }
-
-  #hashOf(name: string, row: RowValue): RowHash {
-    const dirty = this.#overlay.get(name);
-    // Else it has not changed since the checkpoint, and its bytes are gone.
-    return dirty?.row === row && dirty.encoded !== null ? dirty.encoded.hash : encodeRow(name, row).hash;
   }
 
   #createdKeyOf(table: string, before: RowValue | null, after: RowValue | null): string | null {
@@ -265,8 +257,8 @@ export class StateStore {
   async #write(): Promise<void> {
     const meta: CheckpointMeta = {
       ...this.#applied,
-      rowCount: this.#digest.rowCount,
-      digest: this.#digest.digest,
+      rowCount: this.#rows.rowCount,
+      digest: this.#rows.digest,
     };
     const layer = this.#overlay.freeze();
     try {
@@ -309,6 +301,7 @@ export class StateStore {
         batch.del(name);
         rows += 1;
       } else {
+        invariant(encoded !== null, `the digest of the checkpoint has ${name} in it`);
         seal(name, encoded.stored);
         put(name, encoded.stored);
       }

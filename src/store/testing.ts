@@ -44,6 +44,7 @@ export type ItemOutcome =
 export class ItemCore implements ReplicatedCore<ItemCommand, ItemOutcome, StoredChange> {
   readonly tables = ['item', 'note'];
   readonly orderedTables: ReadonlySet<string> = new Set(['note']);
+  readonly changingTables: ReadonlySet<string> = new Set(['item']);
   readonly open = new Map<string, Item>();
 
   isCommand(value: unknown): value is ItemCommand {

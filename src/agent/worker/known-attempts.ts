@@ -147,7 +147,7 @@ export class KnownAttempts {
     }
     attempt.driver = driver;
     attempt.isLeased = !assignment.unleased;
-    this.#outbox.put(this.#report(key, 'STARTING', ''));
+    this.#outbox.putQuietly(this.#report(key, 'STARTING', ''));
     this.#effect({
       type: 'start',
       driver,

@@ -15,20 +15,42 @@ export interface ReportBatch {
 
 export class ReportOutbox {
   readonly #waiting = new Map<string, AttemptReport>();
+  /** Of attempts of which nothing else waits. */
+  readonly #quiet = new Map<string, AttemptReport>();
   #underWay: ReportBatch | null = null;
   #number = 0;
+
+  /** There is something to send, and nothing under way. */
+  get isReady(): boolean {
+    return this.#underWay === null && this.#waiting.size > 0;
+  }
 
   /** A report of an attempt takes the place of an earlier one that has not been sent. */
   put(report: AttemptReport): void {
     const name = nameOf(report);
     const earlier = this.#waiting.get(name);
     invariant(earlier === undefined || !isAttemptOver(earlier.status), 'nothing is reported after the end');
+    this.#quiet.delete(name);
     this.#waiting.set(name, report);
+  }
+
+  /**
+   * The first of an attempt, that it is to start: mostly another one takes its place within milliseconds, and then it is
+   * never sent, for each that is costs an entry in the log. Until {@link release} it waits for that.
+   */
+  putQuietly(report: AttemptReport): void {
+    this.#quiet.set(nameOf(report), report);
+  }
+
+  /** What was put quietly goes out like everything else. */
+  release(): void {
+    for (const [name, report] of this.#quiet) this.#waiting.set(name, report);
+    this.#quiet.clear();
   }
 
   /** The next batch to send; null while one is under way, or where there is nothing to report. */
   next(): ReportBatch | null {
-    if (this.#underWay !== null || this.#waiting.size === 0) return null;
+    if (!this.isReady) return null;
     const reports: AttemptReport[] = [];
     let bytes = 0;
     for (const [name, report] of this.#waiting) {

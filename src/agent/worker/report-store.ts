@@ -18,6 +18,8 @@ import { nameOf } from './report-outbox.ts';
 
 interface Write {
   readonly line: string;
+  /** Of an acknowledgement nothing is lost with a power cut: its report is sent once more, which changes nothing. */
+  readonly mustSync: boolean;
   readonly done: (error: unknown) => void;
 }
 
@@ -74,17 +76,17 @@ export class ReportStore {
     }
     const line = encodeLine({ put: report });
     this.#live.set(nameOf(report), line);
-    await this.#append(line);
+    await this.#append(line, true);
   }
 
-  /** The leader has the report: it is no longer needed. Resolves once that is written. */
+  /** The leader has the report: it is no longer needed. Resolves once that is written, though it may not be synced. */
   async acknowledge(key: AttemptKey): Promise<void> {
     const line = this.#live.get(nameOf(key));
     if (line === undefined) return;
     this.#live.delete(nameOf(key));
     const ack = encodeLine({ ack: [key.taskId, key.assignment] });
     this.#garbageBytes += line.length + ack.length;
-    await this.#append(ack);
+    await this.#append(ack, false);
   }
 
   async close(): Promise<void> {
@@ -95,27 +97,28 @@ export class ReportStore {
     await this.#file.close();
   }
 
-  #append(line: string): Promise<void> {
+  #append(line: string, mustSync: boolean): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     if (this.#closed) {
       reject(new JarvisError('unavailable', 'the store is closed'));
       return promise;
     }
     const done = (error: unknown): void => (error === null ? resolve() : reject(error));
-    this.#queue.push({ line, done });
+    this.#queue.push({ line, mustSync, done });
     this.#writing ??= this.#write();
     return promise;
   }
 
-  /** What queues while one write is synced goes into the next. */
+  /** What is asked for at the same moment, or queues while one write is synced, goes into the next. */
   async #write(): Promise<void> {
+    await Promise.resolve();
     while (this.#queue.length > 0) {
       const writes = this.#queue.splice(0);
       try {
         if (this.#garbageBytes > WORKER_LIMITS.storeGarbageBytes) await this.#rewrite();
         else {
           await this.#file.appendFile(writes.map(({ line }) => line).join(''));
-          await this.#file.datasync();
+          if (writes.some(({ mustSync }) => mustSync)) await this.#file.datasync();
         }
         for (const { done } of writes) done(null);
       } catch (cause) {

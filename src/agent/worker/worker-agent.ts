@@ -284,6 +284,9 @@ export class WorkerAgent {
         return this.#carryOut(this.#persist(effect.report));
       case 'forget':
         return this.#carryOut(this.#forget(effect.driver, effect.key));
+      case 'gatherReports':
+        // After everything that the end of one wait has set free: ends come by the hundred from one write to the disk.
+        return queueMicrotask(() => this.#dispatch({ type: 'reportsDue' }));
       case 'synced':
         this.#syncedAtMs = this.#clock.monotonicMs();
         this.#options.onSynced?.();

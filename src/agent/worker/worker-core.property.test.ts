@@ -223,6 +223,8 @@ class World {
         const exit = isKnown ? exitOf({ reason: 'stopped' }) : null;
         return this.step({ type: 'stopped', key: effect.key, exit });
       }
+      case 'gatherReports':
+        return this.step({ type: 'reportsDue' });
       case 'persist':
         this.disk.set(effect.report.assignment, effect.report);
         return this.step({ type: 'persisted', key: effect.report });
@@ -346,16 +348,21 @@ class World {
   settle(): void {
     for (let round = 0; round < 2000; round += 1) {
       this.act('connect', 0);
-      const isIdle =
-        this.toLeader.length + this.toWorker.length === 0 &&
-        this.work.every(({ type }) => type === 'watch') &&
-        this.core.isSynced;
+      const wasIdle = this.isIdle();
       this.act('deliverToLeader', 0);
       this.act('deliverToWorker', 0);
       for (let index = 0; index <= this.work.length; index += 1) this.doWork(index);
-      if (isIdle && this.toLeader.length + this.toWorker.length === 0 && this.core.isSynced) return;
+      if (wasIdle && this.isIdle()) return;
     }
     throw new Error('the world does not settle');
+  }
+
+  isIdle(): boolean {
+    return (
+      this.toLeader.length + this.toWorker.length === 0 &&
+      this.work.every(({ type }) => type === 'watch') &&
+      this.core.isSynced
+    );
   }
 }
 

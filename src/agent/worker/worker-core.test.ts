@@ -29,7 +29,10 @@ class Bench {
   }
 
   step(event: WorkerEvent): readonly WorkerEffect[] {
-    return this.core.step(event);
+    const effects = this.core.step(event);
+    const others = effects.filter(({ type }) => type !== 'gatherReports');
+    if (others.length === effects.length) return effects;
+    return [...others, ...this.core.step({ type: 'reportsDue' })];
   }
 
   receive(kind: LeaderMessage['kind']): readonly WorkerEffect[] {
@@ -131,7 +134,7 @@ describe('the session', () => {
     const followed = bench.desired({ complete: true, run: [assignmentOf(3, 5), assignmentOf(4, 5)] });
     expect(ofType(followed, 'start').map(({ spec }) => spec.assignment)).toEqual([4]);
     expect(ofType(followed, 'synced')).toEqual([{ type: 'synced', session: 5 }]);
-    expect(reportsIn(followed).map(({ status }) => status)).toEqual(['RUNNING', 'STARTING']);
+    expect(reportsIn(followed).map(({ status }) => status)).toEqual(['RUNNING']);
   });
 
   it('hangs up on an older session than it has been granted', () => {
@@ -435,6 +438,7 @@ describe('reports', () => {
   it('has one batch under way, and sends the newest of each attempt in the next', () => {
     const bench = new Bench();
     bench.sync(5, [], [assignmentOf(1, 5)]);
+    bench.step(tick(0));
     const view = viewOf(1, 'running');
     expect(reportsIn(bench.step({ type: 'started', key: view, view }))).toEqual([]);
     expect(reportsIn(bench.end(1, exitOf({})))).toEqual([]);
@@ -477,15 +481,41 @@ describe('reports', () => {
     expect(ofType(forget, 'forget').map(({ driver }) => driver)).toEqual([null]);
   });
 
+  it('gathers what comes at the same moment into one batch', () => {
+    const bench = new Bench();
+    bench.sync(5, [viewOf(1, 'running'), viewOf(2, 'running')], [assignmentOf(1, 5), assignmentOf(2, 5)]);
+    bench.receive({ $case: 'reports', value: { session: 5, number: 1 } });
+    const step = (event: WorkerEvent): readonly WorkerEffect[] => bench.core.step(event);
+    for (const n of [1, 2]) step({ type: 'ended', key: viewOf(n, 'running'), exit: exitOf({}) });
+    const gathered = [1, 2].map((n) => step({ type: 'persisted', key: viewOf(n, 'running') }));
+    expect(gathered).toEqual([[{ type: 'gatherReports' }], []]);
+    const sent = reportsIn(step({ type: 'reportsDue' }));
+    expect(sent.map(({ status }) => status)).toEqual(['COMPLETED', 'COMPLETED']);
+    expect(step({ type: 'reportsDue' })).toEqual([]);
+  });
+
+  it('says nothing of a start that is over before the next heartbeat', () => {
+    const bench = new Bench();
+    expect(reportsIn(bench.sync(5, [], [assignmentOf(1, 5), assignmentOf(2, 5)]))).toEqual([]);
+    const started = bench.step({
+      type: 'started',
+      key: { taskId: 'task-1', assignment: 1 },
+      view: viewOf(1, 'running'),
+    });
+    expect(reportsIn(started)).toMatchObject([{ task_id: 'task-1', status: 'RUNNING' }]);
+    expect(reportsIn(bench.step(tick(0)))).toEqual([]);
+    const acknowledged = bench.receive({ $case: 'reports', value: { session: 5, number: 1 } });
+    expect(reportsIn(acknowledged)).toMatchObject([{ task_id: 'task-2', status: 'STARTING' }]);
+  });
+
   it('says what a start does, the newest first, and nothing of it once it runs', () => {
     const bench = new Bench();
     const key = { taskId: 'task-1', assignment: 1 };
     const progress = (note: string) => bench.step({ type: 'progress', key, note });
     const acknowledge = (number: number) =>
       bench.receive({ $case: 'reports', value: { session: 5, number } });
-    expect(reportsIn(bench.sync(5, [], [assignmentOf(1, 5)]))).toMatchObject([
-      { status: 'STARTING', note: '' },
-    ]);
+    expect(reportsIn(bench.sync(5, [], [assignmentOf(1, 5)]))).toEqual([]);
+    expect(reportsIn(bench.step(tick(0)))).toMatchObject([{ status: 'STARTING', note: '' }]);
     progress('pulling: 1 %');
     progress('pulling: 2 %');
     expect(reportsIn(acknowledge(1))).toMatchObject([{ status: 'STARTING', note: 'pulling: 2 %' }]);

@@ -65,6 +65,8 @@ export class WorkerCore {
   #inventoriedSession = 0;
   /** A deadline has passed, and nothing was granted since. */
   #isLeaseOver = false;
+  /** `reportsDue` is to come. */
+  #isGathering = false;
   #heartbeatNumber = 0;
   #heartbeatIntervalMs: number = WORKER_LIMITS.defaultHeartbeatIntervalMs;
   /** The lease that is asked for before a restart; 0: none. */
@@ -101,7 +103,7 @@ export class WorkerCore {
     const session = this.#session;
     this.#effects = [];
     this.#handle(event);
-    this.#flushReports();
+    this.#considerReports();
     invariant(this.#session >= session, 'sessions only rise');
     return this.#effects;
   }
@@ -143,6 +145,9 @@ export class WorkerCore {
         return;
       case 'leaseDue':
         return this.#leaseDue(event.bootMs);
+      case 'reportsDue':
+        this.#isGathering = false;
+        return this.#sendReports();
       case 'tick':
         return this.#tick(event);
       default:
@@ -264,6 +269,7 @@ export class WorkerCore {
   }
 
   #tick({ monotonicMs, bootMs, usage }: Extract<WorkerEvent, { type: 'tick' }>): void {
+    this.#outbox.release();
     const connection = this.#connection;
     if (connection === null) return;
     connection.phaseSinceMs ??= monotonicMs;
@@ -333,7 +339,14 @@ export class WorkerCore {
     }
   }
 
-  #flushReports(): void {
+  /** A batch costs an entry of the log: what comes together goes together. */
+  #considerReports(): void {
+    if (this.#isGathering || this.#connection?.phase !== 'synced' || !this.#outbox.isReady) return;
+    this.#isGathering = true;
+    this.#effects.push({ type: 'gatherReports' });
+  }
+
+  #sendReports(): void {
     if (this.#connection?.phase !== 'synced') return;
     const batch = this.#outbox.next();
     if (batch === null) return;

@@ -46,6 +46,8 @@ export type WorkerEvent =
   | { readonly type: 'restarting'; readonly leaseMs: number }
   /** The clock has reached a deadline that was handed out (`extendLease`). */
   | { readonly type: 'leaseDue'; readonly bootMs: number }
+  /** The answer to `gatherReports`. */
+  | { readonly type: 'reportsDue' }
   /** Comes once per heartbeat interval, connected or not. */
   | {
       readonly type: 'tick';
@@ -101,6 +103,8 @@ export type WorkerEffect =
   | { readonly type: 'lookForLeased' }
   | { readonly type: 'persist'; readonly report: AttemptReport }
   | { readonly type: 'forget'; readonly driver: DriverName | null; readonly key: AttemptKey }
+  /** There is something to report: answered with `reportsDue` once all that happened at the same moment was told. */
+  | { readonly type: 'gatherReports' }
   | { readonly type: 'synced'; readonly session: number }
   /** For the log: a start that must not be executed. */
   | { readonly type: 'refused'; readonly key: AttemptKey; readonly reason: string };

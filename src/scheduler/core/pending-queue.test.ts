@@ -29,6 +29,10 @@ function inOrder(places: Iterable<number>): string[] {
   return [...places].sort((a, b) => rank(a) - rank(b)).map((place) => `task-${place}`);
 }
 
+function isHeld(createdIndex: number): boolean {
+  return createdIndex % 3 !== 1;
+}
+
 describe('PendingQueue', () => {
   it('is what sorting by priority and submission gives, whatever is added and removed', () => {
     const steps = fc.array(fc.record({ add: fc.boolean(), place: fc.nat({ max: 400 }) }), { maxLength: 600 });
@@ -53,6 +57,13 @@ describe('PendingQueue', () => {
         expect(queue.positionOf(rowAt(place)) ?? 0).toBe(position);
         const small = [...queue.tasks(({ resources }) => resources.cpuMillis > 1)].map(({ id }) => id);
         expect(small).toEqual(inOrder([...model].filter((place) => place % 3 === 0)));
+        const free = [
+          ...queue.tasks(
+            () => false,
+            (task) => isHeld(task.createdIndex),
+          ),
+        ].map(({ id }) => id);
+        expect(free).toEqual(inOrder([...model].filter((at) => !isHeld(at >>> 2))));
       }),
       { numRuns: 60 },
     );

@@ -12,6 +12,10 @@ import { requestKey, requestOf } from './request.ts';
 
 /** Whether nothing of such a request need be looked at. */
 export type SkipRequest = (request: TaskRequest) => boolean;
+/** Whether neither the task nor any other of its batch or DAG need be looked at. */
+export type SkipGroup = (task: TaskRow) => boolean;
+
+const skipNone: SkipGroup = () => false;
 
 export class PendingQueue {
   readonly #lanes = new Map<Priority, Map<string, Bucket>>(
@@ -55,8 +59,11 @@ export class PendingQueue {
     return position;
   }
 
-  /** The queue must not change meanwhile. `skip` is asked again before each task of a request. */
-  *tasks(skip: SkipRequest): Generator<TaskRow> {
+  /**
+   * The queue must not change meanwhile. Both are asked again before each task. A group is one entry of the log, so that
+   * in each bucket its tasks stand together, and are passed over at once however many they are.
+   */
+  *tasks(skip: SkipRequest, skipGroup: SkipGroup = skipNone): Generator<TaskRow> {
     for (const lane of this.#lanes.values()) {
       const cursors = [...lane.values()].map((bucket) => new Cursor(bucket));
       const heap = new Heap<Cursor>((a, b) => comparePlaces(a.task, b.task), cursors);
@@ -67,8 +74,13 @@ export class PendingQueue {
           heap.pop();
           continue;
         }
-        yield cursor.task;
-        if (cursor.advance()) heap.topChanged();
+        let isLeft: boolean;
+        if (skipGroup(cursor.task)) isLeft = cursor.leaveEntry();
+        else {
+          yield cursor.task;
+          isLeft = cursor.advance();
+        }
+        if (isLeft) heap.topChanged();
         else heap.pop();
       }
     }
@@ -160,6 +172,11 @@ class Bucket {
     return null;
   }
 
+  /** The slot after the last one of the entry. */
+  endOf({ createdIndex }: Place): number {
+    return this.#find({ createdIndex: createdIndex + 1, createdPosition: 0 });
+  }
+
   /** The first slot whose place is not before that of `task`. */
   #find(task: Place): number {
     let low = 0;
@@ -192,7 +209,16 @@ class Cursor {
 
   /** @returns false at the end of the bucket */
   advance(): boolean {
-    const next = this.bucket.next(this.#after);
+    return this.#goOn(this.#after);
+  }
+
+  /** Past all of the entry that the task came with. @returns false at the end of the bucket */
+  leaveEntry(): boolean {
+    return this.#goOn(this.bucket.endOf(this.task));
+  }
+
+  #goOn(from: number): boolean {
+    const next = this.bucket.next(from);
     if (next === null) return false;
     this.task = next.task;
     this.#after = next.after;

@@ -29,8 +29,12 @@ export interface StateView {
   /**
    * PENDING tasks that are due, in scheduling order: priority, then submission.
    * @param skip asked again before each task; what has such a request is passed over at once, however much of it there is
+   * @param skipGroup the same for the batch or DAG of a task
    */
-  pending(skip?: (request: TaskRequest) => boolean): Iterable<TaskRow>;
+  pending(
+    skip?: (request: TaskRequest) => boolean,
+    skipGroup?: (task: TaskRow) => boolean,
+  ): Iterable<TaskRow>;
   readonly pendingCount: number;
   /** The task's place among them, from 1; null: it is none of them. */
   positionOf(task: TaskRow): number | null;

@@ -16,7 +16,7 @@ import { ConcurrencyKeys } from './concurrency-keys.ts';
 import { NodeLoads } from './node-loads.ts';
 import { GroupIndex } from './group-index.ts';
 import { PendingQueue } from './pending-queue.ts';
-import type { SkipRequest } from './pending-queue.ts';
+import type { SkipGroup, SkipRequest } from './pending-queue.ts';
 import { RecentPlaces } from './recent-places.ts';
 import { dueMsOf, RetryTimers } from './retry-timers.ts';
 import type { StateView } from './state-view.ts';
@@ -85,8 +85,8 @@ export class ClusterState implements StateView {
     return this.#tasks.size - this.#loads.held + this.#groups.unmade;
   }
 
-  pending(skip: SkipRequest = skipNothing): Iterable<TaskRow> {
-    return this.#pending.tasks(skip);
+  pending(skip: SkipRequest = skipNothing, skipGroup?: SkipGroup): Iterable<TaskRow> {
+    return this.#pending.tasks(skip, skipGroup);
   }
 
   positionOf(task: TaskRow): number | null {

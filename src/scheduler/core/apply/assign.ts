@@ -71,6 +71,7 @@ export function assign(transaction: Transaction, command: AssignCommand): Outcom
   const accepted: string[] = [];
   const refused: { taskId: string; reason: string }[] = [];
   const taken = new TakenBefore();
+  let { assignmentCounter } = transaction.cluster;
   for (const assignment of command.assignments) {
     const { taskId, node, session } = assignment;
     const task = transaction.task(taskId);
@@ -79,10 +80,12 @@ export function assign(transaction: Transaction, command: AssignCommand): Outcom
       refused.push({ taskId, reason: reason ?? '' });
       continue;
     }
-    begin(transaction, task, node, session);
+    assignmentCounter += 1;
+    begin(transaction, task, { node, session, assignment: assignmentCounter });
     taken.add(task, node);
     accepted.push(taskId);
   }
+  if (accepted.length > 0) transaction.putCluster({ assignmentCounter });
   const { overtakes } = command;
   if (accepted.length > 0 && typeof overtakes === 'string') noteOvertaken(transaction, overtakes);
   return done({ accepted, refused });
@@ -112,9 +115,11 @@ function whyNot(
   return found?.reason ?? null;
 }
 
-function begin(transaction: Transaction, task: TaskRow, node: string, session: number): void {
-  const assignment = transaction.cluster.assignmentCounter + 1;
-  transaction.putCluster({ assignmentCounter: assignment });
+function begin(
+  transaction: Transaction,
+  task: TaskRow,
+  { node, session, assignment }: Pick<Attempt, 'node' | 'session' | 'assignment'>,
+): void {
   const attempt: Attempt = {
     attempt: task.attempt + 1,
     assignment,

@@ -121,7 +121,7 @@ function viewOf(state: StateView, queue: PendingQueue, rooms: ReadonlyMap<string
     keyUse: (key) => state.keyUse(key),
     placeOf: (taskName) => state.placeOf(taskName),
     queuedCount: state.queuedCount,
-    pending: (skip = () => false) => queue.tasks(skip),
+    pending: (skip = () => false, skipGroup) => queue.tasks(skip, skipGroup),
     pendingCount: queue.size,
     positionOf: (task) => queue.positionOf(task),
     retriesDue: (atMs) => state.retriesDue(atMs),

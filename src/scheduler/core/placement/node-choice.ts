@@ -33,16 +33,23 @@ const OTHERS = 16;
 /** Nodes looked at one by one before those that fit are searched for. */
 const LOOKED_AT = 256;
 const MOST_VIEWS = 64;
-const MOST_LISTS = 256;
+
+/** What is known of nodes by the same preferences. */
+interface Preferences {
+  readonly rules: readonly WeightedRule[];
+  /** By slot, what they come to there; not a number: not looked at yet. */
+  readonly scores: Float64Array;
+  /** Of a view, for each rule with a weight above 0, the nodes that meet it. */
+  readonly favourites: WeakMap<NodeView, readonly (readonly number[])[]>;
+}
 
 /** What is asked of every candidate of one task. */
 interface Wish {
   readonly task: TaskRow;
   readonly anti: readonly AntiRule[];
   readonly batchId: string | null;
-  readonly preferred: readonly WeightedRule[];
-  /** By slot, what the preferences come to there; not a number: not looked at yet. Null: it has none. */
-  readonly affinities: Float64Array | null;
+  /** Null: it has none. */
+  readonly preferences: Preferences | null;
   readonly targets: readonly Target[];
   /** The node that has just failed the task; -1: none. */
   readonly failed: number;
@@ -53,16 +60,13 @@ export class NodeChoice {
   readonly #state: StateView;
   readonly #inFlight: InFlight;
   readonly #views = new Map<string, NodeView>();
-  /** Nodes of a view that meet a preferred rule, by both. */
-  readonly #preferred = new Map<string, readonly number[]>();
-  /** {@link Wish.affinities} by preferences. */
-  readonly #affinities = new Map<string, Float64Array>();
+  readonly #preferences = new Map<string, Preferences>();
   #places: Places | null = null;
   #rowsVersion = -1;
   #round: Round | null = null;
   #policy: SchedulingPolicy = 'spread';
   /** By slot, the number of the look in which it was last a candidate. */
-  #seenIn: number[] = [];
+  #seenIn = new Float64Array(0);
   #look = 0;
   #best = -1;
   #bestScore = 0;
@@ -80,16 +84,16 @@ export class NodeChoice {
     if (this.#rowsVersion === this.#table.rowsVersion) return;
     this.#rowsVersion = this.#table.rowsVersion;
     this.#views.clear();
-    this.#preferred.clear();
-    this.#affinities.clear();
+    this.#preferences.clear();
     this.#places = null;
+    this.#seenIn = new Float64Array(this.#table.rows.length);
   }
 
   /** The slot of the best node; -1: none fits. */
   nodeFor(task: TaskRow): number {
     const view = this.#viewFor(task);
     const wish = this.#wishOf(task);
-    const isPlain = wish.anti.length + wish.preferred.length + wish.targets.length === 0;
+    const isPlain = wish.preferences === null && wish.anti.length + wish.targets.length === 0;
     if (!isPlain || this.#policy !== 'spread') return this.#bestCandidate(view, wish);
     view.catchUp();
     const best = view.best(task.resources);
@@ -119,8 +123,7 @@ export class NodeChoice {
   #mayHaveRoom(slot: number, task: TaskRow): boolean {
     const table = this.#table;
     const { cpuMillis, memoryBytes } = task.resources;
-    if ((table.capacityCpu[slot] ?? 0) < cpuMillis || (table.capacityMemory[slot] ?? 0) < memoryBytes)
-      return false;
+    if (table.capacityCpu(slot) < cpuMillis || table.capacityMemory(slot) < memoryBytes) return false;
     const row = table.rowOf(slot);
     return closedTo(row) === null && keptApart(task, row, this.useOf(slot)) === null;
   }
@@ -129,8 +132,8 @@ export class NodeChoice {
   #lackAt(slot: number, { cpuMillis, memoryBytes }: Resources): number {
     const table = this.#table;
     return Math.max(
-      shareOf(cpuMillis - (table.freeCpu[slot] ?? 0), table.capacityCpu[slot] ?? 0),
-      shareOf(memoryBytes - (table.freeMemory[slot] ?? 0), table.capacityMemory[slot] ?? 0),
+      shareOf(cpuMillis - table.freeCpu(slot), table.capacityCpu(slot)),
+      shareOf(memoryBytes - table.freeMemory(slot), table.capacityMemory(slot)),
     );
   }
 
@@ -140,10 +143,10 @@ export class NodeChoice {
     const { name, capacity } = table.rowOf(slot);
     return {
       allocated: {
-        cpuMillis: capacity.cpuMillis - (table.freeCpu[slot] ?? 0),
-        memoryBytes: capacity.memoryBytes - (table.freeMemory[slot] ?? 0),
+        cpuMillis: capacity.cpuMillis - table.freeCpu(slot),
+        memoryBytes: capacity.memoryBytes - table.freeMemory(slot),
       },
-      taskCount: table.count[slot] ?? 0,
+      taskCount: table.count(slot),
       meeting: (rules, batchId) => this.#meeting(name, rules, batchId),
     };
   }
@@ -189,27 +192,27 @@ export class NodeChoice {
         if (target !== null) targets.push(target);
       }
     }
-    const preferred = affinity?.preferred ?? [];
     return {
       task,
       anti: affinity?.anti ?? [],
       batchId: batchIdOf(task),
-      preferred,
-      affinities: affinity === null || preferred.length === 0 ? null : this.#affinitiesOf(affinity),
+      preferences:
+        affinity === null || affinity.preferred.length === 0 ? null : this.#preferencesOf(affinity),
       targets,
       failed,
     };
   }
 
-  #affinitiesOf(affinity: Affinity): Float64Array {
+  #preferencesOf(affinity: Affinity): Preferences {
     const key = preferencesKeyOf(affinity);
-    let affinities = this.#affinities.get(key);
-    if (affinities === undefined) {
-      affinities = new Float64Array(this.#table.rows.length).fill(Number.NaN);
-      if (this.#affinities.size >= MOST_VIEWS) forgetOldest(this.#affinities);
-      this.#affinities.set(key, affinities);
+    let preferences = this.#preferences.get(key);
+    if (preferences === undefined) {
+      const scores = new Float64Array(this.#table.rows.length).fill(Number.NaN);
+      preferences = { rules: affinity.preferred, scores, favourites: new WeakMap() };
+      if (this.#preferences.size >= MOST_VIEWS) forgetOldest(this.#preferences);
+      this.#preferences.set(key, preferences);
     }
-    return affinities;
+    return preferences;
   }
 
   #bestCandidate(view: NodeView, wish: Wish): number {
@@ -265,10 +268,9 @@ export class NodeChoice {
       for (const list of this.#places?.around(target) ?? [])
         found += this.#considerSome(view, wish, list, start);
     }
-    for (const rule of wish.preferred) {
-      if (rule.weight <= 0) continue;
-      found += this.#considerSome(view, wish, this.#preferredBy(view, wish.task, rule), start);
-    }
+    if (wish.preferences === null) return found;
+    for (const list of this.#favouritesIn(view, wish.preferences))
+      found += this.#considerSome(view, wish, list, start);
     return found;
   }
 
@@ -283,15 +285,15 @@ export class NodeChoice {
     return found;
   }
 
-  #preferredBy(view: NodeView, task: TaskRow, rule: WeightedRule): readonly number[] {
-    const key = JSON.stringify([staticKeyOf(task), rule.key, rule.operator, rule.values]);
-    let slots = this.#preferred.get(key);
-    if (slots === undefined) {
-      slots = [...view.slots].filter((slot) => meetsRule(this.#table.rowOf(slot).labels, rule));
-      if (this.#preferred.size >= MOST_LISTS) forgetOldest(this.#preferred);
-      this.#preferred.set(key, slots);
+  #favouritesIn(view: NodeView, { rules, favourites }: Preferences): readonly (readonly number[])[] {
+    let lists = favourites.get(view);
+    if (lists === undefined) {
+      lists = rules
+        .filter(({ weight }) => weight > 0)
+        .map((rule) => [...view.slots].filter((slot) => meetsRule(this.#table.rowOf(slot).labels, rule)));
+      favourites.set(view, lists);
     }
-    return slots;
+    return lists;
   }
 
   /** @returns whether it may hold the task; it was found to fit by its numbers */
@@ -312,19 +314,16 @@ export class NodeChoice {
     return true;
   }
 
-  #scoreOf(slot: number, { task, preferred, affinities, targets, failed }: Wish): number {
+  #scoreOf(slot: number, { task, preferences, targets, failed }: Wish): number {
     const table = this.#table;
     const { resources } = task;
-    const cpu = shareOf((table.freeCpu[slot] ?? 0) - resources.cpuMillis, table.capacityCpu[slot] ?? 0);
-    const memory = shareOf(
-      (table.freeMemory[slot] ?? 0) - resources.memoryBytes,
-      table.capacityMemory[slot] ?? 0,
-    );
+    const cpu = shareOf(table.freeCpu(slot) - resources.cpuMillis, table.capacityCpu(slot));
+    const memory = shareOf(table.freeMemory(slot) - resources.memoryBytes, table.capacityMemory(slot));
     let sum = this.#policy === 'spread' ? spreadScore(cpu, memory) : binpackScore(cpu, memory);
-    sum += table.idleness[slot] ?? 1;
+    sum += table.idleness(slot);
     let count = 2;
-    if (affinities !== null) {
-      sum += this.#affinityAt(slot, preferred, affinities);
+    if (preferences !== null) {
+      sum += this.#preferenceAt(slot, preferences);
       count += 1;
     }
     if (targets.length > 0) {
@@ -341,11 +340,11 @@ export class NodeChoice {
     return sum / count;
   }
 
-  #affinityAt(slot: number, preferred: readonly WeightedRule[], affinities: Float64Array): number {
-    const known = affinities[slot] ?? Number.NaN;
+  #preferenceAt(slot: number, { rules, scores }: Preferences): number {
+    const known = scores[slot] ?? Number.NaN;
     if (!Number.isNaN(known)) return known;
-    const score = affinityScore(preferred, this.#table.rowOf(slot).labels);
-    affinities[slot] = score;
+    const score = affinityScore(rules, this.#table.rowOf(slot).labels);
+    scores[slot] = score;
     return score;
   }
 }

@@ -12,6 +12,18 @@ export interface PlannedUse extends Resources {
   readonly count: number;
 }
 
+// A node is one line of the processor's cache: with many nodes most of the time goes to fetching them.
+const FIELDS = 8;
+const FREE_CPU = 0;
+const FREE_MEMORY = 1;
+const CAPACITY_CPU = 2;
+const CAPACITY_MEMORY = 3;
+const COUNT = 4;
+const IS_OPEN = 5;
+const IDLENESS = 6;
+const SPREAD_KEY = 7;
+const LEAST_NODES = 64;
+
 export class NodeTable {
   /** By slot; null: nobody's. */
   readonly rows: (NodeRow | null)[] = [];
@@ -19,18 +31,8 @@ export class NodeTable {
   readonly order: number[] = [];
   readonly #slots = new Map<string, number>();
   readonly #vacant: number[] = [];
-  freeCpu = new Float64Array(0);
-  freeMemory = new Float64Array(0);
-  capacityCpu = new Float64Array(0);
-  capacityMemory = new Float64Array(0);
-  /** Tasks there. */
-  count = new Int32Array(0);
-  /** 1: it takes work. */
-  isOpen = new Uint8Array(0);
-  /** 1: nothing outside keeps it busy, 0: all of it is. */
-  idleness = new Float64Array(0);
-  /** What `spread` orders by: the mean share that is free, and the idleness. */
-  spreadKey = new Float64Array(0);
+  /** By slot, {@link FIELDS} numbers. */
+  #numbers = new Float64Array(0);
   /** Kept for the head of the queue, while tasks behind it are planned. */
   readonly #reserved = new Set<number>();
   /** Slots in the order in which they changed, since {@link changesBegin}. */
@@ -39,6 +41,45 @@ export class NodeTable {
   changesBegin = 0;
   /** Rises where a row changes in what never depends on the work there. */
   rowsVersion = 0;
+  /** By slot, the place in the order of names, as of {@link #ranksVersion}. */
+  #ranks = new Int32Array(0);
+  #ranksVersion = -1;
+
+  freeCpu(slot: number): number {
+    return this.#field(slot, FREE_CPU);
+  }
+
+  freeMemory(slot: number): number {
+    return this.#field(slot, FREE_MEMORY);
+  }
+
+  capacityCpu(slot: number): number {
+    return this.#field(slot, CAPACITY_CPU);
+  }
+
+  capacityMemory(slot: number): number {
+    return this.#field(slot, CAPACITY_MEMORY);
+  }
+
+  /** Tasks there. */
+  count(slot: number): number {
+    return this.#field(slot, COUNT);
+  }
+
+  /** It takes work. */
+  isOpen(slot: number): boolean {
+    return this.#field(slot, IS_OPEN) === 1;
+  }
+
+  /** 1: nothing outside keeps it busy, 0: all of it is. */
+  idleness(slot: number): number {
+    return this.#field(slot, IDLENESS);
+  }
+
+  /** What `spread` orders by: the mean share that is free, and the idleness. */
+  spreadKey(slot: number): number {
+    return this.#field(slot, SPREAD_KEY);
+  }
 
   get size(): number {
     return this.#slots.size;
@@ -82,27 +123,27 @@ export class NodeTable {
     // A plan that was applied as it was made changes nothing here.
     const isSame =
       before === row &&
-      this.freeCpu[slot] === freeCpu &&
-      this.freeMemory[slot] === freeMemory &&
-      this.count[slot] === count;
+      this.freeCpu(slot) === freeCpu &&
+      this.freeMemory(slot) === freeMemory &&
+      this.count(slot) === count;
     if (isSame && known !== undefined) return;
-    this.freeCpu[slot] = freeCpu;
-    this.freeMemory[slot] = freeMemory;
-    this.count[slot] = count;
+    this.#set(slot, FREE_CPU, freeCpu);
+    this.#set(slot, FREE_MEMORY, freeMemory);
+    this.#set(slot, COUNT, count);
     this.#changed(slot);
   }
 
   /** @param share 0 to 1 */
   setIdleness(slot: number, share: number): void {
-    if (this.idleness[slot] === share) return;
-    this.idleness[slot] = share;
+    if (this.idleness(slot) === share) return;
+    this.#set(slot, IDLENESS, share);
     this.#changed(slot);
   }
 
   take(slot: number, { cpuMillis, memoryBytes }: Resources): void {
-    this.freeCpu[slot] = (this.freeCpu[slot] ?? 0) - cpuMillis;
-    this.freeMemory[slot] = (this.freeMemory[slot] ?? 0) - memoryBytes;
-    this.count[slot] = (this.count[slot] ?? 0) + 1;
+    this.#set(slot, FREE_CPU, this.freeCpu(slot) - cpuMillis);
+    this.#set(slot, FREE_MEMORY, this.freeMemory(slot) - memoryBytes);
+    this.#set(slot, COUNT, this.count(slot) + 1);
     this.#changed(slot);
   }
 
@@ -124,17 +165,23 @@ export class NodeTable {
   }
 
   fits(slot: number, { cpuMillis, memoryBytes }: Resources): boolean {
-    return (
-      this.isOpen[slot] === 1 &&
-      (this.freeCpu[slot] ?? -1) >= cpuMillis &&
-      (this.freeMemory[slot] ?? -1) >= memoryBytes
-    );
+    return this.isOpen(slot) && this.freeCpu(slot) >= cpuMillis && this.freeMemory(slot) >= memoryBytes;
   }
 
   /** Fewer tasks first, then by name. */
   isBefore(a: number, b: number): boolean {
-    const [countA, countB] = [this.count[a] ?? 0, this.count[b] ?? 0];
-    return countA === countB ? this.rowOf(a).name < this.rowOf(b).name : countA < countB;
+    const difference = this.count(a) - this.count(b);
+    if (difference !== 0) return difference < 0;
+    if (this.#ranksVersion !== this.rowsVersion) this.#rank();
+    return (this.#ranks[a] ?? 0) < (this.#ranks[b] ?? 0);
+  }
+
+  /** Many nodes are equally good: to compare their names each time would mean to fetch their rows. */
+  #rank(): void {
+    this.#ranksVersion = this.rowsVersion;
+    const byName = [...this.order].sort((a, b) => (this.rowOf(a).name < this.rowOf(b).name ? -1 : 1));
+    this.#ranks = new Int32Array(this.rows.length);
+    for (const [rank, slot] of byName.entries()) this.#ranks[slot] = rank;
   }
 
   /** Whoever has seen fewer changes than that must look at every slot. */
@@ -145,29 +192,29 @@ export class NodeTable {
 
   #changed(slot: number): void {
     const row = this.rows[slot];
-    const isFull = (this.count[slot] ?? 0) >= limits.tasksPerNode;
+    const isFull = this.count(slot) >= limits.tasksPerNode;
     const isOpen = row !== null && row !== undefined && !isFull && closedTo(row) === null;
-    this.isOpen[slot] = isOpen && !this.#reserved.has(slot) ? 1 : 0;
+    this.#set(slot, IS_OPEN, isOpen && !this.#reserved.has(slot) ? 1 : 0);
     const free =
-      shareOf(this.freeCpu[slot] ?? 0, this.capacityCpu[slot] ?? 0) +
-      shareOf(this.freeMemory[slot] ?? 0, this.capacityMemory[slot] ?? 0);
-    this.spreadKey[slot] = free / 2 + (this.idleness[slot] ?? 1);
+      shareOf(this.freeCpu(slot), this.capacityCpu(slot)) +
+      shareOf(this.freeMemory(slot), this.capacityMemory(slot));
+    this.#set(slot, SPREAD_KEY, free / 2 + this.idleness(slot));
     this.changes.push(slot);
   }
 
   #add(row: NodeRow): number {
     const slot = this.#vacant.pop() ?? this.rows.length;
-    if (slot >= this.freeCpu.length) this.#grow();
+    if (slot * FIELDS >= this.#numbers.length) this.#grow();
     this.rows[slot] = row;
     this.#slots.set(row.name, slot);
-    this.idleness[slot] = 1;
+    this.#set(slot, IDLENESS, 1);
     this.#enter(slot, row);
     return slot;
   }
 
   #enter(slot: number, { capacity }: NodeRow): void {
-    this.capacityCpu[slot] = capacity.cpuMillis;
-    this.capacityMemory[slot] = capacity.memoryBytes;
+    this.#set(slot, CAPACITY_CPU, capacity.cpuMillis);
+    this.#set(slot, CAPACITY_MEMORY, capacity.memoryBytes);
     let low = 0;
     let high = this.order.length;
     while (low < high) {
@@ -183,7 +230,7 @@ export class NodeTable {
     this.#unorder(slot);
     this.#slots.delete(name);
     this.rows[slot] = null;
-    this.isOpen[slot] = 0;
+    this.#set(slot, IS_OPEN, 0);
     this.#vacant.push(slot);
     this.#reserved.delete(slot);
     this.rowsVersion += 1;
@@ -194,22 +241,24 @@ export class NodeTable {
   }
 
   #isLeft(a: number, b: number): boolean {
-    const cpu = (this.capacityCpu[a] ?? 0) - (this.capacityCpu[b] ?? 0);
-    const memory = (this.capacityMemory[a] ?? 0) - (this.capacityMemory[b] ?? 0);
+    const cpu = this.capacityCpu(a) - this.capacityCpu(b);
+    const memory = this.capacityMemory(a) - this.capacityMemory(b);
     if (cpu !== 0) return cpu < 0;
     return memory === 0 ? this.rowOf(a).name < this.rowOf(b).name : memory < 0;
   }
 
+  #field(slot: number, field: number): number {
+    return this.#numbers[slot * FIELDS + field] ?? 0;
+  }
+
+  #set(slot: number, field: number, value: number): void {
+    this.#numbers[slot * FIELDS + field] = value;
+  }
+
   #grow(): void {
-    const length = Math.max(64, this.freeCpu.length * 2);
-    this.freeCpu = grown(this.freeCpu, new Float64Array(length));
-    this.freeMemory = grown(this.freeMemory, new Float64Array(length));
-    this.capacityCpu = grown(this.capacityCpu, new Float64Array(length));
-    this.capacityMemory = grown(this.capacityMemory, new Float64Array(length));
-    this.count = grown(this.count, new Int32Array(length));
-    this.isOpen = grown(this.isOpen, new Uint8Array(length));
-    this.idleness = grown(this.idleness, new Float64Array(length));
-    this.spreadKey = grown(this.spreadKey, new Float64Array(length));
+    const before = this.#numbers;
+    this.#numbers = new Float64Array(Math.max(LEAST_NODES * FIELDS, before.length * 2));
+    this.#numbers.set(before);
   }
 }
 
@@ -231,9 +280,4 @@ function sameRules(before: NodeRow, after: NodeRow): boolean {
 
 function rulesText({ labels, drivers, policy, isolation }: NodeRow): string {
   return JSON.stringify([labels, drivers, policy, isolation]);
-}
-
-function grown<A extends { set(values: A): void }>(before: A, after: A): A {
-  after.set(before);
-  return after;
 }

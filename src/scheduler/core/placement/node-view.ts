@@ -188,16 +188,16 @@ export class NodeView {
     const slot = this.slots[leaf] ?? 0;
     const at = this.#width + leaf;
     const base = at * FIELDS;
-    places[base + CAPACITY_CPU] = table.capacityCpu[slot] ?? 0;
-    places[base + CAPACITY_MEMORY] = table.capacityMemory[slot] ?? 0;
-    places[base + COUNT] = table.count[slot] ?? 0;
-    if (table.isOpen[slot] !== 1) {
+    places[base + CAPACITY_CPU] = table.capacityCpu(slot);
+    places[base + CAPACITY_MEMORY] = table.capacityMemory(slot);
+    places[base + COUNT] = table.count(slot);
+    if (!table.isOpen(slot)) {
       this.#close(at);
       return;
     }
-    places[base + FREE_CPU] = table.freeCpu[slot] ?? 0;
-    places[base + FREE_MEMORY] = table.freeMemory[slot] ?? 0;
-    places[base + KEY] = table.spreadKey[slot] ?? 0;
+    places[base + FREE_CPU] = table.freeCpu(slot);
+    places[base + FREE_MEMORY] = table.freeMemory(slot);
+    places[base + KEY] = table.spreadKey(slot);
     places[base + BEST] = leaf;
   }
 

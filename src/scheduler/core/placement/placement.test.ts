@@ -2,8 +2,10 @@ import { describe, expect, it } from 'vitest';
 
 import { limits } from '../../../lib/limits.ts';
 import type { NodePolicy } from '../../../model/policy.ts';
-import type { ContainerSpec, TaskSpec } from '../../../model/task.ts';
+import type { ContainerSpec, TaskRow, TaskSpec } from '../../../model/task.ts';
 import { requestKey } from '../request.ts';
+import type { ClusterState } from '../state.ts';
+import { listOf, TestGroup } from '../testing/groups.ts';
 import { candidatesOf, explain } from './explain.ts';
 import type { PlannedAssignment } from './in-flight.ts';
 import { MIB, containerOf, specOf } from '../testing/values.ts';
@@ -263,27 +265,54 @@ describe('a long queue that does not fit', () => {
     const tall = { resources: { cpuMillis: 100, memoryBytes: 9000 * MIB } };
     cluster.submit(...several(500, wide), ...several(500, tall));
     const [small] = cluster.submit(...several(1, { priority: 'low' }));
-    let looks = 0;
-    const counting = new Proxy(cluster.state, {
-      get(target, property) {
-        if (property === 'pending') {
-          return function* pending(skip: Parameters<typeof target.pending>[0]) {
-            for (const task of target.pending(skip)) {
-              looks += 1;
-              yield task;
-            }
-          };
-        }
-        const value: unknown = Reflect.get(target, property, target);
-        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-      },
-    });
-    const { assignments, unplaced } = plan(counting, NOTHING, 256);
+    const { state, looks } = counting(cluster.state);
+    const { assignments, unplaced } = plan(state, NOTHING, 256);
     expect(assignments.map(({ taskId }) => taskId)).toEqual([small]);
     expect(unplaced).toHaveLength(2);
-    expect(looks).toBe(3);
+    expect(looks()).toBe(3);
   });
 });
+
+describe('a batch that is being stopped', () => {
+  it('is passed over at once, however many of its tasks are left', () => {
+    const cluster = clusterOf('n1');
+    const batch = TestGroup.batch(cluster, listOf(several(1000)), { sliceTasks: 10 });
+    batch.advanceAll();
+    const [later] = cluster.submit(...several(1));
+    batch.cancel();
+    expect(cluster.state.pendingCount).toBe(991);
+    let asked = 0;
+    const { state, looks } = counting(cluster.state, (task) => {
+      asked += 1;
+      return cluster.state.isHeld(task);
+    });
+    expect(plan(state, NOTHING, 256).assignments.map(({ taskId }) => taskId)).toEqual([later]);
+    expect([asked, looks()]).toEqual([2, 1]);
+  });
+});
+
+/** The state, and how many tasks of its queue were looked at. */
+function counting(
+  state: ClusterState,
+  skipGroup?: (task: TaskRow) => boolean,
+): { readonly state: ClusterState; readonly looks: () => number } {
+  let looks = 0;
+  const proxy = new Proxy(state, {
+    get(target, property) {
+      if (property === 'pending') {
+        return function* pending(...[skip, held]: Parameters<typeof target.pending>) {
+          for (const task of target.pending(skip, skipGroup ?? held)) {
+            looks += 1;
+            yield task;
+          }
+        };
+      }
+      const value: unknown = Reflect.get(target, property, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+  return { state: proxy, looks: () => looks };
+}
 
 function reasonsFor(cluster: TestCluster, taskId = '') {
   return explain(cluster.task(taskId), candidatesOf(cluster.state));

@@ -4,7 +4,7 @@ import { labelOf, PLACE_KEYS } from '../../../model/placement.ts';
 import type { NodeTable } from './node-table.ts';
 import { FARTHEST } from './scores.ts';
 
-/** Labels that make groups of nodes, and how far apart two nodes of one group are at most. */
+/** Labels that make groups of nodes, and how far apart two nodes of one group are at most: their places in the list, from 1. */
 const GROUPS = [
   { key: 'rack', distance: 1 },
   { key: 'zone', distance: 2 },
@@ -19,7 +19,7 @@ export interface Target {
 
 export class Places {
   /** By slot, of each of {@link GROUPS}: the number of the group; -1: it has no such label. */
-  readonly #groups = GROUPS.map(() => [] as number[]);
+  readonly #groups: readonly Int32Array[];
   readonly #members = new Map<number, number[]>();
   /** The first node by name with the label, by `key=value`. */
   readonly #first = new Map<string, number>();
@@ -27,6 +27,7 @@ export class Places {
 
   constructor(table: NodeTable) {
     this.#table = table;
+    this.#groups = GROUPS.map(() => new Int32Array(table.rows.length).fill(-1));
     const numbers = new Map<string, number>();
     const byName = [...table.order].sort((a, b) => (table.rowOf(a).name < table.rowOf(b).name ? -1 : 1));
     for (const slot of byName) {
@@ -34,9 +35,8 @@ export class Places {
       const values = new Map(PLACE_KEYS.map((key) => [key, labelOf(labels, key)]));
       for (const [at, { key }] of GROUPS.entries()) {
         const value = values.get(key);
-        const groups = this.#groups[at] ?? [];
-        groups[slot] = -1;
-        if (value === undefined) continue;
+        const groups = this.#groups[at];
+        if (value === undefined || groups === undefined) continue;
         // A rack of the same name in another zone is another rack.
         const path = JSON.stringify([
           key,
@@ -71,7 +71,14 @@ export class Places {
 
   /** 0 same node, 1 same rack, 2 same zone, 3 same region, else 4. */
   distance(slot: number, { slot: other, floor }: Target): number {
-    return Math.max(floor, slot === other ? 0 : this.#between(slot, other));
+    if (floor === 0 && slot === other) return 0;
+    // Whoever stands in the same narrower group stands in the same one of the floor: a target has that label.
+    for (let at = Math.max(0, floor - 1); at < GROUPS.length; at += 1) {
+      const groups = this.#groups[at];
+      const group = groups?.[slot] ?? -1;
+      if (group >= 0 && group === groups?.[other]) return at + 1;
+    }
+    return FARTHEST;
   }
 
   /** Lists of nodes that are near to it, the nearest first. */
@@ -82,13 +89,5 @@ export class Places {
       if (group >= 0 && distance >= floor) lists.push(this.#members.get(group) ?? []);
     }
     return lists;
-  }
-
-  #between(a: number, b: number): number {
-    for (const [at, { distance }] of GROUPS.entries()) {
-      const group = this.#groups[at]?.[a] ?? -1;
-      if (group >= 0 && group === this.#groups[at]?.[b]) return distance;
-    }
-    return FARTHEST;
   }
 }

@@ -114,8 +114,12 @@ export class Planner {
     let head: string | null = null;
     let overtakes: string | null = null;
     this.#choice.begin(round);
-    for (const task of this.#state.pending((request) => round.isHopeless(request))) {
-      if (this.#inFlight.has(task.id) || this.#state.isHeld(task)) continue;
+    const queue = this.#state.pending(
+      (request) => round.isHopeless(request),
+      (task) => this.#state.isHeld(task),
+    );
+    for (const task of queue) {
+      if (this.#inFlight.has(task.id)) continue;
       if (assignments.length >= limit) return { assignments, unplaced, overtakes, more: true };
       kept.before(task);
       const slot = this.#choice.nodeFor(task);
