@@ -109,6 +109,11 @@ export interface Usage {
   network_bytes_per_second: number;
   /** Wall time of the node when that was measured, milliseconds; 0: not told. */
   wall_ms: number;
+  /**
+   * What cpu_percent is a share of. Empty: the cpu of the machine. Else the quota of a control group, which this names: the
+   * same for all nodes that are in it, and no other's since the machine was booted.
+   */
+  cpu_scope: string;
 }
 
 export interface Heartbeat {
@@ -1116,7 +1121,7 @@ export const InventoryItem: MessageFns<InventoryItem> = {
 };
 
 function createBaseUsage(): Usage {
-  return { cpu_percent: 0, memory_bytes: 0, disk_bytes: 0, network_bytes_per_second: 0, wall_ms: 0 };
+  return { cpu_percent: 0, memory_bytes: 0, disk_bytes: 0, network_bytes_per_second: 0, wall_ms: 0, cpu_scope: "" };
 }
 
 export const Usage: MessageFns<Usage> = {
@@ -1135,6 +1140,9 @@ export const Usage: MessageFns<Usage> = {
     }
     if (message.wall_ms !== 0) {
       writer.uint32(40).uint64(message.wall_ms);
+    }
+    if (message.cpu_scope !== "") {
+      writer.uint32(50).string(message.cpu_scope);
     }
     return writer;
   },
@@ -1192,6 +1200,14 @@ export const Usage: MessageFns<Usage> = {
             message.wall_ms = longToNumber(reader.uint64());
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.cpu_scope = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1214,6 +1230,7 @@ export const Usage: MessageFns<Usage> = {
     message.disk_bytes = object.disk_bytes ?? 0;
     message.network_bytes_per_second = object.network_bytes_per_second ?? 0;
     message.wall_ms = object.wall_ms ?? 0;
+    message.cpu_scope = object.cpu_scope ?? "";
     return message;
   },
 };

@@ -287,6 +287,7 @@ function insightOf(cluster: TestCluster, name: string): ClusterInsight {
       disk_bytes: 0,
       network_bytes_per_second: 0,
       wall_ms: 0,
+      cpu_scope: '',
     }),
     commitIndex: () => 17,
     members: () =>

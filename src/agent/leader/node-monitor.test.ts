@@ -9,7 +9,14 @@ import { registration } from '../worker/testing/values.ts';
 import { NodeMonitor } from './node-monitor.ts';
 import { registrationFromWire } from './wire.ts';
 
-const usage = { cpu_percent: 5, memory_bytes: 1, disk_bytes: 2, network_bytes_per_second: 3, wall_ms: 0 };
+const usage = {
+  cpu_percent: 5,
+  memory_bytes: 1,
+  disk_bytes: 2,
+  network_bytes_per_second: 3,
+  wall_ms: 0,
+  cpu_scope: '',
+};
 
 describe('NodeMonitor', () => {
   let clock = new VirtualClock();

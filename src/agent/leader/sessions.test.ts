@@ -209,6 +209,7 @@ describe('worker sessions', () => {
           disk_bytes: 1,
           network_bytes_per_second: 0,
           wall_ms: 0,
+          cpu_scope: '',
         }),
       },
       lease: {

@@ -238,11 +238,24 @@ describe('load', () => {
     const cluster = clusterOf({ n1: {}, n2: {}, n3: {} });
     cluster.submit(...Array.from({ length: 6 }, () => specOf({ resources: SMALL })));
     const loads: Record<string, number> = { n1: 1, n2: 0.05, n3: 0.2 };
-    expect(nodesOf(cluster, (node) => loads[node] ?? null)).toEqual(['n2', 'n3', 'n2', 'n3', 'n2', 'n3']);
+    const loadOf = (node: string) => ({ busy: loads[node] ?? 0, scope: '' });
+    expect(nodesOf(cluster, loadOf)).toEqual(['n2', 'n3', 'n2', 'n3', 'n2', 'n3']);
     cluster.submit(...Array.from({ length: 3 }, () => specOf({ resources: { ...SMALL, cpuMillis: 3000 } })));
-    expect(new Set(nodesOf(cluster, (node) => loads[node] ?? null).slice(6))).toEqual(
-      new Set(['n2', 'n3', 'n1']),
-    );
+    expect(new Set(nodesOf(cluster, loadOf).slice(6))).toEqual(new Set(['n2', 'n3', 'n1']));
+  });
+
+  it('is one for the nodes of a machine, unless control groups of their own confine them', () => {
+    const cluster = clusterOf({});
+    for (const name of ['n1', 'n2', 'n3']) cluster.join(name, { bootId: 'the same' });
+    cluster.submit(...Array.from({ length: 4 }, () => specOf({ resources: SMALL })));
+    const busy = { n1: 1, n2: 0, n3: 0 };
+    const measured =
+      (scopes: Record<string, string>): MeasuredLoad =>
+      (name) => ({ busy: busy[name as keyof typeof busy], scope: scopes[name] ?? '' });
+    expect(nodesOf(cluster, measured({}))).toEqual(['n1', 'n2', 'n3', 'n1']);
+    expect(nodesOf(cluster, measured({ n1: '7', n2: '8', n3: '9' }))).toEqual(['n2', 'n3', 'n2', 'n3']);
+    // Two in one group, of which one says that all of it is used, and the other, at another moment, nothing.
+    expect(nodesOf(cluster, measured({ n1: '7', n2: '7', n3: '9' }))).toEqual(['n3', 'n3', 'n3', 'n3']);
   });
 
   it('is what is measured beyond what is set aside, in steps, and none below half', () => {
