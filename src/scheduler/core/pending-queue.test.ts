@@ -6,6 +6,7 @@ import type { TaskRow } from '../../model/task.ts';
 import { PendingQueue } from './pending-queue.ts';
 import { specOf } from './testing/values.ts';
 import { TestCluster } from './testing/test-cluster.ts';
+import { runs } from '../../lib/testing/property-runs.ts';
 
 const cluster = TestCluster.formed();
 const template = cluster.task(cluster.submitOne(specOf()));
@@ -54,7 +55,7 @@ describe('PendingQueue', () => {
         const small = [...queue.tasks(({ resources }) => resources.cpuMillis > 1)].map(({ id }) => id);
         expect(small).toEqual(inOrder([...model].filter((place) => place % 3 === 0)));
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 

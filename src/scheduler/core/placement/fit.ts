@@ -101,7 +101,7 @@ export function unwanted(task: Pick<TaskRow, 'affinity'>, node: NodeRow): Misfit
 export function keptApart(
   task: Pick<TaskRow, 'affinity' | 'batchId'>,
   node: NodeRow,
-  use: NodeUse,
+  use: Pick<NodeUse, 'meeting'>,
 ): Misfit | null {
   const anti = affinityOf(task)?.anti;
   if (anti === undefined || anti.length === 0) return null;

@@ -102,27 +102,36 @@ export class NodeChoice {
   /** Whether a node that takes work will have room for it once enough of what runs there has ended. */
   waitsForRoom(task: TaskRow): boolean {
     const view = this.#viewFor(task);
-    return view.slots.some((slot) => this.#mayHaveRoom(slot, task));
+    return view.slots.some((slot) => this.#mayHaveRoom(slot, task, this.useOf(slot)));
   }
 
-  /** All of those nodes, the one that lacks least first. */
+  /**
+   * All of those nodes, the one that lacks least first. What is in flight rules none out: it may be refused for the very
+   * node that is kept, and be planned again on the next, and so on for ever.
+   */
   nodesWithRoomInTime(task: TaskRow): readonly number[] {
     const lacks = new Map<number, number>();
     for (const slot of this.#viewFor(task).slots)
-      if (this.#mayHaveRoom(slot, task)) lacks.set(slot, this.#lackAt(slot, task.resources));
+      if (this.#mayHaveRoom(slot, task, this.#appliedUseOf(slot)))
+        lacks.set(slot, this.#lackAt(slot, task.resources));
     const name = (slot: number): string => this.#table.rowOf(slot).name;
     return [...lacks]
       .sort(([a, lackA], [b, lackB]) => lackA - lackB || (name(a) < name(b) ? -1 : 1))
       .map(([slot]) => slot);
   }
 
-  #mayHaveRoom(slot: number, task: TaskRow): boolean {
+  #mayHaveRoom(slot: number, task: TaskRow, use: Pick<NodeUse, 'meeting'>): boolean {
     const table = this.#table;
     const { cpuMillis, memoryBytes } = task.resources;
     if ((table.capacityCpu[slot] ?? 0) < cpuMillis || (table.capacityMemory[slot] ?? 0) < memoryBytes)
       return false;
     const row = table.rowOf(slot);
-    return closedTo(row) === null && keptApart(task, row, this.useOf(slot)) === null;
+    return closedTo(row) === null && keptApart(task, row, use) === null;
+  }
+
+  #appliedUseOf(slot: number): Pick<NodeUse, 'meeting'> {
+    const there = this.#state.groupsOn(this.#table.rowOf(slot).name);
+    return { meeting: (rules, batchId) => there.meeting(rules, batchId) };
   }
 
   /** The share of the node that is missing. */
@@ -154,7 +163,9 @@ export class NodeChoice {
     const planned = this.#round?.groupedOn(node) ?? [];
     for (const rule of rules) {
       if (planned.some((task) => meets(task, rule, batchId))) return rule;
-      for (const { task } of this.#inFlight.on(node)) if (meets(task, rule, batchId)) return rule;
+      // Labels may have been changed since they were planned.
+      for (const { taskId, task } of this.#inFlight.on(node))
+        if (meets(this.#state.tasks.get(taskId) ?? task, rule, batchId)) return rule;
     }
     return null;
   }

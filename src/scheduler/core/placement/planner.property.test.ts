@@ -28,6 +28,7 @@ import {
   spreadScore,
 } from './scores.ts';
 import { whyWaiting } from './waiting.ts';
+import { runs } from '../../../lib/testing/property-runs.ts';
 
 const LIMIT = 20;
 
@@ -334,7 +335,7 @@ describe('the planner', () => {
             expect(checkPlan(world)).toBeLessThanOrEqual(LIMIT);
           },
         ),
-        { numRuns: 150 },
+        { numRuns: runs(150) },
       );
     },
   );
