@@ -242,23 +242,90 @@ async function finish(world: World): Promise<void> {
   throw new Error(`${world.tasks.length} tasks, ${batches.size} batches and ${dags.size} DAGs never end`);
 }
 
+/** What once went wrong. */
+const EARLIER: readonly (readonly [what: string, steps: readonly Step[]])[] = [
+  [
+    'labels changed of what is in flight, before something that keeps apart from it is planned',
+    [did('submit', 7, 1), did('update'), did('submit', 0, 2), ...commits(10)],
+  ],
+  ['and of what is planned beside it', [did('submit', 56, 4), did('update'), ...commits(9)]],
+  [
+    'a plan of which nobody knew what had become',
+    [
+      did('submit'),
+      did('offline'),
+      did('commit'),
+      did('commit'),
+      did('commit'),
+      did('submit'),
+      did('commit'),
+      did('offline', 10, 0),
+      did('update', 0, 5),
+      did('unknown'),
+    ],
+  ],
+  [
+    'a node kept for a head, and the plan of one that it keeps apart from',
+    [
+      did('offline'),
+      did('submit', 21, 5),
+      did('batch', 41, 4),
+      did('submit', 42, 3),
+      did('commit'),
+      did('commit'),
+      did('commit'),
+      did('end'),
+      did('end'),
+      did('update', 26, 1),
+      did('offline', 43, 0),
+      did('commit'),
+      did('commit'),
+      did('commit'),
+      did('commit'),
+      did('commit'),
+      did('submit', 7, 1),
+      did('commit'),
+      did('commit'),
+      did('end'),
+      did('end', 11, 4),
+    ],
+  ],
+];
+
+function did(kind: Step['kind'], pick = 0, variant = 0): Step {
+  return { kind, pick, variant, passMs: 10 };
+}
+
+function commits(count: number): readonly Step[] {
+  return Array.from({ length: count }, () => did('commit'));
+}
+
+async function tried(steps: readonly Step[]): Promise<World> {
+  const world = new World();
+  try {
+    await settled();
+    for (const one of steps) {
+      await world.act(one);
+      check(world);
+    }
+    await finish(world);
+    return world;
+  } finally {
+    world.loop.stop();
+  }
+}
+
 describe('plans on their way, while anything else happens', () => {
+  it.each(EARLIER)('come to their end: %s', async (_what, steps) => {
+    const { loop } = await tried(steps);
+    expect(loop.unexplainedRefusals).toBe(0);
+  });
+
   it('are refused only for what was committed after them, and nothing is lost', async () => {
     let refused = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 80, size: 'max' }), async (steps) => {
-        const world = new World();
-        try {
-          await settled();
-          for (const one of steps) {
-            await world.act(one);
-            check(world);
-          }
-          await finish(world);
-          refused += world.refused;
-        } finally {
-          world.loop.stop();
-        }
+        refused += (await tried(steps)).refused;
       }),
       { numRuns: runs(60) },
     );

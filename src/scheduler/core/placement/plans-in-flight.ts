@@ -3,6 +3,7 @@
  * refused assignment is either explained (something it rests on has changed since) or a bug of the planner.
  */
 import { concurrencyOf } from '../../../model/earlier-rows.ts';
+import type { QueueHead } from '../../../model/cluster.ts';
 import type { RowChange } from '../../../model/rows.ts';
 import { headsOf } from './heads.ts';
 import { nodeHolding } from '../node-loads.ts';
@@ -22,9 +23,15 @@ export class PlansInFlight implements InFlight {
   readonly #byNode = new Map<string, Set<PlannedAssignment>>();
   /** For tasks, nodes, concurrency keys, batches and DAGs, the index of the last command but our own assignments that touched them. */
   readonly #touched = new Map<string, number>();
+  readonly #heads: () => readonly QueueHead[];
   /** From after this index on all that was touched is known; nothing is while no plan is in flight. */
   #knownFrom = Infinity;
   #hasAbandoned = false;
+
+  /** @param heads of the queue, as they are now */
+  constructor(heads: () => readonly QueueHead[]) {
+    this.#heads = heads;
+  }
 
   get count(): number {
     return this.#plans.size;
@@ -92,6 +99,9 @@ export class PlansInFlight implements InFlight {
       // What keeps apart from it may be planned beside it: its labels may have changed.
       const planned = this.#assignments.get(change.key);
       if (planned !== undefined) this.#touched.set(`node/${planned.node}`, index);
+      // What is kept for it is so against others when its priority has changed.
+      for (const { taskId, nodes } of this.#heads())
+        if (taskId === change.key) for (const node of nodes) this.#touched.set(`node/${node}`, index);
       for (const row of [change.before, change.after]) {
         const node = row === null ? null : nodeHolding(row);
         if (node !== null) this.#touched.set(`node/${node}`, index);
