@@ -3,7 +3,7 @@
  * rules of the task's own have a say, the best of a bounded number that fit: those near to where it wants to be, those
  * with labels that it prefers, then others from a start that is the task's own. Up to that number it is the best of all.
  */
-import { affinityOf, batchIdOf, localityOf } from '../../../model/earlier-rows.ts';
+import { affinityOf, groupIdOf, localityOf } from '../../../model/earlier-rows.ts';
 import type { Affinity, AntiRule, WeightedRule } from '../../../model/placement.ts';
 import { meetsRule } from '../../../model/placement.ts';
 import type { SchedulingPolicy } from '../../../model/cluster.ts';
@@ -39,7 +39,7 @@ const MOST_LISTS = 256;
 interface Wish {
   readonly task: TaskRow;
   readonly anti: readonly AntiRule[];
-  readonly batchId: string | null;
+  readonly groupId: string | null;
   readonly preferred: readonly WeightedRule[];
   /** By slot, what the preferences come to there; not a number: not looked at yet. Null: it has none. */
   readonly affinities: Float64Array | null;
@@ -131,7 +131,7 @@ export class NodeChoice {
 
   #appliedUseOf(slot: number): Pick<NodeUse, 'meeting'> {
     const there = this.#state.groupsOn(this.#table.rowOf(slot).name);
-    return { meeting: (rules, batchId) => there.meeting(rules, batchId) };
+    return { meeting: (rules, groupId) => there.meeting(rules, groupId) };
   }
 
   /** The share of the node that is missing. */
@@ -153,19 +153,19 @@ export class NodeChoice {
         memoryBytes: capacity.memoryBytes - (table.freeMemory[slot] ?? 0),
       },
       taskCount: table.count[slot] ?? 0,
-      meeting: (rules, batchId) => this.#meeting(name, rules, batchId),
+      meeting: (rules, groupId) => this.#meeting(name, rules, groupId),
     };
   }
 
-  #meeting(node: string, rules: readonly AntiRule[], batchId: string | null): AntiRule | null {
-    const found = this.#state.groupsOn(node).meeting(rules, batchId);
+  #meeting(node: string, rules: readonly AntiRule[], groupId: string | null): AntiRule | null {
+    const found = this.#state.groupsOn(node).meeting(rules, groupId);
     if (found !== null) return found;
     const planned = this.#round?.groupedOn(node) ?? [];
     for (const rule of rules) {
-      if (planned.some((task) => meets(task, rule, batchId))) return rule;
+      if (planned.some((task) => meets(task, rule, groupId))) return rule;
       // Labels may have been changed since they were planned.
       for (const { taskId, task } of this.#inFlight.on(node))
-        if (meets(this.#state.tasks.get(taskId) ?? task, rule, batchId)) return rule;
+        if (meets(this.#state.tasks.get(taskId) ?? task, rule, groupId)) return rule;
     }
     return null;
   }
@@ -204,7 +204,7 @@ export class NodeChoice {
     return {
       task,
       anti: affinity?.anti ?? [],
-      batchId: batchIdOf(task),
+      groupId: groupIdOf(task),
       preferred,
       affinities: affinity === null || preferred.length === 0 ? null : this.#affinitiesOf(affinity),
       targets,
@@ -309,8 +309,8 @@ export class NodeChoice {
   #consider(slot: number, wish: Wish): boolean {
     if (this.#seenIn[slot] === this.#look) return false;
     this.#seenIn[slot] = this.#look;
-    const { anti, batchId } = wish;
-    if (anti.length > 0 && this.#meeting(this.#table.rowOf(slot).name, anti, batchId) !== null) return false;
+    const { anti, groupId } = wish;
+    if (anti.length > 0 && this.#meeting(this.#table.rowOf(slot).name, anti, groupId) !== null) return false;
     const score = this.#scoreOf(slot, wish);
     const isBetter =
       this.#best < 0 ||

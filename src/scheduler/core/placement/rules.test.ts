@@ -3,10 +3,11 @@ import { describe, expect, it } from 'vitest';
 
 import type { Affinity, LabelRule } from '../../../model/placement.ts';
 import type { Pairs, TaskSpec } from '../../../model/task.ts';
+import { batchInput, dagInput } from '../testing/groups.ts';
 import { TestCluster } from '../testing/test-cluster.ts';
 import { MIB, NODE_CAPACITY, specOf } from '../testing/values.ts';
 import { candidatesOf, explain } from './explain.ts';
-import { plan } from './plan.ts';
+import { plan, toAssignments } from './plan.ts';
 import type { MeasuredLoad } from './planner.ts';
 import { idlenessOf } from './scores.ts';
 
@@ -110,6 +111,25 @@ describe('required affinity', () => {
 describe('anti-affinity', () => {
   const TEAM: Pairs = [['team', 'x']];
   const apart = ruled({ anti: [{ batch: null, labels: TEAM }] }, { labels: TEAM });
+
+  it('keeps apart from the others of its batch or DAG, and of no other', () => {
+    const cluster = clusterOf({ n1: {}, n2: {} });
+    const spec = ruled({ anti: [{ batch: 'self', labels: null }] });
+    for (let run = 0; run < 2; run += 1) cluster.done(dagInput([[], [], []], {}, spec));
+    cluster.done(batchInput({ type: 'template', template: spec, count: 3 }));
+    const ofOne = ['n1', 'n2', undefined];
+    expect(nodesOf(cluster)).toEqual([...ofOne, ...ofOne, ...ofOne]);
+    // Applied, and looked at again by the same rule.
+    const { assignments } = plan(cluster.state, new Map(), 256);
+    const { refused } = cluster.done({
+      type: 'assign',
+      term: 1,
+      planIndex: cluster.index,
+      assignments: toAssignments(assignments),
+    });
+    expect(refused).toEqual([]);
+    expect(nodesOf(cluster)).toEqual([undefined, undefined, undefined]);
+  });
 
   it('keeps apart from tasks with the labels, on nodes, in flight and in the same plan', () => {
     const cluster = clusterOf({ n1: {}, n2: {}, n3: {} });
