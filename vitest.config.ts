@@ -12,7 +12,8 @@ export default defineConfig({
             'test/*.test.ts',
             'test/{power,chaos}/**/*.test.ts',
           ],
-          testTimeout: 20_000,
+          // As long as it takes, where properties are tried with more cases than usual.
+          testTimeout: process.env['PROPERTY_RUNS'] === undefined ? 20_000 : 0,
         },
       },
       {

@@ -33,7 +33,7 @@ export interface Placed {
 
 export class CoreCluster {
   readonly #state = new ClusterState();
-  readonly #plans = new PlansInFlight();
+  readonly #plans = new PlansInFlight(() => []);
   readonly #planner: Planner;
   #index = 0;
 

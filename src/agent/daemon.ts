@@ -16,6 +16,7 @@ import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { createHttpServer, type HttpServer } from '../http/server.ts';
 import { LocalOperations } from '../operations/local.ts';
+import { measuredLoadOf } from '../operations/nodes.ts';
 import type { Readiness } from '../operations/port.ts';
 import { RoutingOperations } from '../operations/router.ts';
 import { openDataDirectory, type ClusterRecord, type DataDirectory } from '../raft/data-directory.ts';
@@ -51,6 +52,7 @@ import { LeaderMembershipControl } from './membership-control.ts';
 import { NodeDrivers } from './node-drivers.ts';
 import { readinessOf } from './readiness.ts';
 import { recoverMember } from './recovery.ts';
+import { nodeConfinement } from './node-confinement.ts';
 import { registrationOf } from './registration.ts';
 import { ClusterReplica } from './replica.ts';
 import { SettingsNotice } from './settings-notice.ts';
@@ -355,10 +357,7 @@ export class Daemon {
   #leaderDuties(replica: ClusterReplica, cluster: ClusterRecord, raft: RaftNode): LeaderDuties {
     const parts = { replica, clock: this.#clock, log: this.#log };
     // Asked only while it leads, which is after the duties have begun.
-    const loadOf = (node: string): number | null => {
-      const usage = duties.usage(node);
-      return usage === null ? null : usage.cpu_percent / 100;
-    };
+    const loadOf = (node: string) => measuredLoadOf(duties.usage(node));
     const scheduling = new SchedulingLoop({ ...parts, loadOf });
     const duties: LeaderDuties = new LeaderDuties({
       ...parts,
@@ -391,8 +390,11 @@ export class Daemon {
     });
     this.#closing('watchdog', () => drivers.close());
     for (const driver of drivers.all) this.#closing(`driver ${driver.name}`, () => driver.close());
+    const { incarnation } = directory.identity;
+    const confinement = nodeConfinement({ node: config.name, incarnation, dataDirectory: config.dataDir });
     const usage = new UsageMeter({
       directory: config.dataDir,
+      confinement,
       intervalMs: USAGE_INTERVAL_MS,
       clock: this.#clock,
       log: this.#log,
@@ -401,7 +403,10 @@ export class Daemon {
     this.#closing('usage', () => usage.close());
     const notice = new SettingsNotice(config.statedHeartbeat, this.#log);
     const worker = await WorkerAgent.start({
-      registration: () => registrationOf({ config, directory, version: this.#version, drivers }),
+      registration: () => {
+        const bounds = confinement.bounds();
+        return registrationOf({ config, directory, version: this.#version, drivers, bounds });
+      },
       environment: { node: config.name, path: DEFAULT_PATH, home: process.env['HOME'] ?? '/' },
       drivers: drivers.all,
       lease: drivers.lease,

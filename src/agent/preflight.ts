@@ -11,6 +11,7 @@ import { checkDataDirectory, type NodeIdentity } from '../raft/data-directory.ts
 import { ChannelPool } from '../rpc/channel.ts';
 import { unaryCall } from '../rpc/client.ts';
 import { Cgroups } from './cgroups/cgroups.ts';
+import { boundsHere } from './node-confinement.ts';
 import type { NodeConfig } from './config.ts';
 import { measuredCapacity } from './worker/capacity.ts';
 
@@ -28,7 +29,7 @@ export async function checkStart(config: NodeConfig): Promise<void> {
 
 /** A node that keeps everything back would wait for tasks for ever. @throws JarvisError invalid */
 function checkReserve({ capacity, reserve }: NodeConfig): void {
-  const { cpuMillis, memoryBytes } = measuredCapacity();
+  const { cpuMillis, memoryBytes } = measuredCapacity(boundsHere());
   if (capacity.cpuMillis === null && reserve.cpuMillis >= cpuMillis) {
     const what = `${reserve.cpuMillis}m leaves nothing of what was measured; allowed: less than ${cpuMillis}m`;
     throw new JarvisError('invalid', `reserve.cpu: ${what}`);

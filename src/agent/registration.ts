@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { Policy, Register } from '../generated/worker.ts';
 import type { NodePolicy } from '../model/policy.ts';
 import type { DataDirectory } from '../raft/data-directory.ts';
+import type { Bounds } from './cgroups/confinement.ts';
 import type { NodeConfig } from './config.ts';
 import type { NodeDrivers } from './node-drivers.ts';
 import { measuredCapacity, nodeCapacity } from './worker/capacity.ts';
@@ -13,10 +14,11 @@ export function registrationOf(options: {
   readonly directory: DataDirectory;
   readonly version: string;
   readonly drivers: Pick<NodeDrivers, 'available' | 'isolation'>;
+  readonly bounds: Bounds;
 }): Register {
-  const { config, directory, version, drivers } = options;
+  const { config, directory, version, drivers, bounds } = options;
   const { capacity: stated, reserve } = config;
-  const capacity = nodeCapacity({ stated, reserve, measured: measuredCapacity() });
+  const capacity = nodeCapacity({ stated, reserve, measured: measuredCapacity(bounds) });
   return {
     name: config.name,
     incarnation: directory.identity.incarnation,

@@ -111,6 +111,11 @@ export interface Usage {
   wall_ms: number;
   /** What it runs short of, so that it should be given no more: disk, memory. */
   pressure: string[];
+  /**
+   * What cpu_percent is a share of. Empty: the cpu of the machine. Else the quota of a control group, which this names: the
+   * same for all nodes that are in it, and no other's since the machine was booted.
+   */
+  cpu_scope: string;
 }
 
 export interface Heartbeat {
@@ -1118,7 +1123,15 @@ export const InventoryItem: MessageFns<InventoryItem> = {
 };
 
 function createBaseUsage(): Usage {
-  return { cpu_percent: 0, memory_bytes: 0, disk_bytes: 0, network_bytes_per_second: 0, wall_ms: 0, pressure: [] };
+  return {
+    cpu_percent: 0,
+    memory_bytes: 0,
+    disk_bytes: 0,
+    network_bytes_per_second: 0,
+    wall_ms: 0,
+    pressure: [],
+    cpu_scope: "",
+  };
 }
 
 export const Usage: MessageFns<Usage> = {
@@ -1140,6 +1153,9 @@ export const Usage: MessageFns<Usage> = {
     }
     for (const v of message.pressure) {
       writer.uint32(50).string(v!);
+    }
+    if (message.cpu_scope !== "") {
+      writer.uint32(58).string(message.cpu_scope);
     }
     return writer;
   },
@@ -1205,6 +1221,14 @@ export const Usage: MessageFns<Usage> = {
             message.pressure.push(reader.string());
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.cpu_scope = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1228,6 +1252,7 @@ export const Usage: MessageFns<Usage> = {
     message.network_bytes_per_second = object.network_bytes_per_second ?? 0;
     message.wall_ms = object.wall_ms ?? 0;
     message.pressure = object.pressure?.map((e) => e) || [];
+    message.cpu_scope = object.cpu_scope ?? "";
     return message;
   },
 };

@@ -76,8 +76,9 @@ export function rowLabelsOf({ labels }: Earlier<TaskRow, 'labels'>): Pairs {
   return labels ?? NO_LABELS;
 }
 
-export function batchIdOf({ batchId }: Earlier<TaskRow, 'batchId'>): string | null {
-  return batchId ?? null;
+/** The batch or DAG that it was submitted with; null: none. */
+export function groupIdOf({ batchId, dagId }: Earlier<TaskRow, 'batchId' | 'dagId'>): string | null {
+  return batchId ?? dagId ?? null;
 }
 
 // Of specs and of rows alike; null: nothing is asked.

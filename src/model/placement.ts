@@ -21,7 +21,7 @@ export interface WeightedRule extends LabelRule {
   readonly weight: number;
 }
 
-/** What a task keeps apart from: the other tasks of its batch, or those that have all of these labels. */
+/** What a task keeps apart from: the other tasks of its batch or DAG (`self`), or those that have all of these labels. */
 export type AntiRule =
   | { readonly batch: 'self'; readonly labels: null }
   | { readonly batch: null; readonly labels: Pairs };
@@ -98,6 +98,6 @@ export function hasLabels(labels: Pairs, wanted: Pairs): boolean {
 
 /** For people. */
 export function showAnti({ batch, labels }: AntiRule): string {
-  if (batch !== null) return 'tasks of its batch';
+  if (batch !== null) return 'tasks of its batch or DAG';
   return `tasks with ${labels.map(([key, value]) => `${key}=${value}`).join(', ')}`;
 }

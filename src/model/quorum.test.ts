@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { jointVote } from '../raft/core/quorum.ts';
 import { failureTolerance, quorumMargin } from './quorum.ts';
 import type { VotingMember } from './quorum.ts';
+import { runs } from '../lib/testing/property-runs.ts';
 
 /** Each character is a voter: `+` lives, `-` is dead. */
 function half(text: string, incoming: boolean): VotingMember[] {
@@ -60,7 +61,7 @@ describe('failure tolerance', () => {
         const all = [{ ...first, isAlive }, ...others];
         expect(failureTolerance(all)).toBe(toleranceByTrying(all));
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 });

@@ -9,6 +9,7 @@ import { MIB, specOf } from '../scheduler/core/testing/values.ts';
 import { formatEventPosition } from './event-position.ts';
 import { EventStreams } from './events.ts';
 import { TestCluster, testContext } from './operations.test-kit.ts';
+import { runs } from '../lib/testing/property-runs.ts';
 
 const ALL: EventsRequest = { since: 'oldest', follow: false, kind: [], id: [] };
 const SMALL = specOf({ resources: { cpuMillis: 1, memoryBytes: MIB } });
@@ -103,7 +104,7 @@ describe('events up to now', () => {
         const rest = await positions({ since: broken?.position ?? '' });
         expect([...before.map(formatEventPosition), ...rest]).toEqual(all.slice(at + 1));
       }),
-      { numRuns: 50 },
+      { numRuns: runs(50) },
     );
   });
 

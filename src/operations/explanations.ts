@@ -9,6 +9,7 @@ import type { Replica, StateView } from '../scheduler/ports.ts';
 import type { BatchSpec } from '../spec/batch-schema.ts';
 import type { DagSpec } from '../spec/dag-schema.ts';
 import type { StoredTask } from './group-members.ts';
+import { measuredLoadOf } from './nodes.ts';
 import type { ClusterInsight } from './port.ts';
 import type { PlannedAt } from './planned-rows.ts';
 import { plannedBatch, plannedDag, plannedTasks } from './planned-rows.ts';
@@ -66,10 +67,7 @@ export function taskPlanOf(
   ];
   const items = dryRun(state, rows, {
     rooms,
-    loadOf: (node) => {
-      const usage = insight.usage(node);
-      return usage === null ? null : usage.cpu_percent / 100;
-    },
+    loadOf: (node) => measuredLoadOf(insight.usage(node)),
   });
   return {
     index: appliedIndex,

@@ -1,6 +1,8 @@
 /** Nodes as requests name them, and what the leader knows of them that stands in no state machine. */
+import type { Usage } from '../generated/worker.ts';
 import { JarvisError } from '../lib/errors.ts';
 import type { NodeRow } from '../model/node.ts';
+import type { Load } from '../scheduler/core/placement/planner.ts';
 import type { StateView } from '../scheduler/ports.ts';
 import { show } from '../spec/faults.ts';
 import { closest } from '../spec/suggest.ts';
@@ -13,6 +15,11 @@ export function namedNode({ nodes }: Pick<StateView, 'nodes'>, name: string): No
   const meant = closest(name, nodes.keys());
   const hint = meant === null ? '' : `; did you mean ${meant}?`;
   throw new JarvisError('not_found', `there is no node ${show(name)}${hint}`);
+}
+
+/** What a heartbeat told, as placement takes it. */
+export function measuredLoadOf(usage: Usage | null): Load | null {
+  return usage === null ? null : { busy: usage.cpu_percent / 100, scope: usage.cpu_scope };
 }
 
 /**

@@ -288,6 +288,7 @@ function insightOf(cluster: TestCluster, name: string): ClusterInsight {
       network_bytes_per_second: 0,
       wall_ms: 0,
       pressure: [],
+      cpu_scope: '',
     }),
     commitIndex: () => 17,
     members: () =>

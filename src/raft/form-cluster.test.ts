@@ -18,6 +18,7 @@ import { seededRandom } from '../lib/random.ts';
 import { VirtualClock } from '../lib/testing/virtual-clock.ts';
 import { LOST_DISK, type FormedCluster, type PeerAddress } from './bootstrap.ts';
 import { ClusterFormation } from './form-cluster.ts';
+import { runs } from '../lib/testing/property-runs.ts';
 
 const NAMES = ['n1', 'n2', 'n3'];
 const PEERS: readonly PeerAddress[] = NAMES.map((name) => ({ name, address: `${name}:7101` }));
@@ -307,7 +308,7 @@ describe('whatever is started, killed and wiped, and however slowly messages tra
       look();
       expect(majorities.size).toBeLessThanOrEqual(1);
     });
-    await assert(property, { numRuns: 20000 });
+    await assert(property, { numRuns: runs(20000) });
   });
 
   it('all that are left alone, and none of which was wiped, form one in the end', async () => {
@@ -325,6 +326,6 @@ describe('whatever is started, killed and wiped, and however slowly messages tra
       expect(ids[0]).toBeDefined();
       expect(new Set(ids).size).toBe(1);
     });
-    await assert(property, { numRuns: 200 });
+    await assert(property, { numRuns: runs(200) });
   });
 });

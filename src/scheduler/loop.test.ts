@@ -1,192 +1,20 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
-
 import { afterEach, describe, expect, it } from 'vitest';
 
-import type { Clock } from '../lib/clock.ts';
-import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import { silentLog } from '../lib/log.ts';
-import type { Outcome } from '../model/commands.ts';
-import type { ClusterState } from './core/state.ts';
-import { TestCluster } from './core/testing/test-cluster.ts';
-import { MIB, reportOf, specOf } from './core/testing/values.ts';
+import { reportOf, specOf } from './core/testing/values.ts';
 import { SchedulingLoop } from './loop.ts';
-import type { Applied, CommandInput, Leadership, Replica } from './ports.ts';
+import type { CommandInput } from './ports.ts';
+import { settled, WaitingReplica } from './testing/waiting-replica.ts';
 
 const TERM = 1;
-
-class ManualClock implements Clock {
-  nowMs: number;
-  /** How far the wall clock was set back. */
-  setBackMs = 0;
-  readonly timers = new Map<() => void, number>();
-
-  constructor(nowMs: number) {
-    this.nowMs = nowMs;
-  }
-
-  wallMs(): number {
-    return this.nowMs - this.setBackMs;
-  }
-
-  monotonicMs(): number {
-    return this.nowMs;
-  }
-
-  after(delayMs: number, callback: () => void): () => void {
-    const timer = (): void => callback();
-    this.timers.set(timer, this.nowMs + delayMs);
-    return () => void this.timers.delete(timer);
-  }
-
-  advance(ms: number): void {
-    this.nowMs += ms;
-    for (const [timer, atMs] of this.timers) {
-      if (atMs > this.nowMs || !this.timers.delete(timer)) continue;
-      timer();
-    }
-  }
-}
-
-/** A replica whose proposals wait until the test commits or drops them. */
-class TestReplica implements Replica {
-  readonly nodeName = 'n1';
-  readonly cluster = TestCluster.formed();
-  readonly clock = new ManualClock(this.cluster.atMs);
-  readonly waiting: {
-    input: CommandInput;
-    settle: (outcome: Outcome) => void;
-    drop: (error: Error) => void;
-  }[] = [];
-  readonly #listeners = new Set<(applied: Applied) => void>();
-
-  get state(): ClusterState {
-    return this.cluster.state;
-  }
-
-  get appliedIndex(): number {
-    return this.cluster.index;
-  }
-
-  get listeners(): number {
-    return this.#listeners.size;
-  }
-
-  onApplied(listener: (applied: Applied) => void): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
-  }
-
-  propose(input: CommandInput): Promise<Outcome> {
-    return new Promise((settle, drop) => {
-      this.waiting.push({ input, settle, drop });
-    });
-  }
-
-  /** As if another shell's command came through the log. */
-  apply(input: CommandInput): Outcome {
-    this.cluster.atMs = this.clock.nowMs;
-    const { outcome, changes } = this.cluster.run(input);
-    const command = { ...input, atMs: this.cluster.atMs };
-    const applied = { index: this.cluster.index, term: this.cluster.term, command, outcome, changes };
-    for (const listener of this.#listeners) listener(applied);
-    return outcome;
-  }
-
-  /** The oldest proposal goes through the log. */
-  async commit(): Promise<CommandInput | undefined> {
-    const proposal = this.waiting.shift();
-    if (proposal !== undefined) proposal.settle(this.apply(proposal.input));
-    await settled();
-    return proposal?.input;
-  }
-
-  /** Until nothing is proposed any more. @returns how many were */
-  async commitAll(): Promise<number> {
-    let count = 0;
-    while (this.waiting.length > 0) {
-      await this.commit();
-      count += 1;
-      if (count > 1000) throw new Error('it proposes for ever');
-    }
-    return count;
-  }
-
-  async drop(code: 'too_many' | 'outcome_unknown' = 'too_many'): Promise<CommandInput | undefined> {
-    const proposal = this.waiting.shift();
-    proposal?.drop(new JarvisError(code, 'dropped'));
-    await settled();
-    return proposal?.input;
-  }
-
-  submit(count: number, cpuMillis = 1000): void {
-    const resources = { cpuMillis, memoryBytes: MIB };
-    const tasks = Array.from({ length: count }, () => specOf({ resources }));
-    this.apply({ type: 'submitTasks', tasks, idempotency: null });
-  }
-
-  statuses(): Record<string, number> {
-    const found: Record<string, number> = {};
-    for (const { status } of this.state.tasks.values()) found[status] = (found[status] ?? 0) + 1;
-    return found;
-  }
-
-  leadership(): Leadership {
-    throw new Error('not used');
-  }
-
-  onLeadership(): () => void {
-    throw new Error('not used');
-  }
-
-  readBarrier(): Promise<void> {
-    throw new Error('not used');
-  }
-
-  confirmLeadership(): Promise<number> {
-    throw new Error('not used');
-  }
-
-  read(): Promise<null> {
-    throw new Error('not used');
-  }
-
-  onAdvanced(): () => void {
-    throw new Error('not asked for');
-  }
-
-  rowsFrom(): Promise<never> {
-    throw new Error('not asked for');
-  }
-
-  taskIdsWithPrefix(): Promise<readonly string[]> {
-    throw new Error('not used');
-  }
-
-  tasksNewestFirst(): ReturnType<Replica['tasksNewestFirst']> {
-    throw new Error('not used');
-  }
-
-  groupIdsWithPrefix(): Promise<readonly string[]> {
-    throw new Error('not used');
-  }
-
-  groupsNewestFirst(): ReturnType<Replica['groupsNewestFirst']> {
-    throw new Error('not used');
-  }
-}
-
-/** What a turn of the event loop wakes has been done, and what that proposed is waiting. */
-async function settled(): Promise<void> {
-  for (let turn = 0; turn < 3; turn += 1) await nextTurn();
-}
 
 const errors: string[] = [];
 const log: Log = { ...silentLog, error: (_fields, message) => void errors.push(message), child: () => log };
 let loop: SchedulingLoop | null = null;
 
-function startedOn(replica: TestReplica): SchedulingLoop {
+function startedOn(replica: WaitingReplica): SchedulingLoop {
   loop = new SchedulingLoop({ replica, clock: replica.clock, log });
   loop.start(TERM);
   return loop;
@@ -200,7 +28,7 @@ afterEach(() => {
 
 describe('SchedulingLoop', () => {
   it('assigns what waits when it starts, and what comes later', async () => {
-    const replica = new TestReplica();
+    const replica = new WaitingReplica();
     replica.cluster.join('n1');
     replica.submit(1);
     startedOn(replica);
@@ -219,7 +47,7 @@ describe('SchedulingLoop', () => {
   });
 
   it('sleeps while nothing can be placed, and wakes with a node or freed capacity', async () => {
-    const replica = new TestReplica();
+    const replica = new WaitingReplica();
     startedOn(replica);
     replica.submit(6);
     await settled();
@@ -244,7 +72,7 @@ describe('SchedulingLoop', () => {
   });
 
   it('bounds its plans in flight, each made on those before it', async () => {
-    const replica = new TestReplica();
+    const replica = new WaitingReplica();
     replica.cluster.join('n1', { capacity: { cpuMillis: 5000, memoryBytes: 1e12 } });
     replica.cluster.join('n2', { capacity: { cpuMillis: 5000, memoryBytes: 1e12 } });
     replica.submit(3000, 4);
@@ -257,7 +85,7 @@ describe('SchedulingLoop', () => {
   });
 
   it('plans anew what was refused because the state had changed, and takes that for no bug', async () => {
-    const replica = new TestReplica();
+    const replica = new WaitingReplica();
     replica.cluster.join('n1');
     replica.cluster.join('n2');
     replica.submit(4);
@@ -272,7 +100,7 @@ describe('SchedulingLoop', () => {
   });
 
   it('counts a refusal that nothing explains, and does not repeat it at full speed', async () => {
-    const replica = new TestReplica();
+    const replica = new WaitingReplica();
     replica.cluster.join('n1');
     replica.submit(1);
     const running = startedOn(replica);
@@ -293,7 +121,7 @@ describe('SchedulingLoop', () => {
   });
 
   it('proposes again what was dropped, after a pause', async () => {
-    const replica = new TestReplica();
+    const replica = new WaitingReplica();
     replica.cluster.join('n1');
     replica.submit(1);
     startedOn(replica);
@@ -309,7 +137,7 @@ describe('SchedulingLoop', () => {
   });
 
   it('takes it for no bug where an assignment is applied after all whose outcome was unknown', async () => {
-    const replica = new TestReplica();
+    const replica = new WaitingReplica();
     replica.cluster.join('n1');
     replica.submit(4);
     const running = startedOn(replica);
@@ -325,7 +153,7 @@ describe('SchedulingLoop', () => {
   });
 
   it('queues retries when they fall due, again if that was dropped', async () => {
-    const replica = new TestReplica();
+    const replica = new WaitingReplica();
     replica.cluster.join('n1');
     const taskId = replica.cluster.submitOne(specOf());
     replica.cluster.assign(taskId, 'n1');
@@ -347,7 +175,7 @@ describe('SchedulingLoop', () => {
   });
 
   it('queues retries also where the clock was set back by an hour', async () => {
-    const replica = new TestReplica();
+    const replica = new WaitingReplica();
     replica.cluster.join('n1');
     const taskId = replica.cluster.submitOne(specOf());
     replica.cluster.assign(taskId, 'n1');
@@ -364,7 +192,7 @@ describe('SchedulingLoop', () => {
   });
 
   it('leaves nothing behind when it stops, whatever still comes back', async () => {
-    const replica = new TestReplica();
+    const replica = new WaitingReplica();
     replica.cluster.join('n1');
     const taskId = replica.cluster.submitOne(specOf());
     replica.cluster.assign(taskId, 'n1');
@@ -383,7 +211,7 @@ describe('SchedulingLoop', () => {
   });
 
   it('takes up the work of another term, in which decisions of the last are refused', async () => {
-    const replica = new TestReplica();
+    const replica = new WaitingReplica();
     replica.cluster.join('n1');
     replica.submit(2);
     const running = startedOn(replica);
@@ -399,7 +227,7 @@ describe('SchedulingLoop', () => {
 });
 
 /** Small tasks keep coming and going; a large one waits. @returns how long it took until the large one was placed */
-async function waitOfLarge(replica: TestReplica, leaderChangesAtMs: number): Promise<number> {
+async function waitOfLarge(replica: WaitingReplica, leaderChangesAtMs: number): Promise<number> {
   replica.submit(3);
   await settled();
   await replica.commitAll();
@@ -435,7 +263,7 @@ async function waitOfLarge(replica: TestReplica, leaderChangesAtMs: number): Pro
 
 describe('what is not due', () => {
   it('is queued when its time has come, and placed then', async () => {
-    const replica = new TestReplica();
+    const replica = new WaitingReplica();
     replica.cluster.join('n1');
     startedOn(replica);
     const notBeforeMs = replica.clock.nowMs + 90_000;
@@ -460,7 +288,7 @@ describe('the head of the queue', () => {
   it.each([-1, 20_000])(
     'is not starved by small ones, also where another leads after %i ms',
     async (leaderChangesAtMs) => {
-      const replica = new TestReplica();
+      const replica = new WaitingReplica();
       replica.cluster.join('n1');
       startedOn(replica);
       const waitedMs = await waitOfLarge(replica, leaderChangesAtMs);

@@ -78,7 +78,7 @@ class LeadingLoop {
   readonly #nextTurn: (action: () => void) => void;
   readonly #onUnexplained: (count: number) => void;
   readonly #time: ClusterTime;
-  readonly #plans = new PlansInFlight();
+  readonly #plans: PlansInFlight;
   readonly #planner: Planner;
   readonly #loadOf: MeasuredLoad | null;
   readonly #groups: GroupWork;
@@ -101,7 +101,9 @@ class LeadingLoop {
     this.#term = term;
     this.#nextTurn = options.nextTurn ?? ((action) => void setImmediate(action));
     this.#onUnexplained = onUnexplained;
-    this.#planner = new Planner(options.replica.state, this.#plans);
+    const { state } = options.replica;
+    this.#plans = new PlansInFlight(() => headsOf(state.cluster));
+    this.#planner = new Planner(state, this.#plans);
     this.#loadOf = options.loadOf ?? null;
     this.#groups = new GroupWork({
       state: () => options.replica.state,

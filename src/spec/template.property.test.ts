@@ -7,6 +7,7 @@ import { TestGroup } from '../scheduler/core/testing/groups.ts';
 import { TestCluster } from '../scheduler/core/testing/test-cluster.ts';
 import { checkBatch } from './batch-schema.ts';
 import { checkTaskSpec } from './task-schema.ts';
+import { runs } from '../lib/testing/property-runs.ts';
 
 const NAMES = ['a', 'b'] as const;
 
@@ -86,7 +87,7 @@ describe('a template', () => {
           expect(batch.at(at).name).toBe(own?.name);
         }
       }),
-      { numRuns: 1500 },
+      { numRuns: runs(1500) },
     );
     expect(accepted).toBeGreaterThan(100);
   });

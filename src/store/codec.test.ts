@@ -14,6 +14,7 @@ import {
   sealed,
   type Decoded,
 } from './codec.ts';
+import { runs } from '../lib/testing/property-runs.ts';
 
 /** Plain data as commands and rows hold it; numbers of every kind, keys that JavaScript would reorder. */
 const data = fc.object({
@@ -71,7 +72,7 @@ describe('commands', () => {
         const value = decoded.type === 'value' ? decoded.value : null;
         expect(() => encodeCommand({ value })).not.toThrow();
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 

@@ -11,6 +11,7 @@ import { encodeCommand } from './codec.ts';
 import { openSchedulerMachine, type SchedulerMachine } from './scheduler-machine.ts';
 import { TaskReads } from './task-reads.ts';
 import { StillClock, temporaryDirectory } from './testing.ts';
+import { runs } from '../lib/testing/property-runs.ts';
 
 async function open(directory: string, isNew: boolean): Promise<SchedulerMachine> {
   const machine = await openSchedulerMachine({
@@ -103,7 +104,7 @@ describe('rows of entries', () => {
           await under;
         },
       ),
-      { numRuns: 25 },
+      { numRuns: runs(25) },
     );
   });
 });

@@ -12,6 +12,7 @@ import {
   type ItemCommand,
   type ItemMachine,
 } from './testing.ts';
+import { runs } from '../lib/testing/property-runs.ts';
 
 const create = (...ids: readonly string[]): ItemCommand => ({ type: 'create', ids, text: 'new' });
 const append = (id: string, text: string, open: boolean): ItemCommand => ({ type: 'append', id, text, open });
@@ -346,7 +347,7 @@ describe('the digest', () => {
         expect(machine.digest).toBe(await recomputed(machine));
         await machine.close();
       }),
-      { numRuns: 30 },
+      { numRuns: runs(30) },
     );
   });
 });

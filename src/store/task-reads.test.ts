@@ -9,6 +9,7 @@ import { encodeCommand } from './codec.ts';
 import { openSchedulerMachine, type SchedulerMachine } from './scheduler-machine.ts';
 import { TaskReads } from './task-reads.ts';
 import { StillClock, temporaryDirectory } from './testing.ts';
+import { runs } from '../lib/testing/property-runs.ts';
 
 const SPEC: TaskSpec = {
   name: 'hello',
@@ -203,7 +204,7 @@ describe('lists of tasks', () => {
           await cluster.machine.close();
         },
       ),
-      { numRuns: 25 },
+      { numRuns: runs(25) },
     );
   });
 

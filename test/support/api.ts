@@ -33,6 +33,7 @@ export interface NodeJson {
   readonly role: string;
   readonly active_tasks: number;
   readonly capacity: { readonly cpu_millis: number; readonly memory_bytes: number };
+  readonly usage: { readonly cpu_percent: number; readonly cpu_scope: string } | null;
   readonly last_heartbeat_at: string | null;
 }
 

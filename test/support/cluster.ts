@@ -33,8 +33,8 @@ export interface ClusterOptions {
   readonly retention?: { readonly tasks?: string; readonly max_tasks?: number; readonly events?: string };
   /** Seconds or durations; absent: the product's defaults. */
   readonly heartbeat?: { readonly interval: string; readonly warning: string; readonly timeout: string };
-  /** Of each node. */
-  readonly capacity?: string;
+  /** Of each node; null: as it is measured. */
+  readonly capacity?: string | null;
   /** End tasks with their daemon when that is stopped in order (default true). */
   readonly killTasksOnExit?: boolean;
   /** Of each node, as `--drivers` takes them (default `process`). */
@@ -47,6 +47,8 @@ export interface ClusterOptions {
   readonly envOf?: (
     members: readonly Member[],
   ) => Promise<(name: string) => Readonly<Record<string, string>>>;
+  /** See {@link NodeSettings.enter}. */
+  readonly enterOf?: (name: string) => readonly string[];
   /** Where a node's data directory is to be, below that of the cluster; the folder that it is in must exist by the start. */
   readonly dataDirOf?: (directory: string, name: string) => string;
   /** One per node; absent: loopback. */
@@ -105,7 +107,8 @@ export class TestCluster {
     const nodes = members.map(({ name, listen, http, enter }, at) => {
       const dataDir = dataDirOf(directory, name);
       const flags = ['--config', config, '--name', name, '--data-dir', dataDir, '--listen', listen];
-      flags.push('--http', http, '--capacity', capacity, '--drivers', drivers);
+      flags.push('--http', http, '--drivers', drivers);
+      if (capacity !== null) flags.push('--capacity', capacity);
       if (at < count) flags.push('--peers', peers);
       else flags.push('--join', join);
       if (killTasksOnExit) flags.push('--kill-tasks-on-exit');
@@ -120,7 +123,7 @@ export class TestCluster {
         logFile,
         home: path.join(directory, 'home'),
         env: { ...env, ...envOf(name) },
-        enter,
+        enter: options.enterOf?.(name) ?? enter,
       });
     });
     return new TestCluster(directory, nodes, count);

@@ -11,6 +11,7 @@ import { jointVote } from '../../raft/core/quorum.ts';
 import type { ConfState } from '../../raft/core/types.ts';
 import { AUTOPILOT_DEFAULTS, decide } from './autopilot.ts';
 import type { AutopilotInput, AutopilotMember, MembershipAction } from './autopilot.ts';
+import { runs } from '../../lib/testing/property-runs.ts';
 
 const NOW_MS = 1_000_000_000;
 const LONG_AGO_MS = NOW_MS - 2 * AUTOPILOT_DEFAULTS.deadLearnerKeptMs;
@@ -187,7 +188,7 @@ describe('the autopilot, given anything', () => {
           expect(between.voters.length).toBeGreaterThanOrEqual(kept);
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 
@@ -198,7 +199,7 @@ describe('the autopilot, given anything', () => {
           expect(compare(disorder(after), disorder(before))).toBeLessThan(0);
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 
@@ -212,7 +213,7 @@ describe('the autopilot, given anything', () => {
         const ways = ['addVoter', 'addLearner', 'remove', 'addLearner,remove'];
         for (const way of moves.values()) expect(ways).toContain(way.join(','));
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 
@@ -234,7 +235,7 @@ describe('the autopilot, given anything', () => {
           }
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 
@@ -257,7 +258,7 @@ describe('the autopilot, given anything', () => {
           input = { ...input, nowMs };
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 });

@@ -16,6 +16,7 @@ const usage = {
   network_bytes_per_second: 3,
   wall_ms: 0,
   pressure: [] as string[],
+  cpu_scope: '',
 };
 
 describe('NodeMonitor', () => {

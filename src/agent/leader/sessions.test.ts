@@ -210,6 +210,7 @@ describe('worker sessions', () => {
           network_bytes_per_second: 0,
           wall_ms: 0,
           pressure: [],
+          cpu_scope: '',
         }),
       },
       lease: {

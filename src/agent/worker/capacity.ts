@@ -3,13 +3,21 @@ import { availableParallelism, totalmem } from 'node:os';
 
 import type { Resources } from '../../model/task.ts';
 
-export function measuredCapacity(): Resources {
+/** @param bounds of the control groups that the node is confined to; null, each for itself: none */
+export function measuredCapacity(bounds: {
+  readonly cpuMillis: number | null;
+  readonly memoryBytes: number | null;
+}): Resources {
   // 0 or absurdly high where no limit is set for this process.
   const constrained = process.constrainedMemory();
   const total = totalmem();
   return {
-    cpuMillis: availableParallelism() * 1000,
-    memoryBytes: constrained > 0 && constrained < total ? constrained : total,
+    // Where there is a quota, that is one, but in whole processors.
+    cpuMillis: bounds.cpuMillis ?? availableParallelism() * 1000,
+    memoryBytes: Math.min(
+      constrained > 0 && constrained < total ? constrained : total,
+      bounds.memoryBytes ?? total,
+    ),
   };
 }
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { Clock } from '../../lib/clock.ts';
 import { silentLog } from '../../lib/log.ts';
-import { nodeCapacity } from './capacity.ts';
+import { measuredCapacity, nodeCapacity } from './capacity.ts';
 import { parseCpuTicks, parseNetworkBytes, rates, UsageMeter } from './usage-meter.ts';
 
 describe('usage', () => {
@@ -26,15 +26,57 @@ describe('usage', () => {
   });
 
   it('takes rates from two samples', () => {
-    const first = { atMs: 0, busyTicks: 10, totalTicks: 100, networkBytes: 500 };
+    const first = { atMs: 0, quota: null, busyTicks: 10, totalTicks: 100, networkBytes: 500 };
     expect(rates(null, first)).toEqual({ cpu_percent: 0, network_bytes_per_second: 0 });
-    const second = { atMs: 2000, busyTicks: 60, totalTicks: 300, networkBytes: 2500 };
+    const second = { atMs: 2000, quota: null, busyTicks: 60, totalTicks: 300, networkBytes: 2500 };
     expect(rates(first, second)).toEqual({ cpu_percent: 25, network_bytes_per_second: 1000 });
     // An interface that went away takes its counters with it.
     expect(rates(second, { ...first, atMs: 3000 })).toEqual({ cpu_percent: 0, network_bytes_per_second: 0 });
   });
 
+  it('takes the share of a quota, of which parts come and go', () => {
+    const machine = { busyTicks: 0, totalTicks: 0, networkBytes: 0 };
+    const at = (atMs: number, scope: string, used: Record<string, number>) => ({
+      ...machine,
+      atMs,
+      quota: { scope, quotaMillis: 500, usedUs: new Map(Object.entries(used)) },
+    });
+    const first = at(0, '7', { group: 1_000_000, ended: 50 });
+    expect(rates(null, first).cpu_percent).toBe(0);
+    expect(rates(first, at(2000, '7', { group: 1_400_000, begun: 100_000 })).cpu_percent).toBe(50);
+    expect(rates(first, at(2000, '7', { group: 9_000_000 })).cpu_percent).toBe(100);
+    // It was moved to another group.
+    expect(rates(first, at(2000, '8', { group: 1_400_000 })).cpu_percent).toBe(0);
+    expect(rates({ ...first, quota: null }, at(2000, '7', { group: 1_400_000 })).cpu_percent).toBe(0);
+  });
+
+  it('is that of the confinement where there is one', async () => {
+    const { promise: measured, resolve } = Promise.withResolvers<void>();
+    const clock: Clock = {
+      wallMs: () => 0,
+      monotonicMs: () => 0,
+      after: () => {
+        resolve();
+        return () => {};
+      },
+    };
+    const cpu = { scope: '7', quotaMillis: 500, usedUs: new Map() };
+    const confinement = { measure: async () => ({ cpu, memoryBytes: 77, memoryLimitBytes: 80 }) };
+    const meter = new UsageMeter({
+      directory: tmpdir(),
+      confinement,
+      intervalMs: 1000,
+      clock,
+      log: silentLog,
+    });
+    meter.start();
+    await measured;
+    expect(meter.latest()).toMatchObject({ cpu_scope: '7', memory_bytes: 77, pressure: ['memory'] });
+    meter.close();
+  });
+
   it('measures this machine, and goes on after a failure', async () => {
+    const confinement = { measure: async () => ({ cpu: null, memoryBytes: null, memoryLimitBytes: null }) };
     for (const [directory, isKnown] of [
       [tmpdir(), true],
       ['/does/not/exist', false],
@@ -48,7 +90,7 @@ describe('usage', () => {
           return () => {};
         },
       };
-      const meter = new UsageMeter({ directory, intervalMs: 1000, clock, log: silentLog });
+      const meter = new UsageMeter({ directory, confinement, intervalMs: 1000, clock, log: silentLog });
       meter.start();
       await measured;
       expect(meter.latest() !== null && meter.latest()!.memory_bytes > 0).toBe(isKnown);
@@ -70,6 +112,15 @@ describe('capacity', () => {
     expect(nodeCapacity({ stated, reserve: { cpuMillis: 1000, memoryBytes: 1000 }, measured })).toEqual(
       expected,
     );
+  });
+
+  it('is no more than a control group allows, if less than a processor, too', () => {
+    const all = measuredCapacity({ cpuMillis: null, memoryBytes: null });
+    expect(all.cpuMillis).toBeGreaterThanOrEqual(1000);
+    expect(measuredCapacity({ cpuMillis: 250, memoryBytes: 4096 })).toEqual({
+      cpuMillis: 250,
+      memoryBytes: 4096,
+    });
   });
 
   it('is never below nothing', () => {

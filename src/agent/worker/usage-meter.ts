@@ -1,6 +1,6 @@
 /**
- * What the node uses at present, measured on a timer of its own: a heartbeat takes the newest value there is and never
- * waits for one. cpu and network come straight from /proc, for systeminformation spawns processes synchronously to read
+ * What the node uses at present: of the machine, or of the control group that it is confined to, measured on a timer of its
+ * own: a heartbeat takes the newest value there is and never waits for one. cpu and network come straight from /proc, for systeminformation spawns processes synchronously to read
  * them, which would hold the ticks of Raft; memory is systeminformation's.
  */
 import { readFile, statfs } from 'node:fs/promises';
@@ -12,15 +12,36 @@ import type { Clock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Pressure } from '../../model/node.ts';
-import { pressureOfRooms } from './pressure.ts';
+import { pressureOfRooms, type Room } from './pressure.ts';
 
 export interface UsageSource {
   /** null before the first measurement. */
   latest(): Usage | null;
 }
 
+/** What is used of a quota of cpu time. */
+interface QuotaUse {
+  /** Whose quota it is: nodes with the same share it. */
+  readonly scope: string;
+  readonly quotaMillis: number;
+  /** Microseconds, by parts that may come and go. */
+  readonly usedUs: ReadonlyMap<string, number>;
+}
+
+/** Null, each for itself: the machine's counts. */
+interface ConfinedUse {
+  readonly cpu: QuotaUse | null;
+  readonly memoryBytes: number | null;
+  readonly memoryLimitBytes: number | null;
+}
+
+export interface ConfinementSource {
+  measure(): Promise<ConfinedUse>;
+}
+
 interface Counters {
   readonly atMs: number;
+  readonly quota: QuotaUse | null;
   readonly busyTicks: number;
   readonly totalTicks: number;
   readonly networkBytes: number;
@@ -29,6 +50,7 @@ interface Counters {
 export class UsageMeter implements UsageSource {
   readonly #options: {
     readonly directory: string;
+    readonly confinement: ConfinementSource;
     readonly intervalMs: number;
     readonly clock: Clock;
     readonly log: Log;
@@ -41,7 +63,13 @@ export class UsageMeter implements UsageSource {
   #closed = false;
 
   /** @param options.directory on the file system whose use is reported */
-  constructor(options: { directory: string; intervalMs: number; clock: Clock; log: Log }) {
+  constructor(options: {
+    directory: string;
+    confinement: ConfinementSource;
+    intervalMs: number;
+    clock: Clock;
+    log: Log;
+  }) {
     this.#options = options;
   }
 
@@ -60,31 +88,34 @@ export class UsageMeter implements UsageSource {
 
   /** Never two at once: a measurement that hangs costs later ones, not the node. */
   async #measure(): Promise<void> {
-    const { clock, directory, intervalMs, log } = this.#options;
+    const { clock, confinement, directory, intervalMs, log } = this.#options;
     try {
-      const [stat, network, memory, disk] = await Promise.all([
+      const [stat, network, memory, disk, confined] = await Promise.all([
         readFile('/proc/stat', 'utf8'),
         readFile('/proc/net/dev', 'utf8'),
         mem(),
         statfs(directory),
+        confinement.measure(),
       ]);
       const counters: Counters = {
         atMs: clock.monotonicMs(),
+        quota: confined.cpu,
         ...parseCpuTicks(stat),
         networkBytes: parseNetworkBytes(network),
       };
       const rooms = {
         // What others than root may still write.
         disk: { total: disk.blocks * disk.bsize, available: disk.bavail * disk.bsize },
-        memory: { total: memory.total, available: memory.available },
+        memory: memoryRoom(confined, memory),
       };
       this.#pressure = pressureOfRooms(rooms, this.#pressure);
       this.#latest = {
         ...rates(this.#previous, counters),
-        memory_bytes: memory.active,
+        memory_bytes: confined.memoryBytes ?? memory.active,
         disk_bytes: (disk.blocks - disk.bfree) * disk.bsize,
         wall_ms: clock.wallMs(),
         pressure: [...this.#pressure],
+        cpu_scope: confined.cpu?.scope ?? '',
       };
       this.#previous = counters;
       this.#failures = 0;
@@ -97,19 +128,42 @@ export class UsageMeter implements UsageSource {
   }
 }
 
+/** Of a group that may use less than the machine, what that leaves; and never more than the machine has left. */
+function memoryRoom(
+  { memoryBytes, memoryLimitBytes }: ConfinedUse,
+  machine: { readonly total: number; readonly available: number },
+): Room {
+  if (memoryBytes === null || memoryLimitBytes === null) return machine;
+  const left = Math.max(0, memoryLimitBytes - memoryBytes);
+  return { total: memoryLimitBytes, available: Math.min(left, machine.available) };
+}
+
 /** Differences of two samples; zero before there are two. */
 export function rates(
   before: Counters | null,
   now: Counters,
 ): { readonly cpu_percent: number; readonly network_bytes_per_second: number } {
   if (before === null || now.atMs <= before.atMs) return { cpu_percent: 0, network_bytes_per_second: 0 };
-  const ticks = now.totalTicks - before.totalTicks;
-  const busy = now.busyTicks - before.busyTicks;
   const bytes = Math.max(0, now.networkBytes - before.networkBytes);
   return {
-    cpu_percent: ticks <= 0 ? 0 : Math.min(100, Math.max(0, (busy / ticks) * 100)),
+    cpu_percent: Math.min(100, Math.max(0, 100 * busyShare(before, now))),
     network_bytes_per_second: (bytes * 1000) / (now.atMs - before.atMs),
   };
+}
+
+function busyShare(before: Counters, now: Counters): number {
+  if (now.quota !== null) return quotaShare(before, now, now.quota);
+  const ticks = now.totalTicks - before.totalTicks;
+  return ticks <= 0 ? 0 : (now.busyTicks - before.busyTicks) / ticks;
+}
+
+/** What is new has used all that it has used since `before`. */
+function quotaShare(before: Counters, now: Counters, quota: QuotaUse): number {
+  if (before.quota?.scope !== quota.scope) return 0;
+  let usedUs = 0;
+  for (const [part, us] of quota.usedUs) usedUs += Math.max(0, us - (before.quota.usedUs.get(part) ?? 0));
+  // A thousandth of a processor is a microsecond each millisecond.
+  return usedUs / ((now.atMs - before.atMs) * quota.quotaMillis);
 }
 
 /** The line `cpu` of /proc/stat: user nice system idle iowait irq softirq steal (proc(5)). */

@@ -13,6 +13,7 @@ import type { AttemptKey } from '../drivers/driver.ts';
 import { assignmentOf, exitOf, registration, viewOf } from './testing/values.ts';
 import { WorkerCore } from './worker-core.ts';
 import type { WorkerEffect, WorkerEvent } from './worker-events.ts';
+import { runs } from '../../lib/testing/property-runs.ts';
 
 type Action =
   | 'connect'
@@ -386,7 +387,7 @@ describe('the worker under random interleavings', () => {
         expect(world.disk.size, 'nothing is left on disk').toBe(0);
         expect(world.core.knownAttempts).toBe(0);
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 });

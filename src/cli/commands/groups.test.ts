@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { Batch, Dag, DagTask } from '../../generated/cluster.ts';
 import type { ChangeGroupRequest, ListTasksRequest } from '../../generated/cluster.ts';
+import { JarvisError } from '../../lib/errors.ts';
 import { FakeCluster } from '../fake-cluster.test-kit.ts';
 import { runInProcess } from '../run-cli.test-kit.ts';
 
@@ -50,14 +51,31 @@ describe('batch', () => {
       asked += 1;
       return batch(asked < 3 ? {} : { status: 'COMPLETED' });
     };
+    // The stream breaks off after the first news: it is taken up again.
+    cluster.eventsSince = () => [{ events: [], position: '7', complete: false }];
     const done = await runInProcess(['batch', 'wait', 'batch-a', ...peer]);
     expect(done).toMatchObject({ status: 0, stdout: 'batch-a COMPLETED\n' });
+    const followed = { since: '', follow: true, kind: ['batch'], id: ['batch-a'] };
+    expect(cluster.requests('watchEvents')).toEqual([followed, followed]);
     cluster.groups.batch = () => batch({ status: 'FAILED', status_reason: '1 of 10 tasks failed' });
     const failed = await runInProcess(['batch', 'wait', 'batch-a', ...peer]);
     expect(failed).toMatchObject({ status: 1, stdout: 'batch-a FAILED: 1 of 10 tasks failed\n' });
     cluster.groups.batch = () => batch();
     const late = await runInProcess(['batch', 'wait', 'batch-a', '--timeout', '100ms', ...peer]);
     expect(late.status).toBe(124);
+  });
+
+  it('is waited for also where the node follows events for too many others', async () => {
+    let asked = 0;
+    cluster.groups.batch = () => {
+      asked += 1;
+      return batch(asked < 3 ? {} : { status: 'COMPLETED' });
+    };
+    cluster.before = ({ method }) => {
+      if (method === 'watchEvents') throw new JarvisError('too_many', '256 streams of events are open');
+    };
+    const done = await runInProcess(['batch', 'wait', 'batch-a', ...peer]);
+    expect(done).toMatchObject({ status: 0, stdout: 'batch-a COMPLETED\n' });
   });
 
   it('is cancelled and begun anew, each with a key', async () => {

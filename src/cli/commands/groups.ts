@@ -12,6 +12,7 @@ import type {
   GroupRequest,
   ListGroupsRequest,
 } from '../../generated/cluster.ts';
+import { JarvisError } from '../../lib/errors.ts';
 import { batchToJson, dagToJson } from '../../spec/json.ts';
 import type { ClusterConnection } from '../connection.ts';
 import type { Context } from '../context.ts';
@@ -224,19 +225,40 @@ async function waitForAll<T extends Group>(
   );
 }
 
-/** Until it is over: what there is to be told of a group changes with every task, so it is asked for now and then. */
+/** Until it is over: asked for whenever its status changes, and now and then beside that. */
 async function* statesOf<T extends Group>(
   kind: Kind<T>,
   peer: ClusterConnection,
   id: string,
   signal: AbortSignal,
 ): AsyncGenerator<T, void> {
-  for (;;) {
+  for await (const _ of occasions(kind, peer, id, signal)) {
     const group = await kind.get(peer, { id }, signal);
     yield group;
     if (isOver(group)) return;
-    await delay(clientLimits.groupPollMs, undefined, { signal });
   }
+}
+
+/** The first at once. @throws JarvisError unavailable where the node that tells of them shuts down */
+async function* occasions<T extends Group>(
+  { command }: Kind<T>,
+  peer: ClusterConnection,
+  id: string,
+  signal: AbortSignal,
+): AsyncGenerator<void, void> {
+  try {
+    // A piece without events is a sign of life: what may have been missed is looked for then.
+    for await (const _ of peer.watchEvents({ since: '', follow: true, kind: [command], id: [id] }, signal))
+      yield;
+  } catch (error) {
+    if (!(error instanceof JarvisError && error.code === 'too_many')) throw error;
+    // More follow the events of that node than it serves.
+    for (;;) {
+      yield;
+      await delay(clientLimits.groupPollMs, undefined, { signal });
+    }
+  }
+  throw new JarvisError('unavailable', `${peer.address} ended the stream of events`);
 }
 
 function registerGraph(parent: Command, context: Context): void {

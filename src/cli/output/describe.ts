@@ -81,7 +81,7 @@ function specOf(task: Task): readonly Field[] {
 /** What is not asked for is not shown. */
 function placementOf({ not_before: notBefore, concurrency, affinity, locality }: Task): readonly Field[] {
   const apart = (affinity?.anti ?? []).map(({ batch, labels }) =>
-    batch === undefined ? `tasks with ${pairs(labels).join(', ')}` : 'its batch',
+    batch === undefined ? `tasks with ${pairs(labels).join(', ')}` : 'its batch or DAG',
   );
   const near = (locality?.near ?? []).map(({ place, task }) => place ?? `task ${task}`);
   return [

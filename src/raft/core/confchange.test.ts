@@ -10,6 +10,7 @@ import {
 } from './confchange.ts';
 import { jointVote } from './quorum.ts';
 import type { ConfState } from './types.ts';
+import { runs } from '../../lib/testing/property-runs.ts';
 
 const EMPTY: ConfState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
 const THREE: ConfState = { ...EMPTY, voters: [1, 2, 3] };
@@ -61,7 +62,7 @@ describe('membership changes', () => {
           }
         }
       }),
-      { numRuns: 50 },
+      { numRuns: runs(50) },
     );
   });
 

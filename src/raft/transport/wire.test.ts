@@ -17,6 +17,7 @@ import { Message as WireMessage } from '../../generated/raft.ts';
 import type { EntryType, Message, MessageType } from '../core/types.ts';
 import { message } from '../testing/grpc-members.ts';
 import { messageBytes, messageFromWire, messageToWire } from './wire.ts';
+import { runs } from '../../lib/testing/property-runs.ts';
 
 const ids = array(maxSafeNat(), { maxLength: 4 });
 const messages = record<Message>({
@@ -77,7 +78,7 @@ describe('messages on the wire', () => {
         const bytes = WireMessage.encode(messageToWire(sent)).finish();
         expect(plain(messageFromWire(WireMessage.decode(bytes)))).toEqual(plain(sent));
       }),
-      { numRuns: 200 },
+      { numRuns: runs(200) },
     );
   });
 

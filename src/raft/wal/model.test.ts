@@ -19,6 +19,7 @@ import { unreachable } from '../../lib/assert.ts';
 import type { Entry } from '../core/types.ts';
 import { SimulatedLogFiles } from './simulated-log-files.test-kit.ts';
 import { Wal } from './wal.ts';
+import { runs } from '../../lib/testing/property-runs.ts';
 
 const IDENTITY = {
   clusterId: '6f1c2d3e-0000-4000-8000-000000000001',
@@ -188,7 +189,7 @@ it('equals a model after any appends, truncations, compactions, installs, power 
       for (const action of steps) await machine.run(action);
       await machine.run({ type: 'reopen' });
     }),
-    { numRuns: 150 },
+    { numRuns: runs(150) },
   );
   await expect(run).resolves.toBeUndefined();
 });

@@ -6,6 +6,7 @@ import type { TaskRow } from '../../model/task.ts';
 import { PendingQueue } from './pending-queue.ts';
 import { specOf } from './testing/values.ts';
 import { TestCluster } from './testing/test-cluster.ts';
+import { runs } from '../../lib/testing/property-runs.ts';
 
 const cluster = TestCluster.formed();
 const template = cluster.task(cluster.submitOne(specOf()));
@@ -65,7 +66,7 @@ describe('PendingQueue', () => {
         ].map(({ id }) => id);
         expect(free).toEqual(inOrder([...model].filter((at) => !isHeld(at >>> 2))));
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 

@@ -2,7 +2,7 @@
  * What placement looks at of a task: tasks of the same request are alike to it, so that what is found out about one of
  * them goes for all. Two things are a task's own: the node that has just failed it, and its place in the order.
  */
-import { affinityOf, batchIdOf, concurrencyOf, localityOf, needsOf } from '../../model/earlier-rows.ts';
+import { affinityOf, groupIdOf, concurrencyOf, localityOf, needsOf } from '../../model/earlier-rows.ts';
 import type { Affinity, Concurrency, Locality } from '../../model/placement.ts';
 import type { Resources, TaskNeeds, TaskRow } from '../../model/task.ts';
 
@@ -60,16 +60,16 @@ function needsText(needs: Exclude<TaskNeeds, null>): string {
   ]);
 }
 
-/** Batches are apart only where a task keeps apart from its own. */
+/** Batches and DAGs are apart only where a task keeps apart from its own. */
 function rulesKeyOf(task: TaskRow): string {
   const affinity = affinityOf(task);
   const locality = localityOf(task);
   if (affinity === null && locality === null) return '';
-  const isBatch = affinity?.anti.some(({ batch }) => batch !== null) ?? false;
+  const keepsApart = affinity?.anti.some(({ batch }) => batch !== null) ?? false;
   return [
     affinity === null ? '' : keyOf(affinity, affinityText),
     locality === null ? '' : keyOf(locality, localityText),
-    isBatch ? batchIdOf(task) : '',
+    keepsApart ? groupIdOf(task) : '',
   ].join('|');
 }
 

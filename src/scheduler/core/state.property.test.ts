@@ -24,6 +24,7 @@ import { Planner } from './placement/planner.ts';
 import { dueMsOf } from './retry-timers.ts';
 import { TestCluster } from './testing/test-cluster.ts';
 import { MIB, NODE_CAPACITY, containerOf, registrationOf, reportOf, specOf } from './testing/values.ts';
+import { runs } from '../../lib/testing/property-runs.ts';
 
 const NODES = ['n1', 'n2', 'n3'] as const;
 const DRIVERS = ['process', 'docker'];
@@ -445,7 +446,7 @@ describe('the state machine, given anything', () => {
         checkRetained(cluster);
         expect(indexesOf(cluster.state)).toEqual(recomputed(storedTasks(cluster)));
       }),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     );
   });
 
@@ -471,7 +472,7 @@ describe('the state machine, given anything', () => {
           expect(indexesOf(restarted.state)).toEqual(indexesOf(steady.state));
         },
       ),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
   });
 });

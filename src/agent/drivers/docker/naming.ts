@@ -80,3 +80,8 @@ export function cgroupPathOf(cgroupParent: string): string {
 export function cgroupPrefixOf(owner: ContainerOwner): string {
   return prefixOf(owner);
 }
+
+/** The same, where it may also be systemd that names them. */
+export function cgroupPrefixesOf(owner: ContainerOwner): readonly string[] {
+  return [prefixOf(owner), `${prefixOf(owner).slice(0, -1)}_`];
+}

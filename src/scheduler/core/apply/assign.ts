@@ -58,9 +58,9 @@ class TakenBefore implements Taken {
         memoryBytes: memoryBytes + (taken?.memoryBytes ?? 0),
       },
       taskCount: state.tasksOn(node).size + (taken?.count ?? 0),
-      meeting: (rules, batchId) =>
-        state.groupsOn(node).meeting(rules, batchId) ??
-        this.#groups.get(node)?.meeting(rules, batchId) ??
+      meeting: (rules, groupId) =>
+        state.groupsOn(node).meeting(rules, groupId) ??
+        this.#groups.get(node)?.meeting(rules, groupId) ??
         null,
     };
   }

@@ -33,6 +33,7 @@ import {
 } from '../testing/groups.ts';
 import { TestCluster } from '../testing/test-cluster.ts';
 import { MIB, reportOf, specOf } from '../testing/values.ts';
+import { runs } from '../../../lib/testing/property-runs.ts';
 
 const NODES = ['n1', 'n2'] as const;
 const ENDS = ['COMPLETED', 'COMPLETED', 'FAILED', 'FAILED', 'LOST', 'CANCELLED'] as const;
@@ -306,7 +307,7 @@ describe('batches and DAGs, given anything', () => {
         expect(leftovers).toEqual([]);
         checkExpiry(cluster);
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 
@@ -336,7 +337,7 @@ describe('batches and DAGs, given anything', () => {
           );
         },
       ),
-      { numRuns: 200 },
+      { numRuns: runs(200) },
     );
   });
 });

@@ -64,9 +64,9 @@ export function candidatesOf(state: NodesView, inFlight = NOTHING_IN_FLIGHT): re
         memoryBytes: planned.reduce((sum, { resources }) => sum + resources.memoryBytes, memoryBytes),
       },
       taskCount: state.tasksOn(node.name).size + planned.length,
-      meeting: (rules, batchId) =>
-        state.groupsOn(node.name).meeting(rules, batchId) ??
-        rules.find((rule) => planned.some((task) => meets(task, rule, batchId))) ??
+      meeting: (rules, groupId) =>
+        state.groupsOn(node.name).meeting(rules, groupId) ??
+        rules.find((rule) => planned.some((task) => meets(task, rule, groupId))) ??
         null,
     };
     return { node, use, waiting };

@@ -1,6 +1,6 @@
 /** The one fit function: the planner and apply both ask it, so that they cannot disagree. */
 import { limits } from '../../../lib/limits.ts';
-import { affinityOf, batchIdOf, needsOf, policyOf, pressureOf } from '../../../model/earlier-rows.ts';
+import { affinityOf, groupIdOf, needsOf, policyOf, pressureOf } from '../../../model/earlier-rows.ts';
 import type { NodeRow } from '../../../model/node.ts';
 import type { AntiRule } from '../../../model/placement.ts';
 import { labelOf, meetsRule, showAnti, showRule } from '../../../model/placement.ts';
@@ -17,14 +17,14 @@ export interface Misfit {
 }
 
 /** What fits a node are the row's resources, needs and rules; the rest of it does not matter here. */
-export type Fitting = Pick<TaskRow, 'resources' | 'needs' | 'affinity' | 'batchId'>;
+export type Fitting = Pick<TaskRow, 'resources' | 'needs' | 'affinity' | 'batchId' | 'dagId'>;
 
 /** What is on a node already. */
 export interface NodeUse {
   readonly allocated: Resources;
   readonly taskCount: number;
-  /** The first of the rules that keeps apart from a task there. @param batchId of the task that keeps apart */
-  meeting(rules: readonly AntiRule[], batchId: string | null): AntiRule | null;
+  /** The first of the rules that keeps apart from a task there. @param groupId of the task that keeps apart */
+  meeting(rules: readonly AntiRule[], groupId: string | null): AntiRule | null;
 }
 
 /** Whether a node takes new work at all. @returns null where it does */
@@ -105,13 +105,13 @@ export function unwanted(task: Pick<TaskRow, 'affinity'>, node: NodeRow): Misfit
 
 /** Whether something is there that the task keeps apart from. */
 export function keptApart(
-  task: Pick<TaskRow, 'affinity' | 'batchId'>,
+  task: Pick<TaskRow, 'affinity' | 'batchId' | 'dagId'>,
   node: NodeRow,
-  use: NodeUse,
+  use: Pick<NodeUse, 'meeting'>,
 ): Misfit | null {
   const anti = affinityOf(task)?.anti;
   if (anti === undefined || anti.length === 0) return null;
-  const rule = use.meeting(anti, batchIdOf(task));
+  const rule = use.meeting(anti, groupIdOf(task));
   return rule === null ? null : never(`node ${node.name} has ${showAnti(rule)}, which it keeps apart from`);
 }
 

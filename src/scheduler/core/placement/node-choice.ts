@@ -3,7 +3,7 @@
  * rules of the task's own have a say, the best of a bounded number that fit: those near to where it wants to be, those
  * with labels that it prefers, then others from a start that is the task's own. Up to that number it is the best of all.
  */
-import { affinityOf, batchIdOf, localityOf } from '../../../model/earlier-rows.ts';
+import { affinityOf, groupIdOf, localityOf } from '../../../model/earlier-rows.ts';
 import type { Affinity, AntiRule, WeightedRule } from '../../../model/placement.ts';
 import { meetsRule } from '../../../model/placement.ts';
 import type { SchedulingPolicy } from '../../../model/cluster.ts';
@@ -47,7 +47,7 @@ interface Preferences {
 interface Wish {
   readonly task: TaskRow;
   readonly anti: readonly AntiRule[];
-  readonly batchId: string | null;
+  readonly groupId: string | null;
   /** Null: it has none. */
   readonly preferences: Preferences | null;
   readonly targets: readonly Target[];
@@ -106,26 +106,35 @@ export class NodeChoice {
   /** Whether a node that takes work will have room for it once enough of what runs there has ended. */
   waitsForRoom(task: TaskRow): boolean {
     const view = this.#viewFor(task);
-    return view.slots.some((slot) => this.#mayHaveRoom(slot, task));
+    return view.slots.some((slot) => this.#mayHaveRoom(slot, task, this.useOf(slot)));
   }
 
-  /** All of those nodes, the one that lacks least first. */
+  /**
+   * All of those nodes, the one that lacks least first. What is in flight rules none out: it may be refused for the very
+   * node that is kept, and be planned again on the next, and so on for ever.
+   */
   nodesWithRoomInTime(task: TaskRow): readonly number[] {
     const lacks = new Map<number, number>();
     for (const slot of this.#viewFor(task).slots)
-      if (this.#mayHaveRoom(slot, task)) lacks.set(slot, this.#lackAt(slot, task.resources));
+      if (this.#mayHaveRoom(slot, task, this.#appliedUseOf(slot)))
+        lacks.set(slot, this.#lackAt(slot, task.resources));
     const name = (slot: number): string => this.#table.rowOf(slot).name;
     return [...lacks]
       .sort(([a, lackA], [b, lackB]) => lackA - lackB || (name(a) < name(b) ? -1 : 1))
       .map(([slot]) => slot);
   }
 
-  #mayHaveRoom(slot: number, task: TaskRow): boolean {
+  #mayHaveRoom(slot: number, task: TaskRow, use: Pick<NodeUse, 'meeting'>): boolean {
     const table = this.#table;
     const { cpuMillis, memoryBytes } = task.resources;
     if (table.capacityCpu(slot) < cpuMillis || table.capacityMemory(slot) < memoryBytes) return false;
     const row = table.rowOf(slot);
-    return closedTo(row) === null && keptApart(task, row, this.useOf(slot)) === null;
+    return closedTo(row) === null && keptApart(task, row, use) === null;
+  }
+
+  #appliedUseOf(slot: number): Pick<NodeUse, 'meeting'> {
+    const there = this.#state.groupsOn(this.#table.rowOf(slot).name);
+    return { meeting: (rules, groupId) => there.meeting(rules, groupId) };
   }
 
   /** The share of the node that is missing. */
@@ -147,17 +156,19 @@ export class NodeChoice {
         memoryBytes: capacity.memoryBytes - table.freeMemory(slot),
       },
       taskCount: table.count(slot),
-      meeting: (rules, batchId) => this.#meeting(name, rules, batchId),
+      meeting: (rules, groupId) => this.#meeting(name, rules, groupId),
     };
   }
 
-  #meeting(node: string, rules: readonly AntiRule[], batchId: string | null): AntiRule | null {
-    const found = this.#state.groupsOn(node).meeting(rules, batchId);
+  #meeting(node: string, rules: readonly AntiRule[], groupId: string | null): AntiRule | null {
+    const found = this.#state.groupsOn(node).meeting(rules, groupId);
     if (found !== null) return found;
     const planned = this.#round?.groupedOn(node) ?? [];
     for (const rule of rules) {
-      if (planned.some((task) => meets(task, rule, batchId))) return rule;
-      for (const { task } of this.#inFlight.on(node)) if (meets(task, rule, batchId)) return rule;
+      if (planned.some((task) => meets(task, rule, groupId))) return rule;
+      // Labels may have been changed since they were planned.
+      for (const { taskId, task } of this.#inFlight.on(node))
+        if (meets(this.#state.tasks.get(taskId) ?? task, rule, groupId)) return rule;
     }
     return null;
   }
@@ -195,7 +206,7 @@ export class NodeChoice {
     return {
       task,
       anti: affinity?.anti ?? [],
-      batchId: batchIdOf(task),
+      groupId: groupIdOf(task),
       preferences:
         affinity === null || affinity.preferred.length === 0 ? null : this.#preferencesOf(affinity),
       targets,
@@ -300,8 +311,8 @@ export class NodeChoice {
   #consider(slot: number, wish: Wish): boolean {
     if (this.#seenIn[slot] === this.#look) return false;
     this.#seenIn[slot] = this.#look;
-    const { anti, batchId } = wish;
-    if (anti.length > 0 && this.#meeting(this.#table.rowOf(slot).name, anti, batchId) !== null) return false;
+    const { anti, groupId } = wish;
+    if (anti.length > 0 && this.#meeting(this.#table.rowOf(slot).name, anti, groupId) !== null) return false;
     const score = this.#scoreOf(slot, wish);
     const isBetter =
       this.#best < 0 ||

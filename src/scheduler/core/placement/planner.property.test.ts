@@ -17,7 +17,7 @@ import { headsOf, keptForHead } from './heads.ts';
 import type { PlannedAssignment } from './in-flight.ts';
 import { inFlightOf } from './in-flight.ts';
 import { plan, toAssignments } from './plan.ts';
-import { Planner } from './planner.ts';
+import { Planner, type Load } from './planner.ts';
 import {
   affinityScore,
   binpackScore,
@@ -28,6 +28,7 @@ import {
   spreadScore,
 } from './scores.ts';
 import { whyWaiting } from './waiting.ts';
+import { runs } from '../../../lib/testing/property-runs.ts';
 
 const LIMIT = 20;
 
@@ -138,8 +139,13 @@ function worldOf(policy: 'spread' | 'binpack'): World {
 }
 
 /** Some of the nodes are busy with something else. */
-function loadOf(name: string): number | null {
+function busyShareOf(name: string): number | null {
   return { n2: 0.95, n3: 0.4, n5: 0.7 }[name] ?? null;
+}
+
+function loadOf(name: string): Load | null {
+  const busy = busyShareOf(name);
+  return busy === null ? null : { busy, scope: name === 'n5' ? '7' : '' };
 }
 
 function act(world: World, one: (typeof step extends fc.Arbitrary<infer T> ? T : never) & object): void {
@@ -258,7 +264,7 @@ function scoreOf(cluster: TestCluster, task: TaskRow, name: string, use: NodeUse
   const set = cluster.state.allocated(name).cpuMillis / row.capacity.cpuMillis;
   const scores = [
     (packs ? binpackScore : spreadScore)(left.cpu, left.memory),
-    idlenessOf(loadOf(name) ?? 0, set),
+    idlenessOf(busyShareOf(name) ?? 0, set),
   ];
   const preferred = task.affinity?.preferred ?? [];
   if (preferred.length > 0) scores.push(affinityScore(preferred, row.labels));
@@ -329,7 +335,7 @@ describe('the planner', () => {
             expect(checkPlan(world)).toBeLessThanOrEqual(LIMIT);
           },
         ),
-        { numRuns: 150 },
+        { numRuns: runs(150) },
       );
     },
   );

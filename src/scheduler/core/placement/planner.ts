@@ -33,8 +33,16 @@ export interface Plan {
   readonly more: boolean;
 }
 
-/** Share of a node's cpu that is busy, as measured; null: not known. */
-export type MeasuredLoad = (node: string) => number | null;
+/** What keeps a node busy, as measured. */
+export interface Load {
+  /** Share of the cpu. */
+  readonly busy: number;
+  /** Empty: of the machine's. Else of the quota of the control group that this names, among those of the machine. */
+  readonly scope: string;
+}
+
+/** Null: not known. */
+export type MeasuredLoad = (node: string) => Load | null;
 
 /** Views of nodes that lag behind by more are made anew. */
 const CHANGES_KEPT = 65_536;
@@ -74,24 +82,27 @@ export class Planner {
   }
 
   /**
-   * Nodes on one machine measure the same cpu at different moments, and each other's tasks: they count as one, so that
-   * none of them looks better than another.
+   * Nodes on one machine, or in one control group, measure the same cpu at different moments, and each other's tasks:
+   * they count as one, so that none of them looks better than another.
    */
   measure(loadOf: MeasuredLoad): void {
     this.#sync();
     const table = this.#table;
-    const machines = new Map<string, { busy: number; measured: number; allocated: number }>();
+    const cpus = new Map<string, { busy: number; measured: number; allocated: number }>();
+    const cpuOf: { readonly slot: number; readonly cpu: string }[] = [];
     for (const slot of table.order) {
       const { name, capacity, bootId } = table.rowOf(slot);
-      const machine = machines.get(bootId) ?? { busy: 0, measured: 0, allocated: 0 };
-      const busy = loadOf(name);
-      machine.busy += busy ?? 0;
-      machine.measured += busy === null ? 0 : 1;
-      machine.allocated += shareOf(this.#state.allocated(name).cpuMillis, capacity.cpuMillis);
-      machines.set(bootId, machine);
+      const load = loadOf(name);
+      const cpu = `${bootId} ${load?.scope ?? ''}`;
+      const shared = cpus.get(cpu) ?? { busy: 0, measured: 0, allocated: 0 };
+      shared.busy += load?.busy ?? 0;
+      shared.measured += load === null ? 0 : 1;
+      shared.allocated += shareOf(this.#state.allocated(name).cpuMillis, capacity.cpuMillis);
+      cpus.set(cpu, shared);
+      cpuOf.push({ slot, cpu });
     }
-    for (const slot of table.order) {
-      const { busy, measured, allocated } = machines.get(table.rowOf(slot).bootId) ?? NOT_MEASURED;
+    for (const { slot, cpu } of cpuOf) {
+      const { busy, measured, allocated } = cpus.get(cpu) ?? NOT_MEASURED;
       table.setIdleness(slot, idlenessOf(measured === 0 ? 0 : busy / measured, allocated));
     }
   }

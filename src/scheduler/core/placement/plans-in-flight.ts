@@ -3,6 +3,7 @@
  * refused assignment is either explained (something it rests on has changed since) or a bug of the planner.
  */
 import { concurrencyOf } from '../../../model/earlier-rows.ts';
+import type { QueueHead } from '../../../model/cluster.ts';
 import type { RowChange } from '../../../model/rows.ts';
 import { headsOf } from './heads.ts';
 import { nodeHolding } from '../node-loads.ts';
@@ -22,7 +23,15 @@ export class PlansInFlight implements InFlight {
   readonly #byNode = new Map<string, Set<PlannedAssignment>>();
   /** For tasks, nodes, concurrency keys, batches and DAGs, the index of the last command but our own assignments that touched them. */
   readonly #touched = new Map<string, number>();
+  readonly #heads: () => readonly QueueHead[];
+  /** From after this index on all that was touched is known; nothing is while no plan is in flight. */
+  #knownFrom = Infinity;
   #hasAbandoned = false;
+
+  /** @param heads of the queue, as they are now */
+  constructor(heads: () => readonly QueueHead[]) {
+    this.#heads = heads;
+  }
 
   get count(): number {
     return this.#plans.size;
@@ -43,6 +52,7 @@ export class PlansInFlight implements InFlight {
   }
 
   add(plan: PlanInFlight): void {
+    if (this.#plans.size === 0) this.#knownFrom = plan.planIndex;
     this.#plans.add(plan);
     for (const planned of plan.assignments) {
       this.#assignments.set(planned.taskId, planned);
@@ -86,6 +96,12 @@ export class PlansInFlight implements InFlight {
       if (change.table === 'batch' || change.table === 'dag') this.#touched.set(`group/${change.key}`, index);
       if (change.table !== 'task') continue;
       this.#touched.set(`task/${change.key}`, index);
+      // What keeps apart from it may be planned beside it: its labels may have changed.
+      const planned = this.#assignments.get(change.key);
+      if (planned !== undefined) this.#touched.set(`node/${planned.node}`, index);
+      // What is kept for it is so against others when its priority has changed.
+      for (const { taskId, nodes } of this.#heads())
+        if (taskId === change.key) for (const node of nodes) this.#touched.set(`node/${node}`, index);
       for (const row of [change.before, change.after]) {
         const node = row === null ? null : nodeHolding(row);
         if (node !== null) this.#touched.set(`node/${node}`, index);
@@ -95,12 +111,17 @@ export class PlansInFlight implements InFlight {
     }
   }
 
-  /** Whether something that the assignment rests on has changed since the plan. @param shared with others, if anything */
+  /**
+   * Whether something that the assignment rests on has changed since the plan. Of one that was abandoned, and comes late,
+   * there may be no telling: then that is the explanation.
+   * @param shared with others, if anything
+   */
   isExplained(
     assignment: { readonly taskId: string; readonly node: string },
     planIndex: number,
     { concurrencyKey, groupId }: { readonly concurrencyKey: string | null; readonly groupId: string | null },
   ): boolean {
+    if (planIndex < this.#knownFrom) return true;
     const touched = Math.max(
       groupId === null ? 0 : (this.#touched.get(`group/${groupId}`) ?? 0),
       this.#touched.get(`task/${assignment.taskId}`) ?? 0,
@@ -125,7 +146,9 @@ export class PlansInFlight implements InFlight {
   }
 
   #forget(): void {
+    // Of none: infinite.
     const oldest = Math.min(...[...this.#plans].map(({ planIndex }) => planIndex));
+    this.#knownFrom = oldest;
     for (const [name, index] of this.#touched) if (index <= oldest) this.#touched.delete(name);
   }
 }

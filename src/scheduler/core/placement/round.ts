@@ -1,4 +1,4 @@
-import { concurrencyOf } from '../../../model/earlier-rows.ts';
+import { concurrencyOf, groupIdOf } from '../../../model/earlier-rows.ts';
 import type { TaskRow } from '../../../model/task.ts';
 import { requestOf } from '../request.ts';
 import type { TaskRequest } from '../request.ts';
@@ -33,7 +33,7 @@ export class Round {
 
   add({ task, node }: PlannedAssignment): void {
     this.#count(task);
-    if ((task.batchId ?? null) === null && task.labels === undefined) return;
+    if (groupIdOf(task) === null && task.labels === undefined) return;
     const there = this.#grouped.get(node);
     if (there === undefined) this.#grouped.set(node, [task]);
     else there.push(task);

@@ -3,10 +3,11 @@ import { describe, expect, it } from 'vitest';
 
 import type { Affinity, LabelRule } from '../../../model/placement.ts';
 import type { Pairs, TaskSpec } from '../../../model/task.ts';
+import { batchInput, dagInput } from '../testing/groups.ts';
 import { TestCluster } from '../testing/test-cluster.ts';
 import { MIB, NODE_CAPACITY, specOf } from '../testing/values.ts';
 import { candidatesOf, explain } from './explain.ts';
-import { plan } from './plan.ts';
+import { plan, toAssignments } from './plan.ts';
 import type { MeasuredLoad } from './planner.ts';
 import { idlenessOf } from './scores.ts';
 
@@ -132,6 +133,25 @@ describe('a node that runs short of something', () => {
 describe('anti-affinity', () => {
   const TEAM: Pairs = [['team', 'x']];
   const apart = ruled({ anti: [{ batch: null, labels: TEAM }] }, { labels: TEAM });
+
+  it('keeps apart from the others of its batch or DAG, and of no other', () => {
+    const cluster = clusterOf({ n1: {}, n2: {} });
+    const spec = ruled({ anti: [{ batch: 'self', labels: null }] });
+    for (let run = 0; run < 2; run += 1) cluster.done(dagInput([[], [], []], {}, spec));
+    cluster.done(batchInput({ type: 'template', template: spec, count: 3 }));
+    const ofOne = ['n1', 'n2', undefined];
+    expect(nodesOf(cluster)).toEqual([...ofOne, ...ofOne, ...ofOne]);
+    // Applied, and looked at again by the same rule.
+    const { assignments } = plan(cluster.state, new Map(), 256);
+    const { refused } = cluster.done({
+      type: 'assign',
+      term: 1,
+      planIndex: cluster.index,
+      assignments: toAssignments(assignments),
+    });
+    expect(refused).toEqual([]);
+    expect(nodesOf(cluster)).toEqual([undefined, undefined, undefined]);
+  });
 
   it('keeps apart from tasks with the labels, on nodes, in flight and in the same plan', () => {
     const cluster = clusterOf({ n1: {}, n2: {}, n3: {} });
@@ -260,11 +280,24 @@ describe('load', () => {
     const cluster = clusterOf({ n1: {}, n2: {}, n3: {} });
     cluster.submit(...Array.from({ length: 6 }, () => specOf({ resources: SMALL })));
     const loads: Record<string, number> = { n1: 1, n2: 0.05, n3: 0.2 };
-    expect(nodesOf(cluster, (node) => loads[node] ?? null)).toEqual(['n2', 'n3', 'n2', 'n3', 'n2', 'n3']);
+    const loadOf = (node: string) => ({ busy: loads[node] ?? 0, scope: '' });
+    expect(nodesOf(cluster, loadOf)).toEqual(['n2', 'n3', 'n2', 'n3', 'n2', 'n3']);
     cluster.submit(...Array.from({ length: 3 }, () => specOf({ resources: { ...SMALL, cpuMillis: 3000 } })));
-    expect(new Set(nodesOf(cluster, (node) => loads[node] ?? null).slice(6))).toEqual(
-      new Set(['n2', 'n3', 'n1']),
-    );
+    expect(new Set(nodesOf(cluster, loadOf).slice(6))).toEqual(new Set(['n2', 'n3', 'n1']));
+  });
+
+  it('is one for the nodes of a machine, unless control groups of their own confine them', () => {
+    const cluster = clusterOf({});
+    for (const name of ['n1', 'n2', 'n3']) cluster.join(name, { bootId: 'the same' });
+    cluster.submit(...Array.from({ length: 4 }, () => specOf({ resources: SMALL })));
+    const busy = { n1: 1, n2: 0, n3: 0 };
+    const measured =
+      (scopes: Record<string, string>): MeasuredLoad =>
+      (name) => ({ busy: busy[name as keyof typeof busy], scope: scopes[name] ?? '' });
+    expect(nodesOf(cluster, measured({}))).toEqual(['n1', 'n2', 'n3', 'n1']);
+    expect(nodesOf(cluster, measured({ n1: '7', n2: '8', n3: '9' }))).toEqual(['n2', 'n3', 'n2', 'n3']);
+    // Two in one group, of which one says that all of it is used, and the other, at another moment, nothing.
+    expect(nodesOf(cluster, measured({ n1: '7', n2: '7', n3: '9' }))).toEqual(['n3', 'n3', 'n3', 'n3']);
   });
 
   it('is what is measured beyond what is set aside, in steps, and none below half', () => {

@@ -17,7 +17,10 @@ interface Excluded {
 }
 
 /** @returns null where some node could hold the task */
-export function whyNowhere(task: Omit<Fitting, 'batchId'>, nodes: Iterable<NodeRow>): string | null {
+export function whyNowhere(
+  task: Omit<Fitting, 'batchId' | 'dagId'>,
+  nodes: Iterable<NodeRow>,
+): string | null {
   const driver: Excluded = { count: 0, nearest: null };
   const policy: Excluded = { count: 0, nearest: null };
   const affinity: Excluded = { count: 0, nearest: null };
