@@ -38,6 +38,7 @@ import { DiskErrors } from './disk-errors.ts';
 import { NodeInsight } from './insight.ts';
 import { LastWords } from './last-words.ts';
 import { lateService } from './late-service.ts';
+import { DrainKeeper } from './leader/drain-keeper.ts';
 import { LeaseSettler } from './leader/lease-settler.ts';
 import { LeaderDuties } from './leader/leader-duties.ts';
 import { TimeoutSettler } from './leader/timeout-settler.ts';
@@ -368,6 +369,7 @@ export class Daemon {
         new TimeoutSettler(parts),
         scheduling,
         new VoterKeeper({ ...parts, raft }),
+        new DrainKeeper(parts),
         new Retention(parts),
       ],
     });
