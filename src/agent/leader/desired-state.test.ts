@@ -110,6 +110,17 @@ class Bench {
 
 const nothing = { run: [], stop: [] };
 
+function drain(bench: Bench, graceMs: number | null = null): void {
+  const command = { node: 'w', withinMs: 0, graceMs, startId: null, idempotency: null };
+  bench.cluster.execute({ type: 'drainNode', ...command });
+  bench.desired.markAll(bench.cluster.state);
+}
+
+function overdue(bench: Bench): void {
+  const index = bench.cluster.state.nodes.get('w')?.drain?.index ?? 0;
+  bench.cluster.execute({ type: 'drainOverdue', term: bench.cluster.term, node: 'w', drain: index });
+}
+
 describe('DesiredState', () => {
   it('tells a start once, with the term of the leader and the number of the assignment', () => {
     const bench = new Bench();
@@ -240,17 +251,6 @@ describe('DesiredState', () => {
   });
 
   describe('of a node that is drained', () => {
-    function drain(bench: Bench, graceMs: number | null = null): void {
-      const command = { node: 'w', withinMs: 0, graceMs, startId: null, idempotency: null };
-      bench.cluster.execute({ type: 'drainNode', ...command });
-      bench.desired.markAll(bench.cluster.state);
-    }
-
-    function overdue(bench: Bench): void {
-      const index = bench.cluster.state.nodes.get('w')?.drain?.index ?? 0;
-      bench.cluster.execute({ type: 'drainOverdue', term: bench.cluster.term, node: 'w', drain: index });
-    }
-
     it('takes back what was assigned and is not known to be begun, and lets go on what is', () => {
       const bench = new Bench();
       const [waits, begun] = [bench.submit(), bench.submit()];

@@ -22,7 +22,7 @@ export interface LogHandOver {
 }
 
 /** Nothing is to be handed over. */
-export const NO_HAND_OVER: LogHandOver = { handOver: () => Promise.resolve() };
+const NO_HAND_OVER: LogHandOver = { handOver: () => Promise.resolve() };
 
 /** Of one drain of a node, while this node leads. */
 interface Watch {
@@ -72,7 +72,7 @@ export class DrainKeeper {
     this.#term = null;
     this.#unsubscribe();
     this.#unsubscribe = () => {};
-    for (const node of [...this.#watches.keys()]) this.#forget(node);
+    for (const node of this.#watches.keys()) this.#forget(node);
   }
 
   #changed(change: RowChange): void {
@@ -131,16 +131,20 @@ export class DrainKeeper {
   /** One thing at a time for each drain; what comes to nothing is done again after a pause. */
   #carryOut(name: string, watch: Watch, work: () => Promise<void>): void {
     watch.isBusy = true;
-    void work()
-      .catch((error: unknown) => {
-        if (!watch.controller.signal.aborted)
-          this.#log.warn({ worker: name, error: messageOf(error) }, 'a drain does not go on yet');
-      })
-      .then(() => {
-        watch.isBusy = false;
-        if (this.#watches.get(name) !== watch) return;
-        watch.cancelTimer = this.#clock.after(LEADER_LIMITS.decisionRetryMs, () => this.#judge(name));
-      });
+    void this.#carriedOut(name, watch, work);
+  }
+
+  /** Never throws. */
+  async #carriedOut(name: string, watch: Watch, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!watch.controller.signal.aborted)
+        this.#log.warn({ worker: name, error: messageOf(error) }, 'a drain does not go on yet');
+    }
+    watch.isBusy = false;
+    if (this.#watches.get(name) !== watch) return;
+    watch.cancelTimer = this.#clock.after(LEADER_LIMITS.decisionRetryMs, () => this.#judge(name));
   }
 
   async #overdue(node: string, { index }: Watch): Promise<void> {

@@ -43,6 +43,10 @@ function drained(cluster: TestCluster) {
   return { type: 'nodeDrained', term: cluster.term, node: 'n1', drain: index } as const;
 }
 
+function label(labels: readonly (readonly [string, string | null])[]) {
+  return { type: 'labelNode', node: 'n1', labels, idempotency: null } as const;
+}
+
 function running(cluster: TestCluster, changes: Partial<TaskSpec> = {}): string {
   const taskId = cluster.submitOne(specOf(changes));
   cluster.assign(taskId, 'n1');
@@ -359,9 +363,6 @@ describe('undrainNode', () => {
 });
 
 describe('labelNode', () => {
-  const label = (labels: readonly (readonly [string, string | null])[]) =>
-    ({ type: 'labelNode', node: 'n1', labels, idempotency: null }) as const;
-
   it('has the operator’s word count key by key, also when the node registers anew', () => {
     const cluster = TestCluster.formed();
     const labels = [
