@@ -34,6 +34,13 @@ export interface NodeJson {
   readonly active_tasks: number;
   readonly capacity: { readonly cpu_millis: number; readonly memory_bytes: number };
   readonly last_heartbeat_at: string | null;
+  readonly schedulable: boolean;
+  readonly drain: {
+    readonly deadline: string;
+    readonly overdue: boolean;
+    readonly tasks_left: number;
+    readonly on_exit: boolean;
+  } | null;
 }
 
 interface ReportJson {
@@ -126,7 +133,7 @@ export class Api {
 
   /** @throws where there is no answer at all */
   async call(
-    method: 'GET' | 'POST' | 'DELETE',
+    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
     path: string,
     body: string | null,
     options: CallOptions = {},
