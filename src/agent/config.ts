@@ -12,7 +12,13 @@ import { splitAddress } from '../lib/address.ts';
 import { JarvisError, messageOf, type Fault } from '../lib/errors.ts';
 import { isName, NAME_RULE } from '../lib/names.ts';
 import { limits } from '../lib/limits.ts';
-import { parseBytesPerSecond, parseCpuMillis, parseDurationMs, parseMemoryBytes } from '../lib/quantities.ts';
+import {
+  formatDurationMs,
+  parseBytesPerSecond,
+  parseCpuMillis,
+  parseDurationMs,
+  parseMemoryBytes,
+} from '../lib/quantities.ts';
 import type { ClusterConfig } from '../model/cluster.ts';
 import type { Pairs } from '../model/task.ts';
 import type { PeerAddress } from '../raft/bootstrap.ts';
@@ -24,6 +30,9 @@ import { policyKeysAt, policySchema } from './policy-config.ts';
 const DRIVER_NAMES = ['process', 'docker', 'noop'] as const;
 /** An upgrade with a start that takes its time (docs/contract.md, section 1). */
 const DEFAULT_RESTART_GRACE_MS = 120_000;
+/** Longer than most tasks take, shorter than whoever stops a machine waits. */
+const DEFAULT_DRAIN_DEADLINE_MS = 600_000;
+const MOST_DRAIN_DEADLINE_MS = 24 * 3_600_000;
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 type DriverChoice = (typeof DRIVER_NAMES)[number];
 
@@ -52,6 +61,10 @@ export interface NodeConfig {
   readonly leaseReads: boolean;
   /** The lease that is asked for at a stop, for the tasks that run on without the daemon; 0: none. */
   readonly restartGraceMs: number;
+  /** At SIGTERM it drains itself first. */
+  readonly drainOnExit: boolean;
+  /** Then, what still runs after it is stopped, and moved. */
+  readonly drainDeadlineMs: number;
   /** Of all snapshots that it sends to other members, together. */
   readonly snapshotBytesPerSecond: number;
   readonly insecure: boolean;
@@ -119,6 +132,8 @@ const rawSchema = z.strictObject({
     limits.snapshotBytesPerSecond,
   ),
   restart_grace: parsed(parseRestartGrace).default(DEFAULT_RESTART_GRACE_MS),
+  drain_on_exit: flag.default(false),
+  drain_deadline: parsed(parseDrainDeadline).default(DEFAULT_DRAIN_DEADLINE_MS),
   insecure: flag.default(false),
   kill_tasks_on_exit: flag.default(false),
   log_level: z
@@ -166,6 +181,8 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     policy: value.policy,
     leaseReads: value.lease_reads,
     restartGraceMs: value.restart_grace,
+    drainOnExit: value.drain_on_exit,
+    drainDeadlineMs: value.drain_deadline,
     snapshotBytesPerSecond: value.snapshot_rate,
     insecure: value.insecure,
     killTasksOnExit: value.kill_tasks_on_exit,
@@ -257,6 +274,14 @@ function parseRestartGrace(value: string): number {
   if (graceMs <= limits.restartGraceMs) return graceMs;
   const most = limits.restartGraceMs / 60_000;
   throw new JarvisError('invalid', `${JSON.stringify(value)} is not allowed: 0 (none) to ${most}m`);
+}
+
+/** @throws JarvisError invalid */
+function parseDrainDeadline(value: string): number {
+  const deadlineMs = parseDurationMs(value);
+  if (deadlineMs <= MOST_DRAIN_DEADLINE_MS) return deadlineMs;
+  const most = formatDurationMs(MOST_DRAIN_DEADLINE_MS);
+  throw new JarvisError('invalid', `${JSON.stringify(value)} is not allowed: 0 (at once) to ${most}`);
 }
 
 /** Checks `host:port`; [::1]:7101 for IPv6. @throws JarvisError invalid */

@@ -34,11 +34,13 @@ import { SchedulingLoop } from '../scheduler/loop.ts';
 import { Admission } from './admission.ts';
 import type { NodeConfig } from './config.ts';
 import { announceAddress, enterCluster } from './enter-cluster.ts';
+import { drainBeforeExit } from './exit-drain.ts';
 import { handOver } from './hand-over.ts';
 import { DiskErrors } from './disk-errors.ts';
 import { NodeInsight } from './insight.ts';
 import { LastWords } from './last-words.ts';
 import { lateService } from './late-service.ts';
+import { DrainKeeper } from './leader/drain-keeper.ts';
 import { LeaseSettler } from './leader/lease-settler.ts';
 import { LeaderDuties } from './leader/leader-duties.ts';
 import { TimeoutSettler } from './leader/timeout-settler.ts';
@@ -84,6 +86,7 @@ export class Daemon {
   /** Null until it is part of a cluster. */
   #raft: RaftNode | null = null;
   #admission: Admission | null = null;
+  #drain: ((signal: AbortSignal) => Promise<void>) | null = null;
   #readiness: () => Readiness = () => ({ ready: false, reason: 'the node is starting' });
 
   constructor(options: { config: NodeConfig; log: Log; version: string }) {
@@ -114,6 +117,13 @@ export class Daemon {
       this.#lastWords?.say();
       throw error;
     }
+  }
+
+  /** Before a stop, where the settings say so. Resolves at once while it is starting. See {@link drainBeforeExit}. */
+  async drain(signal: AbortSignal): Promise<void> {
+    if (this.#drain === null) return;
+    this.#readiness = () => ({ ready: false, reason: 'the node drains itself before it stops' });
+    await this.#drain(signal);
   }
 
   /** Closes everything, the newest first; what fails to is logged. */
@@ -249,6 +259,9 @@ export class Daemon {
     // First of all, while everything that the requests under way need is there.
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
     this.#readiness = () => readinessOf(raft, worker);
+    const { name, drainDeadlineMs: deadlineMs } = config;
+    const exit = { name, startId: directory.startId, deadlineMs, operations: routing };
+    this.#drain = (caller) => drainBeforeExit({ ...exit, clock: this.#clock, log: this.#log }, caller);
     this.#log.info(
       { listen: config.listen, http: config.http, cluster: cluster.clusterId },
       'the node is up',
@@ -367,6 +380,7 @@ export class Daemon {
         new TimeoutSettler(parts),
         scheduling,
         new VoterKeeper({ ...parts, raft }),
+        new DrainKeeper(parts),
         new Retention(parts),
       ],
     });

@@ -69,6 +69,11 @@ function createCommand(): Command {
       '--restart-grace <duration>',
       'the lease that running tasks are left at a stop, for a restart that takes longer than theirs (default: 2m; 0: none)',
     )
+    .option('--drain-on-exit', 'drain this node at SIGTERM, before it stops; a second signal ends that')
+    .option(
+      '--drain-deadline <duration>',
+      'then, what still runs after so long is stopped, and moved to other nodes (default: 10m; at most 1d)',
+    )
     .option('--insecure', 'listen beyond loopback without TLS')
     .option('--log-level <level>', 'debug, info (default), warn or error')
     .addOption(new Option('--kill-tasks-on-exit').hideHelp())
@@ -147,15 +152,9 @@ async function runUntilStopped(config: NodeConfig): Promise<number> {
     );
   }
   const stopping = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      log.info({ signal }, 'stopping');
-      // From the signal on: a start that is under way is waited for no longer than the rest.
-      if (!stopping.signal.aborted) limitStop(log);
-      stopping.abort(signal);
-    });
-  }
-  const lost = await runOnce(config, log, stopping.signal);
+  const running: Running = { daemon: null };
+  stopOnSignals(config, log, { stopping, running });
+  const lost = await runOnce(config, log, stopping.signal, running);
   if (lost === null) return 0;
   try {
     await rejoinAnew({ config, clock: systemClock, log, signal: stopping.signal, cause: lost });
@@ -163,14 +162,62 @@ async function runUntilStopped(config: NodeConfig): Promise<number> {
     if (stopping.signal.aborted) return 0;
     throw error;
   }
-  const again = await runOnce(config, log, stopping.signal);
+  const again = await runOnce(config, log, stopping.signal, running);
   if (again !== null) throw again;
   return 0;
 }
 
+/** What signals are for: null between two daemons. */
+interface Running {
+  daemon: Daemon | null;
+}
+
+/** The first SIGTERM drains, where the settings say so; any other signal stops at once. */
+function stopOnSignals(
+  { drainOnExit }: NodeConfig,
+  log: Logger,
+  { stopping, running }: { readonly stopping: AbortController; readonly running: Running },
+): void {
+  const hurry = new AbortController();
+  let isDraining = false;
+  const stop = (signal: NodeJS.Signals): void => {
+    hurry.abort();
+    log.info({ signal }, 'stopping');
+    // From the signal on: a start that is under way is waited for no longer than the rest.
+    if (!stopping.signal.aborted) limitStop(log);
+    stopping.abort(signal);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (signal === 'SIGINT' || !drainOnExit || isDraining || running.daemon === null) return stop(signal);
+      isDraining = true;
+      void drainFirst({ daemon: running.daemon, hurry: hurry.signal, log }, () => stop(signal));
+    });
+  }
+}
+
+/** Never throws: whatever becomes of the drain, the node stops. */
+async function drainFirst(
+  { daemon, hurry, log }: { readonly daemon: Daemon; readonly hurry: AbortSignal; readonly log: Logger },
+  stop: () => void,
+): Promise<void> {
+  try {
+    await daemon.drain(hurry);
+  } catch (error) {
+    log.error({ error: messageOf(error) }, 'the drain failed');
+  }
+  if (!hurry.aborted) stop();
+}
+
 /** Resolves when the node was stopped, or with the word that it cannot be who it was: its log is lost. */
-async function runOnce(config: NodeConfig, log: Logger, signal: AbortSignal): Promise<StorageError | null> {
+async function runOnce(
+  config: NodeConfig,
+  log: Logger,
+  signal: AbortSignal,
+  running: Running,
+): Promise<StorageError | null> {
   const daemon = new Daemon({ config, log, version: version() });
+  running.daemon = daemon;
   let lost: StorageError | null = null;
   let unlimit = nothing;
   try {
@@ -179,6 +226,7 @@ async function runOnce(config: NodeConfig, log: Logger, signal: AbortSignal): Pr
     if (!hasLostLog(error, config)) throw error;
     lost = error;
   } finally {
+    running.daemon = null;
     if (!signal.aborted) unlimit = limitStop(log);
     await daemon.close();
   }

@@ -23,6 +23,10 @@ export class StartingOperations implements ClusterOperations {
   explainTask: ClusterOperations['explainTask'] = async (...call) => this.#ready().explainTask(...call);
   planTasks: ClusterOperations['planTasks'] = async (...call) => this.#ready().planTasks(...call);
   getNode: ClusterOperations['getNode'] = async (...call) => this.#ready().getNode(...call);
+  cordonNode: ClusterOperations['cordonNode'] = async (...call) => this.#ready().cordonNode(...call);
+  drainNode: ClusterOperations['drainNode'] = async (...call) => this.#ready().drainNode(...call);
+  undrainNode: ClusterOperations['undrainNode'] = async (...call) => this.#ready().undrainNode(...call);
+  labelNode: ClusterOperations['labelNode'] = async (...call) => this.#ready().labelNode(...call);
   removeNode: ClusterOperations['removeNode'] = async (...call) => this.#ready().removeNode(...call);
   getCluster: ClusterOperations['getCluster'] = async (...call) => this.#ready().getCluster(...call);
   changeMember: ClusterOperations['changeMember'] = async (...call) => this.#ready().changeMember(...call);

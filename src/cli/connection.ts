@@ -25,6 +25,11 @@ import type {
   Node,
   NodeRequest,
   PlanRequest,
+  CordonNodeRequest,
+  DrainNodeRequest,
+  LabelNodeRequest,
+  NodeChange,
+  UndrainNodeRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
   SetConfigRequest,
@@ -60,6 +65,10 @@ export interface ClusterConnection {
   readLogs(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogChunk>;
   watchEvents(request: EventsRequest, signal: AbortSignal): AsyncIterable<EventsPiece>;
   getNode(request: NodeRequest, signal: AbortSignal): Promise<Node>;
+  cordonNode(request: CordonNodeRequest, signal: AbortSignal): Promise<NodeChange>;
+  drainNode(request: DrainNodeRequest, signal: AbortSignal): Promise<NodeChange>;
+  undrainNode(request: UndrainNodeRequest, signal: AbortSignal): Promise<NodeChange>;
+  labelNode(request: LabelNodeRequest, signal: AbortSignal): Promise<NodeChange>;
   removeNode(request: RemoveNodeRequest, signal: AbortSignal): Promise<RemoveNodeResponse>;
   listNodes(signal: AbortSignal): Promise<ListNodesResponse>;
   getCluster(request: GetClusterRequest, signal: AbortSignal): Promise<ClusterStatus>;

@@ -20,10 +20,13 @@ import {
 import type {
   ClusterServer,
   ClusterSettings,
+  Drain,
   EventsPiece,
   EventsRequest,
+  LabelNodeRequest,
   LogsRequest,
   Node,
+  NodeChange,
   NodeRequest,
   RemoveNodeRequest,
   TaskRequest,
@@ -50,6 +53,10 @@ export class FakeCluster {
   readonly calls: Call[] = [];
   readonly tasks = new Map<string, Task>();
   nodes: Node[] = [];
+  /** What a drained node shows, from the answer to the drain on; the last of them stays. */
+  drains: Drain[] = [];
+  /** Of whoever changes a node. */
+  warnings: readonly string[] = [];
   /** Of a node that is removed. */
   removed = { lost_attempts: 0, member: undefined as string | undefined };
   /** What a saved snapshot consists of. */
@@ -182,6 +189,12 @@ export class FakeCluster {
     return node;
   }
 
+  #changeNode(name: string, changes: Partial<Node>): NodeChange & { readonly node: Node } {
+    const node = { ...this.#node(name), ...changes };
+    this.nodes = this.nodes.map((one) => (one.name === name ? node : one));
+    return { node, warnings: [...this.warnings] };
+  }
+
   #service(): ClusterServer {
     const unary =
       <A>(method: string, answer: Handler) =>
@@ -226,7 +239,25 @@ export class FakeCluster {
       readLogs: (call) => this.#readLogs(call),
       watchEvents: (call) => this.#events(call),
       listNodes: unary('listNodes', () => ({ items: this.nodes, next_cursor: '' })),
-      getNode: unary('getNode', ({ name }: NodeRequest) => this.#node(name)),
+      getNode: unary('getNode', ({ name }: NodeRequest) => {
+        const asked = this.#node(name);
+        const drain = asked.drain === undefined ? undefined : (this.drains.shift() ?? asked.drain);
+        const status = drain?.finished_at === undefined ? asked.status : 'DRAINED';
+        return this.#changeNode(name, { drain, status }).node;
+      }),
+      cordonNode: unary('cordonNode', ({ name }: NodeRequest) =>
+        this.#changeNode(name, { schedulable: false }),
+      ),
+      drainNode: unary('drainNode', ({ name }: NodeRequest) => {
+        const drain = this.drains.shift();
+        return this.#changeNode(name, { status: 'DRAINING', schedulable: false, drain });
+      }),
+      undrainNode: unary('undrainNode', ({ name }: NodeRequest) =>
+        this.#changeNode(name, { status: 'AVAILABLE', schedulable: true, drain: undefined }),
+      ),
+      labelNode: unary('labelNode', ({ name, labels }: LabelNodeRequest) =>
+        this.#changeNode(name, { labels }),
+      ),
       removeNode: unary('removeNode', ({ name }: RemoveNodeRequest) => {
         const gone = this.#node(name);
         this.nodes = this.nodes.filter((node) => node !== gone);

@@ -34,6 +34,10 @@ export function dialGrpc(address: string): ClusterConnection {
     watchEvents: (request, signal) =>
       streamCall({ pool, address, method: methods.watchEvents, request, signal }),
     getNode: ask(methods.getNode),
+    cordonNode: ask(methods.cordonNode, true),
+    drainNode: ask(methods.drainNode, true),
+    undrainNode: ask(methods.undrainNode, true),
+    labelNode: ask(methods.labelNode, true),
     removeNode: ask(methods.removeNode, true),
     listNodes: (signal) => listNodes({}, signal),
     getCluster: ask(methods.getCluster),

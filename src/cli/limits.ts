@@ -22,6 +22,10 @@ export const clientLimits = {
   concurrentWatches: 64,
   /** Between looks at a batch or a DAG that is waited for. */
   groupPollMs: 500,
+  /** Between looks at a node that is drained, or whose daemon is to end. */
+  drainPollMs: 500,
+  /** A node that left the cluster has so long to end. */
+  daemonEndMs: 60_000,
   /** Tasks asked for in one page of a list. */
   pageItems: 500,
   /** Names after `get`, `wait` and `cancel`. */

@@ -379,6 +379,53 @@ export interface NodeRequest {
   name: string;
 }
 
+export interface CordonNodeRequest {
+  name: string;
+  idempotency_key: string;
+}
+
+/** No new work; what runs ends by itself, or is stopped at the deadline and moved. Again: another deadline. */
+export interface DrainNodeRequest {
+  name: string;
+  idempotency_key: string;
+  /** Durations: seconds or "1h". Absent: an hour. */
+  deadline?:
+    | string
+    | undefined;
+  /** TERM to KILL after the deadline; absent: the stop_grace of each task. */
+  grace?:
+    | string
+    | undefined;
+  /** Of a node that drains itself before it stops: the start of its daemon, with which the drain ends. */
+  start_id: string;
+}
+
+export interface UndrainNodeRequest {
+  name: string;
+  idempotency_key: string;
+}
+
+/** They count over what the node says of itself, also when it comes back. Others stay. */
+export interface LabelNodeRequest {
+  name: string;
+  idempotency_key: string;
+  labels: { [key: string]: string };
+  remove_labels: string[];
+}
+
+export interface LabelNodeRequest_LabelsEntry {
+  key: string;
+  value: string;
+}
+
+export interface NodeChange {
+  node:
+    | Node
+    | undefined;
+  /** What else the caller should know. */
+  warnings: string[];
+}
+
 export interface RemoveNodeRequest {
   name: string;
   /** The caller vouches that nothing of it runs any more: what was on it is placed anew at once. */
@@ -411,14 +458,36 @@ export interface Node {
   active_tasks: number;
   last_heartbeat_at?: string | undefined;
   joined_at: string;
+  /** Neither cordoned nor drained. */
   schedulable: boolean;
   /** What it runs short of: disk, memory. It gets no new work meanwhile. */
   pressure: string[];
+  /** Absent: it is not being drained. */
+  drain?: Drain | undefined;
 }
 
 export interface Node_LabelsEntry {
   key: string;
   value: string;
+}
+
+export interface Drain {
+  started_at: string;
+  /** What is there then is stopped, and moved. */
+  deadline: string;
+  /** Seconds from TERM to KILL; absent: the stop_grace of each task. */
+  grace?:
+    | number
+    | undefined;
+  /** The deadline has passed. */
+  overdue: boolean;
+  tasks_left: number;
+  /** When nothing was left; absent: not yet. */
+  finished_at?:
+    | string
+    | undefined;
+  /** The node drains itself before it stops, and takes work again in its next start. */
+  on_exit: boolean;
 }
 
 export interface GetClusterRequest {
@@ -4760,6 +4829,479 @@ export const NodeRequest: MessageFns<NodeRequest> = {
   },
 };
 
+function createBaseCordonNodeRequest(): CordonNodeRequest {
+  return { name: "", idempotency_key: "" };
+}
+
+export const CordonNodeRequest: MessageFns<CordonNodeRequest> = {
+  encode(message: CordonNodeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(18).string(message.idempotency_key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CordonNodeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCordonNodeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CordonNodeRequest>): CordonNodeRequest {
+    return CordonNodeRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CordonNodeRequest>): CordonNodeRequest {
+    const message = createBaseCordonNodeRequest();
+    message.name = object.name ?? "";
+    message.idempotency_key = object.idempotency_key ?? "";
+    return message;
+  },
+};
+
+function createBaseDrainNodeRequest(): DrainNodeRequest {
+  return { name: "", idempotency_key: "", deadline: undefined, grace: undefined, start_id: "" };
+}
+
+export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
+  encode(message: DrainNodeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(18).string(message.idempotency_key);
+    }
+    if (message.deadline !== undefined) {
+      writer.uint32(26).string(message.deadline);
+    }
+    if (message.grace !== undefined) {
+      writer.uint32(34).string(message.grace);
+    }
+    if (message.start_id !== "") {
+      writer.uint32(42).string(message.start_id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DrainNodeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDrainNodeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.deadline = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.grace = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.start_id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DrainNodeRequest>): DrainNodeRequest {
+    return DrainNodeRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DrainNodeRequest>): DrainNodeRequest {
+    const message = createBaseDrainNodeRequest();
+    message.name = object.name ?? "";
+    message.idempotency_key = object.idempotency_key ?? "";
+    message.deadline = object.deadline ?? undefined;
+    message.grace = object.grace ?? undefined;
+    message.start_id = object.start_id ?? "";
+    return message;
+  },
+};
+
+function createBaseUndrainNodeRequest(): UndrainNodeRequest {
+  return { name: "", idempotency_key: "" };
+}
+
+export const UndrainNodeRequest: MessageFns<UndrainNodeRequest> = {
+  encode(message: UndrainNodeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(18).string(message.idempotency_key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UndrainNodeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUndrainNodeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<UndrainNodeRequest>): UndrainNodeRequest {
+    return UndrainNodeRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UndrainNodeRequest>): UndrainNodeRequest {
+    const message = createBaseUndrainNodeRequest();
+    message.name = object.name ?? "";
+    message.idempotency_key = object.idempotency_key ?? "";
+    return message;
+  },
+};
+
+function createBaseLabelNodeRequest(): LabelNodeRequest {
+  return { name: "", idempotency_key: "", labels: {}, remove_labels: [] };
+}
+
+export const LabelNodeRequest: MessageFns<LabelNodeRequest> = {
+  encode(message: LabelNodeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(18).string(message.idempotency_key);
+    }
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      LabelNodeRequest_LabelsEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    for (const v of message.remove_labels) {
+      writer.uint32(34).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LabelNodeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLabelNodeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = LabelNodeRequest_LabelsEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.labels[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.remove_labels.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<LabelNodeRequest>): LabelNodeRequest {
+    return LabelNodeRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LabelNodeRequest>): LabelNodeRequest {
+    const message = createBaseLabelNodeRequest();
+    message.name = object.name ?? "";
+    message.idempotency_key = object.idempotency_key ?? "";
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.remove_labels = object.remove_labels?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseLabelNodeRequest_LabelsEntry(): LabelNodeRequest_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const LabelNodeRequest_LabelsEntry: MessageFns<LabelNodeRequest_LabelsEntry> = {
+  encode(message: LabelNodeRequest_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LabelNodeRequest_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLabelNodeRequest_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<LabelNodeRequest_LabelsEntry>): LabelNodeRequest_LabelsEntry {
+    return LabelNodeRequest_LabelsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LabelNodeRequest_LabelsEntry>): LabelNodeRequest_LabelsEntry {
+    const message = createBaseLabelNodeRequest_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseNodeChange(): NodeChange {
+  return { node: undefined, warnings: [] };
+}
+
+export const NodeChange: MessageFns<NodeChange> = {
+  encode(message: NodeChange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== undefined) {
+      Node.encode(message.node, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.warnings) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeChange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeChange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = Node.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.warnings.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<NodeChange>): NodeChange {
+    return NodeChange.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeChange>): NodeChange {
+    const message = createBaseNodeChange();
+    message.node = (object.node !== undefined && object.node !== null) ? Node.fromPartial(object.node) : undefined;
+    message.warnings = object.warnings?.map((e) => e) || [];
+    return message;
+  },
+};
+
 function createBaseRemoveNodeRequest(): RemoveNodeRequest {
   return { name: "", dead: false, idempotency_key: "" };
 }
@@ -4937,6 +5479,7 @@ function createBaseNode(): Node {
     joined_at: "",
     schedulable: false,
     pressure: [],
+    drain: undefined,
   };
 }
 
@@ -4992,6 +5535,9 @@ export const Node: MessageFns<Node> = {
     }
     for (const v of message.pressure) {
       writer.uint32(138).string(v!);
+    }
+    if (message.drain !== undefined) {
+      Drain.encode(message.drain, writer.uint32(162).fork()).join();
     }
     return writer;
   },
@@ -5148,6 +5694,14 @@ export const Node: MessageFns<Node> = {
             message.pressure.push(reader.string());
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.drain = Drain.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5194,6 +5748,7 @@ export const Node: MessageFns<Node> = {
     message.joined_at = object.joined_at ?? "";
     message.schedulable = object.schedulable ?? false;
     message.pressure = object.pressure?.map((e) => e) || [];
+    message.drain = (object.drain !== undefined && object.drain !== null) ? Drain.fromPartial(object.drain) : undefined;
     return message;
   },
 };
@@ -5261,6 +5816,141 @@ export const Node_LabelsEntry: MessageFns<Node_LabelsEntry> = {
     const message = createBaseNode_LabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseDrain(): Drain {
+  return {
+    started_at: "",
+    deadline: "",
+    grace: undefined,
+    overdue: false,
+    tasks_left: 0,
+    finished_at: undefined,
+    on_exit: false,
+  };
+}
+
+export const Drain: MessageFns<Drain> = {
+  encode(message: Drain, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.started_at !== "") {
+      writer.uint32(10).string(message.started_at);
+    }
+    if (message.deadline !== "") {
+      writer.uint32(18).string(message.deadline);
+    }
+    if (message.grace !== undefined) {
+      writer.uint32(25).double(message.grace);
+    }
+    if (message.overdue !== false) {
+      writer.uint32(32).bool(message.overdue);
+    }
+    if (message.tasks_left !== 0) {
+      writer.uint32(40).uint32(message.tasks_left);
+    }
+    if (message.finished_at !== undefined) {
+      writer.uint32(50).string(message.finished_at);
+    }
+    if (message.on_exit !== false) {
+      writer.uint32(56).bool(message.on_exit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Drain {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDrain();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.started_at = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.deadline = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.grace = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.overdue = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.tasks_left = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.finished_at = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.on_exit = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Drain>): Drain {
+    return Drain.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Drain>): Drain {
+    const message = createBaseDrain();
+    message.started_at = object.started_at ?? "";
+    message.deadline = object.deadline ?? "";
+    message.grace = object.grace ?? undefined;
+    message.overdue = object.overdue ?? false;
+    message.tasks_left = object.tasks_left ?? 0;
+    message.finished_at = object.finished_at ?? undefined;
+    message.on_exit = object.on_exit ?? false;
     return message;
   },
 };
@@ -9608,6 +10298,44 @@ export const ClusterService = {
     responseSerialize: (value: EventsPiece): Buffer => Buffer.from(EventsPiece.encode(value).finish()),
     responseDeserialize: (value: Buffer): EventsPiece => EventsPiece.decode(value),
   },
+  /** Whether a node takes work. What is so already is fine. */
+  cordonNode: {
+    path: "/jarvis.cluster.Cluster/CordonNode" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CordonNodeRequest): Buffer => Buffer.from(CordonNodeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CordonNodeRequest => CordonNodeRequest.decode(value),
+    responseSerialize: (value: NodeChange): Buffer => Buffer.from(NodeChange.encode(value).finish()),
+    responseDeserialize: (value: Buffer): NodeChange => NodeChange.decode(value),
+  },
+  drainNode: {
+    path: "/jarvis.cluster.Cluster/DrainNode" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DrainNodeRequest): Buffer => Buffer.from(DrainNodeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DrainNodeRequest => DrainNodeRequest.decode(value),
+    responseSerialize: (value: NodeChange): Buffer => Buffer.from(NodeChange.encode(value).finish()),
+    responseDeserialize: (value: Buffer): NodeChange => NodeChange.decode(value),
+  },
+  /** Ends a drain and a cordon. */
+  undrainNode: {
+    path: "/jarvis.cluster.Cluster/UndrainNode" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: UndrainNodeRequest): Buffer => Buffer.from(UndrainNodeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UndrainNodeRequest => UndrainNodeRequest.decode(value),
+    responseSerialize: (value: NodeChange): Buffer => Buffer.from(NodeChange.encode(value).finish()),
+    responseDeserialize: (value: Buffer): NodeChange => NodeChange.decode(value),
+  },
+  labelNode: {
+    path: "/jarvis.cluster.Cluster/LabelNode" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: LabelNodeRequest): Buffer => Buffer.from(LabelNodeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): LabelNodeRequest => LabelNodeRequest.decode(value),
+    responseSerialize: (value: NodeChange): Buffer => Buffer.from(NodeChange.encode(value).finish()),
+    responseDeserialize: (value: Buffer): NodeChange => NodeChange.decode(value),
+  },
   /** Takes a node that is gone off the list. */
   removeNode: {
     path: "/jarvis.cluster.Cluster/RemoveNode" as const,
@@ -9808,6 +10536,12 @@ export interface ClusterServer extends UntypedServiceImplementation {
    * stream breaks, go on at the position of the last piece.
    */
   watchEvents: handleServerStreamingCall<EventsRequest, EventsPiece>;
+  /** Whether a node takes work. What is so already is fine. */
+  cordonNode: handleUnaryCall<CordonNodeRequest, NodeChange>;
+  drainNode: handleUnaryCall<DrainNodeRequest, NodeChange>;
+  /** Ends a drain and a cordon. */
+  undrainNode: handleUnaryCall<UndrainNodeRequest, NodeChange>;
+  labelNode: handleUnaryCall<LabelNodeRequest, NodeChange>;
   /** Takes a node that is gone off the list. */
   removeNode: handleUnaryCall<RemoveNodeRequest, RemoveNodeResponse>;
   getCluster: handleUnaryCall<GetClusterRequest, ClusterStatus>;
@@ -10003,6 +10737,68 @@ export interface ClusterClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<EventsPiece>;
+  /** Whether a node takes work. What is so already is fine. */
+  cordonNode(
+    request: CordonNodeRequest,
+    callback: (error: ServiceError | null, response: NodeChange) => void,
+  ): ClientUnaryCall;
+  cordonNode(
+    request: CordonNodeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: NodeChange) => void,
+  ): ClientUnaryCall;
+  cordonNode(
+    request: CordonNodeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: NodeChange) => void,
+  ): ClientUnaryCall;
+  drainNode(
+    request: DrainNodeRequest,
+    callback: (error: ServiceError | null, response: NodeChange) => void,
+  ): ClientUnaryCall;
+  drainNode(
+    request: DrainNodeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: NodeChange) => void,
+  ): ClientUnaryCall;
+  drainNode(
+    request: DrainNodeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: NodeChange) => void,
+  ): ClientUnaryCall;
+  /** Ends a drain and a cordon. */
+  undrainNode(
+    request: UndrainNodeRequest,
+    callback: (error: ServiceError | null, response: NodeChange) => void,
+  ): ClientUnaryCall;
+  undrainNode(
+    request: UndrainNodeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: NodeChange) => void,
+  ): ClientUnaryCall;
+  undrainNode(
+    request: UndrainNodeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: NodeChange) => void,
+  ): ClientUnaryCall;
+  labelNode(
+    request: LabelNodeRequest,
+    callback: (error: ServiceError | null, response: NodeChange) => void,
+  ): ClientUnaryCall;
+  labelNode(
+    request: LabelNodeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: NodeChange) => void,
+  ): ClientUnaryCall;
+  labelNode(
+    request: LabelNodeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: NodeChange) => void,
+  ): ClientUnaryCall;
   /** Takes a node that is gone off the list. */
   removeNode(
     request: RemoveNodeRequest,

@@ -259,6 +259,8 @@ export interface Stop {
   task_id: string;
   assignment: number;
   grace_ms: number;
+  /** Only where the node does not know it: an attempt that was begun goes on. Either way the start is not to come later. */
+  unless_begun: boolean;
 }
 
 export interface ReadLogRequest {
@@ -2795,7 +2797,7 @@ export const Limits: MessageFns<Limits> = {
 };
 
 function createBaseStop(): Stop {
-  return { task_id: "", assignment: 0, grace_ms: 0 };
+  return { task_id: "", assignment: 0, grace_ms: 0, unless_begun: false };
 }
 
 export const Stop: MessageFns<Stop> = {
@@ -2808,6 +2810,9 @@ export const Stop: MessageFns<Stop> = {
     }
     if (message.grace_ms !== 0) {
       writer.uint32(24).uint64(message.grace_ms);
+    }
+    if (message.unless_begun !== false) {
+      writer.uint32(32).bool(message.unless_begun);
     }
     return writer;
   },
@@ -2849,6 +2854,14 @@ export const Stop: MessageFns<Stop> = {
             message.grace_ms = longToNumber(reader.uint64());
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.unless_begun = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2869,6 +2882,7 @@ export const Stop: MessageFns<Stop> = {
     message.task_id = object.task_id ?? "";
     message.assignment = object.assignment ?? 0;
     message.grace_ms = object.grace_ms ?? 0;
+    message.unless_begun = object.unless_begun ?? false;
     return message;
   },
 };

@@ -1,14 +1,17 @@
 /** The API's calls (docs/contract.md, section 2): parse, call, and the answer as JSON. */
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
+import { formatDurationMs } from '../lib/quantities.ts';
 import type { Log } from '../lib/log.ts';
 import { formatTime } from '../lib/times.ts';
+import type { LabelChanges } from '../model/node.ts';
 import type { CallContext, ClusterOperations, Readiness } from '../operations/port.ts';
 import {
   explanationToJson,
   listToJson,
+  nodeChangeToJson,
   nodeToJson,
   planToJson,
   removalToJson,
@@ -16,6 +19,7 @@ import {
   taskToJson,
   versionToJson,
 } from '../spec/json.ts';
+import { parseDrain, parseNodeUpdate } from '../spec/node-changes.ts';
 import { parseTaskSpec } from '../spec/task-schema.ts';
 import { parseTaskUpdate } from '../spec/task-update.ts';
 import { wireFromPlain } from '../spec/wire.ts';
@@ -100,10 +104,7 @@ function registerTasks(app: FastifyInstance, { operations, calls, log }: RoutePa
           id: parameter(request, 'id'),
           idempotency_key: idempotencyKey(request),
           priority,
-          labels: Object.fromEntries(
-            labels.flatMap(([key, value]) => (value === null ? [] : [[key, value]])),
-          ),
-          remove_labels: labels.flatMap(([key, value]) => (value === null ? [key] : [])),
+          ...labelsToWire(labels),
           not_before:
             notBeforeMs === null ? '' : notBeforeMs === undefined ? undefined : formatTime(notBeforeMs),
         },
@@ -148,6 +149,13 @@ function registerTasks(app: FastifyInstance, { operations, calls, log }: RoutePa
   });
 }
 
+function labelsToWire(labels: LabelChanges): { labels: Record<string, string>; remove_labels: string[] } {
+  return {
+    labels: Object.fromEntries(labels.flatMap(([key, value]) => (value === null ? [] : [[key, value]]))),
+    remove_labels: labels.flatMap(([key, value]) => (value === null ? [key] : [])),
+  };
+}
+
 function registerCluster(app: FastifyInstance, { operations, calls, log }: RouteParts): void {
   const contextOf = (reply: FastifyReply) => calls.context(reply, limits.httpTimeoutMs);
   on(app, '/nodes', {
@@ -170,7 +178,17 @@ function registerCluster(app: FastifyInstance, { operations, calls, log }: Route
       );
       return removalToJson(removal);
     },
+    PATCH: async (request, reply) => {
+      expectNoQuery(request.query);
+      const labels = parseNodeUpdate(request.body);
+      const change = await operations.labelNode(
+        { ...nodeNamed(request), ...labelsToWire(labels) },
+        contextOf(reply),
+      );
+      return nodeChangeToJson(change);
+    },
   });
+  registerNodeChanges(app, operations, contextOf);
   on(app, '/cluster', {
     GET: async (request, reply) => {
       const query = parseClusterQuery(request.query);
@@ -204,6 +222,47 @@ function registerCluster(app: FastifyInstance, { operations, calls, log }: Route
     },
   });
   on(app, '/version', { GET: async () => versionToJson(operations.version()) });
+}
+
+/** The name in the URL, and the caller's key. */
+function nodeNamed(request: FastifyRequest): { readonly name: string; readonly idempotency_key: string } {
+  return { name: parameter(request, 'name'), idempotency_key: idempotencyKey(request) };
+}
+
+function registerNodeChanges(
+  app: FastifyInstance,
+  operations: ClusterOperations,
+  contextOf: (reply: FastifyReply) => CallContext,
+): void {
+  on(app, '/nodes/:name/cordon', {
+    POST: async (request, reply) => {
+      expectNoQuery(request.query);
+      expectNoBody(request.body);
+      const change = await operations.cordonNode(nodeNamed(request), contextOf(reply));
+      return reply.code(200).send(nodeChangeToJson(change));
+    },
+  });
+  on(app, '/nodes/:name/undrain', {
+    POST: async (request, reply) => {
+      expectNoQuery(request.query);
+      expectNoBody(request.body);
+      const change = await operations.undrainNode(nodeNamed(request), contextOf(reply));
+      return reply.code(200).send(nodeChangeToJson(change));
+    },
+  });
+  on(app, '/nodes/:name/drain', {
+    POST: async (request, reply) => {
+      expectNoQuery(request.query);
+      const { withinMs, graceMs } = parseDrain(request.body);
+      const durations = {
+        deadline: formatDurationMs(withinMs),
+        grace: graceMs === null ? undefined : formatDurationMs(graceMs),
+      };
+      const asked = { ...nodeNamed(request), ...durations, start_id: '' };
+      const change = await operations.drainNode(asked, contextOf(reply));
+      return reply.code(200).send(nodeChangeToJson(change));
+    },
+  });
 }
 
 function registerMembers(

@@ -42,6 +42,10 @@ export const limits = {
   restartGraceMs: 600_000,
   /** At a stop a node waits so long for it. */
   restartGraceWaitMs: 2000,
+  /** A node that drains itself before it stops waits so long beyond the deadline for what is being stopped. */
+  exitDrainStopMs: 60_000,
+  /** Between its looks at what is left. */
+  exitDrainPollMs: 500,
   /** Events that are kept, however young they are: about four for each task that is. */
   eventsKept: 4_000_000,
   /** Idempotency keys that are kept, and for how long. */

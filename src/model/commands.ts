@@ -1,5 +1,6 @@
 import type { ClusterConfig } from './cluster.ts';
 import type { GroupRef, GroupTable } from './group.ts';
+import type { LabelChanges } from './node.ts';
 import type { PackedSpecs } from './packed-specs.ts';
 import type { Pressure } from './node.ts';
 import type { NodePolicy } from './policy.ts';
@@ -26,6 +27,12 @@ export type Command =
   | NodePressureCommand
   | NodeOfflineCommand
   | RemoveNodeCommand
+  | CordonNodeCommand
+  | DrainNodeCommand
+  | UndrainNodeCommand
+  | LabelNodeCommand
+  | DrainOverdueCommand
+  | NodeDrainedCommand
   | RetryDueCommand
   | SetHeartbeatCommand
   | TimeoutSettledCommand
@@ -123,8 +130,7 @@ export interface UpdateTaskCommand extends Stamped {
 
 export interface TaskChanges {
   readonly priority?: Priority;
-  /** Sorted by key. Null takes a label away. */
-  readonly labels?: readonly (readonly [key: string, value: string | null])[];
+  readonly labels?: LabelChanges;
   /** Null: at once. */
   readonly notBeforeMs?: number | null;
 }
@@ -229,6 +235,57 @@ export interface RemoveNodeCommand extends LeaderDecision {
   /** Who asks. */
   readonly principal: string;
   readonly idempotency: IdempotencyKey | null;
+}
+
+/** An operator's: no new work there; what runs goes on. */
+export interface CordonNodeCommand extends Stamped {
+  readonly type: 'cordonNode';
+  readonly node: string;
+  readonly idempotency: IdempotencyKey | null;
+}
+
+/** An operator's, or a node's own before it stops. Given again, the newest deadline and grace count. */
+export interface DrainNodeCommand extends Stamped {
+  readonly type: 'drainNode';
+  readonly node: string;
+  /** From now on, by the cluster's time. */
+  readonly withinMs: number;
+  /** TERM to KILL after the deadline; null: each task's own. */
+  readonly graceMs: number | null;
+  /** The start of the daemon that asks for itself; null: an operator asks. */
+  readonly startId: string | null;
+  readonly idempotency: IdempotencyKey | null;
+}
+
+/** An operator's: neither drained nor cordoned any more. */
+export interface UndrainNodeCommand extends Stamped {
+  readonly type: 'undrainNode';
+  readonly node: string;
+  readonly idempotency: IdempotencyKey | null;
+}
+
+/** An operator's: what is not named stays as it is. */
+export interface LabelNodeCommand extends Stamped {
+  readonly type: 'labelNode';
+  readonly node: string;
+  readonly labels: LabelChanges;
+  readonly idempotency: IdempotencyKey | null;
+}
+
+/** The deadline has passed: what is on the node is stopped there, and moved. */
+export interface DrainOverdueCommand extends LeaderDecision {
+  readonly type: 'drainOverdue';
+  readonly node: string;
+  /** Index of the drain that is meant. */
+  readonly drain: number;
+}
+
+/** Nothing is left on the node, and what is to be done before it may go is done. */
+export interface NodeDrainedCommand extends LeaderDecision {
+  readonly type: 'nodeDrained';
+  readonly node: string;
+  /** Index of the drain that is meant. */
+  readonly drain: number;
 }
 
 /** FAILED tasks whose next try is due, and PENDING ones that were not due before. */

@@ -3,7 +3,7 @@
  * digests are made of their bytes. Whoever reads such a field reads it through here.
  */
 import type { ClusterRow, SettlingTimeout } from './cluster.ts';
-import type { NodeRow, Pressure, RestartGrace } from './node.ts';
+import type { LabelChanges, NodeDrain, NodeRow, Pressure, RestartGrace } from './node.ts';
 import type { NodePolicy } from './policy.ts';
 import type { Affinity, Concurrency, Locality } from './placement.ts';
 import { DEFAULT_POLICY } from './policy.ts';
@@ -62,6 +62,17 @@ export function pressureOf({ pressure }: Earlier<NodeRow, 'pressure'>): readonly
 /** Null: the node has no longer T than the others. */
 export function graceOf({ grace }: Earlier<NodeRow, 'grace'>): RestartGrace | null {
   return grace ?? null;
+}
+
+/** Null: the node is not being drained. */
+export function drainOf({ drain }: Earlier<NodeRow, 'drain'>): NodeDrain | null {
+  return drain ?? null;
+}
+
+const NO_CHANGES: LabelChanges = [];
+
+export function operatorLabelsOf({ operatorLabels }: Earlier<NodeRow, 'operatorLabels'>): LabelChanges {
+  return operatorLabels ?? NO_CHANGES;
 }
 
 /** Also of a registration. */

@@ -5,7 +5,7 @@ import type { Pairs, Resources } from './task.ts';
 export type Pressure = (typeof PRESSURES)[number];
 export const PRESSURES = ['disk', 'memory'] as const;
 
-type NodeStatus = 'AVAILABLE' | 'UNHEALTHY' | 'OFFLINE' | 'DRAINING' | 'DRAINED';
+export type NodeStatus = 'AVAILABLE' | 'UNHEALTHY' | 'OFFLINE' | 'DRAINING' | 'DRAINED';
 
 /** A node as the replicated state holds it; heartbeats and usage are the leader's own and stand elsewhere. */
 export interface NodeRow {
@@ -44,6 +44,30 @@ export interface NodeRow {
   readonly pressure?: readonly Pressure[];
   /** A longer T of its own; absent: none. */
   readonly grace?: RestartGrace;
+  /** Absent: it is not being drained. */
+  readonly drain?: NodeDrain;
+  /** What an operator has said of its labels; absent: nothing. Wins key by key over what the node says itself. */
+  readonly operatorLabels?: LabelChanges;
+}
+
+/** Sorted by key. Null: the label is taken away. */
+export type LabelChanges = readonly (readonly [key: string, value: string | null])[];
+
+/** Nobody gets new work there; what runs may end by itself until the deadline, and is then stopped and moved. */
+export interface NodeDrain {
+  /** Of the entry that asked for it last: whoever carries it on names it. */
+  readonly index: number;
+  readonly startedAtMs: number;
+  /** By the cluster's time. */
+  readonly deadlineMs: number;
+  /** TERM to KILL after the deadline; null: each task's own. */
+  readonly graceMs: number | null;
+  /** The deadline has passed, and what was there then is being stopped. */
+  readonly isOverdue: boolean;
+  /** When it was DRAINED; null: not yet. */
+  readonly finishedAtMs: number | null;
+  /** The start of a daemon that drains itself before it stops: ends with the next one. Null: an operator's. */
+  readonly startId: string | null;
 }
 
 /** For a restart that takes longer than a lease (`restart_grace`). */

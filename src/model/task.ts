@@ -152,6 +152,8 @@ export interface Attempt {
   readonly logTail: string;
   /** `repository@sha256:…` of the image that it ran, or the image's id where it came from no registry. */
   readonly imageDigest: string | null;
+  /** Its node is told to stop it, for another reason than a cancel: the task goes on elsewhere. Absent: it is not. */
+  readonly stopFor?: 'drain';
 }
 
 /** The changing half of a task; its spec stands in a row of its own, written once. */

@@ -45,6 +45,7 @@ import type {
   ClusterInsight,
   GroupOperations,
   MembershipControl,
+  NodeOperations,
   RemoteOperations,
   Remotes,
   SnapshotSource,
@@ -53,7 +54,8 @@ import { explanationOf, taskAsItWaits, taskPlanOf } from './explanations.ts';
 import type { StoredTask } from './group-members.ts';
 import { parsePlan } from './group-requests.ts';
 import { LocalGroups } from './groups.ts';
-import { expectSilent, namedNode } from './nodes.ts';
+import { LocalNodes } from './node-changes.ts';
+import { expectSilent, expectStopped, namedNode } from './nodes.ts';
 import { policyFaults } from './policy-check.ts';
 import { parseSetConfig, settingsView } from './settings.ts';
 import { idempotencyOf, parseListTasks, parseSubmit, parseUpdate } from './requests.ts';
@@ -84,6 +86,7 @@ export class LocalOperations implements RemoteOperations {
   readonly #watches: TaskWatches;
   readonly #submissions: Submissions;
   readonly #groups: LocalGroups;
+  readonly #nodes: LocalNodes;
 
   constructor(options: {
     replica: Replica;
@@ -104,6 +107,12 @@ export class LocalOperations implements RemoteOperations {
       barrier: (signal) => this.#barrier(signal),
       outcome: (proposed, signal) => this.#outcome(proposed, signal),
       isRemembered: (idempotency) => this.#isRemembered(idempotency),
+    });
+    this.#nodes = new LocalNodes({
+      replica: options.replica,
+      barrier: (signal) => this.#barrier(signal),
+      outcome: (proposed, signal) => this.#outcome(proposed, signal),
+      viewOf: (node) => this.#node(node),
     });
   }
 
@@ -275,6 +284,7 @@ export class LocalOperations implements RemoteOperations {
     const isKnown = await this.#isRemembered(idempotency);
     const node = isKnown ? null : namedNode(this.#replica.state, name);
     if (node !== null && dead) expectSilent(this.#replica.state, this.#insight, node);
+    else if (node !== null) expectStopped(this.#replica.state, this.#insight, node);
     throwIfAborted(context.signal);
     const { term } = this.#replica.leadership();
     const session = node?.session ?? 0;
@@ -340,6 +350,10 @@ export class LocalOperations implements RemoteOperations {
   readonly listDags: GroupOperations['listDags'] = (...call) => this.#groups.listDags(...call);
   readonly cancelDag: GroupOperations['cancelDag'] = (...call) => this.#groups.cancelDag(...call);
   readonly retryDag: GroupOperations['retryDag'] = (...call) => this.#groups.retryDag(...call);
+  readonly cordonNode: NodeOperations['cordonNode'] = (...call) => this.#nodes.cordonNode(...call);
+  readonly drainNode: NodeOperations['drainNode'] = (...call) => this.#nodes.drainNode(...call);
+  readonly undrainNode: NodeOperations['undrainNode'] = (...call) => this.#nodes.undrainNode(...call);
+  readonly labelNode: NodeOperations['labelNode'] = (...call) => this.#nodes.labelNode(...call);
 
   async *saveSnapshot(context: CallContext): AsyncGenerator<SnapshotPiece, void> {
     await this.#barrier(context.signal);

@@ -8,6 +8,9 @@ import { show } from '../spec/faults.ts';
 import { closest } from '../spec/suggest.ts';
 import type { ClusterInsight } from './port.ts';
 
+/** So many heartbeats that did not come: it has stopped. */
+const SILENT_INTERVALS = 2;
+
 /** @throws JarvisError not_found, with what may have been meant */
 export function namedNode({ nodes }: Pick<StateView, 'nodes'>, name: string): NodeRow {
   const node = nodes.get(name);
@@ -43,6 +46,31 @@ export function expectSilent(
   throw new JarvisError(
     'conflict',
     `node ${name} ${found}; it can be called dead once it has been silent for ${seconds(warningMs)} s`,
+  );
+}
+
+/**
+ * Whether the daemon of a node that is DRAINED has ended: one that lives would register again, as a node that nobody
+ * knows, and take work. Nothing is there to be lost, so a short silence will do.
+ * @throws JarvisError conflict, with what ends it
+ */
+export function expectStopped(
+  { cluster }: Pick<StateView, 'cluster'>,
+  insight: Pick<ClusterInsight, 'silentMs' | 'members'>,
+  { name, sessionOpen, status }: NodeRow,
+): void {
+  if (!sessionOpen || status !== 'DRAINED') return;
+  const neededMs = SILENT_INTERVALS * (cluster?.config.heartbeat.intervalMs ?? 0);
+  const silentMs = insight.silentMs(name) ?? 0;
+  if (silentMs >= neededMs) return;
+  const isMember = insight.members().some((member) => member.name === name);
+  const end = isMember
+    ? `stop its daemon, or end its membership (cluster remove ${name})`
+    : 'stop its daemon';
+  throw new JarvisError(
+    'conflict',
+    `node ${name} is DRAINED, and its daemon runs: it was heard of ${seconds(silentMs)} s ago, and would register again; ` +
+      `${end}, and remove it once it has been silent for ${seconds(neededMs)} s`,
   );
 }
 

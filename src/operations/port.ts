@@ -5,6 +5,11 @@
 import type {
   Batch,
   CancelTaskRequest,
+  CordonNodeRequest,
+  DrainNodeRequest,
+  LabelNodeRequest,
+  NodeChange,
+  UndrainNodeRequest,
   ChangeGroupRequest,
   ChangeMemberRequest,
   ClusterSettings,
@@ -89,7 +94,15 @@ export interface GroupOperations {
   retryDag(request: ChangeGroupRequest, context: CallContext): Promise<Dag>;
 }
 
-export interface ClusterOperations extends GroupOperations {
+/** What operators say of nodes. What is so already is fine. */
+export interface NodeOperations {
+  cordonNode(request: CordonNodeRequest, context: CallContext): Promise<NodeChange>;
+  drainNode(request: DrainNodeRequest, context: CallContext): Promise<NodeChange>;
+  undrainNode(request: UndrainNodeRequest, context: CallContext): Promise<NodeChange>;
+  labelNode(request: LabelNodeRequest, context: CallContext): Promise<NodeChange>;
+}
+
+export interface ClusterOperations extends GroupOperations, NodeOperations {
   submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse>;
   /** The same, with nothing of the tasks but their ids in the answer: what streams of submits are made of. */
   acceptTasks(request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks>;
@@ -150,6 +163,7 @@ export type RemoteOperations = Pick<
   | 'getConfig'
   | 'setConfig'
   | keyof GroupOperations
+  | keyof NodeOperations
 >;
 
 /** How this node reaches the others; implemented over gRPC. */

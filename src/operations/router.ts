@@ -50,6 +50,7 @@ import type {
   ClusterOperations,
   GroupOperations,
   LocalLogs,
+  NodeOperations,
   RemoteOperations,
   Remotes,
 } from './port.ts';
@@ -73,11 +74,10 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set(['no_leader', 'unavailable', '
 const UNKNOWN: ReadonlySet<ErrorCode> = new Set(['timeout', 'outcome_unknown']);
 const MAX_RETRY_MS = 500;
 
-type GroupWrite = {
-  [K in keyof GroupOperations]: Parameters<GroupOperations[K]>[0] extends { idempotency_key: string }
-    ? K
-    : never;
-}[keyof GroupOperations];
+type Named = GroupOperations & NodeOperations;
+type NamedWrite = {
+  [K in keyof Named]: Parameters<Named[K]>[0] extends { idempotency_key: string } ? K : never;
+}[keyof Named];
 
 type Call<T> = (operations: RemoteOperations, context: CallContext) => Promise<T>;
 
@@ -152,6 +152,10 @@ export class RoutingOperations implements ClusterOperations {
   readonly submitDag = this.#writing('submitDag');
   readonly cancelDag = this.#writing('cancelDag');
   readonly retryDag = this.#writing('retryDag');
+  readonly cordonNode = this.#writing('cordonNode');
+  readonly drainNode = this.#writing('drainNode');
+  readonly undrainNode = this.#writing('undrainNode');
+  readonly labelNode = this.#writing('labelNode');
   readonly getBatch: GroupOperations['getBatch'] = (request, context) =>
     this.#read(context, (operations, inner) => operations.getBatch(request, inner));
   readonly listBatches: GroupOperations['listBatches'] = (request, context) =>
@@ -265,13 +269,13 @@ export class RoutingOperations implements ClusterOperations {
   }
 
   /** A write of that name, with a key of its own where its caller has none. */
-  #writing<K extends GroupWrite>(name: K): GroupOperations[K] {
+  #writing<K extends NamedWrite>(name: K): Named[K] {
     const write = (request: { readonly idempotency_key: string }, context: CallContext): Promise<unknown> => {
       const keyed = this.#withKey(request);
       // One name, one type of request and of answer.
       return this.#write<unknown>(context, (operations, inner) => operations[name](keyed as never, inner));
     };
-    return write as GroupOperations[K];
+    return write as Named[K];
   }
 
   async #read<T>(context: CallContext, call: Call<T>, tries = new Tries(this.#options.clock)): Promise<T> {

@@ -1,6 +1,7 @@
 /** Rows of the state as clients see them: the messages of proto/cluster.proto. Times are RFC 3339 in UTC. */
 import type {
   Attempt as AttemptView,
+  Drain,
   Limits,
   Node as NodeView,
   Task as TaskView,
@@ -9,6 +10,7 @@ import { formatCpuMillis, formatMemoryBytes } from '../lib/quantities.ts';
 import { formatTime } from '../lib/times.ts';
 import {
   containerOf,
+  drainOf,
   labelsOf,
   limitsOf,
   notBeforeOf,
@@ -16,7 +18,7 @@ import {
   pressureOf,
   userOf,
 } from '../model/earlier-rows.ts';
-import type { NodeRow } from '../model/node.ts';
+import type { NodeDrain, NodeRow } from '../model/node.ts';
 import type { Attempt, Pairs, Resources, TaskLimits, TaskRow, TaskSpec } from '../model/task.ts';
 import { placementView } from '../spec/placement-wire.ts';
 import { specOfTask } from '../model/template.ts';
@@ -168,7 +170,21 @@ export function nodeView(
     active_tasks: activeTasks,
     last_heartbeat_at: optionalTime(insight.lastHeartbeatMs(node.name)),
     joined_at: formatTime(node.joinedAtMs),
-    schedulable: node.schedulable,
+    schedulable: node.schedulable && drainOf(node) === null,
+    drain: drainView(drainOf(node), activeTasks),
+  };
+}
+
+function drainView(drain: NodeDrain | null, tasksLeft: number): Drain | undefined {
+  if (drain === null) return undefined;
+  return {
+    started_at: formatTime(drain.startedAtMs),
+    deadline: formatTime(drain.deadlineMs),
+    grace: drain.graceMs === null ? undefined : drain.graceMs / 1000,
+    overdue: drain.isOverdue,
+    tasks_left: tasksLeft,
+    finished_at: optionalTime(drain.finishedAtMs),
+    on_exit: drain.startId !== null,
   };
 }
 

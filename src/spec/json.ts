@@ -7,6 +7,7 @@ import type {
   Batch,
   ClusterStatus,
   Event,
+  Drain,
   Explanation,
   Dag,
   DagTask,
@@ -14,6 +15,7 @@ import type {
   NodeReport,
   Limits,
   Node,
+  NodeChange,
   ClusterSettings,
   RemoveNodeResponse,
   RetryPolicy,
@@ -155,7 +157,22 @@ export function eventToJson(event: Event): object {
 }
 
 export function nodeToJson(node: Node): object {
-  return { ...node, usage: node.usage ?? null, last_heartbeat_at: node.last_heartbeat_at ?? null };
+  return {
+    ...node,
+    usage: node.usage ?? null,
+    last_heartbeat_at: node.last_heartbeat_at ?? null,
+    drain: drainToJson(node.drain),
+  };
+}
+
+function drainToJson(drain: Drain | undefined): object | null {
+  if (drain === undefined) return null;
+  return { ...drain, grace: drain.grace ?? null, finished_at: drain.finished_at ?? null };
+}
+
+/** The node as it is then, with what else its caller should know. */
+export function nodeChangeToJson({ node, warnings }: NodeChange): object {
+  return { ...(node === undefined ? {} : nodeToJson(node)), warnings };
 }
 
 export function removalToJson(removal: RemoveNodeResponse): object {

@@ -351,7 +351,19 @@ const CHANGES: readonly Omit<Mutant, 'world'>[] = [
   },
 ];
 
-export const LEASE_MUTANTS: readonly Mutant[] = [...RULES, ...CHANGES].map((mutant) => ({
+/** Of a drain: docs/draining.md. */
+const DRAINS: readonly Omit<Mutant, 'world'>[] = [
+  {
+    name: 'drain-moves-early',
+    what: 'what is stopped at the deadline of a drain is moved before its node says that it is over',
+    file: `${APPLY}/drain-steps.ts`,
+    find: "transaction.putTask({ ...withAttempt(task, { stopFor: 'drain' }), statusReason });",
+    replace:
+      "if (!task.cancelRequested) transaction.putTask({ ...withAttempt(task, { status: 'LOST' }), status: 'PENDING', statusReason });",
+  },
+];
+
+export const LEASE_MUTANTS: readonly Mutant[] = [...RULES, ...CHANGES, ...DRAINS].map((mutant) => ({
   ...mutant,
   world: 'nodes',
 }));

@@ -152,5 +152,9 @@ export const COUNTERS = [
   'attempt executed',
   'start waits in a stopped engine',
   'watchdog away for longer than a lease',
+  'node drained',
+  'attempts stopped by a drain',
+  'attempt moved by a drain',
+  'assignment taken back by a drain',
 ] as const;
 export type Counter = (typeof COUNTERS)[number];

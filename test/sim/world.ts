@@ -19,6 +19,7 @@ const DISK_SEED = 0xd0f257d6;
 const NODE_SEED = 0x5eed1ea5;
 const SETTING_SEED = 0x7157a17e;
 const WAIT_SEED = 0x3a17f0c5;
+const DRAIN_SEED = 0x0d7a11ed;
 
 /** What the cluster of a run with nodes is like. */
 export interface NodeSettings {
@@ -85,6 +86,8 @@ export class World {
   readonly nodeSettings: NodeSettings;
   /** For changed timeouts and planned restarts: runs without them stay what they were. */
   readonly settingChance: Chance;
+  /** For drains: the same. */
+  readonly drainChance: Chance;
   onEnded: (member: Member) => void = () => {};
   /** A leader takes a node for gone. */
   onOffline: (member: Member, node: string) => void = () => {};
@@ -95,6 +98,7 @@ export class World {
     this.waitChance = new Chance((seed ^ WAIT_SEED) >>> 0);
     this.nodeSettings = drawNodeSettings(this.nodeChance);
     this.settingChance = new Chance((seed ^ SETTING_SEED) >>> 0);
+    this.drainChance = new Chance((seed ^ DRAIN_SEED) >>> 0);
     this.chance = new Chance(seed);
     this.diskChance = new Chance((seed ^ DISK_SEED) >>> 0);
     const { chance } = this;

@@ -35,6 +35,13 @@ export interface NodeJson {
   readonly capacity: { readonly cpu_millis: number; readonly memory_bytes: number };
   readonly usage: { readonly cpu_percent: number; readonly cpu_scope: string } | null;
   readonly last_heartbeat_at: string | null;
+  readonly schedulable: boolean;
+  readonly drain: {
+    readonly deadline: string;
+    readonly overdue: boolean;
+    readonly tasks_left: number;
+    readonly on_exit: boolean;
+  } | null;
 }
 
 interface ReportJson {
@@ -127,7 +134,7 @@ export class Api {
 
   /** @throws where there is no answer at all */
   async call(
-    method: 'GET' | 'POST' | 'DELETE',
+    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
     path: string,
     body: string | null,
     options: CallOptions = {},

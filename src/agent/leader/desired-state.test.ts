@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { NO_LIMITS } from '../../model/earlier-rows.ts';
 import { DEFAULT_POLICY } from '../../model/policy.ts';
+import { isAttemptOver } from '../../model/phases.ts';
 import type { TaskSpec } from '../../model/task.ts';
 import { MemoryCluster } from '../../scheduler/testing/memory-cluster.ts';
 import type { Applied } from '../../scheduler/ports.ts';
@@ -34,7 +35,8 @@ class Bench {
 
   follow({ command, changes }: Applied): void {
     if (command.type === 'reportAttempts') {
-      for (const { taskId, assignment } of command.reports) this.desired.ended(taskId, assignment);
+      for (const { taskId, assignment, status } of command.reports)
+        if (isAttemptOver(status)) this.desired.ended(taskId, assignment);
     }
     for (const change of changes) if (change.table === 'task') this.desired.mark(change);
   }
@@ -81,7 +83,7 @@ class Bench {
     });
   }
 
-  report(taskId: string, status: 'COMPLETED' | 'LOST'): void {
+  report(taskId: string, status: 'STARTING' | 'RUNNING' | 'COMPLETED' | 'LOST'): void {
     const assignment = this.cluster.state.tasks.get(taskId)?.attempts.at(-1)?.assignment ?? 0;
     const report = {
       taskId,
@@ -107,6 +109,17 @@ class Bench {
 }
 
 const nothing = { run: [], stop: [] };
+
+function drain(bench: Bench, graceMs: number | null = null): void {
+  const command = { node: 'w', withinMs: 0, graceMs, startId: null, idempotency: null };
+  bench.cluster.execute({ type: 'drainNode', ...command });
+  bench.desired.markAll(bench.cluster.state);
+}
+
+function overdue(bench: Bench): void {
+  const index = bench.cluster.state.nodes.get('w')?.drain?.index ?? 0;
+  bench.cluster.execute({ type: 'drainOverdue', term: bench.cluster.term, node: 'w', drain: index });
+}
 
 describe('DesiredState', () => {
   it('tells a start once, with the term of the leader and the number of the assignment', () => {
@@ -189,7 +202,7 @@ describe('DesiredState', () => {
     bench.cluster.execute({ type: 'cancelTask', taskId: id, idempotency: null });
     expect(bench.desired.takePart(bench.cluster.state)).toEqual({
       run: [],
-      stop: [{ task_id: id, assignment: 1, grace_ms: 1234 }],
+      stop: [{ task_id: id, assignment: 1, grace_ms: 1234, unless_begun: false }],
     });
   });
 
@@ -235,6 +248,44 @@ describe('DesiredState', () => {
     });
     bench.assign(id, 'v');
     expect(bench.told()).toEqual({ run: [], stop: [id] });
+  });
+
+  describe('of a node that is drained', () => {
+    it('takes back what was assigned and is not known to be begun, and lets go on what is', () => {
+      const bench = new Bench();
+      const [waits, begun] = [bench.submit(), bench.submit()];
+      bench.assign(waits);
+      bench.assign(begun);
+      bench.told();
+      bench.report(begun, 'RUNNING');
+      drain(bench);
+      const { run, stop } = bench.desired.takePart(bench.cluster.state);
+      expect(run).toEqual([]);
+      expect(stop).toMatchObject([{ task_id: waits, unless_begun: true }]);
+      // It was begun all the same, and says so.
+      bench.report(waits, 'STARTING');
+      expect(bench.told()).toEqual({ run: [waits], stop: [] });
+      overdue(bench);
+      expect(bench.told().stop).toEqual([waits, begun]);
+    });
+
+    it.each([
+      [null, 1234],
+      [50, 50],
+    ])('stops what is there at the deadline, with a grace of %s ms in place of its own', (graceMs, given) => {
+      const bench = new Bench();
+      const id = bench.submit();
+      bench.assign(id);
+      bench.report(id, 'RUNNING');
+      bench.told();
+      drain(bench, graceMs);
+      expect(bench.told()).toEqual(nothing);
+      overdue(bench);
+      expect(bench.desired.takePart(bench.cluster.state)).toEqual({
+        run: [],
+        stop: [{ task_id: id, assignment: 1, grace_ms: given, unless_begun: false }],
+      });
+    });
   });
 
   it('goes out in parts of bounded size, in the order of assignment', () => {

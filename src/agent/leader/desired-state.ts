@@ -6,14 +6,15 @@
 import type { Assignment, Container, Limits, Stop } from '../../generated/worker.ts';
 import { invariant } from '../../lib/assert.ts';
 import { fencingToken } from '../../lib/ids.ts';
-import { containerOf, limitsOf, onNodeLossOf, userOf } from '../../model/earlier-rows.ts';
+import { containerOf, drainOf, limitsOf, onNodeLossOf, userOf } from '../../model/earlier-rows.ts';
 import type { NodeRow } from '../../model/node.ts';
 import type { Attempt, ContainerSpec, Pairs, TaskLimits, TaskRow, TaskSpec } from '../../model/task.ts';
 import { specOfTask } from '../../model/template.ts';
 import type { StateView } from '../../scheduler/ports.ts';
 import { LEADER_LIMITS } from './limits.ts';
 
-type Mode = 'run' | 'stop';
+/** `withdraw`: not to be begun, where it has not been. */
+type Mode = 'run' | 'withdraw' | 'stop';
 
 interface Wanted {
   readonly attempt: Attempt;
@@ -21,11 +22,13 @@ interface Wanted {
 }
 
 /** What the task wants of the node in that session; null: nothing. */
-function wantedOn(task: TaskRow | undefined, node: string, session: number): Wanted | null {
+function wantedOn(task: TaskRow | undefined, row: NodeRow | undefined, session: number): Wanted | null {
   if (task === undefined || (task.status !== 'ASSIGNED' && task.status !== 'RUNNING')) return null;
   const attempt = task.attempts.at(-1);
-  if (attempt === undefined || attempt.node !== node || attempt.session !== session) return null;
-  return { attempt, mode: task.cancelRequested ? 'stop' : 'run' };
+  if (attempt === undefined || attempt.node !== row?.name || attempt.session !== session) return null;
+  if (task.cancelRequested || attempt.stopFor !== undefined) return { attempt, mode: 'stop' };
+  const isDraining = drainOf(row) !== null;
+  return { attempt, mode: isDraining && attempt.status === 'ASSIGNED' ? 'withdraw' : 'run' };
 }
 
 /** The node of the task's newest attempt. */
@@ -89,8 +92,9 @@ export class DesiredState {
   /** The next message's worth of what the worker has yet to be told, starts in the order of their assignment. */
   takePart(state: StateView): DesiredPart {
     const { node, session } = this.#options;
+    const row = state.nodes.get(node);
     const pending = [...this.#dirty]
-      .map((taskId) => ({ taskId, wanted: wantedOn(state.tasks.get(taskId), node, session) }))
+      .map((taskId) => ({ taskId, wanted: wantedOn(state.tasks.get(taskId), row, session) }))
       .sort((a, b) => (a.wanted?.attempt.assignment ?? 0) - (b.wanted?.attempt.assignment ?? 0));
     const run: Assignment[] = [];
     const stop: Stop[] = [];
@@ -108,11 +112,12 @@ export class DesiredState {
     const task = state.tasks.get(taskId);
     const written = task === undefined ? undefined : state.specs.get(task.specId)?.spec;
     const spec = task === undefined || written === undefined ? undefined : specOfTask(task, written);
-    const graceMs = spec?.stopGraceMs ?? LEADER_LIMITS.defaultStopGraceMs;
+    const row = state.nodes.get(this.#options.node);
+    const graceMs = graceOfDrain(row, wanted) ?? spec?.stopGraceMs ?? LEADER_LIMITS.defaultStopGraceMs;
     const isNew = wanted !== null && told?.assignment !== wanted.attempt.assignment;
     let bytes = 0;
-    if (told?.mode === 'run' && (wanted === null || isNew)) {
-      stop.push({ task_id: taskId, assignment: told.assignment, grace_ms: graceMs });
+    if (told !== undefined && told.mode !== 'stop' && (wanted === null || isNew)) {
+      stop.push({ task_id: taskId, assignment: told.assignment, grace_ms: graceMs, unless_begun: false });
       bytes += 64;
     }
     if (wanted === null) {
@@ -122,11 +127,16 @@ export class DesiredState {
     if (!isNew && told?.mode === wanted.mode) return bytes;
     const { attempt, mode } = wanted;
     this.#told.set(taskId, { assignment: attempt.assignment, mode });
-    if (mode === 'stop') {
-      stop.push({ task_id: taskId, assignment: attempt.assignment, grace_ms: graceMs });
+    if (mode !== 'run') {
+      const unlessBegun = mode === 'withdraw';
+      stop.push({
+        task_id: taskId,
+        assignment: attempt.assignment,
+        grace_ms: graceMs,
+        unless_begun: unlessBegun,
+      });
       return bytes + 64;
     }
-    const row = state.nodes.get(this.#options.node);
     invariant(
       task !== undefined && spec !== undefined && row !== undefined && state.cluster !== null,
       'an open task has its spec and node',
@@ -143,6 +153,12 @@ export class DesiredState {
     );
     return bytes + specBytes(spec);
   }
+}
+
+/** Milliseconds that the drain of its node gives it in place of its own; null: it says nothing of that. */
+function graceOfDrain(row: NodeRow | undefined, wanted: Wanted | null): number | null {
+  if (row === undefined || wanted?.attempt.stopFor !== 'drain') return null;
+  return drainOf(row)?.graceMs ?? null;
 }
 
 function assignmentToWire(options: {

@@ -22,6 +22,10 @@ export const LEADER_LIMITS = {
   proposalTimeoutMs: limits.proposalTimeoutMs,
   /** Between two proposals of the same thing that came to nothing. */
   decisionRetryMs: 500,
+  /** Wall clocks jump: the longest wait before the time is read again. */
+  longestTimerMs: 60_000,
+  /** For the logs of a node that is drained to be handed over, in all. */
+  handOverMs: 900_000,
   /** The monitor's timer came that late: this process stood still, and no node was silent for it. */
   stallMs: 1000,
 

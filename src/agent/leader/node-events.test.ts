@@ -70,6 +70,24 @@ describe('NodeEvents', () => {
     expect(told).toEqual([{ event: 'node.removed', worker: 'w', principal: 'alice', dead: true, ...tasks }]);
   });
 
+  it('tells who takes no work, and how a drain goes on', () => {
+    const idempotency = null;
+    cluster.execute({ type: 'cordonNode', node: 'w', idempotency });
+    const drain = { withinMs: 0, graceMs: null, startId: null, idempotency };
+    cluster.execute({ type: 'drainNode', node: 'w', ...drain });
+    const index = cluster.state.nodes.get('w')?.drain?.index ?? 0;
+    cluster.execute({ type: 'nodeDrained', term: cluster.term, node: 'w', drain: index });
+    cluster.execute({ type: 'undrainNode', node: 'w', idempotency });
+    const deadline = new Date(1_700_000_000_000).toISOString();
+    expect(told).toEqual([
+      { event: 'node.cordoned', worker: 'w' },
+      { event: 'node.draining', worker: 'w', session: session(), deadline, onExit: false },
+      { event: 'node.drained', worker: 'w', session: session() },
+      { event: 'node.uncordoned', worker: 'w' },
+      { event: 'node.available', worker: 'w', session: session() },
+    ]);
+  });
+
   it('tells nothing once it is stopped', () => {
     events.stop();
     silence('nodeOffline');

@@ -3,6 +3,9 @@
  * docs/contract.md lists in section 5; `node` is the one that writes the log. They follow what is applied, so that each is told once, by whoever leads then.
  */
 import type { Log } from '../../lib/log.ts';
+import { formatTime } from '../../lib/times.ts';
+import { drainOf } from '../../model/earlier-rows.ts';
+import type { NodeRow } from '../../model/node.ts';
 import type { RowChange } from '../../model/rows.ts';
 import type { Applied, Replica } from '../../scheduler/ports.ts';
 
@@ -31,7 +34,9 @@ export class NodeEvents {
   }
 
   #tell({ command, changes }: Applied, { key: worker, before, after }: NodeChange): void {
-    if (before === null || before.status === after?.status) return;
+    if (before === null) return;
+    if (after !== null && before.schedulable !== after.schedulable) this.#tellCordon(worker, after);
+    if (before.status === after?.status) return;
     if (after === null) {
       const { principal, dead } = command.type === 'removeNode' ? command : { principal: '', dead: false };
       const removed = { event: 'node.removed', worker, principal, dead, ...tasksOf(changes) };
@@ -48,9 +53,23 @@ export class NodeEvents {
         { event: 'node.offline', worker, session, ...tasksOf(changes) },
         'a node is taken for gone',
       );
+    else if (status === 'DRAINING')
+      this.#log.info({ event: 'node.draining', worker, session, ...deadlineOf(after) }, 'a node is drained');
+    else if (status === 'DRAINED')
+      this.#log.info({ event: 'node.drained', worker, session }, 'nothing is left on a node');
     else if (status === 'AVAILABLE')
       this.#log.info({ event: 'node.available', worker, session }, 'a node is available');
   }
+
+  #tellCordon(worker: string, { schedulable }: NodeRow): void {
+    if (schedulable) this.#log.info({ event: 'node.uncordoned', worker }, 'a node takes work again');
+    else this.#log.info({ event: 'node.cordoned', worker }, 'a node takes no new work');
+  }
+}
+
+function deadlineOf(node: NodeRow): { readonly deadline: string; readonly onExit: boolean } {
+  const drain = drainOf(node);
+  return { deadline: formatTime(drain?.deadlineMs ?? 0), onExit: drain !== null && drain.startId !== null };
 }
 
 /** What the same entry has made of the node's tasks. */

@@ -112,7 +112,11 @@ export class NodeSession {
     }
     for (const change of applied.changes) {
       if (change.table === 'task') this.#desired.mark(change);
-      else if (change.table === 'node' && change.key === this.#node) this.#checkSession();
+      else if (change.table === 'node' && change.key === this.#node) {
+        this.#checkSession();
+        // What has not been begun is not to be, or is again.
+        if (change.before?.drain !== change.after?.drain) this.#desired.markAll(this.#replica.state);
+      }
     }
     this.#schedulePump();
   }

@@ -163,6 +163,11 @@ export class KnownAttempts {
     this.#effect({ type: 'stop', driver: attempt.driver, key: attempt.key, graceMs });
   }
 
+  /** It is not to be begun any more; what is known here was begun, or has an end to report. */
+  withdraw(key: AttemptKey): void {
+    if (!this.#attempts.has(nameOf(key))) this.stop(key, 0);
+  }
+
   /** The lease has run out: what holds it must not run any more, also what the watchdog ends at the same moment. */
   endLeased(): number {
     let count = 0;

@@ -304,7 +304,7 @@ class World {
       .map(([n]) => assignmentOf(n, this.session));
     const stop = attempts
       .filter(([, { state }]) => state === 'stop')
-      .map(([n]) => ({ task_id: `task-${n}`, assignment: n, grace_ms: 1 }));
+      .map(([n]) => ({ task_id: `task-${n}`, assignment: n, grace_ms: 1, unless_begun: false }));
     this.answer({ $case: 'desired', value: { session: this.session, complete, more, run, stop } });
   }
 

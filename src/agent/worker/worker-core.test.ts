@@ -44,6 +44,7 @@ class Bench {
     more?: boolean;
     run?: Assignment[];
     stop?: number[];
+    withdraw?: number[];
     session?: number;
   }) {
     return this.receive({
@@ -53,7 +54,12 @@ class Bench {
         complete: value.complete ?? false,
         more: value.more ?? false,
         run: value.run ?? [],
-        stop: (value.stop ?? []).map((n) => ({ task_id: `task-${n}`, assignment: n, grace_ms: 7 })),
+        stop: [...(value.stop ?? []), ...(value.withdraw ?? [])].map((n) => ({
+          task_id: `task-${n}`,
+          assignment: n,
+          grace_ms: 7,
+          unless_begun: value.withdraw?.includes(n) === true,
+        })),
       },
     });
   }
@@ -589,5 +595,28 @@ describe('reports', () => {
     bench.sync(5, [], [assignmentOf(1, 5)]);
     const effects = bench.step({ ...event, key: { taskId: 'task-1', assignment: 1 } });
     expect(ofType(effects, 'persist').map(({ report }) => report.status)).toEqual([status]);
+  });
+});
+
+describe('what is not to be begun any more', () => {
+  it('is refused from then on, and said to be over, where it is not known', () => {
+    const bench = new Bench();
+    bench.sync(5);
+    const key = { taskId: 'task-1', assignment: 1 };
+    expect(ofType(bench.desired({ withdraw: [1] }), 'stop')).toMatchObject([{ key, driver: null }]);
+    bench.step({ type: 'stopped', key, exit: null });
+    expect(reportsIn(bench.step({ type: 'persisted', key }))).toMatchObject([{ status: 'CANCELLED' }]);
+    const late = bench.desired({ run: [assignmentOf(1, 5)] });
+    expect(ofType(late, 'start')).toEqual([]);
+  });
+
+  it('goes on where it was begun, whatever has come of it', () => {
+    const bench = new Bench();
+    bench.sync(5, [viewOf(3, 'running')], [assignmentOf(1, 5), assignmentOf(3, 5)]);
+    expect(stopsIn(bench.desired({ withdraw: [1, 3] }))).toEqual([]);
+    // A complete set that names it so keeps it, too.
+    bench.register(5, [viewOf(1, 'running'), viewOf(3, 'running')]);
+    expect(stopsIn(bench.desired({ complete: true, withdraw: [1, 3] }))).toEqual([]);
+    expect(stopsIn(bench.desired({ stop: [1] }))).toEqual([1]);
   });
 });

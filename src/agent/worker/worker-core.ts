@@ -334,8 +334,9 @@ export class WorkerCore {
 
   #follow(run: readonly Assignment[], stop: readonly Stop[]): void {
     for (const assignment of run) this.#attempts.start(assignment, this.#session);
-    for (const { task_id: taskId, assignment, grace_ms: graceMs } of stop) {
-      this.#attempts.stop({ taskId, assignment }, graceMs);
+    for (const { task_id: taskId, assignment, grace_ms: graceMs, unless_begun: unlessBegun } of stop) {
+      if (unlessBegun) this.#attempts.withdraw({ taskId, assignment });
+      else this.#attempts.stop({ taskId, assignment }, graceMs);
     }
   }
 

@@ -1,28 +1,38 @@
-/** `jarvisctl node ls|get|remove`: the nodes, what they can hold and what they hold. */
+/** `jarvisctl node ls|get|remove`: the nodes, what they can hold and what they hold. Its other words: `node-changes.ts`. */
 import { randomUUID } from 'node:crypto';
 
 import type { Command } from 'commander';
 
-import type { Node, RemoveNodeResponse } from '../../generated/cluster.ts';
-import type { Capacity } from '../../generated/worker.ts';
+import type { RemoveNodeResponse } from '../../generated/cluster.ts';
+import { JarvisError } from '../../lib/errors.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
 import { addExamples, outputOption, peerOption } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
-import { ageOf } from '../output/age.ts';
 import { printAnswer } from '../output/format.ts';
-import type { Answer, Column } from '../output/format.ts';
+import type { Answer } from '../output/format.ts';
 import { listToJson, nodeToJson, removalToJson } from '../../spec/json.ts';
-import { formatBytes, formatCpu } from '../output/quantities.ts';
-import { nodeStatusCell } from '../output/usage.ts';
+import { nodeAnswer } from '../output/nodes.ts';
 import { eachNamed } from '../task-arguments.ts';
 import { notify, printable } from '../terminal.ts';
-import type { Terminal } from '../terminal.ts';
+import { registerNodeChanges } from './node-changes.ts';
+import { removeDrained, withDrainOptions } from './node-drain.ts';
+import type { DrainOptions } from './node-drain.ts';
+
+const DRAIN_OPTIONS = ['deadline', 'grace', 'timeout'] as const;
+
+interface RemoveOptions extends OutputOptions, DrainOptions {
+  readonly dead?: true;
+  readonly drain?: true;
+}
 
 export function registerNode(program: Command, context: Context): void {
-  const node = program.command('node').description('The nodes of the cluster: look at them, remove them.');
+  const node = program
+    .command('node')
+    .description('The nodes of the cluster: look at them, take their work away, remove them.');
   registerList(node, context);
   registerGet(node, context);
+  registerNodeChanges(node, context);
   registerRemove(node, context);
 }
 
@@ -70,21 +80,33 @@ function registerGet(node: Command, context: Context): void {
 }
 
 function registerRemove(node: Command, context: Context): void {
-  const command = node
-    .command('remove')
-    .description('Take a node that is gone off the list: it must be OFFLINE, and nothing open on it.')
-    .argument('<name>')
-    .option('--dead', 'vouch that nothing of it runs any more: what is on it is placed elsewhere at once')
+  const command = withDrainOptions(
+    node
+      .command('remove')
+      .description(
+        'Take a node that is gone off the list: it must be OFFLINE or DRAINED and stopped, and nothing open on it.',
+      )
+      .argument('<name>')
+      .option('--dead', 'vouch that nothing of it runs any more: what is on it is placed elsewhere at once')
+      .option('--drain', 'drain it first, then end its membership, and with that its daemon'),
+  )
     .addOption(outputOption())
     .addOption(peerOption())
-    .action(async (name: string, options: OutputOptions & { readonly dead?: true }) => {
+    .action(async (name: string, options: RemoveOptions) => {
+      const isDrain = options.drain === true;
+      if (isDrain && options.dead === true)
+        throw new JarvisError(
+          'invalid',
+          '--dead and --drain exclude each other: what is dead cannot be drained',
+        );
+      if (!isDrain && DRAIN_OPTIONS.some((option) => options[option] !== undefined))
+        throw new JarvisError('invalid', '--deadline, --grace and --timeout go with --drain only');
       await withPeers(context, command, async (peers) => {
         const { terminal } = context;
         const request = { name, dead: options.dead === true, idempotency_key: randomUUID() };
-        const removal = await peers.call(
-          (peer, signal) => peer.removeNode(request, signal),
-          terminal.interrupted,
-        );
+        const removal = isDrain
+          ? await removeDrained(context, peers, name, options)
+          : await peers.call((peer, signal) => peer.removeNode(request, signal), terminal.interrupted);
         await printAnswer(terminal, options.output, removalAnswer(removal));
         const { member } = removal;
         if (member !== undefined)
@@ -94,7 +116,12 @@ function registerRemove(node: Command, context: Context): void {
           );
       });
     });
-  addExamples(command, 'jarvisctl node remove n3', 'jarvisctl node remove n3 --dead');
+  addExamples(
+    command,
+    'jarvisctl node remove n3',
+    'jarvisctl node remove n3 --drain --deadline 10m',
+    'jarvisctl node remove n3 --dead',
+  );
 }
 
 function removalAnswer(removal: RemoveNodeResponse): Answer<RemoveNodeResponse> {
@@ -109,44 +136,4 @@ function removalAnswer(removal: RemoveNodeResponse): Answer<RemoveNodeResponse> 
     json: () => removalToJson(removal),
     whenEmpty: '',
   };
-}
-
-function nodeAnswer(terminal: Terminal, items: readonly Node[], json: () => unknown): Answer<Node> {
-  return {
-    items,
-    columns: nodeColumns(terminal, Date.now()),
-    nameOf: (item) => item.name,
-    json,
-    whenEmpty: 'no nodes found',
-  };
-}
-
-function nodeColumns(terminal: Terminal, nowMs: number): readonly Column<Node>[] {
-  return [
-    { title: 'NAME', cell: (node) => printable(node.name) },
-    { title: 'STATUS', cell: (node) => nodeStatusCell(terminal, node) },
-    { title: 'ROLE', cell: (node) => node.role },
-    { title: 'CPU', cell: (node) => share(node, (amount) => formatCpu(amount.cpu_millis)) },
-    { title: 'MEMORY', cell: (node) => share(node, (amount) => formatBytes(amount.memory_bytes)) },
-    { title: 'TASKS', cell: (node) => String(node.active_tasks) },
-    { title: 'HEARTBEAT', cell: (node) => ageOf(node.last_heartbeat_at, nowMs) },
-    { title: 'AGE', cell: (node) => ageOf(node.joined_at, nowMs) },
-    { title: 'ADDRESS', wide: true, cell: (node) => printable(node.address) },
-    { title: 'HTTP', wide: true, cell: (node) => printable(node.http) },
-    { title: 'VERSION', wide: true, cell: (node) => printable(node.version) },
-    { title: 'DRIVERS', wide: true, cell: (node) => node.drivers.map(printable).join(',') },
-    { title: 'ISOLATION', wide: true, cell: (node) => printable(node.isolation) },
-    { title: 'LABELS', wide: true, cell: (node) => printable(labelsOf(node)) },
-  ];
-}
-
-/** What is set aside, of what there is. */
-function share(node: Node, show: (amount: Capacity) => string): string {
-  const { allocated, capacity } = node;
-  return capacity === undefined || allocated === undefined ? '-' : `${show(allocated)}/${show(capacity)}`;
-}
-
-function labelsOf(node: Node): string {
-  const labels = Object.entries(node.labels).map(([key, value]) => `${key}=${value}`);
-  return labels.length === 0 ? '-' : labels.join(',');
 }

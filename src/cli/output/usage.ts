@@ -11,12 +11,14 @@ const STATUS_STYLES: Readonly<Record<string, Style>> = {
   AVAILABLE: 'green',
   UNHEALTHY: 'yellow',
   OFFLINE: 'red',
+  DRAINING: 'yellow',
+  DRAINED: 'yellow',
 };
 
 /** The status, and what else keeps new work away: `AVAILABLE,CORDONED,SHORT OF disk`. */
 export function nodeStatusCell(terminal: Terminal, node: Node): string {
   const status = styled(terminal.stdout, STATUS_STYLES[node.status] ?? 'reset', node.status);
-  const cordoned = node.schedulable ? [] : ['CORDONED'];
+  const cordoned = node.schedulable || node.drain !== undefined ? [] : ['CORDONED'];
   return [status, ...cordoned, ...node.pressure.map((short) => `SHORT OF ${printable(short)}`)].join(',');
 }
 

@@ -8,6 +8,7 @@ import type { Alert, EntryRow, StoredEvent } from '../../model/events.ts';
 import { entryKey, ITEMS_PER_ROW } from '../../model/events.ts';
 import type { GroupRow } from '../../model/group.ts';
 import type { NodeRow } from '../../model/node.ts';
+import { formatTime } from '../../lib/times.ts';
 import { isTerminal } from '../../model/phases.ts';
 import type { RowChange } from '../../model/rows.ts';
 import type { TaskRow } from '../../model/task.ts';
@@ -80,8 +81,7 @@ class Journal {
   }
 
   #node({ key, before, after }: Change<'node'>): void {
-    const isSame = before?.status === after?.status && before?.schedulable === after?.schedulable;
-    if (isSame && shortageOf(before) === shortageOf(after)) return;
+    if (!isNewsOfNode(before, after)) return;
     const statuses = [before?.status ?? null, after?.status ?? null, reasonOf(before, after)] as const;
     this.events.push(['node', key, key, ...statuses]);
     if (before?.status === after?.status) return;
@@ -100,7 +100,12 @@ class Journal {
 
 /** Another status, or that it is to be stopped. What an attempt says of its start changes too often to be an event. */
 function isNews(before: TaskRow | null, after: TaskRow): boolean {
-  return before?.status !== after.status || (after.cancelRequested && !before.cancelRequested);
+  if (before?.status !== after.status || (after.cancelRequested && !before.cancelRequested)) return true;
+  return stopFor(after) !== undefined && stopFor(before) === undefined;
+}
+
+function stopFor({ attempts }: TaskRow): 'drain' | undefined {
+  return attempts.at(-1)?.stopFor;
 }
 
 /** Another status, or that what is left of it is to be stopped. */
@@ -108,10 +113,29 @@ function isNewsOfGroup(before: GroupRow | null, after: GroupRow): boolean {
   return before?.status !== after.status || (after.stopping !== null && before.stopping === null);
 }
 
+/** Another status, another word on whether it takes work, or that the deadline of its drain has passed. */
+function isNewsOfNode(before: NodeRow | null, after: NodeRow | null): boolean {
+  return (
+    before?.status !== after?.status ||
+    before?.schedulable !== after?.schedulable ||
+    shortageOf(before) !== shortageOf(after) ||
+    (after?.drain?.isOverdue === true && before?.drain?.isOverdue !== true)
+  );
+}
+
 function reasonOf(before: NodeRow | null, after: NodeRow | null): string | null {
   if (before === null) return 'registered for the first time';
   if (after === null) return 'removed';
+  const { drain } = after;
+  if (drain?.isOverdue === true && before.drain?.isOverdue !== true)
+    return 'the deadline of its drain has passed: what still runs is stopped, and moved';
   if (before.status !== after.status) {
+    if (after.status === 'DRAINING')
+      return `draining: what still runs at ${formatTime(drain?.deadlineMs ?? 0)} is stopped, and moved`;
+    if (after.status === 'DRAINED') return 'drained: nothing is left on it';
+    if (before.status === 'DRAINING' || before.status === 'DRAINED') {
+      if (after.status === 'AVAILABLE') return 'no longer drained';
+    }
     if (after.status === 'UNHEALTHY') return 'silent for longer than heartbeat.warning: no new work';
     if (after.status === 'OFFLINE') return 'silent for longer than heartbeat.timeout: its tasks are given up';
   }

@@ -57,7 +57,8 @@ const TASK_KINDS = [
   ] as const),
 ] as const;
 const TIMEOUT_KINDS = ['timeout', 'settled', 'grace', 'graceOver'] as const;
-type Kind = (typeof TASK_KINDS)[number] | (typeof TIMEOUT_KINDS)[number];
+const DRAIN_KINDS = ['cordon', 'drain', 'undrain', 'undrain', 'overdue', 'drained', 'label'] as const;
+type Kind = (typeof TASK_KINDS)[number] | (typeof TIMEOUT_KINDS)[number] | (typeof DRAIN_KINDS)[number];
 
 /** Numbers that `inputOf` makes a command of, by what there is when it is carried out. */
 function stepOf(kinds: readonly Kind[]) {
@@ -71,7 +72,7 @@ function stepOf(kinds: readonly Kind[]) {
   });
 }
 
-const step = stepOf([...TASK_KINDS, ...TIMEOUT_KINDS]);
+const step = stepOf([...TASK_KINDS, ...TIMEOUT_KINDS, ...DRAIN_KINDS]);
 /** What moves tasks, and nothing that keeps nodes from getting any. */
 const taskStep = stepOf(TASK_KINDS);
 type Step = (typeof step extends fc.Arbitrary<infer T> ? T : never) & object;
@@ -226,6 +227,21 @@ function inputOf(cluster: TestCluster, { kind, pick, node, variant, flag }: Step
     }
     case 'expire':
       return { type: 'expire', term, ...expiredOf(cluster, variant) };
+    case 'cordon':
+      return { type: 'cordonNode', node, idempotency: null };
+    case 'drain': {
+      const startId = flag ? (state.nodes.get(node)?.startId ?? null) : null;
+      return { type: 'drainNode', node, withinMs: 1000 * variant, graceMs: null, startId, idempotency: null };
+    }
+    case 'undrain':
+      return { type: 'undrainNode', node, idempotency: null };
+    case 'overdue':
+    case 'drained': {
+      const drain = state.nodes.get(node)?.drain?.index ?? pick;
+      return { type: kind === 'overdue' ? 'drainOverdue' : 'nodeDrained', term, node, drain };
+    }
+    case 'label':
+      return { type: 'labelNode', node, labels: [['zone', flag ? 'a' : null]], idempotency: null };
     default:
       throw new Error('every kind is handled');
   }
@@ -325,6 +341,17 @@ function checkTimeouts(
     expect(leaseMs).toBeLessThanOrEqual(leaseMsOf(timeoutMs));
     const leastMs = SHORTENING.has(type) ? 0 : (before.get(name)?.timeoutMs ?? 0);
     expect(timeoutMs).toBeGreaterThanOrEqual(leastMs);
+  }
+}
+
+/** A node shows what its drain is, and is empty once it is DRAINED. */
+function checkDrains({ state }: TestCluster): void {
+  for (const { name, status, drain, sessionOpen, reconciled } of state.nodes.values()) {
+    const isShown = status === 'DRAINING' || status === 'DRAINED';
+    expect(status !== 'DRAINED' || state.tasksOn(name).size === 0).toBe(true);
+    expect(isShown && drain === undefined).toBe(false);
+    const shown = drain?.finishedAtMs === null ? 'DRAINING' : 'DRAINED';
+    expect(drain === undefined || !sessionOpen || !reconciled || status === shown).toBe(true);
   }
 }
 
@@ -437,6 +464,7 @@ describe('the state machine, given anything', () => {
             if (input.type === 'nodeOffline') checkWaiting(cluster, change);
           }
           checkHeads(cluster.state);
+          checkDrains(cluster);
           for (const node of NODES) {
             const { cpuMillis, memoryBytes } = cluster.state.allocated(node);
             expect(cpuMillis).toBeLessThanOrEqual(NODE_CAPACITY.cpuMillis);

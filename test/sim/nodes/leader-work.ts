@@ -1,11 +1,14 @@
 /** What a leader does for nodes: the production duties with monitor, sessions and desired state, on a simulated member. */
+import { DrainKeeper } from '../../../src/agent/leader/drain-keeper.ts';
 import { LeaderDuties } from '../../../src/agent/leader/leader-duties.ts';
 import type { WorkerCall } from '../../../src/agent/leader/node-session.ts';
 import { TimeoutSettler } from '../../../src/agent/leader/timeout-settler.ts';
 import type { Clock } from '../../../src/lib/clock.ts';
 import { JarvisError } from '../../../src/lib/errors.ts';
 import { silentLog } from '../../../src/lib/log.ts';
+import type { CommandResults } from '../../../src/scheduler/core/apply/results.ts';
 import type { Command, Outcome } from '../../../src/model/commands.ts';
+import type { TaskRow } from '../../../src/model/task.ts';
 import { LeadershipNews, type RaftLeadership } from '../../../src/raft/leadership.ts';
 import type { SoftState } from '../../../src/raft/core/types.ts';
 import type { Applied, CommandInput, Leadership, Replica } from '../../../src/scheduler/ports.ts';
@@ -37,7 +40,10 @@ export class LeaderWork {
     this.#duties = new LeaderDuties({
       replica: this.#port(),
       formation: { clusterId: 'simulated', epoch: 3, config: world.nodeSettings.config },
-      duties: [new TimeoutSettler({ replica: this.#port(), clock: this.#clock(), log: silentLog })],
+      duties: [
+        new TimeoutSettler({ replica: this.#port(), clock: this.#clock(), log: silentLog }),
+        new DrainKeeper({ replica: this.#port(), clock: this.#clock(), log: silentLog }),
+      ],
       clock: this.#clock(),
       log: silentLog,
       nextTurn: (action) => void member.later(0, action),
@@ -62,7 +68,7 @@ export class LeaderWork {
     this.#news.applied(term);
   }
 
-  #tell({ command, outcome, index }: Applied): void {
+  #tell({ command, outcome, index, changes }: Applied): void {
     const { trace, time } = this.#member.world;
     if (outcome.type === 'refused' && outcome.code === 'stale_decision')
       trace.count('decision of another term refused');
@@ -72,6 +78,11 @@ export class LeaderWork {
     if (command.type === 'reconcileNode' && outcome.type === 'done' && command.known.length > 0)
       trace.count('daemon found attempts of earlier sessions');
     if (outcome.type === 'done') this.#countChange(command);
+    if (command.type === 'drainOverdue' && outcome.type === 'done') {
+      const { stopped } = outcome.result as CommandResults['drainOverdue'];
+      if (stopped.length > 0) trace.count('attempts stopped by a drain');
+    }
+    for (const change of changes) if (change.table === 'task') this.#countMove(change.after);
     const by = `by n${this.#member.id}`;
     switch (command.type) {
       case 'setHeartbeat':
@@ -105,11 +116,20 @@ export class LeaderWork {
     }
   }
 
+  /** An attempt that has ended now: its task is PENDING in that entry, and only then has no newer one. */
+  #countMove(task: TaskRow | null): void {
+    const attempt = task?.attempts.at(-1);
+    if (task?.status !== 'PENDING' || attempt?.error?.type !== 'NodeDrained') return;
+    const isBegun = attempt.startedAtMs !== null;
+    this.#member.world.trace.count(isBegun ? 'attempt moved by a drain' : 'assignment taken back by a drain');
+  }
+
   #countChange(command: Command): void {
     const { trace } = this.#member.world;
     if (command.type === 'timeoutSettled') trace.count('shorter timeout settled');
     else if (command.type === 'graceOver') trace.count('longer timeout of a restart counted');
     else if (command.type === 'grantGrace') trace.count('longer lease granted for a restart');
+    else if (command.type === 'nodeDrained') trace.count('node drained');
   }
 
   accept(call: WorkerCall): boolean {
@@ -155,7 +175,9 @@ export class LeaderWork {
     if (input.type === 'nodeOffline') world.onOffline(this.#member, input.node);
     const isOnNode =
       input.type !== 'grantGrace' && input.type !== 'graceOver' && input.type !== 'timeoutSettled';
-    const chance = isOnNode ? nodeChance : world.settingChance;
+    const isOfDrain = input.type === 'drainOverdue' || input.type === 'nodeDrained';
+    const usual = isOnNode ? nodeChance : world.settingChance;
+    const chance = isOfDrain ? world.drainChance : usual;
     const isLate = chance.happens(0.1) || (input.type === 'nodeOffline' && chance.happens(0.3));
     if (isLate || (input.type === 'grantGrace' && chance.happens(0.3)))
       await new Promise<void>((resolve) => {

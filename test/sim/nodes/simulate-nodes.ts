@@ -3,6 +3,7 @@ import { messageOf } from '../../../src/lib/errors.ts';
 import type { SeedResult } from '../simulation.ts';
 import { Violation } from '../trace.ts';
 import { World } from '../world.ts';
+import { Drains } from './drains.ts';
 import { NodeNemesis } from './nemesis-nodes.ts';
 import { Nodes } from './nodes.ts';
 import { Restarts } from './restarts.ts';
@@ -54,12 +55,14 @@ async function live(world: World, nodes: Nodes): Promise<void> {
   const nemesis = new NodeNemesis(nodes, users);
   const changes = new TimeoutChanges(nodes, nemesis);
   const restarts = new Restarts(nodes, nemesis);
+  const drains = new Drains(nodes);
   await pass(world, FAULTY_MS);
   nemesis.stop();
   changes.stop();
   restarts.stop();
+  drains.stop();
   users.stop();
-  await heal(world, nodes);
+  await heal(world, nodes, drains);
 }
 
 /** The others wait to join, which is tested elsewhere. */
@@ -67,7 +70,7 @@ function founders(world: World): World['machines'] {
   return world.machines.filter(({ disk }) => world.founding.voters.includes(disk.raftId));
 }
 
-async function heal(world: World, nodes: Nodes): Promise<void> {
+async function heal(world: World, nodes: Nodes, drains: Drains): Promise<void> {
   world.trace.tell(world.time.nowMs, 'healing');
   world.network.heal();
   for (const machine of founders(world)) {
@@ -82,6 +85,7 @@ async function heal(world: World, nodes: Nodes): Promise<void> {
       throw new Violation(
         `liveness: ${openTasks(world)} tasks are open ${PEACE_MS} ms after the last fault, and held are ${heldGroups(nodes).join(', ')}`,
       );
+    drains.undrainAll();
     await pass(world, STEP_MS);
   }
 }

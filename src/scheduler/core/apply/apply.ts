@@ -15,9 +15,12 @@ import { assign } from './assign.ts';
 import { advanceGroup, cancelGroup, retryGroup } from './change-group.ts';
 import { cancelTask } from './cancel-task.ts';
 import { keepJournal } from '../journal.ts';
+import { cordonNode, drainNode, undrainNode } from './drain-node.ts';
+import { drainOverdue, nodeDrained } from './drain-steps.ts';
 import { expire, rowsOfExpiry } from './expire.ts';
 import { reserveNodes, settleHeads } from './heads.ts';
 import { initCluster } from './init-cluster.ts';
+import { labelNode } from './label-node.ts';
 import { nodeHealth, nodeOffline, nodePressure } from './node-health.ts';
 import { refuse } from './outcomes.ts';
 import { reconcileNode } from './reconcile-node.ts';
@@ -104,6 +107,18 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return nodeOffline(transaction, command);
     case 'removeNode':
       return removeNode(transaction, command);
+    case 'cordonNode':
+      return cordonNode(transaction, command);
+    case 'drainNode':
+      return drainNode(transaction, command);
+    case 'undrainNode':
+      return undrainNode(transaction, command);
+    case 'labelNode':
+      return labelNode(transaction, command);
+    case 'drainOverdue':
+      return drainOverdue(transaction, command);
+    case 'nodeDrained':
+      return nodeDrained(transaction, command);
     case 'retryDue':
       return retryDue(transaction, command);
     case 'setHeartbeat':
@@ -169,6 +184,10 @@ export function rowsNamedBy(command: Command): readonly RowKey[] {
         ...idempotencyRow(command.idempotency),
       ];
     case 'removeNode':
+    case 'cordonNode':
+    case 'drainNode':
+    case 'undrainNode':
+    case 'labelNode':
     case 'setHeartbeat':
       return idempotencyRow(command.idempotency);
     case 'expire':

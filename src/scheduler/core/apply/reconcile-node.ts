@@ -1,5 +1,7 @@
 import type { Outcome, ReconcileNodeCommand } from '../../../model/commands.ts';
+import { drainOf } from '../../../model/earlier-rows.ts';
 import type { Transaction } from '../transaction.ts';
+import { statusOf } from './drain-node.ts';
 import { done } from './outcomes.ts';
 import { openSession } from './sessions.ts';
 import { currentAttempt, loseAttempt, waitingFor, withAttempt } from './task-changes.ts';
@@ -37,7 +39,6 @@ export function reconcileNode(
     }
   }
   const { node } = opened;
-  const status = node.status === 'DRAINING' || node.status === 'DRAINED' ? node.status : 'AVAILABLE';
-  transaction.put('node', node.name, { ...node, reconciled: true, status });
+  transaction.put('node', node.name, { ...node, reconciled: true, status: statusOf(drainOf(node)) });
   return done({ lost, adopted });
 }

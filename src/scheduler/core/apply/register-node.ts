@@ -1,8 +1,17 @@
 import { invariant } from '../../../lib/assert.ts';
 import type { Outcome, RegisterNodeCommand } from '../../../model/commands.ts';
-import { bootSessionOf, graceOf, policyOf, startCounterOf } from '../../../model/earlier-rows.ts';
+import {
+  bootSessionOf,
+  drainOf,
+  graceOf,
+  operatorLabelsOf,
+  policyOf,
+  startCounterOf,
+} from '../../../model/earlier-rows.ts';
 import type { NodeRow } from '../../../model/node.ts';
 import type { Transaction } from '../transaction.ts';
+import { withoutDrain } from './drain-node.ts';
+import { labelled } from './label-node.ts';
 import { done, refuse } from './outcomes.ts';
 
 const SESSIONS_PER_EPOCH = 2 ** 29;
@@ -37,6 +46,9 @@ export function registerNode(
   }
   const sameStart = known !== null && known.sessionOpen && known.startId === command.startId;
   const session = sameStart ? known.session : nextSession(transaction);
+  const kept = known === null ? null : withoutOldDrain(known, command);
+  const operatorLabels = known === null ? [] : operatorLabelsOf(known);
+  const drain = kept === null ? null : drainOf(kept);
   const row: NodeRow = {
     name: command.name,
     incarnation: command.incarnation,
@@ -48,12 +60,12 @@ export function registerNode(
     bootSession: bootSessionAfter(known, command, session),
     sessionOpen: true,
     reconciled: sameStart && known.reconciled,
-    status: known?.status ?? 'AVAILABLE',
+    status: kept?.status ?? 'AVAILABLE',
     schedulable: known?.schedulable ?? true,
     version: command.version,
     address: command.address,
     http: command.http,
-    labels: command.labels,
+    labels: labelled(command.labels, operatorLabels),
     drivers: command.drivers,
     policy: policyOf(command),
     isolation: command.isolation,
@@ -62,8 +74,19 @@ export function registerNode(
   };
   // A new session is granted no longer lease, but the watchdog keeps the one before: the longer T goes on [SHORTWAIT].
   const grace = known === null ? null : graceOf(known);
-  transaction.put('node', command.name, grace === null ? row : { ...row, grace });
+  transaction.put('node', command.name, {
+    ...row,
+    ...(grace === null ? {} : { grace }),
+    ...(drain === null ? {} : { drain }),
+    ...(operatorLabels.length === 0 ? {} : { operatorLabels }),
+  });
   return done({ session });
+}
+
+/** A daemon that drained itself before it stopped has stopped: its next start takes work again. */
+function withoutOldDrain(known: NodeRow, { startId }: RegisterNodeCommand): NodeRow {
+  const drain = drainOf(known);
+  return drain === null || drain.startId === null || drain.startId === startId ? known : withoutDrain(known);
 }
 
 /** Another boot id alone does not say which of the two boots was the earlier one; the numbers of the starts do. */

@@ -45,7 +45,8 @@ export function removeNode(transaction: Transaction, command: RemoveNodeCommand)
 
 function objectionsTo(transaction: Transaction, node: NodeRow, taskIds: readonly string[]): string[] {
   const objections: string[] = [];
-  if (node.sessionOpen) {
+  // Of one that is DRAINED nothing is left; whether its daemon has ended is for whoever asks to look at.
+  if (node.sessionOpen && node.status !== 'DRAINED') {
     const seconds = Math.ceil(timeoutMsOf(transaction.cluster, node) / 1000);
     objections.push(
       `it is ${node.status}, and taken for gone only once it is stopped and silent for ${seconds} s`,

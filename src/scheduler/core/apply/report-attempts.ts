@@ -45,8 +45,8 @@ function take(transaction: Transaction, node: string, report: AttemptReport, isC
 /** @returns whether it was news */
 function advance(transaction: Transaction, task: TaskRow, report: AttemptReport): boolean {
   // A task that is being stopped says so until it is.
-  const reason = task.cancelRequested ? task.statusReason : null;
-  const { status, assignedAtMs } = currentAttempt(task);
+  const { status, assignedAtMs, stopFor } = currentAttempt(task);
+  const reason = task.cancelRequested || stopFor !== undefined ? task.statusReason : null;
   if (report.status === 'STARTING') {
     const statusReason = reason ?? noteOf(report);
     if (status === 'STARTING' && statusReason === task.statusReason) return false;

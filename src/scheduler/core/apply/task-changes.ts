@@ -2,7 +2,7 @@
 import { invariant } from '../../../lib/assert.ts';
 import { limits } from '../../../lib/limits.ts';
 import type { AttemptReport } from '../../../model/commands.ts';
-import { onNodeLossOf } from '../../../model/earlier-rows.ts';
+import { drainOf, onNodeLossOf } from '../../../model/earlier-rows.ts';
 import { mayTaskBecome } from '../../../model/phases.ts';
 import type { Attempt, TaskError, TaskRow, TaskStatus } from '../../../model/task.ts';
 import { decideRetry } from '../retry.ts';
@@ -38,6 +38,11 @@ export function move(task: TaskRow, status: TaskStatus, changes: Partial<TaskRow
 /** What a task says that stays with a node which is OFFLINE, until there is proof of what became of it. */
 export function waitingFor(node: string): string {
   return `waiting for node ${node}, which is offline`;
+}
+
+/** What a task says that its node, which is being drained, is told to stop. */
+export function stoppingForDrain(node: string): string {
+  return `stopping: node ${node} is drained`;
 }
 
 /**
@@ -108,11 +113,27 @@ export function endAttempt(transaction: Transaction, task: TaskRow, report: Atte
     transaction.putTask(move(ended, 'CANCELLED', { finishedAtMs }));
   } else if (report.status === 'CANCELLED') {
     // The node stopped it on its own account: no failure of the task's, but bounded like losses.
-    rescheduleLost(transaction, ended);
+    if (isMovedByDrain(transaction, ended)) moveOn(transaction, ended);
+    else rescheduleLost(transaction, ended);
   } else {
     const failed: TaskRow = { ...ended, consecutiveLosses: 0, result: report.result };
     failTask(transaction, failed, currentAttempt(failed).error?.type ?? 'ExitCode');
   }
+}
+
+/** Its node was told to stop it, or not to start it, because it is drained. */
+function isMovedByDrain(transaction: Transaction, task: TaskRow): boolean {
+  const { node, stopFor } = currentAttempt(task);
+  const row = transaction.get('node', node);
+  return stopFor === 'drain' || (row !== null && drainOf(row) !== null);
+}
+
+/** Back to the queue. A drain is no loss: however often a task is moved by one, that never counts as a failed attempt. */
+function moveOn(transaction: Transaction, task: TaskRow): void {
+  const { node } = currentAttempt(task);
+  const error = { type: 'NodeDrained', message: `node ${node} is drained: the task goes on elsewhere` };
+  const moved = withAttempt(task, { status: 'LOST', error });
+  transaction.putTask(move(moved, 'PENDING', { statusReason: 'rescheduling', startedAtMs: null }));
 }
 
 /** With the end of the attempt, and its start where that was not reported before. */

@@ -1,11 +1,12 @@
-import type { Outcome, TaskChanges, UpdateTaskCommand } from '../../../model/commands.ts';
+import type { Outcome, UpdateTaskCommand } from '../../../model/commands.ts';
 import { labelsOf } from '../../../model/earlier-rows.ts';
 import { isWaiting } from '../../../model/phases.ts';
-import type { Pairs, TaskRow } from '../../../model/task.ts';
+import type { TaskRow } from '../../../model/task.ts';
 import { limits } from '../../../lib/limits.ts';
 import { waitOf } from '../new-task.ts';
 import type { Transaction } from '../transaction.ts';
 import { once } from './idempotency.ts';
+import { labelled } from './label-node.ts';
 import { done, refuse } from './outcomes.ts';
 
 export interface UpdateTaskResult {
@@ -28,7 +29,7 @@ export function updateTask(transaction: Transaction, command: UpdateTaskCommand)
       priority: priority ?? task.priority,
       ...(labels === undefined
         ? {}
-        : { labels: merged(labelsOf(task, transaction.spec(task).spec), labels) }),
+        : { labels: labelled(labelsOf(task, transaction.spec(task).spec), labels) }),
       ...(notBeforeMs === undefined ? {} : waiting(task, notBeforeMs, transaction.nowMs)),
     };
     if ((changed.labels?.length ?? 0) > limits.labels)
@@ -45,14 +46,4 @@ export function updateTask(transaction: Transaction, command: UpdateTaskCommand)
 function waiting({ status }: TaskRow, notBeforeMs: number | null, nowMs: number): Partial<TaskRow> {
   const { waitsUntilMs = null } = status === 'PENDING' ? waitOf(notBeforeMs, nowMs) : {};
   return { notBeforeMs, waitsUntilMs };
-}
-
-/** By UTF-16 code units, as specs have theirs. */
-function merged(before: Pairs, changes: NonNullable<TaskChanges['labels']>): Pairs {
-  const labels = new Map<string, string>(before);
-  for (const [key, value] of changes) {
-    if (value === null) labels.delete(key);
-    else labels.set(key, value);
-  }
-  return [...labels].sort(([a], [b]) => (a < b ? -1 : 1));
 }

@@ -1,0 +1,38 @@
+/** Progress on stderr: on a terminal one line that is written over, elsewhere a line for each change. */
+import type { Terminal } from './terminal.ts';
+import { notify, onOneLine, write } from './terminal.ts';
+
+const CLEAR_LINE = '\r\u001b[K';
+const DEFAULT_COLUMNS = 80;
+
+export class LiveLine {
+  readonly #terminal: Terminal;
+  #said = '';
+  #shown = '';
+
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal;
+  }
+
+  /** @param step what of it makes a line of its own where nothing can be written over */
+  async show(text: string, step: string): Promise<void> {
+    const { stderr } = this.#terminal;
+    if (stderr.isTTY !== true) {
+      if (step === this.#said) return;
+      this.#said = step;
+      return notify(this.#terminal, text);
+    }
+    // One column less than there are: a full line would wrap on some terminals.
+    const line = `jarvisctl: ${onOneLine(text)}`.slice(0, (stderr.columns ?? DEFAULT_COLUMNS) - 1);
+    if (line === this.#shown) return;
+    this.#shown = line;
+    await write(stderr, `${CLEAR_LINE}${line}`);
+  }
+
+  /** Nothing of this stands in the way of what is written next. */
+  async clear(): Promise<void> {
+    if (this.#shown === '') return;
+    this.#shown = '';
+    await write(this.#terminal.stderr, CLEAR_LINE);
+  }
+}
