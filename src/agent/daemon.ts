@@ -15,6 +15,7 @@ import { systemClock, type Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { createHttpServer, type HttpServer } from '../http/server.ts';
+import { logRetentionOf } from '../model/cluster.ts';
 import { LocalOperations } from '../operations/local.ts';
 import type { Readiness } from '../operations/port.ts';
 import { RoutingOperations } from '../operations/router.ts';
@@ -45,6 +46,7 @@ import { learnersAllowed, targetVotersOf, VoterKeeper } from './voter-keeper.ts'
 import { SavedSnapshots } from './saved-snapshots.ts';
 import { SessionService } from './leader/session-service.ts';
 import { AttemptLogs } from './local-logs.ts';
+import { LogSweeper } from './logs/log-sweeper.ts';
 import { memberQuestions } from './member-questions.ts';
 import { memberWatches } from './member-watches.ts';
 import { LeaderMembershipControl } from './membership-control.ts';
@@ -187,7 +189,17 @@ export class Daemon {
       log: this.#log,
     });
     this.#closing('sessions', () => sessions.close());
-    const localLogs = new AttemptLogs(config.dataDir);
+    const sweeper = new LogSweeper({
+      dataDirectory: config.dataDir,
+      retention: () => (replica.state.cluster === null ? null : logRetentionOf(replica.state.cluster.config)),
+      clock: this.#clock,
+      log: this.#log,
+    });
+    const localLogs = new AttemptLogs({
+      dataDirectory: config.dataDir,
+      // Attempts of that driver, which is for tests, write nothing at all.
+      whyGone: (endedAtMs) => (config.drivers?.includes('noop') === true ? null : sweeper.whyGone(endedAtMs)),
+    });
     const remotes = createRemotes(pool);
     this.#closing('remotes', () => remotes.close());
     const questions = memberQuestions({ pool, clusterId: cluster.clusterId, signal });
@@ -244,6 +256,8 @@ export class Daemon {
     void announceAddress(moving, raft.membership.peers);
     this.#closing('leadership', () => handOver(raft, this.#clock));
     const worker = await this.#startWorker(directory, replica, raft);
+    await sweeper.start();
+    this.#closing('logs', () => sweeper.close());
     // First of all, while everything that the requests under way need is there.
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
     this.#readiness = () => readinessOf(raft, worker);

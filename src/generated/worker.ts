@@ -264,7 +264,11 @@ export interface ReadLogRequest {
     | undefined;
   /** stdout or stderr; empty for both */
   stream: string;
-  since_ms?: number | undefined;
+  since_ms?:
+    | number
+    | undefined;
+  /** When the attempt ended, where that is known: a node that has removed its log can say when. */
+  ended_ms?: number | undefined;
 }
 
 export interface LogChunk {
@@ -2835,7 +2839,15 @@ export const Stop: MessageFns<Stop> = {
 };
 
 function createBaseReadLogRequest(): ReadLogRequest {
-  return { task_id: "", assignment: 0, follow: false, tail: undefined, stream: "", since_ms: undefined };
+  return {
+    task_id: "",
+    assignment: 0,
+    follow: false,
+    tail: undefined,
+    stream: "",
+    since_ms: undefined,
+    ended_ms: undefined,
+  };
 }
 
 export const ReadLogRequest: MessageFns<ReadLogRequest> = {
@@ -2857,6 +2869,9 @@ export const ReadLogRequest: MessageFns<ReadLogRequest> = {
     }
     if (message.since_ms !== undefined) {
       writer.uint32(48).uint64(message.since_ms);
+    }
+    if (message.ended_ms !== undefined) {
+      writer.uint32(56).uint64(message.ended_ms);
     }
     return writer;
   },
@@ -2922,6 +2937,14 @@ export const ReadLogRequest: MessageFns<ReadLogRequest> = {
             message.since_ms = longToNumber(reader.uint64());
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.ended_ms = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2945,6 +2968,7 @@ export const ReadLogRequest: MessageFns<ReadLogRequest> = {
     message.tail = object.tail ?? undefined;
     message.stream = object.stream ?? "";
     message.since_ms = object.since_ms ?? undefined;
+    message.ended_ms = object.ended_ms ?? undefined;
     return message;
   },
 };

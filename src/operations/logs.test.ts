@@ -18,6 +18,8 @@ class FakeLogs {
   breakAfter: number | null = null;
   /** Only the node that is asked can read its own. */
   remotesDown = false;
+  /** What a node says that has them no more. */
+  gone: string | null = null;
   wake: () => void = () => undefined;
 
   write(assignment: number, text: string, atMs = 1, stream = 'stdout'): void {
@@ -50,6 +52,7 @@ class FakeLogs {
         yield chunk;
         continue;
       }
+      if (!follow && this.gone !== null) throw new JarvisError('logs_unavailable', this.gone);
       if (!follow || this.ended.has(assignment) || signal.aborted) return;
       const { promise, resolve } = Promise.withResolvers<void>();
       this.wake = resolve;
@@ -157,6 +160,36 @@ describe('reading the output of a task', () => {
       code: 'logs_unavailable',
       message: expect.stringMatching(/node n2 .*OFFLINE.*last heard of at 2026.*last 7 bytes/),
     });
+    expect(shown).toBe('the end');
+  });
+});
+
+describe('a log that its node has no more', () => {
+  beforeEach(() => {
+    logs.gone = 'which removed it at 2026-11-27T00:00:00.000Z: logs are kept for 7d';
+  });
+
+  it.each(['n1', 'n2'])('is said to be gone, with what the cluster keeps, through %s', async (through) => {
+    const { id } = await running({ retry_policy: { max_attempts: 1 } });
+    cluster.report(id, 'FAILED', { exitCode: 1, logTail: 'the end' });
+    let shown = '';
+    await expect(readAll(request(id), { through, onText: (text) => (shown += text) })).rejects.toMatchObject({
+      code: 'logs_unavailable',
+      message: expect.stringMatching(
+        /attempt 1 of task-.* was on node n2, which removed it at .* 7d; .*last 7 bytes/,
+      ),
+    });
+    expect(shown).toBe('the end');
+    expect(logs.requests.at(-1)?.ended_ms).toBeGreaterThan(0);
+  });
+
+  it('ends its follower with the same, and with the end as the cluster knows it by then', async () => {
+    const { id, assignment } = await running({ retry_policy: { max_attempts: 1 } });
+    let shown = '';
+    const following = readAll(request(id, { follow: true }), { onText: (text) => (shown += text) });
+    logs.end(assignment);
+    cluster.report(id, 'FAILED', { exitCode: 1, logTail: 'the end' });
+    await expect(following).rejects.toMatchObject({ code: 'logs_unavailable' });
     expect(shown).toBe('the end');
   });
 });

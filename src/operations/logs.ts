@@ -151,26 +151,31 @@ class TaskReading {
       }
       over.check();
     }
-    yield* this.#rest(attempt, position, clock.monotonicMs() + limits.logPatienceMs);
+    // As it ended: with the end of its output, and when that was.
+    yield* this.#rest(over.attempt, position, clock.monotonicMs() + limits.logPatienceMs);
   }
 
-  /** What there is now, to its end. @throws JarvisError logs_unavailable where the node does not answer for so long */
+  /** What there is now, to its end. @throws JarvisError logs_unavailable where the node has it no more, or is silent for so long */
   async *#rest(attempt: Attempt, position: LogPosition, giveUpMs: number): AsyncGenerator<LogChunk, void> {
     const { clock } = this.#sources;
     const { signal } = this.#context;
     let delayMs: number = limits.logRetryMinMs;
     for (;;) {
       try {
-        for await (const chunk of this.#source(attempt, position.next(false), signal)) {
+        const request = { ...position.next(false), ended_ms: optionalTimeMs(attempt.finished_at) };
+        for await (const chunk of this.#source(attempt, request, signal)) {
           if (position.accept(chunk)) yield chunk;
         }
         return;
       } catch (error) {
         throwIfAborted(signal);
+        if (isGone(error))
+          yield* this.#instead(attempt, position, `${attempt.node}, ${error.message}`, error);
         if (!isOutage(error)) throw error;
         const node = await this.#node(attempt);
         if (node?.status === 'OFFLINE' || node === null || clock.monotonicMs() + delayMs >= giveUpMs) {
-          yield* this.#instead(attempt, position, node, error);
+          const where = node === null ? `${attempt.node}, which has left the cluster` : describe(node);
+          yield* this.#instead(attempt, position, where, error);
         }
       }
       await pause(clock, delayMs, signal);
@@ -182,7 +187,7 @@ class TaskReading {
   async *#instead(
     attempt: Attempt,
     position: LogPosition,
-    node: Node | null,
+    where: string,
     cause: JarvisError,
   ): AsyncGenerator<LogChunk, never> {
     const tail = Buffer.from(attempt.log_tail);
@@ -191,9 +196,9 @@ class TaskReading {
       const at = attempt.finished_at ?? attempt.started_at;
       yield { stream: 'stdout', at_ms: at === undefined ? 0 : Date.parse(at), data: tail };
     }
-    const where = node === null ? `${attempt.node}, which has left the cluster` : describe(node);
     const note = shown ? `; shown are the last ${tail.length} bytes, which the cluster keeps` : '';
-    const message = `the output of attempt ${attempt.attempt} of ${this.#request.id} is on node ${where}${note}`;
+    const verb = isGone(cause) ? 'was' : 'is';
+    const message = `the output of attempt ${attempt.attempt} of ${this.#request.id} ${verb} on node ${where}${note}`;
     throw new JarvisError('logs_unavailable', message, { cause });
   }
 
@@ -244,14 +249,21 @@ class AttemptEnd implements Disposable {
   /** Resolved at the end of the attempt, or of the watch. */
   readonly #settled = Promise.withResolvers<void>();
   #isOver: boolean;
+  /** As it was seen last. */
+  #attempt: Attempt;
   #failure: unknown = null;
 
   constructor(sources: LogSources, context: CallContext, task: Task, attempt: Attempt) {
     this.#clock = sources.clock;
     this.#watchSignal = AbortSignal.any([context.signal, this.#scope.signal]);
     this.signal = AbortSignal.any([context.signal, this.#stragglers.signal]);
+    this.#attempt = attempt;
     this.#isOver = hasEnded(task, attempt);
     if (!this.#isOver) void this.#watch(sources, { ...context, signal: this.#watchSignal }, task.id, attempt);
+  }
+
+  get attempt(): Attempt {
+    return this.#attempt;
   }
 
   get isOver(): boolean {
@@ -279,6 +291,7 @@ class AttemptEnd implements Disposable {
   async #watch(sources: LogSources, context: CallContext, id: string, attempt: Attempt): Promise<void> {
     try {
       for await (const task of sources.operations.watchTask({ id }, context)) {
+        this.#attempt = sameAttempt(task, attempt) ?? this.#attempt;
         this.#isOver = hasEnded(task, attempt);
         if (this.#isOver) break;
       }
@@ -296,8 +309,12 @@ class AttemptEnd implements Disposable {
 
 function hasEnded(task: Task, attempt: Attempt): boolean {
   if (isTerminal(task.status as TaskStatus)) return true;
-  const now = task.attempts.find((candidate) => candidate.assignment === attempt.assignment);
+  const now = sameAttempt(task, attempt);
   return now === undefined || isAttemptOver(now.status as AttemptStatus);
+}
+
+function sameAttempt(task: Task, attempt: Attempt): Attempt | undefined {
+  return task.attempts.find((candidate) => candidate.assignment === attempt.assignment);
 }
 
 function hasBegun(attempt: Attempt): boolean {
@@ -312,6 +329,15 @@ function isOverFor(task: Task, { attempt }: LogsRequest): boolean {
 /** The node may come back. */
 function isOutage(error: unknown): error is JarvisError {
   return error instanceof JarvisError && (error.code === 'unavailable' || error.code === 'timeout');
+}
+
+/** The node that should have it says that it has it no more. */
+function isGone(error: unknown): error is JarvisError {
+  return error instanceof JarvisError && error.code === 'logs_unavailable';
+}
+
+function optionalTimeMs(time: string | undefined): number | undefined {
+  return time === undefined ? undefined : Date.parse(time);
 }
 
 function describe(node: Node): string {
