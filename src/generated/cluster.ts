@@ -165,7 +165,11 @@ export interface Attempt {
   log_tail: string;
   assignment: number;
   /** The image that it ran, by its content. */
-  image_digest?: string | undefined;
+  image_digest?:
+    | string
+    | undefined;
+  /** The node that has its output, where that is not the one that it ran on: that one has left. */
+  log_node?: string | undefined;
 }
 
 export interface Task {
@@ -2223,6 +2227,7 @@ function createBaseAttempt(): Attempt {
     log_tail: "",
     assignment: 0,
     image_digest: undefined,
+    log_node: undefined,
   };
 }
 
@@ -2260,6 +2265,9 @@ export const Attempt: MessageFns<Attempt> = {
     }
     if (message.image_digest !== undefined) {
       writer.uint32(90).string(message.image_digest);
+    }
+    if (message.log_node !== undefined) {
+      writer.uint32(98).string(message.log_node);
     }
     return writer;
   },
@@ -2365,6 +2373,14 @@ export const Attempt: MessageFns<Attempt> = {
             message.image_digest = reader.string();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.log_node = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2395,6 +2411,7 @@ export const Attempt: MessageFns<Attempt> = {
     message.log_tail = object.log_tail ?? "";
     message.assignment = object.assignment ?? 0;
     message.image_digest = object.image_digest ?? undefined;
+    message.log_node = object.log_node ?? undefined;
     return message;
   },
 };

@@ -60,6 +60,9 @@ export const limits = {
   overtakingMs: 30_000,
   /** Open tasks that are on no node, in the whole cluster; beyond it submissions are refused with too_many. */
   queuedTasks: 1_000_000,
+  /** Nodes that have left and whose logs others hold, and how often a node of one name may have left. */
+  logHolders: 1000,
+  logSpansPerNode: 16,
   /** Names of tasks whose place is remembered for those that want to be near. */
   recentPlaces: 10_000,
 

@@ -31,6 +31,7 @@ export type Command =
   | GraceOverCommand
   | ExpireCommand
   | ReserveNodesCommand
+  | LogsHandedOverCommand
   | SubmitBatchCommand
   | SubmitDagCommand
   | CancelGroupCommand
@@ -284,6 +285,15 @@ export interface ReserveNodesCommand extends LeaderDecision {
   readonly type: 'reserveNodes';
   readonly taskId: string;
   readonly nodes: readonly string[];
+}
+
+/** A node that is about to leave has given the output that it keeps to another. */
+export interface LogsHandedOverCommand extends Stamped {
+  readonly type: 'logsHandedOver';
+  readonly node: string;
+  /** Of the node's data directory. */
+  readonly incarnation: string;
+  readonly holder: string;
 }
 
 /** What the tasks of a batch are made of. */

@@ -194,6 +194,31 @@ describe('a log that its node has no more', () => {
   });
 });
 
+describe('a log that was handed over', () => {
+  it('is read from its holder, and where that has it not, from where it was', async () => {
+    const { id, assignment } = await running({ retry_policy: { max_attempts: 1 } });
+    logs.write(assignment, 'all of it');
+    cluster.report(id, 'FAILED', { exitCode: 1, logTail: 'the end' });
+    cluster.execute({ type: 'logsHandedOver', node: 'n2', incarnation: 'n2', holder: 'n1' });
+    expect(await node('n2').getTask({ id }, context)).toMatchObject({
+      attempts: [{ node: 'n2', log_node: 'n1' }],
+    });
+    // n2 cannot be reached: it comes from n1, which is asked.
+    logs.remotesDown = true;
+    expect(await readAll(request(id))).toBe('all of it');
+    logs.remotesDown = false;
+    logs.gone = 'which has no files of it';
+    logs.chunks.clear();
+    await expect(readAll(request(id))).rejects.toMatchObject({
+      code: 'logs_unavailable',
+      message: expect.stringMatching(
+        /was on node n1, which has no files of it; node n2 has handed it over; shown/,
+      ),
+    });
+    expect(logs.requests.slice(-2).map(({ task_id: taskId }) => taskId)).toEqual([id, id]);
+  });
+});
+
 describe('following', () => {
   it('waits for the attempt to begin, and ends with the task', async () => {
     const id = await submit();

@@ -40,6 +40,12 @@ export async function* readTaskLogs(
   else yield* reading.once(task);
 }
 
+/** Why a log is not to be had: what the sentence about it goes on with. */
+interface Verdict {
+  readonly text: string;
+  readonly cause: JarvisError;
+}
+
 class TaskReading {
   readonly #sources: LogSources;
   readonly #context: CallContext;
@@ -136,7 +142,7 @@ class TaskReading {
     let delayMs: number = limits.logRetryMinMs;
     while (!over.isOver) {
       try {
-        for await (const chunk of this.#source(attempt, position.next(true), over.signal)) {
+        for await (const chunk of this.#source(attempt.node, position.next(true), over.signal)) {
           if (!position.accept(chunk)) continue;
           delayMs = limits.logRetryMinMs;
           yield chunk;
@@ -159,36 +165,48 @@ class TaskReading {
   async *#rest(attempt: Attempt, position: LogPosition, giveUpMs: number): AsyncGenerator<LogChunk, void> {
     const { clock } = this.#sources;
     const { signal } = this.#context;
+    const [first, second] = placesOf(attempt);
+    let place = first;
+    /** Why the node that should have it does not give it. */
+    let verdict: Verdict | null = null;
     let delayMs: number = limits.logRetryMinMs;
     for (;;) {
       try {
         const request = { ...position.next(false), ended_ms: optionalTimeMs(attempt.finished_at) };
-        for await (const chunk of this.#source(attempt, request, signal)) {
+        for await (const chunk of this.#source(place, request, signal)) {
           if (position.accept(chunk)) yield chunk;
         }
         return;
       } catch (error) {
         throwIfAborted(signal);
-        if (isGone(error))
-          yield* this.#instead(attempt, position, `${attempt.node}, ${error.message}`, error);
-        if (!isOutage(error)) throw error;
-        const node = await this.#node(attempt);
-        if (node?.status === 'OFFLINE' || node === null || clock.monotonicMs() + delayMs >= giveUpMs) {
-          const where = node === null ? `${attempt.node}, which has left the cluster` : describe(node);
-          yield* this.#instead(attempt, position, where, error);
+        const found = await this.#verdict(place, error, clock.monotonicMs() + delayMs >= giveUpMs);
+        verdict ??= found;
+        if (found !== null && place === first && second !== undefined) {
+          place = second;
+          continue;
         }
+        if (found !== null && verdict !== null) yield* this.#instead(attempt, position, verdict);
       }
       await pause(clock, delayMs, signal);
       delayMs = Math.min(delayMs * 2, limits.logRetryMaxMs);
     }
   }
 
+  /** Null where the node is to be asked again. @throws the error, where it is not about the log being there */
+  async #verdict(place: string, error: unknown, isLast: boolean): Promise<Verdict | null> {
+    if (isGone(error)) return { text: `was on node ${place}, ${error.message}`, cause: error };
+    if (!isOutage(error)) throw error;
+    const node = await this.#node(place);
+    if (node === null) return { text: `is on node ${place}, which has left the cluster`, cause: error };
+    if (node.status === 'OFFLINE' || isLast) return { text: `is on node ${describe(node)}`, cause: error };
+    return null;
+  }
+
   /** What the cluster keeps of a failed attempt's output, and then the error that says so. */
   async *#instead(
     attempt: Attempt,
     position: LogPosition,
-    where: string,
-    cause: JarvisError,
+    { text, cause }: Verdict,
   ): AsyncGenerator<LogChunk, never> {
     const tail = Buffer.from(attempt.log_tail);
     const shown = position.atStart && tail.length > 0;
@@ -196,30 +214,30 @@ class TaskReading {
       const at = attempt.finished_at ?? attempt.started_at;
       yield { stream: 'stdout', at_ms: at === undefined ? 0 : Date.parse(at), data: tail };
     }
+    const handed = attempt.log_node === undefined ? '' : `; node ${attempt.node} has handed it over`;
     const note = shown ? `; shown are the last ${tail.length} bytes, which the cluster keeps` : '';
-    const verb = isGone(cause) ? 'was' : 'is';
-    const message = `the output of attempt ${attempt.attempt} of ${this.#request.id} ${verb} on node ${where}${note}`;
+    const message = `the output of attempt ${attempt.attempt} of ${this.#request.id} ${text}${handed}${note}`;
     throw new JarvisError('logs_unavailable', message, { cause });
   }
 
   async *#source(
-    attempt: Attempt,
+    place: string,
     request: ReadLogRequest,
     signal: AbortSignal,
   ): AsyncGenerator<LogChunk, void> {
     const { nodeName, localLogs, remotes } = this.#sources;
-    if (attempt.node === nodeName) {
+    if (place === nodeName) {
       yield* localLogs.read(request, signal);
       return;
     }
-    const node = await this.#node(attempt);
-    if (node === null) throw new JarvisError('unavailable', `there is no node ${show(attempt.node)}`);
+    const node = await this.#node(place);
+    if (node === null) throw new JarvisError('unavailable', `there is no node ${show(place)}`);
     yield* remotes.readLog(node.address, request, signal);
   }
 
-  async #node(attempt: Attempt): Promise<Node | null> {
+  async #node(name: string): Promise<Node | null> {
     try {
-      return await this.#sources.operations.getNode({ name: attempt.node }, this.#context);
+      return await this.#sources.operations.getNode({ name }, this.#context);
     } catch (error) {
       if (error instanceof JarvisError && error.code === 'not_found') return null;
       throw error;
@@ -234,6 +252,11 @@ class TaskReading {
       ...this.#wanted,
     });
   }
+}
+
+/** Where its output should be, and where it may be still. */
+function placesOf({ node, log_node: holder }: Attempt): readonly [string, string?] {
+  return holder === undefined ? [node] : [holder, node];
 }
 
 /** Watches the state for the end of one attempt. */

@@ -10,12 +10,21 @@ import { formatTime } from '../lib/times.ts';
 import { containerOf, labelsOf, limitsOf, notBeforeOf, onNodeLossOf, userOf } from '../model/earlier-rows.ts';
 import type { NodeRow } from '../model/node.ts';
 import type { Attempt, Pairs, Resources, TaskLimits, TaskRow, TaskSpec } from '../model/task.ts';
+import { logHolderOf } from '../scheduler/core/log-holders.ts';
+import type { StateView } from '../scheduler/ports.ts';
 import { placementView } from '../spec/placement-wire.ts';
 import { specOfTask } from '../model/template.ts';
 import type { ClusterInsight } from './port.ts';
 
-/** @param dependencies of a task of a DAG: ids there */
-export function taskView(task: TaskRow, written: TaskSpec, dependencies: readonly string[] = []): TaskView {
+/** @param options.dependencies of a task of a DAG: ids there */
+export function taskView(
+  task: TaskRow,
+  written: TaskSpec,
+  {
+    dependencies = [],
+    state,
+  }: { readonly dependencies?: readonly string[]; readonly state: Pick<StateView, 'logHolders'> },
+): TaskView {
   const spec = specOfTask(task, written);
   // While it waits for another try, what the last one came to stands in `attempts` only.
   const waits = task.status === 'PENDING' || task.status === 'WAITING';
@@ -41,7 +50,7 @@ export function taskView(task: TaskRow, written: TaskSpec, dependencies: readonl
     scheduled_at: optionalTime(task.scheduledAtMs),
     started_at: optionalTime(task.startedAtMs),
     finished_at: optionalTime(task.finishedAtMs),
-    attempts: task.attempts.map(attemptView),
+    attempts: task.attempts.map((attempt) => attemptView(attempt, state)),
     batch_id: task.batchId ?? undefined,
     batch_index: task.batchIndex,
     dag_id: task.dagId ?? undefined,
@@ -122,7 +131,7 @@ function limitsView({ cpuMillis, memoryBytes, pids }: TaskLimits): Limits | unde
   };
 }
 
-function attemptView(attempt: Attempt): AttemptView {
+function attemptView(attempt: Attempt, state: Pick<StateView, 'logHolders'>): AttemptView {
   return {
     attempt: attempt.attempt,
     node: attempt.node,
@@ -135,6 +144,7 @@ function attemptView(attempt: Attempt): AttemptView {
     log_tail: attempt.logTail,
     assignment: attempt.assignment,
     image_digest: attempt.imageDigest ?? undefined,
+    log_node: logHolderOf(state, attempt)?.holder,
   };
 }
 

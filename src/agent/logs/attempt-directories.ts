@@ -29,7 +29,7 @@ const BLOCK_BYTES = 512;
 /** Those of the task and the attempt. */
 const DIRECTORIES_BYTES = 2 * 4096;
 
-export function tasksDirectory(dataDirectory: string): string {
+function tasksDirectory(dataDirectory: string): string {
   return path.join(dataDirectory, 'tasks');
 }
 
@@ -39,7 +39,7 @@ export async function* keptAttempts(dataDirectory: string): AsyncGenerator<KeptA
 }
 
 /** Of one task, in the order in which they were assigned. */
-export async function* attemptsOfTask(dataDirectory: string, taskId: string): AsyncGenerator<KeptAttempt> {
+async function* attemptsOfTask(dataDirectory: string, taskId: string): AsyncGenerator<KeptAttempt> {
   const names = await namesIn(path.join(tasksDirectory(dataDirectory), taskId));
   const assignments = names.filter((name) => /^(?:0|[1-9][0-9]*)$/.test(name)).map(Number);
   for (const assignment of assignments.toSorted((a, b) => a - b)) {

@@ -133,6 +133,7 @@ function describeAttempt(attempt: Attempt, nowMs: number): readonly string[] {
       ['Started', timeOf(attempt.started_at, nowMs)],
       ['Finished', timeOf(attempt.finished_at, nowMs)],
       ['Duration', durationOf(attempt, nowMs)],
+      optional('Log on node', attempt.log_node),
       attempt.log_tail === '' ? null : ['Log tail', linesOf(attempt.log_tail)],
     ]).map((line) => `${INDENT}${INDENT}${line}`),
   ];
