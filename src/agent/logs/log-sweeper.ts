@@ -65,6 +65,11 @@ export class LogSweeper {
     return Math.max(0, retention.maxLogBytes - this.#keptBytes);
   }
 
+  /** So much came from elsewhere since. */
+  took(bytes: number): void {
+    if (this.#keptBytes !== null) this.#keptBytes += bytes;
+  }
+
   /** Why a log is not here, as the end of a sentence about this node. @param endedAtMs of its attempt; null: not known */
   whyGone(endedAtMs: number | null): string {
     const retention = this.#options.retention();

@@ -6,11 +6,12 @@ import { logHolderOf } from '../log-holders.ts';
 import { TestCluster } from '../testing/test-cluster.ts';
 import { specOf } from '../testing/values.ts';
 
+const handOver = (node: string, holder: string, incarnation = node) =>
+  ({ type: 'logsHandedOver', node, holder, incarnation }) as const;
+
 function formed(...names: readonly string[]) {
   const cluster = TestCluster.formed();
   for (const name of names) cluster.join(name);
-  const handOver = (node: string, holder: string, incarnation = node) =>
-    ({ type: 'logsHandedOver', node, holder, incarnation }) as const;
   /** Who has the output of a new attempt there. */
   const ran = (node: string) => {
     const taskId = cluster.submitOne(specOf());
@@ -19,12 +20,12 @@ function formed(...names: readonly string[]) {
   };
   const holder = (attempt: { readonly node: string; readonly assignment: number }) =>
     logHolderOf(cluster.state, attempt)?.holder ?? null;
-  return { cluster, handOver, ran, holder };
+  return { cluster, ran, holder };
 }
 
 describe('logs that were handed over', () => {
   it('are found where they are, also after a restart; later ones where they came to be', () => {
-    const { cluster, handOver, ran, holder } = formed('n1', 'n2');
+    const { cluster, ran, holder } = formed('n1', 'n2');
     const before = ran('n1');
     cluster.done(handOver('n1', 'n2'));
     const after = ran('n1');
@@ -34,7 +35,7 @@ describe('logs that were handed over', () => {
   });
 
   it('replace what the same data directory handed over before, and no other', () => {
-    const { cluster, handOver, ran, holder } = formed('n1', 'n2', 'n3');
+    const { cluster, ran, holder } = formed('n1', 'n2', 'n3');
     const first = ran('n1');
     cluster.done(handOver('n1', 'n2'));
     cluster.done(handOver('n1', 'n3'));
@@ -45,7 +46,7 @@ describe('logs that were handed over', () => {
   });
 
   it('go on with their holder, and may come home', () => {
-    const { cluster, handOver, ran, holder } = formed('n1', 'n2', 'n3');
+    const { cluster, ran, holder } = formed('n1', 'n2', 'n3');
     const attempt = ran('n1');
     cluster.done(handOver('n1', 'n2'));
     cluster.atMs += 10;
@@ -56,7 +57,7 @@ describe('logs that were handed over', () => {
   });
 
   it('are forgotten when they are past their retention', () => {
-    const { cluster, handOver, ran, holder } = formed('n1', 'n2', 'n3');
+    const { cluster, ran, holder } = formed('n1', 'n2', 'n3');
     const attempt = ran('n1');
     cluster.done(handOver('n1', 'n2'));
     cluster.atMs += DEFAULT_LOG_RETENTION.logsMs;
@@ -67,7 +68,7 @@ describe('logs that were handed over', () => {
   });
 
   it('are bounded, by nodes and by how often one of a name has left', () => {
-    const { cluster, handOver } = formed('n1', 'n2');
+    const { cluster } = formed('n1', 'n2');
     for (let at = 0; at < limits.logHolders + 2; at += 1) {
       cluster.atMs += 1;
       cluster.done(handOver(`gone-${at}`, 'n1'));
@@ -80,7 +81,7 @@ describe('logs that were handed over', () => {
   });
 
   it('go to a node that is there, and another', () => {
-    const { cluster, handOver } = formed('n1');
+    const { cluster } = formed('n1');
     expect(cluster.refusal(handOver('n1', 'n1')).code).toBe('invalid');
     expect(cluster.refusal(handOver('n1', 'n9')).code).toBe('not_found');
   });
