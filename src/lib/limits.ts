@@ -10,6 +10,8 @@ export const limits = {
   labels: 64,
   /** Of an attempt that failed: the end of its output, and what went wrong. */
   logTailBytes: 4096,
+  /** Lists and objects within each other in the result of a task; what an entry can hold is about twice as deep. */
+  resultDepth: 32,
   errorTypeBytes: 256,
   errorMessageBytes: 4096,
   /** Of the name of an image by its content: 255 for the repository, and the digest. */

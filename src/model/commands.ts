@@ -2,7 +2,7 @@ import type { ClusterConfig } from './cluster.ts';
 import type { GroupRef, GroupTable } from './group.ts';
 import type { PackedSpecs } from './packed-specs.ts';
 import type { NodePolicy } from './policy.ts';
-import type { Pairs, Priority, Resources, TaskError, TaskSpec } from './task.ts';
+import type { Pairs, Priority, Resources, Stopping, TaskError, TaskSpec } from './task.ts';
 
 /**
  * Everything that can change the replicated state. A command is a plain object, stamped by the leader; `apply` reads
@@ -180,6 +180,8 @@ export interface AttemptReport {
   readonly error: TaskError | null;
   readonly result: unknown;
   readonly logTail: string;
+  /** RUNNING only: it is being ended before its time. */
+  readonly stopping?: Stopping | null;
   /** STARTING only: what it does at present, for people; empty where there is nothing to say. */
   readonly note: string;
   /** Of a container that was created. */

@@ -3,13 +3,14 @@ import type {
   Attempt as AttemptView,
   Limits,
   Node as NodeView,
+  Stopping as StoppingView,
   Task as TaskView,
 } from '../generated/cluster.ts';
 import { formatCpuMillis, formatMemoryBytes } from '../lib/quantities.ts';
 import { formatTime } from '../lib/times.ts';
 import { containerOf, labelsOf, limitsOf, notBeforeOf, onNodeLossOf, userOf } from '../model/earlier-rows.ts';
 import type { NodeRow } from '../model/node.ts';
-import type { Attempt, Pairs, Resources, TaskLimits, TaskRow, TaskSpec } from '../model/task.ts';
+import type { Attempt, Pairs, Resources, Stopping, TaskLimits, TaskRow, TaskSpec } from '../model/task.ts';
 import { logHolderOf } from '../scheduler/core/log-holders.ts';
 import type { StateView } from '../scheduler/ports.ts';
 import { placementView } from '../spec/placement-wire.ts';
@@ -50,7 +51,7 @@ export function taskView(
     scheduled_at: optionalTime(task.scheduledAtMs),
     started_at: optionalTime(task.startedAtMs),
     finished_at: optionalTime(task.finishedAtMs),
-    attempts: task.attempts.map((attempt) => attemptView(attempt, state)),
+    attempts: task.attempts.map((attempt) => attemptView(attempt, task, state)),
     batch_id: task.batchId ?? undefined,
     batch_index: task.batchIndex,
     dag_id: task.dagId ?? undefined,
@@ -131,7 +132,11 @@ function limitsView({ cpuMillis, memoryBytes, pids }: TaskLimits): Limits | unde
   };
 }
 
-function attemptView(attempt: Attempt, state: Pick<StateView, 'logHolders'>): AttemptView {
+function attemptView(
+  attempt: Attempt,
+  { cancelRequested }: Pick<TaskRow, 'cancelRequested'>,
+  state: Pick<StateView, 'logHolders'>,
+): AttemptView {
   return {
     attempt: attempt.attempt,
     node: attempt.node,
@@ -145,7 +150,15 @@ function attemptView(attempt: Attempt, state: Pick<StateView, 'logHolders'>): At
     assignment: attempt.assignment,
     image_digest: attempt.imageDigest ?? undefined,
     log_node: logHolderOf(state, attempt)?.holder,
+    stopping: attempt.stopping && stoppingView(attempt.stopping, cancelRequested),
   };
+}
+
+/** Whoever asked the node for it: a person's cancel is what the cluster knows of. */
+function stoppingView({ reason, sinceMs, killAtMs }: Stopping, cancelRequested: boolean): StoppingView {
+  const asked = cancelRequested ? 'cancelled' : 'stopped';
+  const told = { stopped: asked, timeout: 'timeout', leaseLost: 'lease_lost' }[reason];
+  return { reason: told, since: formatTime(sinceMs), kill_at: formatTime(killAtMs) };
 }
 
 export function nodeView(

@@ -126,6 +126,7 @@ function attemptToJson(attempt: Attempt): object {
     log_tail: attempt.log_tail,
     image_digest: attempt.image_digest ?? null,
     log_node: attempt.log_node ?? attempt.node,
+    stopping: attempt.stopping ?? null,
   };
 }
 
