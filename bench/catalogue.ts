@@ -4,6 +4,7 @@ import { commitBenchmark } from './benchmarks/commit.ts';
 import { dockerBenchmark } from './benchmarks/docker.ts';
 import { failoverBenchmark } from './benchmarks/failover.ts';
 import { idleBenchmark } from './benchmarks/idle.ts';
+import { outputBenchmark } from './benchmarks/output.ts';
 import { placementBenchmark } from './benchmarks/placement.ts';
 import { processBenchmark } from './benchmarks/process.ts';
 
@@ -13,5 +14,6 @@ export const CATALOGUE: readonly Benchmark[] = [
   commitBenchmark,
   failoverBenchmark,
   idleBenchmark,
+  outputBenchmark,
   dockerBenchmark,
 ];

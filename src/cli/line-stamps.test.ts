@@ -2,11 +2,14 @@ import { expect, it } from 'vitest';
 
 import { LineStamps } from './line-stamps.ts';
 
+function time(ms: number): string {
+  return `1970-01-01T00:00:00.00${ms}Z`;
+}
+
 it('puts the time of its first byte in front of each line, of each stream', () => {
   const stamps = new LineStamps();
   const at = (stream: string, ms: number, text: string): string =>
     stamps.stamped({ stream, at_ms: ms, data: Buffer.from(text) }).data.toString();
-  const time = (ms: number): string => `1970-01-01T00:00:00.00${ms}Z`;
   expect(at('stdout', 1, 'a\nb')).toBe(`${time(1)} a\n${time(1)} b`);
   expect(at('stderr', 2, 'err\n')).toBe(`${time(2)} err\n`);
   expect(at('stdout', 3, 'b\n\nc\n')).toBe(`b\n${time(3)} \n${time(3)} c\n`);

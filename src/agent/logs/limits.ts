@@ -10,6 +10,8 @@ export const LOG_LIMITS = {
   sweepBreathMs: 5,
   /** Of one look so many can be removed for want of room; where that is not enough it is looked again. */
   sweptAttempts: 10_000,
+  /** Between complaints about what cannot be removed. */
+  complaintMs: 3_600_000,
 
   /** Of one hand-over, in all. */
   handOverMs: 600_000,

@@ -11,6 +11,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { isErrno } from '../../lib/errno.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
+import { RepeatedLines } from '../../lib/repeated-lines.ts';
 import { formatDurationMs, formatMemoryBytes } from '../../lib/quantities.ts';
 import { formatTime } from '../../lib/times.ts';
 import type { LogRetention } from '../../model/cluster.ts';
@@ -39,12 +40,15 @@ interface Sweep {
 export class LogSweeper {
   readonly #options: LogSweeperOptions;
   readonly #closing = new AbortController();
+  readonly #complaints: RepeatedLines;
   #removed = new RemovedLogs();
   #keptBytes: number | null = null;
   #running: Promise<void> = Promise.resolve();
 
   constructor(options: LogSweeperOptions) {
     this.#options = options;
+    const { clock } = options;
+    this.#complaints = new RepeatedLines({ clock, intervalMs: LOG_LIMITS.complaintMs, kindsKept: 1 });
   }
 
   /** Sweeps now and again until {@link close}. */
@@ -187,10 +191,13 @@ export class LogSweeper {
   #report({ removed, failed, keptBytes, lastError }: Sweep, beganMs: number): void {
     const { log, clock } = this.#options;
     const fields = { removed, keptBytes, ms: Math.round(clock.monotonicMs() - beganMs) };
+    // It is tried again with every look, and may never work: files of another user's.
     if (failed > 0)
-      log.warn(
-        { ...fields, failed, error: messageOf(lastError) },
-        'what tasks left could not all be removed',
+      this.#complaints.write('removal', () =>
+        log.warn(
+          { ...fields, failed, error: messageOf(lastError) },
+          'what tasks left could not all be removed',
+        ),
       );
     else if (removed > 0) log.debug(fields, 'removed logs of tasks');
   }
