@@ -110,6 +110,9 @@ export async function uploadCall<Request, Response>(
   // It may fail while a message is still being made.
   answer.promise.catch(() => undefined);
   const answered = new AbortController();
+  const over = new Promise<void>((resolve) => {
+    answered.signal.addEventListener('abort', () => resolve());
+  });
   const stream = client.makeClientStreamRequest(
     method.path,
     method.requestSerialize,
@@ -126,16 +129,25 @@ export async function uploadCall<Request, Response>(
   signal.addEventListener('abort', cancel);
   if (signal.aborted) cancel();
   try {
-    for await (const message of messages) {
-      if (answered.signal.aborted) break;
-      if (!stream.write(message)) await drained(stream, answered.signal);
-    }
-    if (!answered.signal.aborted) stream.end();
+    await Promise.race([over, send(messages, stream, answered.signal)]);
     return await answer.promise;
   } finally {
     signal.removeEventListener('abort', cancel);
     stream.cancel();
   }
+}
+
+/** Until the end of the messages, or until the signal is aborted: then no more are asked for. */
+async function send<Request>(
+  messages: AsyncIterable<Request>,
+  stream: grpc.ClientWritableStream<Request>,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const message of messages) {
+    if (signal.aborted) return;
+    if (!stream.write(message)) await drained(stream, signal);
+  }
+  if (!signal.aborted) stream.end();
 }
 
 /**

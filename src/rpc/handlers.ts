@@ -85,7 +85,8 @@ async function pump<Request, Response>(
 }
 
 /**
- * One answer to a stream of requests, read no faster than they are taken.
+ * One answer to a stream of requests, read no faster than they are taken. One that is cancelled may look like one that has
+ * ended: its last request must say that it is the last.
  * @param options.stallMs for the next request to come; a caller that is slower is refused with `timeout`
  */
 export function uploadHandler<Request, Response>(
