@@ -49,6 +49,11 @@ async function* pieces(count: number, bytes = 0): AsyncGenerator<LogPiece> {
       : { kind: { $case: 'data', value: { sequence: at, data: Buffer.alloc(bytes), checksum: 0 } } };
 }
 
+async function* stuck(): AsyncGenerator<LogPiece> {
+  yield PIECE;
+  await new Promise(() => {});
+}
+
 it('all of it arrives, in order', async () => {
   const seen: number[] = [];
   const call = await dial(async (sent) => {
@@ -112,10 +117,6 @@ it('ends on both sides when its sender gives up, whatever its messages wait for'
     }
     return { was_held: false };
   });
-  async function* stuck(): AsyncGenerator<LogPiece> {
-    yield PIECE;
-    await new Promise(() => {});
-  }
   await expect(call(stuck(), given.signal)).rejects.toMatchObject({ code: 'timeout' });
   await ended.promise;
 });
