@@ -5,6 +5,7 @@ import { dockerBenchmark } from './benchmarks/docker.ts';
 import { failoverBenchmark } from './benchmarks/failover.ts';
 import { idleBenchmark } from './benchmarks/idle.ts';
 import { lifecycleBenchmark } from './benchmarks/lifecycle.ts';
+import { outputBenchmark } from './benchmarks/output.ts';
 import { placementBenchmark } from './benchmarks/placement.ts';
 import { processBenchmark } from './benchmarks/process.ts';
 
@@ -15,5 +16,6 @@ export const CATALOGUE: readonly Benchmark[] = [
   commitBenchmark,
   failoverBenchmark,
   idleBenchmark,
+  outputBenchmark,
   dockerBenchmark,
 ];

@@ -2,12 +2,13 @@
 import { z } from 'zod';
 
 import type { Fault } from '../lib/errors.ts';
-import { parseDurationMs } from '../lib/quantities.ts';
+import { parseDurationMs, parseMemoryBytes } from '../lib/quantities.ts';
 import { heartbeatFault } from '../model/timeouts.ts';
 import { formatPath } from '../spec/faults.ts';
 import { checkRetryPolicy, DEFAULT_RETRY_POLICY } from '../spec/task-schema.ts';
 import type { RetryPolicy } from '../model/task.ts';
 import {
+  DEFAULT_LOG_RETENTION,
   DEFAULT_MEMBERSHIP,
   DEFAULT_RETENTION,
   SCHEDULING_POLICIES,
@@ -20,7 +21,7 @@ const duration = parsed(parseDurationMs);
 const KEYS: ReadonlyMap<string, string> = new Map([
   ['heartbeat', 'interval, warning, timeout'],
   ['membership', 'voters, learners, voter_grace'],
-  ['retention', 'tasks, max_tasks, events'],
+  ['retention', 'tasks, max_tasks, events, logs, max_log_bytes'],
   ['scheduling', 'policy'],
 ]);
 
@@ -77,6 +78,8 @@ const retentionSchema = map('retention', {
     )
     .optional(),
   events: duration.refine(isKeepable, KEEPABLE).optional(),
+  logs: duration.refine(isKeepable, KEEPABLE).optional(),
+  max_log_bytes: parsed(parseMemoryBytes).optional(),
 });
 
 const schedulingSchema = map('scheduling', {
@@ -122,6 +125,8 @@ export function parseClusterConfig(
       tasksMs: retention.tasks ?? DEFAULT_RETENTION.tasksMs,
       maxTasks: retention.max_tasks ?? DEFAULT_RETENTION.maxTasks,
       eventsMs: retention.events ?? DEFAULT_RETENTION.eventsMs,
+      logsMs: retention.logs ?? DEFAULT_LOG_RETENTION.logsMs,
+      maxLogBytes: retention.max_log_bytes ?? DEFAULT_LOG_RETENTION.maxLogBytes,
     },
     retryPolicy: parseRetryPolicy(retryPolicy ?? {}, faults),
     scheduling: { policy: scheduling.policy ?? 'spread' },

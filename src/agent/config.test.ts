@@ -100,10 +100,16 @@ const KEYS: readonly (readonly [
   ],
   [
     'retention',
-    'tasks=2d,max_tasks=1000,events=90',
-    '{tasks: 2d, max_tasks: 1000, events: 90}',
+    'tasks=2d,max_tasks=1000,events=90,logs=1h,max_log_bytes=2Gi',
+    '{tasks: 2d, max_tasks: 1000, events: 90, logs: 1h, max_log_bytes: 2Gi}',
     ({ cluster }) => cluster.retention,
-    { tasksMs: 2 * 24 * 3_600_000, maxTasks: 1000, eventsMs: 90_000 },
+    {
+      tasksMs: 2 * 24 * 3_600_000,
+      maxTasks: 1000,
+      eventsMs: 90_000,
+      logsMs: 3_600_000,
+      maxLogBytes: 2 * 1024 ** 3,
+    },
   ],
   [
     'retry_policy',
@@ -193,7 +199,13 @@ describe('the settings of a node', () => {
       cluster: {
         heartbeat: { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 },
         membership: { voters: 2, learners: 20, voterGraceMs: 300_000 },
-        retention: { tasksMs: 7 * 24 * 3_600_000, maxTasks: 1_000_000, eventsMs: 24 * 3_600_000 },
+        retention: {
+          tasksMs: 7 * 24 * 3_600_000,
+          maxTasks: 1_000_000,
+          eventsMs: 24 * 3_600_000,
+          logsMs: 7 * 24 * 3_600_000,
+          maxLogBytes: 10 * 1024 ** 3,
+        },
         retryPolicy: DEFAULT_RETRY_POLICY,
         scheduling: { policy: 'spread' },
       },
@@ -248,7 +260,12 @@ describe('a bad value is named with its key and with what is allowed', () => {
     [{ retention: { tasks: '1ms' } }, /^retention.tasks: "1ms" is not allowed: 1s to 3650d$/],
     [{ retention: { max_tasks: -1 } }, /^retention.max_tasks: -1 is not allowed: 0 to 100000000$/],
     [{ retention: { events: 'soon' } }, /^retention.events: duration "soon" is not allowed/],
-    [{ retention: { keys: 1 } }, /^retention.keys: is not a setting; allowed: tasks, max_tasks, events$/],
+    [{ retention: { logs: '10ms' } }, /^retention.logs: "10ms" is not allowed: 1s to 3650d$/],
+    [{ retention: { max_log_bytes: 'much' } }, /^retention.max_log_bytes: memory "much" is not allowed/],
+    [
+      { retention: { keys: 1 } },
+      /^retention.keys: is not a setting; allowed: tasks, max_tasks, events, logs, max_log_bytes$/,
+    ],
     [
       { scheduling: { policy: 'pack' } },
       /^scheduling.policy: "pack" is no policy; allowed: spread, binpack$/,

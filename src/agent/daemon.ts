@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 
 import { ClusterService } from '../generated/cluster.ts';
 import { LastWordsService } from '../generated/last_words.ts';
+import { LogHandOverService } from '../generated/log_hand_over.ts';
 import type { JoinRequest } from '../generated/raft.ts';
 import { StateDigestsService } from '../generated/state_digests.ts';
 import { NodeLogsService, WorkerService } from '../generated/worker.ts';
@@ -47,7 +48,7 @@ import { TimeoutSettler } from './leader/timeout-settler.ts';
 import { learnersAllowed, targetVotersOf, VoterKeeper } from './voter-keeper.ts';
 import { SavedSnapshots } from './saved-snapshots.ts';
 import { SessionService } from './leader/session-service.ts';
-import { AttemptLogs } from './local-logs.ts';
+import { NodeLogs } from './logs/node-logs.ts';
 import { memberQuestions } from './member-questions.ts';
 import { memberWatches } from './member-watches.ts';
 import { LeaderMembershipControl } from './membership-control.ts';
@@ -157,6 +158,7 @@ export class Daemon {
       logs: lateService(NodeLogsService),
       worker: lateService(WorkerService),
       lastWords: lateService(LastWordsService),
+      handOver: lateService(LogHandOverService),
       digests: lateService(StateDigestsService),
     };
     const operations = new StartingOperations();
@@ -199,7 +201,17 @@ export class Daemon {
       log: this.#log,
     });
     this.#closing('sessions', () => sessions.close());
-    const localLogs = new AttemptLogs(config.dataDir);
+    const logs = new NodeLogs({
+      dataDirectory: config.dataDir,
+      clusterId: cluster.clusterId,
+      incarnation: directory.identity.incarnation,
+      mayBeSilent: config.drivers?.includes('noop') === true,
+      replica,
+      pool,
+      clock: this.#clock,
+      log: this.#log,
+    });
+    const localLogs = logs.local;
     const remotes = createRemotes(pool);
     this.#closing('remotes', () => remotes.close());
     const questions = memberQuestions({ pool, clusterId: cluster.clusterId, signal });
@@ -240,6 +252,7 @@ export class Daemon {
     services.cluster.become(clusterService(routing, this.#log));
     services.logs.become(nodeLogsService(localLogs, this.#log));
     services.worker.become(sessions);
+    services.handOver.become(logs.service);
     services.lastWords.become(lastWords.service());
     services.digests.become(watches.digests);
     this.#admission = new Admission({
@@ -256,6 +269,8 @@ export class Daemon {
     void announceAddress(moving, raft.membership.peers);
     this.#closing('leadership', () => handOver(raft, this.#clock));
     const worker = await this.#startWorker(directory, replica, raft);
+    this.#closing('logs', () => logs.close());
+    await logs.start();
     // First of all, while everything that the requests under way need is there.
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
     this.#readiness = () => readinessOf(raft, worker);

@@ -7,9 +7,11 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { ReadLogRequest } from '../generated/worker.ts';
 import { AttemptLogs } from './local-logs.ts';
 
+let whyGone: (endedAtMs: number | null) => string | null = () => null;
+
 async function read(dataDirectory: string, request: Partial<ReadLogRequest>): Promise<number> {
   let chunks = 0;
-  const logs = new AttemptLogs(dataDirectory);
+  const logs = new AttemptLogs({ dataDirectory, whyGone });
   for await (const chunk of logs.read(ReadLogRequest.create(request), new AbortController().signal)) {
     chunks += chunk.data.byteLength;
   }
@@ -35,7 +37,15 @@ describe('the logs of attempts', () => {
     });
   });
 
-  it('that are not there are empty', async () => {
+  it('that are not there are empty where nothing was written, else it is said what became of them', async () => {
     expect(await read('/nowhere', { task_id: 'task', assignment: 1 })).toBe(0);
+    whyGone = (endedAtMs) => `which lost it after ${endedAtMs}`;
+    onTestFinished(() => {
+      whyGone = () => null;
+    });
+    await expect(read('/nowhere', { task_id: 'task', assignment: 1, ended_ms: 7 })).rejects.toMatchObject({
+      code: 'logs_unavailable',
+      message: 'which lost it after 7',
+    });
   });
 });

@@ -4,15 +4,22 @@ import { JarvisError } from '../lib/errors.ts';
 import type { LocalLogs } from '../operations/port.ts';
 import { readLog, type ReadLogOptions } from './watchdog/attempt-log.ts';
 import { attemptDirectory, isAttemptKey } from './watchdog/paths.ts';
+import { exists } from './logs/attempt-directories.ts';
+
+export interface AttemptLogsOptions {
+  readonly dataDirectory: string;
+  /** Why a log is not here, as the end of a sentence about this node; null: it never wrote anything. */
+  readonly whyGone: (endedAtMs: number | null) => string | null;
+}
 
 export class AttemptLogs implements LocalLogs {
-  readonly #dataDirectory: string;
+  readonly #options: AttemptLogsOptions;
 
-  constructor(dataDirectory: string) {
-    this.#dataDirectory = dataDirectory;
+  constructor(options: AttemptLogsOptions) {
+    this.#options = options;
   }
 
-  /** @throws JarvisError invalid where the request names no attempt */
+  /** @throws JarvisError invalid where the request names no attempt; logs_unavailable where the log is gone */
   async *read(request: ReadLogRequest, signal: AbortSignal): AsyncIterable<LogChunk> {
     const key = { taskId: request.task_id, assignment: request.assignment };
     // The id becomes part of a path: nothing else may get this far.
@@ -27,8 +34,13 @@ export class AttemptLogs implements LocalLogs {
       ...(tail === undefined ? {} : { tail }),
       ...(sinceMs === undefined ? {} : { sinceMs }),
     };
-    for await (const chunk of readLog(attemptDirectory(this.#dataDirectory, key), options)) {
+    const directory = attemptDirectory(this.#options.dataDirectory, key);
+    for await (const chunk of readLog(directory, options)) {
       yield { stream: chunk.stream, at_ms: chunk.atMs, data: Buffer.from(chunk.data) };
     }
+    // Asked at the end: it may have been removed while it was read.
+    if (signal.aborted || (await exists(directory))) return;
+    const why = this.#options.whyGone(request.ended_ms ?? null);
+    if (why !== null) throw new JarvisError('logs_unavailable', why);
   }
 }

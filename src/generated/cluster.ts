@@ -165,7 +165,24 @@ export interface Attempt {
   log_tail: string;
   assignment: number;
   /** The image that it ran, by its content. */
-  image_digest?: string | undefined;
+  image_digest?:
+    | string
+    | undefined;
+  /** The node that has its output, where that is not the one that it ran on: that one has left. */
+  log_node?:
+    | string
+    | undefined;
+  /** It runs and is being ended before its time. */
+  stopping?: Stopping | undefined;
+}
+
+export interface Stopping {
+  /** cancelled, stopped, timeout or lease_lost */
+  reason: string;
+  /** When TERM was sent. */
+  since: string;
+  /** When KILL is sent at the latest. */
+  kill_at: string;
 }
 
 export interface Task {
@@ -2294,6 +2311,8 @@ function createBaseAttempt(): Attempt {
     log_tail: "",
     assignment: 0,
     image_digest: undefined,
+    log_node: undefined,
+    stopping: undefined,
   };
 }
 
@@ -2331,6 +2350,12 @@ export const Attempt: MessageFns<Attempt> = {
     }
     if (message.image_digest !== undefined) {
       writer.uint32(90).string(message.image_digest);
+    }
+    if (message.log_node !== undefined) {
+      writer.uint32(98).string(message.log_node);
+    }
+    if (message.stopping !== undefined) {
+      Stopping.encode(message.stopping, writer.uint32(106).fork()).join();
     }
     return writer;
   },
@@ -2436,6 +2461,22 @@ export const Attempt: MessageFns<Attempt> = {
             message.image_digest = reader.string();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.log_node = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.stopping = Stopping.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2466,6 +2507,89 @@ export const Attempt: MessageFns<Attempt> = {
     message.log_tail = object.log_tail ?? "";
     message.assignment = object.assignment ?? 0;
     message.image_digest = object.image_digest ?? undefined;
+    message.log_node = object.log_node ?? undefined;
+    message.stopping = (object.stopping !== undefined && object.stopping !== null)
+      ? Stopping.fromPartial(object.stopping)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseStopping(): Stopping {
+  return { reason: "", since: "", kill_at: "" };
+}
+
+export const Stopping: MessageFns<Stopping> = {
+  encode(message: Stopping, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reason !== "") {
+      writer.uint32(10).string(message.reason);
+    }
+    if (message.since !== "") {
+      writer.uint32(18).string(message.since);
+    }
+    if (message.kill_at !== "") {
+      writer.uint32(26).string(message.kill_at);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Stopping {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStopping();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.since = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.kill_at = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Stopping>): Stopping {
+    return Stopping.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Stopping>): Stopping {
+    const message = createBaseStopping();
+    message.reason = object.reason ?? "";
+    message.since = object.since ?? "";
+    message.kill_at = object.kill_at ?? "";
     return message;
   },
 };

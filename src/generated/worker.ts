@@ -152,7 +152,19 @@ export interface Report {
   /** What an attempt that is STARTING does at present, for people. */
   note: string;
   /** The image that it runs, by its content. */
-  image_digest?: string | undefined;
+  image_digest?:
+    | string
+    | undefined;
+  /** RUNNING only: it is being ended before its time. */
+  stopping?: Stopping | undefined;
+}
+
+/** TERM was sent, KILL follows. Wall time of the node, milliseconds. */
+export interface Stopping {
+  /** stopped, timeout or leaseLost */
+  reason: string;
+  since_ms: number;
+  kill_at_ms: number;
 }
 
 export interface LeaderMessage {
@@ -273,7 +285,11 @@ export interface ReadLogRequest {
     | undefined;
   /** stdout or stderr; empty for both */
   stream: string;
-  since_ms?: number | undefined;
+  since_ms?:
+    | number
+    | undefined;
+  /** When the attempt ended, where that is known: a node that has removed its log can say when. */
+  ended_ms?: number | undefined;
 }
 
 export interface LogChunk {
@@ -1444,6 +1460,7 @@ function createBaseReport(): Report {
     started_at_ms: 0,
     note: "",
     image_digest: undefined,
+    stopping: undefined,
   };
 }
 
@@ -1487,6 +1504,9 @@ export const Report: MessageFns<Report> = {
     }
     if (message.image_digest !== undefined) {
       writer.uint32(106).string(message.image_digest);
+    }
+    if (message.stopping !== undefined) {
+      Stopping.encode(message.stopping, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -1608,6 +1628,14 @@ export const Report: MessageFns<Report> = {
             message.image_digest = reader.string();
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.stopping = Stopping.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1638,6 +1666,88 @@ export const Report: MessageFns<Report> = {
     message.started_at_ms = object.started_at_ms ?? 0;
     message.note = object.note ?? "";
     message.image_digest = object.image_digest ?? undefined;
+    message.stopping = (object.stopping !== undefined && object.stopping !== null)
+      ? Stopping.fromPartial(object.stopping)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseStopping(): Stopping {
+  return { reason: "", since_ms: 0, kill_at_ms: 0 };
+}
+
+export const Stopping: MessageFns<Stopping> = {
+  encode(message: Stopping, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reason !== "") {
+      writer.uint32(10).string(message.reason);
+    }
+    if (message.since_ms !== 0) {
+      writer.uint32(16).uint64(message.since_ms);
+    }
+    if (message.kill_at_ms !== 0) {
+      writer.uint32(24).uint64(message.kill_at_ms);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Stopping {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStopping();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.since_ms = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.kill_at_ms = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Stopping>): Stopping {
+    return Stopping.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Stopping>): Stopping {
+    const message = createBaseStopping();
+    message.reason = object.reason ?? "";
+    message.since_ms = object.since_ms ?? 0;
+    message.kill_at_ms = object.kill_at_ms ?? 0;
     return message;
   },
 };
@@ -2888,7 +2998,15 @@ export const Stop: MessageFns<Stop> = {
 };
 
 function createBaseReadLogRequest(): ReadLogRequest {
-  return { task_id: "", assignment: 0, follow: false, tail: undefined, stream: "", since_ms: undefined };
+  return {
+    task_id: "",
+    assignment: 0,
+    follow: false,
+    tail: undefined,
+    stream: "",
+    since_ms: undefined,
+    ended_ms: undefined,
+  };
 }
 
 export const ReadLogRequest: MessageFns<ReadLogRequest> = {
@@ -2910,6 +3028,9 @@ export const ReadLogRequest: MessageFns<ReadLogRequest> = {
     }
     if (message.since_ms !== undefined) {
       writer.uint32(48).uint64(message.since_ms);
+    }
+    if (message.ended_ms !== undefined) {
+      writer.uint32(56).uint64(message.ended_ms);
     }
     return writer;
   },
@@ -2975,6 +3096,14 @@ export const ReadLogRequest: MessageFns<ReadLogRequest> = {
             message.since_ms = longToNumber(reader.uint64());
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.ended_ms = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2998,6 +3127,7 @@ export const ReadLogRequest: MessageFns<ReadLogRequest> = {
     message.tail = object.tail ?? undefined;
     message.stream = object.stream ?? "";
     message.since_ms = object.since_ms ?? undefined;
+    message.ended_ms = object.ended_ms ?? undefined;
     return message;
   },
 };

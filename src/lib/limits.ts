@@ -10,6 +10,8 @@ export const limits = {
   labels: 64,
   /** Of an attempt that failed: the end of its output, and what went wrong. */
   logTailBytes: 4096,
+  /** Lists and objects within each other in the result of a task; what an entry can hold is about twice as deep. */
+  resultDepth: 32,
   errorTypeBytes: 256,
   errorMessageBytes: 4096,
   /** Of the name of an image by its content: 255 for the repository, and the digest. */
@@ -64,6 +66,9 @@ export const limits = {
   overtakingMs: 30_000,
   /** Open tasks that are on no node, in the whole cluster; beyond it submissions are refused with too_many. */
   queuedTasks: 1_000_000,
+  /** Nodes that have left and whose logs others hold, and how often a node of one name may have left. */
+  logHolders: 1000,
+  logSpansPerNode: 16,
   /** Names of tasks whose place is remembered for those that want to be near. */
   recentPlaces: 10_000,
 

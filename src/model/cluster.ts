@@ -107,6 +107,27 @@ export interface Retention {
   readonly tasksMs: number;
   readonly maxTasks: number;
   readonly eventsMs: number;
+  /** Of output, on each node. Absent, as the next, in clusters that formed before there was any: the default counts. */
+  readonly logsMs?: number;
+  readonly maxLogBytes?: number;
+}
+
+/** How long, and how much, output is kept on each node. */
+export interface LogRetention {
+  readonly logsMs: number;
+  readonly maxLogBytes: number;
+}
+
+export const DEFAULT_LOG_RETENTION: LogRetention = {
+  logsMs: 7 * 24 * 3_600_000,
+  maxLogBytes: 10 * 1024 ** 3,
+};
+
+export function logRetentionOf({ retention }: Pick<ClusterConfig, 'retention'>): LogRetention {
+  return {
+    logsMs: retention?.logsMs ?? DEFAULT_LOG_RETENTION.logsMs,
+    maxLogBytes: retention?.maxLogBytes ?? DEFAULT_LOG_RETENTION.maxLogBytes,
+  };
 }
 
 export const DEFAULT_RETENTION: Retention = {

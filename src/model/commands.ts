@@ -4,7 +4,7 @@ import type { LabelChanges } from './node.ts';
 import type { PackedSpecs } from './packed-specs.ts';
 import type { Pressure } from './node.ts';
 import type { NodePolicy } from './policy.ts';
-import type { Pairs, Priority, Resources, TaskError, TaskSpec } from './task.ts';
+import type { Pairs, Priority, Resources, Stopping, TaskError, TaskSpec } from './task.ts';
 
 /**
  * Everything that can change the replicated state. A command is a plain object, stamped by the leader; `apply` reads
@@ -40,6 +40,7 @@ export type Command =
   | GraceOverCommand
   | ExpireCommand
   | ReserveNodesCommand
+  | LogsHandedOverCommand
   | SubmitBatchCommand
   | SubmitDagCommand
   | CancelGroupCommand
@@ -187,6 +188,8 @@ export interface AttemptReport {
   readonly error: TaskError | null;
   readonly result: unknown;
   readonly logTail: string;
+  /** RUNNING only: it is being ended before its time. */
+  readonly stopping?: Stopping | null;
   /** STARTING only: what it does at present, for people; empty where there is nothing to say. */
   readonly note: string;
   /** Of a container that was created. */
@@ -352,6 +355,15 @@ export interface ReserveNodesCommand extends LeaderDecision {
   readonly type: 'reserveNodes';
   readonly taskId: string;
   readonly nodes: readonly string[];
+}
+
+/** A node that is about to leave has given the output that it keeps to another. */
+export interface LogsHandedOverCommand extends Stamped {
+  readonly type: 'logsHandedOver';
+  readonly node: string;
+  /** Of the node's data directory. */
+  readonly incarnation: string;
+  readonly holder: string;
 }
 
 /** What the tasks of a batch are made of. */

@@ -133,6 +133,15 @@ export interface TaskError {
   readonly message: string;
 }
 
+/** An attempt that runs is being ended before its time: TERM was sent, KILL follows. */
+export interface Stopping {
+  /** `stopped`: on somebody's request; else by the node itself. */
+  readonly reason: 'stopped' | 'timeout' | 'leaseLost';
+  readonly sinceMs: number;
+  /** At the latest. */
+  readonly killAtMs: number;
+}
+
 /** One execution, or the try of one. */
 export interface Attempt {
   readonly attempt: number;
@@ -154,6 +163,8 @@ export interface Attempt {
   readonly imageDigest: string | null;
   /** Its node is told to stop it, for another reason than a cancel: the task goes on elsewhere. Absent: it is not. */
   readonly stopFor?: 'drain';
+  /** Absent: nobody has begun to end it, or it has ended since. */
+  readonly stopping?: Stopping;
 }
 
 /** The changing half of a task; its spec stands in a row of its own, written once. */

@@ -21,7 +21,7 @@ export function taskAsItWaits(
   { task, spec }: StoredTask,
   dependencies: readonly string[],
 ): Task {
-  const view = taskView(task, spec.spec, dependencies);
+  const view = taskView(task, spec.spec, { dependencies, state });
   if (task.status !== 'PENDING') return view;
   const waits = whyWaiting(task, state);
   return waits === null ? view : { ...view, status_reason: waits.reason };

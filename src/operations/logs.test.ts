@@ -18,6 +18,8 @@ class FakeLogs {
   breakAfter: number | null = null;
   /** Only the node that is asked can read its own. */
   remotesDown = false;
+  /** What a node says that has them no more. */
+  gone: string | null = null;
   wake: () => void = () => undefined;
 
   write(assignment: number, text: string, atMs = 1, stream = 'stdout'): void {
@@ -50,6 +52,7 @@ class FakeLogs {
         yield chunk;
         continue;
       }
+      if (!follow && this.gone !== null) throw new JarvisError('logs_unavailable', this.gone);
       if (!follow || this.ended.has(assignment) || signal.aborted) return;
       const { promise, resolve } = Promise.withResolvers<void>();
       this.wake = resolve;
@@ -158,6 +161,61 @@ describe('reading the output of a task', () => {
       message: expect.stringMatching(/node n2 .*OFFLINE.*last heard of at 2026.*last 7 bytes/),
     });
     expect(shown).toBe('the end');
+  });
+});
+
+describe('a log that its node has no more', () => {
+  beforeEach(() => {
+    logs.gone = 'which removed it at 2026-11-27T00:00:00.000Z: logs are kept for 7d';
+  });
+
+  it.each(['n1', 'n2'])('is said to be gone, with what the cluster keeps, through %s', async (through) => {
+    const { id } = await running({ retry_policy: { max_attempts: 1 } });
+    cluster.report(id, 'FAILED', { exitCode: 1, logTail: 'the end' });
+    let shown = '';
+    await expect(readAll(request(id), { through, onText: (text) => (shown += text) })).rejects.toMatchObject({
+      code: 'logs_unavailable',
+      message: expect.stringMatching(
+        /attempt 1 of task-.* was on node n2, which removed it at .* 7d; .*last 7 bytes/,
+      ),
+    });
+    expect(shown).toBe('the end');
+    expect(logs.requests.at(-1)?.ended_ms).toBeGreaterThan(0);
+  });
+
+  it('ends its follower with the same, and with the end as the cluster knows it by then', async () => {
+    const { id, assignment } = await running({ retry_policy: { max_attempts: 1 } });
+    let shown = '';
+    const following = readAll(request(id, { follow: true }), { onText: (text) => (shown += text) });
+    logs.end(assignment);
+    cluster.report(id, 'FAILED', { exitCode: 1, logTail: 'the end' });
+    await expect(following).rejects.toMatchObject({ code: 'logs_unavailable' });
+    expect(shown).toBe('the end');
+  });
+});
+
+describe('a log that was handed over', () => {
+  it('is read from its holder, and where that has it not, from where it was', async () => {
+    const { id, assignment } = await running({ retry_policy: { max_attempts: 1 } });
+    logs.write(assignment, 'all of it');
+    cluster.report(id, 'FAILED', { exitCode: 1, logTail: 'the end' });
+    cluster.execute({ type: 'logsHandedOver', node: 'n2', incarnation: 'n2', holder: 'n1' });
+    expect(await node('n2').getTask({ id }, context)).toMatchObject({
+      attempts: [{ node: 'n2', log_node: 'n1' }],
+    });
+    // n2 cannot be reached: it comes from n1, which is asked.
+    logs.remotesDown = true;
+    expect(await readAll(request(id))).toBe('all of it');
+    logs.remotesDown = false;
+    logs.gone = 'which has no files of it';
+    logs.chunks.clear();
+    await expect(readAll(request(id))).rejects.toMatchObject({
+      code: 'logs_unavailable',
+      message: expect.stringMatching(
+        /was on node n1, which has no files of it; node n2 has handed it over; shown/,
+      ),
+    });
+    expect(logs.requests.slice(-2).map(({ task_id: taskId }) => taskId)).toEqual([id, id]);
   });
 });
 

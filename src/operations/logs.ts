@@ -40,6 +40,12 @@ export async function* readTaskLogs(
   else yield* reading.once(task);
 }
 
+/** Why a log is not to be had: what the sentence about it goes on with. */
+interface Verdict {
+  readonly text: string;
+  readonly cause: JarvisError;
+}
+
 class TaskReading {
   readonly #sources: LogSources;
   readonly #context: CallContext;
@@ -136,7 +142,7 @@ class TaskReading {
     let delayMs: number = limits.logRetryMinMs;
     while (!over.isOver) {
       try {
-        for await (const chunk of this.#source(attempt, position.next(true), over.signal)) {
+        for await (const chunk of this.#source(attempt.node, position.next(true), over.signal)) {
           if (!position.accept(chunk)) continue;
           delayMs = limits.logRetryMinMs;
           yield chunk;
@@ -151,39 +157,56 @@ class TaskReading {
       }
       over.check();
     }
-    yield* this.#rest(attempt, position, clock.monotonicMs() + limits.logPatienceMs);
+    // As it ended: with the end of its output, and when that was.
+    yield* this.#rest(over.attempt, position, clock.monotonicMs() + limits.logPatienceMs);
   }
 
-  /** What there is now, to its end. @throws JarvisError logs_unavailable where the node does not answer for so long */
+  /** What there is now, to its end. @throws JarvisError logs_unavailable where the node has it no more, or is silent for so long */
   async *#rest(attempt: Attempt, position: LogPosition, giveUpMs: number): AsyncGenerator<LogChunk, void> {
     const { clock } = this.#sources;
     const { signal } = this.#context;
+    const [first, second] = placesOf(attempt);
+    let place = first;
+    /** Why the node that should have it does not give it. */
+    let verdict: Verdict | null = null;
     let delayMs: number = limits.logRetryMinMs;
     for (;;) {
       try {
-        for await (const chunk of this.#source(attempt, position.next(false), signal)) {
+        const request = { ...position.next(false), ended_ms: optionalTimeMs(attempt.finished_at) };
+        for await (const chunk of this.#source(place, request, signal)) {
           if (position.accept(chunk)) yield chunk;
         }
         return;
       } catch (error) {
         throwIfAborted(signal);
-        if (!isOutage(error)) throw error;
-        const node = await this.#node(attempt);
-        if (node?.status === 'OFFLINE' || node === null || clock.monotonicMs() + delayMs >= giveUpMs) {
-          yield* this.#instead(attempt, position, node, error);
+        const found = await this.#verdict(place, error, clock.monotonicMs() + delayMs >= giveUpMs);
+        verdict ??= found;
+        if (found !== null && place === first && second !== undefined) {
+          place = second;
+          continue;
         }
+        if (found !== null && verdict !== null) yield* this.#instead(attempt, position, verdict);
       }
       await pause(clock, delayMs, signal);
       delayMs = Math.min(delayMs * 2, limits.logRetryMaxMs);
     }
   }
 
+  /** Null where the node is to be asked again. @throws the error, where it is not about the log being there */
+  async #verdict(place: string, error: unknown, isLast: boolean): Promise<Verdict | null> {
+    if (isGone(error)) return { text: `was on node ${place}, ${error.message}`, cause: error };
+    if (!isOutage(error)) throw error;
+    const node = await this.#node(place);
+    if (node === null) return { text: `is on node ${place}, which has left the cluster`, cause: error };
+    if (node.status === 'OFFLINE' || isLast) return { text: `is on node ${describe(node)}`, cause: error };
+    return null;
+  }
+
   /** What the cluster keeps of a failed attempt's output, and then the error that says so. */
   async *#instead(
     attempt: Attempt,
     position: LogPosition,
-    node: Node | null,
-    cause: JarvisError,
+    { text, cause }: Verdict,
   ): AsyncGenerator<LogChunk, never> {
     const tail = Buffer.from(attempt.log_tail);
     const shown = position.atStart && tail.length > 0;
@@ -191,30 +214,30 @@ class TaskReading {
       const at = attempt.finished_at ?? attempt.started_at;
       yield { stream: 'stdout', at_ms: at === undefined ? 0 : Date.parse(at), data: tail };
     }
-    const where = node === null ? `${attempt.node}, which has left the cluster` : describe(node);
+    const handed = attempt.log_node === undefined ? '' : `; node ${attempt.node} has handed it over`;
     const note = shown ? `; shown are the last ${tail.length} bytes, which the cluster keeps` : '';
-    const message = `the output of attempt ${attempt.attempt} of ${this.#request.id} is on node ${where}${note}`;
+    const message = `the output of attempt ${attempt.attempt} of ${this.#request.id} ${text}${handed}${note}`;
     throw new JarvisError('logs_unavailable', message, { cause });
   }
 
   async *#source(
-    attempt: Attempt,
+    place: string,
     request: ReadLogRequest,
     signal: AbortSignal,
   ): AsyncGenerator<LogChunk, void> {
     const { nodeName, localLogs, remotes } = this.#sources;
-    if (attempt.node === nodeName) {
+    if (place === nodeName) {
       yield* localLogs.read(request, signal);
       return;
     }
-    const node = await this.#node(attempt);
-    if (node === null) throw new JarvisError('unavailable', `there is no node ${show(attempt.node)}`);
+    const node = await this.#node(place);
+    if (node === null) throw new JarvisError('unavailable', `there is no node ${show(place)}`);
     yield* remotes.readLog(node.address, request, signal);
   }
 
-  async #node(attempt: Attempt): Promise<Node | null> {
+  async #node(name: string): Promise<Node | null> {
     try {
-      return await this.#sources.operations.getNode({ name: attempt.node }, this.#context);
+      return await this.#sources.operations.getNode({ name }, this.#context);
     } catch (error) {
       if (error instanceof JarvisError && error.code === 'not_found') return null;
       throw error;
@@ -231,6 +254,11 @@ class TaskReading {
   }
 }
 
+/** Where its output should be, and where it may be still. */
+function placesOf({ node, log_node: holder }: Attempt): readonly [string, string?] {
+  return holder === undefined ? [node] : [holder, node];
+}
+
 /** Watches the state for the end of one attempt. */
 class AttemptEnd implements Disposable {
   readonly #clock: Clock;
@@ -244,14 +272,21 @@ class AttemptEnd implements Disposable {
   /** Resolved at the end of the attempt, or of the watch. */
   readonly #settled = Promise.withResolvers<void>();
   #isOver: boolean;
+  /** As it was seen last. */
+  #attempt: Attempt;
   #failure: unknown = null;
 
   constructor(sources: LogSources, context: CallContext, task: Task, attempt: Attempt) {
     this.#clock = sources.clock;
     this.#watchSignal = AbortSignal.any([context.signal, this.#scope.signal]);
     this.signal = AbortSignal.any([context.signal, this.#stragglers.signal]);
+    this.#attempt = attempt;
     this.#isOver = hasEnded(task, attempt);
     if (!this.#isOver) void this.#watch(sources, { ...context, signal: this.#watchSignal }, task.id, attempt);
+  }
+
+  get attempt(): Attempt {
+    return this.#attempt;
   }
 
   get isOver(): boolean {
@@ -279,6 +314,7 @@ class AttemptEnd implements Disposable {
   async #watch(sources: LogSources, context: CallContext, id: string, attempt: Attempt): Promise<void> {
     try {
       for await (const task of sources.operations.watchTask({ id }, context)) {
+        this.#attempt = sameAttempt(task, attempt) ?? this.#attempt;
         this.#isOver = hasEnded(task, attempt);
         if (this.#isOver) break;
       }
@@ -296,8 +332,12 @@ class AttemptEnd implements Disposable {
 
 function hasEnded(task: Task, attempt: Attempt): boolean {
   if (isTerminal(task.status as TaskStatus)) return true;
-  const now = task.attempts.find((candidate) => candidate.assignment === attempt.assignment);
+  const now = sameAttempt(task, attempt);
   return now === undefined || isAttemptOver(now.status as AttemptStatus);
+}
+
+function sameAttempt(task: Task, attempt: Attempt): Attempt | undefined {
+  return task.attempts.find((candidate) => candidate.assignment === attempt.assignment);
 }
 
 function hasBegun(attempt: Attempt): boolean {
@@ -312,6 +352,15 @@ function isOverFor(task: Task, { attempt }: LogsRequest): boolean {
 /** The node may come back. */
 function isOutage(error: unknown): error is JarvisError {
   return error instanceof JarvisError && (error.code === 'unavailable' || error.code === 'timeout');
+}
+
+/** The node that should have it says that it has it no more. */
+function isGone(error: unknown): error is JarvisError {
+  return error instanceof JarvisError && error.code === 'logs_unavailable';
+}
+
+function optionalTimeMs(time: string | undefined): number | undefined {
+  return time === undefined ? undefined : Date.parse(time);
 }
 
 function describe(node: Node): string {

@@ -178,7 +178,8 @@ export interface Remotes {
 export interface LocalLogs {
   /**
    * In the order in which it was written; with `follow` up to the attempt's end, also where it has yet to begin. An
-   * attempt whose log is not there reads as empty. Ends quietly when the signal is aborted.
+   * attempt whose log is not there reads as empty, while it is followed. Ends quietly when the signal is aborted.
+   * @throws JarvisError logs_unavailable where the log is gone; its message ends a sentence about the node
    */
   read(request: ReadLogRequest, signal: AbortSignal): AsyncIterable<LogChunk>;
 }

@@ -4,6 +4,7 @@ import type {
   Drain,
   Limits,
   Node as NodeView,
+  Stopping as StoppingView,
   Task as TaskView,
 } from '../generated/cluster.ts';
 import { formatCpuMillis, formatMemoryBytes } from '../lib/quantities.ts';
@@ -19,13 +20,22 @@ import {
   userOf,
 } from '../model/earlier-rows.ts';
 import type { NodeDrain, NodeRow } from '../model/node.ts';
-import type { Attempt, Pairs, Resources, TaskLimits, TaskRow, TaskSpec } from '../model/task.ts';
+import type { Attempt, Pairs, Resources, Stopping, TaskLimits, TaskRow, TaskSpec } from '../model/task.ts';
+import { logHolderOf } from '../scheduler/core/log-holders.ts';
+import type { StateView } from '../scheduler/ports.ts';
 import { placementView } from '../spec/placement-wire.ts';
 import { specOfTask } from '../model/template.ts';
 import type { ClusterInsight } from './port.ts';
 
-/** @param dependencies of a task of a DAG: ids there */
-export function taskView(task: TaskRow, written: TaskSpec, dependencies: readonly string[] = []): TaskView {
+/** @param options.dependencies of a task of a DAG: ids there */
+export function taskView(
+  task: TaskRow,
+  written: TaskSpec,
+  {
+    dependencies = [],
+    state,
+  }: { readonly dependencies?: readonly string[]; readonly state: Pick<StateView, 'logHolders'> },
+): TaskView {
   const spec = specOfTask(task, written);
   // While it waits for another try, what the last one came to stands in `attempts` only.
   const waits = task.status === 'PENDING' || task.status === 'WAITING';
@@ -51,7 +61,7 @@ export function taskView(task: TaskRow, written: TaskSpec, dependencies: readonl
     scheduled_at: optionalTime(task.scheduledAtMs),
     started_at: optionalTime(task.startedAtMs),
     finished_at: optionalTime(task.finishedAtMs),
-    attempts: task.attempts.map(attemptView),
+    attempts: task.attempts.map((attempt) => attemptView(attempt, task, state)),
     batch_id: task.batchId ?? undefined,
     batch_index: task.batchIndex,
     dag_id: task.dagId ?? undefined,
@@ -132,7 +142,11 @@ function limitsView({ cpuMillis, memoryBytes, pids }: TaskLimits): Limits | unde
   };
 }
 
-function attemptView(attempt: Attempt): AttemptView {
+function attemptView(
+  attempt: Attempt,
+  { cancelRequested }: Pick<TaskRow, 'cancelRequested'>,
+  state: Pick<StateView, 'logHolders'>,
+): AttemptView {
   return {
     attempt: attempt.attempt,
     node: attempt.node,
@@ -145,7 +159,16 @@ function attemptView(attempt: Attempt): AttemptView {
     log_tail: attempt.logTail,
     assignment: attempt.assignment,
     image_digest: attempt.imageDigest ?? undefined,
+    log_node: logHolderOf(state, attempt)?.holder,
+    stopping: attempt.stopping && stoppingView(attempt.stopping, cancelRequested),
   };
+}
+
+/** Whoever asked the node for it: a person's cancel is what the cluster knows of. */
+function stoppingView({ reason, sinceMs, killAtMs }: Stopping, cancelRequested: boolean): StoppingView {
+  const asked = cancelRequested ? 'cancelled' : 'stopped';
+  const told = { stopped: asked, timeout: 'timeout', leaseLost: 'lease_lost' }[reason];
+  return { reason: told, since: formatTime(sinceMs), kill_at: formatTime(killAtMs) };
 }
 
 export function nodeView(

@@ -4,6 +4,7 @@ import * as grpc from '@grpc/grpc-js';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { ChannelPool } from './channel.ts';
+import { drained } from './drained.ts';
 import { fromServiceError } from './errors.ts';
 
 /** A method as the generated service definitions describe it. */
@@ -89,6 +90,64 @@ export async function* streamCall<Request, Response>(
     signal.removeEventListener('abort', cancel);
     stream.cancel();
   }
+}
+
+/**
+ * Sends messages no faster than they are taken. The answer may come before all are sent: then no more are asked for.
+ * @throws JarvisError as a `unaryCall` that only reads does; whatever the messages throw
+ */
+export async function uploadCall<Request, Response>(
+  call: Omit<Call<Request, Response>, 'request'> & {
+    readonly messages: AsyncIterable<Request>;
+    readonly timeoutMs: number;
+  },
+): Promise<Response> {
+  const { address, method, signal, messages } = call;
+  const deadline = Date.now() + call.timeoutMs;
+  const client = call.pool.client(address);
+  await connected(client, { address, timeoutMs: limits.rpcConnectTimeoutMs, signal });
+  const answer = Promise.withResolvers<Response>();
+  // It may fail while a message is still being made.
+  answer.promise.catch(() => undefined);
+  const answered = new AbortController();
+  const over = new Promise<void>((resolve) => {
+    answered.signal.addEventListener('abort', () => resolve());
+  });
+  const stream = client.makeClientStreamRequest(
+    method.path,
+    method.requestSerialize,
+    method.responseDeserialize,
+    call.metadata ?? new grpc.Metadata(),
+    { deadline },
+    (error, response) => {
+      answered.abort();
+      if (error === null && response !== undefined) answer.resolve(response);
+      else answer.reject(aborted(signal, false) ?? fromServiceError(error, { address, write: false }));
+    },
+  );
+  const cancel = (): void => stream.cancel();
+  signal.addEventListener('abort', cancel);
+  if (signal.aborted) cancel();
+  try {
+    await Promise.race([over, send(messages, stream, answered.signal)]);
+    return await answer.promise;
+  } finally {
+    signal.removeEventListener('abort', cancel);
+    stream.cancel();
+  }
+}
+
+/** Until the end of the messages, or until the signal is aborted: then no more are asked for. */
+async function send<Request>(
+  messages: AsyncIterable<Request>,
+  stream: grpc.ClientWritableStream<Request>,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const message of messages) {
+    if (signal.aborted) return;
+    if (!stream.write(message)) await drained(stream, signal);
+  }
+  if (!signal.aborted) stream.end();
 }
 
 /**

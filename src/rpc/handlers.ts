@@ -4,6 +4,7 @@ import type * as grpc from '@grpc/grpc-js';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { CallContext } from '../operations/port.ts';
+import { drained } from './drained.ts';
 import { toStatus } from './errors.ts';
 import { FORWARDED_KEY } from './forwarded.ts';
 
@@ -83,23 +84,64 @@ async function pump<Request, Response>(
   }
 }
 
-async function drained(
-  call: {
-    once(event: 'drain', listener: () => void): unknown;
-    off(event: 'drain', listener: () => void): unknown;
-  },
+/**
+ * One answer to a stream of requests, read no faster than they are taken. One that is cancelled may look like one that has
+ * ended: its last request must say that it is the last.
+ * @param options.stallMs for the next request to come; a caller that is slower is refused with `timeout`
+ */
+export function uploadHandler<Request, Response>(
+  operation: (requests: AsyncIterable<Request>, context: CallContext) => Promise<Response>,
+  { log, stallMs }: { readonly log: Log; readonly stallMs: number },
+): grpc.handleClientStreamingCall<Request, Response> {
+  const answer = async (
+    call: grpc.ServerReadableStream<Request, Response>,
+    callback: grpc.sendUnaryData<Response>,
+  ): Promise<void> => {
+    let isAnswered = false;
+    const context = contextOf(call, () => isAnswered);
+    call.on('error', (error) =>
+      log.debug({ path: call.getPath(), error: messageOf(error) }, 'a stream broke'),
+    );
+    try {
+      const response = await operation(requestsOf(call, context.signal, stallMs), context);
+      isAnswered = true;
+      callback(null, response);
+    } catch (error) {
+      isAnswered = true;
+      report(log, call.getPath(), error);
+      callback(toStatus(error));
+    }
+  };
+  return (call, callback) => void answer(call, callback);
+}
+
+/** @throws JarvisError timeout where the caller has gone, or is silent for so long */
+async function* requestsOf<Request>(
+  call: grpc.ServerReadableStream<Request, unknown>,
   signal: AbortSignal,
-): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const done = (): void => {
-      call.off('drain', done);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    call.once('drain', done);
-    signal.addEventListener('abort', done);
-    if (signal.aborted) done();
-  });
+  stallMs: number,
+): AsyncGenerator<Request, void> {
+  // Leaving the loop must not end the call: it is still to be answered.
+  const requests: AsyncIterator<Request> = call.iterator({ destroyOnReturn: false });
+  for (;;) {
+    const { promise: over, reject } = Promise.withResolvers<never>();
+    const give = (): void => reject(signal.reason as Error);
+    const timer = setTimeout(
+      () => reject(new JarvisError('timeout', `nothing came for ${stallMs} ms`)),
+      stallMs,
+    );
+    signal.addEventListener('abort', give);
+    if (signal.aborted) give();
+    let next: IteratorResult<Request>;
+    try {
+      next = await Promise.race([requests.next(), over]);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', give);
+    }
+    if (next.done === true) return;
+    yield next.value;
+  }
 }
 
 /** Only what no caller is to blame for. */

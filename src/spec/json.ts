@@ -127,6 +127,8 @@ function attemptToJson(attempt: Attempt): object {
     finished_at: attempt.finished_at ?? null,
     log_tail: attempt.log_tail,
     image_digest: attempt.image_digest ?? null,
+    log_node: attempt.log_node ?? attempt.node,
+    stopping: attempt.stopping ?? null,
   };
 }
 

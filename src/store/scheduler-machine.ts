@@ -48,6 +48,7 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   graceOver: true,
   expire: true,
   reserveNodes: true,
+  logsHandedOver: true,
   submitBatch: true,
   submitDag: true,
   cancelGroup: true,
@@ -60,7 +61,7 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
  * and DAGs.
  */
 const TABLES: readonly TableName[] = [
-  ...(['cluster', 'node', 'batch', 'dag', 'graph', 'blueprint', 'dagName'] as const),
+  ...(['cluster', 'node', 'logHolder', 'batch', 'dag', 'graph', 'blueprint', 'dagName'] as const),
   ...(['task', 'spec', 'idempotency', 'event', 'finished', 'usedKeys'] as const),
 ];
 

@@ -10,6 +10,9 @@ interface AttemptJson {
   readonly started_at: string | null;
   readonly finished_at: string | null;
   readonly log_tail: string;
+  /** That has its output. */
+  readonly log_node: string;
+  readonly stopping: { readonly reason: string; readonly since: string; readonly kill_at: string } | null;
 }
 
 export interface TaskJson {

@@ -30,7 +30,13 @@ export interface ClusterOptions {
     readonly voter_grace?: string;
   };
   /** As in the configuration; absent: the product's defaults. */
-  readonly retention?: { readonly tasks?: string; readonly max_tasks?: number; readonly events?: string };
+  readonly retention?: {
+    readonly tasks?: string;
+    readonly max_tasks?: number;
+    readonly events?: string;
+    readonly logs?: string;
+    readonly max_log_bytes?: string;
+  };
   /** Seconds or durations; absent: the product's defaults. */
   readonly heartbeat?: { readonly interval: string; readonly warning: string; readonly timeout: string };
   /** Of each node; null: as it is measured. */

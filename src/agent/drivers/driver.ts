@@ -92,10 +92,24 @@ interface AttemptBase extends AttemptKey {
   readonly imageDigest?: string;
 }
 
+/** An attempt is being ended before its time: TERM was sent, KILL follows. Wall times. */
+export interface AttemptStop {
+  readonly reason: 'stopped' | 'timeout' | 'leaseLost';
+  readonly sinceMs: number;
+  /** At the latest; not after `sinceMs`: KILL at once, and no TERM. */
+  readonly killAtMs: number;
+}
+
 /** An attempt as the driver knows it. It moves only downwards through this list. */
 export type AttemptView =
   | (AttemptBase & { readonly type: 'registered' })
-  | (AttemptBase & { readonly type: 'running'; readonly startedAtMs: number; readonly stopping: boolean })
+  | (AttemptBase & {
+      readonly type: 'running';
+      readonly startedAtMs: number;
+      readonly stopping: boolean;
+      /** Where it is `stopping`; absent in what earlier releases have recorded. */
+      readonly stop?: AttemptStop;
+    })
   | (AttemptBase & { readonly type: 'ended'; readonly exit: Exit });
 
 /**
@@ -121,8 +135,11 @@ export interface Driver {
   start(attempt: AttemptSpec, signal: AbortSignal, onProgress?: (note: string) => void): Promise<AttemptView>;
   /** Every attempt known, in every state, also those started by earlier daemons. */
   list(signal: AbortSignal): Promise<readonly AttemptView[]>;
-  /** Resolves once nothing of it runs any more. @throws `not_found` for an attempt that is not known. */
-  wait(key: AttemptKey, signal: AbortSignal): Promise<Exit>;
+  /**
+   * Resolves once nothing of it runs any more. @throws `not_found` for an attempt that is not known.
+   * @param onStopping called when it is being ended before its time, by its timeout too; again where that is to go faster
+   */
+  wait(key: AttemptKey, signal: AbortSignal, onStopping?: (stop: AttemptStop) => void): Promise<Exit>;
   /**
    * TERM, then KILL after `graceMs`; resolves once nothing of it runs. For an attempt that is not known it resolves with
    * `null`, and a start that comes later is refused.

@@ -20,6 +20,16 @@ const cases: readonly [string, Partial<Exit>, Partial<Outcome>][] = [
   ['exit 0', {}, { status: 'COMPLETED', exitCode: 0, error: null, result: null }],
   ['exit 0 with a result', { resultFile: '{"rows": [1]}' }, { status: 'COMPLETED', result: { rows: [1] } }],
   ['a result that is no JSON', { resultFile: '{"rows"' }, { status: 'COMPLETED', result: null }],
+  [
+    'a result that is nested as deep as it may be',
+    { resultFile: `${'['.repeat(32)}${']'.repeat(32)}` },
+    { status: 'COMPLETED', result: expect.any(Array) as unknown },
+  ],
+  [
+    'a result that is nested too deep',
+    { resultFile: `${'['.repeat(33)}${']'.repeat(33)}` },
+    { status: 'COMPLETED', result: null },
+  ],
   ['exit 0 with an error file', { errorFile: '{"type":"X"}' }, { status: 'COMPLETED', error: null }],
   [
     'exit 3',

@@ -3,6 +3,8 @@
  * tested as a table.
  */
 import { unreachable } from '../../lib/assert.ts';
+import { isShallow } from '../../lib/json-depth.ts';
+import { limits } from '../../lib/limits.ts';
 import type { Exit } from './driver.ts';
 
 export interface Outcome {
@@ -10,7 +12,7 @@ export interface Outcome {
   readonly exitCode: number | null;
   readonly signal: string | null;
   readonly error: { readonly type: string; readonly message: string } | null;
-  /** The JSON value that the task left in its result file; `null` where it left none, or none that parses. */
+  /** The JSON value that the task left in its result file; `null` where it left none, none that parses, or too deep a one. */
   readonly result: unknown;
 }
 
@@ -51,7 +53,7 @@ export function outcomeOf(exit: Exit): Outcome {
       };
     case 'exited':
     case 'timeout': {
-      const result = parseJson(exit.resultFile);
+      const result = resultOf(exit.resultFile);
       if (exit.reason === 'exited' && exitCode === 0)
         return { status: 'COMPLETED', exitCode, signal, error: null, result };
       const error = parseErrorFile(exit.errorFile) ?? sysexitsError(exit) ?? observedError(exit);
@@ -80,6 +82,12 @@ function parseErrorFile(text: string | null): Outcome['error'] {
   const { type } = value;
   if (typeof type !== 'string' || type === '' || type.length > MAX_ERROR_TYPE_LENGTH) return null;
   return { type, message: 'message' in value && typeof value.message === 'string' ? value.message : '' };
+}
+
+/** One that no entry could hold must not keep the end of the attempt from the cluster. */
+function resultOf(text: string | null): unknown {
+  const value = parseJson(text);
+  return isShallow(value, limits.resultDepth) ? value : null;
 }
 
 function parseJson(text: string | null): unknown {

@@ -46,6 +46,10 @@ describe('a registration', () => {
   });
 });
 
+function nested(depth: number): string {
+  return `${'['.repeat(depth)}${']'.repeat(depth)}`;
+}
+
 describe('a report', () => {
   it('has its note and image, within bounds', () => {
     const report = Report.create({ task_id: 't', assignment: 1, status: 'STARTING' });
@@ -54,5 +58,26 @@ describe('a report', () => {
     const { note, imageDigest } = reportFromWire(long);
     expect(note).toHaveLength(LEADER_LIMITS.noteCharacters);
     expect(imageDigest).toHaveLength(LEADER_LIMITS.imageDigestCharacters);
+  });
+
+  it('has no result that no entry could hold', () => {
+    const report = Report.create({ task_id: 't', assignment: 1, status: 'COMPLETED' });
+    expect(reportFromWire({ ...report, result: nested(32) }).result).toEqual([expect.any(Array)]);
+    for (const depth of [33, 100, 2048])
+      expect(reportFromWire({ ...report, result: nested(depth) }).result).toBeNull();
+  });
+
+  it('says what is being done to end the attempt', () => {
+    const report = Report.create({ task_id: 't', assignment: 1, status: 'RUNNING' });
+    const stopping = { reason: 'timeout', since_ms: 5, kill_at_ms: 10_005 };
+    expect(reportFromWire({ ...report, stopping }).stopping).toEqual({
+      reason: 'timeout',
+      sinceMs: 5,
+      killAtMs: 10_005,
+    });
+    expect(reportFromWire(report)).not.toHaveProperty('stopping');
+    expect(() => reportFromWire({ ...report, stopping: { ...stopping, reason: 'boredom' } })).toThrow(
+      expect.objectContaining({ code: 'malformed' }),
+    );
   });
 });

@@ -1,9 +1,12 @@
 /** What workers send, checked and as the model has it. Everything wrong is `malformed`. */
-import type { Policy, Register, Report } from '../../generated/worker.ts';
+import type { Policy, Register, Report, Stopping as WireStopping } from '../../generated/worker.ts';
 import { JarvisError } from '../../lib/errors.ts';
+import { isShallow } from '../../lib/json-depth.ts';
+import { limits } from '../../lib/limits.ts';
 import type { AttemptReport, RegisterNodeCommand } from '../../model/commands.ts';
 import type { NodePolicy } from '../../model/policy.ts';
 import { DEFAULT_POLICY } from '../../model/policy.ts';
+import type { Stopping } from '../../model/task.ts';
 import { LEADER_LIMITS } from './limits.ts';
 
 const STATUSES: readonly string[] = [
@@ -103,13 +106,23 @@ export function reportFromWire(report: Report): AttemptReport {
     logTail: report.log_tail.slice(-LEADER_LIMITS.logTailCharacters),
     note: report.note.slice(0, LEADER_LIMITS.noteCharacters),
     imageDigest: report.image_digest?.slice(0, LEADER_LIMITS.imageDigestCharacters) ?? null,
+    ...(report.stopping === undefined ? {} : { stopping: stoppingFromWire(report.stopping) }),
   };
+}
+
+/** @throws JarvisError malformed */
+function stoppingFromWire({ reason, since_ms: sinceMs, kill_at_ms: killAtMs }: WireStopping): Stopping {
+  if (reason !== 'stopped' && reason !== 'timeout' && reason !== 'leaseLost')
+    throw new JarvisError('malformed', `an attempt is not ended because of ${JSON.stringify(reason)}`);
+  return { reason, sinceMs, killAtMs };
 }
 
 function resultFromWire(result: string | undefined): unknown {
   if (result === undefined || result.length > LEADER_LIMITS.resultCharacters) return null;
   try {
-    return JSON.parse(result) as unknown;
+    const value = JSON.parse(result) as unknown;
+    // A worker of an earlier release sends any: one that no entry can hold would come again and again.
+    return isShallow(value, limits.resultDepth) ? value : null;
   } catch (cause) {
     throw new JarvisError('malformed', 'a result that is no JSON', { cause });
   }

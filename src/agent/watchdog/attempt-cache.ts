@@ -1,11 +1,13 @@
 /** What the daemon knows of the watchdog's attempts, and who waits for one to end. */
 import { JarvisError } from '../../lib/errors.ts';
-import type { AttemptKey, AttemptView, Exit } from '../drivers/driver.ts';
+import { isSameStop } from '../drivers/attempt-stop.ts';
+import type { AttemptKey, AttemptStop, AttemptView, Exit } from '../drivers/driver.ts';
 import { attemptName } from './paths.ts';
 
 interface Waiter {
   readonly resolve: (exit: Exit) => void;
   readonly reject: (error: Error) => void;
+  readonly onStopping: (stop: AttemptStop) => void;
 }
 
 const RANK = { registered: 0, running: 1, ended: 2 } as const;
@@ -24,6 +26,11 @@ export class AttemptCache {
     const known = this.#views.get(name);
     if (known !== undefined && RANK[known.type] > RANK[view.type]) return;
     this.#views.set(name, view);
+    if (view.type === 'running' && view.stop !== undefined) {
+      const before = known?.type === 'running' ? known.stop : undefined;
+      if (isSameStop(before, view.stop)) return;
+      for (const { onStopping } of this.#waiters.get(name) ?? []) onStopping(view.stop);
+    }
     if (view.type !== 'ended') return;
     for (const { resolve } of this.#waiters.get(name) ?? []) resolve(view.exit);
     this.#waiters.delete(name);
@@ -41,12 +48,17 @@ export class AttemptCache {
   }
 
   /** @throws JarvisError `not_found` where it is not known, or no longer; the signal's reason */
-  async wait(key: AttemptKey, signal: AbortSignal): Promise<Exit> {
+  async wait(
+    key: AttemptKey,
+    signal: AbortSignal,
+    onStopping: (stop: AttemptStop) => void = () => {},
+  ): Promise<Exit> {
     signal.throwIfAborted();
     const name = attemptName(key);
     const view = this.#views.get(name);
     if (view === undefined) throw notKnown(name);
     if (view.type === 'ended') return view.exit;
+    if (view.type === 'running' && view.stop !== undefined) onStopping(view.stop);
     return new Promise<Exit>((resolve, reject) => {
       const waiters = this.#waiters.get(name) ?? new Set<Waiter>();
       const abort = (): void => {
@@ -55,6 +67,7 @@ export class AttemptCache {
       };
       const settle = (): void => signal.removeEventListener('abort', abort);
       const waiter: Waiter = {
+        onStopping,
         resolve: (exit) => {
           settle();
           resolve(exit);

@@ -10,6 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { invariant } from '../../lib/assert.ts';
 import { messageOf } from '../../lib/errors.ts';
+import { isSameStop, stopAfter } from '../drivers/attempt-stop.ts';
 import type { AttemptKey, AttemptSpec, AttemptView, Exit } from '../drivers/driver.ts';
 import type { Contained, Containment, Remains } from './containment.ts';
 import type { Diagnose } from './diagnostics.ts';
@@ -160,9 +161,11 @@ export class Attempt {
   #end(graceMs: number): void {
     if (this.#view.type !== 'running') return;
     this.#kill.startNoLater(graceMs, () => void this.#destroy());
-    if (this.#view.stopping) return;
-    this.#view = { ...this.#view, stopping: true };
-    if (graceMs > 0) this.#tools.containment.terminate(this.#contained);
+    const { stopping: wasStopping, stop: before } = this.#view;
+    const stop = stopAfter(before, { reason: this.#cause ?? 'stopped', graceMs, nowMs: Date.now() });
+    if (wasStopping && isSameStop(stop, before)) return;
+    this.#view = { ...this.#view, stopping: true, stop };
+    if (graceMs > 0 && !wasStopping) this.#tools.containment.terminate(this.#contained);
     this.#tools.emit({ event: 'stopping', attempt: this.#view });
   }
 

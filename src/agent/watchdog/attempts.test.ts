@@ -2,7 +2,7 @@ import { readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import type { AttemptSpec } from '../drivers/driver.ts';
+import type { AttemptSpec, AttemptStop } from '../drivers/driver.ts';
 import { attemptSpec } from '../drivers/driver-contract.test-kit.ts';
 import { readLog } from './attempt-log.ts';
 import type { WatchdogClient } from './client.ts';
@@ -148,6 +148,40 @@ describe('how a task ends', () => {
     expect(second).toMatchObject({ reason: 'timeout', signal: 'SIGKILL' });
   });
 
+  it.each([
+    ['a stop', null, 'stopped'],
+    ['its timeout', 300, 'timeout'],
+  ] as const)(
+    'by %s, and says which step is due when while that goes on',
+    async (_what, timeoutMs, reason) => {
+      const spec = shell("trap '' TERM; echo ready; while :; do sleep 0.02; done", {
+        timeoutMs,
+        stopGraceMs: 1_000_000,
+      });
+      await client.start(spec, never);
+      await waitUntil(async () => (await readOutput(harness, spec)) === 'ready\n');
+      const stops: AttemptStop[] = [];
+      const first = Promise.withResolvers<void>();
+      const exit = client.wait(spec, never, (stop) => {
+        stops.push(stop);
+        first.resolve();
+      });
+      if (timeoutMs === null) void client.stop(spec, 1_000_000, never);
+      await first.promise;
+      const late: AttemptStop[] = [];
+      const same = client.wait(spec, never, (stop) => late.push(stop));
+      await client.stop(spec, 10, never);
+      expect(await exit).toMatchObject({ reason, signal: 'SIGKILL' });
+      await same;
+      expect(stops).toHaveLength(2);
+      expect(late).toEqual(stops);
+      const [patient, hasty] = stops as [AttemptStop, AttemptStop];
+      expect(patient).toMatchObject({ reason, killAtMs: patient.sinceMs + 1_000_000 });
+      expect(hasty).toMatchObject({ reason, sinceMs: patient.sinceMs });
+      expect(hasty.killAtMs).toBeLessThan(patient.killAtMs);
+    },
+  );
+
   it.each<[string, Partial<AttemptSpec>, RegExp]>([
     ['a command that does not exist', { command: ['no-such-command', 'x'] }, /"no-such-command": not found/],
     ['a file that is not executable', { command: ['/etc/passwd'] }, /"\/etc\/passwd": permission denied/],
@@ -238,6 +272,35 @@ describe('output', () => {
     } finally {
       await small.dispose();
     }
+  });
+
+  it('that is binary, or one line without end, is kept as it is', async () => {
+    const all = Buffer.from(Array.from({ length: 256 }, (_, at) => at));
+    const file = join(harness.dataDirectory, 'all');
+    await writeFile(file, all);
+    const binary = shell(`cat ${file} >&2`);
+    expect(await run(client, binary)).toMatchObject({ exitCode: 0 });
+    const bytes: Buffer[] = [];
+    for await (const { data } of readLog(attemptDirectory(harness.dataDirectory, binary), {
+      stream: 'stderr',
+    }))
+      bytes.push(data);
+    expect(Buffer.concat(bytes)).toEqual(all);
+    const line = shell('head -c 1000000 /dev/zero | tr "\\0" "€"');
+    const exit = await run(client, line);
+    expect((await readOutput(harness, line, { tail: 1 })).length).toBeGreaterThan(900_000);
+    // Text, whatever the bytes are.
+    expect(exit.logTail.isWellFormed()).toBe(true);
+  });
+
+  it('of a task that deletes its own directory is lost, and nothing else', async () => {
+    const spec = shell(
+      'echo before; rm -rf "$(dirname "$JARVIS_RESULT_FILE")"; seq 100000; echo end; exit 3',
+    );
+    const exit = await run(client, spec);
+    expect(exit).toMatchObject({ reason: 'exited', exitCode: 3, errorFile: null, resultFile: null });
+    expect(exit.logTail.endsWith('100000\nend\n')).toBe(true);
+    expect(await run(client, shell('echo fine'))).toMatchObject({ exitCode: 0, logTail: 'fine\n' });
   });
 
   it('can be followed while the task runs, up to its end', async () => {

@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { JarvisError, messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
-import type { AttemptKey, AttemptSpec, AttemptView, Exit } from '../drivers/driver.ts';
+import type { AttemptKey, AttemptSpec, AttemptStop, AttemptView, Exit } from '../drivers/driver.ts';
 import { AttemptCache } from './attempt-cache.ts';
 import { WatchdogConnection } from './connection.ts';
 import { isErrno } from '../../lib/errno.ts';
@@ -174,9 +174,9 @@ export class WatchdogClient {
     }
   }
 
-  async wait(key: AttemptKey, signal: AbortSignal): Promise<Exit> {
+  async wait(key: AttemptKey, signal: AbortSignal, onStopping?: (stop: AttemptStop) => void): Promise<Exit> {
     if (this.#cache.get(key) === undefined) await this.#within(this.#timeoutMs, signal, () => this.#linked());
-    return this.#cache.wait(key, signal);
+    return this.#cache.wait(key, signal, onStopping);
   }
 
   async stop(key: AttemptKey, graceMs: number, signal: AbortSignal): Promise<Exit | null> {

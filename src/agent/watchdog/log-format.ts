@@ -55,6 +55,10 @@ export function logFileName(sequence: number): string {
   return `log.${String(sequence).padStart(6, '0')}`;
 }
 
+export function isLogFileName(name: string): boolean {
+  return /^log\.[0-9]{6,}$/.test(name);
+}
+
 /** The sequence numbers of the files there are, rising; none where the directory does not exist. */
 export async function listLogFiles(directory: string): Promise<number[]> {
   let names: string[];
@@ -65,6 +69,7 @@ export async function listLogFiles(directory: string): Promise<number[]> {
     throw error;
   }
   return names
-    .flatMap((name) => (/^log\.[0-9]{6,}$/.test(name) ? [Number(name.slice(4))] : []))
+    .filter(isLogFileName)
+    .map((name) => Number(name.slice(4)))
     .sort((a, b) => a - b);
 }

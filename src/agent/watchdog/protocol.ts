@@ -131,8 +131,23 @@ export function isAttemptView(value: unknown): value is AttemptView {
   if (!isCount(value['attempt']) || !isCount(value['session']) || !isCount(value['term'])) return false;
   if (typeof value['fencingToken'] !== 'string') return false;
   if (value['type'] === 'running')
-    return typeof value['startedAtMs'] === 'number' && typeof value['stopping'] === 'boolean';
+    return (
+      typeof value['startedAtMs'] === 'number' &&
+      typeof value['stopping'] === 'boolean' &&
+      isStop(value['stop'])
+    );
   return value['type'] !== 'ended' || isExit(value['exit']);
+}
+
+/** Absent where it is not being stopped, and in records of earlier releases. */
+function isStop(value: unknown): boolean {
+  if (value === undefined) return true;
+  return (
+    isRecord(value) &&
+    REASONS.has(value['reason']) &&
+    isDuration(value['sinceMs']) &&
+    isDuration(value['killAtMs'])
+  );
 }
 
 /** Records of before there were leases do not say so: such an attempt ends with the lease, too. */

@@ -137,7 +137,9 @@ export class DriverRunner {
     const driver = this.#driver(name);
     if (!isRunning) void this.#reportOnceRunning(driver, key);
     const settled = await this.#insist({ what: 'wait', ...key }, this.#closing.signal, () =>
-      unlessUnknown(driver.wait(key, this.#closing.signal)),
+      unlessUnknown(
+        driver.wait(key, this.#closing.signal, (stop) => this.#options.emit({ type: 'stopping', key, stop })),
+      ),
     );
     if (settled === null) return;
     if (settled.value === null) this.#options.emit({ type: 'vanished', key });

@@ -7,7 +7,7 @@ import type { Assignment, Stop } from '../../generated/worker.ts';
 import { invariant } from '../../lib/assert.ts';
 import type { AttemptReport } from '../../model/commands.ts';
 import { isAttemptOver } from '../../model/phases.ts';
-import type { AttemptKey, AttemptView, DriverName, Exit } from '../drivers/driver.ts';
+import type { AttemptKey, AttemptStop, AttemptView, DriverName, Exit } from '../drivers/driver.ts';
 import type { NodeEnvironment } from './environment.ts';
 import { WORKER_LIMITS } from './limits.ts';
 import type { ReportOutbox } from './report-outbox.ts';
@@ -34,6 +34,8 @@ interface KnownAttempt {
   startedAtMs: number | null;
   /** As its driver showed it; null: not yet, or no container was created. */
   imageDigest: string | null;
+  /** It is being ended before its time. */
+  stop: AttemptStop | null;
 }
 
 export interface KnownAttemptsOptions {
@@ -191,6 +193,7 @@ export class KnownAttempts {
       isLeaseLost: false,
       startedAtMs: null,
       imageDigest: null,
+      stop: null,
     };
     this.#attempts.set(nameOf(key), attempt);
     return attempt;
@@ -230,6 +233,17 @@ export class KnownAttempts {
     if (attempt.startedAtMs !== null) return;
     attempt.startedAtMs = startedAtMs;
     this.#outbox.put({ ...this.#report(attempt.key, 'RUNNING', ''), atMs: startedAtMs, startedAtMs });
+  }
+
+  /** What runs and is being ended says so: the driver knows it first, of a timeout it alone. */
+  stopping(key: AttemptKey, stop: AttemptStop): void {
+    const attempt = this.#attempts.get(nameOf(key));
+    if (attempt === undefined || attempt.phase === 'ended') return;
+    attempt.stop = stop;
+    const { startedAtMs } = attempt;
+    // Otherwise the word that it runs is still to come, and brings it along.
+    if (startedAtMs === null) return;
+    this.#outbox.put({ ...this.#report(key, 'RUNNING', ''), atMs: startedAtMs });
   }
 
   startRefused(key: AttemptKey, status: 'FAILED' | 'LOST', message: string): void {
@@ -307,6 +321,7 @@ export class KnownAttempts {
       logTail: '',
       note: '',
       imageDigest: attempt?.imageDigest ?? null,
+      ...(status === 'RUNNING' && attempt?.stop ? { stopping: attempt.stop } : {}),
     };
   }
 }

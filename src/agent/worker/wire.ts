@@ -1,7 +1,13 @@
 /** Worker messages as proto/worker.proto has them, from the model's own types. */
-import type { Assignment, Container, Limits, Report } from '../../generated/worker.ts';
+import type {
+  Assignment,
+  Container,
+  Limits,
+  Report,
+  Stopping as WireStopping,
+} from '../../generated/worker.ts';
 import type { AttemptReport } from '../../model/commands.ts';
-import type { NetworkMode, PullPolicy, TaskLimits } from '../../model/task.ts';
+import type { NetworkMode, PullPolicy, Stopping, TaskLimits } from '../../model/task.ts';
 import type { AttemptContainer, AttemptSpec, DriverName, Exit } from '../drivers/driver.ts';
 import { outcomeOf } from '../drivers/outcome.ts';
 import type { NodeEnvironment } from './environment.ts';
@@ -29,6 +35,16 @@ export function reportToWire(report: AttemptReport): Report {
     started_at_ms: report.startedAtMs ?? 0,
     note: report.note,
     image_digest: report.imageDigest ?? undefined,
+    stopping: stoppingToWire(report.stopping ?? null),
+  };
+}
+
+function stoppingToWire(stopping: Stopping | null): WireStopping | undefined {
+  if (stopping === null) return undefined;
+  return {
+    reason: stopping.reason,
+    since_ms: Math.round(stopping.sinceMs),
+    kill_at_ms: Math.round(stopping.killAtMs),
   };
 }
 

@@ -536,6 +536,34 @@ describe('reports', () => {
     expect(reportsIn(acknowledge(3))).toMatchObject([{ status: 'COMPLETED', image_digest: 'a@sha256:1' }]);
   });
 
+  it('says that an attempt is being ended, again where that goes faster, and not once it has', () => {
+    const bench = new Bench();
+    const key = { taskId: 'task-1', assignment: 1 };
+    const stopping = (killAtMs: number) =>
+      bench.step({ type: 'stopping', key, stop: { reason: 'timeout', sinceMs: 10, killAtMs } });
+    let number = 0;
+    const acknowledge = () => {
+      number += 1;
+      return bench.receive({ $case: 'reports', value: { session: 5, number } });
+    };
+    bench.sync(5, [], [assignmentOf(1, 5)]);
+    acknowledge();
+    // Told before the word that it runs: that brings it along.
+    stopping(1000);
+    const started = bench.step({ type: 'started', key, view: viewOf(1, 'running') });
+    const told = { reason: 'timeout', since_ms: 10 };
+    expect(reportsIn(started)).toMatchObject([
+      { status: 'RUNNING', stopping: { ...told, kill_at_ms: 1000 } },
+    ]);
+    acknowledge();
+    expect(reportsIn(stopping(500))).toMatchObject([
+      { status: 'RUNNING', stopping: { ...told, kill_at_ms: 500 } },
+    ]);
+    acknowledge();
+    bench.end(1, exitOf({ reason: 'timeout' }));
+    expect(reportsIn(stopping(100))).toEqual([]);
+  });
+
   it('says of an attempt that ended at once what it ran', () => {
     const bench = new Bench();
     const key = { taskId: 'task-1', assignment: 1 };

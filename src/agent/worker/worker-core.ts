@@ -128,6 +128,8 @@ export class WorkerCore {
         return this.#attempts.started(event.key, event.view);
       case 'startRefused':
         return this.#attempts.startRefused(event.key, event.status, event.message);
+      case 'stopping':
+        return this.#attempts.stopping(event.key, event.stop);
       case 'ended':
         return this.#attempts.ended(event.key, event.exit);
       case 'stopped':

@@ -1,7 +1,14 @@
 /** What happens to a worker, and what it does about it: the vocabulary between `worker-core.ts` and its shell. */
 import type { LeaderMessage, Usage, WorkerMessage } from '../../generated/worker.ts';
 import type { AttemptReport } from '../../model/commands.ts';
-import type { AttemptKey, AttemptSpec, AttemptView, DriverName, Exit } from '../drivers/driver.ts';
+import type {
+  AttemptKey,
+  AttemptSpec,
+  AttemptStop,
+  AttemptView,
+  DriverName,
+  Exit,
+} from '../drivers/driver.ts';
 
 export interface InventoryEntry {
   readonly driver: DriverName;
@@ -31,6 +38,8 @@ export type WorkerEvent =
       readonly status: 'FAILED' | 'LOST';
       readonly message: string;
     }
+  /** It is being ended before its time. */
+  | { readonly type: 'stopping'; readonly key: AttemptKey; readonly stop: AttemptStop }
   | { readonly type: 'ended'; readonly key: AttemptKey; readonly exit: Exit }
   /** The answer to a stop: nothing of it runs any more; null where no driver has known it. */
   | { readonly type: 'stopped'; readonly key: AttemptKey; readonly exit: Exit | null }

@@ -144,6 +144,25 @@ describe('jarvisctl describe', () => {
     ],
   };
 
+  it('shows what is being done to end an attempt, and who has its log', async () => {
+    const stopping = {
+      reason: 'lease_lost',
+      since: '2026-11-24T00:00:05.000Z',
+      kill_at: '2126-11-24T00:00:15.000Z',
+    };
+    const attempts = [fakeAttempt({ status: 'RUNNING', log_node: 'n3', stopping })];
+    cluster.setTask(fakeTask({ ...whole, status: 'RUNNING', attempts }));
+    const { stdout } = await runInProcess(['describe', 'task-1', ...peer]);
+    expect(stdout).toMatch(/^ +Log on node: +n3$/m);
+    const since = 'lease lost: TERM since 2026-11-24T00:00:05.000Z, KILL';
+    expect(stdout).toContain(`${since} at 2126-11-24T00:00:15.000Z`);
+    const killed = { ...stopping, kill_at: '2026-11-24T00:00:05.000Z' };
+    cluster.setTask(fakeTask({ ...whole, attempts: [fakeAttempt({ status: 'RUNNING', stopping: killed })] }));
+    expect((await runInProcess(['describe', 'task-1', ...peer])).stdout).toContain(
+      `${since} since 2026-11-24T00:00:05.000Z`,
+    );
+  });
+
   it('shows everything that is known, as lines of a text', async () => {
     cluster.setTask(fakeTask(whole));
     const { stdout, stderr, status } = await runInProcess(['describe', 'task-1', ...peer]);

@@ -337,6 +337,17 @@ describe('logs', () => {
     });
   });
 
+  it('puts the time in front of each line with --timestamps, followed or not', async () => {
+    const stamped = {
+      stdout: '1970-01-01T00:00:01.000Z one\n1970-01-01T00:00:03.000Z two\n',
+      stderr: '1970-01-01T00:00:02.000Z bad\n',
+      status: 0,
+    };
+    expect(await runInProcess(['logs', ID, '--timestamps', ...peer])).toEqual(stamped);
+    end(ID, {});
+    expect(await runInProcess(['logs', '-f', ID, '--timestamps', ...peer])).toEqual(stamped);
+  });
+
   it('sends what is asked for', async () => {
     const flags = [
       '--tail',

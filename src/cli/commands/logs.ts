@@ -8,6 +8,7 @@ import { JarvisError } from '../../lib/errors.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
 import { followTask } from '../follow.ts';
+import { LineStamps } from '../line-stamps.ts';
 import { LogPosition } from '../log-position.ts';
 import { addExamples, parseCount, parseSince, parseTail, peerOption } from '../options.ts';
 import { backOff, isTransient } from '../peers.ts';
@@ -22,6 +23,7 @@ interface LogsOptions {
   readonly stream?: string;
   readonly since?: string;
   readonly attempt?: number;
+  readonly timestamps?: boolean;
 }
 
 export function registerLogs(program: Command, context: Context): void {
@@ -33,6 +35,7 @@ export function registerLogs(program: Command, context: Context): void {
     .option('--tail <n>', 'only the last n lines', parseTail)
     .addOption(new Option('--stream <stream>', 'only one of them').choices(['stdout', 'stderr']))
     .option('--since <time>', 'only what is newer than 5m, or than an RFC 3339 time', parseSince)
+    .option('--timestamps', 'each line with the time at which it was written, in UTC')
     .option('--attempt <n>', 'of this attempt; default: the newest', parseCount)
     .addOption(peerOption())
     .action(async (id: string, options: LogsOptions) => {
@@ -53,6 +56,7 @@ async function followLogs(
   options: LogsOptions,
 ): Promise<void> {
   const signal = terminal.interrupted;
+  const show = shownAs(options);
   const task = await peers.call((peer, inner) => peer.getTask({ id: prefix }, inner), signal);
   await peers.learn(signal);
   await followTask(peers, task.id, {
@@ -62,7 +66,7 @@ async function followLogs(
     stream: options.stream ?? '',
     tail: options.tail,
     since: options.since,
-    onChunk: (chunk) => writeChunk(terminal, chunk),
+    onChunk: (chunk) => writeChunk(terminal, show(chunk)),
     onTask: () => Promise.resolve(),
     onNotice: (message) => notify(terminal, message),
   });
@@ -91,6 +95,7 @@ async function readLogs(
     since: options.since,
     attempt: options.attempt ?? task.attempt,
   };
+  const show = shownAs(options);
   const position = new LogPosition(request);
   const deadline = performance.now() + clientLimits.patienceMs;
   for (let round = 0; ; round += 1) {
@@ -98,7 +103,7 @@ async function readLogs(
       const next = position.resume();
       for await (const chunk of peers.once((peer, inner) => peer.readLogs(next, inner), signal)) {
         const rest = position.accept(chunk);
-        if (rest !== null) await writeChunk(terminal, rest);
+        if (rest !== null) await writeChunk(terminal, show(rest));
       }
       return;
     } catch (error) {
@@ -106,6 +111,12 @@ async function readLogs(
       await backOff(round, signal);
     }
   }
+}
+
+function shownAs({ timestamps = false }: LogsOptions): (chunk: LogChunk) => LogChunk {
+  if (!timestamps) return (chunk) => chunk;
+  const stamps = new LineStamps();
+  return (chunk) => stamps.stamped(chunk);
 }
 
 /** To the stream that the task wrote it to, byte by byte. */

@@ -133,9 +133,19 @@ function describeAttempt(attempt: Attempt, nowMs: number): readonly string[] {
       ['Started', timeOf(attempt.started_at, nowMs)],
       ['Finished', timeOf(attempt.finished_at, nowMs)],
       ['Duration', durationOf(attempt, nowMs)],
+      optional('Log on node', attempt.log_node),
+      stoppingOf(attempt, nowMs),
       attempt.log_tail === '' ? null : ['Log tail', linesOf(attempt.log_tail)],
     ]).map((line) => `${INDENT}${INDENT}${line}`),
   ];
+}
+
+/** What is being done to end it, while that goes on. */
+function stoppingOf({ stopping }: Attempt, nowMs: number): Field {
+  if (stopping === undefined) return null;
+  const { reason, since, kill_at: killAt } = stopping;
+  const kill = Date.parse(killAt) <= nowMs ? `KILL since ${killAt}` : `KILL at ${killAt}`;
+  return ['Stopping', `${reason.replace('_', ' ')}: TERM since ${since}, ${kill}`];
 }
 
 /** How it ended, where it has. */

@@ -48,6 +48,7 @@ class Journal {
         this.eventsGone += change.after === null ? (change.before?.items.length ?? 0) : 0;
         break;
       case 'cluster':
+      case 'logHolder':
       case 'spec':
       case 'graph':
       case 'blueprint':

@@ -1,5 +1,6 @@
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
+import type { LogHolderRow } from '../../model/log-holder.ts';
 import type { NodeRow } from '../../model/node.ts';
 import type { Resources, SpecRow, TaskRow } from '../../model/task.ts';
 import type { KeyUse } from './concurrency-keys.ts';
@@ -10,6 +11,8 @@ import type { TaskGroups } from './task-groups.ts';
 export interface StateView {
   readonly cluster: ClusterRow | null;
   readonly nodes: ReadonlyMap<string, NodeRow>;
+  /** By the name of the node whose logs they hold. */
+  readonly logHolders: ReadonlyMap<string, LogHolderRow>;
   /** Open tasks only; finished ones are read from the store. */
   readonly tasks: ReadonlyMap<string, TaskRow>;
   /** Specs of open tasks. */

@@ -7,6 +7,7 @@ import { idKey } from '../../lib/ids.ts';
 import type { IdKey } from '../../lib/ids.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
+import type { LogHolderRow } from '../../model/log-holder.ts';
 import type { NodeRow } from '../../model/node.ts';
 import { isTerminal } from '../../model/phases.ts';
 import type { RowChange, TableName, Tables } from '../../model/rows.ts';
@@ -28,6 +29,7 @@ export class ClusterState implements StateView {
   #cluster: ClusterRow | null = null;
   #idKey: IdKey = [];
   readonly #nodes = new Map<string, NodeRow>();
+  readonly #logHolders = new Map<string, LogHolderRow>();
   readonly #tasks = new Map<string, TaskRow>();
   readonly #specs = new Map<string, SpecRow>();
   /** How many open tasks need each spec. */
@@ -51,6 +53,10 @@ export class ClusterState implements StateView {
 
   get nodes(): ReadonlyMap<string, NodeRow> {
     return this.#nodes;
+  }
+
+  get logHolders(): ReadonlyMap<string, LogHolderRow> {
+    return this.#logHolders;
   }
 
   get tasks(): ReadonlyMap<string, TaskRow> {
@@ -166,6 +172,8 @@ export class ClusterState implements StateView {
         return this.#cluster;
       case 'node':
         return this.#nodes.get(key) ?? null;
+      case 'logHolder':
+        return this.#logHolders.get(key) ?? null;
       case 'task':
         return this.#tasks.get(key) ?? null;
       case 'spec':
@@ -220,6 +228,9 @@ export class ClusterState implements StateView {
         break;
       case 'node':
         set(this.#nodes, change.key, change.after);
+        break;
+      case 'logHolder':
+        set(this.#logHolders, change.key, change.after);
         break;
       case 'spec':
         set(this.#specs, change.key, change.after);

@@ -18,7 +18,8 @@ import type { TableAttempt } from '../../watchdog/attempt-table.ts';
 import { attemptDirectory } from '../../watchdog/paths.ts';
 import { readSmallFile } from '../../watchdog/text-files.ts';
 import { Timer } from '../../watchdog/timer.ts';
-import type { AttemptSpec, AttemptView, Exit } from '../driver.ts';
+import { isSameStop, stopAfter } from '../attempt-stop.ts';
+import type { AttemptSpec, AttemptStop, AttemptView, Exit } from '../driver.ts';
 import { Container } from './container.ts';
 import { ContainerLog } from './container-log.ts';
 import type { ContainerRecord } from './container-record.ts';
@@ -55,6 +56,7 @@ export class ContainerAttempt implements TableAttempt {
   #cleaning: Promise<void> | null = null;
   #isClean = false;
   readonly #onProgress = new Set<(note: string) => void>();
+  readonly #onStopping = new Set<(stop: AttemptStop) => void>();
   readonly started: Promise<void>;
   readonly ended: Promise<void>;
   /** Resolves once nothing is done for it any more, also where the driver was closed in the middle. */
@@ -151,6 +153,13 @@ export class ContainerAttempt implements TableAttempt {
     if (this.view.type === 'registered') this.#onProgress.add(onProgress);
   }
 
+  /** Tells of a stop that is under way, and of later ones until the returned function is called. */
+  listenStopping(onStopping: (stop: AttemptStop) => void): () => void {
+    if (this.view.type === 'running' && this.view.stop !== undefined) onStopping(this.view.stop);
+    this.#onStopping.add(onStopping);
+    return () => void this.#onStopping.delete(onStopping);
+  }
+
   /** Something may have happened to the container. */
   look(): void {
     this.#container?.ring();
@@ -199,7 +208,10 @@ export class ContainerAttempt implements TableAttempt {
     if (this.#container === null) return;
     this.#container.end(graceMs);
     const { view } = this.#record;
-    if (view.type === 'running') this.#update({ view: { ...view, stopping: true } });
+    if (view.type !== 'running') return;
+    const stop = stopAfter(view.stop, { reason: this.#cause ?? 'stopped', graceMs, nowMs: Date.now() });
+    this.#update({ view: { ...view, stopping: true, stop } });
+    if (!isSameStop(stop, view.stop)) for (const listener of this.#onStopping) listener(stop);
   }
 
   // Starting

@@ -14,7 +14,7 @@ import { attemptName, isAttemptKey } from '../../watchdog/paths.ts';
 import { readBootId } from '../../watchdog/processes.ts';
 import { isSpec } from '../../watchdog/protocol.ts';
 import { RecordStore } from '../../watchdog/record-store.ts';
-import type { AttemptKey, AttemptSpec, AttemptView, Driver, Exit } from '../driver.ts';
+import type { AttemptKey, AttemptSpec, AttemptStop, AttemptView, Driver, Exit } from '../driver.ts';
 import type { AttemptGuard } from './attempt-guard.ts';
 import type { DockerTools } from './docker-tools.ts';
 import { ContainerAttempt } from './container-attempt.ts';
@@ -173,10 +173,19 @@ export class DockerDriver implements Driver {
     return [...this.#parts.table.all()].map(({ view }) => view);
   }
 
-  async wait(key: AttemptKey, signal: AbortSignal): Promise<Exit> {
+  async wait(
+    key: AttemptKey,
+    signal: AbortSignal,
+    onStopping: (stop: AttemptStop) => void = () => {},
+  ): Promise<Exit> {
     const attempt = this.#parts.table.find(key);
     if (attempt === undefined) throw new JarvisError('not_found', `no attempt ${attemptName(key)} is known`);
-    return this.#exitOf(attempt, signal);
+    const stopListening = attempt.listenStopping(onStopping);
+    try {
+      return await this.#exitOf(attempt, signal);
+    } finally {
+      stopListening();
+    }
   }
 
   async stop(

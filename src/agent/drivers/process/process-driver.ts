@@ -5,7 +5,7 @@ import { DEFAULT_POLICY, violationsOfNeeds } from '../../../model/policy.ts';
 import type { WatchdogClient } from '../../watchdog/client.ts';
 import { isAttemptKey } from '../../watchdog/paths.ts';
 import { isSpec } from '../../watchdog/protocol.ts';
-import type { AttemptKey, AttemptSpec, AttemptView, Driver, Exit } from '../driver.ts';
+import type { AttemptKey, AttemptSpec, AttemptStop, AttemptView, Driver, Exit } from '../driver.ts';
 import { CHEAP_STARTS_AT_ONCE } from '../driver.ts';
 import { noImages } from '../no-images.ts';
 
@@ -42,8 +42,8 @@ export class ProcessDriver implements Driver {
     return this.#client.list(signal);
   }
 
-  async wait(key: AttemptKey, signal: AbortSignal): Promise<Exit> {
-    return this.#client.wait(key, signal);
+  async wait(key: AttemptKey, signal: AbortSignal, onStopping?: (stop: AttemptStop) => void): Promise<Exit> {
+    return this.#client.wait(key, signal, onStopping);
   }
 
   async stop(

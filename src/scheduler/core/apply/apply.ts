@@ -21,6 +21,7 @@ import { expire, rowsOfExpiry } from './expire.ts';
 import { reserveNodes, settleHeads } from './heads.ts';
 import { initCluster } from './init-cluster.ts';
 import { labelNode } from './label-node.ts';
+import { logsHandedOver } from './logs-handed-over.ts';
 import { nodeHealth, nodeOffline, nodePressure } from './node-health.ts';
 import { refuse } from './outcomes.ts';
 import { reconcileNode } from './reconcile-node.ts';
@@ -135,6 +136,8 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return expire(transaction, command);
     case 'reserveNodes':
       return reserveNodes(transaction, command);
+    case 'logsHandedOver':
+      return logsHandedOver(transaction, command);
     case 'submitBatch':
       return submitBatch(transaction, command);
     case 'submitDag':

@@ -166,6 +166,36 @@ describe('reportAttempts', () => {
     expect(reason()).toBeNull();
   });
 
+  it('say what is being done to end the attempt, for as long as it runs', () => {
+    const { cluster, taskId } = withAssigned();
+    cluster.report(taskId, 'RUNNING');
+    expect(cluster.attempt(taskId)).not.toHaveProperty('stopping');
+    cluster.atMs += 1000;
+    const sinceMs = cluster.atMs - 10;
+    const stopping = { reason: 'timeout', sinceMs, killAtMs: sinceMs + 5000 } as const;
+    expect(cluster.report(taskId, 'RUNNING', { stopping })).toBe(true);
+    expect(cluster.report(taskId, 'RUNNING', { stopping })).toBe(false);
+    expect(cluster.report(taskId, 'RUNNING')).toBe(false);
+    expect(cluster.attempt(taskId).stopping).toEqual(stopping);
+    const sooner = { ...stopping, killAtMs: sinceMs };
+    expect(cluster.report(taskId, 'RUNNING', { stopping: sooner })).toBe(true);
+    expect(cluster.attempt(taskId)).toMatchObject({ status: 'RUNNING', stopping: sooner });
+    cluster.report(taskId, 'FAILED', { error: { type: 'Timeout', message: '' } });
+    expect(cluster.attempt(taskId)).not.toHaveProperty('stopping');
+  });
+
+  it('keep times of a clock that is ahead within what can be', () => {
+    const { cluster, taskId } = withAssigned();
+    const stopping = { reason: 'stopped', sinceMs: 2 ** 50, killAtMs: 2 ** 50 + 7 } as const;
+    cluster.report(taskId, 'RUNNING', { stopping });
+    const { atMs } = cluster;
+    expect(cluster.attempt(taskId).stopping).toEqual({
+      reason: 'stopped',
+      sinceMs: atMs,
+      killAtMs: atMs + 7,
+    });
+  });
+
   it('leave a task that is being stopped to say so', () => {
     const { cluster, taskId } = withAssigned();
     cluster.report(taskId, 'STARTING', { note: 'pulling' });

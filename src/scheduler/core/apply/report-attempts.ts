@@ -34,6 +34,8 @@ function take(transaction: Transaction, node: string, report: AttemptReport, isC
   if (task === null || isTerminal(task.status) || task.attempts.length === 0) return false;
   const attempt = currentAttempt(task);
   if (attempt.assignment !== report.assignment || attempt.node !== node) return false;
+  if (attempt.status === 'RUNNING' && report.status === 'RUNNING')
+    return isCurrent && noteStopping(transaction, task, report);
   if (!mayAttemptBecome(attempt.status, report.status)) return false;
   if (report.status !== 'STARTING' && report.status !== 'RUNNING') {
     endAttempt(transaction, withDigest(task, report), report);
@@ -56,6 +58,19 @@ function advance(transaction: Transaction, task: TaskRow, report: AttemptReport)
   const startedAtMs = betweenMs(report.startedAtMs ?? report.atMs, assignedAtMs, transaction.nowMs);
   const running = withDigest(withAttempt(task, { status: 'RUNNING', startedAtMs }), report);
   transaction.putTask(move(running, 'RUNNING', { startedAtMs, statusReason: reason }));
+  noteStopping(transaction, transaction.task(task.id) ?? task, report);
+  return true;
+}
+
+/** The attempt runs and is being ended. @returns whether it was news */
+function noteStopping(transaction: Transaction, task: TaskRow, { stopping }: AttemptReport): boolean {
+  if (stopping === undefined || stopping === null) return false;
+  const { startedAtMs, assignedAtMs, stopping: before } = currentAttempt(task);
+  const sinceMs = betweenMs(stopping.sinceMs, startedAtMs ?? assignedAtMs, transaction.nowMs);
+  const killAtMs = sinceMs + Math.max(0, stopping.killAtMs - stopping.sinceMs);
+  const isSame = before !== undefined && before.reason === stopping.reason && before.killAtMs <= killAtMs;
+  if (isSame) return false;
+  transaction.putTask(withAttempt(task, { stopping: { reason: stopping.reason, sinceMs, killAtMs } }));
   return true;
 }
 

@@ -46,6 +46,7 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly nodePressure: null;
   readonly expire: ExpireResult;
   readonly reserveNodes: ReserveNodesResult;
+  readonly logsHandedOver: null;
   readonly submitBatch: SubmitGroupResult;
   readonly submitDag: SubmitGroupResult;
   readonly cancelGroup: ChangeGroupResult;

@@ -23,6 +23,12 @@ export function withAttempt(task: TaskRow, changes: Partial<Attempt>): TaskRow {
   return { ...task, attempts: [...task.attempts.slice(0, -1), { ...currentAttempt(task), ...changes }] };
 }
 
+/** It has ended: nobody is ending it any more. */
+function withoutStopping(task: TaskRow): TaskRow {
+  const { stopping, ...attempt } = currentAttempt(task);
+  return stopping === undefined ? task : { ...task, attempts: [...task.attempts.slice(0, -1), attempt] };
+}
+
 /** With the image that the attempt runs, where the report names one: what is known of it is never forgotten. */
 export function withDigest(task: TaskRow, report: { readonly imageDigest?: string | null }): TaskRow {
   const imageDigest = report.imageDigest ?? null;
@@ -51,7 +57,7 @@ export function stoppingForDrain(node: string): string {
  */
 export function loseAttempt(transaction: Transaction, task: TaskRow, why: string): void {
   const message = firstBytes(why, limits.errorMessageBytes);
-  const lost = withAttempt(task, {
+  const lost = withAttempt(withoutStopping(task), {
     status: 'LOST',
     finishedAtMs: transaction.nowMs,
     error: { type: 'NodeLost', message },
@@ -142,7 +148,7 @@ function withEnd(transaction: Transaction, task: TaskRow, report: AttemptReport)
   const reportedStartMs =
     report.startedAtMs === null ? null : betweenMs(report.startedAtMs, assignedAtMs, transaction.nowMs);
   const startedAtMs = knownStartMs ?? reportedStartMs;
-  const ended = withAttempt(task, {
+  const ended = withAttempt(withoutStopping(task), {
     status: report.status,
     startedAtMs,
     finishedAtMs: betweenMs(report.atMs, startedAtMs ?? assignedAtMs, transaction.nowMs),

@@ -113,6 +113,7 @@ function viewOf(state: StateView, queue: PendingQueue, rooms: ReadonlyMap<string
   return {
     cluster: state.cluster,
     nodes: state.nodes,
+    logHolders: state.logHolders,
     tasks: state.tasks,
     specs: state.specs,
     allocated: (node) => state.allocated(node),

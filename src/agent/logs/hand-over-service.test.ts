@@ -1,0 +1,152 @@
+/** The hand-over between nodes that speak gRPC. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import type { LogPiece } from '../../generated/log_hand_over.ts';
+import { LogHandOverService } from '../../generated/log_hand_over.ts';
+import type { Outcome } from '../../model/commands.ts';
+import { ChannelPool } from '../../rpc/channel.ts';
+import { unaryCall, uploadCall } from '../../rpc/client.ts';
+import { createServer, type RpcServer } from '../../rpc/server.ts';
+import type { CommandInput, Replica } from '../../scheduler/ports.ts';
+import { Bed, CLUSTER_ID, silent } from './hand-over.test-kit.ts';
+import { handOverPeers, handOverService } from './hand-over-service.ts';
+
+const never = new AbortController().signal;
+
+let bed: Bed;
+let pool: ChannelPool;
+let servers: RpcServer[];
+let proposed: CommandInput[];
+let outcome: Outcome;
+
+beforeEach(() => {
+  bed = new Bed();
+  pool = new ChannelPool();
+  servers = [];
+  proposed = [];
+  outcome = { type: 'done', result: null };
+});
+
+afterEach(async () => {
+  pool.close();
+  for (const server of servers) await server.close(0);
+  bed.remove();
+});
+
+async function serve(node: string): Promise<string> {
+  const service = handOverService({
+    clusterId: CLUSTER_ID,
+    receiver: bed.receiver(node),
+    handOver: bed.handOver(node),
+    replica: {
+      propose: async (command) => {
+        proposed.push(command);
+        return outcome;
+      },
+    },
+    log: silent,
+  });
+  const server = await createServer({ services: [service], listen: '127.0.0.1:0' });
+  servers.push(server);
+  return server.address;
+}
+
+/** n1 as it reaches n2, which leads. */
+async function peersOf(address: string) {
+  const node = { status: 'AVAILABLE', schedulable: true };
+  const nodes = [
+    { ...node, name: 'n1', address: 'nowhere:1' },
+    { ...node, name: 'n2', address },
+    { ...node, name: 'n3', address, schedulable: false },
+    { ...node, name: 'n4', address, status: 'OFFLINE' },
+  ];
+  const replica = {
+    nodeName: 'n1',
+    state: { nodes: new Map(nodes.map((one) => [one.name, one])) },
+    leadership: () => ({ isLeader: false, term: 1, leader: { name: 'n2', address } }),
+  } as unknown as Replica;
+  return handOverPeers({ clusterId: CLUSTER_ID, incarnation: 'first', replica, pool });
+}
+
+describe('the hand-over between nodes', () => {
+  it('goes to those that take new work, and is recorded by the leader', async () => {
+    const peers = await peersOf(await serve('n2'));
+    expect(peers.candidates().map(({ name }) => name)).toEqual(['n2']);
+    for (let at = 0; at < 20; at += 1) bed.keep('n1', `task-${at}`, at, at === 7 ? 3_000_000 : 1000);
+    const result = await bed.handOver('n1', peers).run(never);
+    expect(result).toMatchObject({ holder: 'n2', attempts: 20, failed: 0 });
+    for (let at = 0; at < 20; at += 1)
+      expect(bed.content('n2', `task-${at}`)?.equals(bed.content('n1', `task-${at}`) ?? Buffer.of())).toBe(
+        true,
+      );
+    expect(proposed).toEqual([{ type: 'logsHandedOver', node: 'n1', incarnation: 'first', holder: 'n2' }]);
+    // All of it again: it is refused early, and that is an answer.
+    expect(await bed.handOver('n1', peers).run(never)).toMatchObject({ attempts: 20, failed: 0 });
+  });
+
+  it('begins on request, of a node of the same cluster', async () => {
+    const address = await serve('n1');
+    bed.keep('n1', 'task-1', 1);
+    bed.receiver('n2');
+    const call = {
+      pool,
+      address,
+      method: LogHandOverService.begin,
+      signal: never,
+      timeoutMs: 5000,
+      write: true,
+    };
+    await expect(unaryCall({ ...call, request: { cluster_id: 'other' } })).rejects.toMatchObject({
+      code: 'forbidden',
+    });
+    expect(await unaryCall({ ...call, request: { cluster_id: CLUSTER_ID } })).toMatchObject({
+      attempts: 1,
+      failed: 0,
+    });
+  });
+
+  it('passes on what the cluster has against it', async () => {
+    const peers = await peersOf(await serve('n2'));
+    outcome = { type: 'refused', code: 'not_found', message: 'there is no node n9' };
+    await expect(peers.record('n9', never)).rejects.toMatchObject({
+      code: 'not_found',
+      message: 'there is no node n9',
+    });
+  });
+
+  it('fails with the error of whoever makes the pieces, and frees its receiver', async () => {
+    const address = await serve('n2');
+    const call = { pool, address, method: LogHandOverService.take, signal: never, timeoutMs: 5000 };
+    const header = { cluster_id: CLUSTER_ID, task_id: 'task-1', assignment: 1, ended_ms: 1, bytes: 4 };
+    async function* broken(): AsyncGenerator<LogPiece> {
+      yield { kind: { $case: 'header', value: header } };
+      throw new Error('the disk is gone');
+    }
+    for (let at = 0; at < 40; at += 1)
+      await expect(uploadCall({ ...call, messages: broken() })).rejects.toThrow('the disk is gone');
+    bed.keep('n1', 'task-1', 1);
+    const peers = await peersOf(address);
+    expect(await bed.handOver('n1', peers).run(never)).toMatchObject({
+      holder: 'n2',
+      attempts: 1,
+      failed: 0,
+    });
+  });
+
+  it('is given up by the signal', async () => {
+    const address = await serve('n2');
+    const controller = new AbortController();
+    const call = { pool, address, method: LogHandOverService.take, timeoutMs: 60_000 };
+    async function* endless(): AsyncGenerator<LogPiece> {
+      const header = { cluster_id: CLUSTER_ID, task_id: 'task-1', assignment: 1, ended_ms: 1, bytes: 4 };
+      yield { kind: { $case: 'header', value: header } };
+      controller.abort();
+      await new Promise<void>((resolve) => {
+        setImmediate(resolve);
+      });
+    }
+    await expect(
+      uploadCall({ ...call, signal: controller.signal, messages: endless() }),
+    ).rejects.toMatchObject({ code: 'timeout' });
+  });
+});

@@ -1,0 +1,223 @@
+/**
+ * Retention of the output that this node keeps: what is older than `logs` goes, and of the rest the oldest until all of it
+ * takes no more than `max_log_bytes`. Never what belongs to an attempt that may run. Goes by what is on disk, not by the
+ * records of tasks: either may be gone first. Also clears away the working directories of attempts that are over.
+ */
+import { readFile, rm, rmdir } from 'node:fs/promises';
+import path from 'node:path';
+
+import { pause } from '../../lib/backoff.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { isErrno } from '../../lib/errno.ts';
+import { messageOf } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import { RepeatedLines } from '../../lib/repeated-lines.ts';
+import { formatDurationMs, formatMemoryBytes } from '../../lib/quantities.ts';
+import { formatTime } from '../../lib/times.ts';
+import type { LogRetention } from '../../model/cluster.ts';
+import { Heap } from '../../scheduler/core/heap.ts';
+import { writeAside } from '../watchdog/record-store.ts';
+import type { KeptAttempt } from './attempt-directories.ts';
+import { keptAttempts } from './attempt-directories.ts';
+import { LOG_LIMITS } from './limits.ts';
+import { parseRemovals, RemovedLogs } from './removed-logs.ts';
+
+export interface LogSweeperOptions {
+  readonly dataDirectory: string;
+  /** Null while it is not known: then nothing is removed. */
+  readonly retention: () => LogRetention | null;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+interface Sweep {
+  keptBytes: number;
+  removed: number;
+  failed: number;
+  lastError: unknown;
+}
+
+export class LogSweeper {
+  readonly #options: LogSweeperOptions;
+  readonly #closing = new AbortController();
+  readonly #complaints: RepeatedLines;
+  #removed = new RemovedLogs();
+  #keptBytes: number | null = null;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: LogSweeperOptions) {
+    this.#options = options;
+    const { clock } = options;
+    this.#complaints = new RepeatedLines({ clock, intervalMs: LOG_LIMITS.complaintMs, kindsKept: 1 });
+  }
+
+  /** Sweeps now and again until {@link close}. */
+  async start(): Promise<void> {
+    this.#removed = await this.#readRemoved();
+    this.#running = this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#running;
+  }
+
+  /** Room for the logs of others, as of the last sweep; 0 before the first. */
+  get roomBytes(): number {
+    const retention = this.#options.retention();
+    if (retention === null || this.#keptBytes === null) return 0;
+    return Math.max(0, retention.maxLogBytes - this.#keptBytes);
+  }
+
+  /** So much came from elsewhere since. */
+  took(bytes: number): void {
+    if (this.#keptBytes !== null) this.#keptBytes += bytes;
+  }
+
+  /** Why a log is not here, as the end of a sentence about this node. @param endedAtMs of its attempt; null: not known */
+  whyGone(endedAtMs: number | null): string {
+    const retention = this.#options.retention();
+    if (endedAtMs === null || retention === null) return 'which has no files of it';
+    const { logsMs, maxLogBytes } = retention;
+    const roomAtMs = this.#removed.removedAtMs(endedAtMs);
+    if (roomAtMs !== null)
+      return `which removed it at ${formatTime(roomAtMs)}: it keeps ${formatMemoryBytes(maxLogBytes)} of logs at most`;
+    const expiredAtMs = endedAtMs + logsMs;
+    if (expiredAtMs <= this.#options.clock.wallMs())
+      return `which removed it at ${formatTime(expiredAtMs)}: logs are kept for ${formatDurationMs(logsMs)}`;
+    return 'which has no files of it';
+  }
+
+  /** Once through all that is there, and again while there is still too much. Never throws. */
+  async sweep(): Promise<void> {
+    const beganMs = this.#options.clock.monotonicMs();
+    try {
+      for (;;) {
+        const retention = this.#options.retention();
+        const swept = retention === null ? null : await this.#pass(retention);
+        if (retention === null || swept === null) return;
+        this.#keptBytes = swept.keptBytes;
+        this.#report(swept, beganMs);
+        if (swept.keptBytes <= retention.maxLogBytes || swept.removed === 0) return;
+      }
+    } catch (error) {
+      this.#options.log.error({ error: messageOf(error) }, 'the logs of tasks could not be looked through');
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { clock } = this.#options;
+    while (!this.#closing.signal.aborted) {
+      const beganMs = clock.monotonicMs();
+      await this.sweep();
+      // However much there is to look through: only a small part of the time is spent on it.
+      const tookMs = clock.monotonicMs() - beganMs;
+      await pause(
+        clock,
+        Math.max(LOG_LIMITS.sweepPauseMs, tookMs * LOG_LIMITS.sweepRests),
+        this.#closing.signal,
+      );
+    }
+  }
+
+  /** Null where it is closed before its end: then nothing is known of how much there is. */
+  async #pass(retention: LogRetention): Promise<Sweep | null> {
+    const sweep: Sweep = { keptBytes: 0, removed: 0, failed: 0, lastError: null };
+    /** The oldest of what is over, the youngest of them on top. */
+    const oldest = new Heap<KeptAttempt>((a, b) => b.endedAtMs - a.endedAtMs);
+    let looked = 0;
+    for await (const attempt of keptAttempts(this.#options.dataDirectory)) {
+      if (this.#closing.signal.aborted) return null;
+      looked += 1;
+      if (looked % LOG_LIMITS.sweptTogether === 0)
+        await pause(this.#options.clock, LOG_LIMITS.sweepBreathMs, this.#closing.signal);
+      if (attempt.isOver) {
+        if (attempt.endedAtMs + retention.logsMs <= this.#options.clock.wallMs()) {
+          await this.#remove(attempt, sweep);
+          continue;
+        }
+        await this.#clearUp(attempt, sweep);
+        oldest.push(attempt);
+        if (oldest.size > LOG_LIMITS.sweptAttempts) oldest.pop();
+      }
+      sweep.keptBytes += attempt.bytes;
+    }
+    await this.#makeRoom(oldest, retention.maxLogBytes, sweep);
+    return sweep;
+  }
+
+  async #makeRoom(oldest: Heap<KeptAttempt>, maxBytes: number, sweep: Sweep): Promise<void> {
+    if (sweep.keptBytes <= maxBytes) return;
+    const candidates: KeptAttempt[] = [];
+    for (let next = oldest.pop(); next !== undefined; next = oldest.pop()) candidates.push(next);
+    const atMs = this.#options.clock.wallMs();
+    let isNew = false;
+    while (sweep.keptBytes > maxBytes && !this.#closing.signal.aborted) {
+      const attempt = candidates.pop();
+      if (attempt === undefined) break;
+      if (!(await this.#remove(attempt, sweep))) continue;
+      sweep.keptBytes -= attempt.bytes;
+      isNew = this.#removed.add({ endedUntilMs: attempt.endedAtMs, atMs }) || isNew;
+    }
+    if (isNew) await writeAside(this.#removedPath, JSON.stringify(this.#removed.removals), false);
+  }
+
+  /** @returns whether it has gone */
+  async #remove({ directory }: KeptAttempt, sweep: Sweep): Promise<boolean> {
+    try {
+      await rm(directory, { recursive: true, force: true });
+      sweep.removed += 1;
+      await rmdir(path.dirname(directory));
+    } catch (error) {
+      // Another attempt of the task is there, or the task was begun anew in this moment.
+      if (isErrno(error, 'ENOTEMPTY', 'EEXIST', 'ENOENT')) return true;
+      sweep.failed += 1;
+      sweep.lastError = error;
+      return false;
+    }
+    return true;
+  }
+
+  /** What the attempt left beside its log: its result has been taken from there long ago. */
+  async #clearUp({ left }: KeptAttempt, sweep: Sweep): Promise<void> {
+    try {
+      for (const one of left) await rm(one, { recursive: true, force: true });
+    } catch (error) {
+      sweep.failed += 1;
+      sweep.lastError = error;
+    }
+  }
+
+  #report({ removed, failed, keptBytes, lastError }: Sweep, beganMs: number): void {
+    const { log, clock } = this.#options;
+    const fields = { removed, keptBytes, ms: Math.round(clock.monotonicMs() - beganMs) };
+    // It is tried again with every look, and may never work: files of another user's.
+    if (failed > 0)
+      this.#complaints.write('removal', () =>
+        log.warn(
+          { ...fields, failed, error: messageOf(lastError) },
+          'what tasks left could not all be removed',
+        ),
+      );
+    else if (removed > 0) log.debug(fields, 'removed logs of tasks');
+  }
+
+  get #removedPath(): string {
+    return path.join(this.#options.dataDirectory, 'logs-removed.json');
+  }
+
+  async #readRemoved(): Promise<RemovedLogs> {
+    try {
+      const removals = parseRemovals(JSON.parse(await readFile(this.#removedPath, 'utf8')));
+      if (removals !== null) return new RemovedLogs(removals);
+      this.#options.log.warn({ path: this.#removedPath }, 'what it says of removed logs does not read');
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT'))
+        this.#options.log.warn(
+          { path: this.#removedPath, error: messageOf(error) },
+          'what it says of removed logs does not read',
+        );
+    }
+    return new RemovedLogs();
+  }
+}

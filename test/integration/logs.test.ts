@@ -1,0 +1,223 @@
+/** Output: followed while nodes die, handed over by one that leaves, gone when its time is over; and how attempts end. */
+import { existsSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+import { describe, expect, it } from 'vitest';
+
+import { LogHandOverService } from '../../src/generated/log_hand_over.ts';
+import { ChannelPool } from '../../src/rpc/channel.ts';
+import { unaryCall } from '../../src/rpc/client.ts';
+import type { ProblemJson, TaskJson } from '../support/api.ts';
+import { SHORT_HEARTBEAT, type TestCluster } from '../support/cluster.ts';
+import { followLogs } from '../support/log-follower.ts';
+import type { NodeProcess } from '../support/node-process.ts';
+import { startCluster } from '../support/test-cluster.ts';
+import { waitFor } from '../support/wait.ts';
+
+const LINES = 2000;
+
+/** Writes so many lines, and as many more for each of the files `go-1`, `go-2` … that come to be. */
+function talkative(cluster: TestCluster, name: string, parts: number): object {
+  const go = (part: number): string => path.join(cluster.directory, `${name}-${part}`);
+  const script = Array.from({ length: parts }, (_, part) => {
+    const lines = `seq -f '%g of ${part}' ${LINES}`;
+    return part === 0 ? lines : `while [ ! -e ${go(part)} ]; do sleep 0.05; done; ${lines}`;
+  });
+  return { name, command: ['sh', '-c', script.join('; ')], retry_policy: { max_attempts: 1 } };
+}
+
+function goOn(cluster: TestCluster, name: string, part: number): void {
+  writeFileSync(path.join(cluster.directory, `${name}-${part}`), '');
+}
+
+function wholeOutput(parts: number): string {
+  const lines = Array.from({ length: parts }, (_, part) =>
+    Array.from({ length: LINES }, (_line, at) => `${at + 1} of ${part}\n`).join(''),
+  );
+  return lines.join('');
+}
+
+/** One that does not run on the leader, for whom a client and its peer are needed as well. */
+async function submitBesideLeader(
+  cluster: TestCluster,
+  spec: (name: string) => object,
+): Promise<{ task: TaskJson; leader: NodeProcess; worker: NodeProcess; other: NodeProcess; name: string }> {
+  const leader = await cluster.leader();
+  for (let at = 0; ; at += 1) {
+    const name = `talk-${at}`;
+    const { id } = await cluster.api().submit(spec(name));
+    const task = await cluster.task(id, ({ status }) => status === 'RUNNING');
+    const other = cluster.nodes.find((node) => node !== leader && node.name !== task.node);
+    if (task.node !== leader.name && task.node !== null && other !== undefined)
+      return { task, leader, worker: cluster.node(task.node), other, name };
+    await cluster.api().cancel(id);
+    await cluster.finalTask(id);
+  }
+}
+
+/** Has the node hand over what it keeps, once the cluster knows that all of it is over. */
+async function begin(cluster: TestCluster, node: NodeProcess) {
+  const pool = new ChannelPool();
+  try {
+    return await waitFor('all is handed over', async () => {
+      const reply = await unaryCall({
+        pool,
+        address: node.settings.listen,
+        method: LogHandOverService.begin,
+        request: { cluster_id: (await cluster.api().cluster()).cluster_id },
+        signal: new AbortController().signal,
+        timeoutMs: 30_000,
+        write: false,
+      });
+      return reply.running === 0 && reply;
+    });
+  } finally {
+    pool.close();
+  }
+}
+
+describe('following a log', () => {
+  it('goes on by itself when the peer is killed, and when the leader is, without losing or repeating a byte', async () => {
+    const cluster = await startCluster({ heartbeat: SHORT_HEARTBEAT });
+    const spec = (name: string): object => talkative(cluster, name, 3);
+    const { task, leader, other, name } = await submitBesideLeader(cluster, spec);
+    // Knows of one node to begin with, and hears of the others from it.
+    const follower = followLogs(task.id, other.settings.listen);
+    await follower.until(`${LINES} of 0\n`);
+    await cluster.kill(other.name);
+    goOn(cluster, name, 1);
+    await follower.until(`${LINES} of 1\n`);
+    await cluster.restart(other.name);
+    await cluster.kill(leader.name);
+    goOn(cluster, name, 2);
+    expect(await follower.ended).toBe(0);
+    expect(follower.stdout).toBe(wholeOutput(3));
+    expect((await cluster.finalTask(task.id)).status).toBe('COMPLETED');
+  });
+
+  it('over HTTP outlives the leader', async () => {
+    const cluster = await startCluster({ heartbeat: SHORT_HEARTBEAT });
+    const spec = (name: string): object => talkative(cluster, name, 2);
+    const { task, leader, other, name } = await submitBesideLeader(cluster, spec);
+    const response = await fetch(`http://${other.settings.http}/tasks/${task.id}/logs?follow=true`);
+    const killed = cluster.kill(leader.name).then(() => goOn(cluster, name, 1));
+    expect(await response.text()).toBe(wholeOutput(2));
+    await killed;
+  });
+});
+
+describe('a node that leaves', () => {
+  it('leaves the logs of what it finished behind, on another', async () => {
+    const cluster = await startCluster({ heartbeat: SHORT_HEARTBEAT });
+    const spec = (name: string): object => talkative(cluster, name, 1);
+    const { task, worker, other } = await submitBesideLeader(cluster, (name) => ({
+      ...spec(name),
+      command: ['sh', '-c', `seq ${LINES}; echo oops >&2; exit 3`],
+    }));
+    await cluster.finalTask(task.id);
+    const handed = await begin(cluster, worker);
+    expect(handed).toMatchObject({ failed: 0, running: 0 });
+    expect(handed.attempts).toBeGreaterThanOrEqual(1);
+    await worker.end('SIGTERM');
+    expect((await cluster.cli(['cluster', 'remove', worker.name], { peer: other.name })).status).toBe(0);
+    await waitFor(`${worker.name} is removed`, async () => {
+      const { status } = await cluster.api().call('DELETE', `/nodes/${worker.name}`, null);
+      return status === 200 || status === 404;
+    });
+    const { attempts } = await cluster.api().task(task.id);
+    expect(attempts).toMatchObject([{ node: worker.name, log_node: handed.holder, exit_code: 3 }]);
+    for (const node of cluster.nodes.filter(({ isRunning }) => isRunning)) {
+      const { stdout, stderr } = await cluster.cli(['logs', task.id], { peer: node.name });
+      expect(stdout).toBe(Array.from({ length: LINES }, (_, at) => `${at + 1}\n`).join(''));
+      expect(stderr).toBe('oops\n');
+    }
+  });
+});
+
+describe('a log whose time is over', () => {
+  it('is gone, and that is said, with what the cluster keeps of it', async () => {
+    const cluster = await startCluster({ nodes: 1, retention: { logs: '1s' } });
+    const command = ['sh', '-c', 'echo out; echo err >&2; touch left; exit 3'];
+    const { id } = await cluster.api().submit({ command, retry_policy: { max_attempts: 1 } });
+    await cluster.finalTask(id);
+    const answer = await waitFor('the log is gone', async () => {
+      const got = await cluster.api().call('GET', `/tasks/${id}/logs`, null);
+      return got.status === 410 && got;
+    });
+    const problem = JSON.parse(answer.text) as ProblemJson & { readonly log_tail: string };
+    expect(problem.code).toBe('logs_unavailable');
+    expect(problem.detail).toMatch(/was on node n1, which removed it at \S+: logs are kept for 1s/);
+    expect(problem.log_tail.split('\n').sort()).toEqual(['', 'err', 'out']);
+    const told = await cluster.cli(['logs', id]);
+    expect(told.status).toBe(1);
+    expect(told.stderr).toContain('logs are kept for 1s');
+    const dataDir = cluster.node('n1').settings.dataDir;
+    expect(existsSync(path.join(dataDir, 'tasks', id))).toBe(false);
+    // A task that writes nothing is another matter: its log is there.
+    const silent = await cluster.api().submit({ command: ['true'] });
+    await cluster.finalTask(silent.id);
+    expect((await cluster.api().call('GET', `/tasks/${silent.id}/logs`, null)).status).toBe(200);
+  });
+});
+
+describe('the end of an attempt', () => {
+  it('shows its steps while they are taken: a cancel, and a timeout', async () => {
+    const cluster = await startCluster({ nodes: 1 });
+    const stubborn = {
+      command: ['sh', '-c', "trap '' TERM; while :; do sleep 0.05; done"],
+      stop_grace: '5s',
+    };
+    const once = { retry_policy: { max_attempts: 1 } };
+    const cancelled = await cluster.api().submit({ ...stubborn, ...once });
+    await cluster.task(cancelled.id, ({ status }) => status === 'RUNNING');
+    await cluster.api().cancel(cancelled.id);
+    const late = await cluster.api().submit({ ...stubborn, ...once, timeout: '500ms' });
+    for (const [{ id }, reason] of [
+      [cancelled, 'cancelled'],
+      [late, 'timeout'],
+    ] as const) {
+      const seen = await cluster.task(id, ({ attempts }) => (attempts.at(-1)?.stopping ?? null) !== null);
+      expect(seen.status).toBe('RUNNING');
+      const stopping = seen.attempts.at(-1)?.stopping;
+      expect(stopping?.reason).toBe(reason);
+      expect(Date.parse(stopping?.kill_at ?? '') - Date.parse(stopping?.since ?? '')).toBe(5000);
+      // It may be over before that is asked: then there is nothing to see.
+      const { stdout } = await cluster.cli(['describe', id]);
+      const isOver = (await cluster.api().task(id)).status !== 'RUNNING';
+      expect(isOver || stdout.includes(`${reason}: TERM since`)).toBe(true);
+    }
+    const signal = 'SIGKILL';
+    expect(await cluster.finalTask(cancelled.id)).toMatchObject({
+      status: 'CANCELLED',
+      attempts: [{ status: 'CANCELLED', signal, stopping: null }],
+    });
+    expect(await cluster.finalTask(late.id)).toMatchObject({
+      status: 'PERMANENTLY_FAILED',
+      attempts: [{ status: 'FAILED', signal, error: { type: 'Timeout' }, stopping: null }],
+    });
+  });
+
+  it('comes whatever the task leaves as its result', async () => {
+    const cluster = await startCluster({ nodes: 1 });
+    const leaves: readonly (readonly [script: string, result: unknown])[] = [
+      ['printf \'{"rows": [1, "€"]}\' > $JARVIS_RESULT_FILE', { rows: [1, '€'] }],
+      [
+        'head -c 1000 /dev/zero | tr "\\0" "[" > $JARVIS_RESULT_FILE; head -c 1000 /dev/zero | tr "\\0" "]" >> $JARVIS_RESULT_FILE',
+        null,
+      ],
+      ['ln -s /dev/zero $JARVIS_RESULT_FILE', null],
+      ['ln -s /etc/passwd $JARVIS_RESULT_FILE', null],
+      ['mkfifo $JARVIS_RESULT_FILE', null],
+      ['mkdir $JARVIS_RESULT_FILE', null],
+      ['head -c 5000 /dev/zero | tr "\\0" "1" > $JARVIS_RESULT_FILE', null],
+      ['printf "\\"\\377\\"" > $JARVIS_RESULT_FILE', null],
+      ['printf "{" > $JARVIS_RESULT_FILE', null],
+      ['rm -rf "$(dirname "$JARVIS_RESULT_FILE")"', null],
+    ];
+    for (const [script, result] of leaves) {
+      const { id } = await cluster.api().submit({ command: ['sh', '-c', script] });
+      const task = await cluster.finalTask(id);
+      expect([script, task.status, task.result]).toEqual([script, 'COMPLETED', result]);
+    }
+  });
+});
