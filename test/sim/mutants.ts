@@ -326,6 +326,13 @@ const CLUSTER_MUTANTS: readonly Mutant[] = [
     file: 'src/scheduler/core/placement/fit.ts',
     find: 'if (cpu <= 0 && memory <= 0) return null;',
     replace: 'if (cpu <= 1_000_000) return null;',
+    also: [
+      {
+        file: 'src/scheduler/core/placement/node-table.ts',
+        find: 'const freeCpu = row.capacity.cpuMillis - ',
+        replace: 'const freeCpu = 1_000_000 - ',
+      },
+    ],
   },
   {
     name: 'report-of-another-attempt',
