@@ -13,6 +13,7 @@ interface AttemptJson {
 }
 
 export interface TaskJson {
+  readonly batch_index?: number | null;
   readonly id: string;
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
