@@ -10,6 +10,7 @@ import type { BatchWork } from '../model/commands.ts';
 import { SpecPacker } from '../model/packed-specs.ts';
 import type { Pairs, RetryPolicy } from '../model/task.ts';
 import { fillIn, parametersOf } from '../model/template.ts';
+import { wholeNumber } from './fields.ts';
 import type { Checked } from './group-fields.ts';
 import {
   FaultList,
@@ -37,7 +38,7 @@ const batchSchema = z.strictObject({
   ...groupFields,
   tasks: taskList.nullish(),
   template: z.unknown().optional(),
-  count: z.number().int().min(1).max(limits.templateTasks).nullish(),
+  count: wholeNumber(1, limits.templateTasks).nullish(),
   parameters: z.array(z.unknown()).min(1).max(limits.templateTasks).nullish(),
 });
 type Fields = z.output<typeof batchSchema>;

@@ -7,7 +7,7 @@ import { parseCpuMillis, parseMemoryBytes } from '../lib/quantities.ts';
 import { isWithin } from '../model/policy.ts';
 import { NETWORK_MODES, PULL_POLICIES } from '../model/task.ts';
 import { show } from './faults.ts';
-import { MAX_PATH_BYTES, quantity, refuse, text } from './fields.ts';
+import { MAX_PATH_BYTES, quantity, refuse, text, wholeNumber } from './fields.ts';
 
 const MAX_MOUNTS = 32;
 /** Where a driver hands result and error files to the task. */
@@ -105,5 +105,5 @@ export const limitFields = {
     minimum: MIN_LIMIT_MEMORY_BYTES,
     maximum: 2 ** 52,
   }).nullish(),
-  pids: z.number().int().min(1).max(MAX_PIDS).nullish(),
+  pids: wholeNumber(1, MAX_PIDS).nullish(),
 };

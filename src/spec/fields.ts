@@ -35,6 +35,11 @@ export const name = z.unknown().transform((value, context): string => {
   return z.NEVER;
 });
 
+/** Both included. One fault for one value: what is too large is not told to be no safe integer as well. */
+export function wholeNumber(least: number, most: number): z.ZodNumber {
+  return z.number().min(least, { abort: true }).max(most, { abort: true }).int();
+}
+
 /** Whether it may be absent or empty depends on the image (`container-rules.ts`). */
 export const command = z.unknown().transform((value, context): readonly string[] => {
   if (!Array.isArray(value)) {

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { limits } from '../lib/limits.ts';
 import type { FaultPath, KnownFields, LocatedFault } from './faults.ts';
 import { faultsOf, show } from './faults.ts';
-import { name } from './fields.ts';
+import { name, wholeNumber } from './fields.ts';
 
 const MAX_PARALLEL = 1_000_000;
 /** Collected of one request; it is refused in any case. */
@@ -14,8 +14,8 @@ export const groupFields = {
   apiVersion: z.literal('jarvis/v1').nullish(),
   kind: z.string().nullish(),
   name: name.nullish(),
-  max_parallel: z.number().int().min(1).max(MAX_PARALLEL).nullish(),
-  max_failures: z.number().int().min(0).max(MAX_PARALLEL).nullish(),
+  max_parallel: wholeNumber(1, MAX_PARALLEL).nullish(),
+  max_failures: wholeNumber(0, MAX_PARALLEL).nullish(),
 };
 
 export const taskList = z.array(z.unknown()).min(1).max(limits.listedTasks);

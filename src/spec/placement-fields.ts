@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { LABEL_OPERATORS, PLACE_KEYS } from '../model/placement.ts';
 import type { AntiRule, LabelRule, Near, PlaceKey } from '../model/placement.ts';
 import { faultsOf, show } from './faults.ts';
-import { labels, name, NAME_PATTERN, refuse, text } from './fields.ts';
+import { labels, name, NAME_PATTERN, refuse, text, wholeNumber } from './fields.ts';
 
 const MAX_RULES = 32;
 const MAX_VALUES = 64;
@@ -30,7 +30,7 @@ function isCalendarDay(time: string): boolean {
   return new Date(`${day}T00:00:00Z`).toISOString().startsWith(day);
 }
 
-export const concurrencyFields = { key: name, max: z.number().int().min(1).max(MAX_CONCURRENCY) };
+export const concurrencyFields = { key: name, max: wholeNumber(1, MAX_CONCURRENCY) };
 
 export const concurrency = z.strictObject(concurrencyFields);
 

@@ -10,7 +10,7 @@ import type { ContainerSpec, Resources, RetryPolicy, TaskLimits, TaskSpec } from
 import { ON_NODE_LOSS, PRIORITIES } from '../model/task.ts';
 import { image, limitFields, mountFields, mounts, network, pullPolicy, user } from './container-fields.ts';
 import { withContainerFaults } from './container-rules.ts';
-import { command, env, labels, name, quantity, workingDir } from './fields.ts';
+import { command, env, labels, name, quantity, wholeNumber, workingDir } from './fields.ts';
 import {
   affinity,
   affinityFields,
@@ -83,7 +83,7 @@ const errorTypes = z.array(z.string().min(1).max(128)).max(MAX_ERROR_TYPES).null
 const resourceFields = { cpu: cpu.nullish(), memory: memory.nullish() };
 
 const retryFields = {
-  max_attempts: z.number().int().min(1).max(MAX_ATTEMPTS).nullish(),
+  max_attempts: wholeNumber(1, MAX_ATTEMPTS).nullish(),
   backoff_strategy: z.enum(['exponential', 'fixed']).nullish(),
   backoff_base: z.number().min(0).max(MAX_BACKOFF_SECONDS).nullish(),
   max_backoff: z.number().min(0).max(MAX_BACKOFF_SECONDS).nullish(),

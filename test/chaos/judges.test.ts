@@ -57,10 +57,37 @@ function evidence(changes: Partial<Evidence> & { readonly tasks?: readonly TaskJ
     sightings: [seen('PENDING', 0, 1), seen('RUNNING', 1, 3), seen('PENDING', 1, 5), seen('COMPLETED', 2, 7)],
     final: { n1: tasks, n2: tasks },
     runs: [run('start'), run('end')],
+    groups: [],
     history: [read],
     isUnguarded: () => false,
     least: { acknowledged: 1, history: 1 },
     ...more,
+  };
+}
+
+function shownGroup(kind: 'batch' | 'dag'): Evidence['groups'][number] {
+  return { id: `${kind}-a`, status: 'COMPLETED', size: 2, counts: { COMPLETED: 2 } };
+}
+
+/** A group of two tasks, of which these are there. @param beganMs when the second did; the first ended at 20 */
+function ofGroup(
+  kind: 'batch' | 'dag',
+  positions: readonly number[],
+  beganMs = 30,
+): Parameters<typeof evidence>[0] {
+  const ids = { batch: { batch_id: 'batch-a' }, dag: { dag_id: 'dag-a' } }[kind];
+  const tasks = positions.map((at) => task({ id: `task-${at}`, name: `${kind}-0.${at}.2`, ...ids }));
+  const lines = positions.flatMap((at) => {
+    const own = { id: `task-${at}`, key: `${kind}-0.${at}.2`, token: `${at}` };
+    const [start, end] = at === 0 ? [10, 20] : [beganMs, 40];
+    return [run('start', { ...own, atMs: start }), run('end', { ...own, atMs: end })];
+  });
+  return {
+    operations: [],
+    tasks,
+    runs: lines,
+    groups: [shownGroup(kind)],
+    least: { acknowledged: 0, history: 0 },
   };
 }
 
@@ -71,6 +98,8 @@ describe('the judges', () => {
     expect(judge(evidence())).toEqual([]);
     const cancelled = task({ status: 'CANCELLED', attempt: 0, attempts: [] });
     expect(judge(evidence({ tasks: [cancelled], operations: [operation(), cancel], runs: [] }))).toEqual([]);
+    for (const kind of ['batch', 'dag'] as const)
+      expect(judge(evidence({ sightings: [], ...ofGroup(kind, [0, 1]) }))).toEqual([]);
   });
 
   it.each<[string, string, Parameters<typeof evidence>[0]]>([
@@ -151,6 +180,10 @@ describe('the judges', () => {
         ],
       },
     ],
+    ['groups', 'a batch of which one task is missing', ofGroup('batch', [0])],
+    ['groups', 'a DAG whose second task began before the end of the first', ofGroup('dag', [0, 1], 15)],
+    ['groups', 'a batch that counts other tasks', { ...ofGroup('batch', [0, 1]), groups: [] }],
+    ['groups', 'a batch without any of its tasks', { groups: [shownGroup('batch')] }],
     ['linearizability', 'what nobody wrote', { history: [{ ...read, out: 'x' }] }],
     ['progress', 'too little work', { least: { acknowledged: 2, history: 1 } }],
     ['progress', 'too little of the history', { least: { acknowledged: 1, history: 2 } }],

@@ -2,6 +2,7 @@
 import { FINAL_STATUSES, type TaskJson } from '../support/api.ts';
 import type { Operation, Sighting } from './calls.ts';
 import type { HistoryOperation } from './history.ts';
+import { judgeGroups, type GroupJson } from './groups.ts';
 import { checkHistory } from './linearizability.ts';
 import { judgeOverlap, type IsUnguarded } from './overlap.ts';
 import type { RunLine } from './recorder.ts';
@@ -14,6 +15,8 @@ export interface Evidence {
   /** All tasks at the end, as each node shows them. */
   readonly final: Readonly<Record<string, readonly TaskJson[]>>;
   readonly runs: readonly RunLine[];
+  /** Batches and DAGs at the end, as one node shows them. */
+  readonly groups: readonly GroupJson[];
   /** A run in which less was acknowledged, or less of the history succeeded, proves nothing. */
   readonly least: { readonly acknowledged: number; readonly history: number };
 }
@@ -36,6 +39,7 @@ export const JUDGES = {
   order: judgeOrder,
   runs: judgeRuns,
   record: judgeRecord,
+  groups: (evidence) => judgeGroups([...finalTasks(evidence).values()], evidence.runs, evidence.groups),
   agreement: judgeAgreement,
   overlap: ({ runs, isUnguarded }) => judgeOverlap(runs, isUnguarded),
   linearizability: judgeHistory,
@@ -132,6 +136,7 @@ const FINAL_RANK = 9;
 /** Grows with every move of the phase table; an attempt that was lost or failed is PENDING once more, after all else. */
 function rank({ status, attempt }: Sighting): number {
   if (FINAL_STATUSES.has(status)) return Number.MAX_SAFE_INTEGER;
+  if (status === 'WAITING') return -1;
   if (status === 'PENDING' && attempt === 0) return 0;
   return attempt * (FINAL_RANK + 1) + (RANKS[status] ?? FINAL_RANK);
 }

@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 
 import { OWNED_LABEL } from '../../src/agent/drivers/docker/naming.ts';
 import { messageOf } from '../../src/lib/errors.ts';
+import type { Api } from '../support/api.ts';
 import { attemptGroupPrefixes, removeAttemptGroups } from '../support/attempt-groups.ts';
 import { SHORT_HEARTBEAT, TestCluster } from '../support/cluster.ts';
 import { IMAGES, startDockerBed, type DockerBed } from '../support/docker-bed/docker-bed.ts';
@@ -12,6 +13,7 @@ import { within } from '../support/wait.ts';
 import { Caller } from './caller.ts';
 import { Calls, JsonLines, Stopwatch } from './calls.ts';
 import { planFaults, type Fault } from './faults.ts';
+import type { GroupJson } from './groups.ts';
 import { Guards } from './guards.ts';
 import { History } from './history.ts';
 import { acknowledgedIds, judge, JUDGES, type Evidence, type Finding } from './judges.ts';
@@ -172,6 +174,7 @@ async function runCluster(
   });
   const settling: Settling = { cluster, caller, nemesis, bed, findings };
   const final = await settle(settling);
+  const shownGroups = await groupsOf(cluster.api());
   const evidence: Evidence = {
     operations: calls.operations,
     sightings: calls.sightings,
@@ -179,6 +182,7 @@ async function runCluster(
     isUnguarded: (node, atMs) => guards.isUnguarded(node, atMs),
     final,
     runs: recorder.lines(),
+    groups: shownGroups,
     least: {
       acknowledged: LEAST_ACKNOWLEDGED * options.seconds,
       history: LEAST_HISTORY * options.seconds,
@@ -188,6 +192,20 @@ async function runCluster(
   await leave(settling);
   result.counts = countOf(evidence);
   result.inflicted = Object.fromEntries(nemesis.inflicted);
+}
+
+async function groupsOf(api: Api): Promise<readonly GroupJson[]> {
+  const groups: GroupJson[] = [];
+  for (const url of ['/batches', '/dags']) {
+    for (let cursor = ''; ;) {
+      const query = `?limit=1000${cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`}`;
+      const page = await api.get<{ items: readonly GroupJson[]; next_cursor: string | null }>(url + query);
+      groups.push(...page.items);
+      cursor = page.next_cursor ?? '';
+      if (cursor === '') break;
+    }
+  }
+  return groups;
 }
 
 /** Load and faults for as long as the run shall last. */

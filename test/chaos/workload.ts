@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { seededRandom } from '../../src/lib/random.ts';
 import type { Caller } from './caller.ts';
 import type { History } from './history.ts';
+import { GroupClient } from './group-clients.ts';
 import type { Recorder } from './recorder.ts';
 import { RegisterClient } from './register-clients.ts';
 import { TaskClient } from './task-clients.ts';
@@ -43,6 +44,7 @@ export async function runWorkload(parts: WorkloadParts, signal: AbortSignal): Pr
         new TaskClient({ caller, client: history.client(), recorder, container, at, seed, recent }),
       );
   }
+  if (names.includes('tasks')) clients.push(new GroupClient({ caller, recorder, seed }));
   if (names.includes('registers')) {
     for (let at = 0; at < REGISTER_CLIENTS; at += 1) {
       const isReader = at < REGISTER_READERS;

@@ -69,6 +69,13 @@ async function changeLeader(): Promise<{ readonly before: number; readonly after
   return { before, after };
 }
 
+/** What a task says of itself outside the cluster, and what is on record of each of its attempts. */
+const TOLD = '$JARVIS_ATTEMPT $JARVIS_NODE';
+
+function attemptsOf({ attempts }: TaskJson): readonly string[] {
+  return attempts.map(({ attempt, node }) => `${attempt} ${node}`);
+}
+
 function countBy(tasks: readonly TaskJson[], key: (task: TaskJson) => string): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const task of tasks) counts[key(task)] = (counts[key(task)] ?? 0) + 1;
@@ -83,7 +90,7 @@ describe('use case 2: a batch of ten tasks on three nodes', () => {
   it('lands 3, 3 and 4, with another leader while nine of them run and one is queued', async () => {
     const go = path.join(cluster.directory, 'batch-may-end');
     const trace = path.join(cluster.directory, 'batch-trace');
-    const script = `echo "$JARVIS_BATCH_ID $JARVIS_BATCH_INDEX $JARVIS_ATTEMPT" >> ${trace}; while [ ! -e ${go} ]; do sleep 0.05; done`;
+    const script = `echo "$JARVIS_BATCH_ID $JARVIS_BATCH_INDEX ${TOLD}" >> ${trace}; while [ ! -e ${go} ]; do sleep 0.05; done`;
     const tasks = Array.from({ length: 10 }, (_, at) => ({
       name: `Task${at + 1}`,
       command: ['sh', '-c', script],
@@ -113,8 +120,10 @@ describe('use case 2: a batch of ten tasks on three nodes', () => {
     const after = await members();
     expect(after.map(({ status }) => status)).toEqual(tasks.map(() => 'COMPLETED'));
     expect(sharesOf(after)).toEqual([3, 3, 4]);
-    // What they themselves wrote agrees: each ran once.
-    expect(linesOf(trace).toSorted()).toEqual(tasks.map((_, at) => `${id} ${at} 1`).sort());
+    // What they themselves wrote agrees: each ran once, and where it is on record to have run.
+    const recorded = after.map((task) => `${id} ${task.batch_index} ${attemptsOf(task).join()}`);
+    expect(after.every(({ attempt, attempts }) => attempt === 1 && attempts.length === 1)).toBe(true);
+    expect(linesOf(trace).toSorted()).toEqual(recorded.sort());
     expect(await cluster.api().get<GroupJson>(`/batches/${id}`)).toMatchObject({
       status: 'COMPLETED',
       size: 10,
@@ -139,39 +148,46 @@ describe('use case 2: a batch of ten tasks on three nodes', () => {
 });
 
 describe('use case 6: extract, transform, load', () => {
-  it('run in order, with another leader while the first of them runs and the others wait', async () => {
+  it('run in order, with another leader while the first of them runs and the others wait or are queued', async () => {
     const go = path.join(cluster.directory, 'extract-may-end');
     const trace = path.join(cluster.directory, 'etl-trace');
-    const write = (name: string): string => `echo "${name} $JARVIS_DAG_ID" >> ${trace}`;
+    const write = (name: string): string => `echo "${name} $JARVIS_DAG_ID ${TOLD}" >> ${trace}`;
     const extract = `${write('extract')}; while [ ! -e ${go} ]; do sleep 0.05; done`;
     const dag = await post<DagJson>('/tasks/dag', {
       name: 'etl-pipeline',
+      // What depends on nothing is queued behind it.
+      max_parallel: 1,
       tasks: [
         { id: 'extract', command: ['sh', '-c', extract], dependencies: [] },
         { id: 'transform', command: ['sh', '-c', write('transform')], dependencies: ['extract'] },
         { id: 'load', command: ['sh', '-c', write('load')], dependencies: ['transform'] },
+        { id: 'audit', command: ['sh', '-c', write('audit')] },
       ],
     });
     const now = (): Promise<DagJson> => cluster.api().get<DagJson>('/dags/etl-pipeline');
     const statuses = async (): Promise<readonly string[]> => (await now()).tasks.map(({ status }) => status);
     await waitFor('extract runs', async () => (await statuses())[0] === 'RUNNING');
-    expect(await statuses()).toEqual(['RUNNING', 'WAITING', 'WAITING']);
+    const under = ['RUNNING', 'WAITING', 'WAITING', 'PENDING'];
+    expect(await statuses()).toEqual(under);
 
     const terms = await changeLeader();
     expect(terms.after).toBeGreaterThan(terms.before);
-    expect(await statuses()).toEqual(['RUNNING', 'WAITING', 'WAITING']);
+    expect(await statuses()).toEqual(under);
 
     await cluster.cli(['run', '--', 'touch', go]);
     const waited = await cluster.cli(['dag', 'wait', 'etl-pipeline', '--timeout', '60s']);
     expect(waited).toMatchObject({ status: 0, stdout: `${dag.id} COMPLETED\n` });
-    expect(linesOf(trace)).toEqual(['extract', 'transform', 'load'].map((name) => `${name} ${dag.id}`));
     const done = await now();
-    expect(done).toMatchObject({ id: dag.id, status: 'COMPLETED', counts: { COMPLETED: 3 } });
+    expect(done).toMatchObject({ id: dag.id, status: 'COMPLETED', counts: { COMPLETED: 4 } });
+    // Each ran once, in its order, and where it is on record to have run.
+    const tasks = await Promise.all(done.tasks.map((task) => cluster.api().task(task.id)));
+    expect(tasks.map(({ name }) => name)).toEqual(['extract', 'transform', 'load', 'audit']);
+    expect(linesOf(trace)).toEqual(tasks.map((task) => `${task.name} ${dag.id} ${attemptsOf(task).join()}`));
     for (const [at, task] of done.tasks.entries()) {
       const previous = done.tasks[at - 1]?.finished_at ?? '';
       expect((task.started_at ?? '') >= previous).toBe(true);
     }
-    expect(await cluster.api().tasks('&dag_id=etl-pipeline')).toHaveLength(3);
+    expect(await cluster.api().tasks('&dag_id=etl-pipeline')).toHaveLength(4);
   });
 
   it('is the example, and its graph can be looked at', async () => {

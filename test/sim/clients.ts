@@ -18,7 +18,11 @@ import type { World } from './world.ts';
 const REGISTERS = 3;
 export const WORKERS = ['w1', 'w2', 'w3'] as const;
 const REPORTS = ['STARTING', 'RUNNING', 'COMPLETED', 'FAILED', 'LOST', 'CANCELLED'] as const;
-const CONFIG = { heartbeat: { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 } };
+const CONFIG = {
+  heartbeat: { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 },
+  // Soon, for runs of a minute.
+  retention: { tasksMs: 10_000, maxTasks: 40, eventsMs: 8000 },
+};
 
 export class Clients {
   readonly #world: World;

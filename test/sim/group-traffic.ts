@@ -1,9 +1,10 @@
 /** Batches and DAGs as users submit, cancel and retry them, small ones in small slices, so that leaders change in between. */
 import type { BatchRow, DagRow, GraphRow, GroupRow } from '../../src/model/group.ts';
 import { NO_COUNTS, groupOf } from '../../src/model/group.ts';
+import { isTerminal } from '../../src/model/phases.ts';
 import type { RowChange } from '../../src/model/rows.ts';
 import type { TaskRow, TaskStatus } from '../../src/model/task.ts';
-import { memberIds } from '../../src/scheduler/core/groups/rows.ts';
+import { isCompleted, memberIds } from '../../src/scheduler/core/groups/rows.ts';
 import type { ClusterState } from '../../src/scheduler/core/state.ts';
 import {
   advanceOf,
@@ -85,9 +86,26 @@ export function checkRule(replica: Replica, { table, before, after }: RowChange)
   const idOf = memberIds(dag);
   for (const dependency of graph.dependencies[createdPosition] ?? []) {
     const other = replica.row('task', idOf(dependency)) as TaskRow | null;
-    if (other?.status !== 'COMPLETED')
+    // Of what has expired, the DAG remembers that it completed.
+    const isGone = other === null && isCompleted(dag, dependency);
+    if (other?.status !== 'COMPLETED' && !isGone)
       throw new Violation(`${after.id} is ${status}, and ${idOf(dependency)}, on which it depends, is not`);
   }
+}
+
+/** Tasks expire before their group does: what it counts of them stays. @throws Violation */
+function checkCounts(group: BatchRow | DagRow, members: readonly TaskRow[]): void {
+  const counts: Record<TaskStatus, number> = { ...NO_COUNTS };
+  for (const { status } of members) counts[status] += 1;
+  let left = group.size - members.length;
+  for (const [status, count] of Object.entries(group.counts)) {
+    const expired = count - counts[status as TaskStatus];
+    if (expired < 0) throw new Violation(`${group.id} counts ${count} tasks ${status}, and there are more`);
+    if (expired > 0 && !isTerminal(status as TaskStatus))
+      throw new Violation(`${group.id} counts ${count} tasks ${status}, and there are fewer`);
+    left -= expired;
+  }
+  if (left !== 0) throw new Violation(`${group.id} has ${group.size} tasks, and counts others`);
 }
 
 /** What every row says of its group agrees with what the group says of itself. @throws Violation */
@@ -102,13 +120,7 @@ export function checkGroups(replica: Replica, trace: Trace): void {
     if (table !== 'batch' && table !== 'dag') continue;
     const group = row as BatchRow | DagRow;
     const members = tasks.get(group.id) ?? [];
-    if (members.length !== group.size) throw new Violation(`${group.id} has ${members.length} tasks`);
-    const counts: Record<TaskStatus, number> = { ...NO_COUNTS };
-    for (const { status } of members) counts[status] += 1;
-    for (const [status, count] of Object.entries(group.counts)) {
-      if (counts[status as TaskStatus] !== count)
-        throw new Violation(`${group.id} counts ${count} tasks ${status}, and there are others`);
-    }
+    checkCounts(group, members);
     if (group.finishedAtMs === null) throw new Violation(`${group.id} is ${group.status} in the end`);
     if (group.status === 'COMPLETED') trace.count('batch or DAG completed');
     else trace.count(group.status === 'FAILED' ? 'batch or DAG failed' : 'batch or DAG cancelled');

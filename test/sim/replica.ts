@@ -5,7 +5,7 @@
 import type { Entry } from '../../src/raft/core/types.ts';
 import type { ReportAttemptsCommand } from '../../src/model/commands.ts';
 import { activeCount, groupOf } from '../../src/model/group.ts';
-import { mayBeginAnew, mayTaskBecome } from '../../src/model/phases.ts';
+import { mayBeginAnew, mayBeRetried, mayTaskBecome } from '../../src/model/phases.ts';
 import type { RowChange } from '../../src/model/rows.ts';
 import { contentOf, decodeCommand, decodeContent, encodeRow } from '../../src/store/codec.ts';
 import { hashRow, RowDigest, type RowHash } from '../../src/store/digest.ts';
@@ -124,7 +124,8 @@ export class Replica {
     const result = this.core.apply(command, entry, loaded);
     if (result.poisoned === true)
       throw new Violation(`a ${command.type} threw in apply: ${JSON.stringify(result.outcome)}`);
-    for (const change of result.changes) this.#change(change);
+    const isRetry = command.type === 'retryTask';
+    for (const change of result.changes) this.#change(change, isRetry);
     for (const change of result.changes) checkRule(this, change);
     this.#checkCapacity();
     if (command.type === 'reportAttempts') checkReported(command, result.changes);
@@ -145,13 +146,15 @@ export class Replica {
     }
   }
 
-  #change(change: RowChange): void {
+  /** @param isAlone a person begins a single task anew, also one that completed */
+  #change(change: RowChange, isAlone: boolean): void {
     const { table, key, before, after } = change;
     const name = nameOf(table, key);
     const former = this.#rows.get(name);
     if ((former?.row ?? null) !== before) throw new Violation(`${name} changes from what is not stored`);
     if (table === 'task' && before !== null && after !== null && before.status !== after.status) {
-      const isRetry = mayBeginAnew(before.status, after.status);
+      const isAnew = isAlone && mayBeRetried(before.status) && after.status === 'PENDING';
+      const isRetry = isAnew || mayBeginAnew(before.status, after.status);
       if (!isRetry && !mayTaskBecome(before.status, after.status))
         throw new Violation(`${name} went from ${before.status} to ${after.status}`);
     }

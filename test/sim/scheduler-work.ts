@@ -65,7 +65,14 @@ export class SchedulerWork {
 
   #countGroupWork({ command, outcome, changes }: Applied): void {
     const { trace } = this.#member.world;
-    if (command.type === 'retryGroup' && outcome.type === 'done') trace.count('batch or DAG retried');
+    if (outcome.type === 'done') {
+      if (command.type === 'retryGroup') trace.count('batch or DAG retried');
+      if (command.type === 'retryTask' && (command.group ?? null) !== null)
+        trace.count('task of a batch or DAG begun anew by itself');
+      if (command.type === 'updateTask') trace.count('task changed');
+      if (command.type === 'expire' && changes.some(({ table, after }) => table === 'task' && after === null))
+        trace.count('finished tasks expired');
+    }
     if (command.type !== 'advanceGroup' || !changes.some(({ table }) => table === 'batch' || table === 'dag'))
       return;
     const before = this.#advancedIn.get(command.id);

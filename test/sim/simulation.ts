@@ -2,6 +2,7 @@
 import { messageOf } from '../../src/lib/errors.ts';
 import { Clients } from './clients.ts';
 import { heal } from './finale.ts';
+import { LaterTraffic } from './later-traffic.ts';
 import { Nemesis } from './nemesis.ts';
 import { Operator } from './operator.ts';
 import { World } from './world.ts';
@@ -25,7 +26,7 @@ export async function simulate(seed: number): Promise<SeedResult> {
   const { time, trace, checks } = world;
   let violation: string | null = null;
   try {
-    await run(world);
+    await run(world, seed);
   } catch (error) {
     // Whatever is thrown is a finding: an invariant of the core, or a broken promise.
     violation = messageOf(error);
@@ -43,14 +44,16 @@ export async function simulate(seed: number): Promise<SeedResult> {
   };
 }
 
-async function run(world: World): Promise<void> {
+async function run(world: World, seed: number): Promise<void> {
   for (const machine of world.machines) await machine.start();
   const clients = new Clients(world);
+  const later = new LaterTraffic(world, seed);
   const operator = world.chance.happens(0.8) ? new Operator(world) : null;
   const nemesis = new Nemesis(world);
   await world.time.run(FAULTY_MS, () => world.violation !== null);
   if (world.violation !== null) throw world.violation;
   clients.stop();
+  later.stop();
   operator?.stop();
   nemesis.stop();
   await heal(world, clients);

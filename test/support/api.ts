@@ -16,6 +16,9 @@ interface AttemptJson {
 }
 
 export interface TaskJson {
+  readonly batch_id?: string | null;
+  readonly batch_index?: number | null;
+  readonly dag_id?: string | null;
   readonly id: string;
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
