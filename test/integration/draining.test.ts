@@ -71,7 +71,7 @@ describe('a node that is drained', () => {
       'drain',
       drained,
       '--deadline',
-      '5s',
+      '8s',
       '--timeout',
       '60s',
       '-o',
@@ -158,6 +158,7 @@ describe('--drain-on-exit', () => {
     cluster.node(name).signal('SIGTERM');
     const draining = await become(cluster, name, 'DRAINING');
     expect(draining.drain).toMatchObject({ on_exit: true, tasks_left: 1 });
+    await cluster.leader({ not: name });
     const { node: elsewhere } = await cluster.task(
       (await cluster.api().submit(traced(cluster, 'two'))).id,
       ({ status }) => status === 'RUNNING',
