@@ -25,6 +25,9 @@ interface Named {
 
 type Ask = (peer: ClusterConnection, named: Named, signal: AbortSignal) => Promise<NodeChange>;
 
+const cordon: Ask = (peer, named, signal) => peer.cordonNode(named, signal);
+const undrain: Ask = (peer, named, signal) => peer.undrainNode(named, signal);
+
 export function registerNodeChanges(node: Command, context: Context): void {
   registerCordon(node, context);
   registerDrain(node, context);
@@ -39,8 +42,7 @@ function registerCordon(node: Command, context: Context): void {
       .description('Give nodes no new work; what runs there goes on. "node undrain" ends it.')
       .argument('<name...>'),
   ).action(async (names: readonly string[], options: OutputOptions) => {
-    const ask: Ask = (peer, named, signal) => peer.cordonNode(named, signal);
-    await change(context, command, names, options, ask);
+    await change(context, command, names, options, cordon);
   });
   addExamples(command, 'jarvisctl node cordon n3');
 }
@@ -52,8 +54,7 @@ function registerUndrain(node: Command, context: Context): void {
       .description('Let nodes take work again that are cordoned, or drained.')
       .argument('<name...>'),
   ).action(async (names: readonly string[], options: OutputOptions) => {
-    const ask: Ask = (peer, named, signal) => peer.undrainNode(named, signal);
-    await change(context, command, names, options, ask);
+    await change(context, command, names, options, undrain);
   });
   addExamples(command, 'jarvisctl node undrain n3');
 }
