@@ -71,7 +71,7 @@ describe('a node that is drained', () => {
       'drain',
       drained,
       '--deadline',
-      '5s',
+      '8s',
       '--timeout',
       '60s',
       '-o',
@@ -125,7 +125,8 @@ describe('a node that is drained', () => {
   });
 
   it('goes on draining over a restart of its own, and is DRAINED once what runs has ended by itself', async () => {
-    const cluster = await startCluster({ heartbeat: SHORT_HEARTBEAT });
+    // Its start may take longer than a short timeout allows: then it were lost, which is another matter.
+    const cluster = await startCluster();
     const [drained = ''] = (await cluster.followers()).map(({ name }) => name);
     const [task] = await runOn(cluster, drained, ['one']);
     const begun = await cluster.cli(['node', 'drain', drained, '--no-wait', '-o', 'json']);
@@ -158,6 +159,7 @@ describe('--drain-on-exit', () => {
     cluster.node(name).signal('SIGTERM');
     const draining = await become(cluster, name, 'DRAINING');
     expect(draining.drain).toMatchObject({ on_exit: true, tasks_left: 1 });
+    await cluster.leader({ not: name });
     const { node: elsewhere } = await cluster.task(
       (await cluster.api().submit(traced(cluster, 'two'))).id,
       ({ status }) => status === 'RUNNING',

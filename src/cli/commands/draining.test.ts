@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { Drain, Node } from '../../generated/cluster.ts';
+import type { CordonNodeRequest } from '../../generated/cluster.ts';
 import { FakeCluster } from '../fake-cluster.test-kit.ts';
 import { runInProcess } from '../run-cli.test-kit.ts';
 
@@ -38,6 +39,9 @@ describe('node cordon and undrain', () => {
     const cordoned = await run('cordon', 'n1', 'n2');
     expect(cordoned.stdout).toMatch(/n1 +AVAILABLE,CORDONED[^]*n2 +AVAILABLE,CORDONED/);
     expect(cordoned).toMatchObject({ stderr: '', status: 0 });
+    // The same key for two nodes would be the same request for something else.
+    const keys = cluster.calls.map(({ request }) => (request as CordonNodeRequest).idempotency_key);
+    expect(new Set(keys).size).toBe(2);
     expect((await run('undrain', 'n1', '-o', 'json')).stdout).toContain('"schedulable": true');
     expect(await run('cordon', 'n9')).toMatchObject({ status: 1, stderr: expect.stringContaining('"n9"') });
   });

@@ -17,7 +17,16 @@ import { eachNamed } from '../task-arguments.ts';
 import { notify } from '../terminal.ts';
 import { registerDrain } from './node-drain.ts';
 
-type Ask = (peer: ClusterConnection, name: string, signal: AbortSignal) => Promise<NodeChange>;
+/** One request about one node, with a key of its own. */
+interface Named {
+  readonly name: string;
+  readonly idempotency_key: string;
+}
+
+type Ask = (peer: ClusterConnection, named: Named, signal: AbortSignal) => Promise<NodeChange>;
+
+const cordon: Ask = (peer, named, signal) => peer.cordonNode(named, signal);
+const undrain: Ask = (peer, named, signal) => peer.undrainNode(named, signal);
 
 export function registerNodeChanges(node: Command, context: Context): void {
   registerCordon(node, context);
@@ -33,10 +42,7 @@ function registerCordon(node: Command, context: Context): void {
       .description('Give nodes no new work; what runs there goes on. "node undrain" ends it.')
       .argument('<name...>'),
   ).action(async (names: readonly string[], options: OutputOptions) => {
-    const key = randomUUID();
-    await change(context, command, names, options, (peer, name, signal) =>
-      peer.cordonNode({ name, idempotency_key: key }, signal),
-    );
+    await change(context, command, names, options, cordon);
   });
   addExamples(command, 'jarvisctl node cordon n3');
 }
@@ -48,10 +54,7 @@ function registerUndrain(node: Command, context: Context): void {
       .description('Let nodes take work again that are cordoned, or drained.')
       .argument('<name...>'),
   ).action(async (names: readonly string[], options: OutputOptions) => {
-    const key = randomUUID();
-    await change(context, command, names, options, (peer, name, signal) =>
-      peer.undrainNode({ name, idempotency_key: key }, signal),
-    );
+    await change(context, command, names, options, undrain);
   });
   addExamples(command, 'jarvisctl node undrain n3');
 }
@@ -64,8 +67,9 @@ function registerLabel(node: Command, context: Context): void {
       .argument('<name>')
       .argument('<label...>', 'key=value to set it, key- to take it away'),
   ).action(async (name: string, words: readonly string[], options: OutputOptions) => {
-    const request = { name, idempotency_key: randomUUID(), ...labelsOf(words) };
-    await change(context, command, [name], options, (peer, _name, signal) => peer.labelNode(request, signal));
+    const labels = labelsOf(words);
+    const ask: Ask = (peer, named, signal) => peer.labelNode({ ...named, ...labels }, signal);
+    await change(context, command, [name], options, ask);
   });
   addExamples(command, 'jarvisctl node label n3 zone=b ssd-');
 }
@@ -100,9 +104,10 @@ async function change(
 ): Promise<void> {
   await withPeers(context, command, async (peers) => {
     const { terminal } = context;
-    const changes = await eachNamed(context, names, (name) =>
-      peers.call((peer, signal) => ask(peer, name, signal), terminal.interrupted),
-    );
+    const changes = await eachNamed(context, names, (name) => {
+      const named = { name, idempotency_key: randomUUID() };
+      return peers.call((peer, signal) => ask(peer, named, signal), terminal.interrupted);
+    });
     const nodes = changes.flatMap(({ node }) => node ?? []);
     const [first] = nodes;
     if (first === undefined) return;
