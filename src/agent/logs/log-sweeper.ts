@@ -110,13 +110,11 @@ export class LogSweeper {
     while (!this.#closing.signal.aborted) {
       const beganMs = clock.monotonicMs();
       await this.sweep();
+      // A node that has just started hears of the cluster's settings soon.
+      const leastMs = this.#keptBytes === null ? LOG_LIMITS.unknownPauseMs : LOG_LIMITS.sweepPauseMs;
       // However much there is to look through: only a small part of the time is spent on it.
       const tookMs = clock.monotonicMs() - beganMs;
-      await pause(
-        clock,
-        Math.max(LOG_LIMITS.sweepPauseMs, tookMs * LOG_LIMITS.sweepRests),
-        this.#closing.signal,
-      );
+      await pause(clock, Math.max(leastMs, tookMs * LOG_LIMITS.sweepRests), this.#closing.signal);
     }
   }
 
