@@ -45,8 +45,7 @@ async function submitBesideLeader(
   const { id } = await cluster.api().submit(spec);
   const task = await cluster.task(id, ({ status }) => !['PENDING', 'ASSIGNED'].includes(status));
   const worker = cluster.node(task.node ?? '');
-  if ((await cluster.leader()) === worker)
-    expect((await cluster.cli(['cluster', 'transfer'])).status).toBe(0);
+  if ((await cluster.leader()) === worker) await cluster.cli(['cluster', 'transfer']);
   const leader = await cluster.leader({ not: worker.name });
   const other = cluster.nodes.find((node) => node !== leader && node !== worker);
   if (other === undefined) throw new Error('there is no third node');
