@@ -12,6 +12,8 @@ export const LOG_LIMITS = {
   sweepBreathMs: 5,
   /** Of one look so many can be removed for want of room; where that is not enough it is looked again. */
   sweptAttempts: 10_000,
+  /** Waited for at the end of the node. */
+  closeMs: 500,
   /** Between complaints about what cannot be removed. */
   complaintMs: 3_600_000,
 
