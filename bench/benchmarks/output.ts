@@ -2,7 +2,7 @@
  * A task that writes 100 MB/s for a minute: how much of that its node takes, how late heartbeats come meanwhile, how much disk
  * it costs. Held against what was asked for, or what it should be at most. That the end of the output is right is a condition.
  */
-import { readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -127,6 +127,8 @@ function directoryOf(cluster: TestCluster, { id, node }: TaskJson): string {
 }
 
 function bytesBelow(directory: string): number {
+  // Not before the attempt begins.
+  if (!existsSync(directory)) return 0;
   let bytes = 0;
   for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;

@@ -37,22 +37,19 @@ function wholeOutput(parts: number): string {
   return lines.join('');
 }
 
-/** One that does not run on the leader, for whom a client and its peer are needed as well. */
+/** On a node that does not lead; where it does, another one is to lead. */
 async function submitBesideLeader(
   cluster: TestCluster,
-  spec: (name: string) => object,
-): Promise<{ task: TaskJson; leader: NodeProcess; worker: NodeProcess; other: NodeProcess; name: string }> {
-  const leader = await cluster.leader();
-  for (let at = 0; ; at += 1) {
-    const name = `talk-${at}`;
-    const { id } = await cluster.api().submit(spec(name));
-    const task = await cluster.task(id, ({ status }) => status === 'RUNNING');
-    const other = cluster.nodes.find((node) => node !== leader && node.name !== task.node);
-    if (task.node !== leader.name && task.node !== null && other !== undefined)
-      return { task, leader, worker: cluster.node(task.node), other, name };
-    await cluster.api().cancel(id);
-    await cluster.finalTask(id);
-  }
+  spec: object,
+): Promise<{ task: TaskJson; leader: NodeProcess; worker: NodeProcess; other: NodeProcess }> {
+  const { id } = await cluster.api().submit(spec);
+  const task = await cluster.task(id, ({ status }) => !['PENDING', 'ASSIGNED'].includes(status));
+  const worker = cluster.node(task.node ?? '');
+  if ((await cluster.leader()) === worker) await cluster.cli(['cluster', 'transfer']);
+  const leader = await cluster.leader({ not: worker.name });
+  const other = cluster.nodes.find((node) => node !== leader && node !== worker);
+  if (other === undefined) throw new Error('there is no third node');
+  return { task, leader, worker, other };
 }
 
 /** Has the node hand over what it keeps, once the cluster knows that all of it is over. */
@@ -79,8 +76,8 @@ async function begin(cluster: TestCluster, node: NodeProcess) {
 describe('following a log', () => {
   it('goes on by itself when the peer is killed, and when the leader is, without losing or repeating a byte', async () => {
     const cluster = await startCluster({ heartbeat: SHORT_HEARTBEAT });
-    const spec = (name: string): object => talkative(cluster, name, 3);
-    const { task, leader, other, name } = await submitBesideLeader(cluster, spec);
+    const name = 'talk';
+    const { task, leader, other } = await submitBesideLeader(cluster, talkative(cluster, name, 3));
     // Knows of one node to begin with, and hears of the others from it.
     const follower = followLogs(task.id, other.settings.listen);
     await follower.until(`${LINES} of 0\n`);
@@ -97,8 +94,8 @@ describe('following a log', () => {
 
   it('over HTTP outlives the leader', async () => {
     const cluster = await startCluster({ heartbeat: SHORT_HEARTBEAT });
-    const spec = (name: string): object => talkative(cluster, name, 2);
-    const { task, leader, other, name } = await submitBesideLeader(cluster, spec);
+    const name = 'talk';
+    const { task, leader, other } = await submitBesideLeader(cluster, talkative(cluster, name, 2));
     const response = await fetch(`http://${other.settings.http}/tasks/${task.id}/logs?follow=true`);
     const killed = cluster.kill(leader.name).then(() => goOn(cluster, name, 1));
     expect(await response.text()).toBe(wholeOutput(2));
@@ -109,11 +106,10 @@ describe('following a log', () => {
 describe('a node that leaves', () => {
   it('leaves the logs of what it finished behind, on another', async () => {
     const cluster = await startCluster({ heartbeat: SHORT_HEARTBEAT });
-    const spec = (name: string): object => talkative(cluster, name, 1);
-    const { task, worker, other } = await submitBesideLeader(cluster, (name) => ({
-      ...spec(name),
+    const { task, worker, other } = await submitBesideLeader(cluster, {
       command: ['sh', '-c', `seq ${LINES}; echo oops >&2; exit 3`],
-    }));
+      retry_policy: { max_attempts: 1 },
+    });
     await cluster.finalTask(task.id);
     const handed = await begin(cluster, worker);
     expect(handed).toMatchObject({ failed: 0, running: 0 });

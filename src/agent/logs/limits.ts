@@ -5,11 +5,15 @@ export const LOG_LIMITS = {
   /** Between looks through all of it, at least; longer where a look takes long: so many times as long. */
   sweepPauseMs: 10_000,
   sweepRests: 20,
+  /** Between looks for what is to be kept at all, while that is not known. */
+  unknownPauseMs: 200,
   /** Attempts looked at in one go, and the breath after them. */
   sweptTogether: 64,
   sweepBreathMs: 5,
   /** Of one look so many can be removed for want of room; where that is not enough it is looked again. */
   sweptAttempts: 10_000,
+  /** Waited for at the end of the node. */
+  closeMs: 500,
   /** Between complaints about what cannot be removed. */
   complaintMs: 3_600_000,
 

@@ -130,8 +130,18 @@ describe('retention of logs', () => {
     expect(sweeper.roomBytes).toBe(0);
   });
 
-  it('goes on in intervals until it is closed', async () => {
+  it('goes on in intervals until it is closed, soon where it did not know what is to be kept', async () => {
+    const known = retention;
+    retention = null;
     await sweeper.start();
+    await clock.advance(100);
+    retention = known;
+    while (sweeper.roomBytes === 0) {
+      await clock.advance(10);
+      await new Promise((resolve) => {
+        setImmediate(resolve);
+      });
+    }
     const settled = async (): Promise<void> => {
       while (existsSync(directory)) {
         await clock.advance(1000);

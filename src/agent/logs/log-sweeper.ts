@@ -59,7 +59,10 @@ export class LogSweeper {
 
   async close(): Promise<void> {
     this.#closing.abort();
-    await this.#running;
+    // What is being removed at this moment may be a large directory: the node does not wait for the end of that.
+    const over = new AbortController();
+    await Promise.race([this.#running, pause(this.#options.clock, LOG_LIMITS.closeMs, over.signal)]);
+    over.abort();
   }
 
   /** Room for the logs of others, as of the last sweep; 0 before the first. */
@@ -110,13 +113,11 @@ export class LogSweeper {
     while (!this.#closing.signal.aborted) {
       const beganMs = clock.monotonicMs();
       await this.sweep();
+      // A node that has just started hears of the cluster's settings soon.
+      const leastMs = this.#keptBytes === null ? LOG_LIMITS.unknownPauseMs : LOG_LIMITS.sweepPauseMs;
       // However much there is to look through: only a small part of the time is spent on it.
       const tookMs = clock.monotonicMs() - beganMs;
-      await pause(
-        clock,
-        Math.max(LOG_LIMITS.sweepPauseMs, tookMs * LOG_LIMITS.sweepRests),
-        this.#closing.signal,
-      );
+      await pause(clock, Math.max(leastMs, tookMs * LOG_LIMITS.sweepRests), this.#closing.signal);
     }
   }
 
