@@ -547,7 +547,6 @@ describe('reports', () => {
       return bench.receive({ $case: 'reports', value: { session: 5, number } });
     };
     bench.sync(5, [], [assignmentOf(1, 5)]);
-    acknowledge();
     // Told before the word that it runs: that brings it along.
     stopping(1000);
     const started = bench.step({ type: 'started', key, view: viewOf(1, 'running') });
