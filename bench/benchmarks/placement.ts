@@ -12,7 +12,7 @@ const ROUNDS = { full: 5, quick: 2 };
 const NODES = { few: 100, many: 10_000 };
 const QUEUED = { full: 1_000_000, quick: 100_000 };
 /** With rules a task is larger in memory. */
-const QUEUED_WITH_RULES = { full: 200_000, quick: 50_000 };
+const QUEUED_WITH_RULES = { full: 350_000, quick: 50_000 };
 /** Placed in one round. */
 const PLACED = { full: 50_000, quick: 10_000 };
 const PLAIN_AIM = 100_000;

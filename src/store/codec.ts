@@ -15,7 +15,7 @@ import { Packr } from 'msgpackr';
 
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { hashRow, type RowHash } from './digest.ts';
-import { faultOfMessagePack } from './message-pack-check.ts';
+import { faultOfMessagePack, someStringOfMessagePack } from './message-pack-check.ts';
 import type { RowValue } from './replicated-core.ts';
 
 const COMMAND_VERSION = 1;
@@ -93,11 +93,16 @@ function pack(value: object): Buffer {
 
 /**
  * Half a surrogate pair (text cut in its middle) has no UTF-8. msgpackr writes U+FFFD for it in long strings, and in
- * short ones three bytes that decode to something else: ED, then A0 or more. Those bytes may also be part of a number.
+ * short ones three bytes that decode to something else: ED, then A0 or more. Times have such bytes, too, often enough
+ * that where there are any it pays to look at strings only.
  */
 function holdsHalfPair(packed: Buffer): boolean {
-  for (let at = packed.indexOf(0xed); at >= 0; at = packed.indexOf(0xed, at + 1)) {
-    if ((packed[at + 1] ?? 0) >= 0xa0) return true;
+  return isHalfPairIn(packed) && someStringOfMessagePack(packed, isHalfPairIn);
+}
+
+function isHalfPairIn(bytes: Buffer): boolean {
+  for (let at = bytes.indexOf(0xed); at >= 0; at = bytes.indexOf(0xed, at + 1)) {
+    if ((bytes[at + 1] ?? 0) >= 0xa0) return true;
   }
   return false;
 }

@@ -42,6 +42,17 @@ export function faultOfMessagePack(bytes: Uint8Array, start: number): string | n
   return at === bytes.byteLength ? null : `${bytes.byteLength - at} bytes too many`;
 }
 
+/** Whether the test holds of the bytes of a string, a key included; also where there are types that no command has. */
+export function someStringOfMessagePack(bytes: Buffer, test: (string: Buffer) => boolean): boolean {
+  for (let at = 0; at < bytes.byteLength;) {
+    const head = readHead(bytes, at);
+    if (head === null || head.kind === 'refused') return true;
+    if (head.kind === 'string' && test(bytes.subarray(at, at + head.bytes))) return true;
+    at += head.bytes;
+  }
+  return false;
+}
+
 interface Head {
   readonly kind: 'scalar' | 'string' | 'list' | 'map' | 'refused';
   /** Of the head and, for scalars and strings, the content. */

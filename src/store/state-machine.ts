@@ -257,9 +257,9 @@ export class StoredStateMachine<
   #missing(names: DecodedEntry<Command>['names'], cold: ColdRows): readonly string[] {
     const missing: string[] = [];
     for (const { table, key } of names) {
+      if (this.#core.inMemory(table, key) !== null) continue;
       const name = nameOf(table, key);
-      if (cold.has(name) || this.#core.inMemory(table, key) !== null) continue;
-      if (this.#store.changed(name) === undefined) missing.push(name);
+      if (!cold.has(name) && this.#store.changed(name) === undefined) missing.push(name);
     }
     return missing;
   }
@@ -287,8 +287,8 @@ export class StoredStateMachine<
     }
     const loaded = new Map<string, RowValue>();
     for (const { table, key } of names) {
-      const name = nameOf(table, key);
       if (this.#core.inMemory(table, key) !== null) continue;
+      const name = nameOf(table, key);
       // The overlay first: it is newer than what was loaded.
       const changed = this.#store.changed(name);
       const row = changed === undefined ? cold.get(name) : changed;
@@ -296,7 +296,7 @@ export class StoredStateMachine<
     }
     const { outcome, changes, poisoned } = this.#core.apply(command, position, loaded);
     this.#advance(position, changes);
-    for (const { table, key, after } of changes) {
+    for (const { table, key, after } of cold.size === 0 ? [] : changes) {
       const name = nameOf(table, key);
       // A checkpoint may take it out of the overlay before the chunk ends.
       if (cold.has(name)) cold.set(name, after);
