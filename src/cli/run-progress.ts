@@ -1,10 +1,8 @@
 /** What is worth saying on stderr of a task that has not begun, or that is tried again. */
 import type { Task } from '../generated/cluster.ts';
+import { LiveLine } from './live-line.ts';
 import type { Terminal } from './terminal.ts';
-import { notify, onOneLine, write } from './terminal.ts';
-
-const CLEAR_LINE = '\r\u001b[K';
-const DEFAULT_COLUMNS = 80;
+import { notify } from './terminal.ts';
 
 /**
  * Why the task waits, what its start does at present, and that it failed and will be tried again. What the start does
@@ -12,49 +10,29 @@ const DEFAULT_COLUMNS = 80;
  */
 export class RunProgress {
   readonly #terminal: Terminal;
-  #said = '';
-  #shown = '';
+  readonly #line: LiveLine;
 
   constructor(terminal: Terminal) {
     this.#terminal = terminal;
+    this.#line = new LiveLine(terminal);
   }
 
   async update(task: Task): Promise<void> {
     const note = noteOf(task);
-    if (note !== '') return this.#show(note);
-    await this.clear();
+    if (note !== '') return this.#line.show(note, phaseOf(note), phaseOf(note));
     const text = newsOf(task);
-    if (text === '' || text === this.#said) return;
-    this.#said = text;
-    await notify(this.#terminal, text);
+    await (text === '' ? this.#line.clear() : this.#line.say(text));
   }
 
-  /** A line of its own. */
+  /** A line of its own, however often. */
   async say(message: string): Promise<void> {
-    await this.clear();
+    await this.#line.clear();
     await notify(this.#terminal, message);
   }
 
   /** Nothing of this stands in the way of what is written next. */
   async clear(): Promise<void> {
-    if (this.#shown === '') return;
-    this.#shown = '';
-    await write(this.#terminal.stderr, CLEAR_LINE);
-  }
-
-  async #show(note: string): Promise<void> {
-    const { stderr } = this.#terminal;
-    if (stderr.isTTY !== true) {
-      const phase = phaseOf(note);
-      if (phase === this.#said) return;
-      this.#said = phase;
-      return notify(this.#terminal, phase);
-    }
-    // One column less than there are: a full line would wrap on some terminals.
-    const line = `jarvisctl: ${onOneLine(note)}`.slice(0, (stderr.columns ?? DEFAULT_COLUMNS) - 1);
-    if (line === this.#shown) return;
-    this.#shown = line;
-    await write(stderr, `${CLEAR_LINE}${line}`);
+    await this.#line.clear();
   }
 }
 
