@@ -3,15 +3,17 @@ import { invariant } from '../../lib/assert.ts';
 /** Bounds of what a node does with the output that it keeps. */
 export const LOG_LIMITS = {
   /** Between looks through all of it, at least; longer where a look takes long: so many times as long. */
-  sweepPauseMs: 10_000,
-  sweepRests: 20,
+  lookPauseMs: 10_000,
+  lookRests: 20,
   /** Between looks for what is to be kept at all, while that is not known. */
   unknownPauseMs: 200,
   /** Attempts looked at in one go, and the breath after them. */
-  sweptTogether: 64,
-  sweepBreathMs: 5,
+  lookedAtTogether: 64,
+  lookBreathMs: 5,
   /** Of one look so many can be removed for want of room; where that is not enough it is looked again. */
-  sweptAttempts: 10_000,
+  removableAttempts: 10_000,
+  /** Between the last output of an attempt and its end, as different clocks have it. */
+  endSlackMs: 60_000,
   /** Waited for at the end of the node. */
   closeMs: 500,
   /** Between complaints about what cannot be removed. */

@@ -9,7 +9,7 @@ import { AttemptLogs } from '../local-logs.ts';
 import { handOverPeers, handOverService } from './hand-over-service.ts';
 import { LogHandOver } from './log-hand-over.ts';
 import { LogReceiver } from './log-receiver.ts';
-import { LogSweeper } from './log-sweeper.ts';
+import { LogKeeper } from './log-keeper.ts';
 
 export interface NodeLogsOptions {
   readonly dataDirectory: string;
@@ -30,12 +30,12 @@ export class NodeLogs {
   /** For a drain: to be run when nothing runs here any more, and while the cluster can still be reached. */
   readonly handOver: LogHandOver;
   readonly service: Service;
-  readonly #sweeper: LogSweeper;
+  readonly #keeper: LogKeeper;
   readonly #receiver: LogReceiver;
 
   constructor(options: NodeLogsOptions) {
     const { dataDirectory, clusterId, replica, clock, log } = options;
-    this.#sweeper = new LogSweeper({
+    this.#keeper = new LogKeeper({
       dataDirectory,
       retention: () => {
         const { cluster } = replica.state;
@@ -46,9 +46,9 @@ export class NodeLogs {
     });
     this.local = new AttemptLogs({
       dataDirectory,
-      whyGone: (endedAtMs) => (options.mayBeSilent ? null : this.#sweeper.whyGone(endedAtMs)),
+      whyGone: (endedAtMs) => (options.mayBeSilent ? null : this.#keeper.whyGone(endedAtMs)),
     });
-    this.#receiver = new LogReceiver({ dataDirectory, clusterId, room: this.#sweeper });
+    this.#receiver = new LogReceiver({ dataDirectory, clusterId, room: this.#keeper });
     const peers = handOverPeers(options);
     this.handOver = new LogHandOver({ dataDirectory, clusterId, peers, clock, random: Math.random, log });
     this.service = handOverService({
@@ -62,10 +62,10 @@ export class NodeLogs {
 
   async start(): Promise<void> {
     await this.#receiver.clear();
-    await this.#sweeper.start();
+    await this.#keeper.start();
   }
 
   async close(): Promise<void> {
-    await this.#sweeper.close();
+    await this.#keeper.close();
   }
 }

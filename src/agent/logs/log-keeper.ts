@@ -22,7 +22,7 @@ import { keptAttempts } from './attempt-directories.ts';
 import { LOG_LIMITS } from './limits.ts';
 import { parseRemovals, RemovedLogs } from './removed-logs.ts';
 
-export interface LogSweeperOptions {
+export interface LogKeeperOptions {
   readonly dataDirectory: string;
   /** Null while it is not known: then nothing is removed. */
   readonly retention: () => LogRetention | null;
@@ -30,28 +30,28 @@ export interface LogSweeperOptions {
   readonly log: Log;
 }
 
-interface Sweep {
+interface Look {
   keptBytes: number;
   removed: number;
   failed: number;
   lastError: unknown;
 }
 
-export class LogSweeper {
-  readonly #options: LogSweeperOptions;
+export class LogKeeper {
+  readonly #options: LogKeeperOptions;
   readonly #closing = new AbortController();
   readonly #complaints: RepeatedLines;
   #removed = new RemovedLogs();
   #keptBytes: number | null = null;
   #running: Promise<void> = Promise.resolve();
 
-  constructor(options: LogSweeperOptions) {
+  constructor(options: LogKeeperOptions) {
     this.#options = options;
     const { clock } = options;
     this.#complaints = new RepeatedLines({ clock, intervalMs: LOG_LIMITS.complaintMs, kindsKept: 1 });
   }
 
-  /** Sweeps now and again until {@link close}. */
+  /** Looks now and again until {@link close}. */
   async start(): Promise<void> {
     this.#removed = await this.#readRemoved();
     this.#running = this.#run();
@@ -65,7 +65,7 @@ export class LogSweeper {
     over.abort();
   }
 
-  /** Room for the logs of others, as of the last sweep; 0 before the first. */
+  /** Room for the logs of others, as of the last look; 0 before the first. */
   get roomBytes(): number {
     const retention = this.#options.retention();
     if (retention === null || this.#keptBytes === null) return 0;
@@ -82,26 +82,29 @@ export class LogSweeper {
     const retention = this.#options.retention();
     if (endedAtMs === null || retention === null) return 'which has no files of it';
     const { logsMs, maxLogBytes } = retention;
-    const roomAtMs = this.#removed.removedAtMs(endedAtMs);
+    // The end that the cluster knows of comes a little after the last output, and is told by another clock.
+    const writtenAtMs = endedAtMs - LOG_LIMITS.endSlackMs;
+    const roomAtMs = this.#removed.removedAtMs(writtenAtMs);
     if (roomAtMs !== null)
       return `which removed it at ${formatTime(roomAtMs)}: it keeps ${formatMemoryBytes(maxLogBytes)} of logs at most`;
-    const expiredAtMs = endedAtMs + logsMs;
-    if (expiredAtMs <= this.#options.clock.wallMs())
+    const nowMs = this.#options.clock.wallMs();
+    const expiredAtMs = Math.min(endedAtMs + logsMs, nowMs);
+    if (writtenAtMs + logsMs <= nowMs)
       return `which removed it at ${formatTime(expiredAtMs)}: logs are kept for ${formatDurationMs(logsMs)}`;
     return 'which has no files of it';
   }
 
   /** Once through all that is there, and again while there is still too much. Never throws. */
-  async sweep(): Promise<void> {
+  async look(): Promise<void> {
     const beganMs = this.#options.clock.monotonicMs();
     try {
       for (;;) {
         const retention = this.#options.retention();
-        const swept = retention === null ? null : await this.#pass(retention);
-        if (retention === null || swept === null) return;
-        this.#keptBytes = swept.keptBytes;
-        this.#report(swept, beganMs);
-        if (swept.keptBytes <= retention.maxLogBytes || swept.removed === 0) return;
+        const seen = retention === null ? null : await this.#pass(retention);
+        if (retention === null || seen === null) return;
+        this.#keptBytes = seen.keptBytes;
+        this.#report(seen, beganMs);
+        if (seen.keptBytes <= retention.maxLogBytes || seen.removed === 0) return;
       }
     } catch (error) {
       this.#options.log.error({ error: messageOf(error) }, 'the logs of tasks could not be looked through');
@@ -112,84 +115,84 @@ export class LogSweeper {
     const { clock } = this.#options;
     while (!this.#closing.signal.aborted) {
       const beganMs = clock.monotonicMs();
-      await this.sweep();
+      await this.look();
       // A node that has just started hears of the cluster's settings soon.
-      const leastMs = this.#keptBytes === null ? LOG_LIMITS.unknownPauseMs : LOG_LIMITS.sweepPauseMs;
+      const leastMs = this.#keptBytes === null ? LOG_LIMITS.unknownPauseMs : LOG_LIMITS.lookPauseMs;
       // However much there is to look through: only a small part of the time is spent on it.
       const tookMs = clock.monotonicMs() - beganMs;
-      await pause(clock, Math.max(leastMs, tookMs * LOG_LIMITS.sweepRests), this.#closing.signal);
+      await pause(clock, Math.max(leastMs, tookMs * LOG_LIMITS.lookRests), this.#closing.signal);
     }
   }
 
   /** Null where it is closed before its end: then nothing is known of how much there is. */
-  async #pass(retention: LogRetention): Promise<Sweep | null> {
-    const sweep: Sweep = { keptBytes: 0, removed: 0, failed: 0, lastError: null };
+  async #pass(retention: LogRetention): Promise<Look | null> {
+    const look: Look = { keptBytes: 0, removed: 0, failed: 0, lastError: null };
     /** The oldest of what is over, the youngest of them on top. */
     const oldest = new Heap<KeptAttempt>((a, b) => b.endedAtMs - a.endedAtMs);
     let looked = 0;
     for await (const attempt of keptAttempts(this.#options.dataDirectory)) {
       if (this.#closing.signal.aborted) return null;
       looked += 1;
-      if (looked % LOG_LIMITS.sweptTogether === 0)
-        await pause(this.#options.clock, LOG_LIMITS.sweepBreathMs, this.#closing.signal);
+      if (looked % LOG_LIMITS.lookedAtTogether === 0)
+        await pause(this.#options.clock, LOG_LIMITS.lookBreathMs, this.#closing.signal);
       if (attempt.isOver) {
         if (attempt.endedAtMs + retention.logsMs <= this.#options.clock.wallMs()) {
-          await this.#remove(attempt, sweep);
+          await this.#remove(attempt, look);
           continue;
         }
-        await this.#clearUp(attempt, sweep);
+        await this.#clearUp(attempt, look);
         oldest.push(attempt);
-        if (oldest.size > LOG_LIMITS.sweptAttempts) oldest.pop();
+        if (oldest.size > LOG_LIMITS.removableAttempts) oldest.pop();
       }
-      sweep.keptBytes += attempt.bytes;
+      look.keptBytes += attempt.bytes;
     }
-    await this.#makeRoom(oldest, retention.maxLogBytes, sweep);
-    return sweep;
+    await this.#makeRoom(oldest, retention.maxLogBytes, look);
+    return look;
   }
 
-  async #makeRoom(oldest: Heap<KeptAttempt>, maxBytes: number, sweep: Sweep): Promise<void> {
-    if (sweep.keptBytes <= maxBytes) return;
+  async #makeRoom(oldest: Heap<KeptAttempt>, maxBytes: number, look: Look): Promise<void> {
+    if (look.keptBytes <= maxBytes) return;
     const candidates: KeptAttempt[] = [];
     for (let next = oldest.pop(); next !== undefined; next = oldest.pop()) candidates.push(next);
     const atMs = this.#options.clock.wallMs();
     let isNew = false;
-    while (sweep.keptBytes > maxBytes && !this.#closing.signal.aborted) {
+    while (look.keptBytes > maxBytes && !this.#closing.signal.aborted) {
       const attempt = candidates.pop();
       if (attempt === undefined) break;
-      if (!(await this.#remove(attempt, sweep))) continue;
-      sweep.keptBytes -= attempt.bytes;
+      if (!(await this.#remove(attempt, look))) continue;
+      look.keptBytes -= attempt.bytes;
       isNew = this.#removed.add({ endedUntilMs: attempt.endedAtMs, atMs }) || isNew;
     }
     if (isNew) await writeAside(this.#removedPath, JSON.stringify(this.#removed.removals), false);
   }
 
   /** @returns whether it has gone */
-  async #remove({ directory }: KeptAttempt, sweep: Sweep): Promise<boolean> {
+  async #remove({ directory }: KeptAttempt, look: Look): Promise<boolean> {
     try {
       await rm(directory, { recursive: true, force: true });
-      sweep.removed += 1;
+      look.removed += 1;
       await rmdir(path.dirname(directory));
     } catch (error) {
       // Another attempt of the task is there, or the task was begun anew in this moment.
       if (isErrno(error, 'ENOTEMPTY', 'EEXIST', 'ENOENT')) return true;
-      sweep.failed += 1;
-      sweep.lastError = error;
+      look.failed += 1;
+      look.lastError = error;
       return false;
     }
     return true;
   }
 
   /** What the attempt left beside its log: its result has been taken from there long ago. */
-  async #clearUp({ left }: KeptAttempt, sweep: Sweep): Promise<void> {
+  async #clearUp({ left }: KeptAttempt, look: Look): Promise<void> {
     try {
       for (const one of left) await rm(one, { recursive: true, force: true });
     } catch (error) {
-      sweep.failed += 1;
-      sweep.lastError = error;
+      look.failed += 1;
+      look.lastError = error;
     }
   }
 
-  #report({ removed, failed, keptBytes, lastError }: Sweep, beganMs: number): void {
+  #report({ removed, failed, keptBytes, lastError }: Look, beganMs: number): void {
     const { log, clock } = this.#options;
     const fields = { removed, keptBytes, ms: Math.round(clock.monotonicMs() - beganMs) };
     // It is tried again with every look, and may never work: files of another user's.

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
 import type { LogRetention } from '../../model/cluster.ts';
-import { LogSweeper } from './log-sweeper.ts';
+import { LogKeeper } from './log-keeper.ts';
 
 const HOUR_MS = 3_600_000;
 const KIB = 1024;
@@ -16,18 +16,18 @@ const clock = new VirtualClock();
 
 let root: string;
 let retention: LogRetention | null;
-let sweeper: LogSweeper;
+let keeper: LogKeeper;
 
 beforeEach(() => {
-  root = mkdtempSync(path.join(tmpdir(), 'jarvis-sweeper-'));
+  root = mkdtempSync(path.join(tmpdir(), 'jarvis-log-keeper-'));
   retention = { logsMs: 24 * HOUR_MS, maxLogBytes: 2 ** 40 };
-  sweeper = make();
+  keeper = make();
 });
 
 afterEach(() => rmSync(root, { recursive: true }));
 
-function make(): LogSweeper {
-  return new LogSweeper({ dataDirectory: root, retention: () => retention, clock, log });
+function make(): LogKeeper {
+  return new LogKeeper({ dataDirectory: root, retention: () => retention, clock, log });
 }
 
 /** An attempt whose log was written last so many hours ago. */
@@ -54,29 +54,29 @@ describe('retention of logs', () => {
     const old = keep('task-a', 25);
     const young = keep('task-a', 23, KIB, 2);
     const alone = keep('task-b', 25);
-    await sweeper.sweep();
+    await keeper.look();
     expect([old, young, alone].map((directory) => existsSync(directory))).toEqual([false, true, false]);
     expect(existsSync(path.dirname(alone))).toBe(false);
-    expect(sweeper.whyGone(clock.wallMs() - 25 * HOUR_MS)).toMatch(
+    expect(keeper.whyGone(clock.wallMs() - 25 * HOUR_MS)).toMatch(
       /^which removed it at .*: logs are kept for 1d$/,
     );
-    expect(sweeper.whyGone(clock.wallMs())).toBe('which has no files of it');
-    expect(sweeper.whyGone(null)).toBe('which has no files of it');
+    expect(keeper.whyGone(clock.wallMs())).toBe('which has no files of it');
+    expect(keeper.whyGone(null)).toBe('which has no files of it');
   });
 
   it('makes room by removing the oldest, remembers when, and so does the next start', async () => {
     const directories = [3, 1, 2, 5, 4].map((hoursAgo) => keep(`task-${hoursAgo}`, hoursAgo));
     retention = { logsMs: 24 * HOUR_MS, maxLogBytes: 230 * KIB };
-    await sweeper.sweep();
+    await keeper.look();
     expect(directories.map((directory) => existsSync(directory))).toEqual([true, true, true, false, false]);
-    await sweeper.start();
-    await sweeper.close();
+    await keeper.start();
+    await keeper.close();
     const next = make();
     await next.start();
     await next.close();
-    expect(sweeper.roomBytes).toBeGreaterThan(0);
-    expect(sweeper.roomBytes).toBeLessThan(64 * KIB);
-    for (const one of [sweeper, next]) {
+    expect(keeper.roomBytes).toBeGreaterThan(0);
+    expect(keeper.roomBytes).toBeLessThan(64 * KIB);
+    for (const one of [keeper, next]) {
       expect(one.whyGone(clock.wallMs() - 4 * HOUR_MS)).toMatch(
         /^which removed it at .*: it keeps 230Ki of logs at most$/,
       );
@@ -91,7 +91,7 @@ describe('retention of logs', () => {
       record(owner, 'task-running');
       const over = keep('task-over', 1);
       retention = { logsMs: 24 * HOUR_MS, maxLogBytes: 256 * KIB };
-      await sweeper.sweep();
+      await keeper.look();
       expect(existsSync(path.join(running, 'log.000001'))).toBe(true);
       expect(existsSync(path.join(running, 'work', 'deep', 'file'))).toBe(true);
       expect(existsSync(over)).toBe(false);
@@ -100,7 +100,7 @@ describe('retention of logs', () => {
 
   it('clears away what an attempt that is over left beside its log', async () => {
     const directory = keep('task-a', 1);
-    await sweeper.sweep();
+    await keeper.look();
     expect(existsSync(path.join(directory, 'log.000001'))).toBe(true);
     expect(existsSync(path.join(directory, 'work'))).toBe(false);
     expect(existsSync(path.join(directory, 'result.json'))).toBe(false);
@@ -116,7 +116,7 @@ describe('retention of logs', () => {
     mkdirSync(path.join(root, 'tasks', 'task-c', 'none'), { recursive: true });
     writeFileSync(path.join(root, 'tasks', 'file'), '');
     retention = { logsMs: 1, maxLogBytes: 1 };
-    await sweeper.sweep();
+    await keeper.look();
     expect(existsSync(directory)).toBe(false);
     expect(existsSync(path.join(elsewhere, 'work'))).toBe(true);
     expect(existsSync(path.join(root, 'tasks', 'task-c', 'none'))).toBe(true);
@@ -125,18 +125,18 @@ describe('retention of logs', () => {
   it('removes nothing while it does not know what is to be kept', async () => {
     retention = null;
     const directory = keep('task-a', 10_000);
-    await sweeper.sweep();
+    await keeper.look();
     expect(existsSync(directory)).toBe(true);
-    expect(sweeper.roomBytes).toBe(0);
+    expect(keeper.roomBytes).toBe(0);
   });
 
   it('goes on in intervals until it is closed, soon where it did not know what is to be kept', async () => {
     const known = retention;
     retention = null;
-    await sweeper.start();
+    await keeper.start();
     await clock.advance(100);
     retention = known;
-    while (sweeper.roomBytes === 0) {
+    while (keeper.roomBytes === 0) {
       await clock.advance(10);
       await new Promise((resolve) => {
         setImmediate(resolve);
@@ -152,14 +152,14 @@ describe('retention of logs', () => {
     };
     const directory = keep('task-a', 25);
     await settled();
-    await sweeper.close();
+    await keeper.close();
     expect(existsSync(directory)).toBe(false);
   });
 
   it('ignores a memory of removed logs that does not read', async () => {
     writeFileSync(path.join(root, 'logs-removed.json'), '{"torn');
-    await sweeper.start();
-    await sweeper.close();
-    expect(sweeper.whyGone(0)).toMatch(/logs are kept for 1d/);
+    await keeper.start();
+    await keeper.close();
+    expect(keeper.whyGone(0)).toMatch(/logs are kept for 1d/);
   });
 });
