@@ -47,6 +47,7 @@ import { LeaderDuties } from './leader/leader-duties.ts';
 import { TimeoutSettler } from './leader/timeout-settler.ts';
 import { learnersAllowed, targetVotersOf, VoterKeeper } from './voter-keeper.ts';
 import { SavedSnapshots } from './saved-snapshots.ts';
+import { logsOfDrained } from './leader/logs-of-drained.ts';
 import { SessionService } from './leader/session-service.ts';
 import { NodeLogs } from './logs/node-logs.ts';
 import { memberQuestions } from './member-questions.ts';
@@ -193,7 +194,7 @@ export class Daemon {
     const { raft, machine, wal, snapshots, transport } = await this.#recover(directory, cluster);
     lastWords.follow(() => raft.membership.peers);
     const replica = new ClusterReplica({ nodeName: config.name, raft, machine, clock: this.#clock });
-    const duties = this.#leaderDuties(replica, cluster, raft);
+    const duties = this.#leaderDuties(replica, cluster, raft, pool);
     const sessions = new SessionService({
       replica,
       accept: (call) => duties.accept(call),
@@ -382,7 +383,12 @@ export class Daemon {
     this.#failed.reject(error instanceof Error ? error : new Error(messageOf(error)));
   }
 
-  #leaderDuties(replica: ClusterReplica, cluster: ClusterRecord, raft: RaftNode): LeaderDuties {
+  #leaderDuties(
+    replica: ClusterReplica,
+    cluster: ClusterRecord,
+    raft: RaftNode,
+    pool: ChannelPool,
+  ): LeaderDuties {
     const parts = { replica, clock: this.#clock, log: this.#log };
     // Asked only while it leads, which is after the duties have begun.
     const loadOf = (node: string) => measuredLoadOf(duties.usage(node));
@@ -395,7 +401,10 @@ export class Daemon {
         new TimeoutSettler(parts),
         scheduling,
         new VoterKeeper({ ...parts, raft }),
-        new DrainKeeper(parts),
+        new DrainKeeper({
+          ...parts,
+          handOver: logsOfDrained({ clusterId: cluster.clusterId, pool, log: this.#log }),
+        }),
         new Retention(parts),
       ],
     });

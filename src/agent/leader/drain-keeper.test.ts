@@ -12,7 +12,9 @@ import { LEADER_LIMITS } from './limits.ts';
 const HOUR_MS = 3_600_000;
 
 /** A node `w`, on which one task runs. */
-function scene(handOver?: LogHandOver) {
+const NOTHING_KEPT: LogHandOver = { handOver: async () => {} };
+
+function scene(handOver = NOTHING_KEPT) {
   const clock = new VirtualClock();
   const cluster = new MemoryCluster(() => clock.wallMs());
   const replica = cluster.replica('n1');
@@ -33,7 +35,7 @@ function scene(handOver?: LogHandOver) {
   };
   report('RUNNING');
   const parts = { replica, clock, log: silentLog };
-  const make = () => new DrainKeeper(handOver === undefined ? parts : { ...parts, handOver });
+  const make = () => new DrainKeeper({ ...parts, handOver });
   const keeper = make();
   const drain = (withinMs = HOUR_MS, startId: string | null = null): void => {
     cluster.execute({ type: 'drainNode', node: 'w', withinMs, graceMs: null, startId, idempotency: null });

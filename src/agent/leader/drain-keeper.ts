@@ -21,9 +21,6 @@ export interface LogHandOver {
   handOver(node: NodeRow, signal: AbortSignal): Promise<void>;
 }
 
-/** Nothing is to be handed over. */
-const NO_HAND_OVER: LogHandOver = { handOver: () => Promise.resolve() };
-
 /** Of one drain of a node, while this node leads. */
 interface Watch {
   readonly index: number;
@@ -36,7 +33,7 @@ interface Watch {
 
 interface DrainKeeperOptions {
   readonly replica: Replica;
-  readonly handOver?: LogHandOver;
+  readonly handOver: LogHandOver;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -53,7 +50,7 @@ export class DrainKeeper {
 
   constructor(options: DrainKeeperOptions) {
     this.#replica = options.replica;
-    this.#handOver = options.handOver ?? NO_HAND_OVER;
+    this.#handOver = options.handOver;
     this.#clock = options.clock;
     this.#time = new ClusterTime(options.clock);
     this.#log = options.log;
