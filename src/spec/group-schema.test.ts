@@ -155,6 +155,15 @@ describe('a batch as users write it', () => {
     expect(Object.keys(faults)).toHaveLength(1);
   });
 
+  it('may make numbers of users', async () => {
+    const template = { command: ['x'], user: '100{{index}}:2{{g}}' };
+    expect(await batch({ template, parameters: [{ g: '5' }] })).toMatchObject({
+      work: { template: { user: template.user } },
+    });
+    const faults = await faultsOf(checkBatch, { template, parameters: [{ g: '5' }, { g: 'x' }] });
+    expect(faults['parameters[1]']).toContain('user');
+  });
+
   it('is refused where a small template would grow beyond the limits', async () => {
     const template = { command: ['x', ...Array.from({ length: 2000 }, () => '{{a}}')] };
     const faults = await faultsOf(checkBatch, {

@@ -96,9 +96,17 @@ export class Template {
     const tokens = new Map(names.map((name, at) => [name, `${token}${at}z`]));
     const pathTokens = new Map(names.map((name, at) => [name, `/${token}a${at}z`]));
     const isToken = new RegExp(`(?:/${token}a|${token})(\\d+)z`, 'g');
+    const { user } = this.#plain;
+    // A name or a number, as parameters make it: which of the two is looked at with them.
+    const varies = typeof user === 'string' && placeholdersIn(user).length > 0 ? user : null;
+    const userToken = `${token}u`;
     const restore = (text: string): string =>
-      text.replaceAll(isToken, (_, at: string) => `{{${names[Number(at)]}}}`);
-    const result = checkTaskSpec(withTokens(this.#plain, tokens, pathTokens), this.#retryPolicy);
+      text === userToken && varies !== null
+        ? varies
+        : text.replaceAll(isToken, (_, at: string) => `{{${names[Number(at)]}}}`);
+    const filled = withTokens(this.#plain, tokens, pathTokens);
+    const plain = varies === null ? filled : { ...filled, user: userToken };
+    const result = checkTaskSpec(plain, this.#retryPolicy);
     if (result.type === 'valid') return named(restoredIn(result.spec, restore) as TaskSpec, this.#plain);
     for (const { path, message } of result.faults) this.#faults.add(['template', ...path], restore(message));
     return null;
