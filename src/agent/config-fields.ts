@@ -2,7 +2,8 @@
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 
-import { messageOf } from '../lib/errors.ts';
+import { JarvisError, messageOf } from '../lib/errors.ts';
+import { formatDurationMs, parseDurationMs } from '../lib/quantities.ts';
 
 export const text = z.union([z.string(), z.number()], { error: 'is not a text' }).transform(String);
 /** A parser that reports its JarvisError as a fault of the field. */
@@ -15,6 +16,16 @@ export function parsed<T>(parse: (value: string) => T) {
       return z.NEVER;
     }
   });
+}
+
+/** A parser of durations, in milliseconds. @param nothing what 0 means */
+export function durationUpTo(mostMs: number, nothing: string): (value: string) => number {
+  return (value) => {
+    const durationMs = parseDurationMs(value);
+    if (durationMs <= mostMs) return durationMs;
+    const allowed = `0 (${nothing}) to ${formatDurationMs(mostMs)}`;
+    throw new JarvisError('invalid', `${JSON.stringify(value)} is not allowed: ${allowed}`);
+  };
 }
 
 /** A text that is no YAML stays one: then it is no map, and refused as such. */

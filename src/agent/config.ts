@@ -12,19 +12,13 @@ import { splitAddress } from '../lib/address.ts';
 import { JarvisError, messageOf, type Fault } from '../lib/errors.ts';
 import { isName, NAME_RULE } from '../lib/names.ts';
 import { limits } from '../lib/limits.ts';
-import {
-  formatDurationMs,
-  parseBytesPerSecond,
-  parseCpuMillis,
-  parseDurationMs,
-  parseMemoryBytes,
-} from '../lib/quantities.ts';
+import { parseBytesPerSecond, parseCpuMillis, parseMemoryBytes } from '../lib/quantities.ts';
 import type { ClusterConfig } from '../model/cluster.ts';
 import type { Pairs } from '../model/task.ts';
 import type { PeerAddress } from '../raft/bootstrap.ts';
 import { clusterFields, clusterKeysAt, parseClusterConfig, statedHeartbeat } from './cluster-config.ts';
 import type { DockerPolicy } from './drivers/docker/options.ts';
-import { parsed, splitPairs, text, yamlOfText } from './config-fields.ts';
+import { durationUpTo, parsed, splitPairs, text, yamlOfText } from './config-fields.ts';
 import { policyKeysAt, policySchema } from './policy-config.ts';
 
 const DRIVER_NAMES = ['process', 'docker', 'noop'] as const;
@@ -131,9 +125,9 @@ const rawSchema = z.strictObject({
   snapshot_rate: parsed((value) => parseBytesPerSecond(value, limits.snapshotLeastBytesPerSecond)).default(
     limits.snapshotBytesPerSecond,
   ),
-  restart_grace: parsed(parseRestartGrace).default(DEFAULT_RESTART_GRACE_MS),
+  restart_grace: parsed(durationUpTo(limits.restartGraceMs, 'none')).default(DEFAULT_RESTART_GRACE_MS),
   drain_on_exit: flag.default(false),
-  drain_deadline: parsed(parseDrainDeadline).default(DEFAULT_DRAIN_DEADLINE_MS),
+  drain_deadline: parsed(durationUpTo(MOST_DRAIN_DEADLINE_MS, 'at once')).default(DEFAULT_DRAIN_DEADLINE_MS),
   insecure: flag.default(false),
   kill_tasks_on_exit: flag.default(false),
   log_level: z
@@ -266,22 +260,6 @@ function messageOfIssue(issue: z.core.$ZodIssue): string {
   const cause =
     issue.code === 'invalid_union' ? issue.errors.flat().find(({ code }) => code === 'custom') : undefined;
   return cause?.message ?? issue.message;
-}
-
-/** @throws JarvisError invalid */
-function parseRestartGrace(value: string): number {
-  const graceMs = parseDurationMs(value);
-  if (graceMs <= limits.restartGraceMs) return graceMs;
-  const most = limits.restartGraceMs / 60_000;
-  throw new JarvisError('invalid', `${JSON.stringify(value)} is not allowed: 0 (none) to ${most}m`);
-}
-
-/** @throws JarvisError invalid */
-function parseDrainDeadline(value: string): number {
-  const deadlineMs = parseDurationMs(value);
-  if (deadlineMs <= MOST_DRAIN_DEADLINE_MS) return deadlineMs;
-  const most = formatDurationMs(MOST_DRAIN_DEADLINE_MS);
-  throw new JarvisError('invalid', `${JSON.stringify(value)} is not allowed: 0 (at once) to ${most}`);
 }
 
 /** Checks `host:port`; [::1]:7101 for IPv6. @throws JarvisError invalid */
