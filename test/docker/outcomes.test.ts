@@ -5,7 +5,7 @@ import path from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import type { AttemptSpec } from '../../src/agent/drivers/driver.ts';
+import type { AttemptSpec, AttemptStop } from '../../src/agent/drivers/driver.ts';
 import { outcomeOf } from '../../src/agent/drivers/outcome.ts';
 import { DEFAULT_POLICY } from '../../src/model/policy.ts';
 import { cgroupPids } from '../support/docker-bed/cgroups.ts';
@@ -111,6 +111,25 @@ describeWithBed('how containers end', (bed) => {
       const exit = await bench.driver.stop(spec, { graceMs: 30_000 }, never);
       expect(exit).toMatchObject({ reason: 'stopped', exitCode: 4 });
       expect(await bench.output(spec)).toBe('up\nbye\n');
+    });
+
+    it.each([
+      ['a stop', null, 'stopped'],
+      ['their timeout', 300, 'timeout'],
+    ] as const)('by %s, which tells of its steps while they are taken', async (_what, timeoutMs, reason) => {
+      const spec = bench.spec(stubborn, { timeoutMs, stopGraceMs: 1_000_000 });
+      await bench.driver.start(spec, never);
+      const stops: AttemptStop[] = [];
+      const exit = bench.driver.wait(spec, never, (stop) => stops.push(stop));
+      if (timeoutMs === null) void bench.driver.stop(spec, { graceMs: 1_000_000 }, never);
+      await waitFor('it is told', () => stops.length === 1);
+      await bench.driver.stop(spec, { graceMs: 10 }, never);
+      expect(await exit).toMatchObject({ reason, signal: 'SIGKILL' });
+      expect(stops).toHaveLength(2);
+      const [patient, hasty] = stops as [AttemptStop, AttemptStop];
+      expect(patient).toMatchObject({ reason, killAtMs: patient.sinceMs + 1_000_000 });
+      expect(hasty.sinceMs).toBe(patient.sinceMs);
+      expect(hasty.killAtMs).toBeLessThan(patient.killAtMs);
     });
 
     it('by somebody who removes the container', async () => {
