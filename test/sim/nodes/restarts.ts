@@ -51,9 +51,8 @@ export class Restarts {
     const leaseMs = timeoutMs * this.#chance.between(1.3, 4);
     host.tell('restart', Math.round(leaseMs));
     await agent.prepareRestart(leaseMs);
-    // Nobody starts it again once all is healed.
-    if (this.#stopped) return;
     if (host.daemon !== daemon || !daemon.isRunning || !this.#nemesis.canWatch(host)) return;
+    if (this.#stopped) return this.#restartAtOnce(host);
     const isLong = this.#chance.happens(0.7);
     const awayMs = isLong ? leaseMs * this.#chance.between(0.4, 1.1) : this.#chance.between(5, 300);
     const isBusy = isExecuting(host);
@@ -63,6 +62,13 @@ export class Restarts {
     const ambushMs = this.#chance.between(50, 800);
     if (this.#chance.happens(0.5))
       this.#nemesis.later(awayMs + ambushMs, () => this.#nemesis.stopDaemon(host, 1.5 * timeoutMs));
+  }
+
+  /** All is healed: nobody would start it later, and one that is about to be restarted takes no work. */
+  #restartAtOnce(host: Host): void {
+    if (!this.#nodes.hosts.includes(host)) return;
+    host.killDaemon();
+    host.startDaemon();
   }
 
   #look(host: Host, isBusy: boolean, awayMs: number): void {
