@@ -2,11 +2,13 @@
  * Whole lives of tasks that do nothing on three real nodes: submitted, placed, run and COMPLETED, each step of it committed
  * and synced by a majority. How many per second, and how long one takes alone. Held against what that should be.
  */
+import type { TestCluster } from '../../test/support/cluster.ts';
 import { IS_BUILT } from '../../test/support/program.ts';
 import type { Benchmark, BenchmarkContext, Result } from '../benchmark.ts';
 import { resultOf } from '../compare.ts';
 import { percentile, rounded } from '../statistics.ts';
 import { ClusterClient, startCluster } from '../support/clusters.ts';
+import { cpuMsOf } from '../support/process-usage.ts';
 import { Lifecycles } from '../support/lifecycles.ts';
 
 const NODES = 3;
@@ -38,7 +40,7 @@ async function run(context: BenchmarkContext): Promise<readonly Result[]> {
   // Anew each time: else the later ones would bear the state of those before them.
   return [
     ...(await latencies(context)),
-    ...(await rates(context, 'stream')),
+    ...(await rates(context, 'streamed')),
     ...(await rates(context, 'batch')),
   ];
 }
@@ -71,7 +73,7 @@ async function latencies({ isQuick, scope, say }: BenchmarkContext): Promise<rea
 
 async function rates(
   { isQuick, scope, say }: BenchmarkContext,
-  shape: 'stream' | 'batch',
+  shape: 'streamed' | 'batch',
 ): Promise<readonly Result[]> {
   const rounds = isQuick ? RATE_ROUNDS.quick : RATE_ROUNDS.full;
   const count = isQuick ? TASKS.quick : TASKS.full;
@@ -79,16 +81,29 @@ async function rates(
   await scope.nested(async (inner) => {
     const cluster = await startCluster(inner, { nodes: NODES, drivers: 'noop', capacity: CAPACITY });
     const client = await Lifecycles.connect({ scope: inner, say }, cluster);
+    const usage = await usageOf(cluster);
     for (let round = 0; round <= rounds; round += 1) {
-      const tookMs = await (shape === 'stream'
-        ? client.streamed(count, inner.signal)
-        : client.batch(count, inner.signal));
-      const rate = (count * 1000) / tookMs;
+      const before = usage();
+      const lived = await client[shape](count, inner.signal);
+      const spent = usage().map((ms, at) => `${rounded(((ms - (before[at] ?? 0)) * 1000) / count)} us`);
+      const rate = (count * 1000) / lived.tookMs;
       if (round > 0) figures.push(rate);
-      say(`lifecycle ${shape}: ${nameOf(round, rounds)}: ${rounded(rate)} tasks/s`);
+      const [leader, others, own] = spent;
+      say(
+        `lifecycle ${shape}: ${nameOf(round, rounds)}: ${rounded(rate)} tasks/s; ` +
+          `processor time per task: leader ${leader}, followers together ${others}, client ${own}`,
+      );
+      await lived.confirm(inner.signal);
     }
   });
   return [row({ name: shape, unit: 'tasks/s', better: 'higher' }, figures, RATE_AIM)];
+}
+
+/** Depends less on what else the machine does than a rate: milliseconds of processor time of the leader, of all followers, and of this process. */
+async function usageOf(cluster: TestCluster): Promise<() => readonly number[]> {
+  const leader = await cluster.leader();
+  const followers = cluster.nodes.filter((node) => node !== leader).map(({ pid }) => pid);
+  return () => [cpuMsOf([leader.pid]), cpuMsOf(followers), cpuMsOf([process.pid])];
 }
 
 /** The first round warms up. */

@@ -28,6 +28,13 @@ const TERMINAL = new Set(['COMPLETED', 'FAILED', 'CANCELLED']);
 /** Ends at once. A second attempt would hide that the first one failed. */
 const TASK = { command: ['noop'], retry_policy: { max_attempts: 1 } } as const;
 
+export interface Lived {
+  /** From the first submission until all have COMPLETED. */
+  readonly tookMs: number;
+  /** To be asked outside of what is measured. @throws Error where one of them came to another end */
+  confirm(signal: AbortSignal): Promise<void>;
+}
+
 export class Lifecycles {
   readonly #peers: Peers;
   readonly #submits: StreamCallers<SubmitTasksRequest, SubmitAnswer>;
@@ -64,10 +71,9 @@ export class Lifecycles {
   /**
    * Tasks of their own, over one stream of submissions.
    * @param count a multiple of {@link PER_REQUEST}
-   * @returns milliseconds from the first submission until the last of them has COMPLETED
-   * @throws Error where one of them comes to another end
+   * @throws Error where one of them is refused, or comes to another end
    */
-  async streamed(count: number, signal: AbortSignal): Promise<number> {
+  async streamed(count: number, signal: AbortSignal): Promise<Lived> {
     const name = `bench-${randomUUID()}`;
     const spec = wireFromPlain({ ...TASK, name });
     const tasks = Array.from({ length: PER_REQUEST }, () => spec);
@@ -90,16 +96,14 @@ export class Lifecycles {
     for (const id of last.slice(-UNDER_WAY)) await this.#untilOver(id, signal);
     await this.#untilIdle(signal);
     const tookMs = performance.now() - begunMs;
-    await this.#expectCompleted(name, count, signal);
-    return tookMs;
+    return { tookMs, confirm: (inner) => this.#expectCompleted(name, count, inner) };
   }
 
   /**
-   * One batch of a template.
-   * @returns milliseconds from the submission until the batch has COMPLETED, which it has when all of its tasks have
+   * One batch of a template, which has COMPLETED when all of its tasks have.
    * @throws Error where it comes to another end
    */
-  async batch(count: number, signal: AbortSignal): Promise<number> {
+  async batch(count: number, signal: AbortSignal): Promise<Lived> {
     const name = `bench-${randomUUID()}`;
     const request: SubmitBatchRequest = batchToWire({ name, template: { ...TASK, name }, count }, name);
     const stopping = new AbortController();
@@ -121,7 +125,7 @@ export class Lifecycles {
           const status = event.new_status ?? '';
           if (event.id !== id || !TERMINAL.has(status)) continue;
           if (status !== 'COMPLETED') throw new Error(`${id} is ${status}: ${event.reason}`);
-          return performance.now() - begunMs;
+          return { tookMs: performance.now() - begunMs, confirm: () => Promise.resolve() };
         }
       }
       throw new Error(`the events ended before ${id} did`);
