@@ -96,17 +96,20 @@ export class Template {
     const tokens = new Map(names.map((name, at) => [name, `${token}${at}z`]));
     const pathTokens = new Map(names.map((name, at) => [name, `/${token}a${at}z`]));
     const isToken = new RegExp(`(?:/${token}a|${token})(\\d+)z`, 'g');
-    const { user } = this.#plain;
-    // A name or a number, as parameters make it: which of the two is looked at with them.
-    const varies = typeof user === 'string' && placeholdersIn(user).length > 0 ? user : null;
-    const userToken = `${token}u`;
+    const whole = new Map<string, string>();
     const restore = (text: string): string =>
-      text === userToken && varies !== null
-        ? varies
-        : text.replaceAll(isToken, (_, at: string) => `{{${names[Number(at)]}}}`);
-    const filled = withTokens(this.#plain, tokens, pathTokens);
-    const plain = varies === null ? filled : { ...filled, user: userToken };
-    const result = checkTaskSpec(plain, this.#retryPolicy);
+      whole.get(text) ?? text.replaceAll(isToken, (_, at: string) => `{{${names[Number(at)]}}}`);
+    let filled = withTokens(this.#plain, tokens, pathTokens);
+    let result = checkTaskSpec(filled, this.#retryPolicy);
+    // Of these parameters make a number or a tag where no token can stand: they are looked at with them.
+    for (const field of ['user', 'image']) {
+      const text = this.#plain[field];
+      if (result.type === 'valid' || !result.faults.some(({ path }) => path[0] === field)) continue;
+      if (typeof text !== 'string' || placeholdersIn(text).length === 0) continue;
+      whole.set(`${token}${field}`, text);
+      filled = { ...filled, [field]: `${token}${field}` };
+      result = checkTaskSpec(filled, this.#retryPolicy);
+    }
     if (result.type === 'valid') return named(restoredIn(result.spec, restore) as TaskSpec, this.#plain);
     for (const { path, message } of result.faults) this.#faults.add(['template', ...path], restore(message));
     return null;
