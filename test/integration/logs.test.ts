@@ -2,11 +2,11 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
+import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 
-import { LogHandOverService } from '../../src/generated/log_hand_over.ts';
+import { HandOverRequests } from '../../src/agent/logs/hand-over-service.ts';
 import { ChannelPool } from '../../src/rpc/channel.ts';
-import { unaryCall } from '../../src/rpc/client.ts';
 import type { ProblemJson, TaskJson } from '../support/api.ts';
 import { SHORT_HEARTBEAT, type TestCluster } from '../support/cluster.ts';
 import { followLogs } from '../support/log-follower.ts';
@@ -52,21 +52,17 @@ async function submitBesideLeader(
   return { task, leader, worker, other };
 }
 
-/** Has the node hand over what it keeps, once the cluster knows that all of it is over. */
-async function begin(cluster: TestCluster, node: NodeProcess) {
+/** As the leader does it: once the cluster knows that all of it is over. */
+async function handOver(cluster: TestCluster, node: NodeProcess): Promise<void> {
   const pool = new ChannelPool();
   try {
-    return await waitFor('all is handed over', async () => {
-      const reply = await unaryCall({
-        pool,
-        address: node.settings.listen,
-        method: LogHandOverService.begin,
-        request: { cluster_id: (await cluster.api().cluster()).cluster_id },
-        signal: new AbortController().signal,
-        timeoutMs: 30_000,
-        write: false,
-      });
-      return reply.running === 0 && reply;
+    const { cluster_id: clusterId } = await cluster.api().cluster();
+    const requests = new HandOverRequests({ clusterId, pool, log: pino({ enabled: false }) });
+    const address = node.settings.listen;
+    const { signal } = new AbortController();
+    await waitFor('all is handed over', async () => {
+      await requests.handOver({ name: node.name, address }, signal);
+      return true;
     });
   } finally {
     pool.close();
@@ -111,9 +107,7 @@ describe('a node that leaves', () => {
       retry_policy: { max_attempts: 1 },
     });
     await cluster.finalTask(task.id);
-    const handed = await begin(cluster, worker);
-    expect(handed).toMatchObject({ failed: 0, running: 0 });
-    expect(handed.attempts).toBeGreaterThanOrEqual(1);
+    await handOver(cluster, worker);
     await worker.end('SIGTERM');
     expect((await cluster.cli(['cluster', 'remove', worker.name], { peer: other.name })).status).toBe(0);
     await waitFor(`${worker.name} is removed`, async () => {
@@ -121,7 +115,8 @@ describe('a node that leaves', () => {
       return status === 200 || status === 404;
     });
     const { attempts } = await cluster.api().task(task.id);
-    expect(attempts).toMatchObject([{ node: worker.name, log_node: handed.holder, exit_code: 3 }]);
+    expect(attempts).toMatchObject([{ node: worker.name, exit_code: 3 }]);
+    expect(attempts[0]?.log_node).not.toBe(worker.name);
     for (const node of cluster.nodes.filter(({ isRunning }) => isRunning)) {
       const { stdout, stderr } = await cluster.cli(['logs', task.id], { peer: node.name });
       expect(stdout).toBe(Array.from({ length: LINES }, (_, at) => `${at + 1}\n`).join(''));
