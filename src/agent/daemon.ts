@@ -47,8 +47,8 @@ import { LeaderDuties } from './leader/leader-duties.ts';
 import { TimeoutSettler } from './leader/timeout-settler.ts';
 import { learnersAllowed, targetVotersOf, VoterKeeper } from './voter-keeper.ts';
 import { SavedSnapshots } from './saved-snapshots.ts';
-import { logsOfDrained } from './leader/logs-of-drained.ts';
 import { SessionService } from './leader/session-service.ts';
+import { HandOverRequests } from './logs/hand-over-service.ts';
 import { NodeLogs } from './logs/node-logs.ts';
 import { memberQuestions } from './member-questions.ts';
 import { memberWatches } from './member-watches.ts';
@@ -403,7 +403,7 @@ export class Daemon {
         new VoterKeeper({ ...parts, raft }),
         new DrainKeeper({
           ...parts,
-          handOver: logsOfDrained({ clusterId: cluster.clusterId, pool, log: this.#log }),
+          handOver: new HandOverRequests({ clusterId: cluster.clusterId, pool, log: this.#log }),
         }),
         new Retention(parts),
       ],

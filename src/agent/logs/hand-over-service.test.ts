@@ -5,11 +5,11 @@ import type { LogPiece } from '../../generated/log_hand_over.ts';
 import { LogHandOverService } from '../../generated/log_hand_over.ts';
 import type { Outcome } from '../../model/commands.ts';
 import { ChannelPool } from '../../rpc/channel.ts';
-import { unaryCall, uploadCall } from '../../rpc/client.ts';
+import { uploadCall } from '../../rpc/client.ts';
 import { createServer, type RpcServer } from '../../rpc/server.ts';
 import type { CommandInput, Replica } from '../../scheduler/ports.ts';
 import { Bed, CLUSTER_ID, silent } from './hand-over.test-kit.ts';
-import { handOverPeers, handOverService } from './hand-over-service.ts';
+import { handOverPeers, HandOverRequests, handOverService } from './hand-over-service.ts';
 
 const never = new AbortController().signal;
 
@@ -84,25 +84,26 @@ describe('the hand-over between nodes', () => {
     expect(await bed.handOver('n1', peers).run(never)).toMatchObject({ attempts: 20, failed: 0 });
   });
 
-  it('begins on request, of a node of the same cluster', async () => {
+  it('begins on request, of a node of the same cluster, and again while something is not over', async () => {
     const address = await serve('n1');
     bed.keep('n1', 'task-1', 1);
-    bed.receiver('n2');
-    const call = {
-      pool,
-      address,
-      method: LogHandOverService.begin,
-      signal: never,
-      timeoutMs: 5000,
-      write: true,
-    };
-    await expect(unaryCall({ ...call, request: { cluster_id: 'other' } })).rejects.toMatchObject({
+    bed.receiver('n2', 2 ** 31);
+    const stranger = new HandOverRequests({ clusterId: 'other', pool, log: silent });
+    await expect(stranger.handOver({ name: 'n1', address }, never)).rejects.toMatchObject({
       code: 'forbidden',
     });
-    expect(await unaryCall({ ...call, request: { cluster_id: CLUSTER_ID } })).toMatchObject({
-      attempts: 1,
-      failed: 0,
+    const requests = new HandOverRequests({ clusterId: CLUSTER_ID, pool, log: silent });
+    bed.record('n1', 'task-1');
+    await expect(requests.handOver({ name: 'n1', address }, never)).rejects.toMatchObject({
+      code: 'unavailable',
+      message: '1 attempts on n1 are not over, as far as it knows',
     });
+    bed.unrecord('n1', 'task-1');
+    await requests.handOver({ name: 'n1', address }, never);
+    expect(bed.recorded).toEqual(['n2']);
+    // What cannot be handed over holds nobody up.
+    for (const node of bed.rooms.keys()) bed.rooms.set(node, 0);
+    await requests.handOver({ name: 'n1', address }, never);
   });
 
   it('passes on what the cluster has against it', async () => {

@@ -96,3 +96,43 @@ export function handOverPeers(parts: {
     },
   };
 }
+
+/** How the leader has a node hand over what it keeps: the last step of a drain, before the node counts as drained. */
+export class HandOverRequests {
+  readonly #parts: { readonly clusterId: string; readonly pool: ChannelPool; readonly log: Log };
+
+  constructor(parts: { readonly clusterId: string; readonly pool: ChannelPool; readonly log: Log }) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Resolves once the node has handed over all that it could; what it could not is logged, for trying again would change
+   * nothing. May be called again, also while it goes on: then it waits for the same.
+   * @throws JarvisError unavailable where something there is not over yet, as far as the node knows, or it does not answer
+   */
+  async handOver(
+    { name, address }: { readonly name: string; readonly address: string },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { clusterId, pool, log } = this.#parts;
+    const { running, failed, reason, ...sent } = await unaryCall({
+      pool,
+      address,
+      method: LogHandOverService.begin,
+      request: { cluster_id: clusterId },
+      signal,
+      timeoutMs: LOG_LIMITS.handOverMs + limits.forwardTimeoutMs,
+      // Done twice it is the same.
+      write: false,
+    });
+    if (running > 0)
+      throw new JarvisError('unavailable', `${running} attempts on ${name} are not over, as far as it knows`);
+    const fields = { worker: name, ...sent, failed, reason };
+    if (failed > 0)
+      log.error(
+        { event: 'node.logs_left', ...fields },
+        'not all logs of a node that leaves were handed over: the others go with it',
+      );
+    else log.info(fields, 'the logs of a node that leaves were handed over');
+  }
+}

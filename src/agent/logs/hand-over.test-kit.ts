@@ -69,6 +69,10 @@ export class Bed {
     writeFileSync(path.join(directory, `${task}.1.json`), '{}');
   }
 
+  unrecord(node: string, task: string): void {
+    rmSync(path.join(this.directory(node), 'watchdog', 'attempts', `${task}.1.json`));
+  }
+
   /** Both files; null where they are not there. */
   content(node: string, task: string): Buffer | null {
     const directory = path.join(this.directory(node), 'tasks', task, '1');
