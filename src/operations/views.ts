@@ -160,13 +160,17 @@ function attemptView(
     assignment: attempt.assignment,
     image_digest: attempt.imageDigest ?? undefined,
     log_node: logHolderOf(state, attempt)?.holder,
-    stopping: attempt.stopping && stoppingView(attempt.stopping, cancelRequested),
+    stopping: attempt.stopping && stoppingView(attempt.stopping, whoAsked(attempt, cancelRequested)),
   };
 }
 
-/** Whoever asked the node for it: a person's cancel is what the cluster knows of. */
-function stoppingView({ reason, sinceMs, killAtMs }: Stopping, cancelRequested: boolean): StoppingView {
-  const asked = cancelRequested ? 'cancelled' : 'stopped';
+/** Why its node was told to end it: a person's cancel or a drain; else nobody wants it there any more. */
+function whoAsked({ stopFor }: Attempt, cancelRequested: boolean): string {
+  if (cancelRequested) return 'cancelled';
+  return stopFor ?? 'stopped';
+}
+
+function stoppingView({ reason, sinceMs, killAtMs }: Stopping, asked: string): StoppingView {
   const told = { stopped: asked, timeout: 'timeout', leaseLost: 'lease_lost' }[reason];
   return { reason: told, since: formatTime(sinceMs), kill_at: formatTime(killAtMs) };
 }
