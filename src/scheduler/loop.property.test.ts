@@ -330,6 +330,11 @@ describe('plans on their way, while anything else happens', () => {
     expect(loop.unexplainedRefusals).toBe(0);
   });
 
+  it('are refused for a lower maximum of their key that a slice has brought meanwhile', async () => {
+    const { refused } = await tried([did('batch', 7), did('submit', 1), did('submit', 8), ...commits(8)]);
+    expect(refused).toBeGreaterThan(0);
+  });
+
   it('are refused only for what was committed after them, and nothing is lost', async () => {
     let refused = 0;
     await fc.assert(
