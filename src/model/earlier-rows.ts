@@ -3,6 +3,7 @@
  * digests are made of their bytes. Whoever reads such a field reads it through here.
  */
 import type { ClusterRow, SettlingTimeout } from './cluster.ts';
+import type { GroupRow } from './group.ts';
 import type { LabelChanges, NodeDrain, NodeRow, Pressure, RestartGrace } from './node.ts';
 import type { NodePolicy } from './policy.ts';
 import type { Affinity, Concurrency, Locality } from './placement.ts';
@@ -90,6 +91,11 @@ export function rowLabelsOf({ labels }: Earlier<TaskRow, 'labels'>): Pairs {
 /** The batch or DAG that it was submitted with; null: none. */
 export function groupIdOf({ batchId, dagId }: Earlier<TaskRow, 'batchId' | 'dagId'>): string | null {
   return batchId ?? dagId ?? null;
+}
+
+/** Of a batch or DAG; null: nothing that is known of. */
+export function stoppedBeforeOf({ stoppedBefore }: Earlier<GroupRow, 'stoppedBefore'>): 'failures' | null {
+  return stoppedBefore ?? null;
 }
 
 // Of specs and of rows alike; null: nothing is asked.

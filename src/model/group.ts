@@ -49,6 +49,11 @@ export interface GroupRow {
   readonly statusReason: string | null;
   /** Why what is left of it is ended: somebody asked for that, or too many tasks failed. */
   readonly stopping: 'cancel' | 'failures' | null;
+  /**
+   * What had ended the rest of it before a task of it was begun anew alone; null again once all of it is begun anew.
+   * Absent: nothing has, or the row is of a version before that.
+   */
+  readonly stoppedBefore?: 'failures' | null;
   readonly sweep: Sweep | null;
   readonly createdAtMs: number;
   readonly startedAtMs: number | null;

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 
 import type { Task } from '../generated/cluster.ts';
 import { limits } from '../lib/limits.ts';
+import type { NodeRow } from '../model/node.ts';
 import { batchToWire, dagToWire } from '../spec/group-wire.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import { inProcessRemotes, TestCluster, testContext, testOperations } from './operations.test-kit.ts';
@@ -71,6 +72,19 @@ describe('explaining', () => {
     });
   });
 
+  it('says in the status whether a node could hold it at all, of the nodes of now', async () => {
+    const { id, status_reason: reason } = await submit({ resources: { cpu: 40 } });
+    const read = async () => (await n2.getTask({ id }, context)).status_reason;
+    expect(reason).toContain('no node is large enough');
+    cluster.register('n3', 'n3:7101', { capacity: { cpuMillis: 64_000, memoryBytes: 2 ** 40 } });
+    expect(await read()).toBeUndefined();
+    const { session } = cluster.state.nodes.get('n3') as NodeRow;
+    const principal = 'an operator';
+    const removal = { type: 'removeNode', node: 'n3', session, dead: true, principal } as const;
+    cluster.execute({ ...removal, term: cluster.term, idempotency: null });
+    expect(await read()).toContain('no node is large enough');
+  });
+
   it('has nothing to say of what does not wait', async () => {
     const { id } = await submit();
     cluster.assign(id, 'n1');
@@ -81,6 +95,18 @@ describe('explaining', () => {
       reasons: [],
     });
     await expect(n2.explainTask({ id: 'task-zzz' }, context)).rejects.toMatchObject({ code: 'not_found' });
+  });
+});
+
+describe('where no node is registered', () => {
+  it('is said, of what waits and of what is planned', async () => {
+    const none = new TestCluster(['n1']);
+    const n1 = testOperations(none, 'n1', { remotes: inProcessRemotes(new Map()) });
+    const reasons = [{ filter: 'health', excluded: 0, nearest_miss: 'no node is registered yet' }];
+    const { tasks } = await n1.submitTasks({ tasks: [wire({})], idempotency_key: '' }, context);
+    expect(await n1.explainTask({ id: tasks[0]?.id ?? '' }, context)).toMatchObject({ reasons });
+    const planned = await n1.planTasks({ ...NOTHING, tasks: [wire({ name: 'a' })] }, context);
+    expect(planned.items).toEqual([{ name: 'a', count: 1, node: undefined, reasons }]);
   });
 });
 

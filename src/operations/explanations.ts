@@ -1,10 +1,12 @@
 /** Why tasks wait, and where tasks would run, as clients see it: the messages of proto/cluster.proto. */
 import type { Explanation, PlanItem, Reason as ReasonView, Task, TaskPlan } from '../generated/cluster.ts';
 import type { TaskRow, TaskSpec } from '../model/task.ts';
+import { RESCHEDULING } from '../scheduler/core/apply/task-changes.ts';
 import { dryRun } from '../scheduler/core/placement/dry-run.ts';
 import type { Reason } from '../scheduler/core/placement/explain.ts';
 import { reasonsFor } from '../scheduler/core/placement/explain.ts';
 import { whyWaiting } from '../scheduler/core/placement/waiting.ts';
+import { whyNowhere } from '../scheduler/core/placement/why-nowhere.ts';
 import type { Replica, StateView } from '../scheduler/ports.ts';
 import type { BatchSpec } from '../spec/batch-schema.ts';
 import type { DagSpec } from '../spec/dag-schema.ts';
@@ -15,16 +17,24 @@ import type { PlannedAt } from './planned-rows.ts';
 import { plannedBatch, plannedDag, plannedTasks } from './planned-rows.ts';
 import { taskView } from './views.ts';
 
+interface TaskViewOptions {
+  readonly dependencies: readonly string[];
+  /** Whether any node could hold it is judged by the nodes of now: that may take a look at all of them. */
+  readonly judged: boolean;
+}
+
 /** What a task waits for, where that is no node, is what its status says for the time being. */
 export function taskAsItWaits(
   state: StateView,
   { task, spec }: StoredTask,
-  dependencies: readonly string[],
+  { dependencies, judged }: TaskViewOptions,
 ): Task {
   const view = taskView(task, spec.spec, { dependencies, state });
   if (task.status !== 'PENDING') return view;
   const waits = whyWaiting(task, state);
-  return waits === null ? view : { ...view, status_reason: waits.reason };
+  if (waits !== null) return { ...view, status_reason: waits.reason };
+  if (!judged || task.statusReason === RESCHEDULING) return view;
+  return { ...view, status_reason: whyNowhere(task, state.nodes.values()) ?? undefined };
 }
 
 /** Only a PENDING task waits for a place; of any other, what its status says is all. */

@@ -423,12 +423,12 @@ export class LocalOperations implements RemoteOperations {
     const task = known ?? (await this.#replica.read('task', id));
     if (task === null) {
       const unmade = await this.#groups.members.unmade(id);
-      if (unmade !== null) return await this.#view(unmade, new Map());
+      if (unmade !== null) return await this.#view(unmade, null);
       throw new JarvisError('not_found', `there is no task ${show(id)}`);
     }
     const spec = await this.#replica.read('spec', task.specId);
     if (spec === null) throw new JarvisError('not_found', `the spec of ${show(id)} is gone`);
-    return await this.#view({ task, spec }, new Map());
+    return await this.#view({ task, spec }, null);
   }
 
   #settings(): ClusterSettings {
@@ -437,10 +437,10 @@ export class LocalOperations implements RemoteOperations {
     return settingsView(cluster);
   }
 
-  /** @param graphs of DAGs that were read for the same answer */
-  async #view(found: StoredTask, graphs: Map<string, GraphRow | null>): Promise<Task> {
-    const dependencies = await this.#groups.dependenciesOf(found, graphs);
-    return taskAsItWaits(this.#replica.state, found, dependencies);
+  /** @param graphs of DAGs that were read for the same answer; null: it is of this task alone */
+  async #view(found: StoredTask, graphs: Map<string, GraphRow | null> | null): Promise<Task> {
+    const dependencies = await this.#groups.dependenciesOf(found, graphs ?? new Map());
+    return taskAsItWaits(this.#replica.state, found, { dependencies, judged: graphs === null });
   }
 
   /** Resolves once the task has a row: those of large batches and DAGs are made soon after their submission. */

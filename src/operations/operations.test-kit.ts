@@ -71,7 +71,7 @@ export class TestCluster {
   register(
     name: string,
     address: string,
-    changes: Partial<Pick<RegisterNodeCommand, 'drivers' | 'policy'>> = {},
+    changes: Partial<Pick<RegisterNodeCommand, 'capacity' | 'drivers' | 'policy'>> = {},
   ): void {
     const outcome = this.execute({
       type: 'registerNode',

@@ -15,7 +15,7 @@ import type { Resources, TaskRow, TaskSpec } from '../model/task.ts';
 import { PRIORITIES } from '../model/task.ts';
 import type { CommandResults } from './core/apply/results.ts';
 import { nodeHolding } from './core/node-loads.ts';
-import { batchInput, dagInput, retryInput } from './core/testing/groups.ts';
+import { batchInput, dagInput, listOf, retryInput } from './core/testing/groups.ts';
 import { MIB, NODE_CAPACITY, registrationOf, reportOf, specOf } from './core/testing/values.ts';
 import { SchedulingLoop } from './loop.ts';
 import type { CommandInput } from './ports.ts';
@@ -145,6 +145,8 @@ class World {
         return { type: 'submitTasks', tasks: specs, idempotency: null };
       }
       case 'batch':
+        // Its last slices bring another maximum for a key that others may have by then.
+        if (pick % 4 === 3) return batchInput(listOf(mixedAt(pick, 2 + variant)), bounds);
         return batchInput({ type: 'template', template: specAt(pick), count: 1 + variant * 2 }, bounds);
       case 'dag':
         return dagInput(
@@ -211,6 +213,13 @@ function specAt(pick: number): TaskSpec {
       ? { affinity: { required: [], preferred: [], anti: [{ batch: null, labels: [['team', 'x']] }] } }
       : {}),
   });
+}
+
+function mixedAt(pick: number, count: number): readonly TaskSpec[] {
+  const keyed = { ...specAt(pick), concurrency: { key: 'db', max: 1 } };
+  return Array.from({ length: 2 * count }, (_, at) =>
+    at < count ? specOf({ resources: { cpuMillis: 500, memoryBytes: MIB } }) : keyed,
+  );
 }
 
 function check({ replica, tasks, errors, loop }: World): void {
@@ -319,6 +328,11 @@ describe('plans on their way, while anything else happens', () => {
   it.each(EARLIER)('come to their end: %s', async (_what, steps) => {
     const { loop } = await tried(steps);
     expect(loop.unexplainedRefusals).toBe(0);
+  });
+
+  it('are refused for a lower maximum of their key that a slice has brought meanwhile', async () => {
+    const { refused } = await tried([did('batch', 7), did('submit', 1), did('submit', 8), ...commits(8)]);
+    expect(refused).toBeGreaterThan(0);
   });
 
   it('are refused only for what was committed after them, and nothing is lost', async () => {

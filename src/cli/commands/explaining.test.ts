@@ -108,6 +108,20 @@ tasks: [{ id: a, command: [x] }]
     ]);
   });
 
+  it.each([
+    [0, 'its own concurrency key', ['concurrency']],
+    [0, 'both of its own bounds', ['max_parallel', 'concurrency']],
+    [0, 'others of its DAG, and its turn', ['dependencies', 'max_parallel']],
+    [1, 'its turn, and fits nowhere', ['concurrency', 'resources']],
+    [1, 'others of its DAG, and fits nowhere', ['dependencies', 'resources']],
+    [1, 'a node, of which there is none', ['health']],
+    [1, 'nothing that is known', []],
+  ])('exits %d where a task waits for %s', async (status, _what, filters) => {
+    const reasons = filters.map((filter) => ({ filter, excluded: 0, nearest_miss: 'for a reason' }));
+    cluster.plan = { index: 7, items: [{ name: 'a', count: 1, reasons }] };
+    expect((await runInProcess(['plan', '-f', file('command: [x]'), ...peer])).status).toBe(status);
+  });
+
   it('exits 0 where all fit, and 2 for a file that is wrong', async () => {
     cluster.plan = { index: 7, items: [{ name: 'a', count: 1, node: 'n1', reasons: [] }] };
     expect((await runInProcess(['plan', '-f', file('command: [x]'), ...peer])).status).toBe(0);

@@ -54,9 +54,15 @@ export function registerPlan(program: Command, context: Context): void {
   addExamples(command, 'jarvisctl plan -f examples/hello.yaml', 'jarvisctl plan -o json -f - < task.json');
 }
 
-/** What only waits until others of its batch or DAG have ended has a place then. */
+/** What a task waits for that is no node. */
+const OWN_TURN: ReadonlySet<string> = new Set(['not_before', 'max_parallel', 'concurrency']);
+
+/** What only waits until others of its kind have ended has a place then. */
 function fitsNowhere({ node, reasons }: PlanItem): boolean {
-  return node === undefined && reasons.some(({ filter }) => filter !== 'max_parallel');
+  if (node !== undefined) return false;
+  // That it waits for others of its DAG says nothing of nodes: it is planned as if they had ended.
+  const ofItself = reasons.filter(({ filter }) => filter !== 'dependencies');
+  return ofItself.length === 0 || ofItself.some(({ filter }) => !OWN_TURN.has(filter));
 }
 
 function shown({ items }: TaskPlan): string {

@@ -5,6 +5,7 @@ import type {
   Outcome,
   RetryGroupCommand,
 } from '../../../model/commands.ts';
+import { stoppedBeforeOf } from '../../../model/earlier-rows.ts';
 import type { GroupRef } from '../../../model/group.ts';
 import { makeSlice } from '../groups/make.ts';
 import { groupRow, isDag, putGroup } from '../groups/rows.ts';
@@ -12,7 +13,7 @@ import { stopGroup } from '../groups/settle.ts';
 import { retrySlice, sweepSlice } from '../groups/sweeps.ts';
 import type { Transaction } from '../transaction.ts';
 import { once } from './idempotency.ts';
-import { otherMaximum } from './submit-tasks.ts';
+import { otherMaximum, queueIsFull } from './submit-tasks.ts';
 import { done, refuse } from './outcomes.ts';
 import type { Refused } from './outcomes.ts';
 
@@ -46,6 +47,9 @@ export function retryGroup(transaction: Transaction, command: RetryGroupCommand)
     if (group.status === 'COMPLETED') return refuse('conflict', `all tasks of ${group.id} have completed`);
     if (group.finishedAtMs === null)
       return refuse('conflict', `${group.id} is ${group.status}: only what is over can be begun anew`);
+    // Those that are not open count as waiting with the slice that begins them anew; the bound is for all of them.
+    const full = queueIsFull(transaction, group.size - group.counts.COMPLETED);
+    if (full !== null) return full;
     const first = command.taskIds.flatMap((id) => transaction.task(id) ?? []);
     const otherMax = otherMaximum(
       transaction,
@@ -56,6 +60,7 @@ export function retryGroup(transaction: Transaction, command: RetryGroupCommand)
       ...group,
       statusReason: null,
       stopping: null,
+      ...(stoppedBeforeOf(group) === null ? {} : { stoppedBefore: null }),
       sweep: { type: 'retry', next: 0 },
       finishedAtMs: null,
     });

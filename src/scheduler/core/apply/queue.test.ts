@@ -7,6 +7,8 @@ import { headsOf } from '../placement/heads.ts';
 import { inFlightOf } from '../placement/in-flight.ts';
 import { plan } from '../placement/plan.ts';
 import { Planner } from '../placement/planner.ts';
+import { wakes } from '../placement/wakes.ts';
+import { TestGroup, listOf, retryInput } from '../testing/groups.ts';
 import { TestCluster } from '../testing/test-cluster.ts';
 import { MIB, specOf } from '../testing/values.ts';
 
@@ -148,8 +150,60 @@ describe('a concurrency key', () => {
   });
 });
 
+function mixed() {
+  const cluster = clusterOf('n1', 'n2');
+  const plain = small();
+  const batch = TestGroup.batch(cluster, listOf([plain, plain, keyed(1), keyed(1)]), { sliceTasks: 2 });
+  const others = cluster.submit(keyed(5), keyed(5), keyed(5));
+  return { cluster, batch, others };
+}
+
+describe('a concurrency key with several maxima, by a batch that is made in slices', () => {
+  it('lets no more run than the least of them', () => {
+    const { cluster, batch, others } = mixed();
+    batch.advanceAll();
+    expect(cluster.state.keyUse('db')).toMatchObject({ max: 1 });
+    const session = cluster.state.nodes.get('n2')?.session ?? 0;
+    const assignments = others.map((taskId) => ({ taskId, node: 'n2', session }));
+    const result = cluster.done({ type: 'assign', term: 1, planIndex: 0, assignments });
+    expect(result.accepted).toEqual([others[0]]);
+    expect(result.refused[0]?.reason).toBe('waits for concurrency key db (1 of 1)');
+    complete(cluster, others[0] ?? '');
+    expect(place(cluster)).toEqual([batch.at(0).id, batch.at(1).id, batch.at(2).id]);
+  });
+
+  it('lets more run as soon as those with the least are over, also where they never ran', () => {
+    const { cluster, batch, others } = mixed();
+    batch.advanceAll();
+    cluster.done({ type: 'cancelTask', taskId: batch.at(2).id, idempotency: null });
+    const before = cluster.run({ type: 'cancelTask', taskId: batch.at(3).id, idempotency: null });
+    expect(before.changes.some(wakes)).toBe(true);
+    expect(place(cluster)).toEqual([batch.at(0).id, batch.at(1).id, ...others]);
+  });
+});
+
 describe('the bound on queued tasks', () => {
   afterEach(() => vi.restoreAllMocks());
+
+  it('goes for what is begun anew as for what is new', () => {
+    const cluster = clusterOf('n1');
+    const id = cluster.submitOne(small());
+    cluster.done({ type: 'cancelTask', taskId: id, idempotency: null });
+    const batch = TestGroup.batch(cluster, { type: 'template', template: small(), count: 4 });
+    batch.run(0, 'n1', 'COMPLETED');
+    batch.cancel();
+    const one = { type: 'retryTask', taskId: id, specId: id, group: null, idempotency: null } as const;
+    const all = retryInput(batch.row, 'batch');
+    const queued = vi.spyOn(cluster.state, 'queuedCount', 'get').mockReturnValue(limits.queuedTasks);
+    const message = '1000000 tasks wait already, and at most 1000000 may: try again when some of them run';
+    expect(cluster.refusal(one)).toEqual({ type: 'refused', code: 'too_many', message });
+    queued.mockReturnValue(limits.queuedTasks - 2);
+    expect(cluster.refusal(all)).toMatchObject({ code: 'too_many' });
+    expect([cluster.task(id).status, batch.row.status]).toEqual(['CANCELLED', 'CANCELLED']);
+    queued.mockReturnValue(limits.queuedTasks - 3);
+    cluster.done(all);
+    cluster.done(one);
+  });
 
   it('refuses what would go beyond it, and counts what is on nodes not', () => {
     const cluster = clusterOf('n1');
@@ -158,7 +212,7 @@ describe('the bound on queued tasks', () => {
     expect(cluster.refusal({ type: 'submitTasks', tasks, idempotency: null })).toEqual({
       type: 'refused',
       code: 'too_many',
-      message: '999998 tasks wait already, and at most 1000000 may: submit again when some of them run',
+      message: '999998 tasks wait already, and at most 1000000 may: try again when some of them run',
     });
     cluster.submit(...tasks.slice(1));
     vi.restoreAllMocks();

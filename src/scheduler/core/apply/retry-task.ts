@@ -6,7 +6,7 @@ import { reopenGroup, whyNotAlone } from '../groups/reopen.ts';
 import type { Transaction } from '../transaction.ts';
 import { once } from './idempotency.ts';
 import { done, refuse } from './outcomes.ts';
-import { otherMaximum } from './submit-tasks.ts';
+import { otherMaximum, queueIsFull } from './submit-tasks.ts';
 
 export interface RetryTaskResult {
   readonly taskId: string;
@@ -24,8 +24,8 @@ export function retryTask(transaction: Transaction, command: RetryTaskCommand): 
     // The leader names it from the same row; where that is another one, or it has expired, it is not loaded.
     const spec = transaction.get('spec', task.specId);
     if (spec === null) return refuse('conflict', `${task.id} cannot be begun anew: its spec is gone`);
-    const otherMax = otherMaximum(transaction, [task]);
-    if (otherMax !== null) return otherMax;
+    const unfit = queueIsFull(transaction, 1) ?? otherMaximum(transaction, [task]);
+    if (unfit !== null) return unfit;
     const refusal = whyNotAlone(transaction, task);
     if (refusal !== null) return refuse('conflict', `${task.id} cannot be begun anew: ${refusal}`);
     reopenGroup(transaction, task);

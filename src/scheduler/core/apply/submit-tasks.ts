@@ -48,13 +48,13 @@ function submit(transaction: Transaction, { tasks, idempotency }: Submission, fi
   });
 }
 
-/** @param count how many tasks the command asks for so far */
+/** @param count how many tasks the command has to wait so far, new or begun anew */
 export function queueIsFull(transaction: Transaction, count: number): Refused | null {
   const { queuedCount } = transaction.state;
   if (queuedCount + count <= limits.queuedTasks) return null;
   return refuse(
     'too_many',
-    `${queuedCount} tasks wait already, and at most ${limits.queuedTasks} may: submit again when some of them run`,
+    `${queuedCount} tasks wait already, and at most ${limits.queuedTasks} may: try again when some of them run`,
   );
 }
 

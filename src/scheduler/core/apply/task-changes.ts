@@ -12,6 +12,9 @@ import { firstBytes, lastBytes } from '../text.ts';
 /** So many attempts lost with their nodes, one after the other, count as a failed one. */
 const LOSSES_THAT_FAIL = 5;
 
+/** Why a task is PENDING again whose node was lost or drained. */
+export const RESCHEDULING = 'rescheduling';
+
 export function currentAttempt(task: TaskRow): Attempt {
   const attempt = task.attempts.at(-1);
   invariant(attempt !== undefined, `${task.id} has an attempt`);
@@ -85,7 +88,7 @@ function rescheduleLost(transaction: Transaction, task: TaskRow): void {
     return;
   }
   transaction.putTask(
-    move(task, 'PENDING', { statusReason: 'rescheduling', consecutiveLosses, startedAtMs: null }),
+    move(task, 'PENDING', { statusReason: RESCHEDULING, consecutiveLosses, startedAtMs: null }),
   );
 }
 
@@ -139,7 +142,7 @@ function moveOn(transaction: Transaction, task: TaskRow): void {
   const { node } = currentAttempt(task);
   const error = { type: 'NodeDrained', message: `node ${node} is drained: the task goes on elsewhere` };
   const moved = withAttempt(task, { status: 'LOST', error });
-  transaction.putTask(move(moved, 'PENDING', { statusReason: 'rescheduling', startedAtMs: null }));
+  transaction.putTask(move(moved, 'PENDING', { statusReason: RESCHEDULING, startedAtMs: null }));
 }
 
 /** With the end of the attempt, and its start where that was not reported before. */

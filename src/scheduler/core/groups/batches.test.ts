@@ -171,6 +171,53 @@ describe('max_failures', () => {
   });
 });
 
+function endedByBound(): { readonly cluster: TestCluster; readonly batch: TestGroup } {
+  const cluster = formed();
+  const batch = TestGroup.batch(cluster, template(3, onceOnly), { maxFailures: 0 });
+  batch.run(0, 'n1', 'FAILED');
+  expect(batch.row).toMatchObject({ status: 'FAILED', counts: { PERMANENTLY_FAILED: 1, CANCELLED: 2 } });
+  batch.retryAlone(0);
+  return { cluster, batch };
+}
+
+describe('what max_failures has ended, with a task begun anew alone', () => {
+  const REASON = '2 of 3 tasks were cancelled: more than 0 had failed (max_failures)';
+
+  it('is FAILED: nobody has cancelled the rest', () => {
+    const { cluster, batch } = endedByBound();
+    expect(batch.row).toMatchObject({ status: 'RUNNING', stopping: null });
+    cluster.state = cluster.restored();
+    batch.run(0, 'n1', 'COMPLETED');
+    expect(batch.row).toMatchObject({ status: 'FAILED', statusReason: REASON });
+    // One more of them: the others are still as the bound has left them.
+    batch.retryAlone(1);
+    batch.run(1, 'n1', 'COMPLETED');
+    expect(batch.row).toMatchObject({
+      status: 'FAILED',
+      statusReason: '1 of 3 tasks were cancelled: more than 0 had failed (max_failures)',
+    });
+    batch.retryAlone(2);
+    batch.run(2, 'n1', 'COMPLETED');
+    expect(batch.row).toMatchObject({ status: 'COMPLETED', statusReason: null });
+  });
+
+  it('is CANCELLED where somebody cancels it after that', () => {
+    const { batch } = endedByBound();
+    batch.cancel();
+    expect(batch.row).toMatchObject({ status: 'CANCELLED', statusReason: null });
+  });
+
+  it('is CANCELLED where it was begun anew as a whole, and somebody cancels a task', () => {
+    const { cluster, batch } = endedByBound();
+    batch.run(0, 'n1', 'COMPLETED');
+    batch.retry();
+    batch.advanceAll();
+    batch.run(1, 'n1', 'COMPLETED');
+    cluster.done({ type: 'cancelTask', taskId: batch.at(2).id, idempotency: null });
+    expect(batch.row).toMatchObject({ status: 'CANCELLED', statusReason: null });
+  });
+});
+
 describe('cancelling a batch', () => {
   it('ends what waits at once, also what is not made yet, and what runs once nothing of it does', () => {
     const cluster = formed();

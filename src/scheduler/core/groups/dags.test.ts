@@ -75,6 +75,21 @@ describe('a DAG', () => {
     expect(dag.row.status).toBe('CANCELLED');
   });
 
+  it('is FAILED where nobody cancelled anything and the rest stays skipped', () => {
+    const cluster = formed();
+    const dag = dagOf(cluster, [[], [0]]);
+    dag.run(0, 'n1', 'FAILED');
+    expect(dag.row).toMatchObject({ status: 'FAILED', statusReason: '1 of 2 tasks failed' });
+    dag.retryAlone(0);
+    dag.run(0, 'n1', 'COMPLETED');
+    expect(dag.statuses).toEqual(['COMPLETED', 'SKIPPED']);
+    expect(dag.row).toMatchObject({ status: 'FAILED', statusReason: '1 of 2 tasks were skipped' });
+    dag.retry();
+    dag.advanceAll();
+    dag.run(1, 'n1', 'COMPLETED');
+    expect(dag.row).toMatchObject({ status: 'COMPLETED', statusReason: null });
+  });
+
   it('begins only when it is whole', () => {
     const cluster = formed();
     const dag = dagOf(cluster, [[], [], [], [0, 4], [1]], { sliceTasks: 2 });

@@ -191,6 +191,11 @@ function checkRule(cluster: TestCluster, { table, before, after }: RowChange): v
     expect(group.at(position).status).toBe('COMPLETED');
 }
 
+/** The bound on failures is nobody who cancels. */
+function isCancelledByHand({ status, statusReason }: TaskRow): boolean {
+  return status === 'CANCELLED' && statusReason !== 'too many tasks of its group failed';
+}
+
 function checkGroup(group: TestGroup): void {
   const { row } = group;
   expect(row.counts).toEqual(scannedCounts(group));
@@ -202,6 +207,10 @@ function checkGroup(group: TestGroup): void {
     open === 0 && row.made === row.size && row.sweep === null && ('due' in row ? row.due.length === 0 : true),
   );
   expect(['COMPLETED', 'FAILED', 'CANCELLED'].includes(row.status)).toBe(row.finishedAtMs !== null);
+  expect(row.status !== 'FAILED' || /^[1-9]/.test(row.statusReason ?? '')).toBe(true);
+  expect(row.status !== 'CANCELLED' || row.stopping === 'cancel' || group.tasks.some(isCancelledByHand)).toBe(
+    true,
+  );
 }
 
 /** What was planned on the state of now is accepted, all of it. */

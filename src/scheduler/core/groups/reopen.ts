@@ -35,12 +35,13 @@ function whyNotInDag(transaction: Transaction, dag: DagRow, task: TaskRow): stri
   return begun === undefined ? null : `${begun?.id}, which depends on it, is ${begun?.status}`;
 }
 
-/** It is not over any more, and whatever has stopped it goes for this task no longer. */
+/** It is not over any more, and whatever has stopped it goes for this task no longer; for the others it is remembered. */
 export function reopenGroup(transaction: Transaction, task: TaskRow): void {
   const ref: GroupRef | null = groupOf(task);
   const group = ref === null ? null : groupRow(transaction, ref);
   if (ref === null || group === null) return;
-  const open = { ...group, finishedAtMs: null, stopping: null, statusReason: null };
+  const stopped = group.stopping === 'failures' ? ({ stoppedBefore: 'failures' } as const) : {};
+  const open = { ...group, ...stopped, finishedAtMs: null, stopping: null, statusReason: null };
   if (!isDag(open)) {
     putGroup(transaction, ref, open);
     return;

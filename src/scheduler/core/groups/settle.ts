@@ -5,6 +5,7 @@
  */
 import type { DagRow, GroupCounts, GroupRef, GroupRow, GroupStatus } from '../../../model/group.ts';
 import { NO_COUNTS, activeCount, hasWork, isWhole, openCount } from '../../../model/group.ts';
+import { stoppedBeforeOf } from '../../../model/earlier-rows.ts';
 import { isTerminal } from '../../../model/phases.ts';
 import type { MemberMove, Transaction } from '../transaction.ts';
 import { tellDependents } from './dependents.ts';
@@ -117,14 +118,23 @@ function begunCount({ counts }: GroupRow): number {
   return activeCount({ counts }) + counts.FAILED + counts.COMPLETED + counts.PERMANENTLY_FAILED;
 }
 
-function endStatus({ counts, size, stopping }: GroupRow): GroupStatus {
+/** CANCELLED only where somebody cancelled it, or some of its tasks. */
+function endStatus(group: GroupRow): GroupStatus {
+  const { counts, size, stopping } = group;
   if (counts.COMPLETED === size) return 'COMPLETED';
   if (stopping === 'cancel') return 'CANCELLED';
-  return counts.PERMANENTLY_FAILED > 0 ? 'FAILED' : 'CANCELLED';
+  if (counts.PERMANENTLY_FAILED > 0 || stoppedBeforeOf(group) === 'failures') return 'FAILED';
+  return counts.CANCELLED > 0 ? 'CANCELLED' : 'FAILED';
 }
 
-function endReason({ counts, size, stopping, maxFailures }: GroupRow, status: GroupStatus): string | null {
+function endReason(group: GroupRow, status: GroupStatus): string | null {
   if (status !== 'FAILED') return null;
+  const { counts, size, stopping, maxFailures } = group;
+  if (counts.PERMANENTLY_FAILED === 0) {
+    // What failed was begun anew alone, and has completed.
+    if (counts.CANCELLED === 0) return `${counts.SKIPPED} of ${size} tasks were skipped`;
+    return `${counts.CANCELLED} of ${size} tasks were cancelled: more than ${maxFailures} had failed (max_failures)`;
+  }
   const failed = `${counts.PERMANENTLY_FAILED} of ${size} tasks failed`;
   return stopping === 'failures' ? `${failed}: more than ${maxFailures} (max_failures)` : failed;
 }

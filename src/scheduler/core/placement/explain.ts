@@ -73,10 +73,14 @@ export function candidatesOf(state: NodesView, inFlight = NOTHING_IN_FLIGHT): re
   });
 }
 
-/** In the order of the filters; empty where the task fits some node, or there are none. */
+const NO_NODES: Reason = { filter: 'health', excluded: 0, nearestMiss: 'no node is registered yet' };
+
+/** In the order of the filters; empty where the task fits some node. */
 export function explain(task: Filtered, candidates: Iterable<Candidate>): readonly Reason[] {
   const found = new Map<string, { excluded: number; nearest: Misfit }>();
+  let isEmpty = true;
   for (const candidate of candidates) {
+    isEmpty = false;
     let fits = true;
     for (const filter of FILTERS) {
       const misfit = filter.check(task, candidate);
@@ -91,6 +95,7 @@ export function explain(task: Filtered, candidates: Iterable<Candidate>): readon
     }
     if (fits) return [];
   }
+  if (isEmpty) return [NO_NODES];
   return FILTERS.flatMap(({ name }) => {
     const reason = found.get(name);
     if (reason === undefined) return [];

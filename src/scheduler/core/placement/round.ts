@@ -1,10 +1,12 @@
 import { concurrencyOf, groupIdOf } from '../../../model/earlier-rows.ts';
+import type { Concurrency } from '../../../model/placement.ts';
 import type { TaskRow } from '../../../model/task.ts';
 import { requestOf } from '../request.ts';
 import type { TaskRequest } from '../request.ts';
 import type { StateView } from '../state-view.ts';
 import { HopelessRequests } from './hopeless.ts';
 import type { InFlight, PlannedAssignment } from './in-flight.ts';
+import { maximumOf } from './waiting.ts';
 
 /** What one plan has found and decided so far. */
 export class Round {
@@ -22,7 +24,7 @@ export class Round {
 
   isHopeless(request: TaskRequest): boolean {
     const { concurrency, gate } = request;
-    if (concurrency !== null && this.#isFull(concurrency.key, concurrency.max)) return true;
+    if (concurrency !== null && this.#isFull(concurrency)) return true;
     if (gate !== '' && this.#isShut(gate)) return true;
     return this.#hopeless.includes(request);
   }
@@ -55,7 +57,9 @@ export class Round {
     return room !== null && room <= (this.#gates.get(gate) ?? 0);
   }
 
-  #isFull(key: string, max: number): boolean {
-    return (this.#state.keyUse(key)?.holding ?? 0) + (this.#keys.get(key) ?? 0) >= max;
+  #isFull(concurrency: Concurrency): boolean {
+    const { key } = concurrency;
+    const holding = (this.#state.keyUse(key)?.holding ?? 0) + (this.#keys.get(key) ?? 0);
+    return holding >= maximumOf(concurrency, this.#state);
   }
 }

@@ -2,6 +2,7 @@
 import { formatTime } from '../../../lib/times.ts';
 import { concurrencyOf, waitsUntilOf } from '../../../model/earlier-rows.ts';
 import { groupOf } from '../../../model/group.ts';
+import type { Concurrency } from '../../../model/placement.ts';
 import type { TaskRow } from '../../../model/task.ts';
 import type { StateView } from '../state-view.ts';
 
@@ -33,6 +34,11 @@ export function whyWaiting(
   return keyIsFull(task, state, taken) ?? gateIsFull(task, state, taken);
 }
 
+/** How many tasks of the key may run: the least of what its open tasks say, and of what this one says. */
+export function maximumOf({ key, max }: Concurrency, state: Pick<StateView, 'keyUse'>): number {
+  return Math.min(max, state.keyUse(key)?.max ?? max);
+}
+
 function keyIsFull(
   task: Pick<TaskRow, 'concurrency'>,
   state: Pick<StateView, 'keyUse'>,
@@ -40,7 +46,8 @@ function keyIsFull(
 ): Waiting | null {
   const concurrency = concurrencyOf(task);
   if (concurrency === null) return null;
-  const { key, max } = concurrency;
+  const { key } = concurrency;
+  const max = maximumOf(concurrency, state);
   const holding = (state.keyUse(key)?.holding ?? 0) + taken.holding(key);
   if (holding < max) return null;
   return { filter: 'concurrency', reason: `waits for concurrency key ${key} (${holding} of ${max})` };

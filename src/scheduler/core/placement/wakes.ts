@@ -1,6 +1,9 @@
+import { concurrencyOf } from '../../../model/earlier-rows.ts';
 import type { GroupRow } from '../../../model/group.ts';
 import { hasWork, isHeld } from '../../../model/group.ts';
+import { isTerminal } from '../../../model/phases.ts';
 import type { RowChange } from '../../../model/rows.ts';
+import type { TaskRow } from '../../../model/task.ts';
 import { nodeHolding } from '../node-loads.ts';
 import { closedTo } from './fit.ts';
 import { headsOf } from './heads.ts';
@@ -24,7 +27,17 @@ export function wakes(change: RowChange): boolean {
   const { before, after } = change;
   if (after?.status === 'PENDING') return true;
   if (after?.status === 'FAILED' && before?.retryAtMs !== after.retryAtMs) return true;
-  return before !== null && nodeHolding(before) !== null && (after === null || nodeHolding(after) === null);
+  if (before === null) return false;
+  return (
+    (nodeHolding(before) !== null && (after === null || nodeHolding(after) === null)) ||
+    unbinds(before, after)
+  );
+}
+
+/** The least maximum of its concurrency key may have been its own, wherever it was. */
+function unbinds(before: TaskRow, after: TaskRow | null): boolean {
+  if (concurrencyOf(before) === null || isTerminal(before.status)) return false;
+  return after === null || isTerminal(after.status);
 }
 
 /** Something is left to do of it, or its tasks may begin from now on. */

@@ -113,6 +113,13 @@ export class TestGroup {
     this.cluster.done(retryInput(this.row, this.table));
   }
 
+  /** Begins the task at the position anew, and no other. */
+  retryAlone(position: number): void {
+    const { id: taskId, specId } = this.at(position);
+    const group = { table: this.table, id: this.id };
+    this.cluster.done({ type: 'retryTask', taskId, specId, group, idempotency: null });
+  }
+
   /** Has the task at the position run on the node, and end so. */
   run(position: number, node: string, status: 'COMPLETED' | 'FAILED'): void {
     const { id } = this.at(position);
