@@ -62,6 +62,7 @@ export class SegmentWriter {
   #watermarkDirty = true;
   /** A segment's file of zeros, made when there is nothing else to do, so that the next roll is quick. */
   #spare: { readonly handle: FileHandle; filled: number; synced: boolean } | null = null;
+  #isReleased = false;
 
   /** @throws what the files throw */
   constructor(files: LogFiles, settings: WriterSettings, position: WriterPosition) {
@@ -110,11 +111,20 @@ export class SegmentWriter {
     this.abandon();
   }
 
-  /** Closes the files without another write, after a failure. */
+  /**
+   * Closes the files without another write, after a failure. Each once, whatever becomes of that: what a close that fails
+   * was to close is closed, and its number soon somebody else's. What is acknowledged was synced before.
+   */
   abandon(): void {
-    this.#files.close(this.#handle);
-    this.#files.close(this.#watermark);
-    if (this.#spare !== null) this.#files.close(this.#spare.handle);
+    if (this.#isReleased) return;
+    this.#isReleased = true;
+    for (const handle of [this.#handle, this.#watermark, this.#spare?.handle]) {
+      try {
+        if (handle !== undefined) this.#files.close(handle);
+      } catch {
+        // See above.
+      }
+    }
   }
 
   #writeBatch(requests: readonly WriteRequest[], payload: readonly Uint8Array[]): number {
@@ -140,8 +150,9 @@ export class SegmentWriter {
     const { handle, name, bytes } = this.#takeSpare(minimum) ?? this.#makeFile(minimum);
     // All before is durable (each batch is synced before the next), which is what a later segment proves.
     finishSegment(this.#files, { directory, identity, name, handle, sequence, bytes, state: this.#state });
-    this.#files.close(this.#handle);
+    const finished = this.#handle;
     this.#handle = handle;
+    this.#files.close(finished);
     this.#salt = segmentSalt(identity, sequence);
     this.#offset = segmentHeaderBytes(this.#state.base);
     this.#segmentBytes = bytes;

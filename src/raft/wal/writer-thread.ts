@@ -41,6 +41,7 @@ function main(): void {
   const queue: WriteRequest[] = [];
   let idleTimer: NodeJS.Timeout | null = null;
   let closing = false;
+  let stopped = false;
   let writer: SegmentWriter | null = null;
   const say = (message: FromThread): void => port.postMessage(message);
 
@@ -56,6 +57,7 @@ function main(): void {
   };
 
   const stop = (release: () => void): void => {
+    stopped = true;
     if (idleTimer !== null) clearTimeout(idleTimer);
     port.removeAllListeners('message');
     port.close();
@@ -98,7 +100,8 @@ function main(): void {
       idleTimer = null;
       take(message);
       guarded(drain);
-      if (!closing) idleTimer = setTimeout(idle, IDLE_MS);
+      // The descriptors of a writer that has failed are closed: they may be anybody's by then.
+      if (!closing && !stopped) idleTimer = setTimeout(idle, IDLE_MS);
     });
   });
 }
