@@ -15,6 +15,35 @@ function read(position: LogPosition, ...chunks: readonly LogChunk[]): string {
 }
 
 describe('LogPosition', () => {
+  it.each([0, 2])('begins at what is there when it is opened with a tail of %i', async (tail) => {
+    const log: LogChunk[] = [];
+    const reading = async function* ({ since = '1970-01-01T00:00:00Z' }: LogsRequest) {
+      yield* log.filter(({ at_ms: atMs }) => atMs >= Date.parse(since));
+    };
+    const empty = new LogPosition({ ...REQUEST, tail });
+    await empty.open(reading);
+    expect(empty.resume()).toEqual({ ...REQUEST, tail: undefined });
+    log.push(chunk(4, 'a'), chunk(5, 'b'), chunk(5, 'c'));
+    const some = new LogPosition({ ...REQUEST, tail });
+    await some.open(reading);
+    if (tail === 0) {
+      expect(some.resume()).toEqual({ ...REQUEST, tail: undefined, since: '1970-01-01T00:00:00.005Z' });
+      expect(read(some, chunk(5, 'b'), chunk(5, 'cd'))).toBe('d');
+    } else {
+      expect(some.resume()).toEqual({ ...REQUEST, tail });
+    }
+  });
+
+  it('is not opened by a reading that broke', async () => {
+    const position = new LogPosition(REQUEST);
+    // oxlint-disable-next-line require-yield
+    const broken = async function* (): AsyncGenerator<LogChunk> {
+      throw new Error('broken');
+    };
+    await expect(position.open(broken)).rejects.toThrow('broken');
+    expect(position.resume()).toEqual(REQUEST);
+  });
+
   it('repeats the request as it was while nothing has come', () => {
     expect(new LogPosition(REQUEST).resume()).toEqual(REQUEST);
   });
