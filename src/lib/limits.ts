@@ -64,6 +64,8 @@ export const limits = {
   tasksPerNode: 5000,
   /** For so long the head of the queue may be overtaken before a node is kept for it; then for each further node. */
   overtakingMs: 30_000,
+  /** Heads of the queue that are remembered: an earlier one that comes back takes nothing of the wait of those behind it. */
+  headsPerPriority: 4,
   /** Open tasks that are on no node, in the whole cluster; beyond it submissions are refused with too_many. */
   queuedTasks: 1_000_000,
   /** Nodes that have left and whose logs others hold, and how often a node of one name may have left. */

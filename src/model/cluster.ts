@@ -25,7 +25,7 @@ export interface ClusterRow {
   readonly settling?: SettlingTimeout | null;
   /** Absent until the first entry that a version which keeps account has applied. */
   readonly retained?: Retained;
-  /** In the order of the queue, one for each priority at the most; absent: none has been overtaken so far. */
+  /** In the order of the queue, `headsPerPriority` of each at the most; absent: none has been overtaken so far. */
   readonly heads?: readonly QueueHead[];
 }
 
@@ -59,7 +59,7 @@ export function nothingRetained(index: number): Retained {
   };
 }
 
-/** The first PENDING task of its priority that waits for room, and that others have overtaken. */
+/** A PENDING task that was the first of its priority to wait for room when others overtook it. */
 export interface QueueHead {
   readonly taskId: string;
   /** When it was overtaken first. */

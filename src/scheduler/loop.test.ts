@@ -3,12 +3,15 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import { silentLog } from '../lib/log.ts';
+import type { TaskSpec } from '../model/task.ts';
+import type { CommandResults } from './core/apply/results.ts';
 import { reportOf, specOf } from './core/testing/values.ts';
 import { SchedulingLoop } from './loop.ts';
 import type { CommandInput } from './ports.ts';
 import { settled, WaitingReplica } from './testing/waiting-replica.ts';
 
 const TERM = 1;
+const SMALL = { cpuMillis: 1000, memoryBytes: 1 };
 
 const errors: string[] = [];
 const log: Log = { ...silentLog, error: (_fields, message) => void errors.push(message), child: () => log };
@@ -261,6 +264,59 @@ async function waitOfLarge(replica: WaitingReplica, leaderChangesAtMs: number): 
   throw new Error('it starves');
 }
 
+function submitted(replica: WaitingReplica, spec: TaskSpec): string {
+  const outcome = replica.apply({ type: 'submitTasks', tasks: [spec], idempotency: null });
+  if (outcome.type !== 'done') throw new Error('it is taken');
+  return (outcome.result as CommandResults['submitTasks']).taskIds[0] ?? '';
+}
+
+function end(replica: WaitingReplica, taskId: string, status: 'COMPLETED' | 'FAILED'): void {
+  const { node, assignment } = replica.cluster.attempt(taskId);
+  const session = replica.state.nodes.get(node)?.session ?? 0;
+  const reports = [reportOf({ taskId, assignment, atMs: replica.clock.nowMs }, status)];
+  replica.apply({ type: 'reportAttempts', node, session, reports });
+}
+
+/**
+ * Most of a node fails and returns for ever, before a whole one in the order, and small ones keep coming behind both.
+ * @returns how long the whole one was overtaken, and how often the other was back meanwhile and did not fit
+ */
+async function waitBehindRetries(replica: WaitingReplica): Promise<{ waitedMs: number; returned: number }> {
+  const retry = { maxAttempts: 100, backoffStrategy: 'fixed', backoffBase: 4 } as const;
+  const retried = submitted(replica, specOf({ resources: { cpuMillis: 2500, memoryBytes: 1 }, retry }));
+  const large = submitted(replica, specOf({ resources: { cpuMillis: 4000, memoryBytes: 1 } }));
+  let firstMs: number | null = null;
+  let returned = 0;
+  replica.onApplied(({ command }) => {
+    if (command.type !== 'assign') return;
+    if (command.overtakes === large) firstMs ??= replica.clock.nowMs;
+    if (command.overtakes === retried) returned += 1;
+  });
+  const small = new Set<string>();
+  for (let passedMs = 0; passedMs < 300_000; passedMs += 1000) {
+    // Three of them for a time, then two: only then, when one of them ends, most of a node is free, and never a whole one.
+    const wanted = passedMs % 9000 < 6000 ? 3 : 2;
+    if (small.size < wanted) small.add(submitted(replica, specOf({ resources: SMALL })));
+    await settled();
+    await replica.commitAll();
+    if (replica.state.tasks.get(large)?.status === 'ASSIGNED')
+      return { waitedMs: replica.clock.nowMs - (firstMs ?? replica.clock.nowMs), returned };
+    replica.clock.advance(1000);
+    const oldest = [...small].find((id) => replica.state.tasks.get(id)?.status === 'ASSIGNED');
+    if (replica.state.tasks.get(retried)?.status === 'ASSIGNED') end(replica, retried, 'FAILED');
+    else if (
+      oldest !== undefined &&
+      replica.clock.nowMs - replica.cluster.attempt(oldest).assignedAtMs >= 3000
+    ) {
+      small.delete(oldest);
+      end(replica, oldest, 'COMPLETED');
+    }
+    await settled();
+    await replica.commitAll();
+  }
+  throw new Error('it starves');
+}
+
 describe('what is not due', () => {
   it('is queued when its time has come, and placed then', async () => {
     const replica = new WaitingReplica();
@@ -296,4 +352,14 @@ describe('the head of the queue', () => {
       expect(waitedMs).toBeLessThan(limits.overtakingMs + 10_000);
     },
   );
+
+  it('is not starved either where an earlier task of its priority comes back again and again', async () => {
+    const replica = new WaitingReplica();
+    replica.cluster.join('n1');
+    startedOn(replica);
+    const { waitedMs, returned } = await waitBehindRetries(replica);
+    expect(returned).toBeGreaterThan(2);
+    expect(waitedMs).toBeGreaterThanOrEqual(limits.overtakingMs);
+    expect(waitedMs).toBeLessThan(limits.overtakingMs + 10_000);
+  });
 });

@@ -22,6 +22,8 @@ function scene(handOver = NOTHING_KEPT) {
   const config = { heartbeat: { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 } };
   cluster.execute({ type: 'initCluster', clusterId: 'c', epoch: 1, config, term: cluster.term });
   cluster.execute(registrationOf('w'));
+  // Another, that can take over what it kept.
+  cluster.execute(registrationOf('v'));
   const row = () => cluster.state.nodes.get('w');
   const session = () => row()?.session ?? 0;
   cluster.execute({ type: 'reconcileNode', node: 'w', session: session(), known: [] });

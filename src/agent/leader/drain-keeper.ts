@@ -157,6 +157,14 @@ export class DrainKeeper {
 
   /** In all for a bounded time: a node that cannot hand its logs over is not kept for ever. */
   async #handLogsOver(row: NodeRow, watch: Watch): Promise<void> {
+    const others = [...this.#replica.state.nodes.values()].filter(({ name }) => name !== row.name);
+    if (!others.some(mayTakeOver)) {
+      this.#log.warn(
+        { event: 'node.logs_left', worker: row.name },
+        'no other node takes the logs of this one',
+      );
+      return;
+    }
     const nowMs = this.#clock.monotonicMs();
     watch.handingSinceMs ??= nowMs;
     const leftMs = watch.handingSinceMs + LEADER_LIMITS.handOverMs - nowMs;
@@ -185,4 +193,9 @@ export class DrainKeeper {
     if (outcome.type === 'refused')
       this.#log.debug({ worker: command.node, code: outcome.code, reason: outcome.message }, 'refused');
   }
+}
+
+/** Now or soon. */
+function mayTakeOver(node: NodeRow): boolean {
+  return node.schedulable && node.status !== 'OFFLINE' && drainOf(node) === null;
 }

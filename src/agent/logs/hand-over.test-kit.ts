@@ -37,6 +37,7 @@ export class Bed {
 
   receiver(node: string, roomBytes = 2 ** 30): LogReceiver {
     this.rooms.set(node, roomBytes);
+    mkdirSync(this.directory(node), { recursive: true });
     const { rooms } = this;
     const room = {
       get roomBytes(): number {

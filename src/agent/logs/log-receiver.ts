@@ -3,7 +3,7 @@
  * aside, checked, synced, and put in its place below `tasks/`, where it is like one of this node's own.
  */
 import type { FileHandle } from 'node:fs/promises';
-import { mkdir, open, rename, rm, utimes } from 'node:fs/promises';
+import { mkdir, open, rename, rm, statfs, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { crc32 } from 'node:zlib';
 
@@ -15,6 +15,7 @@ import type { AttemptKey } from '../drivers/driver.ts';
 import { logFileName } from '../watchdog/log-format.ts';
 import { attemptDirectory, attemptName, isAttemptKey } from '../watchdog/paths.ts';
 import { syncDirectory } from '../watchdog/record-store.ts';
+import { leastRoomBytes } from '../worker/pressure.ts';
 import { exists } from './attempt-directories.ts';
 import { LOG_LIMITS } from './limits.ts';
 
@@ -43,18 +44,25 @@ export class LogReceiver {
   }
 
   /** @throws JarvisError forbidden */
-  roomBytes(clusterId: string): number {
+  async roomBytes(clusterId: string): Promise<number> {
     this.#expectCluster(clusterId);
-    return this.#options.room.roomBytes;
+    return await this.#roomBytes();
+  }
+
+  /** What retention leaves, and the disk: taking logs must not bring the node itself into need. */
+  async #roomBytes(): Promise<number> {
+    const { bavail, blocks, bsize } = await statfs(this.#options.dataDirectory);
+    const spareBytes = bavail * bsize - 2 * leastRoomBytes('disk', blocks * bsize);
+    return Math.max(0, Math.min(this.#options.room.roomBytes, spareBytes) - this.#expectedBytes);
   }
 
   /**
-   * @throws JarvisError forbidden, invalid and malformed for what can never be taken; too_many where there is no room, or
-   * too much comes at once; unavailable where it broke off
+   * @throws JarvisError forbidden, invalid and malformed for what can never be taken; too_many where there is no room;
+   * unavailable where it broke off, or too much comes at once
    */
   async take(pieces: AsyncIterable<LogPiece>): Promise<LogReceipt> {
     if (this.#active >= LOG_LIMITS.takenAtOnce)
-      throw new JarvisError('too_many', `${LOG_LIMITS.takenAtOnce} logs are being taken already`);
+      throw new JarvisError('unavailable', `${LOG_LIMITS.takenAtOnce} logs are being taken already`);
     this.#active += 1;
     try {
       const iterator = pieces[Symbol.asyncIterator]();
@@ -82,7 +90,7 @@ export class LogReceiver {
 
   async #reserve(header: LogHeader, key: AttemptKey, pieces: AsyncIterable<LogPiece>): Promise<boolean> {
     const { bytes } = header;
-    const roomBytes = Math.max(0, this.#options.room.roomBytes - this.#expectedBytes);
+    const roomBytes = await this.#roomBytes();
     if (bytes > roomBytes) {
       const [wanted, there] = [formatMemoryBytes(bytes), formatMemoryBytes(roomBytes)];
       throw new JarvisError('too_many', `there is no room for ${wanted}, only for ${there}`);

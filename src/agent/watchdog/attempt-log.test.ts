@@ -1,7 +1,8 @@
-import { appendFile, mkdtemp, readdir, rm, stat, truncate, unlink } from 'node:fs/promises';
+import { appendFile, mkdtemp, open, readdir, rm, stat, truncate, unlink } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { ReadLogOptions } from './attempt-log.ts';
 import { readLog } from './attempt-log.ts';
@@ -49,6 +50,34 @@ describe('attempt log', () => {
     await write(['stdout', 5, 'a\n'], ['stderr', 6, 'b\n'], ['stdout', 7, 'c\n']);
     expect(await text({ stream: 'stdout' })).toBe('a\nc\n');
     expect(await text({ sinceMs: 6 })).toBe('b\nc\n');
+  });
+
+  it('keeps what it has where the disk refuses more, however often, and goes on behind it', async () => {
+    const probe = await open(join(directory, 'probe'), 'w');
+    const files = Object.getPrototypeOf(probe) as FileHandle;
+    await probe.close();
+    const writer = await AttemptLogWriter.create(directory, LIMITS);
+    writer.write('stdout', 1, Buffer.from('before\n'));
+    await vi.waitUntil(
+      async () => (await readdir(directory)).includes(logFileName(1)) && (await text()) !== '',
+    );
+    const refusing = vi.spyOn(files, 'appendFile').mockImplementation(async function refuse(
+      this: FileHandle,
+      data,
+    ) {
+      await this.write((data as Buffer).subarray(0, 7));
+      throw new Error('no space left on device');
+    });
+    for (let times = 0; times < 2 * LIMITS.maxFiles; times += 1) {
+      const { bytes } = writer.loss;
+      writer.write('stdout', 2, Buffer.from('refused\n'));
+      await vi.waitUntil(() => writer.loss.bytes > bytes);
+    }
+    refusing.mockRestore();
+    writer.write('stdout', 3, Buffer.from('after\n'));
+    await writer.end(99);
+    expect(await text()).toBe('before\nafter\n');
+    expect(await readdir(directory)).toEqual([logFileName(1), 'probe']);
   });
 
   it('begins a number of lines before the end', async () => {

@@ -108,7 +108,19 @@ export class AttemptLogWriter {
     } catch (error) {
       this.#lostBytes += batch.length;
       this.#lastError = error;
-      // Whatever part of it was written is a torn frame: go on in another file.
+      await this.#cutTorn();
+    }
+  }
+
+  /**
+   * Whatever part of the batch was written is a torn frame. The file goes on without it: another file for each refusal
+   * would push out what was kept before. Where it cannot be cut, the log goes on in another file.
+   */
+  async #cutTorn(): Promise<void> {
+    try {
+      await this.#file?.truncate(this.#fileBytes);
+    } catch (error) {
+      this.#lastError = error;
       await this.#closeFile();
     }
   }

@@ -17,6 +17,11 @@ const LEAST_BYTES: Readonly<Record<Pressure, number>> = { disk: 2 ** 30, memory:
 /** It is over once so many times as much is left: what hovers at the edge does not come and go. */
 const OVER = 1.5;
 
+/** Less than that is too little. @param total bytes that there are in all */
+export function leastRoomBytes(name: Pressure, total: number): number {
+  return Math.min(total * LEAST_SHARE, LEAST_BYTES[name]);
+}
+
 /** @param before what was short of, when it was measured last. @returns sorted */
 export function pressureOfRooms(
   rooms: Readonly<Record<Pressure, Room>>,
@@ -24,7 +29,7 @@ export function pressureOfRooms(
 ): readonly Pressure[] {
   return PRESSURES.filter((name) => {
     const { total, available } = rooms[name];
-    const least = Math.min(total * LEAST_SHARE, LEAST_BYTES[name]);
+    const least = leastRoomBytes(name, total);
     return available < (before.includes(name) ? least * OVER : least);
   });
 }

@@ -5,6 +5,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
+import { limits } from '../../lib/limits.ts';
 import { leaseMsOf } from '../../model/lease.ts';
 import type { EntryRow } from '../../model/events.ts';
 import { isTerminal, mayAttemptBecome, mayBeRetried, mayTaskBecome } from '../../model/phases.ts';
@@ -16,6 +17,7 @@ import { grantedMs, timeoutMsOf } from '../../model/timeouts.ts';
 import type { Attempt, Pairs, SpecRow, TaskRow, TaskSpec } from '../../model/task.ts';
 import type { CommandInput } from '../ports.ts';
 import { expiryOf } from './expiry.ts';
+import { compareInQueue, headsOf } from './placement/heads.ts';
 import { plan, toAssignments } from './placement/plan.ts';
 import type { ClusterState } from './state.ts';
 import { nodeHolding } from './node-loads.ts';
@@ -355,12 +357,18 @@ function checkDrains({ state }: TestCluster): void {
   }
 }
 
-/** Only what is queued is a head, one of each priority, and no more of a key is on nodes than may be. */
+/** Only what is queued is a head, in order and a few of each priority, and no more of a key is on nodes than may be. */
 function checkHeads(state: ClusterState): void {
-  const heads = (state.cluster?.heads ?? []).map(({ taskId }) => state.tasks.get(taskId));
-  const ranks = heads.map((task) => (task === undefined ? -1 : rank(task)));
-  expect(ranks).toEqual([...new Set(ranks)].sort((a, b) => a - b));
-  expect(heads.every((task) => task?.status === 'PENDING')).toBe(true);
+  const noted = headsOf(state.cluster);
+  const heads = noted.flatMap(({ taskId }) => state.tasks.get(taskId) ?? []);
+  expect(heads).toHaveLength(noted.length);
+  expect(new Set(heads).size).toBe(noted.length);
+  expect(heads).toEqual(heads.toSorted(compareInQueue));
+  for (const priority of PRIORITIES)
+    expect(heads.filter((task) => task.priority === priority).length).toBeLessThanOrEqual(
+      limits.headsPerPriority,
+    );
+  expect(heads.every((task) => task.status === 'PENDING')).toBe(true);
   const { max, holding } = state.keyUse('db') ?? { max: 0, holding: 0 };
   expect(holding).toBeLessThanOrEqual(max);
 }

@@ -15,7 +15,8 @@ export const ERROR_FILE = 'error.json';
 export const RESULT_FILE = 'result.json';
 
 /** Weight of one core, as control groups count it. */
-const SHARES_PER_CORE = 1024;
+/** A tenth of what a group has by default, such as that of the daemon, for each core that is set aside. */
+const SHARES_PER_CORE = 102;
 const LEAST_SHARES = 2;
 const CPU_PERIOD_US = 100_000;
 

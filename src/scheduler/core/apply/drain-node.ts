@@ -10,6 +10,7 @@ import type { NodeDrain, NodeRow, NodeStatus } from '../../../model/node.ts';
 import type { Transaction } from '../transaction.ts';
 import { once } from './idempotency.ts';
 import { done, refuse } from './outcomes.ts';
+import { currentAttempt, withAttempt } from './task-changes.ts';
 
 export function cordonNode(transaction: Transaction, command: CordonNodeCommand): Outcome {
   return change(transaction, command, (node) => {
@@ -42,9 +43,22 @@ export function drainNode(transaction: Transaction, command: DrainNodeCommand): 
 export function undrainNode(transaction: Transaction, command: UndrainNodeCommand): Outcome {
   return change(transaction, command, (node) => {
     if (drainOf(node) === null && node.schedulable) return done(null);
+    if (drainOf(node) !== null) keepWithdrawn(transaction, node);
     transaction.put('node', node.name, { ...withoutDrain(node), schedulable: true });
     return done(null);
   });
+}
+
+/**
+ * The node was told not to begin what it had not begun, and may have heeded that: those move all the same, and the word
+ * that they were not begun comes when there is no drain any more that explains it.
+ */
+function keepWithdrawn(transaction: Transaction, node: NodeRow): void {
+  for (const id of [...transaction.state.tasksOn(node.name)].sort()) {
+    const task = transaction.task(id);
+    if (task === null || currentAttempt(task).status !== 'ASSIGNED') continue;
+    transaction.putTask(withAttempt(task, { stopFor: 'drain' }));
+  }
 }
 
 /** What a node is whose session stands and whose inventory was taken. */

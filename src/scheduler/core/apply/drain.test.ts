@@ -297,6 +297,19 @@ it('moves what was assigned and is not begun as soon as the node says so, with n
   expect(cluster.task(taskId)).toMatchObject({ status: 'PENDING', retryCount: 0, consecutiveLosses: 0 });
 });
 
+it('moves what it was told not to begin also where the drain is ended before it says so, however often', () => {
+  const cluster = formed();
+  const taskId = cluster.submitOne(specOf({ retry: { maxAttempts: 1 } }));
+  for (let round = 0; round < 6; round += 1) {
+    cluster.assign(taskId, 'n1');
+    drain(cluster);
+    cluster.done(undrain);
+    cluster.report(taskId, 'CANCELLED');
+    expect(cluster.task(taskId)).toMatchObject({ status: 'PENDING', retryCount: 0, consecutiveLosses: 0 });
+    expect(cluster.attempt(taskId)).toMatchObject({ status: 'LOST', error: { type: 'NodeDrained' } });
+  }
+});
+
 describe('a node that drains itself before it stops', () => {
   it('takes work again in its next start, but not in the same one', () => {
     const cluster = formed();

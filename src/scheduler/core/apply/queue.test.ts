@@ -3,7 +3,10 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 
 import { limits } from '../../../lib/limits.ts';
 import type { TaskSpec } from '../../../model/task.ts';
+import { headsOf } from '../placement/heads.ts';
+import { inFlightOf } from '../placement/in-flight.ts';
 import { plan } from '../placement/plan.ts';
+import { Planner } from '../placement/planner.ts';
 import { TestCluster } from '../testing/test-cluster.ts';
 import { MIB, specOf } from '../testing/values.ts';
 
@@ -45,6 +48,28 @@ function waiting(): { cluster: TestCluster; head: string; running: readonly stri
   place(cluster);
   const head = cluster.submitOne(big(4000));
   return { cluster, head, running };
+}
+
+/** A small one is placed, and has overtaken the task. */
+function overtake(cluster: TestCluster, overtakes: string): void {
+  const taskId = cluster.submitOne(specOf({ resources: { cpuMillis: 1, memoryBytes: 1 } }));
+  const session = cluster.state.nodes.get('n1')?.session ?? 0;
+  const assignments = [{ taskId, node: 'n1', session }];
+  cluster.done({ type: 'assign', term: 1, planIndex: 0, assignments, overtakes });
+}
+
+/** As planned. */
+function placeTiny(cluster: TestCluster): void {
+  const taskId = cluster.submitOne(specOf({ resources: { cpuMillis: 1, memoryBytes: 1 } }));
+  expect(place(cluster)).toEqual([taskId]);
+}
+
+function headIds(cluster: TestCluster): readonly string[] {
+  return headsOf(cluster.state.cluster).map(({ taskId }) => taskId);
+}
+
+function reservationOf(cluster: TestCluster): ReturnType<Planner['reservation']> {
+  return new Planner(cluster.state, inFlightOf(new Map())).reservation(cluster.atMs);
 }
 
 function reserve(cluster: TestCluster, taskId: string, nodes: readonly string[]): readonly string[] {
@@ -192,7 +217,78 @@ describe('the head of the queue', () => {
     expect(reserve(cluster, head, ['n1'])).toEqual([]);
   });
 
-  it('is there once for each priority; another of the same takes its place', () => {
+  it('goes on with its wait when one before it in the order has been the first for a time', () => {
+    const cluster = clusterOf('n1');
+    const [running, retried] = cluster.submit(small(), big(2000), small());
+    const head = cluster.submitOne(big(4000));
+    place(cluster);
+    cluster.report(retried ?? '', 'FAILED');
+    const sinceMs = cluster.atMs;
+    placeTiny(cluster);
+    cluster.atMs += 29_000;
+    cluster.done({ type: 'retryDue', term: 1, taskIds: [retried ?? ''] });
+    placeTiny(cluster);
+    expect(cluster.state.cluster?.heads).toEqual([
+      { taskId: retried, sinceMs: cluster.atMs, nodes: [] },
+      { taskId: head, sinceMs, nodes: [] },
+    ]);
+    cluster.atMs += 1000;
+    // Also while the other is there still: that one may use the node all the same.
+    expect(reservationOf(cluster)).toEqual({ taskId: head, nodes: ['n1'] });
+    expect(reserve(cluster, head, ['n1'])).toEqual(['n1']);
+    cluster.state = cluster.restored();
+    complete(cluster, running ?? '');
+    expect(place(cluster)).toEqual([retried]);
+    expect(cluster.state.cluster?.heads).toEqual([{ taskId: head, sinceMs, nodes: ['n1'] }]);
+  });
+
+  it('gets the node of one behind it where there is no other, and that one keeps it as well', () => {
+    const { cluster, head } = waiting();
+    placeTiny(cluster);
+    cluster.atMs += 2 * limits.overtakingMs;
+    reserve(cluster, head, ['n1', 'n2']);
+    const urgent = cluster.submitOne(big(3900, { priority: 'critical' }));
+    cluster.submitOne(small({ priority: 'high' }));
+    expect(place(cluster)).toHaveLength(1);
+    cluster.atMs += limits.overtakingMs;
+    const wanted = reservationOf(cluster);
+    expect(wanted?.taskId).toBe(urgent);
+    expect(wanted?.nodes).toHaveLength(1);
+    reserve(cluster, urgent, wanted?.nodes ?? []);
+    expect(reservationOf(cluster)).toBeNull();
+    expect(cluster.state.cluster?.heads?.map(({ nodes }) => nodes)).toEqual([wanted?.nodes, ['n1', 'n2']]);
+  });
+
+  it('is one of a few of its priority: of too many those stay that wait for room, and longest', () => {
+    const { cluster, head } = waiting();
+    const rest = [cluster.submitOne(big(4000))];
+    for (let count = 0; count < limits.headsPerPriority; count += 1) rest.push(cluster.submitOne(big(4000)));
+    const all = [head, ...rest];
+    const other = cluster.submitOne(big(4000, { priority: 'low' }));
+    const note = (taskId: string): void => {
+      overtake(cluster, taskId);
+      cluster.atMs += 1000;
+    };
+    note(other);
+    // The last of them first, so that each comes before those that wait already.
+    for (const taskId of all.toReversed().slice(0, -1)) note(taskId);
+    expect(headIds(cluster)).toEqual([all[1], ...all.slice(3), other]);
+    note(head);
+    expect(headIds(cluster)).toEqual([all[0], ...all.slice(3), other]);
+    // What comes before it in the order and is not placed does not wait for room.
+    note(all[2] ?? '');
+    expect(headIds(cluster)).toEqual([...all.slice(2), other]);
+    cluster.done({
+      type: 'updateTask',
+      taskId: other,
+      specId: other,
+      changes: { priority: 'normal' },
+      idempotency: null,
+    });
+    expect(headIds(cluster)).toEqual([...all.slice(3), other]);
+  });
+
+  it('is there for each priority, in the order of the queue', () => {
     const { cluster, head } = waiting();
     cluster.submitOne(small());
     place(cluster);

@@ -6,6 +6,7 @@ import {
   graceOf,
   operatorLabelsOf,
   policyOf,
+  pressureOf,
   startCounterOf,
 } from '../../../model/earlier-rows.ts';
 import type { NodeRow } from '../../../model/node.ts';
@@ -49,6 +50,8 @@ export function registerNode(
   const kept = known === null ? null : withoutOldDrain(known, command);
   const operatorLabels = known === null ? [] : operatorLabelsOf(known);
   const drain = kept === null ? null : drainOf(kept);
+  // Until its next heartbeat says otherwise: or all of them would get work whenever they change the leader.
+  const pressure = known === null ? [] : pressureOf(known);
   const row: NodeRow = {
     name: command.name,
     incarnation: command.incarnation,
@@ -79,6 +82,7 @@ export function registerNode(
     ...(grace === null ? {} : { grace }),
     ...(drain === null ? {} : { drain }),
     ...(operatorLabels.length === 0 ? {} : { operatorLabels }),
+    ...(pressure.length === 0 ? {} : { pressure }),
   });
   return done({ session });
 }

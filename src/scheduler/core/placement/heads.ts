@@ -1,7 +1,8 @@
 /**
- * The heads of the queue: for each priority the first task that waits for room while others overtake it. That is borne
- * for a bounded time of the state; then nodes are kept for it, one, and one more each time the bound has passed again,
- * until it is placed. What comes before a head in the order may use them all the same.
+ * The heads of the queue: for each priority the first task that waits for room while others overtake it, and the few that
+ * were so until an earlier one came back. That is borne for a bounded time of the state; then nodes are kept for it, one,
+ * and one more each time the bound has passed again, until it is placed. What comes before a head in the order may use
+ * them all the same, and may have one of them kept for itself, too.
  */
 import { limits } from '../../../lib/limits.ts';
 import type { ClusterRow, QueueHead } from '../../../model/cluster.ts';

@@ -152,16 +152,25 @@ export class Planner {
     const heads = headsOf(this.#state.cluster);
     if (heads.length === 0) return null;
     const taken = new Set(heads.flatMap(({ nodes }) => nodes));
+    const takenBefore = new Set<string>();
     this.#choice.begin(new Round(this.#state, this.#inFlight));
-    for (const head of heads) {
+    for (const [at, head] of heads.entries()) {
+      for (const node of heads[at - 1]?.nodes ?? []) takenBefore.add(node);
       const task = this.#state.tasks.get(head.taskId);
       if (task === undefined || this.#inFlight.has(task.id)) continue;
+      const due = nodesDue(head, nowMs);
+      if (due === 0 && head.nodes.length === 0) continue;
       const waits = whyWaiting(task, this.#state) !== null;
       const suited = waits ? [] : this.#choice.nodesWithRoomInTime(task);
       const names = suited.map((slot) => this.#table.rowOf(slot).name);
       const still = head.nodes.filter((name) => names.includes(name));
-      const more = Math.max(0, nodesDue(head, nowMs) - still.length);
-      const nodes = [...still, ...names.filter((name) => !taken.has(name)).slice(0, more)];
+      const more = Math.max(0, due - still.length);
+      const free = names.filter((name) => !taken.has(name));
+      // Else a node that is kept for a head behind it were closed to it by what comes between the two.
+      const keptBehind = names.filter(
+        (name) => taken.has(name) && !takenBefore.has(name) && !still.includes(name),
+      );
+      const nodes = [...still, ...[...free, ...keptBehind].slice(0, more)];
       if (nodes.join() !== head.nodes.join()) return { taskId: task.id, nodes };
     }
     return null;
