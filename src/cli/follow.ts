@@ -31,6 +31,7 @@ export interface FollowOptions {
   /** Attempts before this one are passed over. */
   readonly firstAttempt: number;
   readonly stream: string;
+  /** Counts for attempts that had begun when following began: of later ones all is new. */
   readonly tail: number | undefined;
   /** RFC 3339 */
   readonly since: string | undefined;
@@ -128,6 +129,8 @@ class AttemptFollower {
   readonly #signal: AbortSignal;
   /** Assignments rise with every attempt: those up to here have been dealt with. */
   #done = 0;
+  /** The newest assignment that had begun when following began. */
+  #begunAtFirst: number | null = null;
 
   constructor(peers: Peers, latest: Latest<Task>, options: FollowOptions, signal: AbortSignal) {
     this.#peers = peers;
@@ -141,6 +144,7 @@ class AttemptFollower {
     for (;;) {
       task = this.#latest.value === null ? await this.#latest.after(null) : this.#latest.value;
       if (task === null) continue;
+      this.#begunAtFirst ??= task.attempts.findLast(hasBegun)?.assignment ?? 0;
       const next = this.#next(task);
       if (next === undefined) {
         if (isTerminal(task) || this.#isPast(task)) return task;
@@ -160,7 +164,7 @@ class AttemptFollower {
       (candidate) =>
         candidate.assignment > this.#done &&
         (attempt === 0 ? candidate.attempt >= firstAttempt : candidate.attempt === attempt) &&
-        (isRunning(candidate) || (isOver(candidate) && candidate.started_at !== undefined)),
+        hasBegun(candidate),
     );
   }
 
@@ -173,10 +177,12 @@ class AttemptFollower {
   }
 
   async #followAttempt(id: string, attempt: Attempt): Promise<void> {
-    const position = new LogPosition(this.#request(id, attempt.attempt));
+    const position = new LogPosition(this.#request(id, attempt));
     let overSinceMs: number | null = null;
     for (let round = 0; ; round += 1) {
       try {
+        // Of one that is over nothing more comes.
+        if (!this.#isOver(attempt)) await position.open((request) => this.#stream(request));
         if (await this.#readOnce(position)) round = 0;
         if (await this.#endsSoon(attempt)) return;
       } catch (error) {
@@ -201,17 +207,18 @@ class AttemptFollower {
   async #readOnce(position: LogPosition): Promise<boolean> {
     const request = position.resume();
     let news = false;
-    // Not Peers.follow: a log that cannot be read must not hold up a task whose node has gone for good.
-    for await (const chunk of this.#peers.once(
-      (peer, inner) => peer.readLogs(request, inner),
-      this.#signal,
-    )) {
+    for await (const chunk of this.#stream(request)) {
       const rest = position.accept(chunk);
       if (rest === null) continue;
       news = true;
       await this.#options.onChunk(rest);
     }
     return news;
+  }
+
+  /** Not Peers.follow: a log that cannot be read must not hold up a task whose node has gone for good. */
+  #stream(request: LogsRequest): AsyncIterable<LogChunk> {
+    return this.#peers.once((peer, inner) => peer.readLogs(request, inner), this.#signal);
   }
 
   /** The log's end and the word that the attempt is over travel different ways. */
@@ -233,14 +240,19 @@ class AttemptFollower {
     return now === undefined || isOver(now);
   }
 
-  #request(id: string, attempt: number): LogsRequest {
-    const { stream, tail, since } = this.#options;
+  #request(id: string, { assignment, attempt }: Attempt): LogsRequest {
+    const { stream, since } = this.#options;
+    const tail = assignment <= (this.#begunAtFirst ?? 0) ? this.#options.tail : undefined;
     return { id, follow: true, tail, stream, since, attempt };
   }
 }
 
 function isRunning(attempt: Attempt): boolean {
   return attempt.status === 'RUNNING';
+}
+
+function hasBegun(attempt: Attempt): boolean {
+  return isRunning(attempt) || (isOver(attempt) && attempt.started_at !== undefined);
 }
 
 function isOver(attempt: Attempt): boolean {

@@ -14,7 +14,44 @@ function read(position: LogPosition, ...chunks: readonly LogChunk[]): string {
   return chunks.map((next) => Buffer.from(position.accept(next)?.data ?? []).toString()).join('');
 }
 
+async function opened(tail: number, log: readonly LogChunk[]): Promise<LogPosition> {
+  const position = new LogPosition({ ...REQUEST, tail });
+  await position.open(async function* ({ since = '1970-01-01T00:00:00Z' }: LogsRequest) {
+    yield* log.filter(({ at_ms: atMs }) => atMs >= Date.parse(since));
+  });
+  return position;
+}
+
+// oxlint-disable-next-line require-yield
+async function* broken(): AsyncGenerator<LogChunk> {
+  throw new Error('broken');
+}
+
 describe('LogPosition', () => {
+  describe('once it is open', () => {
+    const there = [chunk(4, 'a'), chunk(5, 'b'), chunk(5, 'c')];
+
+    it.each([0, 2])('reads the whole of a log in which nothing was, with a tail of %i', async (tail) => {
+      expect((await opened(tail, [])).resume()).toEqual({ ...REQUEST, tail: undefined });
+    });
+
+    it('begins after all that was there, with a tail of 0', async () => {
+      const position = await opened(0, there);
+      expect(position.resume()).toEqual({ ...REQUEST, tail: undefined, since: '1970-01-01T00:00:00.005Z' });
+      expect(read(position, chunk(5, 'b'), chunk(5, 'cd'))).toBe('d');
+    });
+
+    it('begins with the last lines of what was there', async () => {
+      expect((await opened(2, there)).resume()).toEqual({ ...REQUEST, tail: 2 });
+    });
+  });
+
+  it('is not opened by a reading that broke', async () => {
+    const position = new LogPosition(REQUEST);
+    await expect(position.open(broken)).rejects.toThrow('broken');
+    expect(position.resume()).toEqual(REQUEST);
+  });
+
   it('repeats the request as it was while nothing has come', () => {
     expect(new LogPosition(REQUEST).resume()).toEqual(REQUEST);
   });

@@ -8,7 +8,8 @@ import type { LogChunk } from '../generated/worker.ts';
  * from the log's beginning would not do: its oldest part is dropped while it grows.
  */
 export class LogPosition {
-  readonly #request: LogsRequest;
+  #request: LogsRequest;
+  #isOpen: boolean;
   #newestAtMs: number | null = null;
   /** Bytes with the time of the newest chunk that have been delivered, per stream. */
   readonly #delivered = new Map<string, number>();
@@ -17,6 +18,34 @@ export class LogPosition {
 
   constructor(request: LogsRequest) {
     this.#request = request;
+    this.#isOpen = request.tail === undefined;
+  }
+
+  /**
+   * To be called before following: fixes where it begins, so that a stream which breaks before its first chunk is opened
+   * again there. `tail` counts what is there now; asked again later it would pass over what has come meanwhile.
+   *
+   * @param read reads a log, that it does not follow, to its end or throws
+   */
+  async open(read: (request: LogsRequest) => AsyncIterable<LogChunk>): Promise<void> {
+    if (this.#isOpen) return;
+    const whole = { ...this.#request, tail: undefined };
+    const isEndWanted = this.#request.tail === 0;
+    let lastAtMs: number | null = null;
+    for await (const chunk of read({ ...this.#request, follow: false, tail: 1 })) {
+      lastAtMs = Math.max(lastAtMs ?? 0, chunk.at_ms);
+      if (!isEndWanted) break;
+    }
+    if (lastAtMs !== null && isEndWanted) {
+      // The last line need not be all of that millisecond.
+      const there = new LogPosition({ ...whole, follow: false, since: new Date(lastAtMs).toISOString() });
+      for await (const chunk of read(there.resume())) there.accept(chunk);
+      this.#newestAtMs = there.#newestAtMs ?? lastAtMs;
+      for (const [stream, bytes] of there.#delivered) this.#delivered.set(stream, bytes);
+    }
+    // Where there is something, a stream with `tail` gives it at once: one that broke before has shown nothing.
+    if (lastAtMs === null || isEndWanted) this.#request = whole;
+    this.#isOpen = true;
   }
 
   /** The request that continues where the last one broke off. */

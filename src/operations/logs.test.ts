@@ -20,6 +20,8 @@ class FakeLogs {
   remotesDown = false;
   /** What a node says that has them no more. */
   gone: string | null = null;
+  /** Called, once, where a follower would wait for more; its stream then breaks. */
+  onWait: (() => void) | null = null;
   wake: () => void = () => undefined;
 
   write(assignment: number, text: string, atMs = 1, stream = 'stdout'): void {
@@ -36,8 +38,10 @@ class FakeLogs {
 
   async *read(request: ReadLogRequest, signal: AbortSignal, remote = false): AsyncGenerator<LogChunk, void> {
     this.requests.push(request);
-    const { assignment, follow, stream, since_ms: sinceMs } = request;
-    for (let at = 0, sent = 0; ;) {
+    const { assignment, follow, stream, since_ms: sinceMs, tail } = request;
+    // A line is a chunk here.
+    const there = this.chunks.get(assignment)?.length ?? 0;
+    for (let at = tail === undefined ? 0 : Math.max(0, there - tail), sent = 0; ;) {
       if (remote && this.remotesDown) throw new JarvisError('unavailable', 'down');
       const chunk = this.chunks.get(assignment)?.[at];
       if (chunk !== undefined) {
@@ -54,6 +58,12 @@ class FakeLogs {
       }
       if (!follow && this.gone !== null) throw new JarvisError('logs_unavailable', this.gone);
       if (!follow || this.ended.has(assignment) || signal.aborted) return;
+      if (this.onWait !== null) {
+        const onWait = this.onWait;
+        this.onWait = null;
+        onWait();
+        throw new JarvisError('unavailable', 'broken while waiting');
+      }
       const { promise, resolve } = Promise.withResolvers<void>();
       this.wake = resolve;
       signal.addEventListener('abort', () => resolve());
@@ -283,7 +293,40 @@ describe('following', () => {
       cluster.report(id, 'COMPLETED');
     };
     expect(await readAll(request(id, { follow: true, tail: 100 }), { onText })).toBe('abcd');
-    expect(logs.requests[1]).toMatchObject({ tail: undefined, since_ms: 5, follow: true });
+    expect(logs.requests.at(-2)).toMatchObject({ tail: undefined, since_ms: 5, follow: true });
+  });
+
+  it.each([0, 1])('shows all of an attempt that begins later, with a tail of %i', async (tail) => {
+    const id = await submit();
+    const text = readAll(request(id, { follow: true, tail }));
+    setImmediate(() => {
+      const assignment = cluster.assign(id, 'n2');
+      logs.write(assignment, 'x');
+      logs.write(assignment, 'y');
+      cluster.report(id, 'RUNNING');
+      logs.end(assignment);
+      setImmediate(() => cluster.report(id, 'COMPLETED'));
+    });
+    expect(await text).toBe('xy');
+  });
+
+  it.each([
+    [0, ['old', 'last'], 'newer'],
+    [0, [], 'newer'],
+    [1, [], 'newer'],
+    [1, ['old', 'last'], 'lastnewer'],
+  ])('loses nothing where a stream with a tail of %i after %j breaks', async (tail, before, expected) => {
+    const { id, assignment } = await running();
+    for (const text of before) logs.write(assignment, text, 5);
+    logs.onWait = () => {
+      logs.write(assignment, 'new', 5);
+      logs.write(assignment, 'er', 6);
+      logs.end(assignment);
+      cluster.report(id, 'COMPLETED');
+    };
+    const text = await readAll(request(id, { follow: true, tail }));
+    expect(text.endsWith(expected)).toBe(true);
+    expect(text).not.toContain('old');
   });
 
   it('leaves an attempt that died with its node, and goes on with the next', async () => {

@@ -67,7 +67,7 @@ class TaskReading {
   async *once(task: Task): AsyncGenerator<LogChunk, void> {
     const attempt = this.#choose(task);
     if (attempt === undefined || !hasBegun(attempt)) return;
-    const position = this.#position(attempt);
+    const position = this.#position(attempt, true);
     const giveUpMs = this.#sources.clock.monotonicMs() + limits.logPatienceMs;
     yield* this.#rest(attempt, position, giveUpMs);
   }
@@ -76,6 +76,8 @@ class TaskReading {
     let task = first;
     const newest = this.#choose(task);
     let done = newest === undefined ? 0 : newest.assignment - 1;
+    // Of what begins later all is new.
+    const begunAtFirst = first.attempts.findLast(hasBegun)?.assignment ?? 0;
     let missing: JarvisError | null = null;
     for (;;) {
       task = await this.#until(
@@ -86,7 +88,7 @@ class TaskReading {
       if (attempt === undefined) break;
       missing = null;
       try {
-        yield* this.#followAttempt(task, attempt);
+        yield* this.#followAttempt(task, attempt, attempt.assignment <= begunAtFirst);
       } catch (error) {
         if (!(error instanceof JarvisError) || error.code !== 'logs_unavailable') throw error;
         // Lost with its node: the next attempt, if there is one, is what the follower wants to see.
@@ -135,13 +137,14 @@ class TaskReading {
    * Two things end an attempt's output: its log, read to the end, and the word of the state that it is over. The log of
    * an attempt that died with its node has no end; a stream that ends may have lost its node only.
    */
-  async *#followAttempt(task: Task, attempt: Attempt): AsyncGenerator<LogChunk, void> {
+  async *#followAttempt(task: Task, attempt: Attempt, hadBegun: boolean): AsyncGenerator<LogChunk, void> {
     const { clock } = this.#sources;
-    const position = this.#position(attempt);
+    const position = this.#position(attempt, hadBegun);
     using over = new AttemptEnd(this.#sources, this.#context, task, attempt);
     let delayMs: number = limits.logRetryMinMs;
     while (!over.isOver) {
       try {
+        await position.open((request) => this.#there(attempt.node, request, over.signal), over.signal);
         for await (const chunk of this.#source(attempt.node, position.next(true), over.signal)) {
           if (!position.accept(chunk)) continue;
           delayMs = limits.logRetryMinMs;
@@ -220,6 +223,15 @@ class TaskReading {
     throw new JarvisError('logs_unavailable', message, { cause });
   }
 
+  /** What a log that is being written has so far: nothing where it is not there yet. */
+  async *#there(place: string, request: ReadLogRequest, signal: AbortSignal): AsyncGenerator<LogChunk, void> {
+    try {
+      yield* this.#source(place, request, signal);
+    } catch (error) {
+      if (!isGone(error)) throw error;
+    }
+  }
+
   async *#source(
     place: string,
     request: ReadLogRequest,
@@ -244,12 +256,13 @@ class TaskReading {
     }
   }
 
-  #position(attempt: Attempt): LogPosition {
+  #position(attempt: Attempt, withTail: boolean): LogPosition {
     return new LogPosition({
       task_id: this.#request.id,
       assignment: attempt.assignment,
       follow: false,
       ...this.#wanted,
+      tail: withTail ? this.#wanted.tail : undefined,
     });
   }
 }

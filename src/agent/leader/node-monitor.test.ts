@@ -81,6 +81,19 @@ describe('NodeMonitor', () => {
     expect(monitor.usage('w')).toEqual(usage);
   });
 
+  it('knows no usage of a node that does not know its own', async () => {
+    const session = register('a');
+    monitor.start(cluster.term);
+    monitor.heard('w', session, { ...usage, pressure: ['disk'] });
+    await clock.advance(2000);
+    monitor.heard('w', session, null);
+    await clock.advance(2000);
+    expect(monitor.usage('w')).toBeNull();
+    expect(monitor.clockOffsets()).toEqual([]);
+    // Whether it still runs short is not known either.
+    expect(node().pressure).toEqual(['disk']);
+  });
+
   it('says for how long it has heard nothing, which is not before it led [NEWLEADER]', async () => {
     const session = register('a');
     expect(monitor.silentMs('w')).toBeNull();

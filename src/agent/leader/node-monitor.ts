@@ -31,6 +31,7 @@ interface Watch {
   sinceMs: number;
   /** Monotonic and wall time of the newest receipt, and its session. */
   heard: { readonly atMs: number; readonly wallMs: number; readonly session: number } | null;
+  /** As it said last; null: it does not know. */
   usage: Usage | null;
   /** The session for which OFFLINE was proposed; 0: none. */
   endingSession: number;
@@ -75,7 +76,8 @@ export class NodeMonitor {
     const watch = this.#watch(row, nowMs);
     watch.sinceMs = Math.max(watch.sinceMs, nowMs);
     watch.heard = { atMs: nowMs, wallMs: this.#clock.wallMs(), session };
-    watch.usage = usage ?? watch.usage;
+    // A node that does not know says so; what it said before is old by then.
+    watch.usage = usage;
     this.#judge(row, watch, nowMs);
     return true;
   }
@@ -207,7 +209,7 @@ export class NodeMonitor {
     return watch.sinceMs + warningMs;
   }
 
-  /** As the node said last, in the session that the word is about. */
+  /** As the node said last, in the session that the word is about; while it does not know, that stays. */
   #tellPressure(row: NodeRow, watch: Watch, nowMs: number): void {
     if (watch.usage === null || watch.heard?.session !== row.session || this.#term === null) return;
     const said: readonly string[] = watch.usage.pressure;

@@ -9,7 +9,7 @@ import type { LogFrame, LogStream } from './log-format.ts';
 import { decodeLogFrame, listLogFiles, logFileName } from './log-format.ts';
 
 export interface LogChunk {
-  /** Wall time of the node, when the watchdog read it. */
+  /** Wall time of the node, when the watchdog read it; in the watchdog's logs it never falls. */
   readonly atMs: number;
   readonly stream: LogStream;
   readonly data: Buffer;

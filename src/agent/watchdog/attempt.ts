@@ -202,7 +202,8 @@ export class Attempt {
   async #openLog(): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const writer = await AttemptLogWriter.create(this.#directory, this.#tools.logLimits);
-    this.#pump = new OutputPump(writer, this.#tools.diagnose);
+    const { diagnose } = this.#tools;
+    this.#pump = await OutputPump.open(this.#directory, writer, { diagnose, wallMs: Date.now });
   }
 
   /** @returns null where it was stopped meanwhile */

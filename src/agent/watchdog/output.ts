@@ -3,25 +3,50 @@ import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { messageOf } from '../../lib/errors.ts';
+import { readNewestLog } from './attempt-log.ts';
 import type { Diagnose } from './diagnostics.ts';
 import { WATCHDOG_LIMITS } from './limits.ts';
 import type { LogStream } from './log-format.ts';
 import type { AttemptLogWriter } from './log-writer.ts';
 import { OutputTail } from './output-tail.ts';
 
+interface PumpTools {
+  readonly diagnose: Diagnose;
+  /** Milliseconds since 1970; may jump. */
+  readonly wallMs: () => number;
+}
+
 export class OutputPump {
   readonly #writer: AttemptLogWriter;
   readonly #diagnose: Diagnose;
+  readonly #wallMs: () => number;
+  /** Of what is in the log. */
+  #newestAtMs: number;
   readonly #open = new Map<Readable, Promise<void>>();
   #paused = false;
   /** Counts what arrived, so that a silent pipe is told from a busy one. */
   #activity = 0;
   readonly #tail = new OutputTail();
 
-  constructor(writer: AttemptLogWriter, diagnose: Diagnose) {
+  /** Use {@link OutputPump.open}. */
+  constructor(writer: AttemptLogWriter, newestAtMs: number, { diagnose, wallMs }: PumpTools) {
     this.#writer = writer;
+    this.#newestAtMs = newestAtMs;
     this.#diagnose = diagnose;
+    this.#wallMs = wallMs;
     writer.onDrain = () => this.#resume();
+  }
+
+  /** @param directory has the log that `writer` begins, or goes on with */
+  static async open(directory: string, writer: AttemptLogWriter, tools: PumpTools): Promise<OutputPump> {
+    let newestAtMs = 0;
+    try {
+      for await (const { atMs } of readNewestLog(directory)) newestAtMs = Math.max(newestAtMs, atMs);
+    } catch (error) {
+      // Not for this may an attempt be lost.
+      tools.diagnose('output of before could not be read', { directory, error: messageOf(error) });
+    }
+    return new OutputPump(writer, newestAtMs, tools);
   }
 
   attach(stream: LogStream, source: Readable): void {
@@ -59,7 +84,7 @@ export class OutputPump {
       if (isSilent || readMs >= WATCHDOG_LIMITS.pipeDrainTimeoutMs)
         for (const source of this.#open.keys()) source.destroy();
     }
-    await this.#writer.end(Date.now());
+    await this.#writer.end(this.#stamp());
     const { bytes, error } = this.#writer.loss;
     if (bytes > 0) this.#diagnose('output lost', { bytes, error: messageOf(error) });
   }
@@ -72,9 +97,15 @@ export class OutputPump {
   #take(stream: LogStream, chunk: Buffer): void {
     this.#activity += 1;
     this.#tail.add(chunk);
-    if (this.#writer.write(stream, Date.now(), chunk)) return;
+    if (this.#writer.write(stream, this.#stamp(), chunk)) return;
     this.#paused = true;
     for (const source of this.#open.keys()) source.pause();
+  }
+
+  /** Never falls, whatever becomes of the clock: followers go on from the newest time that they have seen. */
+  #stamp(): number {
+    this.#newestAtMs = Math.max(this.#newestAtMs, this.#wallMs());
+    return this.#newestAtMs;
   }
 
   #resume(): void {

@@ -40,6 +40,13 @@ export const WORKER_LIMITS = {
   /** Between looks at an attempt that is registered with its driver but not running yet. */
   registeredPollMs: 250,
 
+  /** One measurement of what the node uses. */
+  usageTimeoutMs: 5000,
+  /** A measurement older than so many intervals is no longer told. */
+  usageIntervalsKept: 5,
+  /** Between complaints that nothing can be measured. */
+  usageComplaintMs: 600_000,
+
   /** TERM to KILL for what nobody wants here: its own grace is not known. */
   orphanGraceMs: 10_000,
 } as const;

@@ -1,9 +1,11 @@
 import { tmpdir } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
 
 import { describe, expect, it } from 'vitest';
 
 import type { Clock } from '../../lib/clock.ts';
 import { silentLog } from '../../lib/log.ts';
+import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
 import { measuredCapacity, nodeCapacity } from './capacity.ts';
 import { parseCpuTicks, parseNetworkBytes, rates, UsageMeter } from './usage-meter.ts';
 
@@ -55,8 +57,8 @@ describe('usage', () => {
     const clock: Clock = {
       wallMs: () => 0,
       monotonicMs: () => 0,
-      after: () => {
-        resolve();
+      after: (delayMs) => {
+        if (delayMs === 1000) resolve();
         return () => {};
       },
     };
@@ -85,8 +87,8 @@ describe('usage', () => {
       const clock: Clock = {
         wallMs: () => 0,
         monotonicMs: () => 0,
-        after: () => {
-          resolve();
+        after: (delayMs) => {
+          if (delayMs === 1000) resolve();
           return () => {};
         },
       };
@@ -96,6 +98,77 @@ describe('usage', () => {
       expect(meter.latest() !== null && meter.latest()!.memory_bytes > 0).toBe(isKnown);
       meter.close();
     }
+  });
+});
+
+/** Tells when a round is over: then the next is planned. */
+class RoundClock extends VirtualClock {
+  #round = Promise.withResolvers<void>();
+
+  override after(delayMs: number, callback: () => void): () => void {
+    const cancel = super.after(delayMs, callback);
+    if (delayMs === 1000) {
+      this.#round.resolve();
+      this.#round = Promise.withResolvers<void>();
+    }
+    return cancel;
+  }
+
+  get nextRound(): Promise<void> {
+    return this.#round.promise;
+  }
+}
+
+describe('a measurement that does not end', () => {
+  const confined = { cpu: null, memoryBytes: 7, memoryLimitBytes: null };
+
+  it('is given up and told of now and then; what is old counts as unknown; and one that works counts again', async () => {
+    const clock = new RoundClock();
+    const warnings: unknown[] = [];
+    let hanging: PromiseWithResolvers<typeof confined> | null = null;
+    let begun = 0;
+    const meter = new UsageMeter({
+      directory: tmpdir(),
+      confinement: {
+        measure: () => {
+          begun += 1;
+          return hanging === null ? Promise.resolve(confined) : hanging.promise;
+        },
+      },
+      intervalMs: 1000,
+      clock,
+      log: { ...silentLog, warn: (details) => warnings.push(details) },
+    });
+    let round = clock.nextRound;
+    meter.start();
+    await round;
+    expect(meter.latest()).toMatchObject({ memory_bytes: 7 });
+
+    hanging = Promise.withResolvers<typeof confined>();
+    await clock.advance(1000 + 3000);
+    expect([meter.latest()?.memory_bytes, warnings.length]).toEqual([7, 0]);
+    await clock.advance(2001);
+    expect(meter.latest()).toBeNull();
+    expect(warnings).toMatchObject([{ error: expect.stringContaining('5 s') }]);
+    // The one that hangs holds a thread: there is no second one beside it.
+    await clock.advance(1_200_000);
+    expect(begun).toBe(2);
+    expect(warnings).toHaveLength(3);
+
+    // Its answer is old by now.
+    hanging.resolve({ ...confined, memoryBytes: 8 });
+    hanging = null;
+    await clock.advance(0);
+    expect(meter.latest()).toBeNull();
+    // Its other parts are real ones, which take real time.
+    while (meter.latest() === null) {
+      round = clock.nextRound;
+      await clock.advance(1000);
+      await round;
+      await setImmediate();
+    }
+    expect([begun, meter.latest()?.memory_bytes]).toEqual([3, 7]);
+    meter.close();
   });
 });
 

@@ -3,6 +3,7 @@
  * own: a heartbeat takes the newest value there is and never waits for one. cpu and network come straight from /proc, for systeminformation spawns processes synchronously to read
  * them, which would hold the ticks of Raft; memory is systeminformation's.
  */
+import type { StatsFs } from 'node:fs';
 import { readFile, statfs } from 'node:fs/promises';
 
 import { mem } from 'systeminformation/lib/memory.js';
@@ -11,11 +12,13 @@ import type { Usage } from '../../generated/worker.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
+import { RepeatedLines } from '../../lib/repeated-lines.ts';
 import type { Pressure } from '../../model/node.ts';
+import { WORKER_LIMITS } from './limits.ts';
 import { pressureOfRooms, type Room } from './pressure.ts';
 
 export interface UsageSource {
-  /** null before the first measurement. */
+  /** null where nothing is known: before the first measurement, and once the newest is old. */
   latest(): Usage | null;
 }
 
@@ -47,6 +50,13 @@ interface Counters {
   readonly networkBytes: number;
 }
 
+interface Reading {
+  readonly counters: Counters;
+  readonly disk: StatsFs;
+  readonly memory: Awaited<ReturnType<typeof mem>>;
+  readonly confined: ConfinedUse;
+}
+
 export class UsageMeter implements UsageSource {
   readonly #options: {
     readonly directory: string;
@@ -58,8 +68,11 @@ export class UsageMeter implements UsageSource {
   #latest: Usage | null = null;
   #previous: Counters | null = null;
   #pressure: readonly Pressure[] = [];
+  #latestAtMs = 0;
+  #isReading = false;
   #cancel: (() => void) | null = null;
-  #failures = 0;
+  #cancelLimit: (() => void) | null = null;
+  readonly #complaints: RepeatedLines;
   #closed = false;
 
   /** @param options.directory on the file system whose use is reported */
@@ -71,6 +84,12 @@ export class UsageMeter implements UsageSource {
     log: Log;
   }) {
     this.#options = options;
+    const { clock } = options;
+    this.#complaints = new RepeatedLines({
+      clock,
+      intervalMs: WORKER_LIMITS.usageComplaintMs,
+      kindsKept: 1,
+    });
   }
 
   start(): void {
@@ -78,53 +97,87 @@ export class UsageMeter implements UsageSource {
   }
 
   latest(): Usage | null {
-    return this.#latest;
+    const { clock, intervalMs } = this.#options;
+    const ageMs = clock.monotonicMs() - this.#latestAtMs;
+    return ageMs > WORKER_LIMITS.usageIntervalsKept * intervalMs ? null : this.#latest;
   }
 
   close(): void {
     this.#closed = true;
     this.#cancel?.();
+    this.#cancelLimit?.();
   }
 
-  /** Never two at once: a measurement that hangs costs later ones, not the node. */
+  /**
+   * Never two at once: one that hangs, as on a file system that does not answer, holds threads of this process. It costs
+   * later ones, until it ends.
+   */
   async #measure(): Promise<void> {
-    const { clock, confinement, directory, intervalMs, log } = this.#options;
+    const { clock, intervalMs, log } = this.#options;
     try {
-      const [stat, network, memory, disk, confined] = await Promise.all([
-        readFile('/proc/stat', 'utf8'),
-        readFile('/proc/net/dev', 'utf8'),
-        mem(),
-        statfs(directory),
-        confinement.measure(),
-      ]);
-      const counters: Counters = {
-        atMs: clock.monotonicMs(),
-        quota: confined.cpu,
-        ...parseCpuTicks(stat),
-        networkBytes: parseNetworkBytes(network),
-      };
-      const rooms = {
-        // What others than root may still write.
-        disk: { total: disk.blocks * disk.bsize, available: disk.bavail * disk.bsize },
-        memory: memoryRoom(confined, memory),
-      };
-      this.#pressure = pressureOfRooms(rooms, this.#pressure);
-      this.#latest = {
-        ...rates(this.#previous, counters),
-        memory_bytes: confined.memoryBytes ?? memory.active,
-        disk_bytes: (disk.blocks - disk.bfree) * disk.bsize,
-        wall_ms: clock.wallMs(),
-        pressure: [...this.#pressure],
-        cpu_scope: confined.cpu?.scope ?? '',
-      };
-      this.#previous = counters;
-      this.#failures = 0;
+      if (this.#isReading) throw new Error('an earlier measurement has not ended yet');
+      this.#take(await this.#bounded(this.#read()));
     } catch (error) {
-      this.#failures += 1;
-      if (this.#failures === 1)
-        log.warn({ error: messageOf(error) }, 'the usage of this node cannot be measured');
+      this.#complaints.write('usage', (heldBack) =>
+        log.warn({ error: messageOf(error), heldBack }, 'the usage of this node cannot be measured'),
+      );
     }
     if (!this.#closed) this.#cancel = clock.after(intervalMs, () => void this.#measure());
+  }
+
+  async #read(): Promise<Reading> {
+    const { clock, confinement, directory } = this.#options;
+    const parts = [
+      readFile('/proc/stat', 'utf8'),
+      readFile('/proc/net/dev', 'utf8'),
+      mem(),
+      statfs(directory),
+      confinement.measure(),
+    ] as const;
+    this.#isReading = true;
+    // Each to its end, also where another fails.
+    void Promise.allSettled(parts).finally(() => (this.#isReading = false));
+    const [stat, network, memory, disk, confined] = await Promise.all(parts);
+    const counters: Counters = {
+      atMs: clock.monotonicMs(),
+      quota: confined.cpu,
+      ...parseCpuTicks(stat),
+      networkBytes: parseNetworkBytes(network),
+    };
+    return { counters, memory, disk, confined };
+  }
+
+  /** @throws where it takes too long: what comes of it then is of no use any more */
+  async #bounded(reading: Promise<Reading>): Promise<Reading> {
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const { usageTimeoutMs } = WORKER_LIMITS;
+    this.#cancelLimit = this.#options.clock.after(usageTimeoutMs, () =>
+      reject(new Error(`it has not ended within ${usageTimeoutMs / 1000} s`)),
+    );
+    try {
+      return await Promise.race([reading, late]);
+    } finally {
+      this.#cancelLimit();
+    }
+  }
+
+  #take({ counters, memory, disk, confined }: Reading): void {
+    const rooms = {
+      // What others than root may still write.
+      disk: { total: disk.blocks * disk.bsize, available: disk.bavail * disk.bsize },
+      memory: memoryRoom(confined, memory),
+    };
+    this.#pressure = pressureOfRooms(rooms, this.#pressure);
+    this.#latest = {
+      ...rates(this.#previous, counters),
+      memory_bytes: confined.memoryBytes ?? memory.active,
+      disk_bytes: (disk.blocks - disk.bfree) * disk.bsize,
+      wall_ms: this.#options.clock.wallMs(),
+      pressure: [...this.#pressure],
+      cpu_scope: confined.cpu?.scope ?? '',
+    };
+    this.#latestAtMs = counters.atMs;
+    this.#previous = counters;
   }
 }
 

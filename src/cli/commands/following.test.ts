@@ -388,6 +388,28 @@ describe('logs', () => {
     expect(await cli.result).toEqual({ stdout: 'two\nsame moment\nend\n', stderr: '', status: 0 });
   });
 
+  it('shows all of an attempt that begins after it, whatever the tail', async () => {
+    const id = 'task-queued';
+    cluster.setTask(fakeTask({ id, status: 'PENDING' }));
+    const cli = new CliProcess(['logs', '-f', id, '--tail', '0', ...peer]);
+    await cluster.until(() => cluster.requests('watchTask').length > 0);
+    cluster.log(id, 1, 'stdout', 'x\n');
+    begin(id);
+    end(id, {});
+    expect(await cli.result).toEqual({ stdout: 'x\n', stderr: '', status: 0 });
+  });
+
+  it('loses nothing that comes before a stream without output is opened again', async () => {
+    const cli = new CliProcess(['logs', '-f', ID, '--tail', '0', ...peer]);
+    await cluster.until(() => cluster.requests<LogsRequest>('readLogs').some(({ follow }) => follow));
+    cluster.stop();
+    cluster.log(ID, 1, 'stdout', 'meanwhile\n', 3000);
+    await cluster.start();
+    await cli.until(({ stdout }) => stdout === 'meanwhile\n');
+    end(ID, {});
+    expect(await cli.result).toEqual({ stdout: 'meanwhile\n', stderr: '', status: 0 });
+  });
+
   it('exits with 130 on Ctrl-C', async () => {
     const cli = new CliProcess(['logs', '-f', ID, ...peer]);
     await cli.until(({ stdout }) => stdout === 'one\ntwo\n');
