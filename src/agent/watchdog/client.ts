@@ -52,6 +52,8 @@ export class WatchdogClient {
   readonly #log: Log;
   readonly #cache = new AttemptCache();
   readonly #closing = new AbortController();
+  /** What attaching reads; null: nobody has attached. */
+  #recordedSession: Promise<number> | null = null;
   #session: number | null = null;
   #link: Promise<Link> | null = null;
   #connection: WatchdogConnection | null = null;
@@ -83,7 +85,8 @@ export class WatchdogClient {
    * a quorum there may be none for long. In the session that it was told last, in which nothing new is started.
    */
   async attach(): Promise<void> {
-    const session = await readSession(watchdogDirectory(this.#dataDirectory));
+    this.#recordedSession = readSession(watchdogDirectory(this.#dataDirectory));
+    const session = await this.#recordedSession;
     if (this.#session !== null) return;
     // Nothing is left to watch: but one is needed soon, and takes its time.
     if (session === 0) return this.#launch();
@@ -95,6 +98,9 @@ export class WatchdogClient {
   /** Kills the watchdog where it is stopped or hangs; another takes its place, and ends what this one has left. */
   async replaceHung(timeoutMs: number): Promise<void> {
     const holder = await lockHolder(watchdogDirectory(this.#dataDirectory));
+    // Asked for while that is read, it would find no session to ask in, and nobody asks again. Whoever attaches hears of
+    // its failure.
+    await this.#recordedSession?.catch(() => 0);
     const session = this.#session;
     if (session === null || holder === null) return;
     // One that has only just begun reads its records first.
