@@ -254,7 +254,7 @@ describeWithBed('how containers end', (bed) => {
         MemoryReservation: 32 * MIB,
         CpuPeriod: 100_000,
         CpuQuota: 50_000,
-        CpuShares: 256,
+        CpuShares: 26,
         PidsLimit: 33,
         Privileged: false,
         CapDrop: ['ALL'],
