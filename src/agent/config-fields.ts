@@ -34,6 +34,7 @@ export function yamlOfText(value: unknown): unknown {
   try {
     return parseYaml(value, { maxAliasCount: 100 }) as unknown;
   } catch {
+    // No YAML: whoever checks the setting names it and what is allowed.
     return value;
   }
 }

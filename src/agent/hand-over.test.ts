@@ -44,6 +44,7 @@ describe('a leader that stops', () => {
     const follower = cluster.members.find((member) => member !== leader) ?? leader;
     expect(await done(cluster, handOver(follower.node, cluster.clock))).toBe(0);
     leader.log.fail(new Error('gone'));
+    // Both fail, as is wanted: the node has to have failed before it is asked.
     leader.node.propose(Buffer.from('x')).catch(() => {});
     await leader.node.failed.catch(() => {});
     expect(await done(cluster, handOver(leader.node, cluster.clock))).toBe(0);

@@ -123,6 +123,18 @@ describe('DrainKeeper', () => {
 });
 
 describe('the logs of a node that is drained', () => {
+  it('are not waited for where no other node could take them', async () => {
+    const called: string[] = [];
+    const handOver: LogHandOver['handOver'] = async ({ name }) => void called.push(name);
+    const { clock, cluster, keeper, drain, report, row } = scene({ handOver });
+    cluster.execute({ type: 'cordonNode', node: 'v', idempotency: null });
+    keeper.start(cluster.term);
+    drain();
+    report('COMPLETED');
+    await clock.advance(1);
+    expect([called, row()?.status]).toEqual([[], 'DRAINED']);
+  });
+
   it('are handed over once it is empty, before it is DRAINED, and again where that failed', async () => {
     const calls: (() => void)[] = [];
     let failures = 1;

@@ -99,7 +99,7 @@ export class WatchdogClient {
   async replaceHung(timeoutMs: number): Promise<void> {
     const holder = await lockHolder(watchdogDirectory(this.#dataDirectory));
     // Asked for while that is read, it would find no session to ask in, and nobody asks again. Whoever attaches hears of
-    // its failure.
+    // its failure, and there is no session then either.
     await this.#recordedSession?.catch(() => 0);
     const session = this.#session;
     if (session === null || holder === null) return;

@@ -96,6 +96,7 @@ export class Guards {
     const record: GuardRecord = { taskId, assignment, cgroup, isLeased, bootId, isOver: false };
     const guard = this.#add(record);
     const writing = this.#store.write(record, { sync: true });
+    // Whoever asked for the guard hears of a failure, below; a release only waits until nothing is written any more.
     guard.written = writing.catch(() => undefined);
     try {
       await writing;

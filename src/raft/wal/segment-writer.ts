@@ -122,7 +122,7 @@ export class SegmentWriter {
       try {
         if (handle !== undefined) this.#files.close(handle);
       } catch {
-        // See above.
+        // Nothing is lost by it: what is acknowledged was synced, and the failure that led here is told already.
       }
     }
   }
