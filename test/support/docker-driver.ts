@@ -41,6 +41,13 @@ export interface TestDriverOptions {
   readonly incarnation?: string;
   readonly onAvailability?: (isAvailable: boolean) => void;
   readonly guard?: AttemptGuard;
+  /** Absent: the bed's own. */
+  readonly dockerHost?: string;
+}
+
+export interface RestartOptions {
+  readonly session?: number;
+  readonly dockerHost?: string;
 }
 
 /** As where no lease ever runs out. */
@@ -55,7 +62,7 @@ export async function createTestDriver(
   dataDirectory: string,
   options: TestDriverOptions = {},
 ): Promise<TestDriver> {
-  process.env['DOCKER_HOST'] = bed.dockerHost;
+  process.env['DOCKER_HOST'] = options.dockerHost ?? bed.dockerHost;
   const owner = { node: 'n1', incarnation: options.incarnation ?? randomUUID(), dataDirectory };
   const driver = await DockerDriver.create({
     owner,
@@ -118,12 +125,13 @@ export class DriverBench {
   }
 
   /** As a new start of the daemon: in a higher session. */
-  async restart(session = SESSION + 1): Promise<void> {
+  async restart({ session = SESSION + 1, dockerHost }: RestartOptions = {}): Promise<void> {
     const { driver, owner } = this.#current;
     await driver.close();
     this.#current = await createTestDriver(this.#bed, this.directory, {
       ...this.#options,
       incarnation: owner.incarnation,
+      ...(dockerHost === undefined ? {} : { dockerHost }),
     });
     await this.driver.open(session, never);
   }
