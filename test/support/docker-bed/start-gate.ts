@@ -30,13 +30,7 @@ export async function openStartGate(
     keep(client, () => engine);
     keep(engine, () => client);
     engine.pipe(client);
-    let handedOn = Promise.resolve();
-    client.on('data', (bytes) => {
-      handedOn = handedOn.then(async () => {
-        if (START.test(bytes.toString('latin1'))) await beforeStart();
-        engine.write(bytes);
-      });
-    });
+    void handOn(client, engine, beforeStart);
   });
   await new Promise<void>((resolve) => {
     server.listen(gatePath, resolve);
@@ -49,4 +43,15 @@ export async function openStartGate(
         for (const socket of sockets) socket.destroy();
       }),
   };
+}
+
+async function handOn(client: Socket, engine: Socket, beforeStart: () => Promise<void>): Promise<void> {
+  try {
+    for await (const bytes of client as AsyncIterable<Buffer>) {
+      if (START.test(bytes.toString('latin1'))) await beforeStart();
+      engine.write(bytes);
+    }
+  } catch {
+    // The connection broke, which ends the other half as well.
+  }
 }
