@@ -6,7 +6,7 @@ import path from 'node:path';
 
 import { describe, expect, it, onTestFinished } from 'vitest';
 
-import type { MemberJson } from '../support/api.ts';
+import type { MemberJson, NodeJson } from '../support/api.ts';
 import { SHORT_HEARTBEAT, type TestCluster } from '../support/cluster.ts';
 import { prepareCluster } from '../support/test-cluster.ts';
 import { waitFor } from '../support/wait.ts';
@@ -14,6 +14,8 @@ import { waitFor } from '../support/wait.ts';
 const FOLDER = 'small';
 /** A segment of the log has 16 MiB, and the next one is made ready beside it. */
 const SIZE = '48m';
+/** Of this a node calls less than 40 MiB too little. */
+const ROOMY = '800m';
 const isPossible = process.getuid?.() === 0;
 if (!isPossible) process.stderr.write('skipped: a full disk: only root can mount one\n');
 
@@ -26,6 +28,7 @@ function mount(...args: readonly string[]): void {
 async function prepareSmallDisk(
   name: string,
   joining: number,
+  size = SIZE,
 ): Promise<{ readonly cluster: TestCluster; readonly disk: string }> {
   const cluster = await prepareCluster({
     heartbeat: SHORT_HEARTBEAT,
@@ -35,17 +38,17 @@ async function prepareSmallDisk(
   });
   const disk = path.join(cluster.directory, FOLDER);
   mkdirSync(disk);
-  mount('mount', '-t', 'tmpfs', '-o', `size=${SIZE}`, 'tmpfs', disk);
+  mount('mount', '-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', disk);
   // Before the cluster removes its folders.
   onTestFinished(() => mount('umount', '-l', disk));
   return { cluster, disk };
 }
 
-function fill(disk: string): string {
+function fill(disk: string, leftBytes = 0): string {
   const { bavail, bsize } = statfsSync(disk);
   const file = path.join(disk, 'filling');
   try {
-    writeFileSync(file, Buffer.alloc(bavail * bsize));
+    writeFileSync(file, Buffer.alloc(bavail * bsize - leftBytes));
   } catch (error) {
     // The node has written meanwhile: it is full all the same.
     if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
@@ -82,6 +85,34 @@ describe.skipIf(!isPossible && process.env['CI'] !== 'true')('a node whose disk 
     await rm(filling);
     await cluster.restart('n2');
     for (const id of ids.slice(-5)) expect(await full.api.task(id)).toMatchObject({ status: 'COMPLETED' });
+  });
+
+  it('is given no new work before that, says so, and is given work again when there is room', async () => {
+    const { cluster, disk } = await prepareSmallDisk('n2', 0, ROOMY);
+    await cluster.start();
+    const { api } = cluster.node('n1');
+    const small = async (): Promise<NodeJson | undefined> =>
+      (await api.nodes()).find(({ name }) => name === 'n2');
+    const filling = fill(disk, 30 * 2 ** 20);
+    await waitFor('word of it', async () => (await small())?.pressure.join() === 'disk');
+    expect(await small()).toMatchObject({ status: 'AVAILABLE', schedulable: true });
+    const submitted = await Promise.all(
+      Array.from({ length: 6 }, () => api.submit({ command: ['noop', '0ms', '0'] })),
+    );
+    for (const { id } of submitted) {
+      const task = await cluster.finalTask(id);
+      expect(task).toMatchObject({ status: 'COMPLETED' });
+      expect(task.node).not.toBe('n2');
+    }
+    await rm(filling);
+    await waitFor('its end', async () => (await small())?.pressure.length === 0);
+    const ids = (
+      await Promise.all(Array.from({ length: 6 }, () => api.submit({ command: ['noop', '1000s', '0'] })))
+    ).map(({ id }) => id);
+    await waitFor('work for it', async () => {
+      const tasks = await Promise.all(ids.map((id) => api.task(id)));
+      return tasks.some(({ status, node }) => status === 'RUNNING' && node === 'n2');
+    });
   });
 
   it('does not take a snapshot that has no room, and goes on; it takes it when there is', async () => {

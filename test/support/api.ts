@@ -42,6 +42,7 @@ export interface NodeJson {
   readonly usage: { readonly cpu_percent: number; readonly cpu_scope: string } | null;
   readonly last_heartbeat_at: string | null;
   readonly schedulable: boolean;
+  readonly pressure: readonly string[];
   readonly drain: {
     readonly deadline: string;
     readonly overdue: boolean;
