@@ -11,7 +11,7 @@ import type { AttemptSpec } from '../../src/agent/drivers/driver.ts';
 import { DEFAULT_POLICY } from '../../src/model/policy.ts';
 import { describeWithBed } from '../support/docker-bed/describe-with-bed.ts';
 import { IMAGES } from '../support/docker-bed/docker-bed.ts';
-import { openStartGate } from '../support/docker-bed/start-gate.ts';
+import { EngineGate, REQUESTS } from '../support/docker-bed/engine-gate.ts';
 import { DriverBench, never } from '../support/docker-driver.ts';
 import { waitFor, within } from '../support/wait.ts';
 
@@ -237,16 +237,13 @@ describeWithBed('a driver whose engine fails', (bed) => {
 
     it('never starts what an earlier daemon asked for and did not see', async () => {
       const { engine } = bed();
-      const asked = Promise.withResolvers<void>();
-      const gate = await openStartGate(engine.socketPath, path.join(marks, 'gate.sock'), async () => {
-        await engine.pause();
-        asked.resolve();
-      });
+      const gate = await EngineGate.open(engine.socketPath, path.join(marks, 'gate.sock'));
+      const asked = gate.before(REQUESTS.start, () => engine.pause());
       await bench.restart({ session: 6, dockerHost: gate.dockerHost });
       const spec = { ...marking('sleep 1000'), session: 6 };
       const caller = new AbortController();
       const starting = bench.driver.start(spec, caller.signal).catch(() => 'aborted');
-      await asked.promise;
+      await asked;
       await bench.restart({ session: 7 });
       caller.abort();
       expect(await starting).toBe('aborted');

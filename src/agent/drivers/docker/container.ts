@@ -118,7 +118,8 @@ export class Container {
   /** Waits until it no longer runs. */
   async ended(): Promise<Judgement> {
     for (;;) {
-      await this.#ringOrDoubt();
+      // Looked at once after its start, while the execution that is found there can be no other: it is known from then on.
+      if (this.#startId !== null) await this.#ringOrDoubt();
       const judgement = await this.look();
       // It ran: an engine that says that it never did has lost track of it.
       if (judgement.type === 'created')
