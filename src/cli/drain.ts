@@ -36,7 +36,7 @@ export async function waitDrained(
   return last;
 }
 
-/** What there is to be told of a drain changes with the time, so it is asked for now and then. */
+/** What there is to be told of a drain changes with the time, so it is asked for at intervals. */
 async function* statesOf(
   peer: ClusterConnection,
   name: string,

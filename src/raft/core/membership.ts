@@ -98,7 +98,7 @@ export function leaveJointWhenDue(member: Member): void {
   proposeConfChange(member, LEAVE_JOINT);
 }
 
-/** How many of these, in their order, the bound on what is uncommitted leaves room for now. */
+/** How many of these, in their order, the bound on what is uncommitted leaves room for at present. */
 export function countFitting(member: Member, proposals: readonly { readonly data: Uint8Array }[]): number {
   if (!member.isLeader) return Number.POSITIVE_INFINITY;
   let bytes = member.uncommittedBytes;
