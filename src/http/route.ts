@@ -13,7 +13,7 @@ import { PROBLEM_TYPE, problemOf } from './problem.ts';
 import { expectNoBody, parseQuery } from './query.ts';
 import type { Calls } from './requests.ts';
 
-export type Method = 'DELETE' | 'GET' | 'PATCH' | 'POST' | 'PUT';
+type Method = 'DELETE' | 'GET' | 'PATCH' | 'POST' | 'PUT';
 
 /** What answers come from. */
 export interface RouteParts {
