@@ -56,6 +56,26 @@ function isFiniteThroughout(value: unknown): boolean {
   return typeof value !== 'object' || value === null || Object.values(value).every(isFiniteThroughout);
 }
 
+function isEncodable(command: object): boolean {
+  try {
+    encodeCommand(command);
+    return true;
+  } catch (error) {
+    if (error instanceof JarvisError && error.code === 'invalid') return false;
+    throw error;
+  }
+}
+
+/** What becomes of the bytes of a row. */
+function outcomeOf(content: Uint8Array): string {
+  try {
+    return typeof decodeContent(content);
+  } catch (error) {
+    if (error instanceof JarvisError) return error.code;
+    throw error;
+  }
+}
+
 describe('commands', () => {
   it('decode to what was encoded', () => {
     fc.assert(
@@ -76,7 +96,7 @@ describe('commands', () => {
         const decoded = decodeCommand(bytes);
         const value = decoded.type === 'value' ? decoded.value : null;
         // NaN and the infinities decode, and are refused where a command is made.
-        if (isFiniteThroughout(value)) expect(() => encodeCommand({ value })).not.toThrow();
+        expect(isEncodable({ value })).toBe(isFiniteThroughout(value));
       }),
       { numRuns: runs(2000) },
     );
@@ -207,11 +227,7 @@ describe('rows', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
         bytes[0] = 1;
-        try {
-          expect(typeof decodeContent(bytes)).toBe('object');
-        } catch (error) {
-          expect(error).toMatchObject({ code: 'unavailable' });
-        }
+        expect(['object', 'unavailable']).toContain(outcomeOf(bytes));
       }),
       { numRuns: runs(2000) },
     );
