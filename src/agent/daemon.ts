@@ -245,7 +245,14 @@ export class Daemon {
     const freshness = new FreshnessWatch({ replica, insight, clock: this.#clock });
     const routing = new RoutingOperations({
       replica,
-      local: new LocalOperations({ replica, insight, membership, snapshots: saved, remotes }),
+      local: new LocalOperations({
+        replica,
+        insight,
+        membership,
+        snapshots: saved,
+        remotes,
+        clock: this.#clock,
+      }),
       remotes,
       localLogs,
       clock: this.#clock,
