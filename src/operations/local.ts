@@ -123,7 +123,7 @@ export class LocalOperations implements RemoteOperations {
     this.#joinTokens = new LocalJoinTokens({
       replica: options.replica,
       insight: options.insight,
-      barrier: (signal) => this.#barrier(signal),
+      barrier: (signal) => this.#barrier({ signal }),
       outcome: (proposed, signal) => this.#outcome(proposed, signal),
       nowMs: () => Math.max(options.replica.state.cluster?.timeMs ?? 0, options.clock.wallMs()),
     });
