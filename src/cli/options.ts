@@ -8,13 +8,12 @@ import type { TaskStatus } from '../model/task.ts';
 import { OUTPUT_FORMATS } from './output/format.ts';
 import type { OutputFormat } from './output/format.ts';
 
-export interface PeerOptions {
-  readonly peer?: readonly string[];
-}
-
 export interface OutputOptions {
   readonly output: OutputFormat;
 }
+
+/** The title in `--help` of the options that say which cluster is meant. */
+export const CONNECTION = 'Connection:';
 
 export function peerOption(): Option {
   return new Option(
@@ -22,7 +21,12 @@ export function peerOption(): Option {
     'any node of the cluster; several are tried in turn (env: JARVIS_PEERS)',
   )
     .argParser(parsePeers)
-    .helpGroup('Connection:');
+    .helpGroup(CONNECTION);
+}
+
+/** Whether a command that has it talks to a cluster. */
+export function isConnectionOption(option: Option): boolean {
+  return option.long === '--peer' && option.helpGroupHeading === CONNECTION;
 }
 
 export function outputOption(): Option {
