@@ -178,7 +178,7 @@ describe('which cluster is meant', () => {
     ['ls', { JARVIS_TOKEN: 'two words' }, 2],
   ])('%s with %j exits %i', async (words, env, status) => {
     const result = await ctl(words.replace('HERE', cluster.address), env);
-    expect(result.status, result.stderr).toBe(status);
+    expect(result).toMatchObject({ status });
   });
 
   it('does not show the token of the current context to peers that are named without it', async () => {

@@ -161,13 +161,13 @@ function registerDelete(parent: Command, { terminal }: Context): void {
 function checkedChange(name: string, options: SetOptions): ContextSettings {
   if (!isName(name))
     throw new JarvisError('invalid', `${JSON.stringify(name)} is no context; allowed: ${NAME_RULE}`);
-  const tls = wholeTls(
-    Object.fromEntries(
-      Object.entries({ ca: options.tlsCa, cert: options.tlsCert, key: options.tlsKey }).flatMap(
-        ([part, file]) => (file === undefined ? [] : [[part, readable(file, `--tls-${part}`)]]),
-      ),
-    ) as Partial<TlsFiles>,
-  );
+  const given = { ca: options.tlsCa, cert: options.tlsCert, key: options.tlsKey };
+  const files: Partial<Record<keyof TlsFiles, string>> = {};
+  for (const part of ['ca', 'cert', 'key'] as const) {
+    const file = given[part];
+    if (file !== undefined) files[part] = readable(file, `--tls-${part}`);
+  }
+  const tls = wholeTls(files);
   if (tls !== null && options.removeTls === true)
     throw new JarvisError('invalid', '--remove-tls and --tls-ca, --tls-cert, --tls-key exclude each other');
   if (options.tokenFile !== undefined && options.removeToken === true)
