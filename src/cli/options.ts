@@ -127,7 +127,7 @@ export function addExamples(command: Command, ...examples: readonly string[]): C
   return command.addHelpText('after', `\n${title}:\n${examples.map((line) => `  $ ${line}`).join('\n')}`);
 }
 
-const TASK_STATUSES = [
+export const TASK_STATUSES = [
   'WAITING',
   'PENDING',
   'ASSIGNED',

@@ -6,6 +6,7 @@ import { JarvisError } from '../lib/errors.ts';
 import { CommandLine } from './command-line.ts';
 import { registerCancel } from './commands/cancel.ts';
 import { registerCluster } from './commands/cluster.ts';
+import { registerCompletion } from './commands/completion.ts';
 import { registerConfig } from './commands/config.ts';
 import { registerContext } from './commands/contexts.ts';
 import { registerDescribe } from './commands/describe.ts';
@@ -86,6 +87,7 @@ function createProgram(context: Context): Command {
     registerConfig,
     registerContext,
     registerVersion,
+    registerCompletion,
   ]) {
     register(program, context);
   }
