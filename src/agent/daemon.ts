@@ -16,6 +16,7 @@ import { systemClock, type Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { createHttpServer, type HttpServer } from '../http/server.ts';
+import { FreshnessWatch } from '../operations/freshness.ts';
 import { LocalOperations } from '../operations/local.ts';
 import { measuredLoadOf } from '../operations/nodes.ts';
 import type { Readiness } from '../operations/port.ts';
@@ -28,6 +29,7 @@ import { RaftPeerService } from '../raft/transport/raft-service.ts';
 import { channelCredentials, channelOptions, ChannelPool } from '../rpc/channel.ts';
 import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
+import { healthService } from '../rpc/health-service.ts';
 import { createRemotes } from '../rpc/remotes.ts';
 import { createServer } from '../rpc/server.ts';
 import { Retention } from '../scheduler/retention.ts';
@@ -241,13 +243,22 @@ export class Daemon {
     });
     const saved = new SavedSnapshots({ raft, machine, dataDirectory: directory.paths.root });
     await saved.clear();
+    const freshness = new FreshnessWatch({ replica, insight, clock: this.#clock });
     const routing = new RoutingOperations({
       replica,
-      local: new LocalOperations({ replica, insight, membership, snapshots: saved, remotes }),
+      local: new LocalOperations({
+        replica,
+        insight,
+        membership,
+        snapshots: saved,
+        remotes,
+        clock: this.#clock,
+      }),
       remotes,
       localLogs,
       clock: this.#clock,
       uniqueId: randomUUID,
+      freshness: () => freshness.now(),
       version: { version: this.#version, name: config.name, node_version: process.version },
     });
     operations.become(routing);
@@ -299,7 +310,13 @@ export class Daemon {
     const http = createHttpServer({ operations, readiness: () => this.#readiness(), log: this.#log });
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
     await http.listen(this.#config.http);
-    const rpc = await createServer({ services, listen: this.#config.listen });
+    const health = healthService({
+      readiness: () => this.#readiness(),
+      services: services.map(({ definition }) => definition),
+      clock: this.#clock,
+      log: this.#log,
+    });
+    const rpc = await createServer({ services: [...services, health], listen: this.#config.listen });
     this.#closing('gRPC', () => rpc.close(CLOSE_GRACE_MS));
     this.#log.info({ listen: this.#config.listen, http: this.#config.http }, 'listening');
     return http;

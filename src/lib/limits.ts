@@ -71,6 +71,10 @@ export const limits = {
   /** Nodes that have left and whose logs others hold, and how often a node of one name may have left. */
   logHolders: 1000,
   logSpansPerNode: 16,
+  /** That have not expired, and what may be asked of one. */
+  joinTokens: 100,
+  joinTokenUses: 100,
+  joinTokenMs: 7 * 24 * 3_600_000,
   /** Names of tasks whose place is remembered for those that want to be near. */
   recentPlaces: 10_000,
 
@@ -117,6 +121,9 @@ export const limits = {
   eventSignMs: 10_000,
   /** One without a leader for so long ends: another node may know of one. */
   eventLeaderlessMs: 5000,
+  /** Callers that watch the health of one node, and the time between two looks at it. */
+  healthWatches: 256,
+  healthPollMs: 500,
   httpBodyBytes: 16 * 1024 * 1024,
   /** For a request to arrive in full. */
   httpRequestTimeoutMs: 60_000,

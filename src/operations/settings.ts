@@ -28,7 +28,7 @@ const MOST_WAITING = 100;
 interface Parts {
   readonly replica: Replica;
   readonly insight: Pick<ClusterInsight, 'members'>;
-  readonly barrier: (signal: AbortSignal) => Promise<void>;
+  readonly barrier: (context: Pick<CallContext, 'isStale' | 'signal'>) => Promise<void>;
   readonly outcome: (proposed: Promise<Outcome>, signal: AbortSignal) => Promise<unknown>;
   readonly isRemembered: (idempotency: IdempotencyKey | null) => Promise<boolean>;
 }
@@ -43,7 +43,7 @@ export class LocalSettings {
   }
 
   async get(context: CallContext): Promise<ClusterSettings> {
-    await this.#parts.barrier(context.signal);
+    await this.#parts.barrier(context);
     return settingsView(this.#cluster());
   }
 
@@ -74,7 +74,7 @@ export class LocalSettings {
       key: request.idempotency_key,
       content: stated,
     });
-    await barrier(context.signal);
+    await barrier({ signal: context.signal });
     const { term } = replica.leadership();
     const { config } = this.#cluster();
     const defaults = defaultSettings(this.#voters());
