@@ -10,10 +10,11 @@ import { TestTerminal, runInProcess } from './run-cli.test-kit.ts';
 
 const ROOT = path.join(import.meta.dirname, '..', '..');
 
+function dial(): never {
+  throw new Error('nothing is to be asked');
+}
+
 function newProgram(): Command {
-  const dial = (): never => {
-    throw new Error('nothing is to be asked');
-  };
   return createProgram({ terminal: new TestTerminal(), dial, exitStatus: 0 });
 }
 
