@@ -28,7 +28,7 @@ export function parseJoinCredentials(
     faults.push({ path: 'join_token_file', message: 'is not a path' });
   if (token !== null) {
     try {
-      parseJoinToken(String(token));
+      parseJoinToken(typeof token === 'string' ? token : '');
     } catch (error) {
       faults.push({ path: 'join_token', message: messageOf(error) });
     }
