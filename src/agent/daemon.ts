@@ -16,6 +16,7 @@ import { systemClock, type Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { createHttpServer, type HttpServer } from '../http/server.ts';
+import { FreshnessWatch } from '../operations/freshness.ts';
 import { LocalOperations } from '../operations/local.ts';
 import { measuredLoadOf } from '../operations/nodes.ts';
 import type { Readiness } from '../operations/port.ts';
@@ -60,6 +61,7 @@ import { recoverMember } from './recovery.ts';
 import { nodeConfinement } from './node-confinement.ts';
 import { registrationOf } from './registration.ts';
 import { ClusterReplica } from './replica.ts';
+import { foundingText } from './founding-text.ts';
 import { SettingsNotice } from './settings-notice.ts';
 import { StartingOperations } from './starting-operations.ts';
 import { DEFAULT_PATH } from './worker/environment.ts';
@@ -241,13 +243,22 @@ export class Daemon {
     });
     const saved = new SavedSnapshots({ raft, machine, dataDirectory: directory.paths.root });
     await saved.clear();
+    const freshness = new FreshnessWatch({ replica, insight, clock: this.#clock });
     const routing = new RoutingOperations({
       replica,
-      local: new LocalOperations({ replica, insight, membership, snapshots: saved, remotes }),
+      local: new LocalOperations({
+        replica,
+        insight,
+        membership,
+        snapshots: saved,
+        remotes,
+        clock: this.#clock,
+      }),
       remotes,
       localLogs,
       clock: this.#clock,
       uniqueId: randomUUID,
+      freshness: () => freshness.now(),
       version: { version: this.#version, name: config.name, node_version: process.version },
     });
     operations.become(routing);
@@ -288,7 +299,7 @@ export class Daemon {
   #formation(directory: DataDirectory): ClusterFormation {
     const { name, peers, cluster } = this.#config;
     const { incarnation } = directory.identity;
-    const self = { name, incarnation, peers, config: JSON.stringify(cluster) };
+    const self = { name, incarnation, peers, config: foundingText(cluster) };
     return new ClusterFormation({ self, formed: directory.identity.cluster, log: this.#log });
   }
 
@@ -446,7 +457,7 @@ export class Daemon {
     });
     usage.start();
     this.#closing('usage', () => usage.close());
-    const notice = new SettingsNotice(config.statedHeartbeat, this.#log);
+    const notice = new SettingsNotice(config.stated, this.#log);
     const worker = await WorkerAgent.start({
       registration: () => {
         const bounds = confinement.bounds();

@@ -5,16 +5,16 @@ import { InvalidArgumentError, Option } from 'commander';
 import { JarvisError } from '../lib/errors.ts';
 import { parseDurationMs } from '../lib/quantities.ts';
 import type { TaskStatus } from '../model/task.ts';
+import { notAllowed } from './choices.ts';
 import { OUTPUT_FORMATS } from './output/format.ts';
 import type { OutputFormat } from './output/format.ts';
-
-export interface PeerOptions {
-  readonly peer?: readonly string[];
-}
 
 export interface OutputOptions {
   readonly output: OutputFormat;
 }
+
+/** The title in `--help` of the options that say which cluster is meant. */
+export const CONNECTION = 'Connection:';
 
 export function peerOption(): Option {
   return new Option(
@@ -22,7 +22,12 @@ export function peerOption(): Option {
     'any node of the cluster; several are tried in turn (env: JARVIS_PEERS)',
   )
     .argParser(parsePeers)
-    .helpGroup('Connection:');
+    .helpGroup(CONNECTION);
+}
+
+/** Whether a command that has it talks to a cluster. */
+export function isConnectionOption(option: Option): boolean {
+  return option.long === '--peer' && option.helpGroupHeading === CONNECTION;
 }
 
 export function outputOption(): Option {
@@ -123,7 +128,7 @@ export function addExamples(command: Command, ...examples: readonly string[]): C
   return command.addHelpText('after', `\n${title}:\n${examples.map((line) => `  $ ${line}`).join('\n')}`);
 }
 
-const TASK_STATUSES = [
+export const TASK_STATUSES = [
   'WAITING',
   'PENDING',
   'ASSIGNED',
@@ -139,7 +144,7 @@ const TASK_STATUSES = [
 export function parseStatuses(text: string, previous: readonly string[] | undefined): readonly string[] {
   const statuses = collectList(text, []).map((status) => status.toUpperCase().replaceAll('-', '_'));
   const known: readonly string[] = TASK_STATUSES;
-  if (!statuses.every((status) => known.includes(status)))
-    throw new InvalidArgumentError(`Allowed: ${TASK_STATUSES.join(', ')}.`);
+  const unknown = statuses.find((status) => !known.includes(status));
+  if (unknown !== undefined) throw notAllowed(unknown, known);
   return [...(previous ?? []), ...statuses];
 }
