@@ -16,6 +16,7 @@ import { systemClock, type Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { createHttpServer, type HttpServer } from '../http/server.ts';
+import { FreshnessWatch } from '../operations/freshness.ts';
 import { LocalOperations } from '../operations/local.ts';
 import { measuredLoadOf } from '../operations/nodes.ts';
 import type { Readiness } from '../operations/port.ts';
@@ -30,7 +31,7 @@ import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import { healthService } from '../rpc/health-service.ts';
 import { createRemotes } from '../rpc/remotes.ts';
-import { createServer } from '../rpc/server.ts';
+import { createServer, type RpcServer } from '../rpc/server.ts';
 import { Retention } from '../scheduler/retention.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { Admission } from './admission.ts';
@@ -60,6 +61,7 @@ import { recoverMember } from './recovery.ts';
 import { nodeConfinement } from './node-confinement.ts';
 import { registrationOf } from './registration.ts';
 import { ClusterReplica } from './replica.ts';
+import { foundingText } from './founding-text.ts';
 import { SettingsNotice } from './settings-notice.ts';
 import { StartingOperations } from './starting-operations.ts';
 import { DEFAULT_PATH } from './worker/environment.ts';
@@ -170,7 +172,7 @@ export class Daemon {
       await this.#lastWords?.said;
       pool.close();
     });
-    const http = await this.#listen(operations, [
+    const { http, rpc } = await this.#listen(operations, [
       peerService,
       ...Object.values(services).map(({ service }) => service),
     ]);
@@ -241,13 +243,22 @@ export class Daemon {
     });
     const saved = new SavedSnapshots({ raft, machine, dataDirectory: directory.paths.root });
     await saved.clear();
+    const freshness = new FreshnessWatch({ replica, insight, clock: this.#clock });
     const routing = new RoutingOperations({
       replica,
-      local: new LocalOperations({ replica, insight, membership, snapshots: saved, remotes }),
+      local: new LocalOperations({
+        replica,
+        insight,
+        membership,
+        snapshots: saved,
+        remotes,
+        clock: this.#clock,
+      }),
       remotes,
       localLogs,
       clock: this.#clock,
       uniqueId: randomUUID,
+      freshness: () => freshness.now(),
       version: { version: this.#version, name: config.name, node_version: process.version },
     });
     operations.become(routing);
@@ -275,6 +286,7 @@ export class Daemon {
     await logs.start();
     // First of all, while everything that the requests under way need is there.
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
+    this.#closing('streams', () => rpc.endStreams());
     this.#readiness = () => readinessOf(raft, worker);
     const { name, drainDeadlineMs: deadlineMs } = config;
     const exit = { name, startId: directory.startId, deadlineMs, operations: routing };
@@ -288,14 +300,14 @@ export class Daemon {
   #formation(directory: DataDirectory): ClusterFormation {
     const { name, peers, cluster } = this.#config;
     const { incarnation } = directory.identity;
-    const self = { name, incarnation, peers, config: JSON.stringify(cluster) };
+    const self = { name, incarnation, peers, config: foundingText(cluster) };
     return new ClusterFormation({ self, formed: directory.identity.cluster, log: this.#log });
   }
 
   async #listen(
     operations: StartingOperations,
     services: Parameters<typeof createServer>[0]['services'],
-  ): Promise<HttpServer> {
+  ): Promise<{ readonly http: HttpServer; readonly rpc: RpcServer }> {
     const http = createHttpServer({ operations, readiness: () => this.#readiness(), log: this.#log });
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
     await http.listen(this.#config.http);
@@ -305,10 +317,11 @@ export class Daemon {
       clock: this.#clock,
       log: this.#log,
     });
-    const rpc = await createServer({ services: [...services, health], listen: this.#config.listen });
+    const { listen } = this.#config;
+    const rpc = await createServer({ services: [...services, health], listen, log: this.#log });
     this.#closing('gRPC', () => rpc.close(CLOSE_GRACE_MS));
     this.#log.info({ listen: this.#config.listen, http: this.#config.http }, 'listening');
-    return http;
+    return { http, rpc };
   }
 
   async #admit(request: JoinRequest) {
@@ -446,7 +459,7 @@ export class Daemon {
     });
     usage.start();
     this.#closing('usage', () => usage.close());
-    const notice = new SettingsNotice(config.statedHeartbeat, this.#log);
+    const notice = new SettingsNotice(config.stated, this.#log);
     const worker = await WorkerAgent.start({
       registration: () => {
         const bounds = confinement.bounds();
