@@ -32,7 +32,7 @@ const OTHERS_MAY_READ = 0o007;
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g;
 
 /** The certificates of a text, each as PEM. */
-function certificatesIn(pem: string): readonly string[] {
+export function certificatesIn(pem: string): readonly string[] {
   return pem.match(CERTIFICATE) ?? [];
 }
 
@@ -144,8 +144,12 @@ function checkDates(path: string, certificate: X509Certificate, nowMs: number): 
     throw wrong(path, `${subject} is valid only from ${certificate.validFromDate.toISOString()}`);
 }
 
-/** The authority at the end of the certificate's chain. */
-function authorityOf(
+/**
+ * The authority at the end of a certificate's chain.
+ * @param between further certificates of the chain, in any order
+ * @returns null where none of the authorities that are valid now has signed it
+ */
+export function authorityOf(
   certificate: X509Certificate,
   between: readonly X509Certificate[],
   authorities: readonly X509Certificate[],

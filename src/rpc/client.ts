@@ -18,6 +18,8 @@ export interface Call<Request, Response> {
   readonly pool: ChannelPool;
   /** `host:port` */
   readonly address: string;
+  /** Who must be there, as far as certificates tell; default: any node of the cluster. */
+  readonly node?: string;
   readonly method: Method<Request, Response>;
   readonly request: Request;
   readonly metadata?: grpc.Metadata;
@@ -33,7 +35,7 @@ export async function unaryCall<Request, Response>(
 ): Promise<Response> {
   const { address, method, signal, write } = call;
   const deadline = Date.now() + call.timeoutMs;
-  const client = call.pool.client(address);
+  const client = call.pool.client(address, call.node);
   await connected(client, {
     address,
     timeoutMs: Math.min(call.timeoutMs, limits.rpcConnectTimeoutMs),
@@ -67,7 +69,7 @@ export async function* streamCall<Request, Response>(
   call: Call<Request, Response>,
 ): AsyncGenerator<Response, void> {
   const { address, method, signal } = call;
-  const client = call.pool.client(address);
+  const client = call.pool.client(address, call.node);
   await connected(client, { address, timeoutMs: limits.rpcConnectTimeoutMs, signal });
   const stream = client.makeServerStreamRequest(
     method.path,
@@ -104,7 +106,7 @@ export async function uploadCall<Request, Response>(
 ): Promise<Response> {
   const { address, method, signal, messages } = call;
   const deadline = Date.now() + call.timeoutMs;
-  const client = call.pool.client(address);
+  const client = call.pool.client(address, call.node);
   await connected(client, { address, timeoutMs: limits.rpcConnectTimeoutMs, signal });
   const answer = Promise.withResolvers<Response>();
   // It may fail while a message is still being made.
