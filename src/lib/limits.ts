@@ -71,6 +71,10 @@ export const limits = {
   /** Nodes that have left and whose logs others hold, and how often a node of one name may have left. */
   logHolders: 1000,
   logSpansPerNode: 16,
+  /** That have not expired, and what may be asked of one. */
+  joinTokens: 100,
+  joinTokenUses: 100,
+  joinTokenMs: 7 * 24 * 3_600_000,
   /** Names of tasks whose place is remembered for those that want to be near. */
   recentPlaces: 10_000,
 

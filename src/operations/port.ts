@@ -6,6 +6,11 @@ import type {
   Batch,
   CancelTaskRequest,
   CordonNodeRequest,
+  CreatedJoinToken,
+  CreateJoinTokenRequest,
+  JoinToken,
+  JoinTokenRequest,
+  ListJoinTokensResponse,
   DrainNodeRequest,
   LabelNodeRequest,
   NodeChange,
@@ -102,7 +107,24 @@ export interface NodeOperations {
   labelNode(request: LabelNodeRequest, context: CallContext): Promise<NodeChange>;
 }
 
-export interface ClusterOperations extends GroupOperations, NodeOperations {
+/** With which nodes come in that the cluster does not know yet. */
+export interface JoinTokenOperations {
+  createJoinToken(request: CreateJoinTokenRequest, context: CallContext): Promise<CreatedJoinToken>;
+  listJoinTokens(context: CallContext): Promise<ListJoinTokensResponse>;
+  deleteJoinToken(request: JoinTokenRequest, context: CallContext): Promise<JoinToken>;
+}
+
+/** A node that has shown the secret of a join token. */
+export interface JoinTokenUser {
+  /** Of the token. */
+  readonly id: string;
+  readonly secretHash: string;
+  readonly node: string;
+  /** The hash of its public key or, without TLS, its incarnation. */
+  readonly holder: string;
+}
+
+export interface ClusterOperations extends GroupOperations, NodeOperations, JoinTokenOperations {
   submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse>;
   /** The same, with nothing of the tasks but their ids in the answer: what streams of submits are made of. */
   acceptTasks(request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks>;
@@ -164,6 +186,7 @@ export type RemoteOperations = Pick<
   | 'setConfig'
   | keyof GroupOperations
   | keyof NodeOperations
+  | keyof JoinTokenOperations
 >;
 
 /** How this node reaches the others; implemented over gRPC. */

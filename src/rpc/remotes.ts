@@ -39,6 +39,7 @@ function remoteOperations(
       });
   const listNodes = unary(ClusterService.listNodes, false);
   const getConfig = unary(ClusterService.getConfig, false);
+  const listJoinTokens = unary(ClusterService.listJoinTokens, false);
   return {
     submitTasks: unary(ClusterService.submitTasks, true),
     acceptTasks: (request, { signal }) => submits.accept(address, request, signal),
@@ -61,6 +62,9 @@ function remoteOperations(
     transferLeadership: unary(ClusterService.transferLeadership, true),
     getConfig: (context) => getConfig({}, context),
     setConfig: unary(ClusterService.setConfig, true),
+    createJoinToken: unary(ClusterService.createJoinToken, true),
+    listJoinTokens: (context) => listJoinTokens({}, context),
+    deleteJoinToken: unary(ClusterService.deleteJoinToken, true),
     submitBatch: unary(ClusterService.submitBatch, true),
     getBatch: unary(ClusterService.getBatch, false),
     listBatches: unary(ClusterService.listBatches, false),

@@ -54,6 +54,9 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   cancelGroup: true,
   retryGroup: true,
   advanceGroup: true,
+  createJoinToken: true,
+  deleteJoinToken: true,
+  useJoinToken: true,
 };
 
 /**
@@ -61,7 +64,17 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
  * and DAGs.
  */
 const TABLES: readonly TableName[] = [
-  ...(['cluster', 'node', 'logHolder', 'batch', 'dag', 'graph', 'blueprint', 'dagName'] as const),
+  ...([
+    'cluster',
+    'node',
+    'logHolder',
+    'joinToken',
+    'batch',
+    'dag',
+    'graph',
+    'blueprint',
+    'dagName',
+  ] as const),
   ...(['task', 'spec', 'idempotency', 'event', 'finished', 'usedKeys'] as const),
 ];
 
