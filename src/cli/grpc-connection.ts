@@ -21,7 +21,7 @@ export function dialGrpc(address: string): ClusterConnection {
   const version = ask(methods.getVersion);
   return {
     address,
-    connect: (timeoutMs, signal) => connected(pool.client(address), { address, timeoutMs, signal }),
+    connect: (timeoutMs, signal) => connected(pool.client(address), { address, timeoutMs, signal, pool }),
     submitTasks: ask(methods.submitTasks, true),
     getTask: ask(methods.getTask),
     explainTask: ask(methods.explainTask),

@@ -71,21 +71,29 @@ export class TlsWatch implements TlsSource {
 
   /** Looks at the files now. */
   async look(): Promise<void> {
-    const { files, check, clock, log } = this.#options;
-    let found: TlsMaterial;
+    const found = await this.#found();
+    if (this.#closed) return;
+    if (found !== null) {
+      this.#current = found;
+      const { files, log } = this.#options;
+      log.info({ files, until: iso(found.endsMs) }, 'new TLS files are in use');
+      for (const listener of this.#listeners) listener(found);
+    }
+    this.#warnOfEnd();
+  }
+
+  /** @returns null where there is nothing new, or nothing that can be used */
+  async #found(): Promise<TlsMaterial | null> {
+    const { files, check, clock } = this.#options;
     try {
-      found = await readTlsFiles(files, clock.wallMs());
-      if (this.#closed || found.digest === this.#current.digest) return;
+      const found = await readTlsFiles(files, clock.wallMs());
+      if (found.digest === this.#current.digest) return null;
       check?.(found);
+      return found;
     } catch (error) {
       if (!this.#closed) this.#refuse(messageOf(error));
-      return;
-    } finally {
-      if (!this.#closed) this.#warnOfEnd();
+      return null;
     }
-    this.#current = found;
-    log.info({ files, until: iso(found.endsMs) }, 'new TLS files are in use');
-    for (const listener of this.#listeners) listener(found);
   }
 
   async close(): Promise<void> {
@@ -116,10 +124,13 @@ export class TlsWatch implements TlsSource {
 
   #schedule(): void {
     this.#cancel = this.#options.clock.after(LOOK_INTERVAL_MS, () => {
-      this.#looking = this.look().then(() => {
-        if (!this.#closed) this.#schedule();
-      });
+      this.#looking = this.#lookAgain();
     });
+  }
+
+  async #lookAgain(): Promise<void> {
+    await this.look();
+    if (!this.#closed) this.#schedule();
   }
 }
 

@@ -21,6 +21,8 @@ import { certificateProblem } from './certificate-words.ts';
 export interface ChannelSecurity {
   /** @param node who is expected there; undefined: any node of the cluster */
   credentials(node?: string): grpc.ChannelCredentials;
+  /** What stood against the certificate of the server at `host:port`, at the last attempt; null: nothing. */
+  problemAt(address: string): string | null;
   /** From then on new connections differ from those that stand. @returns ends it */
   onRenewal(listener: () => void): () => void;
 }
@@ -29,6 +31,7 @@ const plainText = grpc.credentials.createInsecure();
 
 export const insecureChannels: ChannelSecurity = {
   credentials: () => plainText,
+  problemAt: () => null,
   onRenewal: () => () => {},
 };
 
@@ -38,9 +41,13 @@ export class TlsChannels implements ChannelSecurity {
   readonly #log: Log;
   /** Of the present material, by node: channels with the same credentials share their connections. */
   readonly #credentials = new Map<string | undefined, TlsChannelCredentials>();
+  readonly #problems = new Map<string, string>();
   readonly #listeners = new Set<() => void>();
 
-  constructor(source: TlsSource, { log = silentLog, clock = systemClock }: { log?: Log; clock?: Clock } = {}) {
+  constructor(
+    source: TlsSource,
+    { log = silentLog, clock = systemClock }: { log?: Log; clock?: Clock } = {},
+  ) {
     this.#source = source;
     this.#log = log;
     this.#lines = new RepeatedLines({
@@ -60,11 +67,15 @@ export class TlsChannels implements ChannelSecurity {
     const made = new TlsChannelCredentials({
       material: this.#source.current,
       node,
-      onRefused: (target, problem) => this.#refused(target, problem),
+      onTried: (target, problem) => this.#tried(target, problem),
     });
     if (this.#credentials.size >= limits.rpcPooledChannels) this.#credentials.clear();
     this.#credentials.set(node, made);
     return made;
+  }
+
+  problemAt(address: string): string | null {
+    return this.#problems.get(address) ?? null;
   }
 
   onRenewal(listener: () => void): () => void {
@@ -72,7 +83,11 @@ export class TlsChannels implements ChannelSecurity {
     return () => this.#listeners.delete(listener);
   }
 
-  #refused(target: string, problem: string): void {
+  #tried(target: string, problem: string | null): void {
+    this.#problems.delete(target);
+    if (problem === null) return;
+    if (this.#problems.size >= limits.rpcPooledChannels) this.#problems.clear();
+    this.#problems.set(target, problem);
     this.#lines.write(`${target} ${problem}`, (heldBack) =>
       this.#log.warn({ target, problem, heldBack }, 'the certificate of a server is refused'),
     );
@@ -82,7 +97,8 @@ export class TlsChannels implements ChannelSecurity {
 interface TlsChannelOptions {
   readonly material: TlsMaterial;
   readonly node: string | undefined;
-  readonly onRefused: (target: string, problem: string) => void;
+  /** Told what stands against the server's certificate, or that nothing does. */
+  readonly onTried: (target: string, problem: string | null) => void;
 }
 
 type CreateConnector = grpc.ChannelCredentials['_createSecureConnector'];
@@ -117,10 +133,12 @@ class TlsChannelCredentials extends grpc.ChannelCredentials {
     return {
       connect: async (socket) => {
         try {
-          return { socket: await this.#secured(socket, target.path), secure: true };
+          const secured = await this.#secured(socket, target.path);
+          this.#options.onTried(target.path, null);
+          return { socket: secured, secure: true };
         } catch (error) {
           const refusal = refusalOf(error);
-          if (refusal !== null) this.#options.onRefused(target.path, refusal.message);
+          if (refusal !== null) this.#options.onTried(target.path, refusal.message);
           throw refusal ?? error;
         }
       },
@@ -165,7 +183,9 @@ function identityProblem(subjectAltName: string | undefined, node: string | unde
   if (identity === null) return new ServerRefused("the server's certificate names no node");
   const { kind, name } = identity;
   if (kind !== 'node')
-    return new ServerRefused(`the server's certificate is that of ${kind} ${JSON.stringify(name)}, and no node's`);
+    return new ServerRefused(
+      `the server's certificate is that of ${kind} ${JSON.stringify(name)}, and no node's`,
+    );
   if (node === undefined || node === name) return undefined;
   return new ServerRefused(
     `the server is node ${JSON.stringify(name)}, and ${JSON.stringify(node)} was expected there`,

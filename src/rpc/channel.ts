@@ -35,10 +35,6 @@ export const serverOptions: grpc.ServerOptions = {
   'grpc.keepalive_timeout_ms': limits.rpcServerKeepaliveMs,
 };
 
-export function serverCredentials(): grpc.ServerCredentials {
-  return grpc.ServerCredentials.createInsecure();
-}
-
 /**
  * One client per address, and per node where it is said which one must be there; calls of all services share its
  * connection. Bounded: the longest unused ones are closed.
@@ -73,6 +69,11 @@ export class ChannelPool {
       this.#clients.delete(oldest[0]);
     }
     return client;
+  }
+
+  /** Why the last attempt to connect was given up, where certificates are to blame; else null. */
+  problemAt(address: string): string | null {
+    return this.#security.problemAt(address);
   }
 
   close(): void {

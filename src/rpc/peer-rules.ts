@@ -19,10 +19,7 @@ type Claim = (message: never) => string | undefined;
 
 /** The name under which a message's sender presents itself; undefined: it says none. */
 const CLAIMS: ReadonlyMap<string, Claim> = new Map<string, Claim>([
-  [
-    RaftService.messages.path,
-    ({ kind }: Frame) => (kind?.$case === 'hello' ? kind.value.name : undefined),
-  ],
+  [RaftService.messages.path, ({ kind }: Frame) => (kind?.$case === 'hello' ? kind.value.name : undefined)],
   [RaftService.installSnapshot.path, ({ header }: SnapshotChunk) => header?.hello?.name],
   [RaftService.join.path, ({ name }: JoinRequest) => name],
   // A question that says no name founds nothing.
@@ -42,11 +39,7 @@ export interface PeerRefusal {
 }
 
 /** Whether the holder of a certificate may call the method now. @returns null where it may */
-export function callRefusal(
-  path: string,
-  identity: DatedIdentity | null,
-  nowMs: number,
-): PeerRefusal | null {
+export function callRefusal(path: string, identity: DatedIdentity | null, nowMs: number): PeerRefusal | null {
   if (identity === null)
     return {
       code: 'unknown_identity',

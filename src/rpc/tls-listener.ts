@@ -176,7 +176,8 @@ export class TlsListener {
     const authorities = certificatesIn(material.authoritiesPem).map((pem) => new X509Certificate(pem));
     for (const connection of this.#connections.values()) {
       const [leaf, ...between] = connection.chain;
-      if (leaf === undefined || authorityOf(leaf, between, authorities, this.#clock.wallMs()) !== null) continue;
+      if (leaf === undefined || authorityOf(leaf, between, authorities, this.#clock.wallMs()) !== null)
+        continue;
       this.#refuse(connection, {
         code: 'untrusted',
         message: 'the authority of the certificate is not trusted here any more',
