@@ -52,6 +52,7 @@ export class StartingOperations implements ClusterOperations {
   cancelDag: ClusterOperations['cancelDag'] = async (...call) => this.#ready().cancelDag(...call);
   retryDag: ClusterOperations['retryDag'] = async (...call) => this.#ready().retryDag(...call);
   version: ClusterOperations['version'] = () => this.#ready().version();
+  freshness: ClusterOperations['freshness'] = () => this.#ready().freshness();
 
   #ready(): ClusterOperations {
     if (this.#present === null) throw new JarvisError('unavailable', 'this node is starting');
