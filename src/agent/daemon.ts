@@ -330,7 +330,13 @@ export class Daemon {
       clock: this.#clock,
       log: this.#log,
     });
-    const rpc = await createServer({ services: [...services, health], listen: this.#config.listen });
+    const rpc = await createServer({
+      services: [...services, health],
+      listen: this.#config.listen,
+      tls: this.#security.tls,
+      clock: this.#clock,
+      log: this.#log,
+    });
     this.#closing('gRPC', () => rpc.close(CLOSE_GRACE_MS));
     this.#log.info({ listen: this.#config.listen, http: this.#config.http }, 'listening');
     return http;

@@ -1,5 +1,6 @@
 /** A certificate, its key and the authorities it trusts, read from files and checked together. */
 import { createHash, createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
+import { readFileSync, statSync, type Stats } from 'node:fs';
 import { open } from 'node:fs/promises';
 
 import { identityOf, type DatedIdentity } from './certificate-identity.ts';
@@ -65,14 +66,21 @@ export async function readTlsFiles(files: TlsFiles, nowMs: number): Promise<TlsM
   return checkedMaterial(files, { certificatePem, keyPem, authoritiesPem }, nowMs);
 }
 
+/** The same at once, for programs that do nothing else meanwhile. @throws JarvisError invalid */
+export function readTlsFilesSync(files: TlsFiles, nowMs: number): TlsMaterial {
+  const texts = {
+    certificatePem: readPemSync(files.certificate),
+    keyPem: readPemSync(files.key, { isSecret: true }),
+    authoritiesPem: readPemSync(files.authorities),
+  };
+  return checkedMaterial(files, texts, nowMs);
+}
+
 async function readPem(path: string, { isSecret = false } = {}): Promise<string> {
   try {
     const file = await open(path, 'r');
     try {
-      const { size, mode } = await file.stat();
-      if (size > FILE_BYTES) throw new Error(`larger than ${FILE_BYTES} bytes`);
-      if (isSecret && (mode & OTHERS_MAY_READ) !== 0)
-        throw new Error(`everybody on this machine may use it (mode ${octal(mode)}); allow its owner only`);
+      checkFile(await file.stat(), isSecret);
       return await file.readFile('utf8');
     } finally {
       await file.close();
@@ -80,6 +88,21 @@ async function readPem(path: string, { isSecret = false } = {}): Promise<string>
   } catch (cause) {
     throw new JarvisError('invalid', `${path}: ${messageOf(cause)}`, { cause });
   }
+}
+
+function readPemSync(path: string, { isSecret = false } = {}): string {
+  try {
+    checkFile(statSync(path), isSecret);
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new JarvisError('invalid', `${path}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function checkFile({ size, mode }: Stats, isSecret: boolean): void {
+  if (size > FILE_BYTES) throw new Error(`larger than ${FILE_BYTES} bytes`);
+  if (isSecret && (mode & OTHERS_MAY_READ) !== 0)
+    throw new Error(`everybody on this machine may use it (mode ${octal(mode)}); allow its owner only`);
 }
 
 function octal(mode: number): string {
