@@ -4,6 +4,7 @@ import { clusterRoutes } from './cluster.ts';
 import { eventRoutes } from './events.ts';
 import { groupRoutes } from './groups.ts';
 import { healthRoutes } from './health.ts';
+import { joinTokenRoutes } from './join-tokens.ts';
 import { memberRoutes } from './members.ts';
 import { nodeRoutes } from './nodes.ts';
 import { taskRoutes } from './tasks.ts';
@@ -14,6 +15,7 @@ export const ROUTES: readonly Route[] = [
   ...nodeRoutes,
   ...clusterRoutes,
   ...memberRoutes,
+  ...joinTokenRoutes,
   ...eventRoutes,
   ...healthRoutes,
 ];
