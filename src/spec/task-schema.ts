@@ -185,7 +185,7 @@ function toModel(fields: Fields, retryPolicy: RetryPolicy): TaskSpec {
     container: containerOf(fields),
     user: isAbsent(fields.image) ? (fields.user ?? null) : null,
     command: fields.command ?? [],
-    env: fields.env ?? [],
+    env: fields.env?.pairs ?? [],
     workingDir: fields.working_dir ?? null,
     resources: resourcesOf(fields, limits),
     limits,
@@ -195,6 +195,7 @@ function toModel(fields: Fields, retryPolicy: RetryPolicy): TaskSpec {
     retryPolicy: policyOf(fields.retry_policy ?? {}, retryPolicy),
     onNodeLoss: fields.on_node_loss ?? 'reschedule',
     labels: fields.labels ?? [],
+    ...sensitiveOf(fields),
     ...placementOf(fields),
   };
 }
@@ -211,6 +212,10 @@ function placementOf(
     ...(hasRules ? { affinity: rules } : {}),
     ...(isAbsent(place) || place.near.length === 0 ? {} : { locality: place }),
   };
+}
+
+function sensitiveOf({ env: given }: Fields): Pick<TaskSpec, 'sensitiveEnv'> {
+  return isAbsent(given) || given.sensitive.length === 0 ? {} : { sensitiveEnv: given.sensitive };
 }
 
 /** What is not said is as in the default. */
