@@ -217,7 +217,7 @@ function environmentNames(): string {
 function readConfigFile(file: string): RawConfig {
   let content: unknown;
   try {
-    content = parseYaml(readFileSync(file, 'utf8'), { maxAliasCount: 100 });
+    content = parseYaml(readFileSync(file, 'utf8'), { maxAliasCount: 100, logLevel: 'error' });
   } catch (error) {
     // Below the first line stands a picture of the place, which that line names already.
     const [what = ''] = messageOf(error).split('\n');
