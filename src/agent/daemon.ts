@@ -62,6 +62,7 @@ import { nodeConfinement } from './node-confinement.ts';
 import { registrationOf } from './registration.ts';
 import { ClusterReplica } from './replica.ts';
 import { foundingText } from './founding-text.ts';
+import { nodeFileSchema } from './node-file-schema.ts';
 import { SettingsNotice } from './settings-notice.ts';
 import { StartingOperations } from './starting-operations.ts';
 import { DEFAULT_PATH } from './worker/environment.ts';
@@ -308,7 +309,12 @@ export class Daemon {
     operations: StartingOperations,
     services: Parameters<typeof createServer>[0]['services'],
   ): Promise<{ readonly http: HttpServer; readonly rpc: RpcServer }> {
-    const http = createHttpServer({ operations, readiness: () => this.#readiness(), log: this.#log });
+    const http = createHttpServer({
+      operations,
+      readiness: () => this.#readiness(),
+      log: this.#log,
+      nodeFileSchema,
+    });
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
     await http.listen(this.#config.http);
     const health = healthService({

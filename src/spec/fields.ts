@@ -29,11 +29,14 @@ function isPlainObject(value: unknown): value is Readonly<Record<string, unknown
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-export const name = z.unknown().transform((value, context): string => {
-  if (typeof value === 'string' && NAME_PATTERN.test(value)) return value;
-  refuse(context, value, `${show(value)} is not a name: ${NAME_RULE}`);
-  return z.NEVER;
-});
+export const name = z
+  .unknown()
+  .transform((value, context): string => {
+    if (typeof value === 'string' && NAME_PATTERN.test(value)) return value;
+    refuse(context, value, `${show(value)} is not a name: ${NAME_RULE}`);
+    return z.NEVER;
+  })
+  .meta({ type: 'string', pattern: NAME_PATTERN.source });
 
 /** Both included. One fault for one value: what is too large is not told to be no safe integer as well. */
 export function wholeNumber(least: number, most: number): z.ZodNumber {
@@ -41,17 +44,20 @@ export function wholeNumber(least: number, most: number): z.ZodNumber {
 }
 
 /** Whether it may be absent or empty depends on the image (`container-rules.ts`). */
-export const command = z.unknown().transform((value, context): readonly string[] => {
-  if (!Array.isArray(value)) {
-    refuse(context, value, `must be a list of the program and its arguments, not ${show(value)}`);
-    return z.NEVER;
-  }
-  const words = value.map((word: unknown, index) => text(context, word, [index]));
-  if (value[0] === '') refuse(context, value, 'the program must not be empty', [0]);
-  const bytes = words.reduce((sum, word) => sum + Buffer.byteLength(word), 0);
-  if (bytes > MAX_TEXT_BYTES) refuse(context, value, `${bytes} bytes are too much: 1 MiB in all`);
-  return words;
-});
+export const command = z
+  .unknown()
+  .transform((value, context): readonly string[] => {
+    if (!Array.isArray(value)) {
+      refuse(context, value, `must be a list of the program and its arguments, not ${show(value)}`);
+      return z.NEVER;
+    }
+    const words = value.map((word: unknown, index) => text(context, word, [index]));
+    if (value[0] === '') refuse(context, value, 'the program must not be empty', [0]);
+    const bytes = words.reduce((sum, word) => sum + Buffer.byteLength(word), 0);
+    if (bytes > MAX_TEXT_BYTES) refuse(context, value, `${bytes} bytes are too much: 1 MiB in all`);
+    return words;
+  })
+  .meta({ type: 'array', items: { type: 'string' } });
 
 /** A string without NUL, which no program could be given. */
 export function text(context: Context, value: unknown, path: FaultPath): string {
@@ -137,7 +143,13 @@ function describedValue(
 
 export const labels = z
   .unknown()
-  .transform((value, context): Pairs => sorted(labelPairs(context, value, labelText)));
+  .transform((value, context): Pairs => sorted(labelPairs(context, value, labelText)))
+  .meta({
+    type: 'object',
+    maxProperties: limits.labels,
+    propertyNames: { pattern: NAME_PATTERN.source },
+    additionalProperties: { type: 'string', maxLength: MAX_LABEL_VALUE },
+  });
 
 /** Null takes a label away. */
 export const labelChanges = z
@@ -182,15 +194,18 @@ function sorted<Value>(
   return [...pairs].sort(([left], [right]) => (left < right ? -1 : Number(left > right)));
 }
 
-export const workingDir = z.unknown().transform((value, context): string => {
-  const path = text(context, value, []);
-  if (typeof value === 'string' && !path.startsWith('/')) {
-    refuse(context, value, `${show(value)} is not allowed: an absolute path`);
-  }
-  if (Buffer.byteLength(path) > MAX_PATH_BYTES)
-    refuse(context, value, `is too long: at most ${MAX_PATH_BYTES} bytes`);
-  return path;
-});
+export const workingDir = z
+  .unknown()
+  .transform((value, context): string => {
+    const path = text(context, value, []);
+    if (typeof value === 'string' && !path.startsWith('/')) {
+      refuse(context, value, `${show(value)} is not allowed: an absolute path`);
+    }
+    if (Buffer.byteLength(path) > MAX_PATH_BYTES)
+      refuse(context, value, `is too long: at most ${MAX_PATH_BYTES} bytes`);
+    return path;
+  })
+  .meta({ type: 'string', pattern: '^/', maxLength: MAX_PATH_BYTES });
 
 /** What a JSON Schema says of a field that zod cannot know: it is read by code of its own. */
 export type JsonSchema = Readonly<Record<string, unknown>>;

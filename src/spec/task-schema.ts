@@ -86,12 +86,15 @@ const stopGrace = quantity({
   jsonSchema: DURATION_SCHEMA,
 });
 
-const kind = z.unknown().transform((value, context) => {
-  if (value === 'Task') return value;
-  const message = `${show(value)} is not allowed: must be Task`;
-  context.issues.push({ code: 'custom', input: value, message });
-  return z.NEVER;
-});
+const kind = z
+  .unknown()
+  .transform((value, context) => {
+    if (value === 'Task') return value;
+    const message = `${show(value)} is not allowed: must be Task`;
+    context.issues.push({ code: 'custom', input: value, message });
+    return z.NEVER;
+  })
+  .meta({ const: 'Task' });
 
 const errorTypes = z.array(z.string().min(1).max(128)).max(MAX_ERROR_TYPES).nullish();
 
@@ -148,7 +151,7 @@ const KNOWN: Readonly<Record<string, KnownFields>> = {
   locality: { fields: Object.keys(localityFields), unsupported: [] },
 };
 
-const taskSpecSchema = z.strictObject(taskFields);
+export const taskSpecSchema = z.strictObject(taskFields);
 
 /** Either the task, or everything that is wrong with it. */
 export type TaskSpecResult =

@@ -147,7 +147,7 @@ describe('jarvisctl describe', () => {
   it('names sensitive variables, of which it knows no value', async () => {
     cluster.setTask(fakeTask({ ...whole, env: { KEY: 'one' }, sensitive_env: ['TOKEN'] }));
     const { stdout } = await runInProcess(['describe', 'task-1', ...peer]);
-    expect(stdout).toMatch(/Environment: +KEY=one\n +TOKEN: sensitive\n/);
+    expect(stdout).toMatch(/^ {2}Environment:\n {4}KEY=one\n {4}TOKEN: sensitive$/m);
     const json = await runInProcess(['get', 'task-1', '-o', 'json', ...peer]);
     expect(JSON.parse(json.stdout)).toMatchObject({ env: { KEY: 'one', TOKEN: { sensitive: true } } });
   });

@@ -6,6 +6,7 @@ import { groupRoutes } from './groups.ts';
 import { healthRoutes } from './health.ts';
 import { memberRoutes } from './members.ts';
 import { nodeRoutes } from './nodes.ts';
+import { schemaRoutes } from './schemas.ts';
 import { taskRoutes } from './tasks.ts';
 
 export const ROUTES: readonly Route[] = [
@@ -16,4 +17,5 @@ export const ROUTES: readonly Route[] = [
   ...memberRoutes,
   ...eventRoutes,
   ...healthRoutes,
+  ...schemaRoutes,
 ];
