@@ -6,7 +6,7 @@ import { JarvisError } from '../lib/errors.ts';
 
 const duration = z.union([z.string(), z.number()], { error: 'is not a duration' }).transform(String);
 
-const bodySchema = z.strictObject({
+export const configBody = z.strictObject({
   heartbeat: z.strictObject({
     interval: duration.optional(),
     warning: duration.optional(),
@@ -16,7 +16,7 @@ const bodySchema = z.strictObject({
 
 /** What is absent stays as it is. @throws JarvisError invalid, with a fault for each thing that is wrong */
 export function parseConfigBody(body: unknown, key: string): SetConfigRequest {
-  const result = bodySchema.safeParse(body);
+  const result = configBody.safeParse(body);
   if (result.success) return { heartbeat: result.data.heartbeat, idempotency_key: key };
   const faults = result.error.issues.map(({ path, message }) => ({ path: path.join('.'), message }));
   const lines = faults.map((fault) =>

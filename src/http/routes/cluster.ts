@@ -2,9 +2,10 @@
 import { limits } from '../../lib/limits.ts';
 import { settingsToJson } from '../../spec/json.ts';
 import { sendCluster } from '../cluster-route.ts';
-import { parseConfigBody } from '../config-routes.ts';
+import { configBody, parseConfigBody } from '../config-routes.ts';
 import { idempotencyKey } from '../requests.ts';
 import { route } from '../route.ts';
+import { cluster, settings } from '../schemas/cluster.ts';
 import { sendSnapshot } from '../snapshot-route.ts';
 
 export const clusterRoutes = [
@@ -13,6 +14,7 @@ export const clusterRoutes = [
     path: '/cluster',
     operation: 'getCluster',
     summary: 'Who leads, who votes, and how each member is',
+    answer: cluster,
     isRead: true,
     handler: async ({ reply, operations, context }) =>
       await sendCluster(reply, { operations, context: context() }),
@@ -22,6 +24,7 @@ export const clusterRoutes = [
     path: '/snapshot',
     operation: 'saveSnapshot',
     summary: 'The state at one index, as a file',
+    answer: 'application/octet-stream',
     isStream: true,
     handler: async ({ reply, operations, context }) =>
       await sendSnapshot(reply, operations.saveSnapshot(context(limits.httpSnapshotTimeoutMs))),
@@ -32,6 +35,7 @@ export const clusterRoutes = [
     operation: 'getConfig',
     isRead: true,
     summary: 'The settings that belong to the cluster',
+    answer: settings,
     handler: async ({ operations, context }) => settingsToJson(await operations.getConfig(context())),
   }),
   route({
@@ -39,7 +43,8 @@ export const clusterRoutes = [
     path: '/config',
     operation: 'setConfig',
     summary: 'Changes settings of the cluster; what is absent stays as it is',
-    body: 'required',
+    answer: settings,
+    body: { schema: configBody },
     handler: async ({ request, operations, body, context }) => {
       const change = parseConfigBody(body, idempotencyKey(request));
       return settingsToJson(await operations.setConfig(change, context()));
