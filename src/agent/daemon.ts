@@ -61,6 +61,7 @@ import { recoverMember } from './recovery.ts';
 import { nodeConfinement } from './node-confinement.ts';
 import { registrationOf } from './registration.ts';
 import { ClusterReplica } from './replica.ts';
+import { foundingText } from './founding-text.ts';
 import { SettingsNotice } from './settings-notice.ts';
 import { StartingOperations } from './starting-operations.ts';
 import { DEFAULT_PATH } from './worker/environment.ts';
@@ -298,7 +299,7 @@ export class Daemon {
   #formation(directory: DataDirectory): ClusterFormation {
     const { name, peers, cluster } = this.#config;
     const { incarnation } = directory.identity;
-    const self = { name, incarnation, peers, config: JSON.stringify(cluster) };
+    const self = { name, incarnation, peers, config: foundingText(cluster) };
     return new ClusterFormation({ self, formed: directory.identity.cluster, log: this.#log });
   }
 
@@ -456,7 +457,7 @@ export class Daemon {
     });
     usage.start();
     this.#closing('usage', () => usage.close());
-    const notice = new SettingsNotice(config.statedHeartbeat, this.#log);
+    const notice = new SettingsNotice(config.stated, this.#log);
     const worker = await WorkerAgent.start({
       registration: () => {
         const bounds = confinement.bounds();

@@ -2,9 +2,10 @@
 import { limits } from '../../lib/limits.ts';
 import { settingsToJson } from '../../spec/json.ts';
 import { sendCluster } from '../cluster-route.ts';
-import { configBody, parseConfigBody } from '../config-routes.ts';
+import { parseConfigBody } from '../config-routes.ts';
 import { idempotencyKey } from '../requests.ts';
 import { route } from '../route.ts';
+import { settingsChange } from '../schemas/bodies.ts';
 import { cluster, settings } from '../schemas/cluster.ts';
 import { sendSnapshot } from '../snapshot-route.ts';
 
@@ -44,7 +45,7 @@ export const clusterRoutes = [
     operation: 'setConfig',
     summary: 'Changes settings of the cluster; what is absent stays as it is',
     answer: settings,
-    body: { schema: configBody },
+    body: { schema: settingsChange },
     handler: async ({ request, operations, body, context }) => {
       const change = parseConfigBody(body, idempotencyKey(request));
       return settingsToJson(await operations.setConfig(change, context()));

@@ -6,6 +6,7 @@ import { z } from 'zod';
 
 import { limits } from '../../lib/limits.ts';
 import { NETWORK_MODES, ON_NODE_LOSS, PRIORITIES, PULL_POLICIES } from '../../model/task.ts';
+import { SETTING_NAMES } from '../../spec/settings/settings.ts';
 import { component } from './components.ts';
 
 const text = z.string();
@@ -143,4 +144,11 @@ export const drain = component(
     deadline: duration.nullish().describe('What is there then is stopped, and moved; absent: an hour'),
     grace: duration.nullish().describe("TERM to KILL after it; absent: each task's stop_grace"),
   }),
+);
+
+export const settingsChange = component(
+  'SettingsChange',
+  z
+    .strictObject(Object.fromEntries(SETTING_NAMES.map((block) => [block, z.looseObject({}).nullish()])))
+    .describe('Blocks of docs/configuration.md; what is absent stays, null is the default'),
 );

@@ -101,6 +101,11 @@ export const settings = component(
       learners: count,
       voter_grace: number.describe('Seconds'),
     }),
+    retention: z.looseObject({}),
+    retry_policy: z.looseObject({}),
+    scheduling: z.looseObject({}),
+    autoscaling: z.looseObject({}),
+    alerts: z.looseObject({}),
     settling_timeout: number.nullable().describe('Seconds'),
   }),
 );
