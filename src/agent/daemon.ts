@@ -31,7 +31,7 @@ import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import { healthService } from '../rpc/health-service.ts';
 import { createRemotes } from '../rpc/remotes.ts';
-import { createServer } from '../rpc/server.ts';
+import { createServer, type RpcServer } from '../rpc/server.ts';
 import { Retention } from '../scheduler/retention.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { Admission } from './admission.ts';
@@ -172,7 +172,7 @@ export class Daemon {
       await this.#lastWords?.said;
       pool.close();
     });
-    const http = await this.#listen(operations, [
+    const { http, rpc } = await this.#listen(operations, [
       peerService,
       ...Object.values(services).map(({ service }) => service),
     ]);
@@ -286,6 +286,7 @@ export class Daemon {
     await logs.start();
     // First of all, while everything that the requests under way need is there.
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
+    this.#closing('streams', () => rpc.endStreams());
     this.#readiness = () => readinessOf(raft, worker);
     const { name, drainDeadlineMs: deadlineMs } = config;
     const exit = { name, startId: directory.startId, deadlineMs, operations: routing };
@@ -306,7 +307,7 @@ export class Daemon {
   async #listen(
     operations: StartingOperations,
     services: Parameters<typeof createServer>[0]['services'],
-  ): Promise<HttpServer> {
+  ): Promise<{ readonly http: HttpServer; readonly rpc: RpcServer }> {
     const http = createHttpServer({ operations, readiness: () => this.#readiness(), log: this.#log });
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
     await http.listen(this.#config.http);
@@ -316,10 +317,11 @@ export class Daemon {
       clock: this.#clock,
       log: this.#log,
     });
-    const rpc = await createServer({ services: [...services, health], listen: this.#config.listen });
+    const { listen } = this.#config;
+    const rpc = await createServer({ services: [...services, health], listen, log: this.#log });
     this.#closing('gRPC', () => rpc.close(CLOSE_GRACE_MS));
     this.#log.info({ listen: this.#config.listen, http: this.#config.http }, 'listening');
-    return http;
+    return { http, rpc };
   }
 
   async #admit(request: JoinRequest) {
