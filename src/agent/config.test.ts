@@ -16,6 +16,8 @@ const LEAST = {
   peers: 'n1=127.0.0.1:7101,n2=127.0.0.1:7102',
 } as const satisfies RawConfig;
 
+const TOKEN = `jarvisjoin_join-${'a'.repeat(18)}_${'b'.repeat(64)}`;
+
 function faultOf(action: () => unknown): string {
   try {
     action();
@@ -49,6 +51,8 @@ const KEYS: readonly (readonly [
   ['http', '[::1]:1', "'[::1]:1'", ({ http }) => http, '[::1]:1'],
   ['peers', 'n9=h:1', '{n9: "h:1"}', ({ peers }) => peers, [{ name: 'n9', address: 'h:1' }]],
   ['join', 'a:1,b:2', '[a:1, b:2]', ({ join }) => join, ['a:1', 'b:2']],
+  ['join_token', TOKEN, TOKEN, ({ joinToken }) => joinToken, TOKEN],
+  ['join_token_file', '/t', '/t', ({ joinTokenFile }) => joinTokenFile, '/t'],
   [
     'labels',
     'zone=b,a=1,flag',
@@ -189,6 +193,8 @@ describe('the settings of a node', () => {
         { name: 'n2', address: '127.0.0.1:7102' },
       ],
       join: [],
+      joinToken: null,
+      joinTokenFile: null,
       labels: [],
       capacity: { cpuMillis: null, memoryBytes: null },
       reserve: { cpuMillis: 0, memoryBytes: 0 },

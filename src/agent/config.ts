@@ -19,6 +19,7 @@ import type { AllSettings, StatedSettings } from '../spec/settings/settings.ts';
 import { clusterFields, parseClusterConfig } from './cluster-config.ts';
 import type { DockerPolicy } from './drivers/docker/options.ts';
 import { durationUpTo, parsed, splitPairs, text, yamlOfText } from './config-fields.ts';
+import { parseJoinCredentials, type JoinCredentials } from './join-credentials.ts';
 import { policyKeysAt, policySchema } from './policy-config.ts';
 
 const DRIVER_NAMES = ['process', 'docker', 'noop'] as const;
@@ -30,7 +31,7 @@ const MOST_DRAIN_DEADLINE_MS = 24 * 3_600_000;
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 type DriverChoice = (typeof DRIVER_NAMES)[number];
 
-export interface NodeConfig {
+export interface NodeConfig extends JoinCredentials {
   readonly name: string;
   readonly dataDir: string;
   /** host:port of gRPC. */
@@ -115,6 +116,9 @@ const rawSchema = z.strictObject({
   http: parsed(parseAddress),
   peers: assignments.default({}),
   join: addressList.optional(),
+  // Looked at later: what is said of a value here would show it.
+  join_token: z.unknown().optional(),
+  join_token_file: z.unknown().optional(),
   labels: assignments.default({}),
   capacity: assignments.default({}),
   reserve: assignments.default({}),
@@ -150,6 +154,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
   const faults: Fault[] = [];
   const peers = parsePeers(value.peers, faults);
   const join = parseJoin(value.join, faults);
+  const credentials = parseJoinCredentials(value, faults);
   const advertise = value.advertise ?? value.listen;
   if (join.length > 0 && peers.length > 0)
     faults.push({
@@ -173,6 +178,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     http: value.http,
     peers,
     join,
+    ...credentials,
     labels,
     capacity,
     reserve: { cpuMillis: reserve.cpuMillis ?? 0, memoryBytes: reserve.memoryBytes ?? 0 },
@@ -217,7 +223,7 @@ function environmentNames(): string {
 function readConfigFile(file: string): RawConfig {
   let content: unknown;
   try {
-    content = parseYaml(readFileSync(file, 'utf8'), { maxAliasCount: 100 });
+    content = parseYaml(readFileSync(file, 'utf8'), { maxAliasCount: 100, logLevel: 'error' });
   } catch (error) {
     // Below the first line stands a picture of the place, which that line names already.
     const [what = ''] = messageOf(error).split('\n');

@@ -243,17 +243,18 @@ export class Daemon {
     });
     const saved = new SavedSnapshots({ raft, machine, dataDirectory: directory.paths.root });
     await saved.clear();
+    const local = new LocalOperations({
+      replica,
+      insight,
+      membership,
+      snapshots: saved,
+      remotes,
+      clock: this.#clock,
+    });
     const freshness = new FreshnessWatch({ replica, insight, clock: this.#clock });
     const routing = new RoutingOperations({
       replica,
-      local: new LocalOperations({
-        replica,
-        insight,
-        membership,
-        snapshots: saved,
-        remotes,
-        clock: this.#clock,
-      }),
+      local,
       remotes,
       localLogs,
       clock: this.#clock,
@@ -272,6 +273,7 @@ export class Daemon {
       raft,
       cluster,
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+      tokens: { areRequired: false, use: (user) => local.useJoinToken(user, signal) },
       log: this.#log,
     });
     peerService.join({ transport, snapshots, onUnwritable: (error) => diskErrors.note(error) });

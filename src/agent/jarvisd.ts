@@ -11,6 +11,7 @@ import type { StorageError } from '../raft/storage-error.ts';
 import { CONFIG_KEYS, gatherConfig, parseConfig, type NodeConfig, type RawConfig } from './config.ts';
 import { Daemon } from './daemon.ts';
 import { programOf } from './disaster/programs.ts';
+import { forgetVariable } from './join-credentials.ts';
 import { checkStart } from './preflight.ts';
 import { hasLostLog, rejoinAnew } from './rejoin.ts';
 
@@ -50,6 +51,11 @@ function createCommand(): Command {
     .option('--http <host:port>', 'HTTP API and health')
     .option('--peers <list>', 'the founders, the same list on each: n1=host:port,n2=host:port,n3=host:port')
     .option('--join <list>', 'members of a running cluster, to become one of them: host:port,host:port')
+    .option(
+      '--join-token <token>',
+      'lets this node in where the cluster asks for one; lists of processes show it',
+    )
+    .option('--join-token-file <file>', 'the same from a file, which is better')
     .option('--labels <list>', 'labels of this node: zone=a,rack=r1')
     .option('--capacity <list>', 'what it offers to tasks: cpu=4,memory=8Gi (default: measured)')
     .option('--reserve <list>', 'kept back from what was measured: cpu=500m,memory=1Gi')
@@ -131,6 +137,7 @@ async function main(): Promise<number> {
     flags: flagsOf(options),
   });
   const config = parseConfig(raw);
+  forgetVariable(process.env);
   await checkStart(config);
   if (options['check'] === true) {
     process.stdout.write('the settings are valid\n');

@@ -89,6 +89,7 @@ async function ask(
         address: config.advertise,
         cluster_id: cluster.clusterId,
         former_incarnation: incarnation,
+        join_token: '',
       },
       addresses,
       ask: (address, request) =>

@@ -161,6 +161,8 @@ export interface JoinRequest {
   cluster_id: string;
   /** The incarnation of the member whose place it takes, having lost its log; refused where that is a member no more. */
   former_incarnation: string;
+  /** Without TLS, where the cluster requires tokens: the join token, as its admin was shown it. */
+  join_token: string;
 }
 
 export interface JoinReply {
@@ -1739,7 +1741,7 @@ export const BootstrapReply: MessageFns<BootstrapReply> = {
 };
 
 function createBaseJoinRequest(): JoinRequest {
-  return { name: "", incarnation: "", address: "", cluster_id: "", former_incarnation: "" };
+  return { name: "", incarnation: "", address: "", cluster_id: "", former_incarnation: "", join_token: "" };
 }
 
 export const JoinRequest: MessageFns<JoinRequest> = {
@@ -1758,6 +1760,9 @@ export const JoinRequest: MessageFns<JoinRequest> = {
     }
     if (message.former_incarnation !== "") {
       writer.uint32(42).string(message.former_incarnation);
+    }
+    if (message.join_token !== "") {
+      writer.uint32(50).string(message.join_token);
     }
     return writer;
   },
@@ -1815,6 +1820,14 @@ export const JoinRequest: MessageFns<JoinRequest> = {
             message.former_incarnation = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.join_token = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1837,6 +1850,7 @@ export const JoinRequest: MessageFns<JoinRequest> = {
     message.address = object.address ?? "";
     message.cluster_id = object.cluster_id ?? "";
     message.former_incarnation = object.former_incarnation ?? "";
+    message.join_token = object.join_token ?? "";
     return message;
   },
 };
