@@ -1,4 +1,6 @@
 /** JSON Schemas for editors: of tasks, batches, DAGs and the file of a node. */
+import { z } from 'zod';
+
 import { JarvisError } from '../../lib/errors.ts';
 import { batchSchemaOf, dagSchemaOf, taskSchema } from '../../spec/json-schemas.ts';
 import type { RouteCall } from '../route.ts';
@@ -19,6 +21,7 @@ export const schemaRoutes = [
     path: '/schemas/:name',
     operation: 'getSchema',
     summary: 'The JSON Schema of tasks (task), batches (batch), DAGs (dag) or the file of a node (config)',
+    answer: z.looseObject({ $schema: z.string(), title: z.string() }),
     isPublic: true,
     handler: async (call) => {
       const name = call.parameter('name');
