@@ -12,14 +12,17 @@ import { splitAddress } from '../lib/address.ts';
 import { JarvisError, messageOf, type Fault } from '../lib/errors.ts';
 import { isName, NAME_RULE } from '../lib/names.ts';
 import { limits } from '../lib/limits.ts';
+import type { TlsFiles } from '../lib/tls-files.ts';
 import { parseBytesPerSecond, parseCpuMillis, parseMemoryBytes } from '../lib/quantities.ts';
-import type { ClusterConfig } from '../model/cluster.ts';
 import type { Pairs } from '../model/task.ts';
 import type { PeerAddress } from '../raft/bootstrap.ts';
-import { clusterFields, clusterKeysAt, parseClusterConfig, statedHeartbeat } from './cluster-config.ts';
+import type { AllSettings, StatedSettings } from '../spec/settings/settings.ts';
+import { clusterFields, parseClusterConfig } from './cluster-config.ts';
 import type { DockerPolicy } from './drivers/docker/options.ts';
 import { durationUpTo, parsed, splitPairs, text, yamlOfText } from './config-fields.ts';
+import { parseJoinCredentials, type JoinCredentials } from './join-credentials.ts';
 import { policyKeysAt, policySchema } from './policy-config.ts';
+import { checkLoopback, parseTls, tlsFields } from './tls-config.ts';
 
 const DRIVER_NAMES = ['process', 'docker', 'noop'] as const;
 /** An upgrade with a start that takes its time (docs/contract.md, section 1). */
@@ -30,7 +33,7 @@ const MOST_DRAIN_DEADLINE_MS = 24 * 3_600_000;
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 type DriverChoice = (typeof DRIVER_NAMES)[number];
 
-export interface NodeConfig {
+export interface NodeConfig extends JoinCredentials {
   readonly name: string;
   readonly dataDir: string;
   /** host:port of gRPC. */
@@ -62,12 +65,14 @@ export interface NodeConfig {
   /** Of all snapshots that it sends to other members, together. */
   readonly snapshotBytesPerSecond: number;
   readonly insecure: boolean;
+  /** Null: without TLS. */
+  readonly tls: TlsFiles | null;
   readonly killTasksOnExit: boolean;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   /** Cluster-wide; the founders' must agree. */
-  readonly cluster: ClusterConfig;
+  readonly cluster: AllSettings;
   /** Of that, what was named. */
-  readonly statedHeartbeat: Partial<ClusterConfig['heartbeat']>;
+  readonly stated: StatedSettings;
 }
 
 /** Values as they come, by key of the file; flags and variables have the same keys. */
@@ -115,6 +120,9 @@ const rawSchema = z.strictObject({
   http: parsed(parseAddress),
   peers: assignments.default({}),
   join: addressList.optional(),
+  // Looked at later: what is said of a value here would show it.
+  join_token: z.unknown().optional(),
+  join_token_file: z.unknown().optional(),
   labels: assignments.default({}),
   capacity: assignments.default({}),
   reserve: assignments.default({}),
@@ -129,6 +137,7 @@ const rawSchema = z.strictObject({
   drain_on_exit: flag.default(false),
   drain_deadline: parsed(durationUpTo(MOST_DRAIN_DEADLINE_MS, 'at once')).default(DEFAULT_DRAIN_DEADLINE_MS),
   insecure: flag.default(false),
+  ...tlsFields,
   kill_tasks_on_exit: flag.default(false),
   log_level: z
     .enum(LOG_LEVELS, { error: `is not a level; allowed: ${LOG_LEVELS.join(', ')}` })
@@ -141,11 +150,16 @@ export const CONFIG_KEYS = Object.keys(rawSchema.shape);
 /** @throws JarvisError invalid, with one fault for each thing that is wrong */
 export function parseConfig(raw: RawConfig): NodeConfig {
   const result = rawSchema.safeParse(raw);
-  if (!result.success) throw invalidConfig(result.error.issues.flatMap((issue) => faultsOf(issue, raw)));
+  if (!result.success) {
+    const ofCluster: Fault[] = [];
+    parseClusterConfig(raw, 1, ofCluster);
+    throw invalidConfig([...result.error.issues.flatMap((issue) => faultsOf(issue, raw)), ...ofCluster]);
+  }
   const value = result.data;
   const faults: Fault[] = [];
   const peers = parsePeers(value.peers, faults);
   const join = parseJoin(value.join, faults);
+  const credentials = parseJoinCredentials(value, faults);
   const advertise = value.advertise ?? value.listen;
   if (join.length > 0 && peers.length > 0)
     faults.push({
@@ -157,8 +171,10 @@ export function parseConfig(raw: RawConfig): NodeConfig {
   const capacity = parseResources('capacity', value.capacity, faults);
   const reserve = parseResources('reserve', value.reserve, faults);
   const labels = parseLabels(value.labels, faults);
-  const cluster = parseClusterConfig(value, Math.max(peers.length, join.length > 0 ? 3 : 1), faults);
-  if (!value.insecure) checkLoopback({ listen: value.listen, http: value.http }, faults);
+  const voters = Math.max(peers.length, join.length > 0 ? 3 : 1);
+  const { cluster, stated } = parseClusterConfig(raw, voters, faults);
+  const tls = parseTls(value, faults);
+  if (!value.insecure && tls === null) checkLoopback({ listen: value.listen, http: value.http }, faults);
   if (faults.length > 0) throw invalidConfig(faults);
   return {
     name: value.name,
@@ -168,6 +184,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     http: value.http,
     peers,
     join,
+    ...credentials,
     labels,
     capacity,
     reserve: { cpuMillis: reserve.cpuMillis ?? 0, memoryBytes: reserve.memoryBytes ?? 0 },
@@ -179,10 +196,11 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     drainDeadlineMs: value.drain_deadline,
     snapshotBytesPerSecond: value.snapshot_rate,
     insecure: value.insecure,
+    tls,
     killTasksOnExit: value.kill_tasks_on_exit,
     logLevel: value.log_level,
     cluster,
-    statedHeartbeat: statedHeartbeat(value),
+    stated,
   };
 }
 
@@ -212,7 +230,7 @@ function environmentNames(): string {
 function readConfigFile(file: string): RawConfig {
   let content: unknown;
   try {
-    content = parseYaml(readFileSync(file, 'utf8'), { maxAliasCount: 100 });
+    content = parseYaml(readFileSync(file, 'utf8'), { maxAliasCount: 100, logLevel: 'error' });
   } catch (error) {
     // Below the first line stands a picture of the place, which that line names already.
     const [what = ''] = messageOf(error).split('\n');
@@ -233,8 +251,7 @@ function invalidConfig(faults: readonly Fault[]): JarvisError {
 function faultsOf(issue: z.core.$ZodIssue, raw: RawConfig): readonly Fault[] {
   const where = issue.path.join('.');
   if (issue.code === 'unrecognized_keys') {
-    const allowed =
-      where === '' ? CONFIG_KEYS.join(', ') : (policyKeysAt(where) ?? clusterKeysAt(where) ?? '');
+    const allowed = where === '' ? CONFIG_KEYS.join(', ') : (policyKeysAt(where) ?? '');
     return issue.keys.map((key) => ({
       path: where === '' ? key : `${where}.${key}`,
       message: `is not a setting; allowed: ${allowed}`,
@@ -378,15 +395,4 @@ function parseLabels(raw: Record<string, string>, faults: Fault[]): Pairs {
     if (value.length > 256) faults.push({ path: `labels.${name}`, message: 'is longer than 256 characters' });
   }
   return Object.entries(raw).sort(([a], [b]) => (a < b ? -1 : 1));
-}
-
-function checkLoopback(addresses: Readonly<Record<string, string>>, faults: Fault[]): void {
-  for (const [key, address] of Object.entries(addresses)) {
-    const { host } = splitAddress(address);
-    if (host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)) continue;
-    faults.push({
-      path: key,
-      message: `${address} is not a loopback address: without TLS only --insecure allows that`,
-    });
-  }
 }

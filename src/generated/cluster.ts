@@ -287,6 +287,11 @@ export interface Fault {
 export interface TaskRequest {
   /** The id or an unambiguous prefix of it. */
   id: string;
+  /**
+   * Empty or "linearizable": the leader's answer. "stale": of the state of the node that is asked, however old it is, also
+   * where there is no leader; metadata `jarvis-index` and `jarvis-age-ms` say how far and how old.
+   */
+  consistency?: string | undefined;
 }
 
 /** Nodes that one filter rules out. */
@@ -365,6 +370,8 @@ export interface ListTasksRequest {
   /** Ids, or beginnings of them; of a DAG its name, too: its newest run. */
   batch_id: string;
   dag_id: string;
+  /** As in TaskRequest. */
+  consistency?: string | undefined;
 }
 
 export interface ListTasksResponse {
@@ -385,6 +392,8 @@ export interface LogsRequest {
 }
 
 export interface ListNodesRequest {
+  /** As in TaskRequest. */
+  consistency?: string | undefined;
 }
 
 export interface ListNodesResponse {
@@ -394,6 +403,8 @@ export interface ListNodesResponse {
 
 export interface NodeRequest {
   name: string;
+  /** As in TaskRequest. */
+  consistency?: string | undefined;
 }
 
 export interface CordonNodeRequest {
@@ -704,12 +715,17 @@ export interface TransferLeadershipRequest {
 }
 
 export interface GetConfigRequest {
+  /** As in TaskRequest. */
+  consistency?: string | undefined;
 }
 
 /** What is absent stays as it is. */
 export interface SetConfigRequest {
+  /** Of earlier clients; counts where `changes` is empty. */
   heartbeat: HeartbeatChange | undefined;
   idempotency_key: string;
+  /** JSON, as the body of PUT /config. */
+  changes: string;
 }
 
 /** Durations: seconds or "1m". */
@@ -725,7 +741,11 @@ export interface ClusterSettings {
     | MembershipSettings
     | undefined;
   /** While a shorter timeout waits for leases of a longer one: the longer one, which still counts. Seconds. */
-  settling_timeout?: number | undefined;
+  settling_timeout?:
+    | number
+    | undefined;
+  /** All blocks, as JSON, as GET /config shows them. A leader of an earlier version does not say. */
+  blocks: string;
 }
 
 /** Seconds. */
@@ -852,6 +872,8 @@ export interface SubmitDagRequest {
 export interface GroupRequest {
   /** The id or an unambiguous prefix of it; of a DAG its name, too: its newest run. */
   id: string;
+  /** As in TaskRequest. */
+  consistency?: string | undefined;
 }
 
 export interface ChangeGroupRequest {
@@ -862,6 +884,8 @@ export interface ChangeGroupRequest {
 export interface ListGroupsRequest {
   limit: number;
   cursor: string;
+  /** As in TaskRequest. */
+  consistency?: string | undefined;
 }
 
 export interface Batch {
@@ -933,6 +957,62 @@ export interface ListBatchesResponse {
 export interface ListDagsResponse {
   items: Dag[];
   next_cursor: string;
+}
+
+export interface CreateJoinTokenRequest {
+  /** Seconds or "30m"; absent: an hour. At most a week. */
+  expires?:
+    | string
+    | undefined;
+  /** How many nodes it lets in; absent: one. */
+  uses?:
+    | number
+    | undefined;
+  /** The only name that it is good for; absent: any that is free. */
+  name?: string | undefined;
+  idempotency_key: string;
+  /**
+   * SHA-256, in hexadecimal, of a secret that somebody else has made and keeps: then the answer has no token. Empty: the
+   * node that is asked makes one.
+   */
+  secret_hash: string;
+}
+
+export interface CreatedJoinToken {
+  info:
+    | JoinToken
+    | undefined;
+  /** The token itself, shown this once. */
+  token: string;
+}
+
+export interface JoinTokenRequest {
+  id: string;
+  idempotency_key: string;
+}
+
+export interface ListJoinTokensRequest {
+}
+
+/** The newest first, without those that have expired. */
+export interface ListJoinTokensResponse {
+  items: JoinToken[];
+}
+
+export interface JoinToken {
+  id: string;
+  name?: string | undefined;
+  created_at: string;
+  created_by: string;
+  expires_at: string;
+  uses: number;
+  uses_left: number;
+  used_by: JoinTokenUse[];
+}
+
+export interface JoinTokenUse {
+  node: string;
+  at: string;
 }
 
 function createBaseResources(): Resources {
@@ -3679,13 +3759,16 @@ export const Fault: MessageFns<Fault> = {
 };
 
 function createBaseTaskRequest(): TaskRequest {
-  return { id: "" };
+  return { id: "", consistency: undefined };
 }
 
 export const TaskRequest: MessageFns<TaskRequest> = {
   encode(message: TaskRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.id !== "") {
       writer.uint32(10).string(message.id);
+    }
+    if (message.consistency !== undefined) {
+      writer.uint32(18).string(message.consistency);
     }
     return writer;
   },
@@ -3711,6 +3794,14 @@ export const TaskRequest: MessageFns<TaskRequest> = {
             message.id = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3729,6 +3820,7 @@ export const TaskRequest: MessageFns<TaskRequest> = {
   fromPartial(object: DeepPartial<TaskRequest>): TaskRequest {
     const message = createBaseTaskRequest();
     message.id = object.id ?? "";
+    message.consistency = object.consistency ?? undefined;
     return message;
   },
 };
@@ -4468,7 +4560,17 @@ export const UpdateTaskRequest_LabelsEntry: MessageFns<UpdateTaskRequest_LabelsE
 };
 
 function createBaseListTasksRequest(): ListTasksRequest {
-  return { status: [], node: "", name: "", label: [], limit: 0, cursor: "", batch_id: "", dag_id: "" };
+  return {
+    status: [],
+    node: "",
+    name: "",
+    label: [],
+    limit: 0,
+    cursor: "",
+    batch_id: "",
+    dag_id: "",
+    consistency: undefined,
+  };
 }
 
 export const ListTasksRequest: MessageFns<ListTasksRequest> = {
@@ -4496,6 +4598,9 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
     }
     if (message.dag_id !== "") {
       writer.uint32(90).string(message.dag_id);
+    }
+    if (message.consistency !== undefined) {
+      writer.uint32(98).string(message.consistency);
     }
     return writer;
   },
@@ -4577,6 +4682,14 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
             message.dag_id = reader.string();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4602,6 +4715,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
     message.cursor = object.cursor ?? "";
     message.batch_id = object.batch_id ?? "";
     message.dag_id = object.dag_id ?? "";
+    message.consistency = object.consistency ?? undefined;
     return message;
   },
 };
@@ -4789,11 +4903,14 @@ export const LogsRequest: MessageFns<LogsRequest> = {
 };
 
 function createBaseListNodesRequest(): ListNodesRequest {
-  return {};
+  return { consistency: undefined };
 }
 
 export const ListNodesRequest: MessageFns<ListNodesRequest> = {
-  encode(_: ListNodesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: ListNodesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.consistency !== undefined) {
+      writer.uint32(10).string(message.consistency);
+    }
     return writer;
   },
 
@@ -4810,6 +4927,14 @@ export const ListNodesRequest: MessageFns<ListNodesRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4825,8 +4950,9 @@ export const ListNodesRequest: MessageFns<ListNodesRequest> = {
   create(base?: DeepPartial<ListNodesRequest>): ListNodesRequest {
     return ListNodesRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<ListNodesRequest>): ListNodesRequest {
+  fromPartial(object: DeepPartial<ListNodesRequest>): ListNodesRequest {
     const message = createBaseListNodesRequest();
+    message.consistency = object.consistency ?? undefined;
     return message;
   },
 };
@@ -4899,13 +5025,16 @@ export const ListNodesResponse: MessageFns<ListNodesResponse> = {
 };
 
 function createBaseNodeRequest(): NodeRequest {
-  return { name: "" };
+  return { name: "", consistency: undefined };
 }
 
 export const NodeRequest: MessageFns<NodeRequest> = {
   encode(message: NodeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.name !== "") {
       writer.uint32(10).string(message.name);
+    }
+    if (message.consistency !== undefined) {
+      writer.uint32(18).string(message.consistency);
     }
     return writer;
   },
@@ -4931,6 +5060,14 @@ export const NodeRequest: MessageFns<NodeRequest> = {
             message.name = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4949,6 +5086,7 @@ export const NodeRequest: MessageFns<NodeRequest> = {
   fromPartial(object: DeepPartial<NodeRequest>): NodeRequest {
     const message = createBaseNodeRequest();
     message.name = object.name ?? "";
+    message.consistency = object.consistency ?? undefined;
     return message;
   },
 };
@@ -7768,11 +7906,14 @@ export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = 
 };
 
 function createBaseGetConfigRequest(): GetConfigRequest {
-  return {};
+  return { consistency: undefined };
 }
 
 export const GetConfigRequest: MessageFns<GetConfigRequest> = {
-  encode(_: GetConfigRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: GetConfigRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.consistency !== undefined) {
+      writer.uint32(10).string(message.consistency);
+    }
     return writer;
   },
 
@@ -7789,6 +7930,14 @@ export const GetConfigRequest: MessageFns<GetConfigRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7804,14 +7953,15 @@ export const GetConfigRequest: MessageFns<GetConfigRequest> = {
   create(base?: DeepPartial<GetConfigRequest>): GetConfigRequest {
     return GetConfigRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<GetConfigRequest>): GetConfigRequest {
+  fromPartial(object: DeepPartial<GetConfigRequest>): GetConfigRequest {
     const message = createBaseGetConfigRequest();
+    message.consistency = object.consistency ?? undefined;
     return message;
   },
 };
 
 function createBaseSetConfigRequest(): SetConfigRequest {
-  return { heartbeat: undefined, idempotency_key: "" };
+  return { heartbeat: undefined, idempotency_key: "", changes: "" };
 }
 
 export const SetConfigRequest: MessageFns<SetConfigRequest> = {
@@ -7821,6 +7971,9 @@ export const SetConfigRequest: MessageFns<SetConfigRequest> = {
     }
     if (message.idempotency_key !== "") {
       writer.uint32(18).string(message.idempotency_key);
+    }
+    if (message.changes !== "") {
+      writer.uint32(26).string(message.changes);
     }
     return writer;
   },
@@ -7854,6 +8007,14 @@ export const SetConfigRequest: MessageFns<SetConfigRequest> = {
             message.idempotency_key = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.changes = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7875,6 +8036,7 @@ export const SetConfigRequest: MessageFns<SetConfigRequest> = {
       ? HeartbeatChange.fromPartial(object.heartbeat)
       : undefined;
     message.idempotency_key = object.idempotency_key ?? "";
+    message.changes = object.changes ?? "";
     return message;
   },
 };
@@ -7959,7 +8121,7 @@ export const HeartbeatChange: MessageFns<HeartbeatChange> = {
 };
 
 function createBaseClusterSettings(): ClusterSettings {
-  return { heartbeat: undefined, membership: undefined, settling_timeout: undefined };
+  return { heartbeat: undefined, membership: undefined, settling_timeout: undefined, blocks: "" };
 }
 
 export const ClusterSettings: MessageFns<ClusterSettings> = {
@@ -7972,6 +8134,9 @@ export const ClusterSettings: MessageFns<ClusterSettings> = {
     }
     if (message.settling_timeout !== undefined) {
       writer.uint32(25).double(message.settling_timeout);
+    }
+    if (message.blocks !== "") {
+      writer.uint32(34).string(message.blocks);
     }
     return writer;
   },
@@ -8013,6 +8178,14 @@ export const ClusterSettings: MessageFns<ClusterSettings> = {
             message.settling_timeout = reader.double();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.blocks = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8037,6 +8210,7 @@ export const ClusterSettings: MessageFns<ClusterSettings> = {
       ? MembershipSettings.fromPartial(object.membership)
       : undefined;
     message.settling_timeout = object.settling_timeout ?? undefined;
+    message.blocks = object.blocks ?? "";
     return message;
   },
 };
@@ -9228,13 +9402,16 @@ export const SubmitDagRequest: MessageFns<SubmitDagRequest> = {
 };
 
 function createBaseGroupRequest(): GroupRequest {
-  return { id: "" };
+  return { id: "", consistency: undefined };
 }
 
 export const GroupRequest: MessageFns<GroupRequest> = {
   encode(message: GroupRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.id !== "") {
       writer.uint32(10).string(message.id);
+    }
+    if (message.consistency !== undefined) {
+      writer.uint32(18).string(message.consistency);
     }
     return writer;
   },
@@ -9260,6 +9437,14 @@ export const GroupRequest: MessageFns<GroupRequest> = {
             message.id = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -9278,6 +9463,7 @@ export const GroupRequest: MessageFns<GroupRequest> = {
   fromPartial(object: DeepPartial<GroupRequest>): GroupRequest {
     const message = createBaseGroupRequest();
     message.id = object.id ?? "";
+    message.consistency = object.consistency ?? undefined;
     return message;
   },
 };
@@ -9350,7 +9536,7 @@ export const ChangeGroupRequest: MessageFns<ChangeGroupRequest> = {
 };
 
 function createBaseListGroupsRequest(): ListGroupsRequest {
-  return { limit: 0, cursor: "" };
+  return { limit: 0, cursor: "", consistency: undefined };
 }
 
 export const ListGroupsRequest: MessageFns<ListGroupsRequest> = {
@@ -9360,6 +9546,9 @@ export const ListGroupsRequest: MessageFns<ListGroupsRequest> = {
     }
     if (message.cursor !== "") {
       writer.uint32(18).string(message.cursor);
+    }
+    if (message.consistency !== undefined) {
+      writer.uint32(26).string(message.consistency);
     }
     return writer;
   },
@@ -9393,6 +9582,14 @@ export const ListGroupsRequest: MessageFns<ListGroupsRequest> = {
             message.cursor = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -9412,6 +9609,7 @@ export const ListGroupsRequest: MessageFns<ListGroupsRequest> = {
     const message = createBaseListGroupsRequest();
     message.limit = object.limit ?? 0;
     message.cursor = object.cursor ?? "";
+    message.consistency = object.consistency ?? undefined;
     return message;
   },
 };
@@ -10280,6 +10478,556 @@ export const ListDagsResponse: MessageFns<ListDagsResponse> = {
   },
 };
 
+function createBaseCreateJoinTokenRequest(): CreateJoinTokenRequest {
+  return { expires: undefined, uses: undefined, name: undefined, idempotency_key: "", secret_hash: "" };
+}
+
+export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
+  encode(message: CreateJoinTokenRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.expires !== undefined) {
+      writer.uint32(10).string(message.expires);
+    }
+    if (message.uses !== undefined) {
+      writer.uint32(16).uint32(message.uses);
+    }
+    if (message.name !== undefined) {
+      writer.uint32(26).string(message.name);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(34).string(message.idempotency_key);
+    }
+    if (message.secret_hash !== "") {
+      writer.uint32(42).string(message.secret_hash);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateJoinTokenRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateJoinTokenRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.expires = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.uses = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.secret_hash = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CreateJoinTokenRequest>): CreateJoinTokenRequest {
+    return CreateJoinTokenRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateJoinTokenRequest>): CreateJoinTokenRequest {
+    const message = createBaseCreateJoinTokenRequest();
+    message.expires = object.expires ?? undefined;
+    message.uses = object.uses ?? undefined;
+    message.name = object.name ?? undefined;
+    message.idempotency_key = object.idempotency_key ?? "";
+    message.secret_hash = object.secret_hash ?? "";
+    return message;
+  },
+};
+
+function createBaseCreatedJoinToken(): CreatedJoinToken {
+  return { info: undefined, token: "" };
+}
+
+export const CreatedJoinToken: MessageFns<CreatedJoinToken> = {
+  encode(message: CreatedJoinToken, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.info !== undefined) {
+      JoinToken.encode(message.info, writer.uint32(10).fork()).join();
+    }
+    if (message.token !== "") {
+      writer.uint32(18).string(message.token);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreatedJoinToken {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreatedJoinToken();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.info = JoinToken.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.token = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CreatedJoinToken>): CreatedJoinToken {
+    return CreatedJoinToken.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreatedJoinToken>): CreatedJoinToken {
+    const message = createBaseCreatedJoinToken();
+    message.info = (object.info !== undefined && object.info !== null) ? JoinToken.fromPartial(object.info) : undefined;
+    message.token = object.token ?? "";
+    return message;
+  },
+};
+
+function createBaseJoinTokenRequest(): JoinTokenRequest {
+  return { id: "", idempotency_key: "" };
+}
+
+export const JoinTokenRequest: MessageFns<JoinTokenRequest> = {
+  encode(message: JoinTokenRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(18).string(message.idempotency_key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JoinTokenRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJoinTokenRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<JoinTokenRequest>): JoinTokenRequest {
+    return JoinTokenRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<JoinTokenRequest>): JoinTokenRequest {
+    const message = createBaseJoinTokenRequest();
+    message.id = object.id ?? "";
+    message.idempotency_key = object.idempotency_key ?? "";
+    return message;
+  },
+};
+
+function createBaseListJoinTokensRequest(): ListJoinTokensRequest {
+  return {};
+}
+
+export const ListJoinTokensRequest: MessageFns<ListJoinTokensRequest> = {
+  encode(_: ListJoinTokensRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListJoinTokensRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListJoinTokensRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListJoinTokensRequest>): ListJoinTokensRequest {
+    return ListJoinTokensRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ListJoinTokensRequest>): ListJoinTokensRequest {
+    const message = createBaseListJoinTokensRequest();
+    return message;
+  },
+};
+
+function createBaseListJoinTokensResponse(): ListJoinTokensResponse {
+  return { items: [] };
+}
+
+export const ListJoinTokensResponse: MessageFns<ListJoinTokensResponse> = {
+  encode(message: ListJoinTokensResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.items) {
+      JoinToken.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListJoinTokensResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListJoinTokensResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.items.push(JoinToken.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListJoinTokensResponse>): ListJoinTokensResponse {
+    return ListJoinTokensResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListJoinTokensResponse>): ListJoinTokensResponse {
+    const message = createBaseListJoinTokensResponse();
+    message.items = object.items?.map((e) => JoinToken.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseJoinToken(): JoinToken {
+  return {
+    id: "",
+    name: undefined,
+    created_at: "",
+    created_by: "",
+    expires_at: "",
+    uses: 0,
+    uses_left: 0,
+    used_by: [],
+  };
+}
+
+export const JoinToken: MessageFns<JoinToken> = {
+  encode(message: JoinToken, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.name !== undefined) {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.created_at !== "") {
+      writer.uint32(26).string(message.created_at);
+    }
+    if (message.created_by !== "") {
+      writer.uint32(34).string(message.created_by);
+    }
+    if (message.expires_at !== "") {
+      writer.uint32(42).string(message.expires_at);
+    }
+    if (message.uses !== 0) {
+      writer.uint32(48).uint32(message.uses);
+    }
+    if (message.uses_left !== 0) {
+      writer.uint32(56).uint32(message.uses_left);
+    }
+    for (const v of message.used_by) {
+      JoinTokenUse.encode(v!, writer.uint32(66).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JoinToken {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJoinToken();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.created_at = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.created_by = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.expires_at = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.uses = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.uses_left = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.used_by.push(JoinTokenUse.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<JoinToken>): JoinToken {
+    return JoinToken.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<JoinToken>): JoinToken {
+    const message = createBaseJoinToken();
+    message.id = object.id ?? "";
+    message.name = object.name ?? undefined;
+    message.created_at = object.created_at ?? "";
+    message.created_by = object.created_by ?? "";
+    message.expires_at = object.expires_at ?? "";
+    message.uses = object.uses ?? 0;
+    message.uses_left = object.uses_left ?? 0;
+    message.used_by = object.used_by?.map((e) => JoinTokenUse.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseJoinTokenUse(): JoinTokenUse {
+  return { node: "", at: "" };
+}
+
+export const JoinTokenUse: MessageFns<JoinTokenUse> = {
+  encode(message: JoinTokenUse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    if (message.at !== "") {
+      writer.uint32(18).string(message.at);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JoinTokenUse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJoinTokenUse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.at = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<JoinTokenUse>): JoinTokenUse {
+    return JoinTokenUse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<JoinTokenUse>): JoinTokenUse {
+    const message = createBaseJoinTokenUse();
+    message.node = object.node ?? "";
+    message.at = object.at ?? "";
+    return message;
+  },
+};
+
 export type ClusterService = typeof ClusterService;
 export const ClusterService = {
   submitTasks: {
@@ -10629,6 +11377,38 @@ export const ClusterService = {
     responseSerialize: (value: Dag): Buffer => Buffer.from(Dag.encode(value).finish()),
     responseDeserialize: (value: Buffer): Dag => Dag.decode(value),
   },
+  /** With which a node that the cluster does not know comes in. */
+  createJoinToken: {
+    path: "/jarvis.cluster.Cluster/CreateJoinToken" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateJoinTokenRequest): Buffer =>
+      Buffer.from(CreateJoinTokenRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateJoinTokenRequest => CreateJoinTokenRequest.decode(value),
+    responseSerialize: (value: CreatedJoinToken): Buffer => Buffer.from(CreatedJoinToken.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreatedJoinToken => CreatedJoinToken.decode(value),
+  },
+  listJoinTokens: {
+    path: "/jarvis.cluster.Cluster/ListJoinTokens" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListJoinTokensRequest): Buffer =>
+      Buffer.from(ListJoinTokensRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListJoinTokensRequest => ListJoinTokensRequest.decode(value),
+    responseSerialize: (value: ListJoinTokensResponse): Buffer =>
+      Buffer.from(ListJoinTokensResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListJoinTokensResponse => ListJoinTokensResponse.decode(value),
+  },
+  /** Answers with what it was. */
+  deleteJoinToken: {
+    path: "/jarvis.cluster.Cluster/DeleteJoinToken" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: JoinTokenRequest): Buffer => Buffer.from(JoinTokenRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): JoinTokenRequest => JoinTokenRequest.decode(value),
+    responseSerialize: (value: JoinToken): Buffer => Buffer.from(JoinToken.encode(value).finish()),
+    responseDeserialize: (value: Buffer): JoinToken => JoinToken.decode(value),
+  },
 } as const;
 
 export interface ClusterServer extends UntypedServiceImplementation {
@@ -10690,6 +11470,11 @@ export interface ClusterServer extends UntypedServiceImplementation {
   listDags: handleUnaryCall<ListGroupsRequest, ListDagsResponse>;
   cancelDag: handleUnaryCall<ChangeGroupRequest, Dag>;
   retryDag: handleUnaryCall<ChangeGroupRequest, Dag>;
+  /** With which a node that the cluster does not know comes in. */
+  createJoinToken: handleUnaryCall<CreateJoinTokenRequest, CreatedJoinToken>;
+  listJoinTokens: handleUnaryCall<ListJoinTokensRequest, ListJoinTokensResponse>;
+  /** Answers with what it was. */
+  deleteJoinToken: handleUnaryCall<JoinTokenRequest, JoinToken>;
 }
 
 export interface ClusterClient extends Client {
@@ -11177,6 +11962,53 @@ export interface ClusterClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Dag) => void,
+  ): ClientUnaryCall;
+  /** With which a node that the cluster does not know comes in. */
+  createJoinToken(
+    request: CreateJoinTokenRequest,
+    callback: (error: ServiceError | null, response: CreatedJoinToken) => void,
+  ): ClientUnaryCall;
+  createJoinToken(
+    request: CreateJoinTokenRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CreatedJoinToken) => void,
+  ): ClientUnaryCall;
+  createJoinToken(
+    request: CreateJoinTokenRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CreatedJoinToken) => void,
+  ): ClientUnaryCall;
+  listJoinTokens(
+    request: ListJoinTokensRequest,
+    callback: (error: ServiceError | null, response: ListJoinTokensResponse) => void,
+  ): ClientUnaryCall;
+  listJoinTokens(
+    request: ListJoinTokensRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListJoinTokensResponse) => void,
+  ): ClientUnaryCall;
+  listJoinTokens(
+    request: ListJoinTokensRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListJoinTokensResponse) => void,
+  ): ClientUnaryCall;
+  /** Answers with what it was. */
+  deleteJoinToken(
+    request: JoinTokenRequest,
+    callback: (error: ServiceError | null, response: JoinToken) => void,
+  ): ClientUnaryCall;
+  deleteJoinToken(
+    request: JoinTokenRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: JoinToken) => void,
+  ): ClientUnaryCall;
+  deleteJoinToken(
+    request: JoinTokenRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: JoinToken) => void,
   ): ClientUnaryCall;
 }
 

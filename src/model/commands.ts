@@ -35,6 +35,7 @@ export type Command =
   | NodeDrainedCommand
   | RetryDueCommand
   | SetHeartbeatCommand
+  | SetConfigCommand
   | TimeoutSettledCommand
   | GrantGraceCommand
   | GraceOverCommand
@@ -45,7 +46,10 @@ export type Command =
   | SubmitDagCommand
   | CancelGroupCommand
   | RetryGroupCommand
-  | AdvanceGroupCommand;
+  | AdvanceGroupCommand
+  | CreateJoinTokenCommand
+  | DeleteJoinTokenCommand
+  | UseJoinTokenCommand;
 
 interface Stamped {
   /** The leader's wall time at the proposal, milliseconds since 1970 UTC. */
@@ -304,6 +308,18 @@ export interface SetHeartbeatCommand extends Stamped {
   readonly idempotency: IdempotencyKey | null;
 }
 
+/**
+ * An operator's. Of a block whatever is in it, with the defaults of the leader's version where nothing is said: what a
+ * replica makes of it does not depend on its own.
+ */
+export interface SetConfigCommand extends LeaderDecision {
+  readonly type: 'setConfig';
+  /** What is absent stays as it is. */
+  readonly heartbeat: Partial<ClusterConfig['heartbeat']>;
+  readonly blocks: Partial<Omit<ClusterConfig, 'heartbeat'>>;
+  readonly idempotency: IdempotencyKey | null;
+}
+
 /** A leader has counted one old T since that shortening, or since it became leader [SHORTWAIT] [SHORTNEW]. */
 export interface TimeoutSettledCommand extends LeaderDecision {
   readonly type: 'timeoutSettled';
@@ -342,6 +358,8 @@ export interface ExpireCommand extends LeaderDecision {
   readonly usedKeys: readonly (EntryPart & { readonly ids: readonly string[] })[];
   /** Names of the DAGs among what has finished. */
   readonly dagNames?: readonly string[];
+  /** Ids. */
+  readonly joinTokens?: readonly string[];
 }
 
 /** One of the rows of an entry. */
@@ -424,6 +442,36 @@ export interface AdvanceGroupCommand extends LeaderDecision, NamedGroup {
   readonly taskIds: readonly string[];
 }
 
+/** An admin's. The secret itself never comes near the log. */
+export interface CreateJoinTokenCommand extends Stamped {
+  readonly type: 'createJoinToken';
+  readonly secretHash: string;
+  /** Who asks. */
+  readonly principal: string;
+  readonly validMs: number;
+  readonly uses: number;
+  /** The only name that it is good for; null: any that is free. */
+  readonly node: string | null;
+  readonly idempotency: IdempotencyKey | null;
+}
+
+/** An admin's: nobody comes in by it any more. */
+export interface DeleteJoinTokenCommand extends Stamped {
+  readonly type: 'deleteJoinToken';
+  readonly id: string;
+  readonly idempotency: IdempotencyKey | null;
+}
+
+/** A node that the cluster does not know has shown the secret. */
+export interface UseJoinTokenCommand extends Stamped {
+  readonly type: 'useJoinToken';
+  readonly id: string;
+  readonly secretHash: string;
+  readonly node: string;
+  /** As in `JoinTokenUse`. */
+  readonly holder: string;
+}
+
 /** What a command came to. A refusal is a value: nothing has changed. */
 export type Outcome<Result = unknown> =
   | { readonly type: 'done'; readonly result: Result }
@@ -431,6 +479,7 @@ export type Outcome<Result = unknown> =
 
 export type RefusalCode =
   | 'not_found'
+  | 'forbidden'
   | 'conflict'
   | 'idempotency_conflict'
   | 'invalid'

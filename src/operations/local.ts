@@ -26,6 +26,7 @@ import type {
   UpdateTaskRequest,
 } from '../generated/cluster.ts';
 import { unreachable } from '../lib/assert.ts';
+import type { Clock } from '../lib/clock.ts';
 import type { ErrorCode } from '../lib/errors.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
@@ -44,6 +45,8 @@ import type {
   CallContext,
   ClusterInsight,
   GroupOperations,
+  JoinTokenOperations,
+  JoinTokenUser,
   MembershipControl,
   NodeOperations,
   RemoteOperations,
@@ -54,10 +57,11 @@ import { explanationOf, taskAsItWaits, taskPlanOf } from './explanations.ts';
 import type { StoredTask } from './group-members.ts';
 import { parsePlan } from './group-requests.ts';
 import { LocalGroups } from './groups.ts';
+import { LocalJoinTokens } from './join-tokens.ts';
 import { LocalNodes } from './node-changes.ts';
 import { expectSilent, expectStopped, namedNode } from './nodes.ts';
 import { policyFaults } from './policy-check.ts';
-import { parseSetConfig, settingsView } from './settings.ts';
+import { LocalSettings } from './settings.ts';
 import { idempotencyOf, parseListTasks, parseSubmit, parseUpdate } from './requests.ts';
 import { Submissions } from './submissions.ts';
 import { TaskWatches } from './task-watches.ts';
@@ -87,6 +91,8 @@ export class LocalOperations implements RemoteOperations {
   readonly #submissions: Submissions;
   readonly #groups: LocalGroups;
   readonly #nodes: LocalNodes;
+  readonly #settings: LocalSettings;
+  readonly #joinTokens: LocalJoinTokens;
 
   constructor(options: {
     replica: Replica;
@@ -94,6 +100,7 @@ export class LocalOperations implements RemoteOperations {
     membership: MembershipControl;
     snapshots: SnapshotSource;
     remotes: Pick<Remotes, 'operations'>;
+    clock: Pick<Clock, 'wallMs'>;
   }) {
     this.#replica = options.replica;
     this.#insight = options.insight;
@@ -104,15 +111,29 @@ export class LocalOperations implements RemoteOperations {
     this.#submissions = new Submissions(options.replica);
     this.#groups = new LocalGroups({
       replica: options.replica,
-      barrier: (signal) => this.#barrier(signal),
+      barrier: (context) => this.#barrier(context),
       outcome: (proposed, signal) => this.#outcome(proposed, signal),
       isRemembered: (idempotency) => this.#isRemembered(idempotency),
     });
     this.#nodes = new LocalNodes({
       replica: options.replica,
-      barrier: (signal) => this.#barrier(signal),
+      barrier: (context) => this.#barrier(context),
       outcome: (proposed, signal) => this.#outcome(proposed, signal),
       viewOf: (node) => this.#node(node),
+    });
+    this.#settings = new LocalSettings({
+      replica: options.replica,
+      insight: options.insight,
+      barrier: (context) => this.#barrier(context),
+      outcome: (proposed, signal) => this.#outcome(proposed, signal),
+      isRemembered: (idempotency) => this.#isRemembered(idempotency),
+    });
+    this.#joinTokens = new LocalJoinTokens({
+      replica: options.replica,
+      insight: options.insight,
+      barrier: (signal) => this.#barrier({ signal }),
+      outcome: (proposed, signal) => this.#outcome(proposed, signal),
+      nowMs: () => Math.max(options.replica.state.cluster?.timeMs ?? 0, options.clock.wallMs()),
     });
   }
 
@@ -136,12 +157,12 @@ export class LocalOperations implements RemoteOperations {
   }
 
   async getTask(request: TaskRequest, context: CallContext): Promise<Task> {
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     return this.#task(await this.#resolve(request.id));
   }
 
   async explainTask(request: TaskRequest, context: CallContext): Promise<Explanation> {
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     const id = await this.#resolve(request.id);
     const task = await this.#replica.read('task', id);
     if (task === null) throw new JarvisError('not_found', `there is no task ${show(id)}`);
@@ -150,13 +171,13 @@ export class LocalOperations implements RemoteOperations {
 
   async planTasks(request: PlanRequest, context: CallContext): Promise<TaskPlan> {
     const planned = await parsePlan(request, this.#replica.state.cluster?.config.retryPolicy);
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     return taskPlanOf(this.#replica, planned, this.#insight);
   }
 
   async listTasks(request: ListTasksRequest, context: CallContext): Promise<ListTasksResponse> {
     const { limit, cursor, matches } = parseListTasks(request);
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     if (request.batch_id !== '' || request.dag_id !== '') return await this.#listMembers(request);
     const items: Task[] = [];
     const graphs = new Map<string, GraphRow | null>();
@@ -225,14 +246,15 @@ export class LocalOperations implements RemoteOperations {
   async #change(
     route: string,
     request: { readonly id: string; readonly idempotency_key: string },
-    { principal, signal }: CallContext,
+    context: CallContext,
     change: {
       /** What is asked for, beside the task. */
       readonly content: object;
       readonly commandOf: (named: NamedRows, idempotency: IdempotencyKey | null) => CommandInput;
     },
   ): Promise<Task> {
-    await this.#barrier(signal);
+    const { principal, signal } = context;
+    await this.#barrier(context);
     const taskId = await this.#resolve(request.id);
     await this.#made(taskId, signal);
     const content = { taskId, ...change.content };
@@ -246,7 +268,7 @@ export class LocalOperations implements RemoteOperations {
   }
 
   async *watchTask(request: TaskRequest, context: CallContext): AsyncGenerator<Task, void> {
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     const id = await this.#resolve(request.id);
     // Watched before it is read: a change in between wakes us once more than needed, never once less.
     using watch = this.#watches.watch(id);
@@ -260,18 +282,18 @@ export class LocalOperations implements RemoteOperations {
   }
 
   async listNodes(context: CallContext): Promise<ListNodesResponse> {
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     const nodes = [...this.#replica.state.nodes.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
     return { items: nodes.map((node) => this.#node(node)), next_cursor: '' };
   }
 
   async getNode(request: NodeRequest, context: CallContext): Promise<Node> {
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     return this.#node(namedNode(this.#replica.state, request.name));
   }
 
   async removeNode(request: RemoveNodeRequest, context: CallContext): Promise<RemoveNodeResponse> {
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     const { name, dead, idempotency_key: key } = request;
     const { principal } = context;
     const { idempotency } = idempotencyOf({
@@ -297,47 +319,36 @@ export class LocalOperations implements RemoteOperations {
   }
 
   async getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus> {
-    const stale = isStale(request.consistency);
+    const stale = isStale(request.consistency) || context.isStale === true;
     const { nodeName } = this.#replica;
     const view = (): ClusterStatus =>
       clusterView({ nodeName, insight: this.#insight, nodes: this.#replica.state.nodes, stale });
     if (stale) return view();
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     if (this.#replica.state.cluster === null)
       throw new JarvisError('unavailable', 'the cluster is still being formed');
     return await withReports(view(), { remotes: this.#remotes, context });
   }
 
   async changeMember(request: ChangeMemberRequest, context: CallContext): Promise<ClusterStatus> {
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     await this.#membership.change(request, context.signal);
     return await this.getCluster({ consistency: '' }, context);
   }
 
   /** The answer is what this node sees of it: it does not lead any more. */
   async transferLeadership(request: TransferLeadershipRequest, context: CallContext): Promise<ClusterStatus> {
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     await this.#membership.transfer(request.to, context.signal);
     return await this.getCluster({ consistency: 'stale' }, context);
   }
 
   async getConfig(context: CallContext): Promise<ClusterSettings> {
-    await this.#barrier(context.signal);
-    return this.#settings();
+    return await this.#settings.get(context);
   }
 
   async setConfig(request: SetConfigRequest, context: CallContext): Promise<ClusterSettings> {
-    const heartbeat = parseSetConfig(request);
-    const { idempotency } = idempotencyOf({
-      principal: context.principal,
-      route: 'PUT /config',
-      key: request.idempotency_key,
-      content: heartbeat,
-    });
-    throwIfAborted(context.signal);
-    const proposed = this.#replica.propose({ type: 'setHeartbeat', heartbeat, idempotency });
-    await this.#outcome(proposed, context.signal);
-    return this.#settings();
+    return await this.#settings.set(request, context);
   }
 
   readonly submitBatch: GroupOperations['submitBatch'] = (...call) => this.#groups.submitBatch(...call);
@@ -355,8 +366,20 @@ export class LocalOperations implements RemoteOperations {
   readonly undrainNode: NodeOperations['undrainNode'] = (...call) => this.#nodes.undrainNode(...call);
   readonly labelNode: NodeOperations['labelNode'] = (...call) => this.#nodes.labelNode(...call);
 
+  readonly createJoinToken: JoinTokenOperations['createJoinToken'] = (...call) =>
+    this.#joinTokens.createJoinToken(...call);
+  readonly listJoinTokens: JoinTokenOperations['listJoinTokens'] = (...call) =>
+    this.#joinTokens.listJoinTokens(...call);
+  readonly deleteJoinToken: JoinTokenOperations['deleteJoinToken'] = (...call) =>
+    this.#joinTokens.deleteJoinToken(...call);
+
+  /** See {@link LocalJoinTokens.use}. */
+  async useJoinToken(user: JoinTokenUser, signal: AbortSignal): Promise<void> {
+    await this.#joinTokens.use(user, signal);
+  }
+
   async *saveSnapshot(context: CallContext): AsyncGenerator<SnapshotPiece, void> {
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     yield* this.#snapshots.save(context.signal);
   }
 
@@ -371,7 +394,7 @@ export class LocalOperations implements RemoteOperations {
     signal: AbortSignal,
   ): Promise<void> {
     if (policyFaults(tasks, this.#replica.state.nodes.values()).length === 0) return;
-    await this.#barrier(signal);
+    await this.#barrier({ signal });
     const faults = policyFaults(tasks, this.#replica.state.nodes.values());
     if (faults.length === 0) return;
     if (!(await this.#isRemembered(idempotency))) throw invalidInput(faults);
@@ -382,7 +405,9 @@ export class LocalOperations implements RemoteOperations {
     return idempotency !== null && (await this.#replica.read('idempotency', idempotency.key)) !== null;
   }
 
-  async #barrier(signal: AbortSignal): Promise<void> {
+  /** A stale read takes the state as it is. */
+  async #barrier({ signal, isStale: asItIs }: Pick<CallContext, 'isStale' | 'signal'>): Promise<void> {
+    if (asItIs === true) return;
     if (!this.#replica.leadership().isLeader) throw this.#notLeading();
     await orAborted(this.#replica.readBarrier(signal), signal, () => abortError(signal));
   }
@@ -431,12 +456,6 @@ export class LocalOperations implements RemoteOperations {
     return await this.#view({ task, spec }, null);
   }
 
-  #settings(): ClusterSettings {
-    const { cluster } = this.#replica.state;
-    if (cluster === null) throw new JarvisError('unavailable', 'the cluster is still being formed');
-    return settingsView(cluster);
-  }
-
   /** @param graphs of DAGs that were read for the same answer; null: it is of this task alone */
   async #view(found: StoredTask, graphs: Map<string, GraphRow | null> | null): Promise<Task> {
     const dependencies = await this.#groups.dependenciesOf(found, graphs ?? new Map());
@@ -462,6 +481,7 @@ export class LocalOperations implements RemoteOperations {
 function codeOfRefusal(code: RefusalCode): ErrorCode {
   switch (code) {
     case 'not_found':
+    case 'forbidden':
     case 'conflict':
     case 'idempotency_conflict':
     case 'invalid':

@@ -10,6 +10,7 @@ import { apply } from '../scheduler/core/apply/apply.ts';
 import { ClusterState } from '../scheduler/core/state.ts';
 import type { Applied, CommandInput, GroupPage, Leadership, Replica, TaskPage } from '../scheduler/ports.ts';
 import { orderedRows } from '../scheduler/testing/ordered-rows.ts';
+import { FreshnessWatch } from './freshness.ts';
 import { LocalOperations } from './local.ts';
 import type { CallContext, ClusterInsight, LocalLogs, MembershipControl, Remotes } from './port.ts';
 import { RoutingOperations } from './router.ts';
@@ -358,28 +359,43 @@ export function testOperations(
     readonly localLogs?: LocalLogs;
     readonly clock?: Clock;
     readonly membership?: MembershipControl;
+    readonly authorityHash?: () => string;
   },
 ): RoutingOperations {
   const replica = cluster.replica(name);
   let keys = 0;
+  const clock = parts.clock ?? systemClock;
+  const freshness = new FreshnessWatch({ replica, insight: insightOf(cluster, name), clock });
   return new RoutingOperations({
     replica,
-    local: new LocalOperations({
-      replica,
-      insight: insightOf(cluster, name),
-      membership: parts.membership ?? noChanges,
-      snapshots: {
-        async *save() {
-          yield { data: Buffer.from('a snapshot') };
-        },
-      },
-      remotes: parts.remotes,
-    }),
+    local: testLocal(cluster, name, parts),
+    authorityHash: parts.authorityHash ?? (() => null),
     remotes: parts.remotes,
     localLogs: parts.localLogs ?? noLogs,
-    clock: parts.clock ?? systemClock,
+    clock,
+    freshness: () => freshness.now(),
     uniqueId: () => `${name}-${(keys += 1)}`,
     version: { version: '0.1.0', name, node_version: process.version },
+  });
+}
+
+/** What it answers by itself, while it leads. */
+export function testLocal(
+  cluster: TestCluster,
+  name: string,
+  parts: { readonly remotes: Remotes; readonly membership?: MembershipControl },
+): LocalOperations {
+  return new LocalOperations({
+    replica: cluster.replica(name),
+    insight: insightOf(cluster, name),
+    membership: parts.membership ?? noChanges,
+    snapshots: {
+      async *save() {
+        yield { data: Buffer.from('a snapshot') };
+      },
+    },
+    remotes: parts.remotes,
+    clock: { wallMs: () => cluster.nowMs },
   });
 }
 
@@ -413,6 +429,9 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         saveSnapshot: (context) => node.saveSnapshot(forwarded(context)),
         getConfig: (context) => node.getConfig(forwarded(context)),
         setConfig: (request, context) => node.setConfig(request, forwarded(context)),
+        createJoinToken: (request, context) => node.createJoinToken(request, forwarded(context)),
+        listJoinTokens: (context) => node.listJoinTokens(forwarded(context)),
+        deleteJoinToken: (request, context) => node.deleteJoinToken(request, forwarded(context)),
         submitBatch: (request, context) => node.submitBatch(request, forwarded(context)),
         getBatch: (request, context) => node.getBatch(request, forwarded(context)),
         listBatches: (request, context) => node.listBatches(request, forwarded(context)),

@@ -6,6 +6,11 @@ import type {
   Batch,
   CancelTaskRequest,
   CordonNodeRequest,
+  CreatedJoinToken,
+  CreateJoinTokenRequest,
+  JoinToken,
+  JoinTokenRequest,
+  ListJoinTokensResponse,
   DrainNodeRequest,
   LabelNodeRequest,
   NodeChange,
@@ -56,6 +61,21 @@ export interface CallContext {
   readonly signal: AbortSignal;
   /** The request came from another node: it is answered here or refused, never sent on again. */
   readonly forwarded: boolean;
+  /** A read that this node answers from its own state, however old that is, also where there is no leader. */
+  readonly isStale?: boolean;
+  /** Wall time after which nobody waits for the answer any more; absent or infinite: not known. */
+  readonly deadlineMs?: number;
+}
+
+/** Of the state of one node. */
+export interface Freshness {
+  /** Applied. */
+  readonly index: number;
+  /**
+   * The state is what the cluster had committed so long ago, or newer: since this node last heard of the leader (a leader:
+   * of a majority), or had applied all that it knew to be committed. Null where neither was since its start.
+   */
+  readonly ageMs: number | null;
 }
 
 /** The state as a file (docs/disaster.md). */
@@ -102,7 +122,24 @@ export interface NodeOperations {
   labelNode(request: LabelNodeRequest, context: CallContext): Promise<NodeChange>;
 }
 
-export interface ClusterOperations extends GroupOperations, NodeOperations {
+/** With which nodes come in that the cluster does not know yet. */
+export interface JoinTokenOperations {
+  createJoinToken(request: CreateJoinTokenRequest, context: CallContext): Promise<CreatedJoinToken>;
+  listJoinTokens(context: CallContext): Promise<ListJoinTokensResponse>;
+  deleteJoinToken(request: JoinTokenRequest, context: CallContext): Promise<JoinToken>;
+}
+
+/** A node that has shown the secret of a join token. */
+export interface JoinTokenUser {
+  /** Of the token. */
+  readonly id: string;
+  readonly secretHash: string;
+  readonly node: string;
+  /** The hash of its public key or, without TLS, its incarnation. */
+  readonly holder: string;
+}
+
+export interface ClusterOperations extends GroupOperations, NodeOperations, JoinTokenOperations {
   submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse>;
   /** The same, with nothing of the tasks but their ids in the answer: what streams of submits are made of. */
   acceptTasks(request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks>;
@@ -131,6 +168,8 @@ export interface ClusterOperations extends GroupOperations, NodeOperations {
   getConfig(context: CallContext): Promise<ClusterSettings>;
   setConfig(request: SetConfigRequest, context: CallContext): Promise<ClusterSettings>;
   version(): VersionInfo;
+  /** What a read with `isStale` is answered from, at least. */
+  freshness(): Freshness;
 }
 
 /** `/healthz` and `/readyz`. */
@@ -164,6 +203,7 @@ export type RemoteOperations = Pick<
   | 'setConfig'
   | keyof GroupOperations
   | keyof NodeOperations
+  | keyof JoinTokenOperations
 >;
 
 /** How this node reaches the others; implemented over gRPC. */

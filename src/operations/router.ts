@@ -43,12 +43,15 @@ import type { TaskStatus } from '../model/task.ts';
 import type { Leadership, Replica } from '../scheduler/ports.ts';
 import { isStale } from './cluster-reports.ts';
 import { EventStreams } from './events.ts';
+import { createWithSecret } from './join-tokens.ts';
 import { readTaskLogs } from './logs.ts';
 import type {
   AcceptedTasks,
   CallContext,
   ClusterOperations,
+  Freshness,
   GroupOperations,
+  JoinTokenOperations,
   LocalLogs,
   NodeOperations,
   RemoteOperations,
@@ -65,7 +68,10 @@ export interface RouterOptions {
   readonly clock: Clock;
   /** Makes idempotency keys: never the same twice. */
   readonly uniqueId: () => string;
+  /** Of the cluster's certificate authority; null, or absent: the node has no TLS. */
+  readonly authorityHash?: () => string | null;
   readonly version: VersionInfo;
+  readonly freshness: () => Freshness;
 }
 
 /** After these, asking again may do: nothing has happened, or an idempotency key keeps it from happening twice. */
@@ -74,7 +80,7 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set(['no_leader', 'unavailable', '
 const UNKNOWN: ReadonlySet<ErrorCode> = new Set(['timeout', 'outcome_unknown']);
 const MAX_RETRY_MS = 500;
 
-type Named = GroupOperations & NodeOperations;
+type Named = GroupOperations & NodeOperations & JoinTokenOperations;
 type NamedWrite = {
   [K in keyof Named]: Parameters<Named[K]>[0] extends { idempotency_key: string } ? K : never;
 }[keyof Named];
@@ -156,6 +162,14 @@ export class RoutingOperations implements ClusterOperations {
   readonly drainNode = this.#writing('drainNode');
   readonly undrainNode = this.#writing('undrainNode');
   readonly labelNode = this.#writing('labelNode');
+  readonly deleteJoinToken = this.#writing('deleteJoinToken');
+  readonly createJoinToken: JoinTokenOperations['createJoinToken'] = (request, context) =>
+    createWithSecret(request, this.#options.authorityHash?.() ?? null, (withHash) =>
+      this.#createJoinToken(withHash, context),
+    );
+  readonly listJoinTokens: JoinTokenOperations['listJoinTokens'] = (context) =>
+    this.#read(context, (operations, inner) => operations.listJoinTokens(inner));
+  readonly #createJoinToken = this.#writing('createJoinToken');
   readonly getBatch: GroupOperations['getBatch'] = (request, context) =>
     this.#read(context, (operations, inner) => operations.getBatch(request, inner));
   readonly listBatches: GroupOperations['listBatches'] = (request, context) =>
@@ -168,7 +182,8 @@ export class RoutingOperations implements ClusterOperations {
   /** Whoever asks for the state of the cluster wants to hear soon that it has no leader. */
   async getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus> {
     const { clock, local } = this.#options;
-    if (isStale(request.consistency)) return await local.getCluster(request, context);
+    if (isStale(request.consistency) || context.isStale === true)
+      return await local.getCluster(request, context);
     const timeout = new AbortController();
     const error = new JarvisError('unavailable', 'the leader does not answer');
     const cancel = clock.after(limits.statusTimeoutMs, () => timeout.abort(error));
@@ -234,6 +249,10 @@ export class RoutingOperations implements ClusterOperations {
     return this.#options.version;
   }
 
+  freshness(): Freshness {
+    return this.#options.freshness();
+  }
+
   async *watchTask(request: TaskRequest, context: CallContext): AsyncGenerator<Task, void> {
     let known = null as Task | null;
     let tries = new Tries(this.#options.clock);
@@ -279,6 +298,7 @@ export class RoutingOperations implements ClusterOperations {
   }
 
   async #read<T>(context: CallContext, call: Call<T>, tries = new Tries(this.#options.clock)): Promise<T> {
+    if (context.isStale === true) return await call(this.#options.local, context);
     for (;;) {
       try {
         return await this.#ask(context, tries, call);

@@ -26,7 +26,7 @@ function remoteOperations(
 ): RemoteOperations {
   const unary =
     <Request, Response>(method: Method<Request, Response>, write: boolean) =>
-    (request: Request, { signal }: CallContext): Promise<Response> =>
+    (request: Request, { signal, deadlineMs = Infinity }: CallContext): Promise<Response> =>
       unaryCall({
         pool,
         address,
@@ -34,11 +34,13 @@ function remoteOperations(
         request,
         metadata: forwarded(),
         signal,
-        timeoutMs: limits.forwardTimeoutMs,
+        // Never longer than its caller waits.
+        timeoutMs: Math.min(limits.forwardTimeoutMs, Math.max(0, deadlineMs - Date.now())),
         write,
       });
   const listNodes = unary(ClusterService.listNodes, false);
   const getConfig = unary(ClusterService.getConfig, false);
+  const listJoinTokens = unary(ClusterService.listJoinTokens, false);
   return {
     submitTasks: unary(ClusterService.submitTasks, true),
     acceptTasks: (request, { signal }) => submits.accept(address, request, signal),
@@ -61,6 +63,9 @@ function remoteOperations(
     transferLeadership: unary(ClusterService.transferLeadership, true),
     getConfig: (context) => getConfig({}, context),
     setConfig: unary(ClusterService.setConfig, true),
+    createJoinToken: unary(ClusterService.createJoinToken, true),
+    listJoinTokens: (context) => listJoinTokens({}, context),
+    deleteJoinToken: unary(ClusterService.deleteJoinToken, true),
     submitBatch: unary(ClusterService.submitBatch, true),
     getBatch: unary(ClusterService.getBatch, false),
     listBatches: unary(ClusterService.listBatches, false),

@@ -43,6 +43,7 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   nodeDrained: true,
   retryDue: true,
   setHeartbeat: true,
+  setConfig: true,
   timeoutSettled: true,
   grantGrace: true,
   graceOver: true,
@@ -54,6 +55,9 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   cancelGroup: true,
   retryGroup: true,
   advanceGroup: true,
+  createJoinToken: true,
+  deleteJoinToken: true,
+  useJoinToken: true,
 };
 
 /**
@@ -61,7 +65,17 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
  * and DAGs.
  */
 const TABLES: readonly TableName[] = [
-  ...(['cluster', 'node', 'logHolder', 'batch', 'dag', 'graph', 'blueprint', 'dagName'] as const),
+  ...([
+    'cluster',
+    'node',
+    'logHolder',
+    'joinToken',
+    'batch',
+    'dag',
+    'graph',
+    'blueprint',
+    'dagName',
+  ] as const),
   ...(['task', 'spec', 'idempotency', 'event', 'finished', 'usedKeys'] as const),
 ];
 

@@ -20,6 +20,7 @@ import { drainOverdue, nodeDrained } from './drain-steps.ts';
 import { expire, rowsOfExpiry } from './expire.ts';
 import { reserveNodes, settleHeads } from './heads.ts';
 import { initCluster } from './init-cluster.ts';
+import { createJoinToken, deleteJoinToken, useJoinToken } from './join-tokens.ts';
 import { labelNode } from './label-node.ts';
 import { logsHandedOver } from './logs-handed-over.ts';
 import { nodeHealth, nodeOffline, nodePressure } from './node-health.ts';
@@ -33,7 +34,7 @@ import { graceOver, grantGrace } from './restart-grace.ts';
 import { retryTask } from './retry-task.ts';
 import { updateTask } from './update-task.ts';
 import { retryDue } from './retry-due.ts';
-import { setHeartbeat, timeoutSettled } from './set-heartbeat.ts';
+import { setConfig, setHeartbeat, timeoutSettled } from './set-config.ts';
 import { submitBatch, submitDag } from './submit-group.ts';
 import { submitMany, submitTasks } from './submit-tasks.ts';
 
@@ -124,6 +125,8 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return retryDue(transaction, command);
     case 'setHeartbeat':
       return setHeartbeat(transaction, command);
+    case 'setConfig':
+      return setConfig(transaction, command);
     case 'timeoutSettled':
       return timeoutSettled(transaction, command);
     case 'grantGrace':
@@ -148,6 +151,12 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return retryGroup(transaction, command);
     case 'advanceGroup':
       return advanceGroup(transaction, command);
+    case 'createJoinToken':
+      return createJoinToken(transaction, command);
+    case 'deleteJoinToken':
+      return deleteJoinToken(transaction, command);
+    case 'useJoinToken':
+      return useJoinToken(transaction, command);
     default:
       return unreachable(command);
   }
@@ -192,6 +201,9 @@ export function rowsNamedBy(command: Command): readonly RowKey[] {
     case 'undrainNode':
     case 'labelNode':
     case 'setHeartbeat':
+    case 'setConfig':
+    case 'createJoinToken':
+    case 'deleteJoinToken':
       return idempotencyRow(command.idempotency);
     case 'expire':
       return rowsOfExpiry(command);
