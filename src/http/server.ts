@@ -1,5 +1,5 @@
 /** The HTTP API of a node: JSON over the same operations as gRPC. */
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { fastify } from 'fastify';
 
 import { cannotListen, joinAddress, splitAddress } from '../lib/address.ts';
@@ -31,6 +31,8 @@ export function createHttpServer(options: {
   readonly operations: ClusterOperations;
   readonly readiness: () => Readiness;
   readonly log: Log;
+  /** JSON Schema of the file of a node's settings; absent: of none. */
+  readonly nodeFileSchema?: () => object;
   /** Default: plain text. */
   readonly tls?: TlsSource | null;
 }): HttpServer {
@@ -71,7 +73,7 @@ export function createHttpServer(options: {
   );
   acceptEmptyBodies(app);
   const calls = new Calls();
-  registerRoutes(app, ROUTES, { ...options, calls });
+  registerRoutes(app, ROUTES, { nodeFileSchema: () => ({}), ...options, calls });
   return {
     app,
     async listen(address) {
@@ -102,7 +104,12 @@ function acceptEmptyBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('text/plain');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '' && routeOf(request)?.body !== 'required') done(null, undefined);
+    if (body === '' && !needsBody(request)) done(null, undefined);
     else void parse(request, body as string, done);
   });
+}
+
+function needsBody(request: FastifyRequest): boolean {
+  const body = routeOf(request)?.body;
+  return body !== undefined && body.isOptional !== true;
 }
