@@ -62,6 +62,17 @@ describe('dag wait on a terminal', () => {
     for (const line of text.split('\n')) expect(line.replace('\u001b[K', '').length).toBeLessThan(50);
   });
 
+  it('leaves what failed to be seen', async () => {
+    cluster.groups.dag = () => running;
+    const terminal = new TestTerminal();
+    const ended = wait(terminal);
+    await terminal.stderr.until(/▶ transform/);
+    const failed = { ...dagTask('transform', 'PERMANENTLY_FAILED', ['extract']), node: 'n1', exit_code: 3 };
+    cluster.groups.dag = () => ({ ...running, status: 'FAILED', tasks: [failed] });
+    expect(await ended).toBe(1);
+    expect(terminal.stderr.text).toMatch(/✗ transform PERMANENTLY_FAILED on n[^\n]*\n\u001b\[J$/);
+  });
+
   it('goes on through a leader that goes away', async () => {
     cluster.groups.dag = () => running;
     const terminal = new TestTerminal();
