@@ -16,9 +16,11 @@ import {
   SubmitBatchResponse,
   Task,
   TaskPlan,
+  Token,
 } from '../generated/cluster.ts';
 import type {
   ClusterServer,
+  CreateTokenRequest,
   ClusterSettings,
   Drain,
   EventsPiece,
@@ -59,6 +61,9 @@ export class FakeCluster {
   warnings: readonly string[] = [];
   /** Of a node that is removed. */
   removed = { lost_attempts: 0, member: undefined as string | undefined };
+  tokens: Token[] = [];
+  /** Of whatever token is made. */
+  tokenText = `jarvis_abcdefghjkmn_${'s'.repeat(43)}`;
   /** What a saved snapshot consists of. */
   snapshot: readonly Buffer[] = [];
   /** What a stream of events from that position on consists of; it breaks off after them unless they say that they are all. */
@@ -282,6 +287,17 @@ export class FakeCluster {
       listDags: unary('listDags', () => ({ items: [this.groups.dag()], next_cursor: '' })),
       cancelDag: unary('cancelDag', () => this.groups.dag()),
       retryDag: unary('retryDag', () => this.groups.dag()),
+      createToken: unary('createToken', ({ role, name, expires_in: expiry }: CreateTokenRequest) => {
+        const expires_at = expiry === undefined ? undefined : '2026-12-31T00:00:00.000Z';
+        const token = Token.create({ id: 'abcdefghjkmn', name, role, expires_at });
+        return { token, text: this.tokenText };
+      }),
+      listTokens: unary('listTokens', () => ({ items: this.tokens, next_cursor: '' })),
+      revokeToken: unary('revokeToken', ({ id }: { readonly id: string }) => {
+        const token = this.tokens.find((one) => one.id.startsWith(id));
+        if (token === undefined) throw new JarvisError('not_found', `there is no token "${id}"`);
+        return { ...token, revoked_at: '2026-11-27T00:00:00.000Z' };
+      }),
       getVersion: unary('getVersion', () => ({ version: '9.9.9', name: 'n1', node_version: 'v24.0.0' })),
     };
   }

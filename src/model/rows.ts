@@ -4,6 +4,7 @@ import type { BatchRow, BlueprintRow, DagNameRow, DagRow, GraphRow } from './gro
 import type { LogHolderRow } from './log-holder.ts';
 import type { NodeRow } from './node.ts';
 import type { SpecRow, TaskRow } from './task.ts';
+import type { TokenRow } from './token.ts';
 
 /** The tables of the replicated state, and what a row of each is. */
 export interface Tables {
@@ -13,6 +14,8 @@ export interface Tables {
   readonly node: NodeRow;
   /** By name of the node that has left, or is about to. */
   readonly logHolder: LogHolderRow;
+  /** By id. */
+  readonly token: TokenRow;
   /** By id. Open ones live in memory, finished ones only in the store. */
   readonly task: TaskRow;
   readonly spec: SpecRow;

@@ -49,6 +49,7 @@ import type {
   RemoteOperations,
   Remotes,
   SnapshotSource,
+  TokenOperations,
 } from './port.ts';
 import { explanationOf, taskAsItWaits, taskPlanOf } from './explanations.ts';
 import type { StoredTask } from './group-members.ts';
@@ -60,6 +61,7 @@ import { policyFaults } from './policy-check.ts';
 import { parseSetConfig, settingsView } from './settings.ts';
 import { idempotencyOf, parseListTasks, parseSubmit, parseUpdate } from './requests.ts';
 import { Submissions } from './submissions.ts';
+import { LocalTokens } from './tokens.ts';
 import { TaskWatches } from './task-watches.ts';
 import { isStale, withReports } from './cluster-reports.ts';
 import { clusterView } from './cluster-view.ts';
@@ -87,6 +89,7 @@ export class LocalOperations implements RemoteOperations {
   readonly #submissions: Submissions;
   readonly #groups: LocalGroups;
   readonly #nodes: LocalNodes;
+  readonly #tokens: LocalTokens;
 
   constructor(options: {
     replica: Replica;
@@ -113,6 +116,11 @@ export class LocalOperations implements RemoteOperations {
       barrier: (signal) => this.#barrier(signal),
       outcome: (proposed, signal) => this.#outcome(proposed, signal),
       viewOf: (node) => this.#node(node),
+    });
+    this.#tokens = new LocalTokens({
+      replica: options.replica,
+      barrier: (signal) => this.#barrier(signal),
+      outcome: (proposed, signal) => this.#outcome(proposed, signal),
     });
   }
 
@@ -354,6 +362,10 @@ export class LocalOperations implements RemoteOperations {
   readonly drainNode: NodeOperations['drainNode'] = (...call) => this.#nodes.drainNode(...call);
   readonly undrainNode: NodeOperations['undrainNode'] = (...call) => this.#nodes.undrainNode(...call);
   readonly labelNode: NodeOperations['labelNode'] = (...call) => this.#nodes.labelNode(...call);
+
+  readonly createToken: TokenOperations['createToken'] = (...call) => this.#tokens.createToken(...call);
+  readonly listTokens: TokenOperations['listTokens'] = (...call) => this.#tokens.listTokens(...call);
+  readonly revokeToken: TokenOperations['revokeToken'] = (...call) => this.#tokens.revokeToken(...call);
 
   async *saveSnapshot(context: CallContext): AsyncGenerator<SnapshotPiece, void> {
     await this.#barrier(context.signal);

@@ -6,6 +6,8 @@ import type {
   Batch,
   CancelTaskRequest,
   CordonNodeRequest,
+  CreateTokenRequest,
+  CreateTokenResponse,
   DrainNodeRequest,
   LabelNodeRequest,
   NodeChange,
@@ -26,6 +28,8 @@ import type {
   ListNodesResponse,
   ListTasksRequest,
   ListTasksResponse,
+  ListTokensRequest,
+  ListTokensResponse,
   LogsRequest,
   Node,
   NodeRequest,
@@ -34,6 +38,7 @@ import type {
   RemoveNodeResponse,
   SetConfigRequest,
   RetryTaskRequest,
+  RevokeTokenRequest,
   SnapshotPiece,
   SubmitBatchRequest,
   SubmitBatchResponse,
@@ -43,14 +48,30 @@ import type {
   Task,
   TaskPlan,
   TaskRequest,
+  Token,
   TransferLeadershipRequest,
   UpdateTaskRequest,
   VersionInfo,
 } from '../generated/cluster.ts';
 import type { LogChunk, ReadLogRequest, Usage } from '../generated/worker.ts';
 
+/** What came with a call, unchecked. */
+export interface Caller {
+  /** `jarvis_…`, or whatever stood in its place; null where there was none. */
+  readonly token: string | null;
+  /** Of its end of the connection, without the port; that of a forwarded call is the node that sent it on. */
+  readonly address: string;
+  /** What a node shows that asks for itself and not for a caller, which has no token. */
+  readonly node?: { readonly name: string; readonly startId: string } | null;
+}
+
 export interface CallContext {
-  /** Who asks: part of every idempotency key. `anonymous` while authentication is off. */
+  /** Absent: nothing came along, as where a node asks itself. */
+  readonly caller?: Caller;
+  /**
+   * Who asks: part of every idempotency key. `token:ID`, or `anonymous` while authentication is off; of no meaning before
+   * the guard has set it.
+   */
   readonly principal: string;
   /** Aborted when the caller has gone or its deadline has passed. */
   readonly signal: AbortSignal;
@@ -102,7 +123,15 @@ export interface NodeOperations {
   labelNode(request: LabelNodeRequest, context: CallContext): Promise<NodeChange>;
 }
 
-export interface ClusterOperations extends GroupOperations, NodeOperations {
+/** Tokens of callers. */
+export interface TokenOperations {
+  createToken(request: CreateTokenRequest, context: CallContext): Promise<CreateTokenResponse>;
+  /** The leader's answer; with `consistency: 'stale'` this node's own. */
+  listTokens(request: ListTokensRequest, context: CallContext): Promise<ListTokensResponse>;
+  revokeToken(request: RevokeTokenRequest, context: CallContext): Promise<Token>;
+}
+
+export interface ClusterOperations extends GroupOperations, NodeOperations, TokenOperations {
   submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse>;
   /** The same, with nothing of the tasks but their ids in the answer: what streams of submits are made of. */
   acceptTasks(request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks>;
@@ -164,6 +193,7 @@ export type RemoteOperations = Pick<
   | 'setConfig'
   | keyof GroupOperations
   | keyof NodeOperations
+  | keyof TokenOperations
 >;
 
 /** How this node reaches the others; implemented over gRPC. */
@@ -171,7 +201,7 @@ export interface Remotes {
   /** @param address `host:port` */
   operations(address: string): RemoteOperations;
   /** The output of an attempt that ran on that node. @throws JarvisError unavailable, not_found */
-  readLog(address: string, request: ReadLogRequest, signal: AbortSignal): AsyncIterable<LogChunk>;
+  readLog(address: string, request: ReadLogRequest, context: CallContext): AsyncIterable<LogChunk>;
 }
 
 /** The output of the attempts that ran on this node. */

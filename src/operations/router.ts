@@ -53,6 +53,7 @@ import type {
   NodeOperations,
   RemoteOperations,
   Remotes,
+  TokenOperations,
 } from './port.ts';
 import { pause, throwIfAborted } from './waiting.ts';
 
@@ -74,7 +75,7 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set(['no_leader', 'unavailable', '
 const UNKNOWN: ReadonlySet<ErrorCode> = new Set(['timeout', 'outcome_unknown']);
 const MAX_RETRY_MS = 500;
 
-type Named = GroupOperations & NodeOperations;
+type Named = GroupOperations & NodeOperations & TokenOperations;
 type NamedWrite = {
   [K in keyof Named]: Parameters<Named[K]>[0] extends { idempotency_key: string } ? K : never;
 }[keyof Named];
@@ -156,6 +157,8 @@ export class RoutingOperations implements ClusterOperations {
   readonly drainNode = this.#writing('drainNode');
   readonly undrainNode = this.#writing('undrainNode');
   readonly labelNode = this.#writing('labelNode');
+  readonly createToken = this.#writing('createToken');
+  readonly revokeToken = this.#writing('revokeToken');
   readonly getBatch: GroupOperations['getBatch'] = (request, context) =>
     this.#read(context, (operations, inner) => operations.getBatch(request, inner));
   readonly listBatches: GroupOperations['listBatches'] = (request, context) =>
@@ -164,6 +167,11 @@ export class RoutingOperations implements ClusterOperations {
     this.#read(context, (operations, inner) => operations.getDag(request, inner));
   readonly listDags: GroupOperations['listDags'] = (request, context) =>
     this.#read(context, (operations, inner) => operations.listDags(request, inner));
+
+  readonly listTokens: TokenOperations['listTokens'] = async (request, context) =>
+    isStale(request.consistency)
+      ? await this.#options.local.listTokens(request, context)
+      : await this.#read(context, (operations, inner) => operations.listTokens(request, inner));
 
   /** Whoever asks for the state of the cluster wants to hear soon that it has no leader. */
   async getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus> {

@@ -61,6 +61,9 @@ export function clusterService(operations: ClusterOperations, log: Log): Service
     getDag: unaryHandler((request, context) => operations.getDag(request, context), log),
     listDags: unaryHandler((request, context) => operations.listDags(request, context), log),
     cancelDag: unaryHandler((request, context) => operations.cancelDag(request, context), log),
+    createToken: unaryHandler((request, context) => operations.createToken(request, context), log),
+    listTokens: unaryHandler((request, context) => operations.listTokens(request, context), log),
+    revokeToken: unaryHandler((request, context) => operations.revokeToken(request, context), log),
     retryDag: unaryHandler((request, context) => operations.retryDag(request, context), log),
   };
   return { definition: ClusterService, handlers };

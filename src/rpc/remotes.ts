@@ -15,8 +15,15 @@ export function createRemotes(pool: ChannelPool): Remotes & { readonly close: ()
   return {
     operations: (address) => remoteOperations({ pool, submits }, address),
     close: () => submits.close(),
-    readLog: (address, request, signal) =>
-      streamCall({ pool, address, method: NodeLogsService.read, request, signal }),
+    readLog: (address, request, context) =>
+      streamCall({
+        pool,
+        address,
+        method: NodeLogsService.read,
+        request,
+        metadata: forwarded(context),
+        signal: context.signal,
+      }),
   };
 }
 
@@ -26,14 +33,14 @@ function remoteOperations(
 ): RemoteOperations {
   const unary =
     <Request, Response>(method: Method<Request, Response>, write: boolean) =>
-    (request: Request, { signal }: CallContext): Promise<Response> =>
+    (request: Request, context: CallContext): Promise<Response> =>
       unaryCall({
         pool,
         address,
         method,
         request,
-        metadata: forwarded(),
-        signal,
+        metadata: forwarded(context),
+        signal: context.signal,
         timeoutMs: limits.forwardTimeoutMs,
         write,
       });
@@ -41,7 +48,7 @@ function remoteOperations(
   const getConfig = unary(ClusterService.getConfig, false);
   return {
     submitTasks: unary(ClusterService.submitTasks, true),
-    acceptTasks: (request, { signal }) => submits.accept(address, request, signal),
+    acceptTasks: (request, context) => submits.accept(address, request, context),
     cancelTask: unary(ClusterService.cancelTask, true),
     retryTask: unary(ClusterService.retryTask, true),
     updateTask: unary(ClusterService.updateTask, true),
@@ -71,16 +78,26 @@ function remoteOperations(
     listDags: unary(ClusterService.listDags, false),
     cancelDag: unary(ClusterService.cancelDag, true),
     retryDag: unary(ClusterService.retryDag, true),
-    saveSnapshot: ({ signal }) =>
+    saveSnapshot: (context) =>
       streamCall({
         pool,
         address,
         method: ClusterService.saveSnapshot,
         request: {},
-        metadata: forwarded(),
-        signal,
+        metadata: forwarded(context),
+        signal: context.signal,
       }),
-    watchTask: (request, { signal }) =>
-      streamCall({ pool, address, method: ClusterService.watchTask, request, metadata: forwarded(), signal }),
+    watchTask: (request, context) =>
+      streamCall({
+        pool,
+        address,
+        method: ClusterService.watchTask,
+        request,
+        metadata: forwarded(context),
+        signal: context.signal,
+      }),
+    createToken: unary(ClusterService.createToken, true),
+    listTokens: unary(ClusterService.listTokens, false),
+    revokeToken: unary(ClusterService.revokeToken, true),
   };
 }

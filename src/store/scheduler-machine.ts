@@ -49,6 +49,9 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   expire: true,
   reserveNodes: true,
   logsHandedOver: true,
+  createToken: true,
+  revokeToken: true,
+  expireTokens: true,
   submitBatch: true,
   submitDag: true,
   cancelGroup: true,
@@ -61,7 +64,7 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
  * and DAGs.
  */
 const TABLES: readonly TableName[] = [
-  ...(['cluster', 'node', 'logHolder', 'batch', 'dag', 'graph', 'blueprint', 'dagName'] as const),
+  ...(['cluster', 'node', 'logHolder', 'token', 'batch', 'dag', 'graph', 'blueprint', 'dagName'] as const),
   ...(['task', 'spec', 'idempotency', 'event', 'finished', 'usedKeys'] as const),
 ];
 

@@ -49,6 +49,7 @@ class Journal {
         break;
       case 'cluster':
       case 'logHolder':
+      case 'token':
       case 'spec':
       case 'graph':
       case 'blueprint':

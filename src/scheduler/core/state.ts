@@ -12,6 +12,7 @@ import type { NodeRow } from '../../model/node.ts';
 import { isTerminal } from '../../model/phases.ts';
 import type { RowChange, TableName, Tables } from '../../model/rows.ts';
 import type { Resources, SpecRow, TaskRow } from '../../model/task.ts';
+import type { TokenRow } from '../../model/token.ts';
 import type { KeyUse } from './concurrency-keys.ts';
 import { ConcurrencyKeys } from './concurrency-keys.ts';
 import { NodeLoads } from './node-loads.ts';
@@ -30,6 +31,7 @@ export class ClusterState implements StateView {
   #idKey: IdKey = [];
   readonly #nodes = new Map<string, NodeRow>();
   readonly #logHolders = new Map<string, LogHolderRow>();
+  readonly #tokens = new Map<string, TokenRow>();
   readonly #tasks = new Map<string, TaskRow>();
   readonly #specs = new Map<string, SpecRow>();
   /** How many open tasks need each spec. */
@@ -57,6 +59,10 @@ export class ClusterState implements StateView {
 
   get logHolders(): ReadonlyMap<string, LogHolderRow> {
     return this.#logHolders;
+  }
+
+  get tokens(): ReadonlyMap<string, TokenRow> {
+    return this.#tokens;
   }
 
   get tasks(): ReadonlyMap<string, TaskRow> {
@@ -174,6 +180,8 @@ export class ClusterState implements StateView {
         return this.#nodes.get(key) ?? null;
       case 'logHolder':
         return this.#logHolders.get(key) ?? null;
+      case 'token':
+        return this.#tokens.get(key) ?? null;
       case 'task':
         return this.#tasks.get(key) ?? null;
       case 'spec':
@@ -231,6 +239,9 @@ export class ClusterState implements StateView {
         break;
       case 'logHolder':
         set(this.#logHolders, change.key, change.after);
+        break;
+      case 'token':
+        set(this.#tokens, change.key, change.after);
         break;
       case 'spec':
         set(this.#specs, change.key, change.after);

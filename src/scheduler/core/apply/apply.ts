@@ -36,6 +36,7 @@ import { retryDue } from './retry-due.ts';
 import { setHeartbeat, timeoutSettled } from './set-heartbeat.ts';
 import { submitBatch, submitDag } from './submit-group.ts';
 import { submitMany, submitTasks } from './submit-tasks.ts';
+import { createToken, expireTokens, revokeToken } from './tokens.ts';
 
 export interface ApplyResult {
   readonly outcome: Outcome;
@@ -138,6 +139,12 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return reserveNodes(transaction, command);
     case 'logsHandedOver':
       return logsHandedOver(transaction, command);
+    case 'createToken':
+      return createToken(transaction, command);
+    case 'revokeToken':
+      return revokeToken(transaction, command);
+    case 'expireTokens':
+      return expireTokens(transaction, command);
     case 'submitBatch':
       return submitBatch(transaction, command);
     case 'submitDag':
@@ -192,6 +199,8 @@ export function rowsNamedBy(command: Command): readonly RowKey[] {
     case 'undrainNode':
     case 'labelNode':
     case 'setHeartbeat':
+    case 'createToken':
+    case 'revokeToken':
       return idempotencyRow(command.idempotency);
     case 'expire':
       return rowsOfExpiry(command);
