@@ -28,6 +28,7 @@ import { RaftPeerService } from '../raft/transport/raft-service.ts';
 import { channelCredentials, channelOptions, ChannelPool } from '../rpc/channel.ts';
 import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
+import { healthService } from '../rpc/health-service.ts';
 import { createRemotes } from '../rpc/remotes.ts';
 import { createServer } from '../rpc/server.ts';
 import { Retention } from '../scheduler/retention.ts';
@@ -298,7 +299,13 @@ export class Daemon {
     const http = createHttpServer({ operations, readiness: () => this.#readiness(), log: this.#log });
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
     await http.listen(this.#config.http);
-    const rpc = await createServer({ services, listen: this.#config.listen });
+    const health = healthService({
+      readiness: () => this.#readiness(),
+      services: services.map(({ definition }) => definition),
+      clock: this.#clock,
+      log: this.#log,
+    });
+    const rpc = await createServer({ services: [...services, health], listen: this.#config.listen });
     this.#closing('gRPC', () => rpc.close(CLOSE_GRACE_MS));
     this.#log.info({ listen: this.#config.listen, http: this.#config.http }, 'listening');
     return http;

@@ -16,6 +16,7 @@ import type {
   TaskPage,
 } from '../scheduler/ports.ts';
 import { encodeCommand } from '../store/codec.ts';
+import { expectCommand } from '../store/entries.ts';
 import type { SchedulerMachine } from '../store/scheduler-machine.ts';
 import { TaskReads } from '../store/task-reads.ts';
 
@@ -57,7 +58,8 @@ export class ClusterReplica implements Replica {
   async propose(input: CommandInput): Promise<Outcome> {
     if (!this.#raft.leadership().isLeader) throw new JarvisError('no_leader', 'this node does not lead');
     const atMs = this.#time.nowMs(this.state.cluster?.timeMs ?? 0);
-    const command = { ...input, atMs } as Command;
+    const command: unknown = { ...input, atMs };
+    expectCommand<Command>(this.#machine.core, command);
     return (await this.#raft.propose(encodeCommand(command))) as Outcome;
   }
 

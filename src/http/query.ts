@@ -1,13 +1,7 @@
 /** The queries of the API's URLs. Whatever is wrong with one is answered with 400, naming the parameter. */
 import { z } from 'zod';
 
-import type {
-  EventsRequest,
-  GetClusterRequest,
-  ListGroupsRequest,
-  ListTasksRequest,
-  LogsRequest,
-} from '../generated/cluster.ts';
+import type { EventsRequest, LogsRequest } from '../generated/cluster.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { formatPath, show } from '../spec/faults.ts';
 import { closest } from '../spec/suggest.ts';
@@ -24,90 +18,60 @@ const count = text.regex(/^\d{1,9}$/, {
   error: ({ input }) => `${show(input)} is not allowed: a whole number`,
 });
 
-const parameters = {
-  tasks: z.strictObject({
-    status: texts.default([]),
-    node: text.default(''),
-    name: text.default(''),
-    label: texts.default([]),
-    limit: count.transform(Number).default(0),
-    cursor: text.default(''),
-    batch_id: text.default(''),
-    dag_id: text.default(''),
-  }),
-  groups: z.strictObject({
-    limit: count.transform(Number).default(0),
-    cursor: text.default(''),
-  }),
-  logs: z.strictObject({
-    follow: flag.transform((value) => value !== 'false').default(false),
-    tail: count.transform(Number).optional(),
-    stream: text.default(''),
-    since: text.optional(),
-    attempt: count.transform(Number).default(0),
-  }),
-  events: z.strictObject({
-    since: text.default(''),
-    follow: flag.transform((value) => value !== 'false').default(true),
-    kind: texts.default([]),
-    id: texts.default([]),
-  }),
-  cluster: z.strictObject({
-    consistency: z
-      .enum(['linearizable', 'stale'], {
-        error: ({ input }) => `${show(input)} is not allowed: linearizable or stale`,
-      })
-      .default('linearizable'),
-  }),
-  removeNode: z.strictObject({
-    dead: flag.transform((value) => value !== 'false').default(false),
-  }),
-  none: z.strictObject({}),
-};
+/** Of a page of a list. */
+const limit = count
+  .refine((value) => Number(value) !== 0, { error: '0 is not allowed: 1 to 1000' })
+  .transform(Number)
+  .default(0);
 
-/** @throws JarvisError malformed */
-export function parseTasksQuery(query: unknown): ListTasksRequest {
-  const parsed = parse(parameters.tasks, query);
-  if ((query as { limit?: string }).limit !== undefined && parsed.limit === 0) {
-    throw malformed([{ path: 'limit', message: '0 is not allowed: 1 to 1000' }]);
-  }
-  return parsed;
+export const tasksQuery = z.strictObject({
+  status: texts.default([]),
+  node: text.default(''),
+  name: text.default(''),
+  label: texts.default([]),
+  limit,
+  cursor: text.default(''),
+  batch_id: text.default(''),
+  dag_id: text.default(''),
+});
+
+/** Of lists of batches and DAGs. */
+export const groupsQuery = z.strictObject({ limit, cursor: text.default('') });
+
+export const logsQuery = z.strictObject({
+  follow: flag.transform((value) => value !== 'false').default(false),
+  tail: count.transform(Number).optional(),
+  stream: text.default(''),
+  since: text.optional(),
+  attempt: count.transform(Number).default(0),
+});
+
+export const eventsQuery = z.strictObject({
+  since: text.default(''),
+  follow: flag.transform((value) => value !== 'false').default(true),
+  kind: texts.default([]),
+  id: texts.default([]),
+});
+
+export const clusterQuery = z.strictObject({
+  consistency: z
+    .enum(['linearizable', 'stale'], {
+      error: ({ input }) => `${show(input)} is not allowed: linearizable or stale`,
+    })
+    .default('linearizable'),
+});
+
+export const removeNodeQuery = z.strictObject({
+  dead: flag.transform((value) => value !== 'false').default(false),
+});
+
+export function logsRequest(id: string, query: z.output<typeof logsQuery>): LogsRequest {
+  return { id, ...query, tail: query.tail, since: query.since };
 }
 
-/** Of lists of batches and DAGs. @throws JarvisError malformed */
-export function parseGroupsQuery(query: unknown): ListGroupsRequest {
-  const parsed = parse(parameters.groups, query);
-  if ((query as { limit?: string }).limit !== undefined && parsed.limit === 0) {
-    throw malformed([{ path: 'limit', message: '0 is not allowed: 1 to 1000' }]);
-  }
-  return parsed;
-}
-
-/** @throws JarvisError malformed */
-export function parseLogsQuery(id: string, query: unknown): LogsRequest {
-  const parsed = parse(parameters.logs, query);
-  return { id, ...parsed, tail: parsed.tail, since: parsed.since };
-}
-
-/** @param lastEventId of a reader that comes back: it knows better than the URL that it began with @throws JarvisError malformed */
-export function parseEventsQuery(lastEventId: unknown, query: unknown): EventsRequest {
-  const parsed = parse(parameters.events, query);
-  return typeof lastEventId === 'string' && lastEventId !== '' ? { ...parsed, since: lastEventId } : parsed;
-}
-
-/** @throws JarvisError malformed */
-export function parseClusterQuery(query: unknown): GetClusterRequest {
-  return parse(parameters.cluster, query);
-}
-
-/** @throws JarvisError malformed */
-export function parseRemoveNodeQuery(query: unknown): { readonly dead: boolean } {
-  return parse(parameters.removeNode, query);
-}
-
-/** @throws JarvisError malformed, where there is a query at all */
-export function expectNoQuery(query: unknown): void {
-  parse(parameters.none, query);
+/** @param lastEventId of a reader that comes back: it knows better than the URL that it began with */
+export function eventsRequest(lastEventId: unknown, query: z.output<typeof eventsQuery>): EventsRequest {
+  return typeof lastEventId === 'string' && lastEventId !== '' ? { ...query, since: lastEventId } : query;
 }
 
 /** @throws JarvisError invalid, where there is more than an empty object */
@@ -118,13 +82,34 @@ export function expectNoBody(body: unknown): void {
   throw new JarvisError('invalid', message, { faults: [{ path: '', message }] });
 }
 
+/** @throws JarvisError invalid, with a fault for each thing that is wrong */
+export function parseBody<T>(schema: z.ZodType<T>, body: unknown): T {
+  const result = schema.safeParse(body);
+  if (result.success) return result.data;
+  const faults = result.error.issues.map(({ path, message }) => ({ path: path.join('.'), message }));
+  const lines = faults.map((fault) =>
+    fault.path === '' ? fault.message : `${fault.path}: ${fault.message}`,
+  );
+  throw new JarvisError('invalid', lines.join('; '), { faults });
+}
+
+/** The answer, or why there is none, as of what stands in a URL. */
+export async function refusedQuery<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    throw asMalformed(error);
+  }
+}
+
 /** In a URL a value that is not allowed is a malformed request, not an invalid body. */
 export function asMalformed(error: unknown): unknown {
   if (!(error instanceof JarvisError) || error.code !== 'invalid') return error;
   return new JarvisError('malformed', error.message, { cause: error, faults: error.faults });
 }
 
-function parse<Shape extends z.ZodRawShape>(
+/** @throws JarvisError malformed, with a fault for each parameter that is wrong */
+export function parseQuery<Shape extends z.ZodRawShape>(
   schema: z.ZodObject<Shape, z.core.$strict>,
   query: unknown,
 ): z.output<z.ZodObject<Shape, z.core.$strict>> {

@@ -2,6 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
 import { JarvisError } from '../lib/errors.ts';
+import type { LabelChanges } from '../model/node.ts';
 import type { CallContext } from '../operations/port.ts';
 
 export class Calls {
@@ -45,4 +46,14 @@ export function idempotencyKey(request: FastifyRequest): string {
   throw new JarvisError('malformed', `Idempotency-Key: ${message}`, {
     faults: [{ path: 'Idempotency-Key', message }],
   });
+}
+
+export function labelsToWire(labels: LabelChanges): {
+  labels: Record<string, string>;
+  remove_labels: string[];
+} {
+  return {
+    labels: Object.fromEntries(labels.flatMap(([key, value]) => (value === null ? [] : [[key, value]]))),
+    remove_labels: labels.flatMap(([key, value]) => (value === null ? [key] : [])),
+  };
 }

@@ -1,25 +1,136 @@
-/** One path of the API with its methods. */
+/**
+ * The calls of the HTTP API as data: each says what it is named, where it is, what it takes and who answers. From the
+ * table of them come the routes of the server, the OpenAPI document, and what may be called by whom.
+ */
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
+import { z } from 'zod';
 
 import { JarvisError } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
+import type { Log } from '../lib/log.ts';
+import type { CallContext, ClusterOperations, Readiness } from '../operations/port.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
+import { expectNoBody, parseQuery } from './query.ts';
+import type { Calls } from './requests.ts';
 
-export type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
-type Handlers = Readonly<Partial<Record<'DELETE' | 'GET' | 'PATCH' | 'POST' | 'PUT', Handler>>>;
+type Method = 'DELETE' | 'GET' | 'PATCH' | 'POST' | 'PUT';
+
+/** What answers come from. */
+export interface RouteParts {
+  readonly operations: ClusterOperations;
+  readonly readiness: () => Readiness;
+  readonly calls: Calls;
+  readonly log: Log;
+}
+
+interface RouteFacts {
+  readonly method: Method;
+  /** Parameters as `:name`. */
+  readonly path: string;
+  /** A name that stays, for clients that are generated and for permissions; unique. */
+  readonly operation: string;
+  readonly summary: string;
+  /** Of the answer; 200 where it is absent. */
+  readonly status?: number;
+  /** The answer comes as it is made: no HEAD, nothing compressed, no end of its own. */
+  readonly isStream?: boolean;
+  /** Answered whoever asks. */
+  readonly isPublic?: boolean;
+  /** `none` where the URL says everything; `optional`: with every default. */
+  readonly body?: 'none' | 'optional' | 'required';
+}
+
+export interface Route extends RouteFacts {
+  /** Of the URL. */
+  readonly query: z.ZodObject;
+  readonly run: (request: FastifyRequest, reply: FastifyReply, parts: RouteParts) => Promise<unknown>;
+}
+
+/** One request, and all that a handler may use. */
+export interface RouteCall<Query> {
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  readonly operations: ClusterOperations;
+  readonly readiness: () => Readiness;
+  readonly log: Log;
+  /** Of the URL, checked. */
+  readonly query: Query;
+  readonly body: unknown;
+  /** Of the path; empty where there is none. */
+  readonly parameter: (name: string) => string;
+  /** Begins the time allowed. @param timeoutMs null: no end, for streams */
+  readonly context: (timeoutMs?: number | null) => CallContext;
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    route?: Route;
+  }
+}
+
+/** An entry of the table. What is wrong with a request is thrown when it comes, as JarvisError malformed or invalid. */
+export function route<Shape extends z.ZodRawShape = Readonly<Record<string, never>>>(
+  definition: RouteFacts & {
+    readonly query?: z.ZodObject<Shape, z.core.$strict>;
+    readonly handler: (call: RouteCall<z.output<z.ZodObject<Shape, z.core.$strict>>>) => Promise<unknown>;
+  },
+): Route {
+  const { handler, query, ...facts } = definition;
+  const schema = query ?? (z.strictObject({}) as z.ZodObject<Shape, z.core.$strict>);
+  return {
+    ...facts,
+    query: schema,
+    run: async (request, reply, { operations, readiness, calls, log }) => {
+      const parsed = parseQuery(schema, request.query);
+      if (request.method !== 'GET' && (facts.body ?? 'none') === 'none') expectNoBody(request.body);
+      if (facts.status !== undefined) reply.code(facts.status);
+      return await handler({
+        request,
+        reply,
+        operations,
+        readiness,
+        log,
+        query: parsed,
+        body: request.body,
+        parameter: (name) => parameter(request, name),
+        context: (timeoutMs = limits.httpTimeoutMs) => calls.context(reply, timeoutMs),
+      });
+    },
+  };
+}
+
+/** Which call of the table a request is; null where it is none. */
+export function routeOf(request: FastifyRequest): Route | null {
+  return request.routeOptions.config.route ?? null;
+}
 
 const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
-/** The methods of one path; every other method is answered with 405 and the ones there are. */
-export function on(app: FastifyInstance, url: string, handlers: Handlers): void {
-  for (const [method, handler] of Object.entries(handlers)) {
-    // HEAD of a stream would read it all.
-    app.route({ method, url, handler, exposeHeadRoute: !isStream(url) });
+/** Every other method of a path is answered with 405 and the ones there are. */
+export function registerRoutes(app: FastifyInstance, routes: readonly Route[], parts: RouteParts): void {
+  for (const [path, ofPath] of Map.groupBy(routes, ({ path: url }) => url)) {
+    const allowed = new Set<HTTPMethods>();
+    for (const one of ofPath) {
+      // HEAD of a stream would read it all.
+      const hasHead = one.method === 'GET' && one.isStream !== true;
+      allowed.add(one.method);
+      if (hasHead) allowed.add('HEAD');
+      app.route({
+        method: one.method,
+        url: path,
+        config: { route: one },
+        exposeHeadRoute: hasHead,
+        handler: async (request, reply) => await one.run(request, reply, parts),
+      });
+    }
+    refuseOthers(app, path, allowed);
   }
-  const allowed = new Set<string>(Object.keys(handlers));
-  if (allowed.has('GET') && !isStream(url)) allowed.add('HEAD');
+}
+
+function refuseOthers(app: FastifyInstance, path: string, allowed: ReadonlySet<HTTPMethods>): void {
   app.route({
     method: METHODS.filter((method) => !allowed.has(method)),
-    url,
+    url: path,
     // Before any body is looked at.
     onRequest: async (request, reply) => {
       const error = new JarvisError('malformed', `${request.method} is not allowed here`);
@@ -33,11 +144,7 @@ export function on(app: FastifyInstance, url: string, handlers: Handlers): void 
   });
 }
 
-function isStream(url: string): boolean {
-  return url.endsWith('/logs') || url === '/events';
-}
-
-export function parameter(request: FastifyRequest, name: string): string {
+function parameter(request: FastifyRequest, name: string): string {
   const value = (request.params as Readonly<Record<string, string | undefined>>)[name];
   return value ?? '';
 }

@@ -9,7 +9,8 @@ import type { Log } from '../lib/log.ts';
 import type { ClusterOperations, Readiness } from '../operations/port.ts';
 import { PROBLEM_TYPE, RETRY_AFTER_SECONDS, problemOf, requestFault } from './problem.ts';
 import { Calls } from './requests.ts';
-import { registerRoutes } from './routes.ts';
+import { registerRoutes, routeOf } from './route.ts';
+import { ROUTES } from './routes/table.ts';
 
 export interface HttpServer {
   /** For tests, which inject requests without a port. */
@@ -64,7 +65,7 @@ export function createHttpServer(options: {
   );
   acceptEmptyBodies(app);
   const calls = new Calls();
-  registerRoutes(app, { ...options, calls });
+  registerRoutes(app, ROUTES, { ...options, calls });
   return {
     app,
     async listen(address) {
@@ -89,17 +90,12 @@ export function createHttpServer(options: {
   };
 }
 
-/** A POST whose URL says everything. */
-function isCommand(url: string): boolean {
-  return url.split('?')[0]?.endsWith('/retry') === true;
-}
-
 /** Clients that set a content type on every request send some with one and without a body. */
 function acceptEmptyBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('text/plain');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '' && (request.method === 'DELETE' || isCommand(request.url))) done(null, undefined);
+    if (body === '' && routeOf(request)?.body !== 'required') done(null, undefined);
     else void parse(request, body as string, done);
   });
 }

@@ -146,6 +146,9 @@ export const limits = {
   eventSignMs: 10_000,
   /** One without a leader for so long ends: another node may know of one. */
   eventLeaderlessMs: 5000,
+  /** Callers that watch the health of one node, and the time between two looks at it. */
+  healthWatches: 256,
+  healthPollMs: 500,
   httpBodyBytes: 16 * 1024 * 1024,
   /** For a request to arrive in full. */
   httpRequestTimeoutMs: 60_000,

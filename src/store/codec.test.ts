@@ -30,7 +30,7 @@ const data = fc.object({
       .map((codes) => String.fromCharCode(...codes)),
     fc.integer(),
     fc.maxSafeInteger(),
-    fc.double(),
+    fc.double({ noNaN: true, noDefaultInfinity: true }),
     fc.boolean(),
     fc.constant(null),
     fc.constant(undefined),
@@ -49,6 +49,31 @@ function asDecoded(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(asDecoded);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, asDecoded(inner)]));
+}
+
+function isFiniteThroughout(value: unknown): boolean {
+  if (typeof value === 'number') return Number.isFinite(value);
+  return typeof value !== 'object' || value === null || Object.values(value).every(isFiniteThroughout);
+}
+
+function isEncodable(command: object): boolean {
+  try {
+    encodeCommand(command);
+    return true;
+  } catch (error) {
+    if (error instanceof JarvisError && error.code === 'invalid') return false;
+    throw error;
+  }
+}
+
+/** What becomes of the bytes of a row. */
+function outcomeOf(content: Uint8Array): string {
+  try {
+    return typeof decodeContent(content);
+  } catch (error) {
+    if (error instanceof JarvisError) return error.code;
+    throw error;
+  }
 }
 
 describe('commands', () => {
@@ -70,7 +95,8 @@ describe('commands', () => {
         bytes[0] = 1;
         const decoded = decodeCommand(bytes);
         const value = decoded.type === 'value' ? decoded.value : null;
-        expect(() => encodeCommand({ value })).not.toThrow();
+        // NaN and the infinities decode, and are refused where a command is made.
+        expect(isEncodable({ value })).toBe(isFiniteThroughout(value));
       }),
       { numRuns: runs(2000) },
     );
@@ -102,6 +128,39 @@ describe('commands', () => {
     ['lists within lists', Buffer.concat([Buffer.of(1), Buffer.alloc(100_000, 0x91), Buffer.of(0xc0)])],
   ])('refuse %s', (_what, bytes) => {
     expect(decodeCommand(bytes).type).toBe('undecodable');
+  });
+
+  it.each([
+    ['at the top', '{"__proto__":1}'],
+    ['deep inside', '{"result":[{"a":{"__proto__":{"polluted":true}}}]}'],
+  ])('are not encoded with a key that would change an object itself: %s', (_where, json) => {
+    expect(() => encodeCommand(JSON.parse(json) as object)).toThrow(
+      expect.objectContaining({ code: 'invalid' }),
+    );
+  });
+
+  it('are not encoded with numbers that are none, which no rule of the state reckons with', () => {
+    for (const number of [Number.NaN, Infinity, -Infinity]) {
+      expect(() => encodeCommand({ at: [{ number }] })).toThrow(/finite/);
+      // What came into a log by an earlier version decodes as ever.
+      const bytes = Buffer.concat([Buffer.of(1), new Packr({ useRecords: false }).pack({ number })]);
+      expect(valueOf(decodeCommand(bytes))).toEqual({ number });
+    }
+    for (const number of [Number.MAX_VALUE, -Number.MIN_VALUE, 2 ** 53, -(2 ** 53), 0.5])
+      expect(valueOf(decodeCommand(encodeCommand({ number })))).toEqual({ number });
+  });
+
+  it('may say the words that are no keys of theirs', () => {
+    const command = { words: ['__proto__', 'constructor'], constructor: 1, prototype: { x: 2 }, __proto: 3 };
+    expect(valueOf(decodeCommand(encodeCommand(command)))).toEqual(command);
+  });
+
+  it('with such a key that come from elsewhere change no object', () => {
+    const bytes = Buffer.from('\x01\x81\xa9__proto__\x81\xa8polluted\xc3', 'latin1');
+    const value = valueOf(decodeCommand(bytes));
+    expect(Object.getPrototypeOf(value)).toBe(Object.prototype);
+    expect('polluted' in value).toBe(false);
+    expect('polluted' in {}).toBe(false);
   });
 
   it('are not encoded where no replica would decode them', () => {
@@ -149,5 +208,28 @@ describe('rows', () => {
   it('of a later format are refused', () => {
     expect(() => decodeContent(Buffer.of(9, 0x80))).toThrow(JarvisError);
     expect(() => decodeContent(Buffer.of(1, 0xc0))).toThrow(JarvisError);
+  });
+
+  it.each([
+    ['a date', new Packr({ useRecords: false }).pack({ at: new Date(0) })],
+    ['an error', new Packr({ useRecords: false }).pack({ at: new Error('x') })],
+    ['the definition of a record', Buffer.of(0xd4, 0x72, 0x40, 0x91, 0xa1, 0x61, 0x01)],
+    ['a list as long as memory', Buffer.of(0x81, 0xa1, 0x61, 0xdd, 0xff, 0xff, 0xff, 0xff)],
+    ['lists within lists', Buffer.concat([Buffer.alloc(100_000, 0x91), Buffer.of(0xc0)])],
+    ['more than one value', Buffer.of(0x80, 0x80)],
+    ['a number as key', Buffer.of(0x81, 0x01, 0x01)],
+  ])('with %s are refused before anything is made of them', (_what, packed) => {
+    const content = Buffer.concat([Buffer.of(1), packed]);
+    expect(() => decodeContent(content)).toThrow(expect.objectContaining({ code: 'unavailable' }));
+  });
+
+  it('never throw but what they say for the bytes they are given', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+        bytes[0] = 1;
+        expect(['object', 'unavailable']).toContain(outcomeOf(bytes));
+      }),
+      { numRuns: runs(2000) },
+    );
   });
 });

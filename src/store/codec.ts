@@ -15,7 +15,7 @@ import { Packr } from 'msgpackr';
 
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { hashRow, type RowHash } from './digest.ts';
-import { faultOfMessagePack, someStringOfMessagePack } from './message-pack-check.ts';
+import { faultOfEncoded, faultOfMessagePack, someStringOfMessagePack } from './message-pack-check.ts';
 import type { RowValue } from './replicated-core.ts';
 
 const COMMAND_VERSION = 1;
@@ -31,15 +31,18 @@ const packr = new Packr({
   int64AsType: 'number',
 });
 
-/** @throws JarvisError invalid where it is no plain data, or nested too deeply for every replica to decode */
+/**
+ * @throws JarvisError invalid where it is no plain data, nested too deeply for every replica to decode, has a key
+ * `__proto__`, or a number that is none
+ */
 export function encodeCommand(command: object): Uint8Array {
-  let packed: Uint8Array;
+  let packed: Buffer;
   try {
     packed = pack(command);
   } catch (error) {
     throw new JarvisError('invalid', `the command cannot be encoded: ${messageOf(error)}`, { cause: error });
   }
-  const fault = faultOfMessagePack(packed, 0);
+  const fault = faultOfEncoded(packed);
   if (fault !== null) throw new JarvisError('invalid', `the command cannot be encoded: ${fault}`);
   const bytes = new Uint8Array(VERSION_BYTES + packed.byteLength);
   bytes[0] = COMMAND_VERSION;
@@ -145,7 +148,10 @@ export function isSealed(name: string, stored: Uint8Array): boolean {
   return (b0 | (b1 << 8) | (b2 << 16) | (b3 << 24)) >>> 0 === checksumOf(name, stored);
 }
 
-/** @throws JarvisError unavailable where a later version of Jarvis wrote it, or it is no row */
+/**
+ * Rows come from files and from other nodes, so the bytes are judged before anything is made of them.
+ * @throws JarvisError unavailable where a later version of Jarvis wrote it, or it is no row
+ */
 export function decodeContent(content: Uint8Array): RowValue {
   if (content[0] !== ROW_VERSION) {
     throw new JarvisError(
@@ -153,6 +159,8 @@ export function decodeContent(content: Uint8Array): RowValue {
       `row format ${content[0] ?? 'missing'} is unknown; this version reads ${ROW_VERSION}`,
     );
   }
+  const fault = faultOfMessagePack(content, VERSION_BYTES);
+  if (fault !== null) throw new JarvisError('unavailable', `a row does not decode: ${fault}`);
   let row: unknown;
   try {
     row = packr.unpack(content.subarray(VERSION_BYTES));

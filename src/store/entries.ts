@@ -1,5 +1,5 @@
 /** Committed entries as `apply` takes them: in chunks of bounded size, decoded, with the rows that they name. */
-import { messageOf } from '../lib/errors.ts';
+import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Entry } from '../raft/core/types.ts';
 import type { StoreBounds } from './bounds.ts';
 import { decodeCommand } from './codec.ts';
@@ -26,6 +26,22 @@ export function decodeEntry<Command>(
   } catch (error) {
     // Of a known type, and not of its shape: every replica finds the same.
     return { entry, command: null, reason: messageOf(error), names: [] };
+  }
+}
+
+/**
+ * What a leader asks before a command may get into the log, where it would be refused by every replica for ever.
+ * @throws JarvisError internal: a bug
+ */
+export function expectCommand<Command>(
+  core: Pick<ReplicatedCore<Command, unknown, StoredChange>, 'isCommand' | 'rowsNamedBy'>,
+  value: unknown,
+): asserts value is Command {
+  if (!core.isCommand(value)) throw new JarvisError('internal', 'what is to be proposed is no known command');
+  try {
+    core.rowsNamedBy(value);
+  } catch (error) {
+    throw new JarvisError('internal', `a command is not of its shape: ${messageOf(error)}`, { cause: error });
   }
 }
 

@@ -6,11 +6,35 @@
 /** Objects and lists within each other. */
 const MAX_DEPTH = 64;
 
+const DOUBLE = 0xcb;
 const MAP_KEY = 1;
 const VALUE = 0;
 
+/** Of `__proto__`, the one key that no plain object has as a property of its own after decoding. */
+const PROTOTYPE_KEY = Buffer.from('__proto__');
+
+/**
+ * Beyond {@link faultOfMessagePack}: what decodes, and is nothing to reckon with. The decoder takes the key `__proto__` for
+ * `__proto_`, and numbers may be none. Either harms nobody, so what is in a log already stays what it is; no more gets there.
+ * @returns what is wrong, or null where the value may become part of the state
+ */
+export function faultOfEncoded(bytes: Buffer): string | null {
+  return faultOf(bytes, 0, { isNew: true, mayHoldPrototypes: bytes.includes(PROTOTYPE_KEY) });
+}
+
+interface Strictness {
+  readonly isNew: boolean;
+  readonly mayHoldPrototypes: boolean;
+}
+
+const LENIENT: Strictness = { isNew: false, mayHoldPrototypes: false };
+
 /** @returns what is wrong, or null where the bytes are exactly one MessagePack value of plain data */
 export function faultOfMessagePack(bytes: Uint8Array, start: number): string | null {
+  return faultOf(bytes, start, LENIENT);
+}
+
+function faultOf(bytes: Uint8Array, start: number, { isNew, mayHoldPrototypes }: Strictness): string | null {
   // Per open list or map: how many values are missing; keys and values of a map count both.
   const missing = [1];
   const isMap = [false];
@@ -29,6 +53,8 @@ export function faultOfMessagePack(bytes: Uint8Array, start: number): string | n
     if (head === null) return `cut short at byte ${at}`;
     if (head.kind === 'refused') return `type 0x${(bytes[at] ?? 0).toString(16)} at byte ${at}`;
     if (role === MAP_KEY && head.kind !== 'string') return `a key that is no string at byte ${at}`;
+    if (mayHoldPrototypes && role === MAP_KEY && isPrototypeKey(bytes, at, head)) return 'a key __proto__';
+    if (isNew && bytes[at] === DOUBLE && !isFiniteDouble(bytes, at)) return `no finite number at byte ${at}`;
     at += head.bytes;
     if (at > bytes.byteLength) return `cut short at byte ${at}`;
     if (head.values > 0) {
@@ -40,6 +66,19 @@ export function faultOfMessagePack(bytes: Uint8Array, start: number): string | n
     }
   }
   return at === bytes.byteLength ? null : `${bytes.byteLength - at} bytes too many`;
+}
+
+/** NaN and the infinities have all bits of the exponent set. */
+function isFiniteDouble(bytes: Uint8Array, at: number): boolean {
+  return ((bytes[at + 1] ?? 0) & 0x7f) !== 0x7f || ((bytes[at + 2] ?? 0) & 0xf0) !== 0xf0;
+}
+
+function isPrototypeKey(bytes: Uint8Array, at: number, head: Head): boolean {
+  // Nine bytes are a short string: one byte of head.
+  return (
+    head.bytes === PROTOTYPE_KEY.byteLength + 1 &&
+    PROTOTYPE_KEY.every((byte, offset) => bytes[at + 1 + offset] === byte)
+  );
 }
 
 /** Whether the test holds of the bytes of a string, a key included; also where there are types that no command has. */

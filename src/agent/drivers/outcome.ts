@@ -3,7 +3,7 @@
  * tested as a table.
  */
 import { unreachable } from '../../lib/assert.ts';
-import { isShallow } from '../../lib/json-depth.ts';
+import { isStorable } from '../../lib/storable-json.ts';
 import { limits } from '../../lib/limits.ts';
 import type { Exit } from './driver.ts';
 
@@ -87,7 +87,7 @@ function parseErrorFile(text: string | null): Outcome['error'] {
 /** One that no entry could hold must not keep the end of the attempt from the cluster. */
 function resultOf(text: string | null): unknown {
   const value = parseJson(text);
-  return isShallow(value, limits.resultDepth) ? value : null;
+  return isStorable(value, limits.resultDepth) ? value : null;
 }
 
 function parseJson(text: string | null): unknown {

@@ -1,7 +1,7 @@
 /** What workers send, checked and as the model has it. Everything wrong is `malformed`. */
 import type { Policy, Register, Report, Stopping as WireStopping } from '../../generated/worker.ts';
 import { JarvisError } from '../../lib/errors.ts';
-import { isShallow } from '../../lib/json-depth.ts';
+import { isStorable } from '../../lib/storable-json.ts';
 import { limits } from '../../lib/limits.ts';
 import type { AttemptReport, RegisterNodeCommand } from '../../model/commands.ts';
 import type { NodePolicy } from '../../model/policy.ts';
@@ -122,7 +122,7 @@ function resultFromWire(result: string | undefined): unknown {
   try {
     const value = JSON.parse(result) as unknown;
     // A worker of an earlier release sends any: one that no entry can hold would come again and again.
-    return isShallow(value, limits.resultDepth) ? value : null;
+    return isStorable(value, limits.resultDepth) ? value : null;
   } catch (cause) {
     throw new JarvisError('malformed', 'a result that is no JSON', { cause });
   }

@@ -1,0 +1,89 @@
+/** The nodes, and what operators say of them. */
+import { formatDurationMs } from '../../lib/quantities.ts';
+import { listToJson, nodeChangeToJson, nodeToJson, removalToJson } from '../../spec/json.ts';
+import { parseDrain, parseNodeUpdate } from '../../spec/node-changes.ts';
+import { removeNodeQuery } from '../query.ts';
+import { idempotencyKey, labelsToWire } from '../requests.ts';
+import type { RouteCall } from '../route.ts';
+import { route } from '../route.ts';
+
+/** The name in the URL, and the caller's key. */
+function nodeNamed({ request, parameter }: Pick<RouteCall<unknown>, 'parameter' | 'request'>) {
+  return { name: parameter('name'), idempotency_key: idempotencyKey(request) };
+}
+
+export const nodeRoutes = [
+  route({
+    method: 'GET',
+    path: '/nodes',
+    operation: 'listNodes',
+    summary: 'The nodes, by name',
+    handler: async ({ operations, context }) => {
+      const { items, next_cursor: next } = await operations.listNodes(context());
+      return listToJson(items.map(nodeToJson), next);
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/nodes/:name',
+    operation: 'getNode',
+    summary: 'One node',
+    handler: async ({ operations, parameter, context }) =>
+      nodeToJson(await operations.getNode({ name: parameter('name') }, context())),
+  }),
+  route({
+    method: 'PATCH',
+    path: '/nodes/:name',
+    operation: 'labelNode',
+    summary: 'Sets labels of a node, and takes away those that are null',
+    body: 'required',
+    handler: async (call) => {
+      const labels = parseNodeUpdate(call.body);
+      const asked = { ...nodeNamed(call), ...labelsToWire(labels) };
+      return nodeChangeToJson(await call.operations.labelNode(asked, call.context()));
+    },
+  }),
+  route({
+    method: 'DELETE',
+    path: '/nodes/:name',
+    operation: 'removeNode',
+    summary: 'Takes a node that is gone off the list',
+    query: removeNodeQuery,
+    handler: async (call) => {
+      const asked = { ...nodeNamed(call), dead: call.query.dead };
+      return removalToJson(await call.operations.removeNode(asked, call.context()));
+    },
+  }),
+  route({
+    method: 'POST',
+    path: '/nodes/:name/cordon',
+    operation: 'cordonNode',
+    summary: 'No new work for a node; what runs there runs on',
+    handler: async (call) =>
+      nodeChangeToJson(await call.operations.cordonNode(nodeNamed(call), call.context())),
+  }),
+  route({
+    method: 'POST',
+    path: '/nodes/:name/drain',
+    operation: 'drainNode',
+    summary: 'No new work for a node; what runs there ends, or is stopped at the deadline and moved',
+    body: 'optional',
+    handler: async (call) => {
+      const { withinMs, graceMs } = parseDrain(call.body);
+      const durations = {
+        deadline: formatDurationMs(withinMs),
+        grace: graceMs === null ? undefined : formatDurationMs(graceMs),
+      };
+      const asked = { ...nodeNamed(call), ...durations, start_id: '' };
+      return nodeChangeToJson(await call.operations.drainNode(asked, call.context()));
+    },
+  }),
+  route({
+    method: 'POST',
+    path: '/nodes/:name/undrain',
+    operation: 'undrainNode',
+    summary: 'Ends a drain and a cordon',
+    handler: async (call) =>
+      nodeChangeToJson(await call.operations.undrainNode(nodeNamed(call), call.context())),
+  }),
+];

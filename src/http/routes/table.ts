@@ -1,0 +1,19 @@
+/** Every call of the API (docs/contract.md, section 2). */
+import type { Route } from '../route.ts';
+import { clusterRoutes } from './cluster.ts';
+import { eventRoutes } from './events.ts';
+import { groupRoutes } from './groups.ts';
+import { healthRoutes } from './health.ts';
+import { memberRoutes } from './members.ts';
+import { nodeRoutes } from './nodes.ts';
+import { taskRoutes } from './tasks.ts';
+
+export const ROUTES: readonly Route[] = [
+  ...taskRoutes,
+  ...groupRoutes,
+  ...nodeRoutes,
+  ...clusterRoutes,
+  ...memberRoutes,
+  ...eventRoutes,
+  ...healthRoutes,
+];
