@@ -61,6 +61,8 @@ export interface NodeConfig {
   readonly drainDeadlineMs: number;
   /** Of all snapshots that it sends to other members, together. */
   readonly snapshotBytesPerSecond: number;
+  /** Callers must show a token: see {@link authRequired}. */
+  readonly auth: boolean;
   readonly insecure: boolean;
   readonly killTasksOnExit: boolean;
   readonly logLevel: (typeof LOG_LEVELS)[number];
@@ -128,6 +130,7 @@ const rawSchema = z.strictObject({
   restart_grace: parsed(durationUpTo(limits.restartGraceMs, 'none')).default(DEFAULT_RESTART_GRACE_MS),
   drain_on_exit: flag.default(false),
   drain_deadline: parsed(durationUpTo(MOST_DRAIN_DEADLINE_MS, 'at once')).default(DEFAULT_DRAIN_DEADLINE_MS),
+  auth: flag.default(false),
   insecure: flag.default(false),
   kill_tasks_on_exit: flag.default(false),
   log_level: z
@@ -178,12 +181,18 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     drainOnExit: value.drain_on_exit,
     drainDeadlineMs: value.drain_deadline,
     snapshotBytesPerSecond: value.snapshot_rate,
+    auth: value.auth,
     insecure: value.insecure,
     killTasksOnExit: value.kill_tasks_on_exit,
     logLevel: value.log_level,
     cluster,
     statedHeartbeat: statedHeartbeat(value),
   };
+}
+
+/** Whether whoever calls, over gRPC and HTTP, must show a token. */
+export function authRequired({ auth }: Pick<NodeConfig, 'auth'>): boolean {
+  return auth;
 }
 
 /** The file's values, the environment's above them, the flags' on top. @throws JarvisError invalid */

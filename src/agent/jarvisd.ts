@@ -7,8 +7,9 @@ import { pino, type Logger } from 'pino';
 import { systemClock } from '../lib/clock.ts';
 import { JarvisError, messageOf, type ErrorCode } from '../lib/errors.ts';
 import { packageFile } from '../lib/program-files.ts';
+import { withoutTokens } from '../lib/token-text.ts';
 import type { StorageError } from '../raft/storage-error.ts';
-import { CONFIG_KEYS, gatherConfig, parseConfig, type NodeConfig, type RawConfig } from './config.ts';
+import { authRequired, CONFIG_KEYS, gatherConfig, parseConfig, type NodeConfig, type RawConfig } from './config.ts';
 import { Daemon } from './daemon.ts';
 import { programOf } from './disaster/programs.ts';
 import { checkStart } from './preflight.ts';
@@ -74,6 +75,7 @@ function createCommand(): Command {
       '--drain-deadline <duration>',
       'then, what still runs after so long is stopped, and moved to other nodes (default: 10m; at most 1d)',
     )
+    .option('--auth', 'ask every caller for a token, without TLS as well; on every node or on none (docs/security.md)')
     .option('--insecure', 'listen beyond loopback without TLS')
     .option('--log-level <level>', 'debug, info (default), warn or error')
     .addOption(new Option('--kill-tasks-on-exit').hideHelp())
@@ -144,11 +146,15 @@ async function runUntilStopped(config: NodeConfig): Promise<number> {
     level: config.logLevel,
     base: { node: config.name },
     formatters: { level: (level) => ({ level }) },
+    // Whatever a line repeats of what somebody has sent.
+    hooks: { streamWrite: withoutTokens },
   });
   if (config.insecure) {
     log.warn(
       { listen: config.listen, http: config.http },
-      'insecure: no TLS and no authentication; whoever reaches these addresses can run commands on this machine',
+      authRequired(config)
+        ? 'insecure: no TLS; whoever listens on the way sees the tokens, and whoever reaches the gRPC address can speak as a node'
+        : 'insecure: no TLS and no authentication; whoever reaches these addresses can run commands on this machine',
     );
   }
   const stopping = new AbortController();

@@ -7,6 +7,7 @@ import { healthRoutes } from './health.ts';
 import { memberRoutes } from './members.ts';
 import { nodeRoutes } from './nodes.ts';
 import { taskRoutes } from './tasks.ts';
+import { tokenRoutes } from './tokens.ts';
 
 export const ROUTES: readonly Route[] = [
   ...taskRoutes,
@@ -14,6 +15,7 @@ export const ROUTES: readonly Route[] = [
   ...nodeRoutes,
   ...clusterRoutes,
   ...memberRoutes,
+  ...tokenRoutes,
   ...eventRoutes,
   ...healthRoutes,
 ];
