@@ -243,7 +243,14 @@ export class Daemon {
     await saved.clear();
     const routing = new RoutingOperations({
       replica,
-      local: new LocalOperations({ replica, insight, membership, snapshots: saved, remotes }),
+      local: new LocalOperations({
+        replica,
+        insight,
+        membership,
+        snapshots: saved,
+        remotes,
+        clock: this.#clock,
+      }),
       remotes,
       localLogs,
       clock: this.#clock,

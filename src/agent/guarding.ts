@@ -20,7 +20,15 @@ export class Guarding {
   #guard: Guard | null = null;
   #audit: AuditLog | null = null;
 
-  constructor({ config, clock, log }: { readonly config: NodeConfig; readonly clock: Clock; readonly log: Log }) {
+  constructor({
+    config,
+    clock,
+    log,
+  }: {
+    readonly config: NodeConfig;
+    readonly clock: Clock;
+    readonly log: Log;
+  }) {
     this.#config = config;
     this.#clock = clock;
     this.#log = log;

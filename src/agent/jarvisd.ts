@@ -9,7 +9,14 @@ import { JarvisError, messageOf, type ErrorCode } from '../lib/errors.ts';
 import { packageFile } from '../lib/program-files.ts';
 import { withoutTokens } from '../lib/token-text.ts';
 import type { StorageError } from '../raft/storage-error.ts';
-import { authRequired, CONFIG_KEYS, gatherConfig, parseConfig, type NodeConfig, type RawConfig } from './config.ts';
+import {
+  authRequired,
+  CONFIG_KEYS,
+  gatherConfig,
+  parseConfig,
+  type NodeConfig,
+  type RawConfig,
+} from './config.ts';
 import { Daemon } from './daemon.ts';
 import { programOf } from './disaster/programs.ts';
 import { checkStart } from './preflight.ts';
@@ -75,7 +82,10 @@ function createCommand(): Command {
       '--drain-deadline <duration>',
       'then, what still runs after so long is stopped, and moved to other nodes (default: 10m; at most 1d)',
     )
-    .option('--auth', 'ask every caller for a token, without TLS as well; on every node or on none (docs/security.md)')
+    .option(
+      '--auth',
+      'ask every caller for a token, without TLS as well; on every node or on none (docs/security.md)',
+    )
     .option('--insecure', 'listen beyond loopback without TLS')
     .option('--log-level <level>', 'debug, info (default), warn or error')
     .addOption(new Option('--kill-tasks-on-exit').hideHelp())

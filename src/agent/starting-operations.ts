@@ -35,6 +35,12 @@ export class StartingOperations implements ClusterOperations {
   saveSnapshot: ClusterOperations['saveSnapshot'] = (...call) => this.#ready().saveSnapshot(...call);
   getConfig: ClusterOperations['getConfig'] = async (...call) => this.#ready().getConfig(...call);
   setConfig: ClusterOperations['setConfig'] = async (...call) => this.#ready().setConfig(...call);
+  createJoinToken: ClusterOperations['createJoinToken'] = async (...call) =>
+    this.#ready().createJoinToken(...call);
+  listJoinTokens: ClusterOperations['listJoinTokens'] = async (...call) =>
+    this.#ready().listJoinTokens(...call);
+  deleteJoinToken: ClusterOperations['deleteJoinToken'] = async (...call) =>
+    this.#ready().deleteJoinToken(...call);
   submitBatch: ClusterOperations['submitBatch'] = async (...call) => this.#ready().submitBatch(...call);
   getBatch: ClusterOperations['getBatch'] = async (...call) => this.#ready().getBatch(...call);
   listBatches: ClusterOperations['listBatches'] = async (...call) => this.#ready().listBatches(...call);

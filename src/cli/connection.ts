@@ -26,6 +26,11 @@ import type {
   NodeRequest,
   PlanRequest,
   CordonNodeRequest,
+  CreatedJoinToken,
+  CreateJoinTokenRequest,
+  JoinToken,
+  JoinTokenRequest,
+  ListJoinTokensResponse,
   DrainNodeRequest,
   LabelNodeRequest,
   NodeChange,
@@ -86,6 +91,9 @@ export interface ClusterConnection {
   retryDag(request: ChangeGroupRequest, signal: AbortSignal): Promise<Dag>;
   saveSnapshot(signal: AbortSignal): AsyncIterable<SnapshotPiece>;
   getConfig(signal: AbortSignal): Promise<ClusterSettings>;
+  createJoinToken(request: CreateJoinTokenRequest, signal: AbortSignal): Promise<CreatedJoinToken>;
+  listJoinTokens(signal: AbortSignal): Promise<ListJoinTokensResponse>;
+  deleteJoinToken(request: JoinTokenRequest, signal: AbortSignal): Promise<JoinToken>;
   setConfig(request: SetConfigRequest, signal: AbortSignal): Promise<ClusterSettings>;
   version(signal: AbortSignal): Promise<VersionInfo>;
   close(): void;

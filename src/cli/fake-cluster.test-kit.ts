@@ -12,6 +12,7 @@ import {
   ClusterStatus,
   Dag,
   Explanation,
+  JoinToken,
   ListTasksResponse,
   SubmitBatchResponse,
   Task,
@@ -22,9 +23,11 @@ import type {
   ClusterServer,
   CreateTokenRequest,
   ClusterSettings,
+  CreateJoinTokenRequest,
   Drain,
   EventsPiece,
   EventsRequest,
+  JoinTokenRequest,
   LabelNodeRequest,
   LogsRequest,
   Node,
@@ -73,6 +76,8 @@ export class FakeCluster {
     heartbeat: { interval: 2, warning: 10, timeout: 30 },
     membership: { voters: 3, learners: 20, voter_grace: 300 },
   };
+  joinTokens: readonly JoinToken[] = [JoinToken.create({ id: 'join-a', uses: 1, uses_left: 1 })];
+  joinToken = '';
   /** Of each task, but for its id. */
   explanation = Explanation.create({ status: 'PENDING' });
   plan = TaskPlan.create({ index: 7 });
@@ -277,6 +282,18 @@ export class FakeCluster {
       },
       getConfig: unary('getConfig', () => this.settings),
       setConfig: unary('setConfig', () => this.settings),
+      createJoinToken: unary('createJoinToken', ({ name }: CreateJoinTokenRequest) => ({
+        info: JoinToken.create({
+          id: 'join-a',
+          name,
+          uses: 1,
+          uses_left: 1,
+          expires_at: '2026-12-01T00:00:00Z',
+        }),
+        token: this.joinToken,
+      })),
+      listJoinTokens: unary('listJoinTokens', () => ({ items: this.joinTokens })),
+      deleteJoinToken: unary('deleteJoinToken', ({ id }: JoinTokenRequest) => JoinToken.create({ id })),
       submitBatch: unary('submitBatch', () => this.groups.submitted),
       getBatch: unary('getBatch', () => this.groups.batch()),
       listBatches: unary('listBatches', () => ({ items: [this.groups.batch()], next_cursor: '' })),

@@ -17,6 +17,7 @@ export function dialGrpc(address: string): ClusterConnection {
       unaryCall({ pool, address, method, request, signal, write, timeoutMs: clientLimits.callTimeoutMs });
   const listNodes = ask(methods.listNodes);
   const getConfig = ask(methods.getConfig);
+  const listJoinTokens = ask(methods.listJoinTokens);
   const version = ask(methods.getVersion);
   return {
     address,
@@ -57,6 +58,9 @@ export function dialGrpc(address: string): ClusterConnection {
       streamCall({ pool, address, method: methods.saveSnapshot, request: {}, signal }),
     getConfig: (signal) => getConfig({}, signal),
     setConfig: ask(methods.setConfig, true),
+    createJoinToken: ask(methods.createJoinToken, true),
+    listJoinTokens: (signal) => listJoinTokens({}, signal),
+    deleteJoinToken: ask(methods.deleteJoinToken, true),
     version: (signal) => version({}, signal),
     close: () => pool.close(),
   };

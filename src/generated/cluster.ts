@@ -982,6 +982,62 @@ export interface RevokeTokenRequest {
   idempotency_key: string;
 }
 
+export interface CreateJoinTokenRequest {
+  /** Seconds or "30m"; absent: an hour. At most a week. */
+  expires?:
+    | string
+    | undefined;
+  /** How many nodes it lets in; absent: one. */
+  uses?:
+    | number
+    | undefined;
+  /** The only name that it is good for; absent: any that is free. */
+  name?: string | undefined;
+  idempotency_key: string;
+  /**
+   * SHA-256, in hexadecimal, of a secret that somebody else has made and keeps: then the answer has no token. Empty: the
+   * node that is asked makes one.
+   */
+  secret_hash: string;
+}
+
+export interface CreatedJoinToken {
+  info:
+    | JoinToken
+    | undefined;
+  /** The token itself, shown this once. */
+  token: string;
+}
+
+export interface JoinTokenRequest {
+  id: string;
+  idempotency_key: string;
+}
+
+export interface ListJoinTokensRequest {
+}
+
+/** The newest first, without those that have expired. */
+export interface ListJoinTokensResponse {
+  items: JoinToken[];
+}
+
+export interface JoinToken {
+  id: string;
+  name?: string | undefined;
+  created_at: string;
+  created_by: string;
+  expires_at: string;
+  uses: number;
+  uses_left: number;
+  used_by: JoinTokenUse[];
+}
+
+export interface JoinTokenUse {
+  node: string;
+  at: string;
+}
+
 function createBaseResources(): Resources {
   return { cpu: "", memory: "" };
 }
@@ -10801,6 +10857,556 @@ export const RevokeTokenRequest: MessageFns<RevokeTokenRequest> = {
   },
 };
 
+function createBaseCreateJoinTokenRequest(): CreateJoinTokenRequest {
+  return { expires: undefined, uses: undefined, name: undefined, idempotency_key: "", secret_hash: "" };
+}
+
+export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
+  encode(message: CreateJoinTokenRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.expires !== undefined) {
+      writer.uint32(10).string(message.expires);
+    }
+    if (message.uses !== undefined) {
+      writer.uint32(16).uint32(message.uses);
+    }
+    if (message.name !== undefined) {
+      writer.uint32(26).string(message.name);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(34).string(message.idempotency_key);
+    }
+    if (message.secret_hash !== "") {
+      writer.uint32(42).string(message.secret_hash);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateJoinTokenRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateJoinTokenRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.expires = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.uses = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.secret_hash = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CreateJoinTokenRequest>): CreateJoinTokenRequest {
+    return CreateJoinTokenRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateJoinTokenRequest>): CreateJoinTokenRequest {
+    const message = createBaseCreateJoinTokenRequest();
+    message.expires = object.expires ?? undefined;
+    message.uses = object.uses ?? undefined;
+    message.name = object.name ?? undefined;
+    message.idempotency_key = object.idempotency_key ?? "";
+    message.secret_hash = object.secret_hash ?? "";
+    return message;
+  },
+};
+
+function createBaseCreatedJoinToken(): CreatedJoinToken {
+  return { info: undefined, token: "" };
+}
+
+export const CreatedJoinToken: MessageFns<CreatedJoinToken> = {
+  encode(message: CreatedJoinToken, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.info !== undefined) {
+      JoinToken.encode(message.info, writer.uint32(10).fork()).join();
+    }
+    if (message.token !== "") {
+      writer.uint32(18).string(message.token);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreatedJoinToken {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreatedJoinToken();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.info = JoinToken.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.token = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CreatedJoinToken>): CreatedJoinToken {
+    return CreatedJoinToken.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreatedJoinToken>): CreatedJoinToken {
+    const message = createBaseCreatedJoinToken();
+    message.info = (object.info !== undefined && object.info !== null) ? JoinToken.fromPartial(object.info) : undefined;
+    message.token = object.token ?? "";
+    return message;
+  },
+};
+
+function createBaseJoinTokenRequest(): JoinTokenRequest {
+  return { id: "", idempotency_key: "" };
+}
+
+export const JoinTokenRequest: MessageFns<JoinTokenRequest> = {
+  encode(message: JoinTokenRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(18).string(message.idempotency_key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JoinTokenRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJoinTokenRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<JoinTokenRequest>): JoinTokenRequest {
+    return JoinTokenRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<JoinTokenRequest>): JoinTokenRequest {
+    const message = createBaseJoinTokenRequest();
+    message.id = object.id ?? "";
+    message.idempotency_key = object.idempotency_key ?? "";
+    return message;
+  },
+};
+
+function createBaseListJoinTokensRequest(): ListJoinTokensRequest {
+  return {};
+}
+
+export const ListJoinTokensRequest: MessageFns<ListJoinTokensRequest> = {
+  encode(_: ListJoinTokensRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListJoinTokensRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListJoinTokensRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListJoinTokensRequest>): ListJoinTokensRequest {
+    return ListJoinTokensRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ListJoinTokensRequest>): ListJoinTokensRequest {
+    const message = createBaseListJoinTokensRequest();
+    return message;
+  },
+};
+
+function createBaseListJoinTokensResponse(): ListJoinTokensResponse {
+  return { items: [] };
+}
+
+export const ListJoinTokensResponse: MessageFns<ListJoinTokensResponse> = {
+  encode(message: ListJoinTokensResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.items) {
+      JoinToken.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListJoinTokensResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListJoinTokensResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.items.push(JoinToken.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListJoinTokensResponse>): ListJoinTokensResponse {
+    return ListJoinTokensResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListJoinTokensResponse>): ListJoinTokensResponse {
+    const message = createBaseListJoinTokensResponse();
+    message.items = object.items?.map((e) => JoinToken.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseJoinToken(): JoinToken {
+  return {
+    id: "",
+    name: undefined,
+    created_at: "",
+    created_by: "",
+    expires_at: "",
+    uses: 0,
+    uses_left: 0,
+    used_by: [],
+  };
+}
+
+export const JoinToken: MessageFns<JoinToken> = {
+  encode(message: JoinToken, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.name !== undefined) {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.created_at !== "") {
+      writer.uint32(26).string(message.created_at);
+    }
+    if (message.created_by !== "") {
+      writer.uint32(34).string(message.created_by);
+    }
+    if (message.expires_at !== "") {
+      writer.uint32(42).string(message.expires_at);
+    }
+    if (message.uses !== 0) {
+      writer.uint32(48).uint32(message.uses);
+    }
+    if (message.uses_left !== 0) {
+      writer.uint32(56).uint32(message.uses_left);
+    }
+    for (const v of message.used_by) {
+      JoinTokenUse.encode(v!, writer.uint32(66).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JoinToken {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJoinToken();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.created_at = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.created_by = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.expires_at = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.uses = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.uses_left = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.used_by.push(JoinTokenUse.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<JoinToken>): JoinToken {
+    return JoinToken.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<JoinToken>): JoinToken {
+    const message = createBaseJoinToken();
+    message.id = object.id ?? "";
+    message.name = object.name ?? undefined;
+    message.created_at = object.created_at ?? "";
+    message.created_by = object.created_by ?? "";
+    message.expires_at = object.expires_at ?? "";
+    message.uses = object.uses ?? 0;
+    message.uses_left = object.uses_left ?? 0;
+    message.used_by = object.used_by?.map((e) => JoinTokenUse.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseJoinTokenUse(): JoinTokenUse {
+  return { node: "", at: "" };
+}
+
+export const JoinTokenUse: MessageFns<JoinTokenUse> = {
+  encode(message: JoinTokenUse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    if (message.at !== "") {
+      writer.uint32(18).string(message.at);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JoinTokenUse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJoinTokenUse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.at = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<JoinTokenUse>): JoinTokenUse {
+    return JoinTokenUse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<JoinTokenUse>): JoinTokenUse {
+    const message = createBaseJoinTokenUse();
+    message.node = object.node ?? "";
+    message.at = object.at ?? "";
+    return message;
+  },
+};
+
 export type ClusterService = typeof ClusterService;
 export const ClusterService = {
   submitTasks: {
@@ -11179,6 +11785,38 @@ export const ClusterService = {
     responseSerialize: (value: Token): Buffer => Buffer.from(Token.encode(value).finish()),
     responseDeserialize: (value: Buffer): Token => Token.decode(value),
   },
+  /** With which a node that the cluster does not know comes in. */
+  createJoinToken: {
+    path: "/jarvis.cluster.Cluster/CreateJoinToken" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateJoinTokenRequest): Buffer =>
+      Buffer.from(CreateJoinTokenRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateJoinTokenRequest => CreateJoinTokenRequest.decode(value),
+    responseSerialize: (value: CreatedJoinToken): Buffer => Buffer.from(CreatedJoinToken.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreatedJoinToken => CreatedJoinToken.decode(value),
+  },
+  listJoinTokens: {
+    path: "/jarvis.cluster.Cluster/ListJoinTokens" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListJoinTokensRequest): Buffer =>
+      Buffer.from(ListJoinTokensRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListJoinTokensRequest => ListJoinTokensRequest.decode(value),
+    responseSerialize: (value: ListJoinTokensResponse): Buffer =>
+      Buffer.from(ListJoinTokensResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListJoinTokensResponse => ListJoinTokensResponse.decode(value),
+  },
+  /** Answers with what it was. */
+  deleteJoinToken: {
+    path: "/jarvis.cluster.Cluster/DeleteJoinToken" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: JoinTokenRequest): Buffer => Buffer.from(JoinTokenRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): JoinTokenRequest => JoinTokenRequest.decode(value),
+    responseSerialize: (value: JoinToken): Buffer => Buffer.from(JoinToken.encode(value).finish()),
+    responseDeserialize: (value: Buffer): JoinToken => JoinToken.decode(value),
+  },
 } as const;
 
 export interface ClusterServer extends UntypedServiceImplementation {
@@ -11245,6 +11883,11 @@ export interface ClusterServer extends UntypedServiceImplementation {
   listTokens: handleUnaryCall<ListTokensRequest, ListTokensResponse>;
   /** It lets nobody in any more, and streams that it has opened end. What is so already is fine. */
   revokeToken: handleUnaryCall<RevokeTokenRequest, Token>;
+  /** With which a node that the cluster does not know comes in. */
+  createJoinToken: handleUnaryCall<CreateJoinTokenRequest, CreatedJoinToken>;
+  listJoinTokens: handleUnaryCall<ListJoinTokensRequest, ListJoinTokensResponse>;
+  /** Answers with what it was. */
+  deleteJoinToken: handleUnaryCall<JoinTokenRequest, JoinToken>;
 }
 
 export interface ClusterClient extends Client {
@@ -11779,6 +12422,53 @@ export interface ClusterClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Token) => void,
+  ): ClientUnaryCall;
+  /** With which a node that the cluster does not know comes in. */
+  createJoinToken(
+    request: CreateJoinTokenRequest,
+    callback: (error: ServiceError | null, response: CreatedJoinToken) => void,
+  ): ClientUnaryCall;
+  createJoinToken(
+    request: CreateJoinTokenRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CreatedJoinToken) => void,
+  ): ClientUnaryCall;
+  createJoinToken(
+    request: CreateJoinTokenRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CreatedJoinToken) => void,
+  ): ClientUnaryCall;
+  listJoinTokens(
+    request: ListJoinTokensRequest,
+    callback: (error: ServiceError | null, response: ListJoinTokensResponse) => void,
+  ): ClientUnaryCall;
+  listJoinTokens(
+    request: ListJoinTokensRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListJoinTokensResponse) => void,
+  ): ClientUnaryCall;
+  listJoinTokens(
+    request: ListJoinTokensRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListJoinTokensResponse) => void,
+  ): ClientUnaryCall;
+  /** Answers with what it was. */
+  deleteJoinToken(
+    request: JoinTokenRequest,
+    callback: (error: ServiceError | null, response: JoinToken) => void,
+  ): ClientUnaryCall;
+  deleteJoinToken(
+    request: JoinTokenRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: JoinToken) => void,
+  ): ClientUnaryCall;
+  deleteJoinToken(
+    request: JoinTokenRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: JoinToken) => void,
   ): ClientUnaryCall;
 }
 

@@ -100,6 +100,10 @@ export const limits = {
   auditFileBytes: 16 * 1024 * 1024,
   auditFiles: 8,
   auditWaitingBytes: 4 * 1024 * 1024,
+  /** That have not expired, and what may be asked of one. */
+  joinTokens: 100,
+  joinTokenUses: 100,
+  joinTokenMs: 7 * 24 * 3_600_000,
   /** Names of tasks whose place is remembered for those that want to be near. */
   recentPlaces: 10_000,
 

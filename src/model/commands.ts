@@ -49,7 +49,10 @@ export type Command =
   | SubmitDagCommand
   | CancelGroupCommand
   | RetryGroupCommand
-  | AdvanceGroupCommand;
+  | AdvanceGroupCommand
+  | CreateJoinTokenCommand
+  | DeleteJoinTokenCommand
+  | UseJoinTokenCommand;
 
 interface Stamped {
   /** The leader's wall time at the proposal, milliseconds since 1970 UTC. */
@@ -346,6 +349,8 @@ export interface ExpireCommand extends LeaderDecision {
   readonly usedKeys: readonly (EntryPart & { readonly ids: readonly string[] })[];
   /** Names of the DAGs among what has finished. */
   readonly dagNames?: readonly string[];
+  /** Ids. */
+  readonly joinTokens?: readonly string[];
 }
 
 /** One of the rows of an entry. */
@@ -456,6 +461,36 @@ export interface AdvanceGroupCommand extends LeaderDecision, NamedGroup {
   readonly taskIds: readonly string[];
 }
 
+/** An admin's. The secret itself never comes near the log. */
+export interface CreateJoinTokenCommand extends Stamped {
+  readonly type: 'createJoinToken';
+  readonly secretHash: string;
+  /** Who asks. */
+  readonly principal: string;
+  readonly validMs: number;
+  readonly uses: number;
+  /** The only name that it is good for; null: any that is free. */
+  readonly node: string | null;
+  readonly idempotency: IdempotencyKey | null;
+}
+
+/** An admin's: nobody comes in by it any more. */
+export interface DeleteJoinTokenCommand extends Stamped {
+  readonly type: 'deleteJoinToken';
+  readonly id: string;
+  readonly idempotency: IdempotencyKey | null;
+}
+
+/** A node that the cluster does not know has shown the secret. */
+export interface UseJoinTokenCommand extends Stamped {
+  readonly type: 'useJoinToken';
+  readonly id: string;
+  readonly secretHash: string;
+  readonly node: string;
+  /** As in `JoinTokenUse`. */
+  readonly holder: string;
+}
+
 /** What a command came to. A refusal is a value: nothing has changed. */
 export type Outcome<Result = unknown> =
   | { readonly type: 'done'; readonly result: Result }
@@ -463,6 +498,7 @@ export type Outcome<Result = unknown> =
 
 export type RefusalCode =
   | 'not_found'
+  | 'forbidden'
   | 'conflict'
   | 'idempotency_conflict'
   | 'invalid'

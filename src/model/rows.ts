@@ -1,6 +1,7 @@
 import type { ClusterRow, IdempotencyRow } from './cluster.ts';
 import type { EventRow, FinishedRow, UsedKeysRow } from './events.ts';
 import type { BatchRow, BlueprintRow, DagNameRow, DagRow, GraphRow } from './group.ts';
+import type { JoinTokenRow } from './join-token.ts';
 import type { LogHolderRow } from './log-holder.ts';
 import type { NodeRow } from './node.ts';
 import type { SpecRow, TaskRow } from './task.ts';
@@ -16,6 +17,8 @@ export interface Tables {
   readonly logHolder: LogHolderRow;
   /** By id. */
   readonly token: TokenRow;
+  /** By id. Gone when it has expired. */
+  readonly joinToken: JoinTokenRow;
   /** By id. Open ones live in memory, finished ones only in the store. */
   readonly task: TaskRow;
   readonly spec: SpecRow;

@@ -26,6 +26,7 @@ import type {
   UpdateTaskRequest,
 } from '../generated/cluster.ts';
 import { unreachable } from '../lib/assert.ts';
+import type { Clock } from '../lib/clock.ts';
 import type { ErrorCode } from '../lib/errors.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
@@ -44,6 +45,8 @@ import type {
   CallContext,
   ClusterInsight,
   GroupOperations,
+  JoinTokenOperations,
+  JoinTokenUser,
   MembershipControl,
   NodeOperations,
   RemoteOperations,
@@ -55,6 +58,7 @@ import { explanationOf, taskAsItWaits, taskPlanOf } from './explanations.ts';
 import type { StoredTask } from './group-members.ts';
 import { parsePlan } from './group-requests.ts';
 import { LocalGroups } from './groups.ts';
+import { LocalJoinTokens } from './join-tokens.ts';
 import { LocalNodes } from './node-changes.ts';
 import { expectSilent, expectStopped, namedNode } from './nodes.ts';
 import { policyFaults } from './policy-check.ts';
@@ -90,6 +94,7 @@ export class LocalOperations implements RemoteOperations {
   readonly #groups: LocalGroups;
   readonly #nodes: LocalNodes;
   readonly #tokens: LocalTokens;
+  readonly #joinTokens: LocalJoinTokens;
 
   constructor(options: {
     replica: Replica;
@@ -97,6 +102,7 @@ export class LocalOperations implements RemoteOperations {
     membership: MembershipControl;
     snapshots: SnapshotSource;
     remotes: Pick<Remotes, 'operations'>;
+    clock: Pick<Clock, 'wallMs'>;
   }) {
     this.#replica = options.replica;
     this.#insight = options.insight;
@@ -121,6 +127,13 @@ export class LocalOperations implements RemoteOperations {
       replica: options.replica,
       barrier: (signal) => this.#barrier(signal),
       outcome: (proposed, signal) => this.#outcome(proposed, signal),
+    });
+    this.#joinTokens = new LocalJoinTokens({
+      replica: options.replica,
+      insight: options.insight,
+      barrier: (signal) => this.#barrier(signal),
+      outcome: (proposed, signal) => this.#outcome(proposed, signal),
+      nowMs: () => Math.max(options.replica.state.cluster?.timeMs ?? 0, options.clock.wallMs()),
     });
   }
 
@@ -366,6 +379,17 @@ export class LocalOperations implements RemoteOperations {
   readonly createToken: TokenOperations['createToken'] = (...call) => this.#tokens.createToken(...call);
   readonly listTokens: TokenOperations['listTokens'] = (...call) => this.#tokens.listTokens(...call);
   readonly revokeToken: TokenOperations['revokeToken'] = (...call) => this.#tokens.revokeToken(...call);
+  readonly createJoinToken: JoinTokenOperations['createJoinToken'] = (...call) =>
+    this.#joinTokens.createJoinToken(...call);
+  readonly listJoinTokens: JoinTokenOperations['listJoinTokens'] = (...call) =>
+    this.#joinTokens.listJoinTokens(...call);
+  readonly deleteJoinToken: JoinTokenOperations['deleteJoinToken'] = (...call) =>
+    this.#joinTokens.deleteJoinToken(...call);
+
+  /** See {@link LocalJoinTokens.use}. */
+  async useJoinToken(user: JoinTokenUser, signal: AbortSignal): Promise<void> {
+    await this.#joinTokens.use(user, signal);
+  }
 
   async *saveSnapshot(context: CallContext): AsyncGenerator<SnapshotPiece, void> {
     await this.#barrier(context.signal);
@@ -474,6 +498,7 @@ export class LocalOperations implements RemoteOperations {
 function codeOfRefusal(code: RefusalCode): ErrorCode {
   switch (code) {
     case 'not_found':
+    case 'forbidden':
     case 'conflict':
     case 'idempotency_conflict':
     case 'invalid':

@@ -358,28 +358,40 @@ export function testOperations(
     readonly localLogs?: LocalLogs;
     readonly clock?: Clock;
     readonly membership?: MembershipControl;
+    readonly authorityHash?: () => string;
   },
 ): RoutingOperations {
   const replica = cluster.replica(name);
   let keys = 0;
   return new RoutingOperations({
     replica,
-    local: new LocalOperations({
-      replica,
-      insight: insightOf(cluster, name),
-      membership: parts.membership ?? noChanges,
-      snapshots: {
-        async *save() {
-          yield { data: Buffer.from('a snapshot') };
-        },
-      },
-      remotes: parts.remotes,
-    }),
+    local: testLocal(cluster, name, parts),
+    authorityHash: parts.authorityHash ?? (() => null),
     remotes: parts.remotes,
     localLogs: parts.localLogs ?? noLogs,
     clock: parts.clock ?? systemClock,
     uniqueId: () => `${name}-${(keys += 1)}`,
     version: { version: '0.1.0', name, node_version: process.version },
+  });
+}
+
+/** What it answers by itself, while it leads. */
+export function testLocal(
+  cluster: TestCluster,
+  name: string,
+  parts: { readonly remotes: Remotes; readonly membership?: MembershipControl },
+): LocalOperations {
+  return new LocalOperations({
+    replica: cluster.replica(name),
+    insight: insightOf(cluster, name),
+    membership: parts.membership ?? noChanges,
+    snapshots: {
+      async *save() {
+        yield { data: Buffer.from('a snapshot') };
+      },
+    },
+    remotes: parts.remotes,
+    clock: { wallMs: () => cluster.nowMs },
   });
 }
 
@@ -413,6 +425,9 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         saveSnapshot: (context) => node.saveSnapshot(forwarded(context)),
         getConfig: (context) => node.getConfig(forwarded(context)),
         setConfig: (request, context) => node.setConfig(request, forwarded(context)),
+        createJoinToken: (request, context) => node.createJoinToken(request, forwarded(context)),
+        listJoinTokens: (context) => node.listJoinTokens(forwarded(context)),
+        deleteJoinToken: (request, context) => node.deleteJoinToken(request, forwarded(context)),
         submitBatch: (request, context) => node.submitBatch(request, forwarded(context)),
         getBatch: (request, context) => node.getBatch(request, forwarded(context)),
         listBatches: (request, context) => node.listBatches(request, forwarded(context)),

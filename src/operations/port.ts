@@ -8,6 +8,11 @@ import type {
   CordonNodeRequest,
   CreateTokenRequest,
   CreateTokenResponse,
+  CreatedJoinToken,
+  CreateJoinTokenRequest,
+  JoinToken,
+  JoinTokenRequest,
+  ListJoinTokensResponse,
   DrainNodeRequest,
   LabelNodeRequest,
   NodeChange,
@@ -131,7 +136,25 @@ export interface TokenOperations {
   revokeToken(request: RevokeTokenRequest, context: CallContext): Promise<Token>;
 }
 
-export interface ClusterOperations extends GroupOperations, NodeOperations, TokenOperations {
+/** With which nodes come in that the cluster does not know yet. */
+export interface JoinTokenOperations {
+  createJoinToken(request: CreateJoinTokenRequest, context: CallContext): Promise<CreatedJoinToken>;
+  listJoinTokens(context: CallContext): Promise<ListJoinTokensResponse>;
+  deleteJoinToken(request: JoinTokenRequest, context: CallContext): Promise<JoinToken>;
+}
+
+/** A node that has shown the secret of a join token. */
+export interface JoinTokenUser {
+  /** Of the token. */
+  readonly id: string;
+  readonly secretHash: string;
+  readonly node: string;
+  /** The hash of its public key or, without TLS, its incarnation. */
+  readonly holder: string;
+}
+
+export interface ClusterOperations
+  extends GroupOperations, NodeOperations, TokenOperations, JoinTokenOperations {
   submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse>;
   /** The same, with nothing of the tasks but their ids in the answer: what streams of submits are made of. */
   acceptTasks(request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks>;
@@ -194,6 +217,7 @@ export type RemoteOperations = Pick<
   | keyof GroupOperations
   | keyof NodeOperations
   | keyof TokenOperations
+  | keyof JoinTokenOperations
 >;
 
 /** How this node reaches the others; implemented over gRPC. */

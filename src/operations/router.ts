@@ -43,12 +43,14 @@ import type { TaskStatus } from '../model/task.ts';
 import type { Leadership, Replica } from '../scheduler/ports.ts';
 import { isStale } from './cluster-reports.ts';
 import { EventStreams } from './events.ts';
+import { createWithSecret } from './join-tokens.ts';
 import { readTaskLogs } from './logs.ts';
 import type {
   AcceptedTasks,
   CallContext,
   ClusterOperations,
   GroupOperations,
+  JoinTokenOperations,
   LocalLogs,
   NodeOperations,
   RemoteOperations,
@@ -66,6 +68,8 @@ export interface RouterOptions {
   readonly clock: Clock;
   /** Makes idempotency keys: never the same twice. */
   readonly uniqueId: () => string;
+  /** Of the cluster's certificate authority; null, or absent: the node has no TLS. */
+  readonly authorityHash?: () => string | null;
   readonly version: VersionInfo;
 }
 
@@ -75,7 +79,7 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set(['no_leader', 'unavailable', '
 const UNKNOWN: ReadonlySet<ErrorCode> = new Set(['timeout', 'outcome_unknown']);
 const MAX_RETRY_MS = 500;
 
-type Named = GroupOperations & NodeOperations & TokenOperations;
+type Named = GroupOperations & NodeOperations & TokenOperations & JoinTokenOperations;
 type NamedWrite = {
   [K in keyof Named]: Parameters<Named[K]>[0] extends { idempotency_key: string } ? K : never;
 }[keyof Named];
@@ -159,6 +163,14 @@ export class RoutingOperations implements ClusterOperations {
   readonly labelNode = this.#writing('labelNode');
   readonly createToken = this.#writing('createToken');
   readonly revokeToken = this.#writing('revokeToken');
+  readonly deleteJoinToken = this.#writing('deleteJoinToken');
+  readonly createJoinToken: JoinTokenOperations['createJoinToken'] = (request, context) =>
+    createWithSecret(request, this.#options.authorityHash?.() ?? null, (withHash) =>
+      this.#createJoinToken(withHash, context),
+    );
+  readonly listJoinTokens: JoinTokenOperations['listJoinTokens'] = (context) =>
+    this.#read(context, (operations, inner) => operations.listJoinTokens(inner));
+  readonly #createJoinToken = this.#writing('createJoinToken');
   readonly getBatch: GroupOperations['getBatch'] = (request, context) =>
     this.#read(context, (operations, inner) => operations.getBatch(request, inner));
   readonly listBatches: GroupOperations['listBatches'] = (request, context) =>

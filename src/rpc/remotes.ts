@@ -46,6 +46,7 @@ function remoteOperations(
       });
   const listNodes = unary(ClusterService.listNodes, false);
   const getConfig = unary(ClusterService.getConfig, false);
+  const listJoinTokens = unary(ClusterService.listJoinTokens, false);
   return {
     submitTasks: unary(ClusterService.submitTasks, true),
     acceptTasks: (request, context) => submits.accept(address, request, context),
@@ -68,6 +69,9 @@ function remoteOperations(
     transferLeadership: unary(ClusterService.transferLeadership, true),
     getConfig: (context) => getConfig({}, context),
     setConfig: unary(ClusterService.setConfig, true),
+    createJoinToken: unary(ClusterService.createJoinToken, true),
+    listJoinTokens: (context) => listJoinTokens({}, context),
+    deleteJoinToken: unary(ClusterService.deleteJoinToken, true),
     submitBatch: unary(ClusterService.submitBatch, true),
     getBatch: unary(ClusterService.getBatch, false),
     listBatches: unary(ClusterService.listBatches, false),

@@ -19,7 +19,7 @@ interface Oldest {
   readonly atMs: number;
 }
 
-type Expired = Pick<ExpireCommand, 'events' | 'finished' | 'usedKeys' | 'dagNames'>;
+type Expired = Pick<ExpireCommand, 'events' | 'finished' | 'usedKeys' | 'dagNames' | 'joinTokens'>;
 
 export class Retention {
   readonly #replica: Replica;
@@ -82,7 +82,7 @@ export class Retention {
     if (outcome.type === 'done') {
       const result = outcome.result as CommandResults['expire'];
       this.#log.debug({ ...result }, 'deleted what has expired');
-      return result.events + result.tasks + result.idempotencyKeys > 0;
+      return result.events + result.tasks + result.idempotencyKeys + result.joinTokens > 0;
     }
     if (outcome.code !== 'stale_decision')
       this.#log.error({ code: outcome.code, reason: outcome.message }, 'a deletion was refused: a bug');
@@ -95,11 +95,19 @@ export class Retention {
       finished: await this.#rowsExpired('finished'),
       usedKeys: await this.#rowsExpired('usedKeys'),
     };
+    const joinTokens = this.#joinTokensExpired();
     const isNothing = Object.values(rows).every(({ length }) => length === 0);
-    if (isNothing) return null;
+    if (isNothing) return joinTokens.length === 0 ? null : { ...expiryOf(rows), joinTokens };
     const dagIds = rows.finished.flatMap(({ items }) => items.filter((id) => id.startsWith('dag-')));
-    if (dagIds.length === 0) return expiryOf(rows);
-    return { ...expiryOf(rows), dagNames: await this.#namesOf(dagIds) };
+    const expired = { ...expiryOf(rows), ...(joinTokens.length === 0 ? {} : { joinTokens }) };
+    return dagIds.length === 0 ? expired : { ...expired, dagNames: await this.#namesOf(dagIds) };
+  }
+
+  /** There are few. */
+  #joinTokensExpired(): readonly string[] {
+    const { cluster, joinTokens } = this.#replica.state;
+    const nowMs = this.#time.nowMs(cluster?.timeMs ?? 0);
+    return [...joinTokens.values()].filter(({ expiresAtMs }) => expiresAtMs <= nowMs).map(({ id }) => id);
   }
 
   async #namesOf(dagIds: readonly string[]): Promise<readonly string[]> {

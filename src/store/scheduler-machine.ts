@@ -57,6 +57,9 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   cancelGroup: true,
   retryGroup: true,
   advanceGroup: true,
+  createJoinToken: true,
+  deleteJoinToken: true,
+  useJoinToken: true,
 };
 
 /**
@@ -64,7 +67,18 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
  * and DAGs.
  */
 const TABLES: readonly TableName[] = [
-  ...(['cluster', 'node', 'logHolder', 'token', 'batch', 'dag', 'graph', 'blueprint', 'dagName'] as const),
+  ...([
+    'cluster',
+    'node',
+    'logHolder',
+    'token',
+    'joinToken',
+    'batch',
+    'dag',
+    'graph',
+    'blueprint',
+    'dagName',
+  ] as const),
   ...(['task', 'spec', 'idempotency', 'event', 'finished', 'usedKeys'] as const),
 ];
 

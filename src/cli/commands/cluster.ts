@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 
 import type { Context } from '../context.ts';
 import { registerClusterStatus } from './cluster-status.ts';
+import { registerJoinToken } from './join-token.ts';
 import { registerMembers } from './members.ts';
 
 export function registerCluster(program: Command, context: Context): void {
@@ -11,4 +12,5 @@ export function registerCluster(program: Command, context: Context): void {
     .description('The cluster as a whole: its state, its members, who leads.');
   registerClusterStatus(cluster, context);
   registerMembers(cluster, context);
+  registerJoinToken(cluster, context);
 }

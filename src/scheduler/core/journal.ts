@@ -50,6 +50,7 @@ class Journal {
       case 'cluster':
       case 'logHolder':
       case 'token':
+      case 'joinToken':
       case 'spec':
       case 'graph':
       case 'blueprint':

@@ -1,5 +1,6 @@
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
+import type { JoinTokenRow } from '../../model/join-token.ts';
 import type { LogHolderRow } from '../../model/log-holder.ts';
 import type { NodeRow } from '../../model/node.ts';
 import type { Resources, SpecRow, TaskRow } from '../../model/task.ts';
@@ -16,6 +17,8 @@ export interface StateView {
   readonly logHolders: ReadonlyMap<string, LogHolderRow>;
   /** By id; also those that have ended and are not forgotten yet. */
   readonly tokens: ReadonlyMap<string, TokenRow>;
+  /** By id; some may have expired. */
+  readonly joinTokens: ReadonlyMap<string, JoinTokenRow>;
   /** Open tasks only; finished ones are read from the store. */
   readonly tasks: ReadonlyMap<string, TaskRow>;
   /** Specs of open tasks. */

@@ -7,6 +7,7 @@ import { idKey } from '../../lib/ids.ts';
 import type { IdKey } from '../../lib/ids.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
+import type { JoinTokenRow } from '../../model/join-token.ts';
 import type { LogHolderRow } from '../../model/log-holder.ts';
 import type { NodeRow } from '../../model/node.ts';
 import { isTerminal } from '../../model/phases.ts';
@@ -32,6 +33,7 @@ export class ClusterState implements StateView {
   readonly #nodes = new Map<string, NodeRow>();
   readonly #logHolders = new Map<string, LogHolderRow>();
   readonly #tokens = new Map<string, TokenRow>();
+  readonly #joinTokens = new Map<string, JoinTokenRow>();
   readonly #tasks = new Map<string, TaskRow>();
   readonly #specs = new Map<string, SpecRow>();
   /** How many open tasks need each spec. */
@@ -63,6 +65,10 @@ export class ClusterState implements StateView {
 
   get tokens(): ReadonlyMap<string, TokenRow> {
     return this.#tokens;
+  }
+
+  get joinTokens(): ReadonlyMap<string, JoinTokenRow> {
+    return this.#joinTokens;
   }
 
   get tasks(): ReadonlyMap<string, TaskRow> {
@@ -182,6 +188,8 @@ export class ClusterState implements StateView {
         return this.#logHolders.get(key) ?? null;
       case 'token':
         return this.#tokens.get(key) ?? null;
+      case 'joinToken':
+        return this.#joinTokens.get(key) ?? null;
       case 'task':
         return this.#tasks.get(key) ?? null;
       case 'spec':
@@ -242,6 +250,9 @@ export class ClusterState implements StateView {
         break;
       case 'token':
         set(this.#tokens, change.key, change.after);
+        break;
+      case 'joinToken':
+        set(this.#joinTokens, change.key, change.after);
         break;
       case 'spec':
         set(this.#specs, change.key, change.after);

@@ -20,6 +20,7 @@ import { drainOverdue, nodeDrained } from './drain-steps.ts';
 import { expire, rowsOfExpiry } from './expire.ts';
 import { reserveNodes, settleHeads } from './heads.ts';
 import { initCluster } from './init-cluster.ts';
+import { createJoinToken, deleteJoinToken, useJoinToken } from './join-tokens.ts';
 import { labelNode } from './label-node.ts';
 import { logsHandedOver } from './logs-handed-over.ts';
 import { nodeHealth, nodeOffline, nodePressure } from './node-health.ts';
@@ -155,6 +156,12 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return retryGroup(transaction, command);
     case 'advanceGroup':
       return advanceGroup(transaction, command);
+    case 'createJoinToken':
+      return createJoinToken(transaction, command);
+    case 'deleteJoinToken':
+      return deleteJoinToken(transaction, command);
+    case 'useJoinToken':
+      return useJoinToken(transaction, command);
     default:
       return unreachable(command);
   }
@@ -201,6 +208,8 @@ export function rowsNamedBy(command: Command): readonly RowKey[] {
     case 'setHeartbeat':
     case 'createToken':
     case 'revokeToken':
+    case 'createJoinToken':
+    case 'deleteJoinToken':
       return idempotencyRow(command.idempotency);
     case 'expire':
       return rowsOfExpiry(command);

@@ -143,7 +143,7 @@ describe('expire', () => {
 
   it('is judged again where it is applied, and is a decision of its term', () => {
     const [taskId = ''] = finish();
-    expect(cluster.done(everything())).toEqual({ events: 0, tasks: 0, idempotencyKeys: 0 });
+    expect(cluster.done(everything())).toEqual({ events: 0, tasks: 0, idempotencyKeys: 0, joinTokens: 0 });
     expect(isStored(taskId)).toEqual([true, true]);
     expect(cluster.refusal({ ...everything(), term: cluster.term + 1 }).code).toBe('stale_decision');
   });
@@ -153,7 +153,7 @@ describe('expire', () => {
     cluster.atMs += DEFAULT_RETENTION.tasksMs;
     const all = everything();
     expect(cluster.done(all)).toMatchObject({ tasks: 1 });
-    expect(cluster.done(all)).toEqual({ events: 0, tasks: 0, idempotencyKeys: 0 });
+    expect(cluster.done(all)).toEqual({ events: 0, tasks: 0, idempotencyKeys: 0, joinTokens: 0 });
     expect(cluster.stored.has(`event/${entryKey(all.events[0]?.index ?? 0)}`)).toBe(false);
   });
 });

@@ -6,12 +6,14 @@ import type { GroupRef } from '../../../model/group.ts';
 import { groupRow } from '../groups/rows.ts';
 import { expiryRule, isExpired, retainedOf } from '../expiry.ts';
 import type { Transaction } from '../transaction.ts';
+import { expireJoinTokens } from './join-tokens.ts';
 import { done } from './outcomes.ts';
 
 export interface ExpireResult {
   readonly events: number;
   readonly tasks: number;
   readonly idempotencyKeys: number;
+  readonly joinTokens: number;
 }
 
 /**
@@ -28,7 +30,8 @@ export function expire(transaction: Transaction, command: ExpireCommand): Outcom
     transaction.delete('idempotency', key);
     return true;
   });
-  return done({ events, tasks, idempotencyKeys });
+  const joinTokens = expireJoinTokens(transaction, command.joinTokens ?? []);
+  return done({ events, tasks, idempotencyKeys, joinTokens });
 }
 
 /** Rows that it will want: those of the entries, and what stands in them. */

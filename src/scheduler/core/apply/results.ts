@@ -5,6 +5,7 @@ import type { CancelTaskResult } from './cancel-task.ts';
 import type { DrainOverdueResult } from './drain-steps.ts';
 import type { ExpireResult } from './expire.ts';
 import type { ReserveNodesResult } from './heads.ts';
+import type { CreateJoinTokenResult } from './join-tokens.ts';
 import type { ReconcileNodeResult } from './reconcile-node.ts';
 import type { RegisterNodeResult } from './register-node.ts';
 import type { ReportAttemptsResult } from './report-attempts.ts';
@@ -56,4 +57,7 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly cancelGroup: ChangeGroupResult;
   readonly retryGroup: ChangeGroupResult;
   readonly advanceGroup: AdvanceGroupResult;
+  readonly createJoinToken: CreateJoinTokenResult;
+  readonly deleteJoinToken: null;
+  readonly useJoinToken: null;
 }

@@ -115,6 +115,7 @@ function viewOf(state: StateView, queue: PendingQueue, rooms: ReadonlyMap<string
     nodes: state.nodes,
     logHolders: state.logHolders,
     tokens: state.tokens,
+    joinTokens: state.joinTokens,
     tasks: state.tasks,
     specs: state.specs,
     allocated: (node) => state.allocated(node),
