@@ -71,7 +71,7 @@ export function createHttpServer(options: {
   app.setNotFoundHandler((request, reply) =>
     answer(reply, new JarvisError('not_found', `there is nothing at ${request.url.slice(0, 200)}`)),
   );
-  if (options.admission != null) requireTokens(app, options.admission);
+  if (options.admission !== undefined && options.admission !== null) requireTokens(app, options.admission);
   acceptEmptyBodies(app);
   const calls = new Calls();
   registerRoutes(app, ROUTES, { ...options, calls });

@@ -106,7 +106,8 @@ function networkOf(address: string): string {
   if (mapped !== undefined || !address.includes(':')) return mapped ?? address;
   const [head = '', tail] = address.toLowerCase().split('%')[0]?.split('::') ?? [];
   const groups = head === '' ? [] : head.split(':');
-  const after = tail === undefined || tail === '' ? [] : tail.split(':');
-  while (tail !== undefined && groups.length + after.length < 8) groups.push('0');
-  return [...groups, ...after].slice(0, 4).join(':');
+  if (tail === undefined) return groups.slice(0, 4).join(':');
+  const after = tail === '' ? [] : tail.split(':');
+  const between = Array.from({ length: Math.max(0, 8 - groups.length - after.length) }, () => '0');
+  return [...groups, ...between, ...after].slice(0, 4).join(':');
 }

@@ -99,9 +99,9 @@ export class Authenticator {
   /** The signal is aborted, with the reason, once the token cannot be used any more. */
   watch(row: TokenRow): Disposable & { readonly signal: AbortSignal } {
     const controller = new AbortController();
-    let cancelTimer = (): void => {};
+    let cancelTimer: (() => void) | null = null;
     const look = (): void => {
-      cancelTimer();
+      cancelTimer?.();
       try {
         const endMs = endOfToken(this.usable(row));
         if (endMs === null) return;
@@ -117,7 +117,7 @@ export class Authenticator {
     return {
       signal: controller.signal,
       [Symbol.dispose]: () => {
-        cancelTimer();
+        cancelTimer?.();
         watchers.delete(look);
         if (watchers.size === 0 && this.#watched.get(row.id) === watchers) this.#watched.delete(row.id);
       },

@@ -237,25 +237,26 @@ export function guarded(operations: ClusterOperations, guard: Guard): ClusterOpe
   type AnyStream = (...call: readonly unknown[]) => AsyncIterable<unknown>;
   const wrapped: Record<string, unknown> = { version: () => operations.version() };
   for (const name of Object.keys(PERMISSIONS) as Operation[]) {
-    // Some are asked without a request.
-    const withContext = (call: readonly unknown[]) => {
-      const context = call.at(-1) as CallContext;
-      return { request: call.length > 1 ? call[0] : null, context, rest: call.slice(0, -1) };
-    };
     wrapped[name] = PERMISSIONS[name].streams
       ? (...call: readonly unknown[]) => {
-          const { request, context, rest } = withContext(call);
+          const { request, context, rest } = partsOf(call);
           const open = operations[name].bind(operations) as unknown as AnyStream;
           return guard.stream(name, request, context, (inner) => open(...rest, inner));
         }
       : (...call: readonly unknown[]) => {
-          const { request, context, rest } = withContext(call);
+          const { request, context, rest } = partsOf(call);
           const carryOut = operations[name].bind(operations) as unknown as AnyOperation;
           return guard.answer(name, request, context, (inner) => carryOut(...rest, inner));
         };
   }
   // PERMISSIONS names all of them, which the compiler holds it to.
   return wrapped as unknown as ClusterOperations;
+}
+
+/** Some are asked without a request. */
+function partsOf(call: readonly unknown[]) {
+  const context = call.at(-1) as CallContext;
+  return { request: call.length > 1 ? call[0] : null, context, rest: call.slice(0, -1) };
 }
 
 function recordOf(

@@ -12,9 +12,10 @@ const MAX_NODE_BYTES = 512;
 
 /** With the caller's own credentials: whoever leads looks at them once more, and believes no node about them. */
 export function forwarded({ caller }: { readonly caller?: Caller }): grpc.Metadata {
-  const metadata = caller?.token == null ? new grpc.Metadata() : bearer(caller.token);
+  const metadata = caller === undefined || caller.token === null ? new grpc.Metadata() : bearer(caller.token);
   metadata.set(FORWARDED_KEY, '1');
-  if (caller?.node != null) metadata.set(NODE_KEY, Buffer.from(JSON.stringify(caller.node)));
+  if (caller?.node !== undefined && caller.node !== null)
+    metadata.set(NODE_KEY, Buffer.from(JSON.stringify(caller.node)));
   return metadata;
 }
 
