@@ -16,6 +16,7 @@ import { systemClock, type Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { createHttpServer, type HttpServer } from '../http/server.ts';
+import { FreshnessWatch } from '../operations/freshness.ts';
 import { LocalOperations } from '../operations/local.ts';
 import { measuredLoadOf } from '../operations/nodes.ts';
 import type { Readiness } from '../operations/port.ts';
@@ -246,6 +247,7 @@ export class Daemon {
     });
     const saved = new SavedSnapshots({ raft, machine, dataDirectory: directory.paths.root });
     await saved.clear();
+    const freshness = new FreshnessWatch({ replica, insight, clock: this.#clock });
     const routing = new RoutingOperations({
       replica,
       local: new LocalOperations({
@@ -260,6 +262,7 @@ export class Daemon {
       localLogs,
       clock: this.#clock,
       uniqueId: randomUUID,
+      freshness: () => freshness.now(),
       version: { version: this.#version, name: config.name, node_version: process.version },
     });
     const open = this.#guarding.before(routing, { replica, questions });

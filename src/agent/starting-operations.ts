@@ -55,6 +55,7 @@ export class StartingOperations implements ClusterOperations {
   listTokens: ClusterOperations['listTokens'] = async (...call) => this.#ready().listTokens(...call);
   revokeToken: ClusterOperations['revokeToken'] = async (...call) => this.#ready().revokeToken(...call);
   version: ClusterOperations['version'] = () => this.#ready().version();
+  freshness: ClusterOperations['freshness'] = () => this.#ready().freshness();
 
   #ready(): ClusterOperations {
     if (this.#present === null) throw new JarvisError('unavailable', 'this node is starting');

@@ -19,7 +19,10 @@ export class CommandLine extends Command {
         return `; allowed: ${known.join(', ')}`;
       }
       case 'commander.unknownCommand':
-        return `; allowed: ${this.commands.map((command) => command.name()).join(', ')}`;
+        return `; allowed: ${this.createHelp()
+          .visibleCommands(this)
+          .map((command) => command.name())
+          .join(', ')}`;
       case 'commander.excessArguments': {
         const excess = this.args.slice(this.registeredArguments.length);
         return ` Not expected: ${excess.map((word) => JSON.stringify(word)).join(' ')}`;

@@ -1,17 +1,19 @@
 /** What every command is given: the terminal, the way to a cluster, and where to leave the exit status. */
 import type { Command } from 'commander';
 
-import { JarvisError } from '../lib/errors.ts';
 import type { ClusterConnection } from './connection.ts';
-import type { PeerOptions } from './options.ts';
-import { parsePeers } from './options.ts';
-import { DEFAULT_PEER, Peers } from './peers.ts';
+import { Peers } from './peers.ts';
+import { connectionSettings } from './settings/connection-settings.ts';
+import type { ConnectionSettings } from './settings/connection-settings.ts';
 import type { Terminal } from './terminal.ts';
 import { notify } from './terminal.ts';
 
+/** What a cluster asks of those who talk to it. */
+export type Credentials = Pick<ConnectionSettings, 'token' | 'tls'>;
+
 export interface Context {
   readonly terminal: Terminal;
-  readonly dial: (address: string) => ClusterConnection;
+  readonly dial: (address: string, credentials: Credentials) => ClusterConnection;
   exitStatus: number;
 }
 
@@ -21,9 +23,10 @@ export async function withPeers<T>(
   command: Command,
   use: (peers: Peers) => Promise<T>,
 ): Promise<T> {
+  const { peers: addresses, token, tls } = connectionSettings(context.terminal.env, command);
   const peers = new Peers({
-    addresses: peerAddresses(context, command),
-    dial: context.dial,
+    addresses,
+    dial: (address) => context.dial(address, { token, tls }),
     onOutage: (message) => void notify(context.terminal, message),
   });
   try {
@@ -33,31 +36,7 @@ export async function withPeers<T>(
   }
 }
 
-/** `--peer`, before or after the command's name, then JARVIS_PEERS, then the default. @throws JarvisError invalid */
-function peerAddresses(context: Context, command: Command): readonly string[] {
-  for (let owner: Command | null = command; owner !== null; owner = owner.parent) {
-    const { peer } = owner.opts<PeerOptions>();
-    if (peer !== undefined) return peer;
-  }
-  const fromEnvironment = context.terminal.env['JARVIS_PEERS'];
-  if (fromEnvironment === undefined || fromEnvironment === '') return [DEFAULT_PEER];
-  try {
-    return parsePeers(fromEnvironment);
-  } catch (error) {
-    throw new JarvisError(
-      'invalid',
-      `JARVIS_PEERS: "${fromEnvironment}" is not a list host:port[,host:port…]`,
-      {
-        cause: error,
-      },
-    );
-  }
-}
-
-/** What to type to reach the same cluster: empty where the default does. */
+/** What to type to reach the same cluster: empty where nothing has to be said. */
 export function peerArguments(context: Context, command: Command): string {
-  const addresses = peerAddresses(context, command);
-  const isDefault = addresses.length === 1 && addresses[0] === DEFAULT_PEER;
-  const fromEnvironment = (context.terminal.env['JARVIS_PEERS'] ?? '') !== '';
-  return isDefault || fromEnvironment ? '' : ` --peer ${addresses.join(',')}`;
+  return connectionSettings(context.terminal.env, command).flags;
 }

@@ -3,13 +3,19 @@ import { ClusterService } from '../generated/cluster.ts';
 import { ChannelPool } from '../rpc/channel.ts';
 import type { Method } from '../rpc/client.ts';
 import { connected, streamCall, unaryCall } from '../rpc/client.ts';
+import { JarvisError } from '../lib/errors.ts';
 import type { ClusterConnection } from './connection.ts';
+import type { Credentials } from './context.ts';
 import { clientLimits } from './limits.ts';
 
 const methods = ClusterService;
+const NO_CREDENTIALS: Credentials = { token: null, tls: null };
 
 /** @param address `host:port`; nothing is sent before the first call */
-export function dialGrpc(address: string): ClusterConnection {
+export function dialGrpc(address: string, { token, tls }: Credentials = NO_CREDENTIALS): ClusterConnection {
+  // Better no connection than one without what was asked for.
+  if (token !== null || tls !== null)
+    throw new JarvisError('invalid', 'tokens and TLS are not there yet: connect without them');
   const pool = new ChannelPool();
   const ask =
     <Q, A>(method: Method<Q, A>, write = false) =>

@@ -18,6 +18,8 @@ export const clientLimits = {
   attemptEndGraceMs: 2000,
   /** A command that waits asks for the members' addresses, and does without them after so long. */
   learnTimeoutMs: 1000,
+  /** A shell that completes a word is kept waiting so long for ids and names, and then does without. */
+  completionMs: 1000,
   /** Tasks watched at the same time by one `wait`. */
   concurrentWatches: 64,
   /** Between looks at a batch or a DAG that is waited for. */

@@ -8,13 +8,12 @@ import type { TaskStatus } from '../model/task.ts';
 import { OUTPUT_FORMATS } from './output/format.ts';
 import type { OutputFormat } from './output/format.ts';
 
-export interface PeerOptions {
-  readonly peer?: readonly string[];
-}
-
 export interface OutputOptions {
   readonly output: OutputFormat;
 }
+
+/** The title in `--help` of the options that say which cluster is meant. */
+export const CONNECTION = 'Connection:';
 
 export function peerOption(): Option {
   return new Option(
@@ -22,7 +21,12 @@ export function peerOption(): Option {
     'any node of the cluster; several are tried in turn (env: JARVIS_PEERS)',
   )
     .argParser(parsePeers)
-    .helpGroup('Connection:');
+    .helpGroup(CONNECTION);
+}
+
+/** Whether a command that has it talks to a cluster. */
+export function isConnectionOption(option: Option): boolean {
+  return option.long === '--peer' && option.helpGroupHeading === CONNECTION;
 }
 
 export function outputOption(): Option {
@@ -123,7 +127,7 @@ export function addExamples(command: Command, ...examples: readonly string[]): C
   return command.addHelpText('after', `\n${title}:\n${examples.map((line) => `  $ ${line}`).join('\n')}`);
 }
 
-const TASK_STATUSES = [
+export const TASK_STATUSES = [
   'WAITING',
   'PENDING',
   'ASSIGNED',

@@ -6,7 +6,9 @@ import { JarvisError } from '../lib/errors.ts';
 import { CommandLine } from './command-line.ts';
 import { registerCancel } from './commands/cancel.ts';
 import { registerCluster } from './commands/cluster.ts';
+import { registerCompletion } from './commands/completion.ts';
 import { registerConfig } from './commands/config.ts';
+import { registerContext } from './commands/contexts.ts';
 import { registerDescribe } from './commands/describe.ts';
 import { registerDev } from './commands/dev.ts';
 import { registerEvents } from './commands/events.ts';
@@ -28,6 +30,7 @@ import { registerWait } from './commands/wait.ts';
 import type { Context } from './context.ts';
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, exitStatusOfError, exitStatusOfInterrupt } from './exit-status.ts';
 import { peerOption } from './options.ts';
+import { addConnectionOptions } from './settings/connection-settings.ts';
 import type { Terminal } from './terminal.ts';
 import { notify, onOneLine, printable } from './terminal.ts';
 
@@ -82,10 +85,13 @@ function createProgram(context: Context): Command {
     registerCluster,
     registerSnapshot,
     registerConfig,
+    registerContext,
     registerVersion,
+    registerCompletion,
   ]) {
     register(program, context);
   }
+  addConnectionOptions(program);
   return program;
 }
 

@@ -104,7 +104,8 @@ export class TestTerminal implements Terminal {
 
   constructor(options: CliOptions = {}) {
     this.stdin = Readable.from([Buffer.from(options.stdin ?? '')]);
-    this.env = options.env ?? {};
+    // Whoever runs the tests may have a config file of their own.
+    this.env = { HOME: '/nonexistent', ...options.env };
     if (options.rows !== undefined) this.stdout.asTerminal(options.rows);
     this.interrupted = this.#interruption.signal;
   }

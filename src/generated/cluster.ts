@@ -287,6 +287,11 @@ export interface Fault {
 export interface TaskRequest {
   /** The id or an unambiguous prefix of it. */
   id: string;
+  /**
+   * Empty or "linearizable": the leader's answer. "stale": of the state of the node that is asked, however old it is, also
+   * where there is no leader; metadata `jarvis-index` and `jarvis-age-ms` say how far and how old.
+   */
+  consistency?: string | undefined;
 }
 
 /** Nodes that one filter rules out. */
@@ -365,6 +370,8 @@ export interface ListTasksRequest {
   /** Ids, or beginnings of them; of a DAG its name, too: its newest run. */
   batch_id: string;
   dag_id: string;
+  /** As in TaskRequest. */
+  consistency?: string | undefined;
 }
 
 export interface ListTasksResponse {
@@ -385,6 +392,8 @@ export interface LogsRequest {
 }
 
 export interface ListNodesRequest {
+  /** As in TaskRequest. */
+  consistency?: string | undefined;
 }
 
 export interface ListNodesResponse {
@@ -394,6 +403,8 @@ export interface ListNodesResponse {
 
 export interface NodeRequest {
   name: string;
+  /** As in TaskRequest. */
+  consistency?: string | undefined;
 }
 
 export interface CordonNodeRequest {
@@ -704,6 +715,8 @@ export interface TransferLeadershipRequest {
 }
 
 export interface GetConfigRequest {
+  /** As in TaskRequest. */
+  consistency?: string | undefined;
 }
 
 /** What is absent stays as it is. */
@@ -852,6 +865,8 @@ export interface SubmitDagRequest {
 export interface GroupRequest {
   /** The id or an unambiguous prefix of it; of a DAG its name, too: its newest run. */
   id: string;
+  /** As in TaskRequest. */
+  consistency?: string | undefined;
 }
 
 export interface ChangeGroupRequest {
@@ -862,6 +877,8 @@ export interface ChangeGroupRequest {
 export interface ListGroupsRequest {
   limit: number;
   cursor: string;
+  /** As in TaskRequest. */
+  consistency?: string | undefined;
 }
 
 export interface Batch {
@@ -3782,13 +3799,16 @@ export const Fault: MessageFns<Fault> = {
 };
 
 function createBaseTaskRequest(): TaskRequest {
-  return { id: "" };
+  return { id: "", consistency: undefined };
 }
 
 export const TaskRequest: MessageFns<TaskRequest> = {
   encode(message: TaskRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.id !== "") {
       writer.uint32(10).string(message.id);
+    }
+    if (message.consistency !== undefined) {
+      writer.uint32(18).string(message.consistency);
     }
     return writer;
   },
@@ -3814,6 +3834,14 @@ export const TaskRequest: MessageFns<TaskRequest> = {
             message.id = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3832,6 +3860,7 @@ export const TaskRequest: MessageFns<TaskRequest> = {
   fromPartial(object: DeepPartial<TaskRequest>): TaskRequest {
     const message = createBaseTaskRequest();
     message.id = object.id ?? "";
+    message.consistency = object.consistency ?? undefined;
     return message;
   },
 };
@@ -4571,7 +4600,17 @@ export const UpdateTaskRequest_LabelsEntry: MessageFns<UpdateTaskRequest_LabelsE
 };
 
 function createBaseListTasksRequest(): ListTasksRequest {
-  return { status: [], node: "", name: "", label: [], limit: 0, cursor: "", batch_id: "", dag_id: "" };
+  return {
+    status: [],
+    node: "",
+    name: "",
+    label: [],
+    limit: 0,
+    cursor: "",
+    batch_id: "",
+    dag_id: "",
+    consistency: undefined,
+  };
 }
 
 export const ListTasksRequest: MessageFns<ListTasksRequest> = {
@@ -4599,6 +4638,9 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
     }
     if (message.dag_id !== "") {
       writer.uint32(90).string(message.dag_id);
+    }
+    if (message.consistency !== undefined) {
+      writer.uint32(98).string(message.consistency);
     }
     return writer;
   },
@@ -4680,6 +4722,14 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
             message.dag_id = reader.string();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4705,6 +4755,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
     message.cursor = object.cursor ?? "";
     message.batch_id = object.batch_id ?? "";
     message.dag_id = object.dag_id ?? "";
+    message.consistency = object.consistency ?? undefined;
     return message;
   },
 };
@@ -4892,11 +4943,14 @@ export const LogsRequest: MessageFns<LogsRequest> = {
 };
 
 function createBaseListNodesRequest(): ListNodesRequest {
-  return {};
+  return { consistency: undefined };
 }
 
 export const ListNodesRequest: MessageFns<ListNodesRequest> = {
-  encode(_: ListNodesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: ListNodesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.consistency !== undefined) {
+      writer.uint32(10).string(message.consistency);
+    }
     return writer;
   },
 
@@ -4913,6 +4967,14 @@ export const ListNodesRequest: MessageFns<ListNodesRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4928,8 +4990,9 @@ export const ListNodesRequest: MessageFns<ListNodesRequest> = {
   create(base?: DeepPartial<ListNodesRequest>): ListNodesRequest {
     return ListNodesRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<ListNodesRequest>): ListNodesRequest {
+  fromPartial(object: DeepPartial<ListNodesRequest>): ListNodesRequest {
     const message = createBaseListNodesRequest();
+    message.consistency = object.consistency ?? undefined;
     return message;
   },
 };
@@ -5002,13 +5065,16 @@ export const ListNodesResponse: MessageFns<ListNodesResponse> = {
 };
 
 function createBaseNodeRequest(): NodeRequest {
-  return { name: "" };
+  return { name: "", consistency: undefined };
 }
 
 export const NodeRequest: MessageFns<NodeRequest> = {
   encode(message: NodeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.name !== "") {
       writer.uint32(10).string(message.name);
+    }
+    if (message.consistency !== undefined) {
+      writer.uint32(18).string(message.consistency);
     }
     return writer;
   },
@@ -5034,6 +5100,14 @@ export const NodeRequest: MessageFns<NodeRequest> = {
             message.name = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5052,6 +5126,7 @@ export const NodeRequest: MessageFns<NodeRequest> = {
   fromPartial(object: DeepPartial<NodeRequest>): NodeRequest {
     const message = createBaseNodeRequest();
     message.name = object.name ?? "";
+    message.consistency = object.consistency ?? undefined;
     return message;
   },
 };
@@ -7871,11 +7946,14 @@ export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = 
 };
 
 function createBaseGetConfigRequest(): GetConfigRequest {
-  return {};
+  return { consistency: undefined };
 }
 
 export const GetConfigRequest: MessageFns<GetConfigRequest> = {
-  encode(_: GetConfigRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: GetConfigRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.consistency !== undefined) {
+      writer.uint32(10).string(message.consistency);
+    }
     return writer;
   },
 
@@ -7892,6 +7970,14 @@ export const GetConfigRequest: MessageFns<GetConfigRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7907,8 +7993,9 @@ export const GetConfigRequest: MessageFns<GetConfigRequest> = {
   create(base?: DeepPartial<GetConfigRequest>): GetConfigRequest {
     return GetConfigRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<GetConfigRequest>): GetConfigRequest {
+  fromPartial(object: DeepPartial<GetConfigRequest>): GetConfigRequest {
     const message = createBaseGetConfigRequest();
+    message.consistency = object.consistency ?? undefined;
     return message;
   },
 };
@@ -9331,13 +9418,16 @@ export const SubmitDagRequest: MessageFns<SubmitDagRequest> = {
 };
 
 function createBaseGroupRequest(): GroupRequest {
-  return { id: "" };
+  return { id: "", consistency: undefined };
 }
 
 export const GroupRequest: MessageFns<GroupRequest> = {
   encode(message: GroupRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.id !== "") {
       writer.uint32(10).string(message.id);
+    }
+    if (message.consistency !== undefined) {
+      writer.uint32(18).string(message.consistency);
     }
     return writer;
   },
@@ -9363,6 +9453,14 @@ export const GroupRequest: MessageFns<GroupRequest> = {
             message.id = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -9381,6 +9479,7 @@ export const GroupRequest: MessageFns<GroupRequest> = {
   fromPartial(object: DeepPartial<GroupRequest>): GroupRequest {
     const message = createBaseGroupRequest();
     message.id = object.id ?? "";
+    message.consistency = object.consistency ?? undefined;
     return message;
   },
 };
@@ -9453,7 +9552,7 @@ export const ChangeGroupRequest: MessageFns<ChangeGroupRequest> = {
 };
 
 function createBaseListGroupsRequest(): ListGroupsRequest {
-  return { limit: 0, cursor: "" };
+  return { limit: 0, cursor: "", consistency: undefined };
 }
 
 export const ListGroupsRequest: MessageFns<ListGroupsRequest> = {
@@ -9463,6 +9562,9 @@ export const ListGroupsRequest: MessageFns<ListGroupsRequest> = {
     }
     if (message.cursor !== "") {
       writer.uint32(18).string(message.cursor);
+    }
+    if (message.consistency !== undefined) {
+      writer.uint32(26).string(message.consistency);
     }
     return writer;
   },
@@ -9496,6 +9598,14 @@ export const ListGroupsRequest: MessageFns<ListGroupsRequest> = {
             message.cursor = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -9515,6 +9625,7 @@ export const ListGroupsRequest: MessageFns<ListGroupsRequest> = {
     const message = createBaseListGroupsRequest();
     message.limit = object.limit ?? 0;
     message.cursor = object.cursor ?? "";
+    message.consistency = object.consistency ?? undefined;
     return message;
   },
 };

@@ -1,7 +1,6 @@
 /** `GET /cluster`. Where there is no leader the refusal carries what this node knows, for whoever must find out why. */
 import type { FastifyReply } from 'fastify';
 
-import type { GetClusterRequest } from '../generated/cluster.ts';
 import { JarvisError } from '../lib/errors.ts';
 import type { CallContext, ClusterOperations } from '../operations/port.ts';
 import { clusterToJson } from '../spec/json.ts';
@@ -9,11 +8,11 @@ import { PROBLEM_TYPE, problemOf, RETRY_AFTER_SECONDS } from './problem.ts';
 
 export async function sendCluster(
   reply: FastifyReply,
-  call: { operations: ClusterOperations; query: GetClusterRequest; context: CallContext },
+  call: { operations: ClusterOperations; context: CallContext },
 ): Promise<unknown> {
-  const { operations, query, context } = call;
+  const { operations, context } = call;
   try {
-    return clusterToJson(await operations.getCluster(query, context));
+    return clusterToJson(await operations.getCluster({ consistency: '' }, context));
   } catch (error) {
     if (!(error instanceof JarvisError) || problemOf(error).status !== 503) throw error;
     const cluster = await ownView(operations, context);

@@ -282,11 +282,12 @@ describe('tasks', () => {
     ['/tasks?limit=5000', 'limit', 'at most 1000'],
     ['/tasks?status=DONE', 'status', 'COMPLETED'],
     ['/tasks?node=a&node=b', 'node', 'given once'],
-    ['/tasks?consistency=stale', 'consistency', 'not supported by this version'],
-    ['/tasks/task-x?x=1', 'x', 'none is allowed'],
+    ['/tasks?consistency=old', 'consistency', '"old" is not allowed: linearizable or stale'],
+    ['/tasks/task-x?x=1', 'x', 'known: consistency'],
+    ['/version?x=1', 'x', 'none is allowed'],
     ['/tasks/task-x/logs?follow=maybe', 'follow', 'true or false'],
     ['/tasks/task-x/logs?tail=-1', 'tail', 'whole number'],
-    ['/nodes?a=b', 'a', 'none is allowed'],
+    ['/nodes?a=b', 'a', 'known: consistency'],
   ])('take no query like %s', async (url, path, message) => {
     const response = await call('GET', url);
     expect(response).toMatchObject({

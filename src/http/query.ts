@@ -6,9 +6,6 @@ import { JarvisError } from '../lib/errors.ts';
 import { formatPath, show } from '../spec/faults.ts';
 import { closest } from '../spec/suggest.ts';
 
-/** Of the contract, but not of this version. */
-const LATER_PARAMETERS: ReadonlySet<string> = new Set(['consistency']);
-
 const text = z.string({ error: ({ input }) => `${show(input)} is not allowed: given once` });
 const texts = z.union([z.string().transform((one) => [one]), z.array(z.string())]);
 const flag = z.enum(['true', 'false', ''], {
@@ -53,13 +50,12 @@ export const eventsQuery = z.strictObject({
   id: texts.default([]),
 });
 
-export const clusterQuery = z.strictObject({
-  consistency: z
-    .enum(['linearizable', 'stale'], {
-      error: ({ input }) => `${show(input)} is not allowed: linearizable or stale`,
-    })
-    .default('linearizable'),
-});
+/** Of every read. */
+export const consistency = z
+  .enum(['linearizable', 'stale'], {
+    error: ({ input }) => `${show(input)} is not allowed: linearizable or stale`,
+  })
+  .default('linearizable');
 
 export const removeNodeQuery = z.strictObject({
   dead: flag.transform((value) => value !== 'false').default(false),
@@ -126,7 +122,6 @@ export function parseQuery<Shape extends z.ZodRawShape>(
 }
 
 function unknownParameter(name: string, known: readonly string[]): string {
-  if (LATER_PARAMETERS.has(name)) return 'not supported by this version';
   if (known.length === 0) return `unknown parameter ${show(name)} (none is allowed here)`;
   const meant = closest(name, known);
   const hint = meant === null ? '' : `, did you mean ${meant}?`;

@@ -8,9 +8,9 @@ import { z } from 'zod';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
-import type { CallContext, ClusterOperations, Readiness } from '../operations/port.ts';
+import type { CallContext, ClusterOperations, Freshness, Readiness } from '../operations/port.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
-import { expectNoBody, parseQuery } from './query.ts';
+import { consistency, expectNoBody, parseQuery } from './query.ts';
 import type { Calls } from './requests.ts';
 
 type Method = 'DELETE' | 'GET' | 'PATCH' | 'POST' | 'PUT';
@@ -34,6 +34,8 @@ interface RouteFacts {
   readonly status?: number;
   /** The answer comes as it is made: no HEAD, nothing compressed, no end of its own. */
   readonly isStream?: boolean;
+  /** Of the state of the cluster: with `?consistency=stale` any node answers it alone. */
+  readonly isRead?: boolean;
   /** Answered whoever asks. */
   readonly isPublic?: boolean;
   /** `none` where the URL says everything; `optional`: with every default. */
@@ -76,27 +78,41 @@ export function route<Shape extends z.ZodRawShape = Readonly<Record<string, neve
   },
 ): Route {
   const { handler, query, ...facts } = definition;
-  const schema = query ?? (z.strictObject({}) as z.ZodObject<Shape, z.core.$strict>);
+  type Query = z.output<z.ZodObject<Shape, z.core.$strict>>;
+  const own: z.ZodObject<z.ZodRawShape, z.core.$strict> = query ?? z.strictObject({});
+  const schema = facts.isRead === true ? own.extend({ consistency }) : own;
   return {
     ...facts,
     query: schema,
     run: async (request, reply, { operations, readiness, calls, log }) => {
       const parsed = parseQuery(schema, request.query);
+      const isStale = parsed['consistency'] === 'stale';
       if (request.method !== 'GET' && (facts.body ?? 'none') === 'none') expectNoBody(request.body);
       if (facts.status !== undefined) reply.code(facts.status);
+      if (isStale) tellFreshness(reply, operations.freshness());
       return await handler({
         request,
         reply,
         operations,
         readiness,
         log,
-        query: parsed,
+        // What the schema of its own has made, and at most the consistency beside it.
+        query: parsed as Query,
         body: request.body,
         parameter: (name) => parameter(request, name),
-        context: (timeoutMs = limits.httpTimeoutMs) => calls.context(reply, timeoutMs),
+        context: (timeoutMs = limits.httpTimeoutMs) => {
+          const context = calls.context(reply, timeoutMs);
+          return isStale ? { ...context, isStale } : context;
+        },
       });
     },
   };
+}
+
+/** Of the state that the answer is made from, or of an older one. */
+function tellFreshness(reply: FastifyReply, { index, ageMs }: Freshness): void {
+  reply.header('jarvis-index', index);
+  if (ageMs !== null) reply.header('jarvis-age-ms', ageMs);
 }
 
 /** Which call of the table a request is; null where it is none. */

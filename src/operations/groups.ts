@@ -52,7 +52,7 @@ const POLICY_SAMPLES = 1000;
 export interface LeaderCalls {
   readonly replica: Replica;
   /** @throws JarvisError no_leader */
-  barrier(signal: AbortSignal): Promise<void>;
+  barrier(context: Pick<CallContext, 'isStale' | 'signal'>): Promise<void>;
   /** @throws JarvisError the refusal, or outcome_unknown */
   outcome<Result>(proposed: Promise<Outcome>, signal: AbortSignal): Promise<Result>;
   isRemembered(idempotency: IdempotencyKey | null): Promise<boolean>;
@@ -100,26 +100,26 @@ export class LocalGroups implements GroupOperations {
     return await this.#dag(await this.#expect('dag', id));
   }
 
-  async getBatch(request: GroupRequest, { signal }: CallContext): Promise<Batch> {
-    await this.#calls.barrier(signal);
+  async getBatch(request: GroupRequest, context: CallContext): Promise<Batch> {
+    await this.#calls.barrier(context);
     return batchView(await this.#expect('batch', await this.resolve('batch', request.id)));
   }
 
-  async getDag(request: GroupRequest, { signal }: CallContext): Promise<Dag> {
-    await this.#calls.barrier(signal);
+  async getDag(request: GroupRequest, context: CallContext): Promise<Dag> {
+    await this.#calls.barrier(context);
     return await this.#dag(await this.#expect('dag', await this.resolve('dag', request.id)));
   }
 
-  async listBatches(request: ListGroupsRequest, { signal }: CallContext): Promise<ListBatchesResponse> {
+  async listBatches(request: ListGroupsRequest, context: CallContext): Promise<ListBatchesResponse> {
     const query = parseListGroups(request);
-    await this.#calls.barrier(signal);
+    await this.#calls.barrier(context);
     const { groups, nextCursor } = await this.#replica.groupsNewestFirst({ table: 'batch', ...query });
     return { items: groups.map(batchView), next_cursor: nextCursor };
   }
 
-  async listDags(request: ListGroupsRequest, { signal }: CallContext): Promise<ListDagsResponse> {
+  async listDags(request: ListGroupsRequest, context: CallContext): Promise<ListDagsResponse> {
     const query = parseListGroups(request);
-    await this.#calls.barrier(signal);
+    await this.#calls.barrier(context);
     const { groups, nextCursor } = await this.#replica.groupsNewestFirst({ table: 'dag', ...query });
     return { items: groups.map((group) => dagView(group, [])), next_cursor: nextCursor };
   }
@@ -204,7 +204,7 @@ export class LocalGroups implements GroupOperations {
   }
 
   async #cancel(table: GroupTable, request: ChangeGroupRequest, context: CallContext): Promise<Group> {
-    await this.#calls.barrier(context.signal);
+    await this.#calls.barrier(context);
     const id = await this.resolve(table, request.id);
     const idempotency = this.#key(
       table === 'batch' ? 'DELETE /batches' : 'DELETE /dags',
@@ -217,7 +217,7 @@ export class LocalGroups implements GroupOperations {
   }
 
   async #retry(table: GroupTable, request: ChangeGroupRequest, context: CallContext): Promise<Group> {
-    await this.#calls.barrier(context.signal);
+    await this.#calls.barrier(context);
     const id = await this.resolve(table, request.id);
     const route = table === 'batch' ? 'POST /batches/retry' : 'POST /dags/retry';
     const idempotency = this.#key(route, id, request, context);
@@ -283,7 +283,7 @@ export class LocalGroups implements GroupOperations {
         })),
       );
     if (faultsNow().length === 0) return;
-    await this.#calls.barrier(signal);
+    await this.#calls.barrier({ signal });
     const faults = faultsNow();
     if (faults.length > 0 && !(await this.#calls.isRemembered(idempotency))) throw invalidInput(faults);
   }

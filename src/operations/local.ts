@@ -113,13 +113,13 @@ export class LocalOperations implements RemoteOperations {
     this.#submissions = new Submissions(options.replica);
     this.#groups = new LocalGroups({
       replica: options.replica,
-      barrier: (signal) => this.#barrier(signal),
+      barrier: (context) => this.#barrier(context),
       outcome: (proposed, signal) => this.#outcome(proposed, signal),
       isRemembered: (idempotency) => this.#isRemembered(idempotency),
     });
     this.#nodes = new LocalNodes({
       replica: options.replica,
-      barrier: (signal) => this.#barrier(signal),
+      barrier: (context) => this.#barrier(context),
       outcome: (proposed, signal) => this.#outcome(proposed, signal),
       viewOf: (node) => this.#node(node),
     });
@@ -131,7 +131,7 @@ export class LocalOperations implements RemoteOperations {
     this.#joinTokens = new LocalJoinTokens({
       replica: options.replica,
       insight: options.insight,
-      barrier: (signal) => this.#barrier(signal),
+      barrier: (signal) => this.#barrier({ signal }),
       outcome: (proposed, signal) => this.#outcome(proposed, signal),
       nowMs: () => Math.max(options.replica.state.cluster?.timeMs ?? 0, options.clock.wallMs()),
     });
@@ -157,12 +157,12 @@ export class LocalOperations implements RemoteOperations {
   }
 
   async getTask(request: TaskRequest, context: CallContext): Promise<Task> {
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     return this.#task(await this.#resolve(request.id));
   }
 
   async explainTask(request: TaskRequest, context: CallContext): Promise<Explanation> {
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     const id = await this.#resolve(request.id);
     const task = await this.#replica.read('task', id);
     if (task === null) throw new JarvisError('not_found', `there is no task ${show(id)}`);
@@ -171,13 +171,13 @@ export class LocalOperations implements RemoteOperations {
 
   async planTasks(request: PlanRequest, context: CallContext): Promise<TaskPlan> {
     const planned = await parsePlan(request, this.#replica.state.cluster?.config.retryPolicy);
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     return taskPlanOf(this.#replica, planned, this.#insight);
   }
 
   async listTasks(request: ListTasksRequest, context: CallContext): Promise<ListTasksResponse> {
     const { limit, cursor, matches } = parseListTasks(request);
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     if (request.batch_id !== '' || request.dag_id !== '') return await this.#listMembers(request);
     const items: Task[] = [];
     const graphs = new Map<string, GraphRow | null>();
@@ -246,14 +246,15 @@ export class LocalOperations implements RemoteOperations {
   async #change(
     route: string,
     request: { readonly id: string; readonly idempotency_key: string },
-    { principal, signal }: CallContext,
+    context: CallContext,
     change: {
       /** What is asked for, beside the task. */
       readonly content: object;
       readonly commandOf: (named: NamedRows, idempotency: IdempotencyKey | null) => CommandInput;
     },
   ): Promise<Task> {
-    await this.#barrier(signal);
+    const { principal, signal } = context;
+    await this.#barrier(context);
     const taskId = await this.#resolve(request.id);
     await this.#made(taskId, signal);
     const content = { taskId, ...change.content };
@@ -267,7 +268,7 @@ export class LocalOperations implements RemoteOperations {
   }
 
   async *watchTask(request: TaskRequest, context: CallContext): AsyncGenerator<Task, void> {
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     const id = await this.#resolve(request.id);
     // Watched before it is read: a change in between wakes us once more than needed, never once less.
     using watch = this.#watches.watch(id);
@@ -281,18 +282,18 @@ export class LocalOperations implements RemoteOperations {
   }
 
   async listNodes(context: CallContext): Promise<ListNodesResponse> {
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     const nodes = [...this.#replica.state.nodes.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
     return { items: nodes.map((node) => this.#node(node)), next_cursor: '' };
   }
 
   async getNode(request: NodeRequest, context: CallContext): Promise<Node> {
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     return this.#node(namedNode(this.#replica.state, request.name));
   }
 
   async removeNode(request: RemoveNodeRequest, context: CallContext): Promise<RemoveNodeResponse> {
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     const { name, dead, idempotency_key: key } = request;
     const { principal } = context;
     const { idempotency } = idempotencyOf({
@@ -318,32 +319,32 @@ export class LocalOperations implements RemoteOperations {
   }
 
   async getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus> {
-    const stale = isStale(request.consistency);
+    const stale = isStale(request.consistency) || context.isStale === true;
     const { nodeName } = this.#replica;
     const view = (): ClusterStatus =>
       clusterView({ nodeName, insight: this.#insight, nodes: this.#replica.state.nodes, stale });
     if (stale) return view();
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     if (this.#replica.state.cluster === null)
       throw new JarvisError('unavailable', 'the cluster is still being formed');
     return await withReports(view(), { remotes: this.#remotes, context });
   }
 
   async changeMember(request: ChangeMemberRequest, context: CallContext): Promise<ClusterStatus> {
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     await this.#membership.change(request, context.signal);
     return await this.getCluster({ consistency: '' }, context);
   }
 
   /** The answer is what this node sees of it: it does not lead any more. */
   async transferLeadership(request: TransferLeadershipRequest, context: CallContext): Promise<ClusterStatus> {
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     await this.#membership.transfer(request.to, context.signal);
     return await this.getCluster({ consistency: 'stale' }, context);
   }
 
   async getConfig(context: CallContext): Promise<ClusterSettings> {
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     return this.#settings();
   }
 
@@ -392,7 +393,7 @@ export class LocalOperations implements RemoteOperations {
   }
 
   async *saveSnapshot(context: CallContext): AsyncGenerator<SnapshotPiece, void> {
-    await this.#barrier(context.signal);
+    await this.#barrier(context);
     yield* this.#snapshots.save(context.signal);
   }
 
@@ -407,7 +408,7 @@ export class LocalOperations implements RemoteOperations {
     signal: AbortSignal,
   ): Promise<void> {
     if (policyFaults(tasks, this.#replica.state.nodes.values()).length === 0) return;
-    await this.#barrier(signal);
+    await this.#barrier({ signal });
     const faults = policyFaults(tasks, this.#replica.state.nodes.values());
     if (faults.length === 0) return;
     if (!(await this.#isRemembered(idempotency))) throw invalidInput(faults);
@@ -418,7 +419,9 @@ export class LocalOperations implements RemoteOperations {
     return idempotency !== null && (await this.#replica.read('idempotency', idempotency.key)) !== null;
   }
 
-  async #barrier(signal: AbortSignal): Promise<void> {
+  /** A stale read takes the state as it is. */
+  async #barrier({ signal, isStale: asItIs }: Pick<CallContext, 'isStale' | 'signal'>): Promise<void> {
+    if (asItIs === true) return;
     if (!this.#replica.leadership().isLeader) throw this.#notLeading();
     await orAborted(this.#replica.readBarrier(signal), signal, () => abortError(signal));
   }

@@ -21,7 +21,7 @@ import { throwIfAborted } from './waiting.ts';
 
 export interface LocalNodesOptions {
   readonly replica: Replica;
-  readonly barrier: (signal: AbortSignal) => Promise<void>;
+  readonly barrier: (context: Pick<CallContext, 'signal'>) => Promise<void>;
   /** The result, or the refusal thrown. */
   readonly outcome: (proposed: Promise<Outcome>, signal: AbortSignal) => Promise<unknown>;
   readonly viewOf: (node: NodeRow) => Node;
@@ -98,7 +98,7 @@ export class LocalNodes implements NodeOperations {
   async #change({ principal, signal }: CallContext, change: Change): Promise<NodeChange> {
     const { replica, barrier, outcome, viewOf } = this.#options;
     const { route, name, key } = change;
-    await barrier(signal);
+    await barrier({ signal });
     namedNode(replica.state, name);
     const content = { name, ...change.content };
     const { idempotency } = idempotencyOf({ principal, route, key, content });

@@ -10,6 +10,7 @@ import { apply } from '../scheduler/core/apply/apply.ts';
 import { ClusterState } from '../scheduler/core/state.ts';
 import type { Applied, CommandInput, GroupPage, Leadership, Replica, TaskPage } from '../scheduler/ports.ts';
 import { orderedRows } from '../scheduler/testing/ordered-rows.ts';
+import { FreshnessWatch } from './freshness.ts';
 import { LocalOperations } from './local.ts';
 import type { CallContext, ClusterInsight, LocalLogs, MembershipControl, Remotes } from './port.ts';
 import { RoutingOperations } from './router.ts';
@@ -363,13 +364,16 @@ export function testOperations(
 ): RoutingOperations {
   const replica = cluster.replica(name);
   let keys = 0;
+  const clock = parts.clock ?? systemClock;
+  const freshness = new FreshnessWatch({ replica, insight: insightOf(cluster, name), clock });
   return new RoutingOperations({
     replica,
     local: testLocal(cluster, name, parts),
     authorityHash: parts.authorityHash ?? (() => null),
     remotes: parts.remotes,
     localLogs: parts.localLogs ?? noLogs,
-    clock: parts.clock ?? systemClock,
+    clock,
+    freshness: () => freshness.now(),
     uniqueId: () => `${name}-${(keys += 1)}`,
     version: { version: '0.1.0', name, node_version: process.version },
   });

@@ -82,6 +82,19 @@ export interface CallContext {
   readonly signal: AbortSignal;
   /** The request came from another node: it is answered here or refused, never sent on again. */
   readonly forwarded: boolean;
+  /** A read that this node answers from its own state, however old that is, also where there is no leader. */
+  readonly isStale?: boolean;
+}
+
+/** Of the state of one node. */
+export interface Freshness {
+  /** Applied. */
+  readonly index: number;
+  /**
+   * The state is what the cluster had committed so long ago, or newer: since this node last heard of the leader (a leader:
+   * of a majority), or had applied all that it knew to be committed. Null where neither was since its start.
+   */
+  readonly ageMs: number | null;
 }
 
 /** The state as a file (docs/disaster.md). */
@@ -183,6 +196,8 @@ export interface ClusterOperations
   getConfig(context: CallContext): Promise<ClusterSettings>;
   setConfig(request: SetConfigRequest, context: CallContext): Promise<ClusterSettings>;
   version(): VersionInfo;
+  /** What a read with `isStale` is answered from, at least. */
+  freshness(): Freshness;
 }
 
 /** `/healthz` and `/readyz`. */

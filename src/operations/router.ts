@@ -49,6 +49,7 @@ import type {
   AcceptedTasks,
   CallContext,
   ClusterOperations,
+  Freshness,
   GroupOperations,
   JoinTokenOperations,
   LocalLogs,
@@ -71,6 +72,7 @@ export interface RouterOptions {
   /** Of the cluster's certificate authority; null, or absent: the node has no TLS. */
   readonly authorityHash?: () => string | null;
   readonly version: VersionInfo;
+  readonly freshness: () => Freshness;
 }
 
 /** After these, asking again may do: nothing has happened, or an idempotency key keeps it from happening twice. */
@@ -188,7 +190,8 @@ export class RoutingOperations implements ClusterOperations {
   /** Whoever asks for the state of the cluster wants to hear soon that it has no leader. */
   async getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus> {
     const { clock, local } = this.#options;
-    if (isStale(request.consistency)) return await local.getCluster(request, context);
+    if (isStale(request.consistency) || context.isStale === true)
+      return await local.getCluster(request, context);
     const timeout = new AbortController();
     const error = new JarvisError('unavailable', 'the leader does not answer');
     const cancel = clock.after(limits.statusTimeoutMs, () => timeout.abort(error));
@@ -254,6 +257,10 @@ export class RoutingOperations implements ClusterOperations {
     return this.#options.version;
   }
 
+  freshness(): Freshness {
+    return this.#options.freshness();
+  }
+
   async *watchTask(request: TaskRequest, context: CallContext): AsyncGenerator<Task, void> {
     let known = null as Task | null;
     let tries = new Tries(this.#options.clock);
@@ -299,6 +306,7 @@ export class RoutingOperations implements ClusterOperations {
   }
 
   async #read<T>(context: CallContext, call: Call<T>, tries = new Tries(this.#options.clock)): Promise<T> {
+    if (context.isStale === true) return await call(this.#options.local, context);
     for (;;) {
       try {
         return await this.#ask(context, tries, call);

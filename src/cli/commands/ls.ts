@@ -40,10 +40,10 @@ export function registerLs(program: Command, context: Context): void {
         parseStatuses,
       ),
     )
-    .option('--node <name>', 'only on this node')
+    .option('--node <node>', 'only on this node')
     .option('--name <name>', 'only of this name')
-    .option('--batch <id>', 'only of this batch')
-    .option('--dag <id or name>', 'only of this DAG; of a name its newest run')
+    .option('--batch <batch>', 'only of this batch')
+    .option('--dag <dag>', 'only of this DAG, by its id or name; of a name its newest run')
     .option('--limit <n>', 'at most so many; default: all', parseCount)
     .addOption(outputOption())
     .addOption(peerOption())

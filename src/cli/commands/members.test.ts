@@ -78,7 +78,7 @@ describe('changes of the membership', () => {
   it('exit with 2 where a name is missing, and ask nobody', async () => {
     const { status, stderr } = await run('remove');
     expect(status).toBe(2);
-    expect(stderr).toContain("missing required argument 'name'");
+    expect(stderr).toContain("missing required argument 'member'");
     expect(asked('changeMember')).toEqual([]);
   });
 

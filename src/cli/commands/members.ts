@@ -36,7 +36,7 @@ function registerTransfer(cluster: Command, context: Context): void {
     cluster
       .command('transfer')
       .description('Hand the leadership to another voter.')
-      .argument('[to]', 'a voter; absent: the one that is furthest with the log'),
+      .argument('[member]', 'a voter; absent: the one that is furthest with the log'),
   ).action(async (to: string | undefined, options: OutputOptions) => {
     await answer(context, command, options, (peer, signal) =>
       peer.transferLeadership({ to: to ?? '' }, signal),
@@ -63,7 +63,7 @@ function registerRemove(cluster: Command, context: Context): void {
     cluster
       .command('remove')
       .description('Remove a member for good: its process ends, its data directory can never come back.')
-      .argument('<name>'),
+      .argument('<member>'),
   ).action(async (name: string, options: OutputOptions) => {
     await answer(context, command, options, changing('remove', name, {}));
   });
@@ -75,8 +75,8 @@ function registerPromote(cluster: Command, context: Context): void {
     cluster
       .command('promote')
       .description('Let a learner vote, in the place of a voter where there are enough.')
-      .argument('<name>')
-      .option('--instead-of <name>', 'the voter that becomes a learner in the same change'),
+      .argument('<member>')
+      .option('--instead-of <member>', 'the voter that becomes a learner in the same change'),
   ).action(async (name: string, options: OutputOptions & { readonly insteadOf?: string }) => {
     await answer(context, command, options, changing('promote', name, { other: options.insteadOf ?? '' }));
   });
@@ -88,8 +88,8 @@ function registerDemote(cluster: Command, context: Context): void {
     cluster
       .command('demote')
       .description('Let a voter be a learner, with another in its place where too few would be left.')
-      .argument('<name>')
-      .option('--in-favour-of <name>', 'the learner that votes from the same change on'),
+      .argument('<member>')
+      .option('--in-favour-of <member>', 'the learner that votes from the same change on'),
   ).action(async (name: string, options: OutputOptions & { readonly inFavourOf?: string }) => {
     await answer(context, command, options, changing('demote', name, { other: options.inFavourOf ?? '' }));
   });

@@ -40,7 +40,7 @@ function registerCordon(node: Command, context: Context): void {
     node
       .command('cordon')
       .description('Give nodes no new work; what runs there goes on. "node undrain" ends it.')
-      .argument('<name...>'),
+      .argument('<node...>'),
   ).action(async (names: readonly string[], options: OutputOptions) => {
     await change(context, command, names, options, cordon);
   });
@@ -52,7 +52,7 @@ function registerUndrain(node: Command, context: Context): void {
     node
       .command('undrain')
       .description('Let nodes take work again that are cordoned, or drained.')
-      .argument('<name...>'),
+      .argument('<node...>'),
   ).action(async (names: readonly string[], options: OutputOptions) => {
     await change(context, command, names, options, undrain);
   });
@@ -64,7 +64,7 @@ function registerLabel(node: Command, context: Context): void {
     node
       .command('label')
       .description('Set labels of a node, or take them away. That counts over what its own settings say.')
-      .argument('<name>')
+      .argument('<node>')
       .argument('<label...>', 'key=value to set it, key- to take it away'),
   ).action(async (name: string, words: readonly string[], options: OutputOptions) => {
     const labels = labelsOf(words);

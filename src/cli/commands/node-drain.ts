@@ -49,7 +49,7 @@ export function registerDrain(node: Command, context: Context): void {
         'Take the work off a node: no new work; what runs ends by itself, or is stopped at the deadline and moved. Given ' +
           'again it moves the deadline. "node undrain" ends it.',
       )
-      .argument('<name>')
+      .argument('<node>')
       .option('--wait', 'wait until nothing is left on it (default)')
       .option('--no-wait', 'only begin it'),
   )

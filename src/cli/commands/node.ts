@@ -57,7 +57,7 @@ function registerGet(node: Command, context: Context): void {
   const command = node
     .command('get')
     .description('Show nodes.')
-    .argument('<name...>')
+    .argument('<node...>')
     .addOption(outputOption())
     .addOption(peerOption())
     .action(async (names: readonly string[], options: OutputOptions) => {
@@ -86,7 +86,7 @@ function registerRemove(node: Command, context: Context): void {
       .description(
         'Take a node that is gone off the list: it must be OFFLINE or DRAINED and stopped, and nothing open on it.',
       )
-      .argument('<name>')
+      .argument('<node>')
       .option('--dead', 'vouch that nothing of it runs any more: what is on it is placed elsewhere at once')
       .option('--drain', 'drain it first, then end its membership, and with that its daemon'),
   )

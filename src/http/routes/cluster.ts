@@ -3,7 +3,6 @@ import { limits } from '../../lib/limits.ts';
 import { settingsToJson } from '../../spec/json.ts';
 import { sendCluster } from '../cluster-route.ts';
 import { parseConfigBody } from '../config-routes.ts';
-import { clusterQuery } from '../query.ts';
 import { idempotencyKey } from '../requests.ts';
 import { route } from '../route.ts';
 import { sendSnapshot } from '../snapshot-route.ts';
@@ -14,9 +13,9 @@ export const clusterRoutes = [
     path: '/cluster',
     operation: 'getCluster',
     summary: 'Who leads, who votes, and how each member is',
-    query: clusterQuery,
-    handler: async ({ reply, operations, query, context }) =>
-      await sendCluster(reply, { operations, query, context: context() }),
+    isRead: true,
+    handler: async ({ reply, operations, context }) =>
+      await sendCluster(reply, { operations, context: context() }),
   }),
   route({
     method: 'GET',
@@ -31,6 +30,7 @@ export const clusterRoutes = [
     method: 'GET',
     path: '/config',
     operation: 'getConfig',
+    isRead: true,
     summary: 'The settings that belong to the cluster',
     handler: async ({ operations, context }) => settingsToJson(await operations.getConfig(context())),
   }),

@@ -42,6 +42,7 @@ function routesOf<T>(kind: Kind<T>): readonly Route[] {
       method: 'GET',
       path: `/${path}`,
       operation: `list${names}`,
+      isRead: true,
       summary: `Every ${words}, the newest first`,
       query: groupsQuery,
       handler: async ({ operations, query, context }) => {
@@ -56,6 +57,7 @@ function routesOf<T>(kind: Kind<T>): readonly Route[] {
       method: 'GET',
       path: `/${path}/:id`,
       operation: `get${name}`,
+      isRead: true,
       summary: `One ${words}, with counts per status`,
       handler: async ({ operations, parameter, context }) =>
         kind.toJson(await kind.get(operations, { id: parameter('id') }, context())),

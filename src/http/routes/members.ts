@@ -41,6 +41,7 @@ export const memberRoutes = [
     method: 'GET',
     path: '/cluster/members',
     operation: 'listMembers',
+    isRead: true,
     summary: 'The members, with how far each is with the log',
     handler: async ({ operations, context }) => {
       const { members } = await operations.getCluster({ consistency: '' }, context());

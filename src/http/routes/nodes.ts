@@ -17,6 +17,7 @@ export const nodeRoutes = [
     method: 'GET',
     path: '/nodes',
     operation: 'listNodes',
+    isRead: true,
     summary: 'The nodes, by name',
     handler: async ({ operations, context }) => {
       const { items, next_cursor: next } = await operations.listNodes(context());
@@ -27,6 +28,7 @@ export const nodeRoutes = [
     method: 'GET',
     path: '/nodes/:name',
     operation: 'getNode',
+    isRead: true,
     summary: 'One node',
     handler: async ({ operations, parameter, context }) =>
       nodeToJson(await operations.getNode({ name: parameter('name') }, context())),

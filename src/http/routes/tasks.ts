@@ -35,6 +35,7 @@ export const taskRoutes = [
     method: 'GET',
     path: '/tasks',
     operation: 'listTasks',
+    isRead: true,
     summary: 'Tasks, the newest first',
     query: tasksQuery,
     handler: async ({ operations, query, context }) => {
@@ -46,6 +47,7 @@ export const taskRoutes = [
     method: 'GET',
     path: '/tasks/:id',
     operation: 'getTask',
+    isRead: true,
     summary: 'One task, with its attempts',
     handler: async ({ operations, parameter, context }) =>
       taskToJson(await operations.getTask({ id: parameter('id') }, context())),
@@ -93,6 +95,7 @@ export const taskRoutes = [
     method: 'GET',
     path: '/tasks/:id/explain',
     operation: 'explainTask',
+    isRead: true,
     summary: 'Why a task waits',
     handler: async ({ operations, parameter, context }) =>
       explanationToJson(await operations.explainTask({ id: parameter('id') }, context())),
