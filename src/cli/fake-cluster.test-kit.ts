@@ -3,7 +3,7 @@
  * One can be stopped (its connections break) and started again at the same port.
  */
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import type { ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
+import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 
 import {
   Attempt,
@@ -51,11 +51,15 @@ interface Log {
   ended: boolean;
 }
 
+/** What is looked at of a call. */
+type Asked = Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'request'>;
 type Handler = (request: never) => object;
 
 export class FakeCluster {
   /** Every request, in order. */
   readonly calls: Call[] = [];
+  /** The header of each call that is no stream and has one. */
+  readonly authorizations: string[] = [];
   readonly tasks = new Map<string, Task>();
   nodes: Node[] = [];
   /** What a drained node shows, from the answer to the drain on; the last of them stays. */
@@ -208,7 +212,8 @@ export class FakeCluster {
   #service(): ClusterServer {
     const unary =
       <A>(method: string, answer: Handler) =>
-      ({ request }: { request: unknown }, callback: sendUnaryData<A>): void => {
+      ({ request, metadata }: Asked, callback: sendUnaryData<A>): void => {
+        this.authorizations.push(...metadata.get('authorization').map(String));
         try {
           this.#receive(method, request);
           callback(null, answer(request as never) as A);

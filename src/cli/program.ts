@@ -23,6 +23,7 @@ import { registerPlan } from './commands/plan.ts';
 import { registerRun } from './commands/run.ts';
 import { registerSnapshot } from './commands/snapshot.ts';
 import { registerSubmit } from './commands/submit.ts';
+import { registerToken } from './commands/token.ts';
 import { registerTop } from './commands/top.ts';
 import { registerUpdate } from './commands/update.ts';
 import { clientVersion, registerVersion } from './commands/version.ts';
@@ -86,6 +87,7 @@ function createProgram(context: Context): Command {
     registerSnapshot,
     registerConfig,
     registerContext,
+    registerToken,
     registerVersion,
     registerCompletion,
   ]) {

@@ -984,8 +984,6 @@ export interface CreateTokenResponse {
 }
 
 export interface ListTokensRequest {
-  /** "stale": what this node knows. */
-  consistency: string;
 }
 
 export interface ListTokensResponse {
@@ -10780,14 +10778,11 @@ export const CreateTokenResponse: MessageFns<CreateTokenResponse> = {
 };
 
 function createBaseListTokensRequest(): ListTokensRequest {
-  return { consistency: "" };
+  return {};
 }
 
 export const ListTokensRequest: MessageFns<ListTokensRequest> = {
-  encode(message: ListTokensRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.consistency !== "") {
-      writer.uint32(10).string(message.consistency);
-    }
+  encode(_: ListTokensRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     return writer;
   },
 
@@ -10804,14 +10799,6 @@ export const ListTokensRequest: MessageFns<ListTokensRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.consistency = reader.string();
-            continue;
-          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -10827,9 +10814,8 @@ export const ListTokensRequest: MessageFns<ListTokensRequest> = {
   create(base?: DeepPartial<ListTokensRequest>): ListTokensRequest {
     return ListTokensRequest.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<ListTokensRequest>): ListTokensRequest {
+  fromPartial(_: DeepPartial<ListTokensRequest>): ListTokensRequest {
     const message = createBaseListTokensRequest();
-    message.consistency = object.consistency ?? "";
     return message;
   },
 };

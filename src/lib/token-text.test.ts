@@ -27,6 +27,9 @@ describe('the text of a token', () => {
       'a jarvis_abcdefghjkmn_… b jarvis_abcdefghjkmn_… c',
     );
     expect(withoutTokens(text.slice(0, 30))).toBe('jarvis_abcdefghjkmn_…');
+    expect(withoutTokens(`jarvisjoin_join-abc_${'b'.repeat(64)}_${'c'.repeat(64)}.`)).toBe(
+      'jarvisjoin_join-abc_….',
+    );
     expect(withoutTokens('jarvis_fills_the disk')).toBe('jarvis_fills_the disk');
   });
 

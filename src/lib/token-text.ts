@@ -3,8 +3,8 @@
  * at. The secret is 256 random bits.
  */
 const PATTERN = /^jarvis_([0-9a-z]{12})_([A-Za-z0-9_-]{43})$/;
-/** Also what is only the beginning of one, or has more behind it. */
-const ANYWHERE = /(jarvis_[0-9a-z]{12}_)[A-Za-z0-9_-]+/g;
+/** Also what is only the beginning of one, or has more behind it; and those that nodes join with (`join-token.ts`). */
+const ANYWHERE = /(jarvis_[0-9a-z]{12}_|jarvisjoin_[0-9a-z-]+_)[A-Za-z0-9_-]+/g;
 
 export const TOKEN_SECRET_BYTES = 32;
 export const TOKEN_ID_CHARACTERS = 12;
@@ -26,5 +26,5 @@ export function parseToken(text: string): TokenParts | null {
 
 /** The text with the secrets of all tokens in it left out: for messages, logs and records. */
 export function withoutTokens(text: string): string {
-  return text.includes('jarvis_') ? text.replaceAll(ANYWHERE, '$1…') : text;
+  return /jarvis(?:join)?_/.test(text) ? text.replaceAll(ANYWHERE, '$1…') : text;
 }

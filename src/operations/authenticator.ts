@@ -63,7 +63,10 @@ export class Authenticator {
   async identify(caller: Caller | undefined, forwarded: boolean, signal: AbortSignal): Promise<TokenRow> {
     const token = caller?.token ?? null;
     if (caller === undefined || token === null)
-      throw new JarvisError('unauthenticated', 'a token is needed: Authorization: Bearer TOKEN');
+      throw new JarvisError(
+        'unauthenticated',
+        'a token is needed (jarvisctl: --token-file or JARVIS_TOKEN; HTTP: Authorization: Bearer TOKEN)',
+      );
     const digest = createHash('sha256').update(token).digest('base64');
     const known = this.#knownRow(digest);
     if (known !== null) return this.usable(known);

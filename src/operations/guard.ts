@@ -235,7 +235,10 @@ export class Admission {
 export function guarded(operations: ClusterOperations, guard: Guard): ClusterOperations {
   type AnyOperation = (...call: readonly unknown[]) => Promise<unknown>;
   type AnyStream = (...call: readonly unknown[]) => AsyncIterable<unknown>;
-  const wrapped: Record<string, unknown> = { version: () => operations.version() };
+  const wrapped: Record<string, unknown> = {
+    version: () => operations.version(),
+    freshness: () => operations.freshness(),
+  };
   for (const name of Object.keys(PERMISSIONS) as Operation[]) {
     wrapped[name] = PERMISSIONS[name].streams
       ? (...call: readonly unknown[]) => {

@@ -125,7 +125,7 @@ export class LocalOperations implements RemoteOperations {
     });
     this.#tokens = new LocalTokens({
       replica: options.replica,
-      barrier: (signal) => this.#barrier(signal),
+      barrier: (context) => this.#barrier(context),
       outcome: (proposed, signal) => this.#outcome(proposed, signal),
     });
     this.#joinTokens = new LocalJoinTokens({

@@ -443,7 +443,7 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         cancelDag: (request, context) => node.cancelDag(request, forwarded(context)),
         retryDag: (request, context) => node.retryDag(request, forwarded(context)),
         createToken: (request, context) => node.createToken(request, forwarded(context)),
-        listTokens: (request, context) => node.listTokens(request, forwarded(context)),
+        listTokens: (context) => node.listTokens(forwarded(context)),
         revokeToken: (request, context) => node.revokeToken(request, forwarded(context)),
       };
     },

@@ -3,8 +3,8 @@ import type { RemoveNodeRequest } from '../generated/cluster.ts';
 import type { Role } from '../model/token.ts';
 import type { ClusterOperations } from './port.ts';
 
-/** What a role is needed for. The version of a node is everybody's. */
-export type Operation = Exclude<keyof ClusterOperations, 'version'>;
+/** What a role is needed for. The version of a node is everybody's; how fresh a read is comes with the read. */
+export type Operation = Exclude<keyof ClusterOperations, 'freshness' | 'version'>;
 
 export interface Permission {
   /** The least role. */

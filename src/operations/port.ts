@@ -33,7 +33,6 @@ import type {
   ListNodesResponse,
   ListTasksRequest,
   ListTasksResponse,
-  ListTokensRequest,
   ListTokensResponse,
   LogsRequest,
   Node,
@@ -144,8 +143,7 @@ export interface NodeOperations {
 /** Tokens of callers. */
 export interface TokenOperations {
   createToken(request: CreateTokenRequest, context: CallContext): Promise<CreateTokenResponse>;
-  /** The leader's answer; with `consistency: 'stale'` this node's own. */
-  listTokens(request: ListTokensRequest, context: CallContext): Promise<ListTokensResponse>;
+  listTokens(context: CallContext): Promise<ListTokensResponse>;
   revokeToken(request: RevokeTokenRequest, context: CallContext): Promise<Token>;
 }
 

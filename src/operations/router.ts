@@ -182,10 +182,8 @@ export class RoutingOperations implements ClusterOperations {
   readonly listDags: GroupOperations['listDags'] = (request, context) =>
     this.#read(context, (operations, inner) => operations.listDags(request, inner));
 
-  readonly listTokens: TokenOperations['listTokens'] = async (request, context) =>
-    isStale(request.consistency)
-      ? await this.#options.local.listTokens(request, context)
-      : await this.#read(context, (operations, inner) => operations.listTokens(request, inner));
+  readonly listTokens: TokenOperations['listTokens'] = (context) =>
+    this.#read(context, (operations, inner) => operations.listTokens(inner));
 
   /** Whoever asks for the state of the cluster wants to hear soon that it has no leader. */
   async getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus> {

@@ -2,7 +2,6 @@
 import type {
   CreateTokenRequest,
   CreateTokenResponse,
-  ListTokensRequest,
   ListTokensResponse,
   RevokeTokenRequest,
   Token,
@@ -20,7 +19,6 @@ import { isRole, ROLES } from '../model/token.ts';
 import type { CreateTokenResult } from '../scheduler/core/apply/tokens.ts';
 import type { Replica } from '../scheduler/ports.ts';
 import { invalidInput, show } from '../spec/faults.ts';
-import { isStale } from './cluster-reports.ts';
 import type { CallContext, TokenOperations } from './port.ts';
 import { idempotencyOf } from './requests.ts';
 import { hashSecret, newToken } from './secrets.ts';
@@ -28,7 +26,7 @@ import { throwIfAborted } from './waiting.ts';
 
 export interface LocalTokensOptions {
   readonly replica: Replica;
-  readonly barrier: (signal: AbortSignal) => Promise<void>;
+  readonly barrier: (context: Pick<CallContext, 'isStale' | 'signal'>) => Promise<void>;
   /** The result, or the refusal thrown. */
   readonly outcome: (proposed: Promise<Outcome>, signal: AbortSignal) => Promise<unknown>;
 }
@@ -76,9 +74,9 @@ export class LocalTokens implements TokenOperations {
     return { token: tokenView(this.#row(id)), text: tokenText(made) };
   }
 
-  async listTokens(request: ListTokensRequest, context: CallContext): Promise<ListTokensResponse> {
+  async listTokens(context: CallContext): Promise<ListTokensResponse> {
     const { replica, barrier } = this.#options;
-    if (!isStale(request.consistency)) await barrier(context.signal);
+    await barrier(context);
     const rows = [...replica.state.tokens.values()];
     rows.sort((a, b) => b.createdAtMs - a.createdAtMs || (a.id < b.id ? -1 : 1));
     return { items: rows.map(tokenView), next_cursor: '' };
@@ -87,7 +85,7 @@ export class LocalTokens implements TokenOperations {
   async revokeToken(request: RevokeTokenRequest, context: CallContext): Promise<Token> {
     const { replica, barrier, outcome } = this.#options;
     const { principal, signal } = context;
-    await barrier(signal);
+    await barrier(context);
     const id = this.#resolve(request.id);
     const { idempotency } = idempotencyOf({
       principal,

@@ -72,7 +72,7 @@ export function clusterService(
     listDags: unaryHandler((request, context) => operations.listDags(request, context), log),
     cancelDag: unaryHandler((request, context) => operations.cancelDag(request, context), log),
     createToken: unaryHandler((request, context) => operations.createToken(request, context), log),
-    listTokens: unaryHandler((request, context) => operations.listTokens(request, context), log),
+    listTokens: unaryHandler((_request, context) => operations.listTokens(context), log),
     revokeToken: unaryHandler((request, context) => operations.revokeToken(request, context), log),
     retryDag: unaryHandler((request, context) => operations.retryDag(request, context), log),
   };

@@ -45,6 +45,7 @@ function remoteOperations(
         write,
       });
   const listNodes = unary(ClusterService.listNodes, false);
+  const listTokens = unary(ClusterService.listTokens, false);
   const getConfig = unary(ClusterService.getConfig, false);
   const listJoinTokens = unary(ClusterService.listJoinTokens, false);
   return {
@@ -101,7 +102,7 @@ function remoteOperations(
         signal: context.signal,
       }),
     createToken: unary(ClusterService.createToken, true),
-    listTokens: unary(ClusterService.listTokens, false),
+    listTokens: (context) => listTokens({}, context),
     revokeToken: unary(ClusterService.revokeToken, true),
   };
 }

@@ -1,7 +1,6 @@
 /** What callers show where the cluster asks for it. */
 import { z } from 'zod';
 
-import { isStale } from '../../operations/cluster-reports.ts';
 import { listToJson } from '../../spec/json.ts';
 import { createdTokenToJson, tokenToJson } from '../../spec/token-json.ts';
 import { parseBody } from '../query.ts';
@@ -38,11 +37,9 @@ export const tokenRoutes = [
     path: '/tokens',
     operation: 'listTokens',
     summary: 'The tokens, without their texts, newest first',
-    query: z.strictObject({ consistency: z.string().optional() }),
-    handler: async ({ operations, query, context }) => {
-      const { consistency = '' } = query;
-      isStale(consistency);
-      const { items, next_cursor: next } = await operations.listTokens({ consistency }, context());
+    isRead: true,
+    handler: async ({ operations, context }) => {
+      const { items, next_cursor: next } = await operations.listTokens(context());
       return listToJson(items.map(tokenToJson), next);
     },
   }),
