@@ -126,6 +126,20 @@ const KEYS: readonly (readonly [
     ({ cluster }) => cluster.scheduling,
     { policy: 'binpack' },
   ],
+  [
+    'autoscaling',
+    '{enabled: true, max_nodes: 5, process: {capacity: {cpu: 500m}}}',
+    '{enabled: true, max_nodes: 5, process: {capacity: {cpu: 0.5}}}',
+    ({ cluster: { autoscaling } }) => [autoscaling.enabled, autoscaling.maxNodes, autoscaling.process],
+    [true, 5, { capacity: { cpuMillis: 500, memoryBytes: null } }],
+  ],
+  [
+    'alerts',
+    '{webhooks: [{url: "https://alerts.example.com/x", events: [node.offline], secret: s}]}',
+    '{webhooks: [{url: "https://alerts.example.com/x", events: [node.offline], secret: s}]}',
+    ({ cluster }) => cluster.alerts.webhooks,
+    [{ url: 'https://alerts.example.com/x', events: ['node.offline'], secret: 's' }],
+  ],
 ];
 
 /** Makes whatever a key is set to fit the rest. */
@@ -192,7 +206,7 @@ describe('the settings of a node', () => {
       restartGraceMs: 120_000,
       drainOnExit: false,
       drainDeadlineMs: 600_000,
-      statedHeartbeat: {},
+      stated: {},
       snapshotBytesPerSecond: 100 * 1024 * 1024,
       auth: false,
       insecure: false,
@@ -210,6 +224,20 @@ describe('the settings of a node', () => {
         },
         retryPolicy: DEFAULT_RETRY_POLICY,
         scheduling: { policy: 'spread' },
+        autoscaling: {
+          enabled: false,
+          minNodes: 1,
+          maxNodes: 20,
+          scaleUpRules: [],
+          scaleDownRules: [],
+          intervalMs: 10_000,
+          provider: 'process',
+          process: null,
+          docker: null,
+          aws: null,
+          command: null,
+        },
+        alerts: { webhooks: [] },
       },
     });
   });
@@ -220,6 +248,67 @@ describe('the settings of a node', () => {
 
   it('know each driver once', () => {
     expect(parseConfig({ ...LEAST, drivers: 'noop, noop' }).drivers).toEqual(['noop']);
+  });
+});
+
+describe('the settings of the cluster in the file of a founder', () => {
+  it('are read exactly as they stand in the use cases', () => {
+    const file = fileWith(`
+retry_policy:
+  max_attempts: 3
+  backoff_strategy: exponential
+  backoff_base: 2
+  max_backoff: 300  # 5 minutes
+  retryable_errors:
+    - "ConnectionTimeout"
+    - "ServiceUnavailable"
+    - "TemporaryFailure"
+  non_retryable_errors:
+    - "InvalidInput"
+    - "AuthenticationError"
+    - "ResourceNotFound"
+autoscaling:
+  enabled: true
+  min_nodes: 1
+  max_nodes: 20
+
+  scale_up_rules:
+    - metric: queue_depth
+      threshold: 100
+      action: add_nodes
+      count: 2
+    - metric: average_wait_time
+      threshold: 300  # 5 minutes
+      action: add_nodes
+      count: 1
+
+  scale_down_rules:
+    - metric: cluster_utilization
+      threshold: 30  # percent
+      cooldown: 600  # 10 minutes
+      action: remove_nodes
+      count: 1
+`);
+    const { cluster } = parseConfig({ ...LEAST, ...gatherConfig({ file, environment: {}, flags: {} }) });
+    expect(cluster.retryPolicy).toEqual(DEFAULT_RETRY_POLICY);
+    expect(cluster.autoscaling).toMatchObject({
+      enabled: true,
+      minNodes: 1,
+      maxNodes: 20,
+      provider: 'process',
+      intervalMs: 10_000,
+      scaleUpRules: [
+        { metric: 'queue_depth', threshold: 100, count: 2, cooldownMs: 0 },
+        { metric: 'average_wait_time', threshold: 300, count: 1, cooldownMs: 0 },
+      ],
+      scaleDownRules: [{ metric: 'cluster_utilization', threshold: 30, cooldownMs: 600_000, count: 1 }],
+    });
+  });
+
+  it('are wrong together with those of the node', () => {
+    expect(() => parseConfig({ ...LEAST, log_level: 'loud', scheduling: { policy: 'x' } })).toThrow(
+      /^log_level: .*; scheduling.policy: /,
+    );
   });
 });
 
@@ -251,7 +340,7 @@ describe('a bad value is named with its key and with what is allowed', () => {
     [{ membership: { learners: -1 } }, /^membership.learners: -1 is not allowed: 0 to 100$/],
     [
       { membership: { voter: 3 } },
-      /^membership.voter: is not a setting; allowed: voters, learners, voter_grace$/,
+      /^membership.voter: unknown field "voter", did you mean voters\? \(known: voters, learners, voter_grace\)$/,
     ],
     [{ retry_policy: { max_attempts: 0 } }, /^retry_policy.max_attempts: 0 is too small: at least 1$/],
     [
@@ -259,20 +348,23 @@ describe('a bad value is named with its key and with what is allowed', () => {
       /^retry_policy.backoff_strategy: "linear" is not allowed.*; retry_policy.attempts: unknown field/,
     ],
     [{ retry_policy: 'twice' }, /^retry_policy: must be an object, not "twice"$/],
-    [{ retention: { tasks: '1ms' } }, /^retention.tasks: "1ms" is not allowed: 1s to 3650d$/],
+    [{ retention: { tasks: '1ms' } }, /^retention.tasks: "1ms" is not allowed: .*; 1s to 3650d$/],
     [{ retention: { max_tasks: -1 } }, /^retention.max_tasks: -1 is not allowed: 0 to 100000000$/],
-    [{ retention: { events: 'soon' } }, /^retention.events: duration "soon" is not allowed/],
-    [{ retention: { logs: '10ms' } }, /^retention.logs: "10ms" is not allowed: 1s to 3650d$/],
-    [{ retention: { max_log_bytes: 'much' } }, /^retention.max_log_bytes: memory "much" is not allowed/],
+    [{ retention: { events: 'soon' } }, /^retention.events: "soon" is not allowed: seconds, or a duration/],
+    [{ retention: { logs: '10ms' } }, /^retention.logs: "10ms" is not allowed: .*; 1s to 3650d$/],
+    [{ retention: { max_log_bytes: 'much' } }, /^retention.max_log_bytes: "much" is not allowed: bytes, or/],
     [
       { retention: { keys: 1 } },
-      /^retention.keys: is not a setting; allowed: tasks, max_tasks, events, logs, max_log_bytes$/,
+      /^retention.keys: unknown field "keys" \(known: tasks, max_tasks, events, logs, max_log_bytes\)$/,
     ],
     [
       { scheduling: { policy: 'pack' } },
       /^scheduling.policy: "pack" is no policy; allowed: spread, binpack$/,
     ],
-    [{ scheduling: 'polcy=spread' }, /^scheduling.polcy: is not a setting; allowed: policy$/],
+    [
+      { scheduling: 'polcy=spread' },
+      /^scheduling.polcy: unknown field "polcy", did you mean policy\? \(known: policy\)$/,
+    ],
     [{ peers: '-=h:1,n1=127.0.0.1:7101' }, /^peers: "-" is not a name/],
     [{ labels: '-a=1' }, /^labels: "-a" is not a name/],
     [{ labels: 'a=1,a=2' }, /^labels: .* names "a" twice$/],
@@ -313,9 +405,12 @@ describe('a bad value is named with its key and with what is allowed', () => {
       { policy: { image_limits: { max_age: 'x' } } },
       /^policy.image_limits.max_age: duration "x" is not allowed/,
     ],
-    [{ heartbeat: { interval: 'x' } }, /^heartbeat.interval: duration "x" is not allowed: seconds such as/],
-    [{ heartbeat: { often: 1 } }, /^heartbeat.often: is not a setting; allowed: interval, warning, timeout$/],
-    [{ heartbeat: 5 }, /^heartbeat: 5 is not a map of interval, warning, timeout$/],
+    [{ heartbeat: { interval: 'x' } }, /^heartbeat.interval: "x" is not allowed: seconds, or/],
+    [
+      { heartbeat: { often: 1 } },
+      /^heartbeat.often: unknown field "often" \(known: interval, warning, timeout\)$/,
+    ],
+    [{ heartbeat: 5 }, /^heartbeat: must be an object, not 5$/],
     [
       { heartbeat: { interval: '20s' } },
       /^heartbeat: interval 20000 ms, .*; allowed: an interval of at least/,

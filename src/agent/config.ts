@@ -13,10 +13,10 @@ import { JarvisError, messageOf, type Fault } from '../lib/errors.ts';
 import { isName, NAME_RULE } from '../lib/names.ts';
 import { limits } from '../lib/limits.ts';
 import { parseBytesPerSecond, parseCpuMillis, parseMemoryBytes } from '../lib/quantities.ts';
-import type { ClusterConfig } from '../model/cluster.ts';
 import type { Pairs } from '../model/task.ts';
 import type { PeerAddress } from '../raft/bootstrap.ts';
-import { clusterFields, clusterKeysAt, parseClusterConfig, statedHeartbeat } from './cluster-config.ts';
+import type { AllSettings, StatedSettings } from '../spec/settings/settings.ts';
+import { clusterFields, parseClusterConfig } from './cluster-config.ts';
 import type { DockerPolicy } from './drivers/docker/options.ts';
 import { durationUpTo, parsed, splitPairs, text, yamlOfText } from './config-fields.ts';
 import { policyKeysAt, policySchema } from './policy-config.ts';
@@ -67,9 +67,9 @@ export interface NodeConfig {
   readonly killTasksOnExit: boolean;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   /** Cluster-wide; the founders' must agree. */
-  readonly cluster: ClusterConfig;
+  readonly cluster: AllSettings;
   /** Of that, what was named. */
-  readonly statedHeartbeat: Partial<ClusterConfig['heartbeat']>;
+  readonly stated: StatedSettings;
 }
 
 /** Values as they come, by key of the file; flags and variables have the same keys. */
@@ -144,7 +144,11 @@ export const CONFIG_KEYS = Object.keys(rawSchema.shape);
 /** @throws JarvisError invalid, with one fault for each thing that is wrong */
 export function parseConfig(raw: RawConfig): NodeConfig {
   const result = rawSchema.safeParse(raw);
-  if (!result.success) throw invalidConfig(result.error.issues.flatMap((issue) => faultsOf(issue, raw)));
+  if (!result.success) {
+    const ofCluster: Fault[] = [];
+    parseClusterConfig(raw, 1, ofCluster);
+    throw invalidConfig([...result.error.issues.flatMap((issue) => faultsOf(issue, raw)), ...ofCluster]);
+  }
   const value = result.data;
   const faults: Fault[] = [];
   const peers = parsePeers(value.peers, faults);
@@ -160,7 +164,8 @@ export function parseConfig(raw: RawConfig): NodeConfig {
   const capacity = parseResources('capacity', value.capacity, faults);
   const reserve = parseResources('reserve', value.reserve, faults);
   const labels = parseLabels(value.labels, faults);
-  const cluster = parseClusterConfig(value, Math.max(peers.length, join.length > 0 ? 3 : 1), faults);
+  const voters = Math.max(peers.length, join.length > 0 ? 3 : 1);
+  const { cluster, stated } = parseClusterConfig(raw, voters, faults);
   if (!value.insecure) checkLoopback({ listen: value.listen, http: value.http }, faults);
   if (faults.length > 0) throw invalidConfig(faults);
   return {
@@ -186,7 +191,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     killTasksOnExit: value.kill_tasks_on_exit,
     logLevel: value.log_level,
     cluster,
-    statedHeartbeat: statedHeartbeat(value),
+    stated,
   };
 }
 
@@ -221,7 +226,7 @@ function environmentNames(): string {
 function readConfigFile(file: string): RawConfig {
   let content: unknown;
   try {
-    content = parseYaml(readFileSync(file, 'utf8'), { maxAliasCount: 100 });
+    content = parseYaml(readFileSync(file, 'utf8'), { maxAliasCount: 100, logLevel: 'error' });
   } catch (error) {
     // Below the first line stands a picture of the place, which that line names already.
     const [what = ''] = messageOf(error).split('\n');
@@ -242,8 +247,7 @@ function invalidConfig(faults: readonly Fault[]): JarvisError {
 function faultsOf(issue: z.core.$ZodIssue, raw: RawConfig): readonly Fault[] {
   const where = issue.path.join('.');
   if (issue.code === 'unrecognized_keys') {
-    const allowed =
-      where === '' ? CONFIG_KEYS.join(', ') : (policyKeysAt(where) ?? clusterKeysAt(where) ?? '');
+    const allowed = where === '' ? CONFIG_KEYS.join(', ') : (policyKeysAt(where) ?? '');
     return issue.keys.map((key) => ({
       path: where === '' ? key : `${where}.${key}`,
       message: `is not a setting; allowed: ${allowed}`,

@@ -31,7 +31,7 @@ import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import { healthService } from '../rpc/health-service.ts';
 import { createRemotes } from '../rpc/remotes.ts';
-import { createServer } from '../rpc/server.ts';
+import { createServer, type RpcServer } from '../rpc/server.ts';
 import { Retention } from '../scheduler/retention.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { adminTokenFile } from './admin-token-file.ts';
@@ -64,6 +64,7 @@ import { recoverMember } from './recovery.ts';
 import { nodeConfinement } from './node-confinement.ts';
 import { registrationOf } from './registration.ts';
 import { ClusterReplica } from './replica.ts';
+import { foundingText } from './founding-text.ts';
 import { SettingsNotice } from './settings-notice.ts';
 import { StartingOperations } from './starting-operations.ts';
 import { DEFAULT_PATH } from './worker/environment.ts';
@@ -176,7 +177,7 @@ export class Daemon {
       await this.#lastWords?.said;
       pool.close();
     });
-    const http = await this.#listen(operations, [
+    const { http, rpc } = await this.#listen(operations, [
       peerService,
       ...Object.values(services).map(({ service }) => service),
     ]);
@@ -292,6 +293,7 @@ export class Daemon {
     await logs.start();
     // First of all, while everything that the requests under way need is there.
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
+    this.#closing('streams', () => rpc.endStreams());
     this.#readiness = () => readinessOf(raft, worker);
     const { name, drainDeadlineMs: deadlineMs } = config;
     const exit = { name, startId: directory.startId, deadlineMs, operations: routing };
@@ -305,14 +307,14 @@ export class Daemon {
   #formation(directory: DataDirectory): ClusterFormation {
     const { name, peers, cluster } = this.#config;
     const { incarnation } = directory.identity;
-    const self = { name, incarnation, peers, config: JSON.stringify(cluster) };
+    const self = { name, incarnation, peers, config: foundingText(cluster) };
     return new ClusterFormation({ self, formed: directory.identity.cluster, log: this.#log });
   }
 
   async #listen(
     operations: StartingOperations,
     services: Parameters<typeof createServer>[0]['services'],
-  ): Promise<HttpServer> {
+  ): Promise<{ readonly http: HttpServer; readonly rpc: RpcServer }> {
     const http = createHttpServer({
       operations,
       readiness: () => this.#readiness(),
@@ -328,10 +330,11 @@ export class Daemon {
       clock: this.#clock,
       log: this.#log,
     });
-    const rpc = await createServer({ services: [...services, health], listen: this.#config.listen });
+    const { listen } = this.#config;
+    const rpc = await createServer({ services: [...services, health], listen, log: this.#log });
     this.#closing('gRPC', () => rpc.close(CLOSE_GRACE_MS));
     this.#log.info({ listen: this.#config.listen, http: this.#config.http }, 'listening');
-    return http;
+    return { http, rpc };
   }
 
   async #admit(request: JoinRequest) {
@@ -476,7 +479,7 @@ export class Daemon {
     });
     usage.start();
     this.#closing('usage', () => usage.close());
-    const notice = new SettingsNotice(config.statedHeartbeat, this.#log);
+    const notice = new SettingsNotice(config.stated, this.#log);
     const worker = await WorkerAgent.start({
       registration: () => {
         const bounds = confinement.bounds();

@@ -40,6 +40,7 @@ import type {
 import type { LogChunk } from '../generated/worker.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { toStatus } from '../rpc/errors.ts';
+import { defaultSettings, showSettings } from '../spec/settings/settings.ts';
 
 export interface Call {
   readonly method: string;
@@ -79,6 +80,7 @@ export class FakeCluster {
   settings: ClusterSettings = {
     heartbeat: { interval: 2, warning: 10, timeout: 30 },
     membership: { voters: 3, learners: 20, voter_grace: 300 },
+    blocks: JSON.stringify(showSettings(defaultSettings(3))),
   };
   joinTokens: readonly JoinToken[] = [JoinToken.create({ id: 'join-a', uses: 1, uses_left: 1 })];
   joinToken = '';

@@ -5,6 +5,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import { JarvisError } from '../lib/errors.ts';
 import { parseDurationMs } from '../lib/quantities.ts';
 import type { TaskStatus } from '../model/task.ts';
+import { notAllowed } from './choices.ts';
 import { OUTPUT_FORMATS } from './output/format.ts';
 import type { OutputFormat } from './output/format.ts';
 
@@ -143,7 +144,7 @@ export const TASK_STATUSES = [
 export function parseStatuses(text: string, previous: readonly string[] | undefined): readonly string[] {
   const statuses = collectList(text, []).map((status) => status.toUpperCase().replaceAll('-', '_'));
   const known: readonly string[] = TASK_STATUSES;
-  if (!statuses.every((status) => known.includes(status)))
-    throw new InvalidArgumentError(`Allowed: ${TASK_STATUSES.join(', ')}.`);
+  const unknown = statuses.find((status) => !known.includes(status));
+  if (unknown !== undefined) throw notAllowed(unknown, known);
   return [...(previous ?? []), ...statuses];
 }

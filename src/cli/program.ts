@@ -3,6 +3,7 @@ import { CommanderError } from 'commander';
 import type { Command } from 'commander';
 
 import { JarvisError } from '../lib/errors.ts';
+import { suggestChoices } from './choices.ts';
 import { CommandLine } from './command-line.ts';
 import { registerCancel } from './commands/cancel.ts';
 import { registerCluster } from './commands/cluster.ts';
@@ -30,7 +31,7 @@ import { clientVersion, registerVersion } from './commands/version.ts';
 import { registerWait } from './commands/wait.ts';
 import type { Context } from './context.ts';
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, exitStatusOfError, exitStatusOfInterrupt } from './exit-status.ts';
-import { peerOption } from './options.ts';
+import { addExamples, peerOption } from './options.ts';
 import { addConnectionOptions } from './settings/connection-settings.ts';
 import type { Terminal } from './terminal.ts';
 import { notify, onOneLine, printable } from './terminal.ts';
@@ -49,7 +50,8 @@ export async function runProgram(
   }
 }
 
-function createProgram(context: Context): Command {
+/** All commands; nothing is parsed yet. */
+export function createProgram(context: Context): Command {
   const { stdout, stderr } = context.terminal;
   const program = new CommandLine('jarvisctl')
     .description('Runs tasks on a Jarvis cluster, and shows what becomes of them.')
@@ -65,8 +67,10 @@ function createProgram(context: Context): Command {
         write(`jarvisctl: ${onOneLine(text.replace(/^error: /, '').replaceAll('\n(', ' ('))}\n`),
     });
   for (const register of [
+    group('Start here:'),
     registerDev,
     registerRun,
+    group('Tasks:'),
     registerSubmit,
     registerPlan,
     registerLs,
@@ -79,13 +83,16 @@ function createProgram(context: Context): Command {
     registerRetry,
     registerUpdate,
     registerEvents,
+    group('Batches and DAGs:'),
     registerBatch,
     registerDag,
+    group('The cluster:'),
     registerNode,
     registerTop,
     registerCluster,
     registerSnapshot,
     registerConfig,
+    group('This program:'),
     registerContext,
     registerToken,
     registerVersion,
@@ -93,8 +100,21 @@ function createProgram(context: Context): Command {
   ]) {
     register(program, context);
   }
+  program.helpCommand('help [command]', 'show the help of a command');
   addConnectionOptions(program);
+  suggestChoices(program);
+  addExamples(
+    program,
+    'jarvisctl dev',
+    "jarvisctl run -- sh -c 'echo hello; hostname'",
+    'jarvisctl run --help',
+  );
   return program;
+}
+
+/** The title in `--help` of the commands that follow. */
+function group(title: string): (program: Command) => void {
+  return (program) => void program.commandsGroup(title);
 }
 
 async function report(terminal: Terminal, error: unknown): Promise<number> {

@@ -9,11 +9,14 @@ import type { Terminal } from './terminal.ts';
 
 /** What it asks for, checked. @param file `-` for stdin @throws JarvisError invalid with every fault, too_large */
 export async function readSpecs(terminal: Terminal, file: string): Promise<SpecFile> {
+  return await readSpecFile(await readText(terminal, file), file === '-' ? 'stdin' : file);
+}
+
+/** @param file `-` for stdin @throws JarvisError invalid where it cannot be read or is no UTF-8, too_large */
+export async function readText(terminal: Terminal, file: string): Promise<string> {
   const isStdin = file === '-';
   const input = isStdin ? terminal.stdin : createReadStream(file);
-  const fileName = isStdin ? 'stdin' : file;
-  const text = await readAll(input, fileName, terminal.interrupted);
-  return await readSpecFile(text, fileName);
+  return await readAll(input, isStdin ? 'stdin' : file, terminal.interrupted);
 }
 
 /** @throws JarvisError invalid where it cannot be read or is no UTF-8, too_large */

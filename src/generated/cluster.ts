@@ -721,8 +721,11 @@ export interface GetConfigRequest {
 
 /** What is absent stays as it is. */
 export interface SetConfigRequest {
+  /** Of earlier clients; counts where `changes` is empty. */
   heartbeat: HeartbeatChange | undefined;
   idempotency_key: string;
+  /** JSON, as the body of PUT /config. */
+  changes: string;
 }
 
 /** Durations: seconds or "1m". */
@@ -738,7 +741,11 @@ export interface ClusterSettings {
     | MembershipSettings
     | undefined;
   /** While a shorter timeout waits for leases of a longer one: the longer one, which still counts. Seconds. */
-  settling_timeout?: number | undefined;
+  settling_timeout?:
+    | number
+    | undefined;
+  /** All blocks, as JSON, as GET /config shows them. A leader of an earlier version does not say. */
+  blocks: string;
 }
 
 /** Seconds. */
@@ -7999,7 +8006,7 @@ export const GetConfigRequest: MessageFns<GetConfigRequest> = {
 };
 
 function createBaseSetConfigRequest(): SetConfigRequest {
-  return { heartbeat: undefined, idempotency_key: "" };
+  return { heartbeat: undefined, idempotency_key: "", changes: "" };
 }
 
 export const SetConfigRequest: MessageFns<SetConfigRequest> = {
@@ -8009,6 +8016,9 @@ export const SetConfigRequest: MessageFns<SetConfigRequest> = {
     }
     if (message.idempotency_key !== "") {
       writer.uint32(18).string(message.idempotency_key);
+    }
+    if (message.changes !== "") {
+      writer.uint32(26).string(message.changes);
     }
     return writer;
   },
@@ -8042,6 +8052,14 @@ export const SetConfigRequest: MessageFns<SetConfigRequest> = {
             message.idempotency_key = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.changes = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8063,6 +8081,7 @@ export const SetConfigRequest: MessageFns<SetConfigRequest> = {
       ? HeartbeatChange.fromPartial(object.heartbeat)
       : undefined;
     message.idempotency_key = object.idempotency_key ?? "";
+    message.changes = object.changes ?? "";
     return message;
   },
 };
@@ -8147,7 +8166,7 @@ export const HeartbeatChange: MessageFns<HeartbeatChange> = {
 };
 
 function createBaseClusterSettings(): ClusterSettings {
-  return { heartbeat: undefined, membership: undefined, settling_timeout: undefined };
+  return { heartbeat: undefined, membership: undefined, settling_timeout: undefined, blocks: "" };
 }
 
 export const ClusterSettings: MessageFns<ClusterSettings> = {
@@ -8160,6 +8179,9 @@ export const ClusterSettings: MessageFns<ClusterSettings> = {
     }
     if (message.settling_timeout !== undefined) {
       writer.uint32(25).double(message.settling_timeout);
+    }
+    if (message.blocks !== "") {
+      writer.uint32(34).string(message.blocks);
     }
     return writer;
   },
@@ -8201,6 +8223,14 @@ export const ClusterSettings: MessageFns<ClusterSettings> = {
             message.settling_timeout = reader.double();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.blocks = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8225,6 +8255,7 @@ export const ClusterSettings: MessageFns<ClusterSettings> = {
       ? MembershipSettings.fromPartial(object.membership)
       : undefined;
     message.settling_timeout = object.settling_timeout ?? undefined;
+    message.blocks = object.blocks ?? "";
     return message;
   },
 };

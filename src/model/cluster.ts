@@ -1,3 +1,5 @@
+import type { Alerts } from './alerts.ts';
+import type { Autoscaling } from './autoscaling.ts';
 import type { RetryPolicy } from './task.ts';
 
 /** What belongs to the cluster as a whole: one row. */
@@ -92,6 +94,9 @@ export interface ClusterConfig {
   readonly scheduling?: {
     readonly policy: SchedulingPolicy;
   };
+  // Absent, both, in clusters that formed before there was any: then the default counts.
+  readonly autoscaling?: Autoscaling;
+  readonly alerts?: Alerts;
 }
 
 /** Whether tasks are spread over the nodes, or fill one before the next. */

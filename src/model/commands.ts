@@ -36,6 +36,7 @@ export type Command =
   | NodeDrainedCommand
   | RetryDueCommand
   | SetHeartbeatCommand
+  | SetConfigCommand
   | TimeoutSettledCommand
   | GrantGraceCommand
   | GraceOverCommand
@@ -308,6 +309,18 @@ export interface RetryDueCommand extends LeaderDecision {
 export interface SetHeartbeatCommand extends Stamped {
   readonly type: 'setHeartbeat';
   readonly heartbeat: Partial<ClusterConfig['heartbeat']>;
+  readonly idempotency: IdempotencyKey | null;
+}
+
+/**
+ * An operator's. Of a block whatever is in it, with the defaults of the leader's version where nothing is said: what a
+ * replica makes of it does not depend on its own.
+ */
+export interface SetConfigCommand extends LeaderDecision {
+  readonly type: 'setConfig';
+  /** What is absent stays as it is. */
+  readonly heartbeat: Partial<ClusterConfig['heartbeat']>;
+  readonly blocks: Partial<Omit<ClusterConfig, 'heartbeat'>>;
   readonly idempotency: IdempotencyKey | null;
 }
 

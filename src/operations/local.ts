@@ -62,7 +62,7 @@ import { LocalJoinTokens } from './join-tokens.ts';
 import { LocalNodes } from './node-changes.ts';
 import { expectSilent, expectStopped, namedNode } from './nodes.ts';
 import { policyFaults } from './policy-check.ts';
-import { parseSetConfig, settingsView } from './settings.ts';
+import { LocalSettings } from './settings.ts';
 import { idempotencyOf, parseListTasks, parseSubmit, parseUpdate } from './requests.ts';
 import { Submissions } from './submissions.ts';
 import { LocalTokens } from './tokens.ts';
@@ -94,6 +94,7 @@ export class LocalOperations implements RemoteOperations {
   readonly #groups: LocalGroups;
   readonly #nodes: LocalNodes;
   readonly #tokens: LocalTokens;
+  readonly #settings: LocalSettings;
   readonly #joinTokens: LocalJoinTokens;
 
   constructor(options: {
@@ -127,6 +128,13 @@ export class LocalOperations implements RemoteOperations {
       replica: options.replica,
       barrier: (context) => this.#barrier(context),
       outcome: (proposed, signal) => this.#outcome(proposed, signal),
+    });
+    this.#settings = new LocalSettings({
+      replica: options.replica,
+      insight: options.insight,
+      barrier: (context) => this.#barrier(context),
+      outcome: (proposed, signal) => this.#outcome(proposed, signal),
+      isRemembered: (idempotency) => this.#isRemembered(idempotency),
     });
     this.#joinTokens = new LocalJoinTokens({
       replica: options.replica,
@@ -344,22 +352,11 @@ export class LocalOperations implements RemoteOperations {
   }
 
   async getConfig(context: CallContext): Promise<ClusterSettings> {
-    await this.#barrier(context);
-    return this.#settings();
+    return await this.#settings.get(context);
   }
 
   async setConfig(request: SetConfigRequest, context: CallContext): Promise<ClusterSettings> {
-    const heartbeat = parseSetConfig(request);
-    const { idempotency } = idempotencyOf({
-      principal: context.principal,
-      route: 'PUT /config',
-      key: request.idempotency_key,
-      content: heartbeat,
-    });
-    throwIfAborted(context.signal);
-    const proposed = this.#replica.propose({ type: 'setHeartbeat', heartbeat, idempotency });
-    await this.#outcome(proposed, context.signal);
-    return this.#settings();
+    return await this.#settings.set(request, context);
   }
 
   readonly submitBatch: GroupOperations['submitBatch'] = (...call) => this.#groups.submitBatch(...call);
@@ -468,12 +465,6 @@ export class LocalOperations implements RemoteOperations {
     const spec = await this.#replica.read('spec', task.specId);
     if (spec === null) throw new JarvisError('not_found', `the spec of ${show(id)} is gone`);
     return await this.#view({ task, spec }, null);
-  }
-
-  #settings(): ClusterSettings {
-    const { cluster } = this.#replica.state;
-    if (cluster === null) throw new JarvisError('unavailable', 'the cluster is still being formed');
-    return settingsView(cluster);
   }
 
   /** @param graphs of DAGs that were read for the same answer; null: it is of this task alone */

@@ -71,7 +71,7 @@ export const PERMISSIONS = {
 } as const satisfies { readonly [K in Operation]: Permission & { readonly streams: Streams<K> } };
 
 /** An operator's word that a node is dead may run its tasks twice. */
-export const DEAD_NODE_ROLE: Role = 'admin';
+const DEAD_NODE_ROLE: Role = 'admin';
 
 /** @param request as the operation was given it */
 export function leastRole(operation: Operation, request: unknown): Role {

@@ -7,7 +7,7 @@ import { parseCpuMillis, parseMemoryBytes } from '../lib/quantities.ts';
 import { isWithin } from '../model/policy.ts';
 import { NETWORK_MODES, PULL_POLICIES } from '../model/task.ts';
 import { show } from './faults.ts';
-import { MAX_PATH_BYTES, quantity, refuse, text, wholeNumber } from './fields.ts';
+import { CPU_SCHEMA, MAX_PATH_BYTES, SIZE_SCHEMA, quantity, refuse, text, wholeNumber } from './fields.ts';
 
 const MAX_MOUNTS = 32;
 /** Where a driver hands result and error files to the task. */
@@ -98,12 +98,14 @@ export const limitFields = {
     allowed: 'cores such as 2 or 0.5, or thousandths such as 500m; at least 10m',
     minimum: MIN_LIMIT_CPU_MILLIS,
     maximum: 1_000_000_000,
+    jsonSchema: CPU_SCHEMA,
   }).nullish(),
   memory: quantity({
     parse: parseMemoryBytes,
     allowed: 'bytes, or a quantity such as 512Mi or 2G; at least 6Mi',
     minimum: MIN_LIMIT_MEMORY_BYTES,
     maximum: 2 ** 52,
+    jsonSchema: SIZE_SCHEMA,
   }).nullish(),
   pids: wholeNumber(1, MAX_PIDS).nullish(),
 };

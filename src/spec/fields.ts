@@ -148,6 +148,28 @@ export const workingDir = z.unknown().transform((value, context): string => {
   return path;
 });
 
+/** What a JSON Schema says of a field that zod cannot know: it is read by code of its own. */
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+export const DURATION_SCHEMA: JsonSchema = {
+  anyOf: [
+    { type: 'number', minimum: 0 },
+    { type: 'string', pattern: '^(\\d+(\\.\\d+)?|(\\d+(\\.\\d+)?(ms|s|m|h|d))+)$' },
+  ],
+};
+export const SIZE_SCHEMA: JsonSchema = {
+  anyOf: [
+    { type: 'number', exclusiveMinimum: 0 },
+    { type: 'string', pattern: '^\\d+(\\.\\d+)?([kMGTP]|[KMGTP]i)?$' },
+  ],
+};
+export const CPU_SCHEMA: JsonSchema = {
+  anyOf: [
+    { type: 'number', exclusiveMinimum: 0 },
+    { type: 'string', pattern: '^\\d+(\\.\\d+)?m?$' },
+  ],
+};
+
 /** A number, or a string with a unit, as `parse` reads it. */
 export function quantity(options: {
   /** @throws JarvisError invalid for what is no such quantity */
@@ -155,14 +177,18 @@ export function quantity(options: {
   readonly allowed: string;
   readonly minimum: number;
   readonly maximum: number;
+  readonly jsonSchema: JsonSchema;
 }): z.ZodType<number> {
-  return z.unknown().transform((value, context): number => {
-    const parsed =
-      typeof value === 'string' || typeof value === 'number' ? tryParse(options.parse, value) : null;
-    if (parsed !== null && parsed >= options.minimum && parsed <= options.maximum) return parsed;
-    refuse(context, value, `${show(value)} is not allowed: ${options.allowed}`);
-    return z.NEVER;
-  });
+  return z
+    .unknown()
+    .transform((value, context): number => {
+      const parsed =
+        typeof value === 'string' || typeof value === 'number' ? tryParse(options.parse, value) : null;
+      if (parsed !== null && parsed >= options.minimum && parsed <= options.maximum) return parsed;
+      refuse(context, value, `${show(value)} is not allowed: ${options.allowed}`);
+      return z.NEVER;
+    })
+    .meta({ ...options.jsonSchema, description: options.allowed });
 }
 
 function tryParse(parse: (value: string | number) => number, value: string | number): number | null {

@@ -136,10 +136,12 @@ export function settingsToJson({
   heartbeat,
   membership,
   settling_timeout: settling,
+  blocks,
 }: ClusterSettings): object {
   return {
     heartbeat,
     membership: { ...membership, voters: membership?.voters ?? null },
+    ...(blocks === '' ? {} : (JSON.parse(blocks) as object)),
     settling_timeout: settling ?? null,
   };
 }

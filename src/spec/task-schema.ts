@@ -10,7 +10,18 @@ import type { ContainerSpec, Resources, RetryPolicy, TaskLimits, TaskSpec } from
 import { ON_NODE_LOSS, PRIORITIES } from '../model/task.ts';
 import { image, limitFields, mountFields, mounts, network, pullPolicy, user } from './container-fields.ts';
 import { withContainerFaults } from './container-rules.ts';
-import { command, env, labels, name, quantity, wholeNumber, workingDir } from './fields.ts';
+import {
+  CPU_SCHEMA,
+  DURATION_SCHEMA,
+  SIZE_SCHEMA,
+  command,
+  env,
+  labels,
+  name,
+  quantity,
+  wholeNumber,
+  workingDir,
+} from './fields.ts';
 import {
   affinity,
   affinityFields,
@@ -48,6 +59,7 @@ const cpu = quantity({
   allowed: 'cores such as 2 or 0.5, or thousandths such as 500m; more than 0',
   minimum: 1,
   maximum: 1_000_000_000,
+  jsonSchema: CPU_SCHEMA,
 });
 
 const memory = quantity({
@@ -55,6 +67,7 @@ const memory = quantity({
   allowed: 'bytes, or a quantity such as 512Mi or 2G; more than 0',
   minimum: 1,
   maximum: 2 ** 52,
+  jsonSchema: SIZE_SCHEMA,
 });
 
 const timeout = quantity({
@@ -62,6 +75,7 @@ const timeout = quantity({
   allowed: 'seconds, or a duration such as 90s, 5m or 1h; more than 0, at most 24d',
   minimum: 1,
   maximum: MAX_TIMEOUT_MS,
+  jsonSchema: DURATION_SCHEMA,
 });
 
 const stopGrace = quantity({
@@ -69,6 +83,7 @@ const stopGrace = quantity({
   allowed: 'seconds, or a duration such as 10s; at most 1h',
   minimum: 0,
   maximum: MAX_STOP_GRACE_MS,
+  jsonSchema: DURATION_SCHEMA,
 });
 
 const kind = z.unknown().transform((value, context) => {
@@ -82,7 +97,7 @@ const errorTypes = z.array(z.string().min(1).max(128)).max(MAX_ERROR_TYPES).null
 
 const resourceFields = { cpu: cpu.nullish(), memory: memory.nullish() };
 
-const retryFields = {
+export const retryFields = {
   max_attempts: wholeNumber(1, MAX_ATTEMPTS).nullish(),
   backoff_strategy: z.enum(['exponential', 'fixed']).nullish(),
   backoff_base: z.number().min(0).max(MAX_BACKOFF_SECONDS).nullish(),
@@ -208,15 +223,6 @@ function policyOf(fields: z.output<typeof retrySchema>, otherwise: RetryPolicy):
     retryableErrors: fields.retryable_errors ?? otherwise.retryableErrors,
     nonRetryableErrors: fields.non_retryable_errors ?? otherwise.nonRetryableErrors,
   };
-}
-
-/** A retry policy by itself, by the same rules as in a task. Never throws. */
-export function checkRetryPolicy(
-  plain: unknown,
-): { readonly policy: RetryPolicy } | { readonly faults: readonly LocatedFault[] } {
-  const result = retrySchema.safeParse(plain, { reportInput: true });
-  if (result.success) return { policy: policyOf(result.data, DEFAULT_RETRY_POLICY) };
-  return { faults: faultsOf(result.error, { '': { fields: Object.keys(retryFields), unsupported: [] } }) };
 }
 
 function containerOf(fields: Fields): ContainerSpec | null {

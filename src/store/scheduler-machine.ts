@@ -43,6 +43,7 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   nodeDrained: true,
   retryDue: true,
   setHeartbeat: true,
+  setConfig: true,
   timeoutSettled: true,
   grantGrace: true,
   graceOver: true,

@@ -2,20 +2,24 @@
 import { randomUUID } from 'node:crypto';
 
 import type { Command } from 'commander';
+import { parse as parseYaml } from 'yaml';
 
-import type { ClusterSettings, HeartbeatChange } from '../../generated/cluster.ts';
-import { JarvisError } from '../../lib/errors.ts';
+import type { ClusterSettings } from '../../generated/cluster.ts';
+import { JarvisError, messageOf } from '../../lib/errors.ts';
+import { formatPath, invalidInput } from '../../spec/faults.ts';
 import { settingsToJson } from '../../spec/json.ts';
+import { SETTING_NAMES, checkStated, isDurationSetting } from '../../spec/settings/settings.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
 import { addExamples, outputOption, peerOption } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
 import { printAnswer } from '../output/format.ts';
 import type { Answer } from '../output/format.ts';
+import { readText } from '../spec-input.ts';
 import { notify } from '../terminal.ts';
 import type { Terminal } from '../terminal.ts';
 
-const SETTABLE = ['interval', 'warning', 'timeout'] as const satisfies readonly (keyof HeartbeatChange)[];
+const MAX_ALIASES = 100;
 
 export function registerConfig(program: Command, context: Context): void {
   const config = program.command('config').description('The settings of the whole cluster.');
@@ -26,62 +30,121 @@ export function registerConfig(program: Command, context: Context): void {
 function registerGet(config: Command, context: Context): void {
   const command = config
     .command('get')
-    .description('Show the settings.')
+    .description('Show the settings, or those that are named.')
+    .argument('[setting...]', `such as retention or heartbeat.timeout; ${allowed()}`)
     .addOption(outputOption())
     .addOption(peerOption())
-    .action(async (options: OutputOptions) => {
+    .action(async (names: readonly string[], options: OutputOptions) => {
       await withPeers(context, command, async (peers) => {
         const { terminal } = context;
         const settings = await peers.call((peer, signal) => peer.getConfig(signal), terminal.interrupted);
-        await show(terminal, options, settings);
+        await show(terminal, options, settings, names);
       });
     });
-  addExamples(command, 'jarvisctl config get', 'jarvisctl config get -o json');
+  addExamples(command, 'jarvisctl config get', 'jarvisctl config get retention -o json');
+}
+
+interface SetOptions extends OutputOptions {
+  readonly file?: string;
 }
 
 function registerSet(config: Command, context: Context): void {
   const command = config
     .command('set')
-    .description('Change settings while the cluster runs; the others stay as they are.')
-    .argument('<key=value...>', `such as heartbeat.timeout=1m; ${allowed()}`)
+    .description('Change settings while the cluster runs; the others stay as they are. null: the default.')
+    .argument('[setting=value...]', `such as heartbeat.timeout=1m; ${allowed()}`)
+    .option('-f, --file <file>', 'blocks of settings, as in the file of a node; - for stdin')
     .addOption(outputOption())
     .addOption(peerOption())
-    .action(async (pairs: readonly string[], options: OutputOptions) => {
-      const request = { heartbeat: changesOf(pairs), idempotency_key: randomUUID() };
+    .action(async (pairs: readonly string[], options: SetOptions) => {
+      const changes = await changesOf(context.terminal, pairs, options.file);
+      const request = {
+        changes: JSON.stringify(changes),
+        idempotency_key: randomUUID(),
+        heartbeat: undefined,
+      };
       await withPeers(context, command, async (peers) => {
         const { terminal } = context;
         const settings = await peers.call(
           (peer, signal) => peer.setConfig(request, signal),
           terminal.interrupted,
         );
-        await show(terminal, options, settings);
+        await show(terminal, options, settings, []);
       });
     });
-  addExamples(command, 'jarvisctl config set heartbeat.timeout=1m heartbeat.warning=20s');
+  addExamples(
+    command,
+    'jarvisctl config set heartbeat.timeout=1m heartbeat.warning=20s',
+    'jarvisctl config set retention.tasks=3d retry_policy.max_attempts=null',
+    'jarvisctl config set -f alerts.yaml',
+  );
 }
 
 function allowed(): string {
-  return `allowed: ${SETTABLE.map((name) => `heartbeat.${name}`).join(', ')}`;
+  return `settings of ${SETTING_NAMES.join(', ')}`;
 }
 
-/** @throws JarvisError invalid */
-function changesOf(pairs: readonly string[]): HeartbeatChange {
-  const changes: Partial<Record<(typeof SETTABLE)[number], string>> = {};
-  for (const pair of pairs) {
-    const at = pair.indexOf('=');
-    const key = at < 0 ? pair : pair.slice(0, at);
-    const name = SETTABLE.find((one) => key === `heartbeat.${one}`);
-    if (name === undefined)
-      throw new JarvisError('invalid', `${JSON.stringify(key)} is no setting to change; ${allowed()}`);
-    if (at < 0) throw new JarvisError('invalid', `${key} has no value: ${key}=VALUE`);
-    if (changes[name] !== undefined) throw new JarvisError('invalid', `${key} is set twice`);
-    changes[name] = pair.slice(at + 1);
+/** @throws JarvisError invalid, with everything that is wrong */
+async function changesOf(
+  terminal: Terminal,
+  pairs: readonly string[],
+  file: string | undefined,
+): Promise<object> {
+  const changes = new Map<string, unknown>();
+  if (file !== undefined) {
+    const given = parsed(await readText(terminal, file), file);
+    if (typeof given !== 'object' || given === null || Array.isArray(given))
+      throw new JarvisError('invalid', `${file}: a map of settings is expected; allowed: ${allowed()}`);
+    for (const [name, value] of Object.entries(given)) changes.set(name, value);
   }
-  return changes;
+  for (const pair of pairs) addPair(changes, pair);
+  if (changes.size === 0)
+    throw new JarvisError(
+      'invalid',
+      `names nothing to change: setting=value, or --file; allowed: ${allowed()}`,
+    );
+  const plain = Object.fromEntries(changes);
+  const result = checkStated(plain);
+  if (result.type === 'valid') return plain;
+  throw invalidInput(result.faults.map(({ path, message }) => ({ path: formatPath(path), message })));
 }
 
-async function show(terminal: Terminal, options: OutputOptions, settings: ClusterSettings): Promise<void> {
-  await printAnswer(terminal, options.output, answerOf(settings));
+/** `block.field=value`, or `block=null`. */
+function addPair(changes: Map<string, unknown>, pair: string): void {
+  const at = pair.indexOf('=');
+  const key = at < 0 ? pair : pair.slice(0, at);
+  if (at < 0) throw new JarvisError('invalid', `${key} has no value: ${key}=VALUE`);
+  const value = parsed(pair.slice(at + 1), key);
+  const [block = '', ...rest] = key.split('.');
+  const field = rest.join('.');
+  const before = changes.get(block);
+  const isTwice =
+    field === '' ? before !== undefined : isMap(before) ? Object.hasOwn(before, field) : before !== undefined;
+  if (isTwice) throw new JarvisError('invalid', `${key} is set twice`);
+  changes.set(block, field === '' ? value : { ...(isMap(before) ? before : {}), [field]: value });
+}
+
+function isMap(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** @throws JarvisError invalid where it is no YAML; what is written there is not repeated, it may be secret */
+function parsed(text: string, where: string): unknown {
+  try {
+    return parseYaml(text, { maxAliasCount: MAX_ALIASES }) as unknown;
+  } catch (error) {
+    const [what = ''] = messageOf(error).split('\n');
+    throw new JarvisError('invalid', `${where}: ${what.replace(/:$/, '')}`, { cause: error });
+  }
+}
+
+async function show(
+  terminal: Terminal,
+  options: OutputOptions,
+  settings: ClusterSettings,
+  names: readonly string[],
+): Promise<void> {
+  await printAnswer(terminal, options.output, answerOf(settings, names));
   const { heartbeat, settling_timeout: settling } = settings;
   if (settling !== undefined)
     await notify(
@@ -92,23 +155,46 @@ async function show(terminal: Terminal, options: OutputOptions, settings: Cluste
 
 type Line = readonly [key: string, value: string];
 
-function answerOf(settings: ClusterSettings): Answer<Line> {
-  const { heartbeat, membership } = settings;
+/** @throws JarvisError invalid where a name is none */
+function answerOf(settings: ClusterSettings, names: readonly string[]): Answer<Line> {
+  const all = settingsToJson(settings) as Readonly<Record<string, unknown>>;
+  const { settling_timeout: settling, ...blocks } = all;
+  const lines = Object.entries(blocks).flatMap(([block, fields]) =>
+    Object.entries(fields ?? {}).map(([field, value]: [string, unknown]): Line => {
+      const key = `${block}.${field}`;
+      return [key, cellOf(key, value)];
+    }),
+  );
+  const wanted = (key: string) =>
+    names.length === 0 || names.some((name) => key === name || key.startsWith(`${name}.`));
+  for (const name of names) {
+    if (!lines.some(([key]) => key === name || key.startsWith(`${name}.`)))
+      throw new JarvisError('invalid', `${JSON.stringify(name)} is no setting; allowed: ${allowed()}`);
+  }
   return {
-    items: [
-      ['heartbeat.interval', `${heartbeat?.interval}s`],
-      ['heartbeat.warning', `${heartbeat?.warning}s`],
-      ['heartbeat.timeout', `${heartbeat?.timeout}s`],
-      ['membership.voters', String(membership?.voters ?? '-')],
-      ['membership.learners', String(membership?.learners)],
-      ['membership.voter_grace', `${membership?.voter_grace}s`],
-    ],
+    items: lines.filter(([key]) => wanted(key)),
     columns: [
       { title: 'SETTING', cell: ([key]) => key },
       { title: 'VALUE', cell: ([, value]) => value },
     ],
     nameOf: ([key]) => key,
-    json: () => settingsToJson(settings),
+    json: () => (names.length === 0 ? { ...blocks, settling_timeout: settling } : selected(blocks, wanted)),
     whenEmpty: '',
   };
+}
+
+function selected(blocks: Readonly<Record<string, unknown>>, wanted: (key: string) => boolean): object {
+  return Object.fromEntries(
+    Object.entries(blocks).flatMap(([block, fields]) => {
+      const kept = Object.entries(fields as object).filter(([field]) => wanted(`${block}.${field}`));
+      return kept.length === 0 ? [] : [[block, Object.fromEntries(kept)]];
+    }),
+  );
+}
+
+function cellOf(key: string, value: unknown): string {
+  if (value === null || value === undefined) return '-';
+  if (typeof value === 'object') return JSON.stringify(value);
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return isDurationSetting(key) ? `${text}s` : text;
 }

@@ -1,11 +1,12 @@
 /** `jarvisctl events`: changes of state in the order in which they happened, also while they do. */
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
 import { stringify } from 'yaml';
 
 import type { Event, EventsPiece, EventsRequest } from '../../generated/cluster.ts';
 import { unreachable } from '../../lib/assert.ts';
 import { EVENT_KINDS } from '../../model/events.ts';
 import { eventToJson } from '../../spec/json.ts';
+import { notAllowed } from '../choices.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
 import { addExamples, collectList, outputOption, parseSince, peerOption } from '../options.ts';
@@ -53,8 +54,9 @@ function parseBeginning(text: string): string {
 function collectKinds(text: string, previous: readonly string[] | undefined): readonly string[] {
   const kinds = collectList(text, previous);
   const known: readonly string[] = EVENT_KINDS;
-  if (kinds.every((kind) => known.includes(kind))) return kinds;
-  throw new InvalidArgumentError(`Allowed: ${known.join(', ')}.`);
+  const unknown = kinds.find((kind) => !known.includes(kind));
+  if (unknown !== undefined) throw notAllowed(unknown, known);
+  return kinds;
 }
 
 async function showEvents(context: Context, peers: Peers, options: EventsOptions): Promise<void> {

@@ -9,7 +9,7 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 
 import { JarvisError, messageOf } from '../../lib/errors.ts';
-import { CONNECTION, isConnectionOption, parsePeers, peerOption } from '../options.ts';
+import { CONNECTION, isConnectionOption, parsePeers } from '../options.ts';
 import { DEFAULT_PEER } from '../peers.ts';
 import { clientConfigFile, contextNamed, readClientConfig } from './client-config.ts';
 import type { ContextSettings, TlsFiles } from './client-config.ts';
@@ -55,10 +55,13 @@ export function addConnectionOptions(command: Command): void {
   for (const child of command.commands) addConnectionOptions(child);
   if (!command.options.some(isConnectionOption)) return;
   const context = new Option(
-    '--context <name>',
-    'of the config file: see jarvisctl context (env: JARVIS_CONTEXT)',
+    '--context <context>',
+    'one of the config file: see jarvisctl context (env: JARVIS_CONTEXT)',
   );
-  for (const option of [peerOption(), context, ...credentialOptions()]) {
+  const credentials = credentialOptions();
+  // Once is enough: the program's own help shows them.
+  if (command.parent !== null) for (const option of credentials) option.hideHelp();
+  for (const option of [context, ...credentials]) {
     if (command.options.some(({ long }) => long === option.long)) continue;
     command.addOption(option.helpGroup(CONNECTION));
   }

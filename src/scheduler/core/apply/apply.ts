@@ -34,7 +34,7 @@ import { graceOver, grantGrace } from './restart-grace.ts';
 import { retryTask } from './retry-task.ts';
 import { updateTask } from './update-task.ts';
 import { retryDue } from './retry-due.ts';
-import { setHeartbeat, timeoutSettled } from './set-heartbeat.ts';
+import { setConfig, setHeartbeat, timeoutSettled } from './set-config.ts';
 import { submitBatch, submitDag } from './submit-group.ts';
 import { submitMany, submitTasks } from './submit-tasks.ts';
 import { createToken, expireTokens, revokeToken } from './tokens.ts';
@@ -126,6 +126,8 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return retryDue(transaction, command);
     case 'setHeartbeat':
       return setHeartbeat(transaction, command);
+    case 'setConfig':
+      return setConfig(transaction, command);
     case 'timeoutSettled':
       return timeoutSettled(transaction, command);
     case 'grantGrace':
@@ -208,6 +210,7 @@ export function rowsNamedBy(command: Command): readonly RowKey[] {
     case 'setHeartbeat':
     case 'createToken':
     case 'revokeToken':
+    case 'setConfig':
     case 'createJoinToken':
     case 'deleteJoinToken':
       return idempotencyRow(command.idempotency);

@@ -42,6 +42,7 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly nodeDrained: null;
   readonly retryDue: RetryDueResult;
   readonly setHeartbeat: null;
+  readonly setConfig: null;
   readonly timeoutSettled: null;
   readonly grantGrace: null;
   readonly graceOver: null;
