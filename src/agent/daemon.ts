@@ -26,7 +26,7 @@ import { ClusterFormation } from '../raft/form-cluster.ts';
 import { MemberRemovedError, type RaftNode } from '../raft/node.ts';
 import { GrpcTransport } from '../raft/transport/grpc-transport.ts';
 import { RaftPeerService } from '../raft/transport/raft-service.ts';
-import { channelCredentials, channelOptions, ChannelPool } from '../rpc/channel.ts';
+import { channelOptions, ChannelPool } from '../rpc/channel.ts';
 import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import { healthService } from '../rpc/health-service.ts';
@@ -59,6 +59,7 @@ import { memberQuestions } from './member-questions.ts';
 import { memberWatches } from './member-watches.ts';
 import { LeaderMembershipControl } from './membership-control.ts';
 import { NodeDrivers } from './node-drivers.ts';
+import type { NodeSecurity } from './node-security.ts';
 import { readinessOf } from './readiness.ts';
 import { recoverMember } from './recovery.ts';
 import { nodeConfinement } from './node-confinement.ts';
@@ -84,6 +85,7 @@ interface Closer {
 
 export class Daemon {
   readonly #config: NodeConfig;
+  readonly #security: NodeSecurity;
   readonly #log: Log;
   readonly #version: string;
   readonly #clock: Clock = systemClock;
@@ -98,8 +100,9 @@ export class Daemon {
   #drain: ((signal: AbortSignal) => Promise<void>) | null = null;
   #readiness: () => Readiness = () => ({ ready: false, reason: 'the node is starting' });
 
-  constructor(options: { config: NodeConfig; log: Log; version: string }) {
+  constructor(options: { config: NodeConfig; security: NodeSecurity; log: Log; version: string }) {
     this.#config = options.config;
+    this.#security = options.security;
     this.#log = options.log;
     this.#version = options.version;
     this.#guarding = new Guarding({ config: options.config, clock: this.#clock, log: options.log });
@@ -172,7 +175,7 @@ export class Daemon {
     };
     const operations = new StartingOperations();
     // Closed after the servers: what they are still answering may have been sent on.
-    const pool = new ChannelPool();
+    const pool = new ChannelPool(this.#security.channels);
     this.#closing('channels', async () => {
       await this.#lastWords?.said;
       pool.close();
@@ -197,7 +200,14 @@ export class Daemon {
         },
       }));
     const diskErrors = this.#diskErrors;
-    const lastWords = new LastWords({ cluster, diskErrors, pool, clock: this.#clock, log: this.#log });
+    const lastWords = new LastWords({
+      cluster,
+      name: config.name,
+      diskErrors,
+      pool,
+      clock: this.#clock,
+      log: this.#log,
+    });
     this.#lastWords = lastWords;
     const { raft, machine, wal, snapshots, transport } = await this.#recover(directory, cluster);
     lastWords.follow(() => raft.membership.peers);
@@ -206,7 +216,7 @@ export class Daemon {
     const sessions = new SessionService({
       replica,
       accept: (call) => duties.accept(call),
-      credentials: channelCredentials(),
+      credentials: () => this.#security.channels.credentials(),
       log: this.#log,
     });
     this.#closing('sessions', () => sessions.close());
@@ -248,17 +258,18 @@ export class Daemon {
     });
     const saved = new SavedSnapshots({ raft, machine, dataDirectory: directory.paths.root });
     await saved.clear();
+    const local = new LocalOperations({
+      replica,
+      insight,
+      membership,
+      snapshots: saved,
+      remotes,
+      clock: this.#clock,
+    });
     const freshness = new FreshnessWatch({ replica, insight, clock: this.#clock });
     const routing = new RoutingOperations({
       replica,
-      local: new LocalOperations({
-        replica,
-        insight,
-        membership,
-        snapshots: saved,
-        remotes,
-        clock: this.#clock,
-      }),
+      local,
       remotes,
       localLogs,
       clock: this.#clock,
@@ -279,6 +290,7 @@ export class Daemon {
       raft,
       cluster,
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+      tokens: { areRequired: false, use: (user) => local.useJoinToken(user, signal) },
       log: this.#log,
     });
     peerService.join({ transport, snapshots, onUnwritable: (error) => diskErrors.note(error) });
@@ -317,6 +329,7 @@ export class Daemon {
   ): Promise<{ readonly http: HttpServer; readonly rpc: RpcServer }> {
     const http = createHttpServer({
       operations,
+      tls: this.#security.tls,
       readiness: () => this.#readiness(),
       log: this.#log,
       admission: this.#guarding.http,
@@ -330,8 +343,13 @@ export class Daemon {
       clock: this.#clock,
       log: this.#log,
     });
-    const { listen } = this.#config;
-    const rpc = await createServer({ services: [...services, health], listen, log: this.#log });
+    const rpc = await createServer({
+      services: [...services, health],
+      listen: this.#config.listen,
+      tls: this.#security.tls,
+      clock: this.#clock,
+      log: this.#log,
+    });
     this.#closing('gRPC', () => rpc.close(CLOSE_GRACE_MS));
     this.#log.info({ listen: this.#config.listen, http: this.#config.http }, 'listening');
     return { http, rpc };
@@ -365,7 +383,7 @@ export class Daemon {
           );
         if (code === 'removed_member') this.#fail(new MemberRemovedError());
       },
-      credentials: channelCredentials(),
+      credentials: (peer) => this.#security.channels.credentials(peer),
       channelOptions,
       clock: this.#clock,
       log: this.#log,
@@ -387,6 +405,10 @@ export class Daemon {
     this.#closing('state', () => member.machine.close());
     this.#closing('Raft', () => member.raft.stop());
     this.#closing('transport', () => transport.close());
+    this.#closing(
+      'renewal',
+      this.#security.channels.onRenewal(() => transport.renew()),
+    );
     member.raft.failed.catch((error: unknown) => this.#fail(error));
     // Also a sync in idle time may fail, when nobody waits for an append.
     member.wal.failure.catch((error: unknown) => this.#fail(error));
@@ -491,7 +513,7 @@ export class Daemon {
       bootMs: bootTimeMs,
       connector: new GrpcSessionConnector({
         addresses: () => this.#sessionAddresses(replica, raft),
-        credentials: channelCredentials(),
+        credentials: () => this.#security.channels.credentials(),
         channelOptions,
       }),
       onSynced: () => notice.look(replica.state.cluster),

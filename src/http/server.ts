@@ -10,6 +10,8 @@ import { withoutTokens } from '../lib/token-text.ts';
 import type { ClusterOperations, Readiness } from '../operations/port.ts';
 import type { HttpAdmission } from './authentication.ts';
 import { requireTokens } from './authentication.ts';
+import type { TlsSource } from '../lib/tls-watch.ts';
+import { httpsContext, renewHttps } from './https.ts';
 import { PROBLEM_TYPE, RETRY_AFTER_SECONDS, problemOf, requestFault } from './problem.ts';
 import { Calls } from './requests.ts';
 import { registerRoutes, routeOf } from './route.ts';
@@ -34,9 +36,12 @@ export function createHttpServer(options: {
   readonly log: Log;
   /** Null, or absent: whoever calls may do everything. */
   readonly admission?: HttpAdmission | null;
+  /** Default: plain text. */
+  readonly tls?: TlsSource | null;
 }): HttpServer {
-  const { log } = options;
+  const { log, tls = null } = options;
   const app = fastify({
+    ...(tls === null ? {} : { https: httpsContext(tls.current) }),
     logger: false,
     bodyLimit: limits.httpBodyBytes,
     requestTimeout: limits.httpRequestTimeoutMs,
@@ -49,6 +54,7 @@ export function createHttpServer(options: {
     frameworkErrors: (error, _request, reply) => void answer(reply, error),
   });
   app.server.maxConnections = limits.httpConnections;
+  const unsubscribe = tls === null ? null : renewHttps(app, tls);
   const answer = (reply: Parameters<Parameters<typeof app.setErrorHandler>[0]>[2], error: unknown) => {
     const fault = requestFault(error);
     const known =
@@ -93,6 +99,7 @@ export function createHttpServer(options: {
         app.server.closeAllConnections();
       }, graceMs);
       calls.abortStreams(new JarvisError('unavailable', 'this node is shutting down'));
+      unsubscribe?.();
       await app.close();
       clearTimeout(timer);
     },

@@ -41,7 +41,11 @@ function remoteOperations(
         request,
         metadata: forwarded(context),
         signal: context.signal,
-        timeoutMs: limits.forwardTimeoutMs,
+        // Never longer than its caller waits.
+        timeoutMs: Math.min(
+          limits.forwardTimeoutMs,
+          Math.max(0, (context.deadlineMs ?? Infinity) - Date.now()),
+        ),
         write,
       });
   const listNodes = unary(ClusterService.listNodes, false);

@@ -27,7 +27,7 @@ export class SubmitStreams {
   async accept(address: string, request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks> {
     const { caller, signal } = context;
     const client = this.#pool.client(address);
-    await connected(client, { address, timeoutMs: limits.rpcConnectTimeoutMs, signal });
+    await connected(client, { address, timeoutMs: limits.rpcConnectTimeoutMs, signal, pool: this.#pool });
     const key = `${address} ${caller?.token ?? ''}`;
     let stream = this.#streams.get(key);
     if (stream === undefined) {

@@ -20,8 +20,8 @@ import { withPeers } from '../context.ts';
 import { Deadline } from '../deadline.ts';
 import { EXIT_FAILED } from '../exit-status.ts';
 import { clientLimits } from '../limits.ts';
-import { addExamples, outputOption, parseCount, parseDuration, peerOption } from '../options.ts';
-import type { OutputOptions } from '../options.ts';
+import { addExamples, outputOption, parseCount, parseDuration, peerOption, watchOption } from '../options.ts';
+import type { OutputOptions, WatchOptions } from '../options.ts';
 import { printAnswer } from '../output/format.ts';
 import type { GraphFormat } from '../output/graph.ts';
 import { GRAPH_FORMATS, graphOf } from '../output/graph.ts';
@@ -30,6 +30,7 @@ import { describeGroupEnd, groupAnswer, isOver } from '../output/groups.ts';
 import type { Peers } from '../peers.ts';
 import { eachTask, mapBounded } from '../task-arguments.ts';
 import { printable, write, writeLine } from '../terminal.ts';
+import { showNamed, showOrWatch } from '../watch.ts';
 
 /** How one of the two is asked for and shown. */
 interface Kind<T extends Group> {
@@ -86,11 +87,7 @@ export function registerDag(program: Command, context: Context): void {
 
 function registerKind<T extends Group>(parent: Command, context: Context, kind: Kind<T>): void {
   registerList(parent, context, kind);
-  registerEach(parent, context, kind, {
-    name: 'get',
-    description: `Show ${kind.plural}.`,
-    ask: (peer, id, signal) => kind.get(peer, { id }, signal),
-  });
+  registerGet(parent, context, kind);
   registerWait(parent, context, kind);
   registerEach(parent, context, kind, {
     name: 'cancel',
@@ -108,26 +105,25 @@ function registerList<T extends Group>(parent: Command, context: Context, kind: 
   const command = parent
     .command('ls')
     .description(`List ${kind.plural}, the newest first.`)
-    .option('--limit <n>', 'at most so many; default: all', parseCount)
+    .option('--limit <n>', 'at most so many; default: all; with --watch 500', parseCount)
     .addOption(outputOption())
+    .addOption(watchOption())
     .addOption(peerOption())
-    .action(async (options: OutputOptions & { readonly limit?: number }) => {
-      await withPeers(context, command, async (peers) => {
-        const { groups, nextCursor } = await listAll(
-          peers,
-          kind,
-          options.limit,
-          context.terminal.interrupted,
-        );
-        const words = { toJson: kind.toJson, whenEmpty: `no ${kind.plural} found` };
-        await printAnswer(
-          context.terminal,
-          options.output,
-          groupAnswer(context.terminal, groups, words, nextCursor),
-        );
-      });
+    .action(async (options: OutputOptions & WatchOptions & { readonly limit?: number }) => {
+      await withPeers(context, command, (peers) =>
+        showOrWatch(context, peers, options, async (signal) => {
+          const limit = options.limit ?? (options.watch === true ? clientLimits.pageItems : undefined);
+          const { groups, nextCursor } = await listAll(peers, kind, limit, signal);
+          const words = { toJson: kind.toJson, whenEmpty: `no ${kind.plural} found` };
+          return groupAnswer(context.terminal, groups, words, nextCursor);
+        }),
+      );
     });
-  addExamples(command, `jarvisctl ${kind.command} ls --limit 20 -o wide`);
+  addExamples(
+    command,
+    `jarvisctl ${kind.command} ls --limit 20 -o wide`,
+    `jarvisctl ${kind.command} ls --watch`,
+  );
 }
 
 async function listAll<T extends Group>(
@@ -146,6 +142,32 @@ async function listAll<T extends Group>(
     cursor = page.next_cursor;
   } while (cursor !== '' && groups.length < wanted);
   return { groups, nextCursor: cursor };
+}
+
+function registerGet<T extends Group>(parent: Command, context: Context, kind: Kind<T>): void {
+  const command = parent
+    .command('get')
+    .description(`Show ${kind.plural}.`)
+    .argument(`<${kind.command}...>`, kind.named)
+    .addOption(outputOption())
+    .addOption(watchOption())
+    .addOption(peerOption())
+    .action(async (ids: readonly string[], options: OutputOptions & WatchOptions) => {
+      const words = { toJson: kind.toJson, whenEmpty: '' };
+      await withPeers(context, command, (peers) =>
+        showNamed(context, peers, options, {
+          names: ids,
+          ask: (id, signal) => peers.call((peer, inner) => kind.get(peer, { id }, inner), signal),
+          nameOf: ({ id }) => id,
+          answerOf: (groups) => groupAnswer(context.terminal, groups, words),
+        }),
+      );
+    });
+  addExamples(
+    command,
+    `jarvisctl ${kind.command} get ${kind.example}`,
+    `jarvisctl ${kind.command} get ${kind.example} --watch`,
+  );
 }
 
 /** One request for each that is named. */

@@ -4,6 +4,7 @@ import { clusterRoutes } from './cluster.ts';
 import { eventRoutes } from './events.ts';
 import { groupRoutes } from './groups.ts';
 import { healthRoutes } from './health.ts';
+import { joinTokenRoutes } from './join-tokens.ts';
 import { memberRoutes } from './members.ts';
 import { nodeRoutes } from './nodes.ts';
 import { taskRoutes } from './tasks.ts';
@@ -16,6 +17,7 @@ export const ROUTES: readonly Route[] = [
   ...clusterRoutes,
   ...memberRoutes,
   ...tokenRoutes,
+  ...joinTokenRoutes,
   ...eventRoutes,
   ...healthRoutes,
 ];
