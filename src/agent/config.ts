@@ -209,8 +209,8 @@ export function parseConfig(raw: RawConfig): NodeConfig {
 }
 
 /** Whether whoever calls, over gRPC and HTTP, must show a token. */
-export function authRequired({ auth }: Pick<NodeConfig, 'auth'>): boolean {
-  return auth;
+export function authRequired({ auth, tls }: Pick<NodeConfig, 'auth' | 'tls'>): boolean {
+  return auth || tls !== null;
 }
 
 /** The file's values, the environment's above them, the flags' on top. @throws JarvisError invalid */

@@ -77,7 +77,7 @@ export function clusterService(
     listDags: readHandler((request, context) => operations.listDags(request, context), read),
     cancelDag: unaryHandler((request, context) => operations.cancelDag(request, context), log),
     createToken: unaryHandler((request, context) => operations.createToken(request, context), log),
-    listTokens: unaryHandler((_request, context) => operations.listTokens(context), log),
+    listTokens: readHandler((_request, context) => operations.listTokens(context), read),
     revokeToken: unaryHandler((request, context) => operations.revokeToken(request, context), log),
     retryDag: unaryHandler((request, context) => operations.retryDag(request, context), log),
   };

@@ -54,7 +54,7 @@ describe('token', () => {
 
   it.each([
     [['create'], "required option '--role <role>' not specified"],
-    [['create', '--role', 'root'], 'Allowed choices are viewer, submitter, operator, admin'],
+    [['create', '--role', 'root'], 'viewer, submitter, operator, admin'],
     [['create', '--role', 'viewer', '--expires', 'soon'], 'Allowed: seconds'],
     [['revoke'], "missing required argument 'id'"],
   ])('%j is misuse', async (words, message) => {
