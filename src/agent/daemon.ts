@@ -66,6 +66,7 @@ import { nodeConfinement } from './node-confinement.ts';
 import { registrationOf } from './registration.ts';
 import { ClusterReplica } from './replica.ts';
 import { foundingText } from './founding-text.ts';
+import { nodeFileSchema } from './node-file-schema.ts';
 import { SettingsNotice } from './settings-notice.ts';
 import { StartingOperations } from './starting-operations.ts';
 import { DEFAULT_PATH } from './worker/environment.ts';
@@ -333,6 +334,7 @@ export class Daemon {
       readiness: () => this.#readiness(),
       log: this.#log,
       admission: this.#guarding.http,
+      nodeFileSchema,
     });
     this.#closing('guard', () => this.#guarding.close());
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));

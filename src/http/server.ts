@@ -36,6 +36,8 @@ export function createHttpServer(options: {
   readonly log: Log;
   /** Null, or absent: whoever calls may do everything. */
   readonly admission?: HttpAdmission | null;
+  /** JSON Schema of the file of a node's settings; absent: of none. */
+  readonly nodeFileSchema?: () => object;
   /** Default: plain text. */
   readonly tls?: TlsSource | null;
 }): HttpServer {
@@ -80,7 +82,7 @@ export function createHttpServer(options: {
   if (options.admission !== undefined && options.admission !== null) requireTokens(app, options.admission);
   acceptEmptyBodies(app);
   const calls = new Calls();
-  registerRoutes(app, ROUTES, { ...options, calls });
+  registerRoutes(app, ROUTES, { nodeFileSchema: () => ({}), ...options, calls });
   return {
     app,
     async listen(address) {

@@ -6,6 +6,7 @@ import { createdTokenToJson, tokenToJson } from '../../spec/token-json.ts';
 import { parseBody } from '../query.ts';
 import { idempotencyKey } from '../requests.ts';
 import { route } from '../route.ts';
+import { createdToken, token, tokenList } from '../schemas/tokens.ts';
 
 const newToken = z.strictObject({
   role: z.string(),
@@ -21,7 +22,8 @@ export const tokenRoutes = [
     operation: 'createToken',
     summary: 'Makes a token; its text is in this answer and never to be had again',
     status: 201,
-    body: 'required',
+    answer: createdToken,
+    body: { schema: newToken },
     handler: async ({ operations, request, reply, body, context }) => {
       const { role, name = '', expires } = parseBody(newToken, body);
       const expiry = expires === null || expires === undefined ? undefined : String(expires);
@@ -37,6 +39,7 @@ export const tokenRoutes = [
     path: '/tokens',
     operation: 'listTokens',
     summary: 'The tokens, without their texts, newest first',
+    answer: tokenList,
     isRead: true,
     handler: async ({ operations, context }) => {
       const { items, next_cursor: next } = await operations.listTokens(context());
@@ -48,6 +51,7 @@ export const tokenRoutes = [
     path: '/tokens/:id',
     operation: 'revokeToken',
     summary: 'Revokes a token: it lets nobody in any more, and streams that it has opened end',
+    answer: token,
     handler: async ({ operations, request, parameter, context }) => {
       const asked = { id: parameter('id'), idempotency_key: idempotencyKey(request) };
       return tokenToJson(await operations.revokeToken(asked, context()));
