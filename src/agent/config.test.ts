@@ -86,6 +86,9 @@ const KEYS: readonly (readonly [
   ['drain_on_exit', 'true', 'true', ({ drainOnExit }) => drainOnExit, true],
   ['drain_deadline', '90s', '1.5m', ({ drainDeadlineMs }) => drainDeadlineMs, 90_000],
   ['insecure', 'true', 'true', ({ insecure }) => insecure, true],
+  ['tls_cert', '/c', '/c', ({ tls }) => tls?.certificate, '/c'],
+  ['tls_key', '/k', '/k', ({ tls }) => tls?.key, '/k'],
+  ['tls_ca', '/a', '/a', ({ tls }) => tls?.authorities, '/a'],
   ['kill_tasks_on_exit', 'true', 'true', ({ killTasksOnExit }) => killTasksOnExit, true],
   ['log_level', 'debug', 'debug', ({ logLevel }) => logLevel, 'debug'],
   [
@@ -145,9 +148,12 @@ const KEYS: readonly (readonly [
   ],
 ];
 
+const TLS = { tls_cert: '/cert', tls_key: '/key', tls_ca: '/ca' };
+
 /** Makes whatever a key is set to fit the rest. */
 function completed(raw: RawConfig): RawConfig {
-  const all = { ...LEAST, ...raw };
+  const tls = Object.keys(raw).some((key) => key.startsWith('tls_')) ? TLS : {};
+  const all = { ...LEAST, ...tls, ...raw };
   if ('join' in raw) return { ...all, peers: undefined };
   const peers = 'peers' in raw && raw['peers'] !== LEAST.peers ? raw['peers'] : undefined;
   if (peers !== undefined) return { ...all, name: 'n9', advertise: 'h:1' };
@@ -214,6 +220,7 @@ describe('the settings of a node', () => {
       stated: {},
       snapshotBytesPerSecond: 100 * 1024 * 1024,
       insecure: false,
+      tls: null,
       killTasksOnExit: false,
       logLevel: 'info',
       cluster: {
@@ -461,6 +468,18 @@ describe('without TLS a node listens on loopback only', () => {
       /^listen: 10\.0\.0\.1:7101 is not a loopback.*--insecure/,
     );
     expect(parseConfig({ ...open, insecure: true }).listen).toBe('10.0.0.1:7101');
+  });
+
+  it('and with TLS anywhere', () => {
+    expect(parseConfig({ ...open, ...TLS })).toMatchObject({
+      listen: '10.0.0.1:7101',
+      tls: { certificate: '/cert', key: '/key', authorities: '/ca' },
+    });
+  });
+
+  it.each(['tls_cert', 'tls_key', 'tls_ca'])('%s is not left out where TLS is wanted', (key) => {
+    const message = `${key}: is missing: TLS needs tls_cert, tls_key and tls_ca`;
+    expect(faultOf(() => parseConfig({ ...LEAST, ...TLS, [key]: undefined }))).toBe(message);
   });
 
   it.each(['0.0.0.0:1', '[::]:1', '127.0.0.1.example:1', 'localhost.example:1', '1.127.0.0:1'])(

@@ -12,6 +12,7 @@ import { splitAddress } from '../lib/address.ts';
 import { JarvisError, messageOf, type Fault } from '../lib/errors.ts';
 import { isName, NAME_RULE } from '../lib/names.ts';
 import { limits } from '../lib/limits.ts';
+import type { TlsFiles } from '../lib/tls-files.ts';
 import { parseBytesPerSecond, parseCpuMillis, parseMemoryBytes } from '../lib/quantities.ts';
 import type { Pairs } from '../model/task.ts';
 import type { PeerAddress } from '../raft/bootstrap.ts';
@@ -21,6 +22,7 @@ import type { DockerPolicy } from './drivers/docker/options.ts';
 import { durationUpTo, parsed, splitPairs, text, yamlOfText } from './config-fields.ts';
 import { parseJoinCredentials, type JoinCredentials } from './join-credentials.ts';
 import { policyKeysAt, policySchema } from './policy-config.ts';
+import { checkLoopback, parseTls, tlsFields } from './tls-config.ts';
 
 const DRIVER_NAMES = ['process', 'docker', 'noop'] as const;
 /** An upgrade with a start that takes its time (docs/contract.md, section 1). */
@@ -63,6 +65,8 @@ export interface NodeConfig extends JoinCredentials {
   /** Of all snapshots that it sends to other members, together. */
   readonly snapshotBytesPerSecond: number;
   readonly insecure: boolean;
+  /** Null: without TLS. */
+  readonly tls: TlsFiles | null;
   readonly killTasksOnExit: boolean;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   /** Cluster-wide; the founders' must agree. */
@@ -133,6 +137,7 @@ const rawSchema = z.strictObject({
   drain_on_exit: flag.default(false),
   drain_deadline: parsed(durationUpTo(MOST_DRAIN_DEADLINE_MS, 'at once')).default(DEFAULT_DRAIN_DEADLINE_MS),
   insecure: flag.default(false),
+  ...tlsFields,
   kill_tasks_on_exit: flag.default(false),
   log_level: z
     .enum(LOG_LEVELS, { error: `is not a level; allowed: ${LOG_LEVELS.join(', ')}` })
@@ -168,7 +173,8 @@ export function parseConfig(raw: RawConfig): NodeConfig {
   const labels = parseLabels(value.labels, faults);
   const voters = Math.max(peers.length, join.length > 0 ? 3 : 1);
   const { cluster, stated } = parseClusterConfig(raw, voters, faults);
-  if (!value.insecure) checkLoopback({ listen: value.listen, http: value.http }, faults);
+  const tls = parseTls(value, faults);
+  if (!value.insecure && tls === null) checkLoopback({ listen: value.listen, http: value.http }, faults);
   if (faults.length > 0) throw invalidConfig(faults);
   return {
     name: value.name,
@@ -190,6 +196,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     drainDeadlineMs: value.drain_deadline,
     snapshotBytesPerSecond: value.snapshot_rate,
     insecure: value.insecure,
+    tls,
     killTasksOnExit: value.kill_tasks_on_exit,
     logLevel: value.log_level,
     cluster,
@@ -388,15 +395,4 @@ function parseLabels(raw: Record<string, string>, faults: Fault[]): Pairs {
     if (value.length > 256) faults.push({ path: `labels.${name}`, message: 'is longer than 256 characters' });
   }
   return Object.entries(raw).sort(([a], [b]) => (a < b ? -1 : 1));
-}
-
-function checkLoopback(addresses: Readonly<Record<string, string>>, faults: Fault[]): void {
-  for (const [key, address] of Object.entries(addresses)) {
-    const { host } = splitAddress(address);
-    if (host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)) continue;
-    faults.push({
-      path: key,
-      message: `${address} is not a loopback address: without TLS only --insecure allows that`,
-    });
-  }
 }

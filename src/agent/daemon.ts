@@ -26,7 +26,7 @@ import { ClusterFormation } from '../raft/form-cluster.ts';
 import { MemberRemovedError, type RaftNode } from '../raft/node.ts';
 import { GrpcTransport } from '../raft/transport/grpc-transport.ts';
 import { RaftPeerService } from '../raft/transport/raft-service.ts';
-import { channelCredentials, channelOptions, ChannelPool } from '../rpc/channel.ts';
+import { channelOptions, ChannelPool } from '../rpc/channel.ts';
 import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import { healthService } from '../rpc/health-service.ts';
@@ -56,6 +56,7 @@ import { memberQuestions } from './member-questions.ts';
 import { memberWatches } from './member-watches.ts';
 import { LeaderMembershipControl } from './membership-control.ts';
 import { NodeDrivers } from './node-drivers.ts';
+import type { NodeSecurity } from './node-security.ts';
 import { readinessOf } from './readiness.ts';
 import { recoverMember } from './recovery.ts';
 import { nodeConfinement } from './node-confinement.ts';
@@ -81,6 +82,7 @@ interface Closer {
 
 export class Daemon {
   readonly #config: NodeConfig;
+  readonly #security: NodeSecurity;
   readonly #log: Log;
   readonly #version: string;
   readonly #clock: Clock = systemClock;
@@ -94,8 +96,9 @@ export class Daemon {
   #drain: ((signal: AbortSignal) => Promise<void>) | null = null;
   #readiness: () => Readiness = () => ({ ready: false, reason: 'the node is starting' });
 
-  constructor(options: { config: NodeConfig; log: Log; version: string }) {
+  constructor(options: { config: NodeConfig; security: NodeSecurity; log: Log; version: string }) {
     this.#config = options.config;
+    this.#security = options.security;
     this.#log = options.log;
     this.#version = options.version;
     // `run` hears of a failure; one before or after it has a listener too, so that none counts as unhandled.
@@ -167,7 +170,7 @@ export class Daemon {
     };
     const operations = new StartingOperations();
     // Closed after the servers: what they are still answering may have been sent on.
-    const pool = new ChannelPool();
+    const pool = new ChannelPool(this.#security.channels);
     this.#closing('channels', async () => {
       await this.#lastWords?.said;
       pool.close();
@@ -192,7 +195,14 @@ export class Daemon {
         },
       }));
     const diskErrors = this.#diskErrors;
-    const lastWords = new LastWords({ cluster, diskErrors, pool, clock: this.#clock, log: this.#log });
+    const lastWords = new LastWords({
+      cluster,
+      name: config.name,
+      diskErrors,
+      pool,
+      clock: this.#clock,
+      log: this.#log,
+    });
     this.#lastWords = lastWords;
     const { raft, machine, wal, snapshots, transport } = await this.#recover(directory, cluster);
     lastWords.follow(() => raft.membership.peers);
@@ -201,7 +211,7 @@ export class Daemon {
     const sessions = new SessionService({
       replica,
       accept: (call) => duties.accept(call),
-      credentials: channelCredentials(),
+      credentials: () => this.#security.channels.credentials(),
       log: this.#log,
     });
     this.#closing('sessions', () => sessions.close());
@@ -310,7 +320,12 @@ export class Daemon {
     operations: StartingOperations,
     services: Parameters<typeof createServer>[0]['services'],
   ): Promise<{ readonly http: HttpServer; readonly rpc: RpcServer }> {
-    const http = createHttpServer({ operations, readiness: () => this.#readiness(), log: this.#log });
+    const http = createHttpServer({
+      operations,
+      tls: this.#security.tls,
+      readiness: () => this.#readiness(),
+      log: this.#log,
+    });
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
     await http.listen(this.#config.http);
     const health = healthService({
@@ -319,8 +334,13 @@ export class Daemon {
       clock: this.#clock,
       log: this.#log,
     });
-    const { listen } = this.#config;
-    const rpc = await createServer({ services: [...services, health], listen, log: this.#log });
+    const rpc = await createServer({
+      services: [...services, health],
+      listen: this.#config.listen,
+      tls: this.#security.tls,
+      clock: this.#clock,
+      log: this.#log,
+    });
     this.#closing('gRPC', () => rpc.close(CLOSE_GRACE_MS));
     this.#log.info({ listen: this.#config.listen, http: this.#config.http }, 'listening');
     return { http, rpc };
@@ -354,7 +374,7 @@ export class Daemon {
           );
         if (code === 'removed_member') this.#fail(new MemberRemovedError());
       },
-      credentials: channelCredentials(),
+      credentials: (peer) => this.#security.channels.credentials(peer),
       channelOptions,
       clock: this.#clock,
       log: this.#log,
@@ -376,6 +396,10 @@ export class Daemon {
     this.#closing('state', () => member.machine.close());
     this.#closing('Raft', () => member.raft.stop());
     this.#closing('transport', () => transport.close());
+    this.#closing(
+      'renewal',
+      this.#security.channels.onRenewal(() => transport.renew()),
+    );
     member.raft.failed.catch((error: unknown) => this.#fail(error));
     // Also a sync in idle time may fail, when nobody waits for an append.
     member.wal.failure.catch((error: unknown) => this.#fail(error));
@@ -473,7 +497,7 @@ export class Daemon {
       bootMs: bootTimeMs,
       connector: new GrpcSessionConnector({
         addresses: () => this.#sessionAddresses(replica, raft),
-        credentials: channelCredentials(),
+        credentials: () => this.#security.channels.credentials(),
         channelOptions,
       }),
       onSynced: () => notice.look(replica.state.cluster),

@@ -12,6 +12,7 @@ import { CONFIG_KEYS, gatherConfig, parseConfig, type NodeConfig, type RawConfig
 import { Daemon } from './daemon.ts';
 import { programOf } from './disaster/programs.ts';
 import { forgetVariable } from './join-credentials.ts';
+import { startSecurity, type NodeSecurity } from './node-security.ts';
 import { checkStart } from './preflight.ts';
 import { hasLostLog, rejoinAnew } from './rejoin.ts';
 
@@ -80,6 +81,9 @@ function createCommand(): Command {
       '--drain-deadline <duration>',
       'then, what still runs after so long is stopped, and moved to other nodes (default: 10m; at most 1d)',
     )
+    .option('--tls-cert <file>', 'TLS: the certificate of this node (PEM); `jarvisctl cert issue` makes one')
+    .option('--tls-key <file>', 'TLS: its key')
+    .option('--tls-ca <file>', 'TLS: the authorities of the cluster, whose certificates others must show')
     .option('--insecure', 'listen beyond loopback without TLS')
     .option('--log-level <level>', 'debug, info (default), warn or error')
     .addOption(new Option('--kill-tasks-on-exit').hideHelp())
@@ -138,21 +142,26 @@ async function main(): Promise<number> {
   });
   const config = parseConfig(raw);
   forgetVariable(process.env);
-  await checkStart(config);
-  if (options['check'] === true) {
-    process.stdout.write('the settings are valid\n');
-    return 0;
-  }
-  return await runUntilStopped(config);
-}
-
-async function runUntilStopped(config: NodeConfig): Promise<number> {
+  const isCheck = options['check'] === true;
   const log = pino({
+    enabled: !isCheck,
     level: config.logLevel,
     base: { node: config.name },
     formatters: { level: (level) => ({ level }) },
   });
-  if (config.insecure) {
+  const security = await startSecurity(config, { clock: systemClock, log });
+  try {
+    await checkStart(config, security.channels);
+    if (!isCheck) return await runUntilStopped(config, security, log);
+  } finally {
+    await security.close();
+  }
+  process.stdout.write('the settings are valid\n');
+  return 0;
+}
+
+async function runUntilStopped(config: NodeConfig, security: NodeSecurity, log: Logger): Promise<number> {
+  if (config.insecure && config.tls === null) {
     log.warn(
       { listen: config.listen, http: config.http },
       'insecure: no TLS and no authentication; whoever reaches these addresses can run commands on this machine',
@@ -161,15 +170,24 @@ async function runUntilStopped(config: NodeConfig): Promise<number> {
   const stopping = new AbortController();
   const running: Running = { daemon: null };
   stopOnSignals(config, log, { stopping, running });
-  const lost = await runOnce(config, log, stopping.signal, running);
+  const node = { config, security, log };
+  const lost = await runOnce(node, stopping.signal, running);
   if (lost === null) return 0;
   try {
-    await rejoinAnew({ config, clock: systemClock, log, signal: stopping.signal, cause: lost });
+    const { channels } = security;
+    await rejoinAnew({
+      config,
+      security: channels,
+      clock: systemClock,
+      log,
+      signal: stopping.signal,
+      cause: lost,
+    });
   } catch (error) {
     if (stopping.signal.aborted) return 0;
     throw error;
   }
-  const again = await runOnce(config, log, stopping.signal, running);
+  const again = await runOnce(node, stopping.signal, running);
   if (again !== null) throw again;
   return 0;
 }
@@ -218,12 +236,15 @@ async function drainFirst(
 
 /** Resolves when the node was stopped, or with the word that it cannot be who it was: its log is lost. */
 async function runOnce(
-  config: NodeConfig,
-  log: Logger,
+  {
+    config,
+    security,
+    log,
+  }: { readonly config: NodeConfig; readonly security: NodeSecurity; readonly log: Logger },
   signal: AbortSignal,
   running: Running,
 ): Promise<StorageError | null> {
-  const daemon = new Daemon({ config, log, version: version() });
+  const daemon = new Daemon({ config, security, log, version: version() });
   running.daemon = daemon;
   let lost: StorageError | null = null;
   let unlimit = nothing;

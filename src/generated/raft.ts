@@ -46,7 +46,10 @@ export interface Hello {
 
 export interface HelloReply {
   accepted: boolean;
-  /** One of foreign_cluster, unknown_member, removed_member, wrong_target, old_copy and bad_protocol (docs/storage.md). */
+  /**
+   * One of foreign_cluster, unknown_member, removed_member, wrong_target, wrong_name, old_copy and bad_protocol
+   * (docs/storage.md).
+   */
   code: string;
   message: string;
   /** Of a leader: what it says of the membership is what holds. */

@@ -6,7 +6,9 @@ import { cannotListen, joinAddress, splitAddress } from '../lib/address.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
+import type { TlsSource } from '../lib/tls-watch.ts';
 import type { ClusterOperations, Readiness } from '../operations/port.ts';
+import { httpsContext, renewHttps } from './https.ts';
 import { PROBLEM_TYPE, RETRY_AFTER_SECONDS, problemOf, requestFault } from './problem.ts';
 import { Calls } from './requests.ts';
 import { registerRoutes, routeOf } from './route.ts';
@@ -29,9 +31,12 @@ export function createHttpServer(options: {
   readonly operations: ClusterOperations;
   readonly readiness: () => Readiness;
   readonly log: Log;
+  /** Default: plain text. */
+  readonly tls?: TlsSource | null;
 }): HttpServer {
-  const { log } = options;
+  const { log, tls = null } = options;
   const app = fastify({
+    ...(tls === null ? {} : { https: httpsContext(tls.current) }),
     logger: false,
     bodyLimit: limits.httpBodyBytes,
     requestTimeout: limits.httpRequestTimeoutMs,
@@ -44,6 +49,7 @@ export function createHttpServer(options: {
     frameworkErrors: (error, _request, reply) => void answer(reply, error),
   });
   app.server.maxConnections = limits.httpConnections;
+  const unsubscribe = tls === null ? null : renewHttps(app, tls);
   const answer = (reply: Parameters<Parameters<typeof app.setErrorHandler>[0]>[2], error: unknown) => {
     const fault = requestFault(error);
     const known =
@@ -84,6 +90,7 @@ export function createHttpServer(options: {
         app.server.closeAllConnections();
       }, graceMs);
       calls.abortStreams(new JarvisError('unavailable', 'this node is shutting down'));
+      unsubscribe?.();
       await app.close();
       clearTimeout(timer);
     },
