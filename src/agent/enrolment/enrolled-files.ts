@@ -8,9 +8,10 @@ import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { TlsFiles } from '../../lib/tls-files.ts';
+import { TLS_FOLDER } from '../../raft/data-directory.ts';
 import { makeDirectoryDurably, writeDurably } from '../../raft/durable-file.ts';
+import { joinTokenOf, type JoinCredentials } from '../join-credentials.ts';
 
-const FOLDER = 'tls';
 const PENDING_KEY = 'pending-key.pem';
 
 /** A key and what others are told of it. */
@@ -22,9 +23,24 @@ export interface NodeKey {
 }
 
 export function enrolledFiles(dataDirectory: string): TlsFiles {
-  const folder = path.join(dataDirectory, FOLDER);
+  const folder = path.join(dataDirectory, TLS_FOLDER);
   const node = path.join(folder, 'node.pem');
   return { certificate: node, key: node, authorities: path.join(folder, 'ca.pem') };
+}
+
+/**
+ * Where no other files are named: those that the cluster has given the node, or will give it for its join token.
+ * @returns null: the node is to have no TLS
+ */
+export function tlsOfCluster(dataDirectory: string, credentials: JoinCredentials): TlsFiles | null {
+  const files = enrolledFiles(dataDirectory);
+  if (isEnrolled(files)) return files;
+  try {
+    return (joinTokenOf(credentials)?.authorityHash ?? null) === null ? null : files;
+  } catch {
+    // Whoever needs the token says what is wrong with it; a member that has come in needs it no more.
+    return null;
+  }
 }
 
 /** The node has a certificate of its cluster's. */
