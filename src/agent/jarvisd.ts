@@ -85,7 +85,10 @@ function createCommand(): Command {
     .option('--tls-cert <file>', 'TLS: the certificate of this node (PEM); `jarvisctl cert issue` makes one')
     .option('--tls-key <file>', 'TLS: its key')
     .option('--tls-ca <file>', 'TLS: the authorities of the cluster, whose certificates others must show')
-    .option('--tls-ca-key <file>', 'TLS: the key of the authority, on nodes that let others in by join tokens')
+    .option(
+      '--tls-ca-key <file>',
+      'TLS: the key of the authority, on nodes that let others in by join tokens',
+    )
     .option('--insecure', 'listen beyond loopback without TLS')
     .option('--log-level <level>', 'debug, info (default), warn or error')
     .addOption(new Option('--kill-tasks-on-exit').hideHelp())

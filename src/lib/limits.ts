@@ -80,6 +80,7 @@ export const limits = {
   renewalLookMs: 3_600_000,
   /** For so long a node asks for its first certificate; one call of it; and how many nodes ask one member at once. */
   enrolmentMs: 60_000,
+  enrolmentRetryMs: 1000,
   enrolmentCallTimeoutMs: 5000,
   enrolmentsAtOnce: 16,
   /** Names of tasks whose place is remembered for those that want to be near. */

@@ -100,8 +100,9 @@ function hostOwners({ state }: Pick<Replica, 'state'>): ReadonlyMap<string, stri
   const owners = new Map<string, string>();
   for (const { name, address, http } of state.nodes.values())
     for (const each of [address, http]) {
-      const host = each === '' ? 'localhost' : splitAddress(each).host.replaceAll(/[[\]]/g, '');
-      const isShared = host === 'localhost' || host === '0.0.0.0' || host.startsWith('::') || host.startsWith('127.');
+      const host = each === '' ? 'localhost' : splitAddress(each).host;
+      const isShared =
+        host === 'localhost' || host === '0.0.0.0' || host.startsWith('::') || host.startsWith('127.');
       if (!isShared) owners.set(host, name);
     }
   return owners;

@@ -3,8 +3,6 @@
  * an authority whose key has the hash that stands in the token, and shows the token over a connection only whose
  * certificate that authority has signed. Its own key never leaves the machine.
  */
-import * as grpc from '@grpc/grpc-js';
-
 import { EnrolmentService, type CertificateReply, type EnrolRequest } from '../../generated/enrolment.ts';
 import { splitAddress } from '../../lib/address.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -14,7 +12,7 @@ import { limits } from '../../lib/limits.ts';
 import type { Log } from '../../lib/log.ts';
 import { authorityHash, certificatesIn, readTlsFiles, type TlsFiles } from '../../lib/tls-files.ts';
 import { ChannelPool } from '../../rpc/channel.ts';
-import { insecureChannels, TlsChannels, type ChannelSecurity } from '../../rpc/channel-security.ts';
+import { TlsChannels, type ChannelSecurity } from '../../rpc/channel-security.ts';
 import { unaryCall } from '../../rpc/client.ts';
 import type { NodeConfig } from '../config.ts';
 import { pendingKey, storeEnrolled } from './enrolled-files.ts';
@@ -68,7 +66,7 @@ export async function comeInByToken(options: FirstContactOptions): Promise<void>
       log.info({ address, error: messageOf(error) }, 'no certificate yet');
     }
     await new Promise<void>((resolve) => {
-      clock.after(limits.bootstrapRetryMs, resolve);
+      clock.after(limits.enrolmentRetryMs, resolve);
     });
   }
 }
@@ -79,7 +77,7 @@ async function enrolAt(
   { config, token, signal }: FirstContactOptions,
 ): Promise<CertificateReply> {
   const authority = await authorityAt(address, token, signal);
-  const security = pinnedTo(authority);
+  const security = channelsTo(authority);
   const pool = new ChannelPool(security);
   const request: EnrolRequest = {
     name: config.name,
@@ -113,7 +111,7 @@ async function enrolAt(
  * @throws JarvisError unauthenticated where it knows another one
  */
 async function authorityAt(address: string, token: JoinToken, signal: AbortSignal): Promise<string> {
-  const pool = new ChannelPool(unverified);
+  const pool = new ChannelPool(channelsTo(null));
   try {
     const { authorities } = await unaryCall({
       pool,
@@ -139,27 +137,24 @@ async function authorityAt(address: string, token: JoinToken, signal: AbortSigna
 
 const MOST_AUTHORITIES = 16;
 
-/** Without a word of who is there. For what anybody may read, and must be checked. */
-const unverified: ChannelSecurity = {
-  ...insecureChannels,
-  credentials: () => grpc.credentials.createSsl(null, null, null, { rejectUnauthorized: false }),
-};
-
-/** The other side must be a node with a certificate of that authority; this one has none to show. */
-function pinnedTo(authoritiesPem: string): ChannelSecurity {
+/**
+ * Without a certificate of its own.
+ * @param authoritiesPem the authority that must have signed the other side's, a node's; null: whoever is there
+ */
+function channelsTo(authoritiesPem: string | null): ChannelSecurity {
   const current = {
     certificatePem: '',
     keyPem: '',
-    authoritiesPem,
+    authoritiesPem: authoritiesPem ?? '',
     identity: null,
     endsMs: Number.POSITIVE_INFINITY,
     digest: '',
   };
-  return new TlsChannels({ current, onChange: () => () => {} });
+  return new TlsChannels({ current, onChange: () => () => {} }, { acceptsAnybody: authoritiesPem === null });
 }
 
 /** Under which others reach it: what clients of HTTPS compare with its certificate. */
 export function hostsOf({ advertise, http }: Pick<NodeConfig, 'advertise' | 'http'>): string[] {
-  const hosts = [advertise, http].map((address) => splitAddress(address).host.replaceAll(/[[\]]/g, ''));
+  const hosts = [advertise, http].map((address) => splitAddress(address).host);
   return [...new Set(hosts)].filter((host) => host !== '0.0.0.0' && host !== '::');
 }

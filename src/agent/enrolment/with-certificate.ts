@@ -26,7 +26,10 @@ export async function withCertificate(
   if (isCheck) return { ...config, tls: null };
   const token = joinTokenOf(config);
   if (token === null || join.length === 0)
-    throw new JarvisError('invalid', 'join: names nobody; a node with a join token joins by members of its cluster');
+    throw new JarvisError(
+      'invalid',
+      'join: names nobody; a node with a join token joins by members of its cluster',
+    );
   await checkDataDirectory(dataDir, { name });
   const { signal } = new AbortController();
   await comeInByToken({ config, files, token, clock, signal, log });
