@@ -23,6 +23,13 @@ export interface RouteParts {
   readonly log: Log;
 }
 
+interface RouteBody {
+  /** What the document says of it; handlers check what they take. */
+  readonly schema: z.ZodType;
+  /** Without one everything is as by default. */
+  readonly isOptional?: boolean;
+}
+
 interface RouteFacts {
   readonly method: Method;
   /** Parameters as `:name`. */
@@ -38,8 +45,10 @@ interface RouteFacts {
   readonly isRead?: boolean;
   /** Answered whoever asks. */
   readonly isPublic?: boolean;
-  /** `none` where the URL says everything; `optional`: with every default. */
-  readonly body?: 'none' | 'optional' | 'required';
+  /** Absent where the URL says everything: then none is taken. */
+  readonly body?: RouteBody;
+  /** What the document says of it: a shape in JSON, or another media type. */
+  readonly answer: z.ZodType | 'application/octet-stream' | 'text/event-stream' | 'text/plain';
 }
 
 export interface Route extends RouteFacts {
@@ -87,7 +96,7 @@ export function route<Shape extends z.ZodRawShape = Readonly<Record<string, neve
     run: async (request, reply, { operations, readiness, calls, log }) => {
       const parsed = parseQuery(schema, request.query);
       const isStale = parsed['consistency'] === 'stale';
-      if (request.method !== 'GET' && (facts.body ?? 'none') === 'none') expectNoBody(request.body);
+      if (request.method !== 'GET' && facts.body === undefined) expectNoBody(request.body);
       if (facts.status !== undefined) reply.code(facts.status);
       if (isStale) tellFreshness(reply, operations.freshness());
       return await handler({

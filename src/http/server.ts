@@ -1,5 +1,5 @@
 /** The HTTP API of a node: JSON over the same operations as gRPC. */
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { fastify } from 'fastify';
 
 import { cannotListen, joinAddress, splitAddress } from '../lib/address.ts';
@@ -102,7 +102,12 @@ function acceptEmptyBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('text/plain');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '' && routeOf(request)?.body !== 'required') done(null, undefined);
+    if (body === '' && !needsBody(request)) done(null, undefined);
     else void parse(request, body as string, done);
   });
+}
+
+function needsBody(request: FastifyRequest): boolean {
+  const body = routeOf(request)?.body;
+  return body !== undefined && body.isOptional !== true;
 }

@@ -4,6 +4,8 @@ import { createdJoinTokenToJson, joinTokenToJson } from '../../spec/join-token-j
 import { listToJson } from '../../spec/json.ts';
 import { idempotencyKey } from '../requests.ts';
 import { route } from '../route.ts';
+import { newJoinToken } from '../schemas/bodies.ts';
+import { createdJoinToken, joinToken, joinTokenList } from '../schemas/join-tokens.ts';
 
 export const joinTokenRoutes = [
   route({
@@ -12,7 +14,8 @@ export const joinTokenRoutes = [
     operation: 'createJoinToken',
     summary: 'Makes a join token, and shows it this once',
     status: 201,
-    body: 'optional',
+    answer: createdJoinToken,
+    body: { schema: newJoinToken, isOptional: true },
     handler: async ({ request, reply, operations, body, context }) => {
       const { validMs, uses, node } = parseNewJoinToken(body);
       const created = await operations.createJoinToken(
@@ -37,6 +40,7 @@ export const joinTokenRoutes = [
     path: '/cluster/join-tokens',
     operation: 'listJoinTokens',
     summary: 'The join tokens that have not expired, the newest first; never what they are worth',
+    answer: joinTokenList,
     handler: async ({ operations, context }) => {
       const { items } = await operations.listJoinTokens(context());
       return listToJson(items.map(joinTokenToJson));
@@ -47,6 +51,7 @@ export const joinTokenRoutes = [
     path: '/cluster/join-tokens/:id',
     operation: 'deleteJoinToken',
     summary: 'Deletes a join token: nobody comes in by it any more',
+    answer: joinToken,
     handler: async ({ request, operations, parameter, context }) => {
       const asked = { id: parameter('id'), idempotency_key: idempotencyKey(request) };
       return joinTokenToJson(await operations.deleteJoinToken(asked, context()));

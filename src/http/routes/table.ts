@@ -1,6 +1,7 @@
 /** Every call of the API (docs/contract.md, section 2). */
 import type { Route } from '../route.ts';
 import { clusterRoutes } from './cluster.ts';
+import { documentRoute } from './document.ts';
 import { eventRoutes } from './events.ts';
 import { groupRoutes } from './groups.ts';
 import { healthRoutes } from './health.ts';
@@ -18,4 +19,5 @@ export const ROUTES: readonly Route[] = [
   ...joinTokenRoutes,
   ...eventRoutes,
   ...healthRoutes,
+  documentRoute(() => ROUTES),
 ];
