@@ -115,7 +115,7 @@ const driverNames = z.union(
   { error: `is not a list; allowed: ${DRIVER_NAMES.join(', ')}` },
 );
 
-const rawSchema = z.strictObject({
+export const rawSchema = z.strictObject({
   name: text.pipe(z.string().refine(isName, `is not ${NAME_RULE}`)),
   data_dir: z.string('is not a path').min(1, 'is not a path'),
   listen: parsed(parseAddress),

@@ -54,7 +54,7 @@ const KNOWN: Readonly<Record<string, KnownFields>> = Object.assign(
 ) as Readonly<Record<string, KnownFields>>;
 
 /** Field by field, without the rules between fields: a change is judged together with what it changes. */
-const settingsSchema = z.strictObject(
+export const settingsSchema = z.strictObject(
   Object.fromEntries(KEYS.map((key) => [SETTINGS[key].name, (SETTINGS[key].schema as z.ZodType).nullish()])),
 );
 
