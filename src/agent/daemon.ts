@@ -295,7 +295,12 @@ export class Daemon {
     });
     if (tls !== null) {
       const enrolment = await enrolmentParts({
-        ...{ config, tls, replica, raft, pool, signal },
+        config,
+        tls,
+        replica,
+        raft,
+        pool,
+        signal,
         useTokenHere: (user, caller) => local.useJoinToken(user, caller),
         clock: this.#clock,
         log: this.#log,

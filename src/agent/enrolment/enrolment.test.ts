@@ -70,6 +70,11 @@ function keyFile(ca: CertificateAndKey = authority): string {
   return file;
 }
 
+async function use(user: JoinTokenUser): Promise<void> {
+  used.push(user);
+  if (refusal !== null) throw refusal;
+}
+
 /** A member that listens. @returns its address */
 async function member(
   changes: {
@@ -85,10 +90,6 @@ async function member(
   const tls = new ExchangeableTls(await materialOf(issuer, { kind: 'node', name }));
   const authoritiesPem = (): string => tls.current.authoritiesPem;
   const options = { keyFile: keyFile(), authoritiesPem, clock: systemClock };
-  const use = async (user: JoinTokenUser): Promise<void> => {
-    used.push(user);
-    if (refusal !== null) throw refusal;
-  };
   const enrolment = new Enrolment({
     signer: canSign ? await CertificateSigner.start(options) : null,
     authoritiesPem,
@@ -264,9 +265,11 @@ async function clientOf(name: string, kind: 'node' | 'client' = 'node') {
   return { ask: askToRenew(pool, signal) };
 }
 
-describe('a certificate of a member', () => {
-  const request = () => ({ name: 'n1', public_key: newKey().publicKeyPem, hosts: [] });
+function request() {
+  return { name: 'n1', public_key: newKey().publicKeyPem, hosts: [] };
+}
 
+describe('a certificate of a member', () => {
   it('is renewed for the node itself, and for no other name', async () => {
     const address = await member();
     const { ask } = await clientOf('n1');
