@@ -12,6 +12,7 @@ import { splitAddress } from '../lib/address.ts';
 import { JarvisError, messageOf, type Fault } from '../lib/errors.ts';
 import { isName, NAME_RULE } from '../lib/names.ts';
 import { limits } from '../lib/limits.ts';
+import type { TlsFiles } from '../lib/tls-files.ts';
 import { parseBytesPerSecond, parseCpuMillis, parseMemoryBytes } from '../lib/quantities.ts';
 import type { Pairs } from '../model/task.ts';
 import type { PeerAddress } from '../raft/bootstrap.ts';
@@ -19,7 +20,10 @@ import type { AllSettings, StatedSettings } from '../spec/settings/settings.ts';
 import { clusterFields, parseClusterConfig } from './cluster-config.ts';
 import type { DockerPolicy } from './drivers/docker/options.ts';
 import { durationUpTo, parsed, splitPairs, text, yamlOfText } from './config-fields.ts';
+import { tlsOfCluster } from './enrolment/enrolled-files.ts';
+import { parseJoinCredentials, type JoinCredentials } from './join-credentials.ts';
 import { policyKeysAt, policySchema } from './policy-config.ts';
+import { checkLoopback, parseTls, tlsFields } from './tls-config.ts';
 
 const DRIVER_NAMES = ['process', 'docker', 'noop'] as const;
 /** An upgrade with a start that takes its time (docs/contract.md, section 1). */
@@ -30,7 +34,7 @@ const MOST_DRAIN_DEADLINE_MS = 24 * 3_600_000;
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 type DriverChoice = (typeof DRIVER_NAMES)[number];
 
-export interface NodeConfig {
+export interface NodeConfig extends JoinCredentials {
   readonly name: string;
   readonly dataDir: string;
   /** host:port of gRPC. */
@@ -62,6 +66,10 @@ export interface NodeConfig {
   /** Of all snapshots that it sends to other members, together. */
   readonly snapshotBytesPerSecond: number;
   readonly insecure: boolean;
+  /** Null: without TLS. */
+  readonly tls: TlsFiles | null;
+  /** The key of the cluster's authority, with which this node signs certificates of others; null: it does not. */
+  readonly tlsCaKey: string | null;
   readonly killTasksOnExit: boolean;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   /** Cluster-wide; the founders' must agree. */
@@ -107,7 +115,7 @@ const driverNames = z.union(
   { error: `is not a list; allowed: ${DRIVER_NAMES.join(', ')}` },
 );
 
-const rawSchema = z.strictObject({
+export const rawSchema = z.strictObject({
   name: text.pipe(z.string().refine(isName, `is not ${NAME_RULE}`)),
   data_dir: z.string('is not a path').min(1, 'is not a path'),
   listen: parsed(parseAddress),
@@ -115,6 +123,9 @@ const rawSchema = z.strictObject({
   http: parsed(parseAddress),
   peers: assignments.default({}),
   join: addressList.optional(),
+  // Looked at later: what is said of a value here would show it.
+  join_token: z.unknown().optional(),
+  join_token_file: z.unknown().optional(),
   labels: assignments.default({}),
   capacity: assignments.default({}),
   reserve: assignments.default({}),
@@ -129,6 +140,8 @@ const rawSchema = z.strictObject({
   drain_on_exit: flag.default(false),
   drain_deadline: parsed(durationUpTo(MOST_DRAIN_DEADLINE_MS, 'at once')).default(DEFAULT_DRAIN_DEADLINE_MS),
   insecure: flag.default(false),
+  ...tlsFields,
+  tls_ca_key: z.string('is not a path').min(1, 'is not a path').optional(),
   kill_tasks_on_exit: flag.default(false),
   log_level: z
     .enum(LOG_LEVELS, { error: `is not a level; allowed: ${LOG_LEVELS.join(', ')}` })
@@ -150,6 +163,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
   const faults: Fault[] = [];
   const peers = parsePeers(value.peers, faults);
   const join = parseJoin(value.join, faults);
+  const credentials = parseJoinCredentials(value, faults);
   const advertise = value.advertise ?? value.listen;
   if (join.length > 0 && peers.length > 0)
     faults.push({
@@ -163,16 +177,21 @@ export function parseConfig(raw: RawConfig): NodeConfig {
   const labels = parseLabels(value.labels, faults);
   const voters = Math.max(peers.length, join.length > 0 ? 3 : 1);
   const { cluster, stated } = parseClusterConfig(raw, voters, faults);
-  if (!value.insecure) checkLoopback({ listen: value.listen, http: value.http }, faults);
+  const dataDir = path.resolve(value.data_dir);
+  const tls = parseTls(value, faults) ?? tlsOfCluster(dataDir, credentials);
+  if (value.tls_ca_key !== undefined && tls === null)
+    faults.push({ path: 'tls_ca_key', message: 'is of no use without TLS (tls_cert, tls_key and tls_ca)' });
+  if (!value.insecure && tls === null) checkLoopback({ listen: value.listen, http: value.http }, faults);
   if (faults.length > 0) throw invalidConfig(faults);
   return {
     name: value.name,
-    dataDir: path.resolve(value.data_dir),
+    dataDir,
     listen: value.listen,
     advertise,
     http: value.http,
     peers,
     join,
+    ...credentials,
     labels,
     capacity,
     reserve: { cpuMillis: reserve.cpuMillis ?? 0, memoryBytes: reserve.memoryBytes ?? 0 },
@@ -184,6 +203,8 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     drainDeadlineMs: value.drain_deadline,
     snapshotBytesPerSecond: value.snapshot_rate,
     insecure: value.insecure,
+    tls,
+    tlsCaKey: value.tls_ca_key ?? null,
     killTasksOnExit: value.kill_tasks_on_exit,
     logLevel: value.log_level,
     cluster,
@@ -382,15 +403,4 @@ function parseLabels(raw: Record<string, string>, faults: Fault[]): Pairs {
     if (value.length > 256) faults.push({ path: `labels.${name}`, message: 'is longer than 256 characters' });
   }
   return Object.entries(raw).sort(([a], [b]) => (a < b ? -1 : 1));
-}
-
-function checkLoopback(addresses: Readonly<Record<string, string>>, faults: Fault[]): void {
-  for (const [key, address] of Object.entries(addresses)) {
-    const { host } = splitAddress(address);
-    if (host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)) continue;
-    faults.push({
-      path: key,
-      message: `${address} is not a loopback address: without TLS only --insecure allows that`,
-    });
-  }
 }

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { randomUUID } from 'node:crypto';
 
 import { ClusterService } from '../generated/cluster.ts';
+import { EnrolmentService } from '../generated/enrolment.ts';
 import { LastWordsService } from '../generated/last_words.ts';
 import { LogHandOverService } from '../generated/log_hand_over.ts';
 import type { JoinRequest } from '../generated/raft.ts';
@@ -26,7 +27,7 @@ import { ClusterFormation } from '../raft/form-cluster.ts';
 import { MemberRemovedError, type RaftNode } from '../raft/node.ts';
 import { GrpcTransport } from '../raft/transport/grpc-transport.ts';
 import { RaftPeerService } from '../raft/transport/raft-service.ts';
-import { channelCredentials, channelOptions, ChannelPool } from '../rpc/channel.ts';
+import { channelOptions, ChannelPool } from '../rpc/channel.ts';
 import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import { healthService } from '../rpc/health-service.ts';
@@ -37,6 +38,7 @@ import { SchedulingLoop } from '../scheduler/loop.ts';
 import { Admission } from './admission.ts';
 import type { NodeConfig } from './config.ts';
 import { announceAddress, enterCluster } from './enter-cluster.ts';
+import { enrolmentParts, ownAuthorityHash } from './enrolment/enrolment-parts.ts';
 import { drainBeforeExit } from './exit-drain.ts';
 import { handOver } from './hand-over.ts';
 import { DiskErrors } from './disk-errors.ts';
@@ -56,12 +58,14 @@ import { memberQuestions } from './member-questions.ts';
 import { memberWatches } from './member-watches.ts';
 import { LeaderMembershipControl } from './membership-control.ts';
 import { NodeDrivers } from './node-drivers.ts';
+import type { NodeSecurity } from './node-security.ts';
 import { readinessOf } from './readiness.ts';
 import { recoverMember } from './recovery.ts';
 import { nodeConfinement } from './node-confinement.ts';
 import { registrationOf } from './registration.ts';
 import { ClusterReplica } from './replica.ts';
 import { foundingText } from './founding-text.ts';
+import { nodeFileSchema } from './node-file-schema.ts';
 import { SettingsNotice } from './settings-notice.ts';
 import { StartingOperations } from './starting-operations.ts';
 import { DEFAULT_PATH } from './worker/environment.ts';
@@ -81,6 +85,7 @@ interface Closer {
 
 export class Daemon {
   readonly #config: NodeConfig;
+  readonly #security: NodeSecurity;
   readonly #log: Log;
   readonly #version: string;
   readonly #clock: Clock = systemClock;
@@ -94,8 +99,9 @@ export class Daemon {
   #drain: ((signal: AbortSignal) => Promise<void>) | null = null;
   #readiness: () => Readiness = () => ({ ready: false, reason: 'the node is starting' });
 
-  constructor(options: { config: NodeConfig; log: Log; version: string }) {
+  constructor(options: { config: NodeConfig; security: NodeSecurity; log: Log; version: string }) {
     this.#config = options.config;
+    this.#security = options.security;
     this.#log = options.log;
     this.#version = options.version;
     // `run` hears of a failure; one before or after it has a listener too, so that none counts as unhandled.
@@ -164,10 +170,12 @@ export class Daemon {
       lastWords: lateService(LastWordsService),
       handOver: lateService(LogHandOverService),
       digests: lateService(StateDigestsService),
+      // Without TLS there is nothing to be had by it.
+      ...(this.#security.tls === null ? {} : { enrolment: lateService(EnrolmentService) }),
     };
     const operations = new StartingOperations();
     // Closed after the servers: what they are still answering may have been sent on.
-    const pool = new ChannelPool();
+    const pool = new ChannelPool(this.#security.channels);
     this.#closing('channels', async () => {
       await this.#lastWords?.said;
       pool.close();
@@ -192,7 +200,14 @@ export class Daemon {
         },
       }));
     const diskErrors = this.#diskErrors;
-    const lastWords = new LastWords({ cluster, diskErrors, pool, clock: this.#clock, log: this.#log });
+    const lastWords = new LastWords({
+      cluster,
+      name: config.name,
+      diskErrors,
+      pool,
+      clock: this.#clock,
+      log: this.#log,
+    });
     this.#lastWords = lastWords;
     const { raft, machine, wal, snapshots, transport } = await this.#recover(directory, cluster);
     lastWords.follow(() => raft.membership.peers);
@@ -201,7 +216,7 @@ export class Daemon {
     const sessions = new SessionService({
       replica,
       accept: (call) => duties.accept(call),
-      credentials: channelCredentials(),
+      credentials: () => this.#security.channels.credentials(),
       log: this.#log,
     });
     this.#closing('sessions', () => sessions.close());
@@ -243,22 +258,25 @@ export class Daemon {
     });
     const saved = new SavedSnapshots({ raft, machine, dataDirectory: directory.paths.root });
     await saved.clear();
+    const local = new LocalOperations({
+      replica,
+      insight,
+      membership,
+      snapshots: saved,
+      remotes,
+      clock: this.#clock,
+    });
     const freshness = new FreshnessWatch({ replica, insight, clock: this.#clock });
+    const { tls } = this.#security;
     const routing = new RoutingOperations({
       replica,
-      local: new LocalOperations({
-        replica,
-        insight,
-        membership,
-        snapshots: saved,
-        remotes,
-        clock: this.#clock,
-      }),
+      local,
       remotes,
       localLogs,
       clock: this.#clock,
       uniqueId: randomUUID,
       freshness: () => freshness.now(),
+      authorityHash: () => (tls === null ? null : ownAuthorityHash(tls, this.#clock.wallMs())),
       version: { version: this.#version, name: config.name, node_version: process.version },
     });
     operations.become(routing);
@@ -272,8 +290,24 @@ export class Daemon {
       raft,
       cluster,
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+      tokens: { areRequired: false, use: (user) => local.useJoinToken(user, signal) },
       log: this.#log,
     });
+    if (tls !== null) {
+      const enrolment = await enrolmentParts({
+        config,
+        tls,
+        replica,
+        raft,
+        pool,
+        signal,
+        useTokenHere: (user, caller) => local.useJoinToken(user, caller),
+        clock: this.#clock,
+        log: this.#log,
+      });
+      services.enrolment?.become(enrolment.service);
+      this.#closing('enrolment', enrolment.close);
+    }
     peerService.join({ transport, snapshots, onUnwritable: (error) => diskErrors.note(error) });
     raft.start();
     watches.start();
@@ -308,7 +342,13 @@ export class Daemon {
     operations: StartingOperations,
     services: Parameters<typeof createServer>[0]['services'],
   ): Promise<{ readonly http: HttpServer; readonly rpc: RpcServer }> {
-    const http = createHttpServer({ operations, readiness: () => this.#readiness(), log: this.#log });
+    const http = createHttpServer({
+      operations,
+      tls: this.#security.tls,
+      readiness: () => this.#readiness(),
+      log: this.#log,
+      nodeFileSchema,
+    });
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
     await http.listen(this.#config.http);
     const health = healthService({
@@ -317,8 +357,13 @@ export class Daemon {
       clock: this.#clock,
       log: this.#log,
     });
-    const { listen } = this.#config;
-    const rpc = await createServer({ services: [...services, health], listen, log: this.#log });
+    const rpc = await createServer({
+      services: [...services, health],
+      listen: this.#config.listen,
+      tls: this.#security.tls,
+      clock: this.#clock,
+      log: this.#log,
+    });
     this.#closing('gRPC', () => rpc.close(CLOSE_GRACE_MS));
     this.#log.info({ listen: this.#config.listen, http: this.#config.http }, 'listening');
     return { http, rpc };
@@ -352,7 +397,7 @@ export class Daemon {
           );
         if (code === 'removed_member') this.#fail(new MemberRemovedError());
       },
-      credentials: channelCredentials(),
+      credentials: (peer) => this.#security.channels.credentials(peer),
       channelOptions,
       clock: this.#clock,
       log: this.#log,
@@ -374,6 +419,10 @@ export class Daemon {
     this.#closing('state', () => member.machine.close());
     this.#closing('Raft', () => member.raft.stop());
     this.#closing('transport', () => transport.close());
+    this.#closing(
+      'renewal',
+      this.#security.channels.onRenewal(() => transport.renew()),
+    );
     member.raft.failed.catch((error: unknown) => this.#fail(error));
     // Also a sync in idle time may fail, when nobody waits for an append.
     member.wal.failure.catch((error: unknown) => this.#fail(error));
@@ -471,7 +520,7 @@ export class Daemon {
       bootMs: bootTimeMs,
       connector: new GrpcSessionConnector({
         addresses: () => this.#sessionAddresses(replica, raft),
-        credentials: channelCredentials(),
+        credentials: () => this.#security.channels.credentials(),
         channelOptions,
       }),
       onSynced: () => notice.look(replica.state.cluster),

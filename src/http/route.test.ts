@@ -48,7 +48,7 @@ describe('the table of calls', () => {
     expect(response.headers['allow']).toBe('GET');
   });
 
-  it.each(ROUTES.filter(({ method, body = 'none' }) => method === 'POST' && body === 'none'))(
+  it.each(ROUTES.filter(({ method, body }) => method === 'POST' && body === undefined))(
     'takes no body for $operation',
     async ({ path }) => {
       const response = await server.app.inject({ method: 'POST', url: path, payload: { surprise: 1 } });

@@ -21,6 +21,15 @@ export interface RouteParts {
   readonly readiness: () => Readiness;
   readonly calls: Calls;
   readonly log: Log;
+  /** JSON Schema of the file of a node's settings, of which only the agent knows. */
+  readonly nodeFileSchema: () => object;
+}
+
+interface RouteBody {
+  /** What the document says of it; handlers check what they take. */
+  readonly schema: z.ZodType;
+  /** Without one everything is as by default. */
+  readonly isOptional?: boolean;
 }
 
 interface RouteFacts {
@@ -38,8 +47,10 @@ interface RouteFacts {
   readonly isRead?: boolean;
   /** Answered whoever asks. */
   readonly isPublic?: boolean;
-  /** `none` where the URL says everything; `optional`: with every default. */
-  readonly body?: 'none' | 'optional' | 'required';
+  /** Absent where the URL says everything: then none is taken. */
+  readonly body?: RouteBody;
+  /** What the document says of it: a shape in JSON, or another media type. */
+  readonly answer: z.ZodType | 'application/octet-stream' | 'text/event-stream' | 'text/plain';
 }
 
 export interface Route extends RouteFacts {
@@ -55,6 +66,7 @@ export interface RouteCall<Query> {
   readonly operations: ClusterOperations;
   readonly readiness: () => Readiness;
   readonly log: Log;
+  readonly nodeFileSchema: () => object;
   /** Of the URL, checked. */
   readonly query: Query;
   readonly body: unknown;
@@ -84,10 +96,10 @@ export function route<Shape extends z.ZodRawShape = Readonly<Record<string, neve
   return {
     ...facts,
     query: schema,
-    run: async (request, reply, { operations, readiness, calls, log }) => {
+    run: async (request, reply, { operations, readiness, calls, log, nodeFileSchema }) => {
       const parsed = parseQuery(schema, request.query);
       const isStale = parsed['consistency'] === 'stale';
-      if (request.method !== 'GET' && (facts.body ?? 'none') === 'none') expectNoBody(request.body);
+      if (request.method !== 'GET' && facts.body === undefined) expectNoBody(request.body);
       if (facts.status !== undefined) reply.code(facts.status);
       if (isStale) tellFreshness(reply, operations.freshness());
       return await handler({
@@ -96,6 +108,7 @@ export function route<Shape extends z.ZodRawShape = Readonly<Record<string, neve
         operations,
         readiness,
         log,
+        nodeFileSchema,
         // What the schema of its own has made, and at most the consistency beside it.
         query: parsed as Query,
         body: request.body,

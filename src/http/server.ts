@@ -1,12 +1,14 @@
 /** The HTTP API of a node: JSON over the same operations as gRPC. */
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { fastify } from 'fastify';
 
 import { cannotListen, joinAddress, splitAddress } from '../lib/address.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
+import type { TlsSource } from '../lib/tls-watch.ts';
 import type { ClusterOperations, Readiness } from '../operations/port.ts';
+import { httpsContext, renewHttps } from './https.ts';
 import { PROBLEM_TYPE, RETRY_AFTER_SECONDS, problemOf, requestFault } from './problem.ts';
 import { Calls } from './requests.ts';
 import { registerRoutes, routeOf } from './route.ts';
@@ -29,9 +31,14 @@ export function createHttpServer(options: {
   readonly operations: ClusterOperations;
   readonly readiness: () => Readiness;
   readonly log: Log;
+  /** JSON Schema of the file of a node's settings; absent: of none. */
+  readonly nodeFileSchema?: () => object;
+  /** Default: plain text. */
+  readonly tls?: TlsSource | null;
 }): HttpServer {
-  const { log } = options;
+  const { log, tls = null } = options;
   const app = fastify({
+    ...(tls === null ? {} : { https: httpsContext(tls.current) }),
     logger: false,
     bodyLimit: limits.httpBodyBytes,
     requestTimeout: limits.httpRequestTimeoutMs,
@@ -44,6 +51,7 @@ export function createHttpServer(options: {
     frameworkErrors: (error, _request, reply) => void answer(reply, error),
   });
   app.server.maxConnections = limits.httpConnections;
+  const unsubscribe = tls === null ? null : renewHttps(app, tls);
   const answer = (reply: Parameters<Parameters<typeof app.setErrorHandler>[0]>[2], error: unknown) => {
     const fault = requestFault(error);
     const known =
@@ -65,7 +73,7 @@ export function createHttpServer(options: {
   );
   acceptEmptyBodies(app);
   const calls = new Calls();
-  registerRoutes(app, ROUTES, { ...options, calls });
+  registerRoutes(app, ROUTES, { nodeFileSchema: () => ({}), ...options, calls });
   return {
     app,
     async listen(address) {
@@ -84,6 +92,7 @@ export function createHttpServer(options: {
         app.server.closeAllConnections();
       }, graceMs);
       calls.abortStreams(new JarvisError('unavailable', 'this node is shutting down'));
+      unsubscribe?.();
       await app.close();
       clearTimeout(timer);
     },
@@ -95,7 +104,12 @@ function acceptEmptyBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('text/plain');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '' && routeOf(request)?.body !== 'required') done(null, undefined);
+    if (body === '' && !needsBody(request)) done(null, undefined);
     else void parse(request, body as string, done);
   });
+}
+
+function needsBody(request: FastifyRequest): boolean {
+  const body = routeOf(request)?.body;
+  return body !== undefined && body.isOptional !== true;
 }

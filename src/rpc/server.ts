@@ -11,8 +11,10 @@ import { systemClock, type Clock } from '../lib/clock.ts';
 import { limits } from '../lib/limits.ts';
 import { silentLog, type Log } from '../lib/log.ts';
 import { RepeatedLines } from '../lib/repeated-lines.ts';
+import type { TlsSource } from '../lib/tls-watch.ts';
 import { CallBounds } from './call-bounds.ts';
-import { serverCredentials, serverOptions } from './channel.ts';
+import { serverOptions } from './channel.ts';
+import { TlsListener } from './tls-listener.ts';
 
 /** At a stop, for the status of the calls that are ended to reach their clients. */
 const STATUS_GRACE_MS = 100;
@@ -40,23 +42,30 @@ export interface RpcServer {
 export async function createServer(options: {
   readonly services: readonly Service[];
   readonly listen: string;
+  /** Default: plain text. */
+  readonly tls?: TlsSource | null;
   readonly clock?: Clock;
   readonly log?: Log;
 }): Promise<RpcServer> {
   const { host, port: wanted } = splitAddress(options.listen);
-  const clock = options.clock ?? systemClock;
+  const { clock = systemClock, log = silentLog, tls = null } = options;
   const bounds = new CallBounds(clock);
-  const server = new grpc.Server({ ...serverOptions, interceptors: [bounds.interceptor] });
+  const secured = (socket: Socket): void => injector.injectConnection(socket);
+  const front = tls === null ? null : new TlsListener({ source: tls, secured, clock, log });
+  // The first is the nearest to the connection.
+  const interceptors = [bounds.interceptor, ...(front === null ? [] : [front.interceptor])];
+  const server = new grpc.Server({ ...serverOptions, interceptors });
   for (const { definition, handlers } of options.services) server.addService(definition, handlers);
   const sockets = new Set<Socket>();
-  const injector = server.createConnectionInjector(serverCredentials());
+  const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
   const listener = createListener((socket) => {
     accept(socket, sockets);
-    injector.injectConnection(socket);
+    if (front === null) secured(socket);
+    else front.accept(socket);
   });
   listener.maxConnections = limits.rpcConnections;
   const port = await listenOn(listener, host, wanted);
-  logRefusals(listener, { clock, log: options.log ?? silentLog });
+  logRefusals(listener, { clock, log });
   return {
     address: joinAddress(host, port),
     port,
@@ -74,6 +83,7 @@ export async function createServer(options: {
       server.forceShutdown();
       for (const socket of sockets) socket.destroy();
       await closed;
+      front?.close();
       bounds.close();
     },
   };

@@ -5,6 +5,8 @@ import { sendCluster } from '../cluster-route.ts';
 import { parseConfigBody } from '../config-routes.ts';
 import { idempotencyKey } from '../requests.ts';
 import { route } from '../route.ts';
+import { settingsChange } from '../schemas/bodies.ts';
+import { cluster, settings } from '../schemas/cluster.ts';
 import { sendSnapshot } from '../snapshot-route.ts';
 
 export const clusterRoutes = [
@@ -13,6 +15,7 @@ export const clusterRoutes = [
     path: '/cluster',
     operation: 'getCluster',
     summary: 'Who leads, who votes, and how each member is',
+    answer: cluster,
     isRead: true,
     handler: async ({ reply, operations, context }) =>
       await sendCluster(reply, { operations, context: context() }),
@@ -22,6 +25,7 @@ export const clusterRoutes = [
     path: '/snapshot',
     operation: 'saveSnapshot',
     summary: 'The state at one index, as a file',
+    answer: 'application/octet-stream',
     isStream: true,
     handler: async ({ reply, operations, context }) =>
       await sendSnapshot(reply, operations.saveSnapshot(context(limits.httpSnapshotTimeoutMs))),
@@ -32,6 +36,7 @@ export const clusterRoutes = [
     operation: 'getConfig',
     isRead: true,
     summary: 'The settings that belong to the cluster',
+    answer: settings,
     handler: async ({ operations, context }) => settingsToJson(await operations.getConfig(context())),
   }),
   route({
@@ -39,7 +44,8 @@ export const clusterRoutes = [
     path: '/config',
     operation: 'setConfig',
     summary: 'Changes settings of the cluster; what is absent stays as it is',
-    body: 'required',
+    answer: settings,
+    body: { schema: settingsChange },
     handler: async ({ request, operations, body, context }) => {
       const change = parseConfigBody(body, idempotencyKey(request));
       return settingsToJson(await operations.setConfig(change, context()));

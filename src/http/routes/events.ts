@@ -9,6 +9,7 @@ export const eventRoutes = [
     path: '/events',
     operation: 'watchEvents',
     summary: 'Changes of state in the order of the log, as server-sent events',
+    answer: 'text/event-stream',
     query: eventsQuery,
     isStream: true,
     handler: async ({ request, reply, operations, query, log, context }) => {

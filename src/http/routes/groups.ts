@@ -1,4 +1,6 @@
 /** Batches and DAGs. */
+import type { z } from 'zod';
+
 import type {
   Batch,
   ChangeGroupRequest,
@@ -16,6 +18,8 @@ import { groupsQuery, refusedQuery } from '../query.ts';
 import { idempotencyKey } from '../requests.ts';
 import type { Route } from '../route.ts';
 import { route } from '../route.ts';
+import { batchSpec, dagSpec } from '../schemas/bodies.ts';
+import { batch, batchList, dag, dagList, submittedBatch } from '../schemas/groups.ts';
 
 interface Kind<T> {
   readonly path: 'batches' | 'dags';
@@ -32,6 +36,9 @@ interface Kind<T> {
   cancel(operations: ClusterOperations, request: ChangeGroupRequest, context: CallContext): Promise<T>;
   retry(operations: ClusterOperations, request: ChangeGroupRequest, context: CallContext): Promise<T>;
   toJson(group: T): object;
+  /** As the document describes it. */
+  readonly shape: z.ZodType;
+  readonly listShape: z.ZodType;
 }
 
 /** What both have. */
@@ -44,6 +51,7 @@ function routesOf<T>(kind: Kind<T>): readonly Route[] {
       operation: `list${names}`,
       isRead: true,
       summary: `Every ${words}, the newest first`,
+      answer: kind.listShape,
       query: groupsQuery,
       handler: async ({ operations, query, context }) => {
         const { items, next_cursor: next } = await refusedQuery(kind.list(operations, query, context()));
@@ -59,6 +67,7 @@ function routesOf<T>(kind: Kind<T>): readonly Route[] {
       operation: `get${name}`,
       isRead: true,
       summary: `One ${words}, with counts per status`,
+      answer: kind.shape,
       handler: async ({ operations, parameter, context }) =>
         kind.toJson(await kind.get(operations, { id: parameter('id') }, context())),
     }),
@@ -67,6 +76,7 @@ function routesOf<T>(kind: Kind<T>): readonly Route[] {
       path: `/${path}/:id`,
       operation: `cancel${name}`,
       summary: `Cancels what is left of a ${words}`,
+      answer: kind.shape,
       handler: async ({ request, operations, parameter, context }) => {
         const asked = { id: parameter('id'), idempotency_key: idempotencyKey(request) };
         return kind.toJson(await kind.cancel(operations, asked, context()));
@@ -77,6 +87,7 @@ function routesOf<T>(kind: Kind<T>): readonly Route[] {
       path: `/${path}/:id/retry`,
       operation: `retry${name}`,
       summary: `Begins anew whatever did not complete of a ${words} that is over`,
+      answer: kind.shape,
       handler: async ({ request, operations, parameter, context }) => {
         const asked = { id: parameter('id'), idempotency_key: idempotencyKey(request) };
         return kind.toJson(await kind.retry(operations, asked, context()));
@@ -91,8 +102,9 @@ export const groupRoutes: readonly Route[] = [
     path: '/tasks/batch',
     operation: 'submitBatch',
     summary: 'Submits a batch: all of its tasks or none',
+    answer: submittedBatch,
     status: 201,
-    body: 'required',
+    body: { schema: batchSpec },
     handler: async ({ request, reply, operations, body, context }) => {
       const key = idempotencyKey(request);
       expectValid(await checkBatch(body));
@@ -106,14 +118,15 @@ export const groupRoutes: readonly Route[] = [
     path: '/tasks/dag',
     operation: 'submitDag',
     summary: 'Submits a DAG: all of its tasks or none',
+    answer: dag,
     status: 201,
-    body: 'required',
+    body: { schema: dagSpec },
     handler: async ({ request, reply, operations, body, context }) => {
       const key = idempotencyKey(request);
       expectValid(await checkDag(body));
-      const dag = await operations.submitDag(dagToWire(body, key), context());
-      reply.header('location', `/dags/${dag.id}`);
-      return dagToJson(dag);
+      const submitted = await operations.submitDag(dagToWire(body, key), context());
+      reply.header('location', `/dags/${submitted.id}`);
+      return dagToJson(submitted);
     },
   }),
   ...routesOf<Batch>({
@@ -126,6 +139,8 @@ export const groupRoutes: readonly Route[] = [
     cancel: (operations, request, context) => operations.cancelBatch(request, context),
     retry: (operations, request, context) => operations.retryBatch(request, context),
     toJson: batchToJson,
+    shape: batch,
+    listShape: batchList,
   }),
   ...routesOf<Dag>({
     path: 'dags',
@@ -137,5 +152,7 @@ export const groupRoutes: readonly Route[] = [
     cancel: (operations, request, context) => operations.cancelDag(request, context),
     retry: (operations, request, context) => operations.retryDag(request, context),
     toJson: dagToJson,
+    shape: dag,
+    listShape: dagList,
   }),
 ];

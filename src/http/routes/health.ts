@@ -2,6 +2,7 @@
 import { JarvisError } from '../../lib/errors.ts';
 import { versionToJson } from '../../spec/json.ts';
 import { route } from '../route.ts';
+import { health, version } from '../schemas/cluster.ts';
 
 export const healthRoutes = [
   route({
@@ -9,6 +10,7 @@ export const healthRoutes = [
     path: '/version',
     operation: 'getVersion',
     summary: 'What the node that answers is and runs',
+    answer: version,
     isPublic: true,
     handler: async ({ operations }) => versionToJson(operations.version()),
   }),
@@ -17,6 +19,7 @@ export const healthRoutes = [
     path: '/healthz',
     operation: 'getHealth',
     summary: 'Whether the node that answers is alive',
+    answer: health,
     isPublic: true,
     handler: async () => ({ status: 'ok' }),
   }),
@@ -25,6 +28,7 @@ export const healthRoutes = [
     path: '/readyz',
     operation: 'getReadiness',
     summary: 'Whether the node that answers takes requests',
+    answer: health,
     isPublic: true,
     handler: async ({ readiness }) => {
       const { ready, reason } = readiness();

@@ -5,6 +5,7 @@ import type { CallContext, ClusterOperations } from '../../operations/port.ts';
 import { clusterToJson, listToJson, memberToJson } from '../../spec/json.ts';
 import { parseBody } from '../query.ts';
 import { route } from '../route.ts';
+import { cluster, memberList } from '../schemas/cluster.ts';
 
 const bodies = {
   add: z.strictObject({ name: z.string(), address: z.string() }),
@@ -31,7 +32,8 @@ export const memberRoutes = [
     path: '/cluster/transfer',
     operation: 'transferLeadership',
     summary: 'Hands leadership to another voter',
-    body: 'optional',
+    answer: cluster,
+    body: { schema: bodies.transfer, isOptional: true },
     handler: async ({ operations, body, context }) => {
       const to = parseBody(bodies.transfer, body)?.to ?? '';
       return clusterToJson(await operations.transferLeadership({ to }, context()));
@@ -43,6 +45,7 @@ export const memberRoutes = [
     operation: 'listMembers',
     isRead: true,
     summary: 'The members, with how far each is with the log',
+    answer: memberList,
     handler: async ({ operations, context }) => {
       const { members } = await operations.getCluster({ consistency: '' }, context());
       return listToJson(members.map(memberToJson), '');
@@ -53,7 +56,8 @@ export const memberRoutes = [
     path: '/cluster/members',
     operation: 'addMember',
     summary: 'Lets a node in that waits for it, as a learner',
-    body: 'required',
+    answer: cluster,
+    body: { schema: bodies.add },
     handler: async ({ operations, body, context }) => {
       const { name, address } = parseBody(bodies.add, body);
       return await change(operations, { action: 'add', name, address }, context());
@@ -64,6 +68,7 @@ export const memberRoutes = [
     path: '/cluster/members/:name',
     operation: 'removeMember',
     summary: 'Takes a member out of the cluster',
+    answer: cluster,
     handler: async ({ operations, parameter, context }) =>
       await change(operations, { action: 'remove', name: parameter('name') }, context()),
   }),
@@ -72,7 +77,8 @@ export const memberRoutes = [
     path: '/cluster/members/:name/promote',
     operation: 'promoteMember',
     summary: 'Makes a learner a voter',
-    body: 'optional',
+    answer: cluster,
+    body: { schema: bodies.promote, isOptional: true },
     handler: async ({ operations, parameter, body, context }) => {
       const other = parseBody(bodies.promote, body)?.instead_of;
       return await change(operations, { action: 'promote', name: parameter('name'), other }, context());
@@ -83,7 +89,8 @@ export const memberRoutes = [
     path: '/cluster/members/:name/demote',
     operation: 'demoteMember',
     summary: 'Makes a voter a learner',
-    body: 'optional',
+    answer: cluster,
+    body: { schema: bodies.demote, isOptional: true },
     handler: async ({ operations, parameter, body, context }) => {
       const other = parseBody(bodies.demote, body)?.in_favour_of;
       return await change(operations, { action: 'demote', name: parameter('name'), other }, context());

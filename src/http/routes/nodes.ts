@@ -6,6 +6,8 @@ import { removeNodeQuery } from '../query.ts';
 import { idempotencyKey, labelsToWire } from '../requests.ts';
 import type { RouteCall } from '../route.ts';
 import { route } from '../route.ts';
+import { drain, nodeUpdate } from '../schemas/bodies.ts';
+import { node, nodeChange, nodeList, removal } from '../schemas/nodes.ts';
 
 /** The name in the URL, and the caller's key. */
 function nodeNamed({ request, parameter }: Pick<RouteCall<unknown>, 'parameter' | 'request'>) {
@@ -19,6 +21,7 @@ export const nodeRoutes = [
     operation: 'listNodes',
     isRead: true,
     summary: 'The nodes, by name',
+    answer: nodeList,
     handler: async ({ operations, context }) => {
       const { items, next_cursor: next } = await operations.listNodes(context());
       return listToJson(items.map(nodeToJson), next);
@@ -30,6 +33,7 @@ export const nodeRoutes = [
     operation: 'getNode',
     isRead: true,
     summary: 'One node',
+    answer: node,
     handler: async ({ operations, parameter, context }) =>
       nodeToJson(await operations.getNode({ name: parameter('name') }, context())),
   }),
@@ -38,7 +42,8 @@ export const nodeRoutes = [
     path: '/nodes/:name',
     operation: 'labelNode',
     summary: 'Sets labels of a node, and takes away those that are null',
-    body: 'required',
+    answer: nodeChange,
+    body: { schema: nodeUpdate },
     handler: async (call) => {
       const labels = parseNodeUpdate(call.body);
       const asked = { ...nodeNamed(call), ...labelsToWire(labels) };
@@ -50,6 +55,7 @@ export const nodeRoutes = [
     path: '/nodes/:name',
     operation: 'removeNode',
     summary: 'Takes a node that is gone off the list',
+    answer: removal,
     query: removeNodeQuery,
     handler: async (call) => {
       const asked = { ...nodeNamed(call), dead: call.query.dead };
@@ -61,6 +67,7 @@ export const nodeRoutes = [
     path: '/nodes/:name/cordon',
     operation: 'cordonNode',
     summary: 'No new work for a node; what runs there runs on',
+    answer: nodeChange,
     handler: async (call) =>
       nodeChangeToJson(await call.operations.cordonNode(nodeNamed(call), call.context())),
   }),
@@ -69,7 +76,8 @@ export const nodeRoutes = [
     path: '/nodes/:name/drain',
     operation: 'drainNode',
     summary: 'No new work for a node; what runs there ends, or is stopped at the deadline and moved',
-    body: 'optional',
+    answer: nodeChange,
+    body: { schema: drain, isOptional: true },
     handler: async (call) => {
       const { withinMs, graceMs } = parseDrain(call.body);
       const durations = {
@@ -85,6 +93,7 @@ export const nodeRoutes = [
     path: '/nodes/:name/undrain',
     operation: 'undrainNode',
     summary: 'Ends a drain and a cordon',
+    answer: nodeChange,
     handler: async (call) =>
       nodeChangeToJson(await call.operations.undrainNode(nodeNamed(call), call.context())),
   }),

@@ -1,11 +1,14 @@
 /** Every call of the API (docs/contract.md, section 2). */
 import type { Route } from '../route.ts';
 import { clusterRoutes } from './cluster.ts';
+import { documentRoute } from './document.ts';
 import { eventRoutes } from './events.ts';
 import { groupRoutes } from './groups.ts';
 import { healthRoutes } from './health.ts';
+import { joinTokenRoutes } from './join-tokens.ts';
 import { memberRoutes } from './members.ts';
 import { nodeRoutes } from './nodes.ts';
+import { schemaRoutes } from './schemas.ts';
 import { taskRoutes } from './tasks.ts';
 
 export const ROUTES: readonly Route[] = [
@@ -14,6 +17,9 @@ export const ROUTES: readonly Route[] = [
   ...nodeRoutes,
   ...clusterRoutes,
   ...memberRoutes,
+  ...joinTokenRoutes,
   ...eventRoutes,
   ...healthRoutes,
+  ...schemaRoutes,
+  documentRoute(() => ROUTES),
 ];

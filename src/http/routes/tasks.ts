@@ -11,6 +11,8 @@ import { planRequest } from '../plan-request.ts';
 import { logsQuery, logsRequest, refusedQuery, tasksQuery } from '../query.ts';
 import { idempotencyKey, labelsToWire } from '../requests.ts';
 import { route } from '../route.ts';
+import { planSpec, taskSpec, taskUpdate } from '../schemas/bodies.ts';
+import { explanation, plan, task, taskList } from '../schemas/tasks.ts';
 
 export const taskRoutes = [
   route({
@@ -18,13 +20,14 @@ export const taskRoutes = [
     path: '/tasks',
     operation: 'submitTask',
     summary: 'Submits one task',
+    answer: task,
     status: 201,
-    body: 'required',
+    body: { schema: taskSpec },
     handler: async ({ request, reply, operations, body, context }) => {
       const key = idempotencyKey(request);
       parseTaskSpec(body);
-      const task = wireFromPlain(body as Readonly<Record<string, unknown>>);
-      const answer = await operations.submitTasks({ tasks: [task], idempotency_key: key }, context());
+      const tasks = [wireFromPlain(body as Readonly<Record<string, unknown>>)];
+      const answer = await operations.submitTasks({ tasks, idempotency_key: key }, context());
       const [created] = answer.tasks;
       if (created === undefined) throw new JarvisError('internal', 'no task came back');
       reply.header('location', `/tasks/${created.id}`);
@@ -37,6 +40,7 @@ export const taskRoutes = [
     operation: 'listTasks',
     isRead: true,
     summary: 'Tasks, the newest first',
+    answer: taskList,
     query: tasksQuery,
     handler: async ({ operations, query, context }) => {
       const { items, next_cursor: next } = await refusedQuery(operations.listTasks(query, context()));
@@ -49,6 +53,7 @@ export const taskRoutes = [
     operation: 'getTask',
     isRead: true,
     summary: 'One task, with its attempts',
+    answer: task,
     handler: async ({ operations, parameter, context }) =>
       taskToJson(await operations.getTask({ id: parameter('id') }, context())),
   }),
@@ -57,6 +62,7 @@ export const taskRoutes = [
     path: '/tasks/:id',
     operation: 'cancelTask',
     summary: 'Cancels a task',
+    answer: task,
     handler: async ({ request, operations, parameter, context }) => {
       const asked = { id: parameter('id'), idempotency_key: idempotencyKey(request) };
       return taskToJson(await operations.cancelTask(asked, context()));
@@ -67,7 +73,8 @@ export const taskRoutes = [
     path: '/tasks/:id',
     operation: 'updateTask',
     summary: 'Changes a task that waits for its turn',
-    body: 'required',
+    answer: task,
+    body: { schema: taskUpdate },
     handler: async ({ request, operations, parameter, body, context }) => {
       const { priority, labels = [], notBeforeMs } = parseTaskUpdate(body);
       const asked = {
@@ -86,6 +93,7 @@ export const taskRoutes = [
     path: '/tasks/:id/retry',
     operation: 'retryTask',
     summary: 'Begins a task anew that is over',
+    answer: task,
     handler: async ({ request, operations, parameter, context }) => {
       const asked = { id: parameter('id'), idempotency_key: idempotencyKey(request) };
       return taskToJson(await operations.retryTask(asked, context()));
@@ -97,6 +105,7 @@ export const taskRoutes = [
     operation: 'explainTask',
     isRead: true,
     summary: 'Why a task waits',
+    answer: explanation,
     handler: async ({ operations, parameter, context }) =>
       explanationToJson(await operations.explainTask({ id: parameter('id') }, context())),
   }),
@@ -105,6 +114,7 @@ export const taskRoutes = [
     path: '/tasks/:id/logs',
     operation: 'readLogs',
     summary: 'What an attempt of a task wrote',
+    answer: 'text/plain',
     query: logsQuery,
     isStream: true,
     handler: async ({ reply, operations, parameter, query, log, context }) => {
@@ -119,7 +129,8 @@ export const taskRoutes = [
     path: '/plan',
     operation: 'planTasks',
     summary: 'Where tasks would run if they were submitted now; changes nothing',
-    body: 'required',
+    answer: plan,
+    body: { schema: planSpec },
     handler: async ({ operations, body, context }) =>
       planToJson(await operations.planTasks(await planRequest(body), context())),
   }),
