@@ -12,6 +12,9 @@ export const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 export const NAME_RULE = 'a letter or digit, then at most 127 letters, digits, dots, underscores and hyphens';
 const ENV_NAME_PATTERN = /^[A-Za-z_.-][A-Za-z0-9_.-]*$/;
 
+// oxlint-disable-next-line no-control-regex -- what is looked for
+const CONTROL_PATTERN = /[\u0000-\u001f\u007f-\u009f]/;
+
 export const MAX_TEXT_BYTES = 1024 * 1024;
 export const MAX_PATH_BYTES = 4096;
 const MAX_LABEL_VALUE = 256;
@@ -184,6 +187,8 @@ function labelText(context: Context, entry: unknown, key: string): string {
   const textValue = text(context, entry, [key]);
   if (textValue.length > MAX_LABEL_VALUE)
     refuse(context, entry, `${show(textValue)} is too long: at most ${MAX_LABEL_VALUE} characters`, [key]);
+  if (CONTROL_PATTERN.test(textValue))
+    refuse(context, entry, `${show(textValue)} must not contain control characters`, [key]);
   return textValue;
 }
 

@@ -96,7 +96,13 @@ const kind = z
   })
   .meta({ const: 'Task' });
 
-const errorTypes = z.array(z.string().min(1).max(128)).max(MAX_ERROR_TYPES).nullish();
+const errorType = z
+  .string()
+  .min(1)
+  .max(128)
+  // oxlint-disable-next-line no-control-regex -- what is looked for
+  .regex(/^[^\u0000-\u001f\u007f-\u009f]*$/, 'must not contain control characters');
+const errorTypes = z.array(errorType).max(MAX_ERROR_TYPES).nullish();
 
 const resourceFields = { cpu: cpu.nullish(), memory: memory.nullish() };
 
