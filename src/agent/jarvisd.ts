@@ -7,10 +7,19 @@ import { pino, type Logger } from 'pino';
 import { systemClock } from '../lib/clock.ts';
 import { JarvisError, messageOf, type ErrorCode } from '../lib/errors.ts';
 import { packageFile } from '../lib/program-files.ts';
+import { withoutTokens } from '../lib/token-text.ts';
 import type { StorageError } from '../raft/storage-error.ts';
-import { CONFIG_KEYS, gatherConfig, parseConfig, type NodeConfig, type RawConfig } from './config.ts';
+import {
+  authRequired,
+  CONFIG_KEYS,
+  gatherConfig,
+  parseConfig,
+  type NodeConfig,
+  type RawConfig,
+} from './config.ts';
 import { Daemon } from './daemon.ts';
 import { programOf } from './disaster/programs.ts';
+import { withCertificate } from './enrolment/with-certificate.ts';
 import { forgetVariable } from './join-credentials.ts';
 import { startSecurity, type NodeSecurity } from './node-security.ts';
 import { checkStart } from './preflight.ts';
@@ -81,9 +90,17 @@ function createCommand(): Command {
       '--drain-deadline <duration>',
       'then, what still runs after so long is stopped, and moved to other nodes (default: 10m; at most 1d)',
     )
+    .option(
+      '--auth',
+      'ask every caller for a token, without TLS as well; on every node or on none (docs/security.md)',
+    )
     .option('--tls-cert <file>', 'TLS: the certificate of this node (PEM); `jarvisctl cert issue` makes one')
     .option('--tls-key <file>', 'TLS: its key')
     .option('--tls-ca <file>', 'TLS: the authorities of the cluster, whose certificates others must show')
+    .option(
+      '--tls-ca-key <file>',
+      'TLS: the key of the authority, on nodes that let others in by join tokens',
+    )
     .option('--insecure', 'listen beyond loopback without TLS')
     .option('--log-level <level>', 'debug, info (default), warn or error')
     .addOption(new Option('--kill-tasks-on-exit').hideHelp())
@@ -140,15 +157,18 @@ async function main(): Promise<number> {
     environment: process.env,
     flags: flagsOf(options),
   });
-  const config = parseConfig(raw);
+  const stated = parseConfig(raw);
   forgetVariable(process.env);
   const isCheck = options['check'] === true;
   const log = pino({
     enabled: !isCheck,
-    level: config.logLevel,
-    base: { node: config.name },
+    level: stated.logLevel,
+    base: { node: stated.name },
     formatters: { level: (level) => ({ level }) },
+    // Whatever a line repeats of what somebody has sent.
+    hooks: { streamWrite: withoutTokens },
   });
+  const config = await withCertificate(stated, { isCheck, clock: systemClock, log });
   const security = await startSecurity(config, { clock: systemClock, log });
   try {
     await checkStart(config, security.channels);
@@ -164,7 +184,9 @@ async function runUntilStopped(config: NodeConfig, security: NodeSecurity, log: 
   if (config.insecure && config.tls === null) {
     log.warn(
       { listen: config.listen, http: config.http },
-      'insecure: no TLS and no authentication; whoever reaches these addresses can run commands on this machine',
+      authRequired(config)
+        ? 'insecure: no TLS; whoever listens on the way sees the tokens, and whoever reaches the gRPC address can speak as a node'
+        : 'insecure: no TLS and no authentication; whoever reaches these addresses can run commands on this machine',
     );
   }
   const stopping = new AbortController();

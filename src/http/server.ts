@@ -6,8 +6,11 @@ import { cannotListen, joinAddress, splitAddress } from '../lib/address.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
-import type { TlsSource } from '../lib/tls-watch.ts';
+import { withoutTokens } from '../lib/token-text.ts';
 import type { ClusterOperations, Readiness } from '../operations/port.ts';
+import type { HttpAdmission } from './authentication.ts';
+import { requireTokens } from './authentication.ts';
+import type { TlsSource } from '../lib/tls-watch.ts';
 import { httpsContext, renewHttps } from './https.ts';
 import { PROBLEM_TYPE, RETRY_AFTER_SECONDS, problemOf, requestFault } from './problem.ts';
 import { Calls } from './requests.ts';
@@ -31,6 +34,8 @@ export function createHttpServer(options: {
   readonly operations: ClusterOperations;
   readonly readiness: () => Readiness;
   readonly log: Log;
+  /** Null, or absent: whoever calls may do everything. */
+  readonly admission?: HttpAdmission | null;
   /** JSON Schema of the file of a node's settings; absent: of none. */
   readonly nodeFileSchema?: () => object;
   /** Default: plain text. */
@@ -58,10 +63,13 @@ export function createHttpServer(options: {
       fault?.error ?? (error instanceof JarvisError ? error : new JarvisError('internal', messageOf(error)));
     if (known.code === 'internal') {
       const stack = error instanceof Error ? error.stack : undefined;
-      log.error({ url: reply.request.url, error: messageOf(error), stack }, 'request failed');
+      log.error({ url: withoutTokens(reply.request.url), error: messageOf(error), stack }, 'request failed');
     }
     const problem = problemOf(known, fault?.status);
     if (problem.status === 503) reply.header('retry-after', String(RETRY_AFTER_SECONDS));
+    if (known.retryAfterMs !== null)
+      reply.header('retry-after', String(Math.ceil(known.retryAfterMs / 1000)));
+    if (problem.status === 401) reply.header('www-authenticate', 'Bearer');
     // fastify would close the connection, and a client that is still sending would see that before the answer. Node.js
     // reads what comes to its end instead, for as long as a request may take.
     if (problem.status === 413) reply.removeHeader('connection');
@@ -71,6 +79,7 @@ export function createHttpServer(options: {
   app.setNotFoundHandler((request, reply) =>
     answer(reply, new JarvisError('not_found', `there is nothing at ${request.url.slice(0, 200)}`)),
   );
+  if (options.admission !== undefined && options.admission !== null) requireTokens(app, options.admission);
   acceptEmptyBodies(app);
   const calls = new Calls();
   registerRoutes(app, ROUTES, { nodeFileSchema: () => ({}), ...options, calls });

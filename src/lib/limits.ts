@@ -40,6 +40,8 @@ export const limits = {
   submitsPerStream: 1024,
   /** Without anything to say a stream of submits between two nodes is closed. */
   submitStreamIdleMs: 60_000,
+  /** Such streams of one node: one for each token and address. */
+  submitStreams: 256,
   /** The longest lease that a node is given for a restart: a node that does not come back holds its tasks for so long. */
   restartGraceMs: 600_000,
   /** At a stop a node waits so long for it. */
@@ -71,10 +73,45 @@ export const limits = {
   /** Nodes that have left and whose logs others hold, and how often a node of one name may have left. */
   logHolders: 1000,
   logSpansPerNode: 16,
+  /** Tokens of callers, and how long those that have ended are still shown. */
+  tokens: 1000,
+  endedTokensKeptMs: 7 * 24 * 3_600_000,
+  /** A token is good for so long at least, where it is not good for ever; an expiry that is past already is a mistake. */
+  tokenLeastValidMs: 1000,
+  /** Between a leader's looks at whether there is a token of an admin, and which ones are to be forgotten. */
+  tokenLookMs: 10_000,
+  /** Secrets that are checked at once, 50 ms of a thread each, and that wait for it. */
+  secretChecks: 2,
+  secretChecksWaiting: 64,
+  /** Tokens whose secret is known to be right. */
+  knownTokens: 10_000,
+  /** A node that does not know a token asks the leader so long whether there is a new one. */
+  tokenCatchUpMs: 2000,
+  /** Wrong tokens of one address before it has to wait, doubling from the least to the most, until it was quiet so long. */
+  wrongTokens: 10,
+  /** The same of a node that sends requests on: it has looked at their tokens itself. */
+  wrongTokensForwarded: 100,
+  wrongTokenLeastMs: 1000,
+  wrongTokenMostMs: 300_000,
+  wrongTokenForgottenMs: 900_000,
+  /** Addresses that are remembered for it. */
+  wrongTokenAddresses: 10_000,
+  /** Of the record of who did what: of each file, how many there are, and what waits to be written. */
+  auditFileBytes: 16 * 1024 * 1024,
+  auditFiles: 8,
+  auditWaitingBytes: 4 * 1024 * 1024,
   /** That have not expired, and what may be asked of one. */
   joinTokens: 100,
   joinTokenUses: 100,
   joinTokenMs: 7 * 24 * 3_600_000,
+  /** Of a certificate that a node is given by the cluster; it renews it at two thirds of that. */
+  enrolledCertificateMs: 90 * 24 * 3_600_000,
+  renewalLookMs: 3_600_000,
+  /** For so long a node asks for its first certificate; one call of it; and how many nodes ask one member at once. */
+  enrolmentMs: 60_000,
+  enrolmentRetryMs: 1000,
+  enrolmentCallTimeoutMs: 5000,
+  enrolmentsAtOnce: 16,
   /** Names of tasks whose place is remembered for those that want to be near. */
   recentPlaces: 10_000,
 

@@ -52,6 +52,7 @@ import type {
   RemoteOperations,
   Remotes,
   SnapshotSource,
+  TokenOperations,
 } from './port.ts';
 import { explanationOf, taskAsItWaits, taskPlanOf } from './explanations.ts';
 import type { StoredTask } from './group-members.ts';
@@ -64,6 +65,7 @@ import { policyFaults } from './policy-check.ts';
 import { LocalSettings } from './settings.ts';
 import { idempotencyOf, parseListTasks, parseSubmit, parseUpdate } from './requests.ts';
 import { Submissions } from './submissions.ts';
+import { LocalTokens } from './tokens.ts';
 import { TaskWatches } from './task-watches.ts';
 import { isStale, withReports } from './cluster-reports.ts';
 import { clusterView } from './cluster-view.ts';
@@ -91,6 +93,7 @@ export class LocalOperations implements RemoteOperations {
   readonly #submissions: Submissions;
   readonly #groups: LocalGroups;
   readonly #nodes: LocalNodes;
+  readonly #tokens: LocalTokens;
   readonly #settings: LocalSettings;
   readonly #joinTokens: LocalJoinTokens;
 
@@ -120,6 +123,11 @@ export class LocalOperations implements RemoteOperations {
       barrier: (context) => this.#barrier(context),
       outcome: (proposed, signal) => this.#outcome(proposed, signal),
       viewOf: (node) => this.#node(node),
+    });
+    this.#tokens = new LocalTokens({
+      replica: options.replica,
+      barrier: (context) => this.#barrier(context),
+      outcome: (proposed, signal) => this.#outcome(proposed, signal),
     });
     this.#settings = new LocalSettings({
       replica: options.replica,
@@ -366,6 +374,9 @@ export class LocalOperations implements RemoteOperations {
   readonly undrainNode: NodeOperations['undrainNode'] = (...call) => this.#nodes.undrainNode(...call);
   readonly labelNode: NodeOperations['labelNode'] = (...call) => this.#nodes.labelNode(...call);
 
+  readonly createToken: TokenOperations['createToken'] = (...call) => this.#tokens.createToken(...call);
+  readonly listTokens: TokenOperations['listTokens'] = (...call) => this.#tokens.listTokens(...call);
+  readonly revokeToken: TokenOperations['revokeToken'] = (...call) => this.#tokens.revokeToken(...call);
   readonly createJoinToken: JoinTokenOperations['createJoinToken'] = (...call) =>
     this.#joinTokens.createJoinToken(...call);
   readonly listJoinTokens: JoinTokenOperations['listJoinTokens'] = (...call) =>

@@ -269,7 +269,7 @@ describe('a stream', () => {
       since_ms: undefined,
     };
     let read = 0;
-    for await (const item of createRemotes(pool).readLog(server.address, request, context.signal)) {
+    for await (const item of createRemotes(pool).readLog(server.address, request, context)) {
       expect(item.data.length).toBe(chunk.data.length);
       read += 1;
       if (read === 20) break;

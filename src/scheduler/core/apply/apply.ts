@@ -37,6 +37,7 @@ import { retryDue } from './retry-due.ts';
 import { setConfig, setHeartbeat, timeoutSettled } from './set-config.ts';
 import { submitBatch, submitDag } from './submit-group.ts';
 import { submitMany, submitTasks } from './submit-tasks.ts';
+import { createToken, expireTokens, revokeToken } from './tokens.ts';
 
 export interface ApplyResult {
   readonly outcome: Outcome;
@@ -55,19 +56,22 @@ export function apply(
   let outcome: Outcome;
   try {
     outcome = carryOut(transaction, command);
-    if (outcome.type === 'done') {
-      settleGroups(transaction, groupNamedBy(command));
-      settleHeads(transaction);
-    }
+    if (outcome.type === 'done') conclude(transaction, command);
   } catch (error) {
     return { outcome: refuse('internal', messageOf(error)), changes: [], poisoned: true };
   }
   if (outcome.type === 'refused') return { outcome, changes: [], poisoned: false };
-  if (transaction.cluster.timeMs < transaction.nowMs) transaction.putCluster({ timeMs: transaction.nowMs });
-  keepJournal(transaction);
   const changes = transaction.changes();
   state.commit(changes);
   return { outcome, changes, poisoned: false };
+}
+
+/** What follows from any change. */
+function conclude(transaction: Transaction, command: Command): void {
+  settleGroups(transaction, groupNamedBy(command));
+  settleHeads(transaction);
+  if (transaction.cluster.timeMs < transaction.nowMs) transaction.putCluster({ timeMs: transaction.nowMs });
+  keepJournal(transaction);
 }
 
 function carryOut(transaction: Transaction, command: Command): Outcome {
@@ -141,6 +145,12 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return reserveNodes(transaction, command);
     case 'logsHandedOver':
       return logsHandedOver(transaction, command);
+    case 'createToken':
+      return createToken(transaction, command);
+    case 'revokeToken':
+      return revokeToken(transaction, command);
+    case 'expireTokens':
+      return expireTokens(transaction, command);
     case 'submitBatch':
       return submitBatch(transaction, command);
     case 'submitDag':
@@ -201,6 +211,8 @@ export function rowsNamedBy(command: Command): readonly RowKey[] {
     case 'undrainNode':
     case 'labelNode':
     case 'setHeartbeat':
+    case 'createToken':
+    case 'revokeToken':
     case 'setConfig':
     case 'createJoinToken':
     case 'deleteJoinToken':
