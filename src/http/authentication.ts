@@ -18,6 +18,7 @@ export interface HttpAdmission {
 
 /** Calls of the API that have a name of their own for what one operation does. */
 const OPERATIONS: Readonly<Record<string, Operation>> = {
+  submitTask: 'submitTasks',
   listMembers: 'getCluster',
   addMember: 'changeMember',
   removeMember: 'changeMember',
