@@ -49,6 +49,7 @@ const ERRORS: readonly { readonly status: number; readonly applies: (route: Rout
   { status: 409, applies: ({ path, method }) => path.includes(':') || method !== 'GET' },
   { status: 410, applies: ({ operation }) => operation === 'readLogs' || operation === 'watchEvents' },
   { status: 413, applies: ({ method }) => method !== 'GET' },
+  { status: 414, applies: ({ path }) => path.includes(':') },
   { status: 415, applies: ({ method }) => method !== 'GET' },
   { status: 422, applies: ({ method }) => method !== 'GET' },
   { status: 429, applies: () => true },
