@@ -28,7 +28,7 @@ export default defineConfig({
       {
         test: {
           name: 'sim',
-          include: ['test/sim/**/*.test.ts'],
+          include: ['test/{sim,fuzz}/**/*.test.ts'],
           testTimeout: 120_000,
         },
       },

@@ -15,7 +15,10 @@ export function tableOf(results: readonly Result[]): string {
     result.goal.toFixed(3),
     result.ratio >= result.goal ? 'yes' : 'no',
   ]);
-  return renderTable(HEAD, rows);
+  return renderTable(
+    HEAD.map((title) => ({ title })),
+    rows,
+  );
 }
 
 export function jsonOf(results: readonly Result[]): string {

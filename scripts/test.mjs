@@ -153,6 +153,13 @@ try {
   // Three minutes on two processors: for CI, and for whoever works on the simulator. Only the rarest need over 400 seeds.
   if (isCi)
     await step('mutants', 'node', ['test/sim/main.ts', '--all-mutants', '--seed', '1', '--count', '2000']);
+  await step('fuzzing', 'node', [
+    'test/fuzz/main.ts',
+    '--seed',
+    process.env.FUZZ_SEED ?? seed,
+    '--count',
+    process.env.FUZZ_COUNT ?? (isCi ? '200000' : '20000'),
+  ]);
   await docker();
   const faultSeed = process.env.CHAOS_SEED ?? seed;
   await power(faultSeed);

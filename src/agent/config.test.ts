@@ -16,6 +16,8 @@ const LEAST = {
   peers: 'n1=127.0.0.1:7101,n2=127.0.0.1:7102',
 } as const satisfies RawConfig;
 
+const TOKEN = `jarvisjoin_join-${'a'.repeat(18)}_${'b'.repeat(64)}`;
+
 function faultOf(action: () => unknown): string {
   try {
     action();
@@ -49,6 +51,8 @@ const KEYS: readonly (readonly [
   ['http', '[::1]:1', "'[::1]:1'", ({ http }) => http, '[::1]:1'],
   ['peers', 'n9=h:1', '{n9: "h:1"}', ({ peers }) => peers, [{ name: 'n9', address: 'h:1' }]],
   ['join', 'a:1,b:2', '[a:1, b:2]', ({ join }) => join, ['a:1', 'b:2']],
+  ['join_token', TOKEN, TOKEN, ({ joinToken }) => joinToken, TOKEN],
+  ['join_token_file', '/t', '/t', ({ joinTokenFile }) => joinTokenFile, '/t'],
   [
     'labels',
     'zone=b,a=1,flag',
@@ -81,7 +85,17 @@ const KEYS: readonly (readonly [
   ['restart_grace', '90s', '1.5m', ({ restartGraceMs }) => restartGraceMs, 90_000],
   ['drain_on_exit', 'true', 'true', ({ drainOnExit }) => drainOnExit, true],
   ['drain_deadline', '90s', '1.5m', ({ drainDeadlineMs }) => drainDeadlineMs, 90_000],
+  [
+    'http_hosts',
+    'a.example, b.example',
+    '[a.example, b.example]',
+    ({ httpHosts }) => httpHosts,
+    ['a.example', 'b.example'],
+  ],
   ['insecure', 'true', 'true', ({ insecure }) => insecure, true],
+  ['tls_cert', '/c', '/c', ({ tls }) => tls?.certificate, '/c'],
+  ['tls_key', '/k', '/k', ({ tls }) => tls?.key, '/k'],
+  ['tls_ca', '/a', '/a', ({ tls }) => tls?.authorities, '/a'],
   ['kill_tasks_on_exit', 'true', 'true', ({ killTasksOnExit }) => killTasksOnExit, true],
   ['log_level', 'debug', 'debug', ({ logLevel }) => logLevel, 'debug'],
   [
@@ -141,9 +155,12 @@ const KEYS: readonly (readonly [
   ],
 ];
 
+const TLS = { tls_cert: '/cert', tls_key: '/key', tls_ca: '/ca' };
+
 /** Makes whatever a key is set to fit the rest. */
 function completed(raw: RawConfig): RawConfig {
-  const all = { ...LEAST, ...raw };
+  const tls = Object.keys(raw).some((key) => key.startsWith('tls_')) ? TLS : {};
+  const all = { ...LEAST, ...tls, ...raw };
   if ('join' in raw) return { ...all, peers: undefined };
   const peers = 'peers' in raw && raw['peers'] !== LEAST.peers ? raw['peers'] : undefined;
   if (peers !== undefined) return { ...all, name: 'n9', advertise: 'h:1' };
@@ -189,6 +206,8 @@ describe('the settings of a node', () => {
         { name: 'n2', address: '127.0.0.1:7102' },
       ],
       join: [],
+      joinToken: null,
+      joinTokenFile: null,
       labels: [],
       capacity: { cpuMillis: null, memoryBytes: null },
       reserve: { cpuMillis: 0, memoryBytes: 0 },
@@ -207,7 +226,9 @@ describe('the settings of a node', () => {
       drainDeadlineMs: 600_000,
       stated: {},
       snapshotBytesPerSecond: 100 * 1024 * 1024,
+      httpHosts: [],
       insecure: false,
+      tls: null,
       killTasksOnExit: false,
       logLevel: 'info',
       cluster: {
@@ -455,6 +476,18 @@ describe('without TLS a node listens on loopback only', () => {
       /^listen: 10\.0\.0\.1:7101 is not a loopback.*--insecure/,
     );
     expect(parseConfig({ ...open, insecure: true }).listen).toBe('10.0.0.1:7101');
+  });
+
+  it('and with TLS anywhere', () => {
+    expect(parseConfig({ ...open, ...TLS })).toMatchObject({
+      listen: '10.0.0.1:7101',
+      tls: { certificate: '/cert', key: '/key', authorities: '/ca' },
+    });
+  });
+
+  it.each(['tls_cert', 'tls_key', 'tls_ca'])('%s is not left out where TLS is wanted', (key) => {
+    const message = `${key}: is missing: TLS needs tls_cert, tls_key and tls_ca`;
+    expect(faultOf(() => parseConfig({ ...LEAST, ...TLS, [key]: undefined }))).toBe(message);
   });
 
   it.each(['0.0.0.0:1', '[::]:1', '127.0.0.1.example:1', 'localhost.example:1', '1.127.0.0:1'])(

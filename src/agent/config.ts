@@ -12,6 +12,7 @@ import { splitAddress } from '../lib/address.ts';
 import { JarvisError, messageOf, type Fault } from '../lib/errors.ts';
 import { isName, NAME_RULE } from '../lib/names.ts';
 import { limits } from '../lib/limits.ts';
+import type { TlsFiles } from '../lib/tls-files.ts';
 import { parseBytesPerSecond, parseCpuMillis, parseMemoryBytes } from '../lib/quantities.ts';
 import type { Pairs } from '../model/task.ts';
 import type { PeerAddress } from '../raft/bootstrap.ts';
@@ -19,7 +20,9 @@ import type { AllSettings, StatedSettings } from '../spec/settings/settings.ts';
 import { clusterFields, parseClusterConfig } from './cluster-config.ts';
 import type { DockerPolicy } from './drivers/docker/options.ts';
 import { durationUpTo, parsed, splitPairs, text, yamlOfText } from './config-fields.ts';
+import { parseJoinCredentials, type JoinCredentials } from './join-credentials.ts';
 import { policyKeysAt, policySchema } from './policy-config.ts';
+import { checkLoopback, parseTls, tlsFields } from './tls-config.ts';
 
 const DRIVER_NAMES = ['process', 'docker', 'noop'] as const;
 /** An upgrade with a start that takes its time (docs/contract.md, section 1). */
@@ -30,7 +33,7 @@ const MOST_DRAIN_DEADLINE_MS = 24 * 3_600_000;
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 type DriverChoice = (typeof DRIVER_NAMES)[number];
 
-export interface NodeConfig {
+export interface NodeConfig extends JoinCredentials {
   readonly name: string;
   readonly dataDir: string;
   /** host:port of gRPC. */
@@ -61,7 +64,11 @@ export interface NodeConfig {
   readonly drainDeadlineMs: number;
   /** Of all snapshots that it sends to other members, together. */
   readonly snapshotBytesPerSecond: number;
+  /** Names, beside its addresses, under which callers reach `http`. */
+  readonly httpHosts: readonly string[];
   readonly insecure: boolean;
+  /** Null: without TLS. */
+  readonly tls: TlsFiles | null;
   readonly killTasksOnExit: boolean;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   /** Cluster-wide; the founders' must agree. */
@@ -107,6 +114,12 @@ const driverNames = z.union(
   { error: `is not a list; allowed: ${DRIVER_NAMES.join(', ')}` },
 );
 
+/** `a.example,b.example`, or a list of them. */
+const hostNames = z.union(
+  [z.string().transform((value) => value.split(',').map((item) => item.trim())), z.array(z.string())],
+  { error: 'is not a list such as n1.example,jarvis.example' },
+);
+
 const rawSchema = z.strictObject({
   name: text.pipe(z.string().refine(isName, `is not ${NAME_RULE}`)),
   data_dir: z.string('is not a path').min(1, 'is not a path'),
@@ -115,6 +128,9 @@ const rawSchema = z.strictObject({
   http: parsed(parseAddress),
   peers: assignments.default({}),
   join: addressList.optional(),
+  // Looked at later: what is said of a value here would show it.
+  join_token: z.unknown().optional(),
+  join_token_file: z.unknown().optional(),
   labels: assignments.default({}),
   capacity: assignments.default({}),
   reserve: assignments.default({}),
@@ -128,7 +144,9 @@ const rawSchema = z.strictObject({
   restart_grace: parsed(durationUpTo(limits.restartGraceMs, 'none')).default(DEFAULT_RESTART_GRACE_MS),
   drain_on_exit: flag.default(false),
   drain_deadline: parsed(durationUpTo(MOST_DRAIN_DEADLINE_MS, 'at once')).default(DEFAULT_DRAIN_DEADLINE_MS),
+  http_hosts: hostNames.default([]),
   insecure: flag.default(false),
+  ...tlsFields,
   kill_tasks_on_exit: flag.default(false),
   log_level: z
     .enum(LOG_LEVELS, { error: `is not a level; allowed: ${LOG_LEVELS.join(', ')}` })
@@ -150,6 +168,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
   const faults: Fault[] = [];
   const peers = parsePeers(value.peers, faults);
   const join = parseJoin(value.join, faults);
+  const credentials = parseJoinCredentials(value, faults);
   const advertise = value.advertise ?? value.listen;
   if (join.length > 0 && peers.length > 0)
     faults.push({
@@ -163,7 +182,8 @@ export function parseConfig(raw: RawConfig): NodeConfig {
   const labels = parseLabels(value.labels, faults);
   const voters = Math.max(peers.length, join.length > 0 ? 3 : 1);
   const { cluster, stated } = parseClusterConfig(raw, voters, faults);
-  if (!value.insecure) checkLoopback({ listen: value.listen, http: value.http }, faults);
+  const tls = parseTls(value, faults);
+  if (!value.insecure && tls === null) checkLoopback({ listen: value.listen, http: value.http }, faults);
   if (faults.length > 0) throw invalidConfig(faults);
   return {
     name: value.name,
@@ -173,6 +193,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     http: value.http,
     peers,
     join,
+    ...credentials,
     labels,
     capacity,
     reserve: { cpuMillis: reserve.cpuMillis ?? 0, memoryBytes: reserve.memoryBytes ?? 0 },
@@ -183,7 +204,9 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     drainOnExit: value.drain_on_exit,
     drainDeadlineMs: value.drain_deadline,
     snapshotBytesPerSecond: value.snapshot_rate,
+    httpHosts: value.http_hosts,
     insecure: value.insecure,
+    tls,
     killTasksOnExit: value.kill_tasks_on_exit,
     logLevel: value.log_level,
     cluster,
@@ -217,7 +240,7 @@ function environmentNames(): string {
 function readConfigFile(file: string): RawConfig {
   let content: unknown;
   try {
-    content = parseYaml(readFileSync(file, 'utf8'), { maxAliasCount: 100 });
+    content = parseYaml(readFileSync(file, 'utf8'), { maxAliasCount: 100, logLevel: 'error' });
   } catch (error) {
     // Below the first line stands a picture of the place, which that line names already.
     const [what = ''] = messageOf(error).split('\n');
@@ -384,13 +407,7 @@ function parseLabels(raw: Record<string, string>, faults: Fault[]): Pairs {
   return Object.entries(raw).sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-function checkLoopback(addresses: Readonly<Record<string, string>>, faults: Fault[]): void {
-  for (const [key, address] of Object.entries(addresses)) {
-    const { host } = splitAddress(address);
-    if (host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)) continue;
-    faults.push({
-      path: key,
-      message: `${address} is not a loopback address: without TLS only --insecure allows that`,
-    });
-  }
+/** Names, beside addresses and localhost, by which requests of HTTP may call this node. */
+export function ownHosts({ http, advertise, httpHosts }: NodeConfig): readonly string[] {
+  return [splitAddress(http).host, splitAddress(advertise).host, ...httpHosts];
 }

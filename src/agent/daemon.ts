@@ -26,16 +26,17 @@ import { ClusterFormation } from '../raft/form-cluster.ts';
 import { MemberRemovedError, type RaftNode } from '../raft/node.ts';
 import { GrpcTransport } from '../raft/transport/grpc-transport.ts';
 import { RaftPeerService } from '../raft/transport/raft-service.ts';
-import { channelCredentials, channelOptions, ChannelPool } from '../rpc/channel.ts';
+import { channelOptions, ChannelPool } from '../rpc/channel.ts';
 import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import { healthService } from '../rpc/health-service.ts';
 import { createRemotes } from '../rpc/remotes.ts';
-import { createServer } from '../rpc/server.ts';
+import { createServer, type RpcServer } from '../rpc/server.ts';
 import { Retention } from '../scheduler/retention.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { Admission } from './admission.ts';
 import type { NodeConfig } from './config.ts';
+import { ownHosts } from './config.ts';
 import { announceAddress, enterCluster } from './enter-cluster.ts';
 import { drainBeforeExit } from './exit-drain.ts';
 import { handOver } from './hand-over.ts';
@@ -56,6 +57,7 @@ import { memberQuestions } from './member-questions.ts';
 import { memberWatches } from './member-watches.ts';
 import { LeaderMembershipControl } from './membership-control.ts';
 import { NodeDrivers } from './node-drivers.ts';
+import type { NodeSecurity } from './node-security.ts';
 import { readinessOf } from './readiness.ts';
 import { recoverMember } from './recovery.ts';
 import { nodeConfinement } from './node-confinement.ts';
@@ -81,6 +83,7 @@ interface Closer {
 
 export class Daemon {
   readonly #config: NodeConfig;
+  readonly #security: NodeSecurity;
   readonly #log: Log;
   readonly #version: string;
   readonly #clock: Clock = systemClock;
@@ -94,8 +97,9 @@ export class Daemon {
   #drain: ((signal: AbortSignal) => Promise<void>) | null = null;
   #readiness: () => Readiness = () => ({ ready: false, reason: 'the node is starting' });
 
-  constructor(options: { config: NodeConfig; log: Log; version: string }) {
+  constructor(options: { config: NodeConfig; security: NodeSecurity; log: Log; version: string }) {
     this.#config = options.config;
+    this.#security = options.security;
     this.#log = options.log;
     this.#version = options.version;
     // `run` hears of a failure; one before or after it has a listener too, so that none counts as unhandled.
@@ -167,12 +171,12 @@ export class Daemon {
     };
     const operations = new StartingOperations();
     // Closed after the servers: what they are still answering may have been sent on.
-    const pool = new ChannelPool();
+    const pool = new ChannelPool(this.#security.channels);
     this.#closing('channels', async () => {
       await this.#lastWords?.said;
       pool.close();
     });
-    const http = await this.#listen(operations, [
+    const { http, rpc } = await this.#listen(operations, [
       peerService,
       ...Object.values(services).map(({ service }) => service),
     ]);
@@ -192,7 +196,14 @@ export class Daemon {
         },
       }));
     const diskErrors = this.#diskErrors;
-    const lastWords = new LastWords({ cluster, diskErrors, pool, clock: this.#clock, log: this.#log });
+    const lastWords = new LastWords({
+      cluster,
+      name: config.name,
+      diskErrors,
+      pool,
+      clock: this.#clock,
+      log: this.#log,
+    });
     this.#lastWords = lastWords;
     const { raft, machine, wal, snapshots, transport } = await this.#recover(directory, cluster);
     lastWords.follow(() => raft.membership.peers);
@@ -201,7 +212,7 @@ export class Daemon {
     const sessions = new SessionService({
       replica,
       accept: (call) => duties.accept(call),
-      credentials: channelCredentials(),
+      credentials: () => this.#security.channels.credentials(),
       log: this.#log,
     });
     this.#closing('sessions', () => sessions.close());
@@ -243,17 +254,18 @@ export class Daemon {
     });
     const saved = new SavedSnapshots({ raft, machine, dataDirectory: directory.paths.root });
     await saved.clear();
+    const local = new LocalOperations({
+      replica,
+      insight,
+      membership,
+      snapshots: saved,
+      remotes,
+      clock: this.#clock,
+    });
     const freshness = new FreshnessWatch({ replica, insight, clock: this.#clock });
     const routing = new RoutingOperations({
       replica,
-      local: new LocalOperations({
-        replica,
-        insight,
-        membership,
-        snapshots: saved,
-        remotes,
-        clock: this.#clock,
-      }),
+      local,
       remotes,
       localLogs,
       clock: this.#clock,
@@ -272,6 +284,7 @@ export class Daemon {
       raft,
       cluster,
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+      tokens: { areRequired: false, use: (user) => local.useJoinToken(user, signal) },
       log: this.#log,
     });
     peerService.join({ transport, snapshots, onUnwritable: (error) => diskErrors.note(error) });
@@ -286,6 +299,7 @@ export class Daemon {
     await logs.start();
     // First of all, while everything that the requests under way need is there.
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
+    this.#closing('streams', () => rpc.endStreams());
     this.#readiness = () => readinessOf(raft, worker);
     const { name, drainDeadlineMs: deadlineMs } = config;
     const exit = { name, startId: directory.startId, deadlineMs, operations: routing };
@@ -306,8 +320,14 @@ export class Daemon {
   async #listen(
     operations: StartingOperations,
     services: Parameters<typeof createServer>[0]['services'],
-  ): Promise<HttpServer> {
-    const http = createHttpServer({ operations, readiness: () => this.#readiness(), log: this.#log });
+  ): Promise<{ readonly http: HttpServer; readonly rpc: RpcServer }> {
+    const http = createHttpServer({
+      operations,
+      tls: this.#security.tls,
+      readiness: () => this.#readiness(),
+      log: this.#log,
+      hosts: ownHosts(this.#config),
+    });
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
     await http.listen(this.#config.http);
     const health = healthService({
@@ -316,10 +336,16 @@ export class Daemon {
       clock: this.#clock,
       log: this.#log,
     });
-    const rpc = await createServer({ services: [...services, health], listen: this.#config.listen });
+    const rpc = await createServer({
+      services: [...services, health],
+      listen: this.#config.listen,
+      tls: this.#security.tls,
+      clock: this.#clock,
+      log: this.#log,
+    });
     this.#closing('gRPC', () => rpc.close(CLOSE_GRACE_MS));
     this.#log.info({ listen: this.#config.listen, http: this.#config.http }, 'listening');
-    return http;
+    return { http, rpc };
   }
 
   async #admit(request: JoinRequest) {
@@ -350,7 +376,7 @@ export class Daemon {
           );
         if (code === 'removed_member') this.#fail(new MemberRemovedError());
       },
-      credentials: channelCredentials(),
+      credentials: (peer) => this.#security.channels.credentials(peer),
       channelOptions,
       clock: this.#clock,
       log: this.#log,
@@ -372,6 +398,10 @@ export class Daemon {
     this.#closing('state', () => member.machine.close());
     this.#closing('Raft', () => member.raft.stop());
     this.#closing('transport', () => transport.close());
+    this.#closing(
+      'renewal',
+      this.#security.channels.onRenewal(() => transport.renew()),
+    );
     member.raft.failed.catch((error: unknown) => this.#fail(error));
     // Also a sync in idle time may fail, when nobody waits for an append.
     member.wal.failure.catch((error: unknown) => this.#fail(error));
@@ -469,7 +499,7 @@ export class Daemon {
       bootMs: bootTimeMs,
       connector: new GrpcSessionConnector({
         addresses: () => this.#sessionAddresses(replica, raft),
-        credentials: channelCredentials(),
+        credentials: () => this.#security.channels.credentials(),
         channelOptions,
       }),
       onSynced: () => notice.look(replica.state.cluster),

@@ -12,6 +12,7 @@ import type { Peer } from '../raft/ports.ts';
 import type { ChannelPool } from '../rpc/channel.ts';
 import { unaryCall } from '../rpc/client.ts';
 import type { NodeConfig } from './config.ts';
+import { joinTokenOf } from './join-credentials.ts';
 import { newEpoch } from './leader/leader-duties.ts';
 
 export interface EntranceOptions {
@@ -111,6 +112,7 @@ async function ask(
     log,
   }: Pick<EntranceOptions, 'config' | 'directory' | 'pool' | 'clock' | 'signal' | 'log'>,
 ): Promise<ClusterRecord> {
+  const isNew = directory.identity.cluster === null;
   return await joinCluster({
     request: {
       name: config.name,
@@ -118,6 +120,7 @@ async function ask(
       address: config.advertise,
       cluster_id: directory.identity.cluster?.clusterId ?? '',
       former_incarnation: '',
+      join_token: isNew ? (joinTokenOf(config)?.text ?? '') : '',
     },
     addresses,
     ask: (address, request) =>

@@ -11,6 +11,8 @@ import type { StorageError } from '../raft/storage-error.ts';
 import { CONFIG_KEYS, gatherConfig, parseConfig, type NodeConfig, type RawConfig } from './config.ts';
 import { Daemon } from './daemon.ts';
 import { programOf } from './disaster/programs.ts';
+import { forgetVariable } from './join-credentials.ts';
+import { startSecurity, type NodeSecurity } from './node-security.ts';
 import { checkStart } from './preflight.ts';
 import { hasLostLog, rejoinAnew } from './rejoin.ts';
 
@@ -50,6 +52,11 @@ function createCommand(): Command {
     .option('--http <host:port>', 'HTTP API and health')
     .option('--peers <list>', 'the founders, the same list on each: n1=host:port,n2=host:port,n3=host:port')
     .option('--join <list>', 'members of a running cluster, to become one of them: host:port,host:port')
+    .option(
+      '--join-token <token>',
+      'lets this node in where the cluster asks for one; lists of processes show it',
+    )
+    .option('--join-token-file <file>', 'the same from a file, which is better')
     .option('--labels <list>', 'labels of this node: zone=a,rack=r1')
     .option('--capacity <list>', 'what it offers to tasks: cpu=4,memory=8Gi (default: measured)')
     .option('--reserve <list>', 'kept back from what was measured: cpu=500m,memory=1Gi')
@@ -74,6 +81,10 @@ function createCommand(): Command {
       '--drain-deadline <duration>',
       'then, what still runs after so long is stopped, and moved to other nodes (default: 10m; at most 1d)',
     )
+    .option('--tls-cert <file>', 'TLS: the certificate of this node (PEM); `jarvisctl cert issue` makes one')
+    .option('--tls-key <file>', 'TLS: its key')
+    .option('--tls-ca <file>', 'TLS: the authorities of the cluster, whose certificates others must show')
+    .option('--http-hosts <list>', 'names under which callers reach --http, beside its addresses')
     .option('--insecure', 'listen beyond loopback without TLS')
     .option('--log-level <level>', 'debug, info (default), warn or error')
     .addOption(new Option('--kill-tasks-on-exit').hideHelp())
@@ -131,21 +142,27 @@ async function main(): Promise<number> {
     flags: flagsOf(options),
   });
   const config = parseConfig(raw);
-  await checkStart(config);
-  if (options['check'] === true) {
-    process.stdout.write('the settings are valid\n');
-    return 0;
-  }
-  return await runUntilStopped(config);
-}
-
-async function runUntilStopped(config: NodeConfig): Promise<number> {
+  forgetVariable(process.env);
+  const isCheck = options['check'] === true;
   const log = pino({
+    enabled: !isCheck,
     level: config.logLevel,
     base: { node: config.name },
     formatters: { level: (level) => ({ level }) },
   });
-  if (config.insecure) {
+  const security = await startSecurity(config, { clock: systemClock, log });
+  try {
+    await checkStart(config, security.channels);
+    if (!isCheck) return await runUntilStopped(config, security, log);
+  } finally {
+    await security.close();
+  }
+  process.stdout.write('the settings are valid\n');
+  return 0;
+}
+
+async function runUntilStopped(config: NodeConfig, security: NodeSecurity, log: Logger): Promise<number> {
+  if (config.insecure && config.tls === null) {
     log.warn(
       { listen: config.listen, http: config.http },
       'insecure: no TLS and no authentication; whoever reaches these addresses can run commands on this machine',
@@ -154,15 +171,24 @@ async function runUntilStopped(config: NodeConfig): Promise<number> {
   const stopping = new AbortController();
   const running: Running = { daemon: null };
   stopOnSignals(config, log, { stopping, running });
-  const lost = await runOnce(config, log, stopping.signal, running);
+  const node = { config, security, log };
+  const lost = await runOnce(node, stopping.signal, running);
   if (lost === null) return 0;
   try {
-    await rejoinAnew({ config, clock: systemClock, log, signal: stopping.signal, cause: lost });
+    const { channels } = security;
+    await rejoinAnew({
+      config,
+      security: channels,
+      clock: systemClock,
+      log,
+      signal: stopping.signal,
+      cause: lost,
+    });
   } catch (error) {
     if (stopping.signal.aborted) return 0;
     throw error;
   }
-  const again = await runOnce(config, log, stopping.signal, running);
+  const again = await runOnce(node, stopping.signal, running);
   if (again !== null) throw again;
   return 0;
 }
@@ -211,12 +237,15 @@ async function drainFirst(
 
 /** Resolves when the node was stopped, or with the word that it cannot be who it was: its log is lost. */
 async function runOnce(
-  config: NodeConfig,
-  log: Logger,
+  {
+    config,
+    security,
+    log,
+  }: { readonly config: NodeConfig; readonly security: NodeSecurity; readonly log: Logger },
   signal: AbortSignal,
   running: Running,
 ): Promise<StorageError | null> {
-  const daemon = new Daemon({ config, log, version: version() });
+  const daemon = new Daemon({ config, security, log, version: version() });
   running.daemon = daemon;
   let lost: StorageError | null = null;
   let unlimit = nothing;

@@ -29,6 +29,7 @@ async function members() {
     (raftId) =>
       new LastWords({
         cluster: { clusterId: 'c-1', raftId, founders: [] },
+        name: `n${raftId}`,
         diskErrors: { list: () => failed },
         pool,
         clock,
@@ -72,7 +73,7 @@ describe('the last word of a member', () => {
 
   it('is bounded, and taken from members of the cluster only', async () => {
     const { two, pool, peers } = await members();
-    const say = (word: { cluster_id?: string; raft_id?: number }): Promise<object> =>
+    const say = (word: { cluster_id?: string; raft_id?: number; name?: string }): Promise<object> =>
       unaryCall({
         pool,
         address: peers[1]?.address ?? '',
@@ -80,6 +81,7 @@ describe('the last word of a member', () => {
         request: {
           cluster_id: 'c-1',
           raft_id: 1,
+          name: 'n1',
           disk_errors: Array.from({ length: 50 }, () => ({
             kind: 'log_corrupt',
             path: '/log',
@@ -94,6 +96,7 @@ describe('the last word of a member', () => {
       });
     await expect(say({ cluster_id: 'c-2' })).rejects.toMatchObject({ code: 'invalid' });
     await expect(say({ raft_id: 9 })).rejects.toMatchObject({ code: 'invalid' });
+    await expect(say({ name: 'n2' })).rejects.toMatchObject({ code: 'forbidden' });
     expect(two.of(1, 0)).toEqual([]);
     await say({});
     const heard = two.of(1, 0);

@@ -26,6 +26,8 @@ const AFTERWARDS_MS = 1000;
 
 interface LastWordsOptions {
   readonly cluster: Pick<ClusterRecord, 'clusterId' | 'raftId' | 'founders'>;
+  /** This node's. */
+  readonly name: string;
   readonly diskErrors: Pick<DiskErrors, 'list'>;
   readonly pool: ChannelPool;
   readonly clock: Clock;
@@ -69,6 +71,7 @@ export class LastWords {
     const { clusterId, raftId } = cluster;
     const request: LastWord = {
       cluster_id: clusterId,
+      name: this.#options.name,
       raft_id: raftId,
       disk_errors: errors.map(({ atMs, ...error }) => ({ ...error, at: new Date(atMs).toISOString() })),
     };
@@ -117,12 +120,14 @@ export class LastWords {
   }
 
   /** @throws JarvisError invalid where it comes from no member of this cluster */
-  #hear({ cluster_id: clusterId, raft_id: raftId, disk_errors: errors }: LastWord): void {
+  #hear({ cluster_id: clusterId, raft_id: raftId, disk_errors: errors, name }: LastWord): void {
     const { clock, log, cluster } = this.#options;
     const member = this.#peers().find((peer) => peer.raftId === raftId);
     if (clusterId !== cluster.clusterId || member === undefined) {
       throw new JarvisError('invalid', `Raft id ${raftId} of cluster ${clusterId} is no member here`);
     }
+    if (member.name !== name)
+      throw new JarvisError('forbidden', `member ${raftId} is ${member.name}, and not ${name}`);
     const kept = errors.slice(0, ERRORS_KEPT).map(fromMessage);
     log.warn({ member: member.name, errors: kept }, 'a member stops because of its disk');
     this.#heard.set(raftId, { errors: kept, atMs: clock.monotonicMs() });

@@ -2,10 +2,12 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import type { BootstrapReply, JoinRequest } from '../generated/raft.ts';
 import { JarvisError } from '../lib/errors.ts';
+import { hashOfSecret } from '../lib/join-token.ts';
 import { silentLog } from '../lib/log.ts';
+import type { JoinTokenUser } from '../operations/port.ts';
 import { MemoryCluster, type MemoryMember } from '../raft/testing/memory-cluster.ts';
 import { turn } from '../raft/testing/memory-stores.ts';
-import { Admission } from './admission.ts';
+import { Admission, type JoinTokens } from './admission.ts';
 import { LeaderMembershipControl } from './membership-control.ts';
 
 const clusters: MemoryCluster[] = [];
@@ -202,18 +204,31 @@ describe('the last voter', () => {
 });
 
 describe('a node that asks to be let in', () => {
+  const noTokens: JoinTokens = { areRequired: false, use: () => Promise.reject(new Error('not asked')) };
   const request: JoinRequest = {
     name: 'n4',
     incarnation: 'i4',
     address: 'n4:1',
     cluster_id: '',
     former_incarnation: '',
+    join_token: '',
   };
 
-  async function ask(cluster: MemoryCluster, member: MemoryMember, changes: Partial<JoinRequest> = {}) {
+  async function ask(
+    cluster: MemoryCluster,
+    member: MemoryMember,
+    changes: Partial<JoinRequest> = {},
+    tokens: JoinTokens = noTokens,
+  ) {
     const record = { clusterId: 'c', epoch: 7, founders: [], raftId: member.id };
     const { node: raft } = member;
-    const admission = new Admission({ raft, cluster: record, learnersAllowed: () => 2, log: silentLog });
+    const admission = new Admission({
+      raft,
+      cluster: record,
+      learnersAllowed: () => 2,
+      tokens,
+      log: silentLog,
+    });
     let reply: unknown = null;
     admission.answer({ ...request, ...changes }).then(
       (answer) => (reply = answer),
@@ -249,5 +264,43 @@ describe('a node that asks to be let in', () => {
       message: 'n4 was removed from the cluster, and cannot take its former place',
     });
     expect(leader.node.membership.peers).toHaveLength(3);
+  });
+
+  it('shows a join token where one is asked for, the first time', async () => {
+    const { cluster, leader } = await begin();
+    const used: JoinTokenUser[] = [];
+    const tokens: JoinTokens = {
+      areRequired: true,
+      use: async (user) => {
+        if (user.node === 'n5') throw new JarvisError('forbidden', 'used up');
+        used.push(user);
+      },
+    };
+    const secret = 'b'.repeat(64);
+    const id = `join-${'a'.repeat(18)}`;
+    const token = `jarvisjoin_${id}_${secret}`;
+    expect(await ask(cluster, leader, {}, tokens)).toMatchObject({
+      code: 'unauthenticated',
+      message: expect.stringContaining('jarvisctl cluster join-token --name n4') as string,
+    });
+    expect(await ask(cluster, leader, { join_token: 'canary' }, tokens)).toMatchObject({
+      code: 'invalid',
+      message: expect.not.stringContaining('canary') as string,
+    });
+    expect(await ask(cluster, leader, { name: 'n5', join_token: token }, tokens)).toMatchObject({
+      code: 'forbidden',
+    });
+    expect(leader.node.membership.peers).toHaveLength(3);
+    expect(await ask(cluster, leader, { join_token: token }, tokens)).toMatchObject({ cluster_id: 'c' });
+    expect(used).toEqual([{ id, secretHash: hashOfSecret(secret), node: 'n4', holder: 'incarnation:i4' }]);
+    // It is known by its incarnation now: one that has moved, for example, needs none.
+    expect(await ask(cluster, leader, { address: 'n4:2' }, tokens)).toMatchObject({ cluster_id: 'c' });
+    // Without need, one that is shown must be good all the same.
+    const lenient = { ...tokens, areRequired: false };
+    expect(
+      await ask(cluster, leader, { name: 'n5', incarnation: 'i5', join_token: token }, lenient),
+    ).toMatchObject({
+      code: 'forbidden',
+    });
   });
 });

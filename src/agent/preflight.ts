@@ -9,6 +9,7 @@ import { cannotListen, splitAddress } from '../lib/address.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { checkDataDirectory, type NodeIdentity } from '../raft/data-directory.ts';
 import { ChannelPool } from '../rpc/channel.ts';
+import { insecureChannels, type ChannelSecurity } from '../rpc/channel-security.ts';
 import { unaryCall } from '../rpc/client.ts';
 import { Cgroups } from './cgroups/cgroups.ts';
 import { boundsHere } from './node-confinement.ts';
@@ -19,12 +20,15 @@ import { measuredCapacity } from './worker/capacity.ts';
 const PEER_TIMEOUT_MS = 1000;
 
 /** @throws JarvisError conflict for a port in use or another cluster, invalid for a directory of another node */
-export async function checkStart(config: NodeConfig): Promise<void> {
+export async function checkStart(
+  config: NodeConfig,
+  security: ChannelSecurity = insecureChannels,
+): Promise<void> {
   checkReserve(config);
   checkContainers(config, process.env['DOCKER_HOST']);
   const identity = await checkDataDirectory(config.dataDir, { name: config.name });
   for (const address of [config.listen, config.http]) await checkListen(address);
-  if (identity !== null) await checkCluster(config, identity);
+  if (identity !== null) await checkCluster(config, identity, security);
 }
 
 /** A node that keeps everything back would wait for tasks for ever. @throws JarvisError invalid */
@@ -69,10 +73,14 @@ export function checkContainers(
  * directory or the peers of another cluster, and would be refused by everyone for ever.
  * @throws JarvisError conflict
  */
-async function checkCluster({ name, peers, dataDir }: NodeConfig, identity: NodeIdentity): Promise<void> {
+async function checkCluster(
+  { name, peers, dataDir }: NodeConfig,
+  identity: NodeIdentity,
+  security: ChannelSecurity,
+): Promise<void> {
   const { cluster, incarnation } = identity;
   if (cluster === null) return;
-  const pool = new ChannelPool();
+  const pool = new ChannelPool(security);
   try {
     const replies = await Promise.allSettled(
       peers

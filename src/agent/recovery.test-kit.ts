@@ -12,7 +12,8 @@ import { DEFAULT_POLICY } from '../model/policy.ts';
 import { openDataDirectory, type ClusterRecord, type DataDirectory } from '../raft/data-directory.ts';
 import type { StorageError } from '../raft/storage-error.ts';
 import { GrpcTransport } from '../raft/transport/grpc-transport.ts';
-import { channelCredentials, channelOptions } from '../rpc/channel.ts';
+import { channelOptions } from '../rpc/channel.ts';
+import { insecureChannels } from '../rpc/channel-security.ts';
 import { encodeCommand } from '../store/codec.ts';
 import { recoverMember, type RecoveredMember } from './recovery.ts';
 
@@ -185,7 +186,7 @@ export async function open(root: string): Promise<Member> {
       },
       recordStart: async () => {},
       onRefused: () => {},
-      credentials: channelCredentials(),
+      credentials: () => insecureChannels.credentials(),
       channelOptions,
       clock: hurriedClock,
       log,

@@ -15,6 +15,7 @@ import { openDataDirectory, type ClusterRecord } from '../raft/data-directory.ts
 import { joinCluster } from '../raft/join-cluster.ts';
 import { StorageError } from '../raft/storage-error.ts';
 import { ChannelPool } from '../rpc/channel.ts';
+import type { ChannelSecurity } from '../rpc/channel-security.ts';
 import { unaryCall } from '../rpc/client.ts';
 import type { NodeConfig } from './config.ts';
 
@@ -33,6 +34,8 @@ export function hasLostLog(error: unknown, { dataDir }: Pick<Settings, 'dataDir'
  */
 export async function rejoinAnew(options: {
   readonly config: Settings;
+  /** Default: none. */
+  readonly security?: ChannelSecurity;
   readonly clock: Clock;
   readonly log: Log;
   readonly signal: AbortSignal;
@@ -68,7 +71,7 @@ export async function rejoinAnew(options: {
 }
 
 async function ask(
-  { config, clock, log, signal }: Parameters<typeof rejoinAnew>[0],
+  { config, security, clock, log, signal }: Parameters<typeof rejoinAnew>[0],
   former: { cluster: ClusterRecord; incarnation: string; successor: string },
 ): Promise<ClusterRecord> {
   const { cluster, incarnation, successor } = former;
@@ -80,7 +83,7 @@ async function ask(
     patience.abort(new JarvisError('no_leader', `nobody who leads has answered: ${addresses.join(', ')}`)),
   );
   const either = AbortSignal.any([signal, patience.signal]);
-  const pool = new ChannelPool();
+  const pool = new ChannelPool(security);
   try {
     return await joinCluster({
       request: {
@@ -89,6 +92,7 @@ async function ask(
         address: config.advertise,
         cluster_id: cluster.clusterId,
         former_incarnation: incarnation,
+        join_token: '',
       },
       addresses,
       ask: (address, request) =>

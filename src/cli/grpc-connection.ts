@@ -1,6 +1,8 @@
 /** {@link ClusterConnection} over gRPC. */
 import { ClusterService } from '../generated/cluster.ts';
+import { readTlsFilesSync } from '../lib/tls-files.ts';
 import { ChannelPool } from '../rpc/channel.ts';
+import { insecureChannels, TlsChannels, type ChannelSecurity } from '../rpc/channel-security.ts';
 import type { Method } from '../rpc/client.ts';
 import { connected, streamCall, unaryCall } from '../rpc/client.ts';
 import { JarvisError } from '../lib/errors.ts';
@@ -14,9 +16,8 @@ const NO_CREDENTIALS: Credentials = { token: null, tls: null };
 /** @param address `host:port`; nothing is sent before the first call */
 export function dialGrpc(address: string, { token, tls }: Credentials = NO_CREDENTIALS): ClusterConnection {
   // Better no connection than one without what was asked for.
-  if (token !== null || tls !== null)
-    throw new JarvisError('invalid', 'tokens and TLS are not there yet: connect without them');
-  const pool = new ChannelPool();
+  if (token !== null) throw new JarvisError('invalid', 'tokens are not there yet: connect without one');
+  const pool = new ChannelPool(tls === null ? insecureChannels : channelsOf(tls));
   const ask =
     <Q, A>(method: Method<Q, A>, write = false) =>
     (request: Q, signal: AbortSignal): Promise<A> =>
@@ -27,7 +28,7 @@ export function dialGrpc(address: string, { token, tls }: Credentials = NO_CREDE
   const version = ask(methods.getVersion);
   return {
     address,
-    connect: (timeoutMs, signal) => connected(pool.client(address), { address, timeoutMs, signal }),
+    connect: (timeoutMs, signal) => connected(pool.client(address), { address, timeoutMs, signal, pool }),
     submitTasks: ask(methods.submitTasks, true),
     getTask: ask(methods.getTask),
     explainTask: ask(methods.explainTask),
@@ -70,4 +71,10 @@ export function dialGrpc(address: string, { token, tls }: Credentials = NO_CREDE
     version: (signal) => version({}, signal),
     close: () => pool.close(),
   };
+}
+
+/** As the files are now: a command does not outlast them. @throws JarvisError invalid */
+function channelsOf({ ca, cert, key }: NonNullable<Credentials['tls']>): ChannelSecurity {
+  const material = readTlsFilesSync({ certificate: cert, key, authorities: ca }, Date.now());
+  return new TlsChannels({ current: material, onChange: () => () => {} });
 }

@@ -24,6 +24,8 @@ export const clientLimits = {
   concurrentWatches: 64,
   /** Between looks at a batch or a DAG that is waited for. */
   groupPollMs: 500,
+  /** Between looks at what is watched with `--watch`. */
+  watchPollMs: 1000,
   /** Between looks at a node that is drained, or whose daemon is to end. */
   drainPollMs: 500,
   /** A node that left the cluster has so long to end. */

@@ -1,9 +1,8 @@
 /** Progress on stderr: on a terminal one line that is written over, elsewhere a line for each step. */
 import type { Terminal } from './terminal.ts';
-import { notify, onOneLine, write } from './terminal.ts';
+import { columnsOf, notify, onOneLine, write } from './terminal.ts';
 
 const CLEAR_LINE = '\r\u001b[K';
-const DEFAULT_COLUMNS = 80;
 
 export class LiveLine {
   readonly #terminal: Terminal;
@@ -20,13 +19,14 @@ export class LiveLine {
    */
   async show(text: string, step: string, plain = text): Promise<void> {
     const { stderr } = this.#terminal;
-    if (stderr.isTTY !== true) {
+    const columns = columnsOf(stderr);
+    if (columns === undefined) {
       if (step === this.#said) return;
       this.#said = step;
       return notify(this.#terminal, plain);
     }
     // One column less than there are: a full line would wrap on some terminals.
-    const line = `jarvisctl: ${onOneLine(text)}`.slice(0, (stderr.columns ?? DEFAULT_COLUMNS) - 1);
+    const line = `jarvisctl: ${onOneLine(text)}`.slice(0, columns - 1);
     if (line === this.#shown) return;
     this.#shown = line;
     await write(stderr, `${CLEAR_LINE}${line}`);

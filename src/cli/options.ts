@@ -34,6 +34,14 @@ export function outputOption(): Option {
   return new Option('-o, --output <format>', 'how to print it').choices(OUTPUT_FORMATS).default('table');
 }
 
+export interface WatchOptions {
+  readonly watch?: true;
+}
+
+export function watchOption(): Option {
+  return new Option('-w, --watch', 'go on showing it as it changes, until Ctrl-C');
+}
+
 /** @throws InvalidArgumentError where one of them is no address */
 export function parsePeers(text: string): readonly string[] {
   const addresses = text

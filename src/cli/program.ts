@@ -6,6 +6,7 @@ import { JarvisError } from '../lib/errors.ts';
 import { suggestChoices } from './choices.ts';
 import { CommandLine } from './command-line.ts';
 import { registerCancel } from './commands/cancel.ts';
+import { registerCert } from './commands/cert.ts';
 import { registerCluster } from './commands/cluster.ts';
 import { registerCompletion } from './commands/completion.ts';
 import { registerConfig } from './commands/config.ts';
@@ -93,6 +94,7 @@ export function createProgram(context: Context): Command {
     registerConfig,
     group('This program:'),
     registerContext,
+    registerCert,
     registerVersion,
     registerCompletion,
   ]) {

@@ -65,6 +65,13 @@ export function styled(stream: OutputStream, style: Style, text: string): string
   return styleText(style, text, { stream });
 }
 
+const DEFAULT_COLUMNS = 80;
+
+/** How wide a terminal is; undefined: it is none, and nothing has to fit. */
+export function columnsOf(stream: OutputStream): number | undefined {
+  return stream.isTTY === true ? (stream.columns ?? DEFAULT_COLUMNS) : undefined;
+}
+
 /** How the user would start this program: `npx jarvisctl` where npm started it. */
 export function programName(env: Terminal['env']): string {
   return env['npm_lifecycle_event'] === undefined ? 'jarvisctl' : 'npx jarvisctl';

@@ -30,13 +30,15 @@ export interface LastWord {
   cluster_id: string;
   raft_id: number;
   disk_errors: DiskError[];
+  /** Of the member that speaks. */
+  name: string;
 }
 
 export interface LastWordReply {
 }
 
 function createBaseLastWord(): LastWord {
-  return { cluster_id: "", raft_id: 0, disk_errors: [] };
+  return { cluster_id: "", raft_id: 0, disk_errors: [], name: "" };
 }
 
 export const LastWord: MessageFns<LastWord> = {
@@ -49,6 +51,9 @@ export const LastWord: MessageFns<LastWord> = {
     }
     for (const v of message.disk_errors) {
       DiskError.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.name !== "") {
+      writer.uint32(34).string(message.name);
     }
     return writer;
   },
@@ -90,6 +95,14 @@ export const LastWord: MessageFns<LastWord> = {
             message.disk_errors.push(DiskError.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -110,6 +123,7 @@ export const LastWord: MessageFns<LastWord> = {
     message.cluster_id = object.cluster_id ?? "";
     message.raft_id = object.raft_id ?? 0;
     message.disk_errors = object.disk_errors?.map((e) => DiskError.fromPartial(e)) || [];
+    message.name = object.name ?? "";
     return message;
   },
 };

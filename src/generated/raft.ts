@@ -46,7 +46,10 @@ export interface Hello {
 
 export interface HelloReply {
   accepted: boolean;
-  /** One of foreign_cluster, unknown_member, removed_member, wrong_target, old_copy and bad_protocol (docs/storage.md). */
+  /**
+   * One of foreign_cluster, unknown_member, removed_member, wrong_target, wrong_name, old_copy and bad_protocol
+   * (docs/storage.md).
+   */
   code: string;
   message: string;
   /** Of a leader: what it says of the membership is what holds. */
@@ -161,6 +164,8 @@ export interface JoinRequest {
   cluster_id: string;
   /** The incarnation of the member whose place it takes, having lost its log; refused where that is a member no more. */
   former_incarnation: string;
+  /** Without TLS, where the cluster requires tokens: the join token, as its admin was shown it. */
+  join_token: string;
 }
 
 export interface JoinReply {
@@ -1739,7 +1744,7 @@ export const BootstrapReply: MessageFns<BootstrapReply> = {
 };
 
 function createBaseJoinRequest(): JoinRequest {
-  return { name: "", incarnation: "", address: "", cluster_id: "", former_incarnation: "" };
+  return { name: "", incarnation: "", address: "", cluster_id: "", former_incarnation: "", join_token: "" };
 }
 
 export const JoinRequest: MessageFns<JoinRequest> = {
@@ -1758,6 +1763,9 @@ export const JoinRequest: MessageFns<JoinRequest> = {
     }
     if (message.former_incarnation !== "") {
       writer.uint32(42).string(message.former_incarnation);
+    }
+    if (message.join_token !== "") {
+      writer.uint32(50).string(message.join_token);
     }
     return writer;
   },
@@ -1815,6 +1823,14 @@ export const JoinRequest: MessageFns<JoinRequest> = {
             message.former_incarnation = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.join_token = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1837,6 +1853,7 @@ export const JoinRequest: MessageFns<JoinRequest> = {
     message.address = object.address ?? "";
     message.cluster_id = object.cluster_id ?? "";
     message.former_incarnation = object.former_incarnation ?? "";
+    message.join_token = object.join_token ?? "";
     return message;
   },
 };

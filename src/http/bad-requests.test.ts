@@ -235,12 +235,12 @@ describe('the host of a request', () => {
   });
 });
 
-describe('answers', () => {
-  async function listed(accepted: string) {
-    const headers = { 'accept-encoding': accepted };
-    return await server.app.inject({ method: 'GET', url: '/tasks', headers });
-  }
+async function listed(accepted: string) {
+  const headers = { 'accept-encoding': accepted };
+  return await server.app.inject({ method: 'GET', url: '/tasks', headers });
+}
 
+describe('answers', () => {
   it('over a kilobyte are compressed for those who ask for it', async () => {
     expect((await listed('gzip')).headers).not.toHaveProperty('content-encoding');
     for (let made = 0; made < 5; made += 1)

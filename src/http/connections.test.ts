@@ -109,7 +109,7 @@ describe('connections', () => {
       try {
         for (;;) {
           pieces += 1;
-          yield { events: [event], position: '1.0', complete: false } as EventsPiece;
+          yield { events: [event], position: '1.0', complete: false };
         }
       } finally {
         resolve(pieces);

@@ -7,10 +7,12 @@ import { cannotListen, joinAddress, splitAddress } from '../lib/address.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
+import type { TlsSource } from '../lib/tls-watch.ts';
 import type { ClusterOperations, Readiness } from '../operations/port.ts';
 import type { ConnectionBounds } from './connections.ts';
 import { Connections } from './connections.ts';
 import { defend } from './defences.ts';
+import { httpsContext, renewHttps } from './https.ts';
 import { takeJson } from './json-body.ts';
 import { RETRY_AFTER_SECONDS, problemOf, requestFault, sendProblem } from './problem.ts';
 import { Calls } from './requests.ts';
@@ -40,30 +42,37 @@ export function createHttpServer(options: {
   readonly operations: ClusterOperations;
   readonly readiness: () => Readiness;
   readonly log: Log;
+  /** Default: plain text. */
+  readonly tls?: TlsSource | null;
   /** See {@link DefenceOptions}; absent: any. */
   readonly hosts?: readonly string[] | null;
   readonly requestsPerWindow?: number;
   /** Tests have less patience. */
   readonly bounds?: Partial<ConnectionBounds>;
 }): HttpServer {
-  const { log } = options;
+  const { log, tls = null } = options;
   const bounds = { ...DEFAULT_BOUNDS, ...options.bounds };
   const connections = new Connections(bounds);
+  const listener = {
+    headersTimeout: bounds.headersTimeoutMs,
+    connectionsCheckingInterval: bounds.checkIntervalMs,
+    maxHeaderSize: limits.httpHeaderBytes,
+    // A peer that has gone without a word is found out in the end.
+    keepAlive: true,
+    keepAliveInitialDelay: limits.httpKeepAliveMs,
+  };
   const app = fastify({
+    ...(tls === null
+      ? { http: listener }
+      : {
+          https: { ...httpsContext(tls.current), ...listener, handshakeTimeout: bounds.headersTimeoutMs },
+        }),
     logger: false,
     bodyLimit: limits.httpBodyBytes,
     requestTimeout: limits.httpRequestTimeoutMs,
     keepAliveTimeout: limits.httpKeepAliveMs,
     forceCloseConnections: 'idle',
     clientErrorHandler: (error, socket) => connections.refuse(error, socket),
-    http: {
-      headersTimeout: bounds.headersTimeoutMs,
-      connectionsCheckingInterval: bounds.checkIntervalMs,
-      maxHeaderSize: limits.httpHeaderBytes,
-      // A peer that has gone without a word is found out in the end.
-      keepAlive: true,
-      keepAliveInitialDelay: limits.httpKeepAliveMs,
-    },
     // What comes on a connection that stood before is answered like the rest.
     return503OnClosing: false,
     routerOptions: { maxParamLength: 256 },
@@ -74,6 +83,7 @@ export function createHttpServer(options: {
   // All of them are counted, below; Node.js would drop what is too much without a word.
   app.server.maxHeadersCount = 0;
   connections.bound(app.server);
+  const unsubscribe = tls === null ? null : renewHttps(app, tls);
   const answer = (reply: Parameters<Parameters<typeof app.setErrorHandler>[0]>[2], error: unknown) => {
     const fault = requestFault(error);
     const known =
@@ -124,6 +134,7 @@ export function createHttpServer(options: {
         app.server.closeAllConnections();
       }, graceMs);
       calls.abortStreams(new JarvisError('unavailable', 'this node is shutting down'));
+      unsubscribe?.();
       await app.close();
       clearTimeout(timer);
     },

@@ -7,6 +7,7 @@ import { hash, randomBytes } from 'node:crypto';
 import { JarvisError } from './errors.ts';
 
 const PREFIX = 'jarvisjoin';
+const HASH_PREFIX = 'sha256:';
 const SECRET_BYTES = 32;
 const PATTERN = /^jarvisjoin_(join-[0-9a-z]{18})_([0-9a-f]{64})(?:_([0-9a-f]{64}))?$/;
 const HASH_PATTERN = /^[0-9a-f]{64}$/;
@@ -14,7 +15,10 @@ const HASH_PATTERN = /^[0-9a-f]{64}$/;
 export interface JoinToken {
   readonly id: string;
   readonly secret: string;
-  /** Of the key of the cluster's authority, by which a node knows the cluster that it meets; null: it has no TLS. */
+  /**
+   * Of the key of the cluster's authority, as `authorityHash` says it, by which a node knows the cluster that it meets;
+   * null: it has no TLS.
+   */
   readonly authorityHash: string | null;
 }
 
@@ -32,13 +36,19 @@ export function isSecretHash(text: string): boolean {
 }
 
 export function formatJoinToken({ id, secret, authorityHash }: JoinToken): string {
-  return [PREFIX, id, secret, ...(authorityHash === null ? [] : [authorityHash])].join('_');
+  return [
+    PREFIX,
+    id,
+    secret,
+    ...(authorityHash === null ? [] : [authorityHash.slice(HASH_PREFIX.length)]),
+  ].join('_');
 }
 
 /** Says nothing of what stands in it: messages are logged. @throws JarvisError invalid */
 export function parseJoinToken(text: string): JoinToken {
-  const [, id, secret, authorityHash = null] = PATTERN.exec(text.trim()) ?? [];
-  if (id !== undefined && secret !== undefined) return { id, secret, authorityHash };
+  const [, id, secret, hex] = PATTERN.exec(text.trim()) ?? [];
+  if (id !== undefined && secret !== undefined)
+    return { id, secret, authorityHash: hex === undefined ? null : `${HASH_PREFIX}${hex}` };
   const what = text.startsWith(`${PREFIX}_`) ? 'is cut off, or was changed' : 'is no join token';
   throw new JarvisError(
     'invalid',

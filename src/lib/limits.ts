@@ -93,6 +93,17 @@ export const limits = {
   rpcServerKeepaliveMs: 10_000,
   rpcIdleConnectionMs: 300_000,
   rpcStreamsPerConnection: 1000,
+  /** Connections of one node, and the time for the first byte of each. */
+  rpcConnections: 4096,
+  rpcFirstByteMs: 10_000,
+  /** For a call that is no stream, where its client sets no deadline and where it does; for a caller's stream. */
+  rpcCallMs: 30_000,
+  rpcLongestCallMs: 600_000,
+  rpcStreamMs: 6 * 3_600_000,
+  /** A message that its reader does not take for so long ends the call. */
+  rpcUnreadMs: 60_000,
+  /** Between looks at the calls under way. */
+  rpcLookMs: 1000,
   rpcConnectTimeoutMs: 2000,
   rpcPooledChannels: 256,
   /** A request that one node sends to another for its caller. */
@@ -269,6 +280,8 @@ invariant(
 invariant(limits.forwardTimeoutMs < limits.routeTimeoutMs, 'one try fits the time for all');
 invariant(limits.eventSignMs < limits.httpStallMs, 'a stream of events is written to before it stalls');
 invariant(limits.routeTimeoutMs < limits.httpTimeoutMs, 'HTTP waits for what a route may take');
+invariant(limits.routeTimeoutMs < limits.rpcCallMs, 'so does gRPC');
+invariant(limits.joinCallTimeoutMs < limits.rpcCallMs, 'a node may be let in for as long as it waits for it');
 invariant(2 * limits.snapshotAliveMs < limits.snapshotStallMs, 'a word of the receiver may be late');
 invariant(
   (2 * limits.snapshotSendsAtOnce * limits.snapshotChunkBytes * 1000) / limits.snapshotLeastBytesPerSecond <

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 
 import { createAuthority, issueCertificate, validFor } from './certificates.ts';
-import { readTlsFiles, type TlsFiles } from './tls-files.ts';
+import { readTlsFiles, readTlsFilesSync, type TlsFiles } from './tls-files.ts';
 
 const NOW = Date.UTC(2026, 10, 1);
 const DAY_MS = 86_400_000;
@@ -50,6 +50,14 @@ describe('files that fit together', () => {
       identity: { kind: 'node', name: 'n1' },
       endsMs: NOW + 90 * DAY_MS,
     });
+  });
+
+  it('are read at once to the same effect', async () => {
+    const paths = files();
+    expect(readTlsFilesSync(paths, NOW)).toEqual(await readTlsFiles(paths, NOW));
+    chmodSync(paths.key, 0o644);
+    expect(() => readTlsFilesSync(paths, NOW)).toThrow(/key.pem: .*mode 0644/);
+    expect(() => readTlsFilesSync({ ...paths, key: `${paths.key}.missing` }, NOW)).toThrow(/ENOENT/);
   });
 
   it('may trust several authorities', async () => {

@@ -1,5 +1,6 @@
 /** A certificate, its key and the authorities it trusts, read from files and checked together. */
 import { createHash, createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
+import { readFileSync, statSync, type Stats } from 'node:fs';
 import { open } from 'node:fs/promises';
 
 import { identityOf, type DatedIdentity } from './certificate-identity.ts';
@@ -32,7 +33,7 @@ const OTHERS_MAY_READ = 0o007;
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g;
 
 /** The certificates of a text, each as PEM. */
-function certificatesIn(pem: string): readonly string[] {
+export function certificatesIn(pem: string): readonly string[] {
   return pem.match(CERTIFICATE) ?? [];
 }
 
@@ -65,14 +66,21 @@ export async function readTlsFiles(files: TlsFiles, nowMs: number): Promise<TlsM
   return checkedMaterial(files, { certificatePem, keyPem, authoritiesPem }, nowMs);
 }
 
+/** The same at once, for programs that do nothing else meanwhile. @throws JarvisError invalid */
+export function readTlsFilesSync(files: TlsFiles, nowMs: number): TlsMaterial {
+  const texts = {
+    certificatePem: readPemSync(files.certificate),
+    keyPem: readPemSync(files.key, { isSecret: true }),
+    authoritiesPem: readPemSync(files.authorities),
+  };
+  return checkedMaterial(files, texts, nowMs);
+}
+
 async function readPem(path: string, { isSecret = false } = {}): Promise<string> {
   try {
     const file = await open(path, 'r');
     try {
-      const { size, mode } = await file.stat();
-      if (size > FILE_BYTES) throw new Error(`larger than ${FILE_BYTES} bytes`);
-      if (isSecret && (mode & OTHERS_MAY_READ) !== 0)
-        throw new Error(`everybody on this machine may use it (mode ${octal(mode)}); allow its owner only`);
+      checkFile(await file.stat(), isSecret);
       return await file.readFile('utf8');
     } finally {
       await file.close();
@@ -80,6 +88,21 @@ async function readPem(path: string, { isSecret = false } = {}): Promise<string>
   } catch (cause) {
     throw new JarvisError('invalid', `${path}: ${messageOf(cause)}`, { cause });
   }
+}
+
+function readPemSync(path: string, { isSecret = false } = {}): string {
+  try {
+    checkFile(statSync(path), isSecret);
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new JarvisError('invalid', `${path}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function checkFile({ size, mode }: Stats, isSecret: boolean): void {
+  if (size > FILE_BYTES) throw new Error(`larger than ${FILE_BYTES} bytes`);
+  if (isSecret && (mode & OTHERS_MAY_READ) !== 0)
+    throw new Error(`everybody on this machine may use it (mode ${octal(mode)}); allow its owner only`);
 }
 
 function octal(mode: number): string {
@@ -144,8 +167,12 @@ function checkDates(path: string, certificate: X509Certificate, nowMs: number): 
     throw wrong(path, `${subject} is valid only from ${certificate.validFromDate.toISOString()}`);
 }
 
-/** The authority at the end of the certificate's chain. */
-function authorityOf(
+/**
+ * The authority at the end of a certificate's chain.
+ * @param between further certificates of the chain, in any order
+ * @returns null where none of the authorities that are valid now has signed it
+ */
+export function authorityOf(
   certificate: X509Certificate,
   between: readonly X509Certificate[],
   authorities: readonly X509Certificate[],

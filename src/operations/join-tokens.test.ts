@@ -14,7 +14,7 @@ import {
 } from './operations.test-kit.ts';
 
 const context = testContext({ principal: 'ada' });
-const AUTHORITY = 'a'.repeat(64);
+const AUTHORITY = `sha256:${'a'.repeat(64)}`;
 let cluster: TestCluster;
 /** One that does not lead. */
 let n2: RoutingOperations;

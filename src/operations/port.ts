@@ -63,6 +63,8 @@ export interface CallContext {
   readonly forwarded: boolean;
   /** A read that this node answers from its own state, however old that is, also where there is no leader. */
   readonly isStale?: boolean;
+  /** Wall time after which nobody waits for the answer any more; absent or infinite: not known. */
+  readonly deadlineMs?: number;
 }
 
 /** Of the state of one node. */

@@ -30,7 +30,14 @@ function begin(answers: Answers, addresses = Object.keys(answers)) {
   const asked: string[] = [];
   let outcome: ClusterRecord | Error | null = null;
   const joining = joinCluster({
-    request: { name: 'n4', incarnation: 'i4', address: 'n4:1', cluster_id: '', former_incarnation: '' },
+    request: {
+      name: 'n4',
+      incarnation: 'i4',
+      address: 'n4:1',
+      cluster_id: '',
+      former_incarnation: '',
+      join_token: '',
+    },
     addresses,
     ask: async (address) => {
       asked.push(address);

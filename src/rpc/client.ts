@@ -18,6 +18,8 @@ export interface Call<Request, Response> {
   readonly pool: ChannelPool;
   /** `host:port` */
   readonly address: string;
+  /** Who must be there, as far as certificates tell; default: any node of the cluster. */
+  readonly node?: string;
   readonly method: Method<Request, Response>;
   readonly request: Request;
   readonly metadata?: grpc.Metadata;
@@ -33,11 +35,12 @@ export async function unaryCall<Request, Response>(
 ): Promise<Response> {
   const { address, method, signal, write } = call;
   const deadline = Date.now() + call.timeoutMs;
-  const client = call.pool.client(address);
+  const client = call.pool.client(address, call.node);
   await connected(client, {
     address,
     timeoutMs: Math.min(call.timeoutMs, limits.rpcConnectTimeoutMs),
     signal,
+    pool: call.pool,
   });
   return new Promise((resolve, reject) => {
     const cancel = (): void => request.cancel();
@@ -67,8 +70,8 @@ export async function* streamCall<Request, Response>(
   call: Call<Request, Response>,
 ): AsyncGenerator<Response, void> {
   const { address, method, signal } = call;
-  const client = call.pool.client(address);
-  await connected(client, { address, timeoutMs: limits.rpcConnectTimeoutMs, signal });
+  const client = call.pool.client(address, call.node);
+  await connected(client, { address, timeoutMs: limits.rpcConnectTimeoutMs, signal, pool: call.pool });
   const stream = client.makeServerStreamRequest(
     method.path,
     method.requestSerialize,
@@ -104,8 +107,8 @@ export async function uploadCall<Request, Response>(
 ): Promise<Response> {
   const { address, method, signal, messages } = call;
   const deadline = Date.now() + call.timeoutMs;
-  const client = call.pool.client(address);
-  await connected(client, { address, timeoutMs: limits.rpcConnectTimeoutMs, signal });
+  const client = call.pool.client(address, call.node);
+  await connected(client, { address, timeoutMs: limits.rpcConnectTimeoutMs, signal, pool: call.pool });
   const answer = Promise.withResolvers<Response>();
   // It may fail while a message is still being made.
   answer.promise.catch(() => undefined);
@@ -156,9 +159,15 @@ async function send<Request>(
  */
 export async function connected(
   client: grpc.Client,
-  options: { readonly address: string; readonly timeoutMs: number; readonly signal: AbortSignal },
+  options: {
+    readonly address: string;
+    readonly timeoutMs: number;
+    readonly signal: AbortSignal;
+    /** Knows what may stand against a connection. */
+    readonly pool?: Pick<ChannelPool, 'problemAt'>;
+  },
 ): Promise<void> {
-  const { address, timeoutMs, signal } = options;
+  const { address, timeoutMs, signal, pool } = options;
   const deadline = Date.now() + timeoutMs;
   const channel = client.getChannel();
   for (;;) {
@@ -166,7 +175,9 @@ export async function connected(
     const state = channel.getConnectivityState(true);
     if (state === grpc.connectivityState.READY) return;
     if (state === grpc.connectivityState.TRANSIENT_FAILURE || state === grpc.connectivityState.SHUTDOWN) {
-      throw new JarvisError('unavailable', `${address} cannot be reached`);
+      const problem = pool?.problemAt(address) ?? null;
+      const reason = problem === null ? '' : `: ${problem}`;
+      throw new JarvisError('unavailable', `${address} cannot be reached${reason}`);
     }
     await stateChange(channel, state, deadline, signal);
     if (Date.now() >= deadline) throw new JarvisError('unavailable', `${address} does not answer`);

@@ -10,8 +10,10 @@ import type { ClusterOperations, LocalLogs } from '../operations/port.ts';
 import { streamHandler, unaryHandler } from './handlers.ts';
 import { pipelinedHandler } from './pipelined.ts';
 import type { Service } from './server.ts';
+import { readHandler, refuseStale } from './stale-reads.ts';
 
 export function clusterService(operations: ClusterOperations, log: Log): Service {
+  const read = { log, freshness: () => operations.freshness() };
   const handlers: ClusterServer = {
     submitTasks: unaryHandler((request, context) => operations.submitTasks(request, context), log),
     streamSubmits: pipelinedHandler(
@@ -25,44 +27,47 @@ export function clusterService(operations: ClusterOperations, log: Log): Service
       },
       log,
     ),
-    getTask: unaryHandler((request, context) => operations.getTask(request, context), log),
-    explainTask: unaryHandler((request, context) => operations.explainTask(request, context), log),
+    getTask: readHandler((request, context) => operations.getTask(request, context), read),
+    explainTask: readHandler((request, context) => operations.explainTask(request, context), read),
     planTasks: unaryHandler((request, context) => operations.planTasks(request, context), log),
-    listTasks: unaryHandler((request, context) => operations.listTasks(request, context), log),
+    listTasks: readHandler((request, context) => operations.listTasks(request, context), read),
     cancelTask: unaryHandler((request, context) => operations.cancelTask(request, context), log),
     retryTask: unaryHandler((request, context) => operations.retryTask(request, context), log),
     updateTask: unaryHandler((request, context) => operations.updateTask(request, context), log),
-    watchTask: streamHandler((request, context) => operations.watchTask(request, context), log),
+    watchTask: streamHandler((request, context) => {
+      refuseStale(request);
+      return operations.watchTask(request, context);
+    }, log),
     readLogs: streamHandler((request, context) => operations.readLogs(request, context), log),
     watchEvents: streamHandler((request, context) => operations.watchEvents(request, context), log),
-    listNodes: unaryHandler((_request, context) => operations.listNodes(context), log),
-    getNode: unaryHandler((request, context) => operations.getNode(request, context), log),
+    listNodes: readHandler((_request, context) => operations.listNodes(context), read),
+    getNode: readHandler((request, context) => operations.getNode(request, context), read),
     cordonNode: unaryHandler((request, context) => operations.cordonNode(request, context), log),
     drainNode: unaryHandler((request, context) => operations.drainNode(request, context), log),
     undrainNode: unaryHandler((request, context) => operations.undrainNode(request, context), log),
     labelNode: unaryHandler((request, context) => operations.labelNode(request, context), log),
     removeNode: unaryHandler((request, context) => operations.removeNode(request, context), log),
-    getCluster: unaryHandler((request, context) => operations.getCluster(request, context), log),
+    getCluster: readHandler((request, context) => operations.getCluster(request, context), read),
     changeMember: unaryHandler((request, context) => operations.changeMember(request, context), log),
     transferLeadership: unaryHandler(
       (request, context) => operations.transferLeadership(request, context),
       log,
     ),
     saveSnapshot: streamHandler((_request, context) => operations.saveSnapshot(context), log),
-    getConfig: unaryHandler((_request, context) => operations.getConfig(context), log),
+    getConfig: readHandler((_request, context) => operations.getConfig(context), read),
     setConfig: unaryHandler((request, context) => operations.setConfig(request, context), log),
     getVersion: unaryHandler(() => operations.version(), log),
     createJoinToken: unaryHandler((request, context) => operations.createJoinToken(request, context), log),
     listJoinTokens: unaryHandler((_request, context) => operations.listJoinTokens(context), log),
     deleteJoinToken: unaryHandler((request, context) => operations.deleteJoinToken(request, context), log),
     submitBatch: unaryHandler((request, context) => operations.submitBatch(request, context), log),
-    getBatch: unaryHandler((request, context) => operations.getBatch(request, context), log),
-    listBatches: unaryHandler((request, context) => operations.listBatches(request, context), log),
+    getBatch: readHandler((request, context) => operations.getBatch(request, context), read),
+    listBatches: readHandler((request, context) => operations.listBatches(request, context), read),
     cancelBatch: unaryHandler((request, context) => operations.cancelBatch(request, context), log),
     retryBatch: unaryHandler((request, context) => operations.retryBatch(request, context), log),
     submitDag: unaryHandler((request, context) => operations.submitDag(request, context), log),
-    getDag: unaryHandler((request, context) => operations.getDag(request, context), log),
-    listDags: unaryHandler((request, context) => operations.listDags(request, context), log),
+    getDag: readHandler((request, context) => operations.getDag(request, context), read),
+    listDags: readHandler((request, context) => operations.listDags(request, context), read),
     cancelDag: unaryHandler((request, context) => operations.cancelDag(request, context), log),
     retryDag: unaryHandler((request, context) => operations.retryDag(request, context), log),
   };

@@ -41,26 +41,34 @@ export function fromServiceError(
   return new JarvisError(codeOfStatus(error.code, write), `${address}: ${error.details}`, { cause: error });
 }
 
-/** Statuses that grpc-js itself makes, or a server that is none of ours. */
-function codeOfStatus(status: grpc.status, write: boolean): ErrorCode {
-  switch (status) {
-    case grpc.status.UNAVAILABLE:
-    case grpc.status.CANCELLED:
-      // Only calls over a connection that stood are made: what broke may have been done before.
-      return write ? 'outcome_unknown' : 'unavailable';
-    case grpc.status.DEADLINE_EXCEEDED:
-      return write ? 'outcome_unknown' : 'timeout';
-    case grpc.status.RESOURCE_EXHAUSTED:
-      return 'too_large';
-    case grpc.status.INVALID_ARGUMENT:
-      return 'malformed';
-    case grpc.status.UNAUTHENTICATED:
-      return 'unauthenticated';
-    case grpc.status.PERMISSION_DENIED:
-      return 'forbidden';
-    default:
-      return 'internal';
-  }
+/**
+ * Statuses that come without a code of ours: those that a gRPC library makes itself, or a server that is none of ours.
+ * Only calls over a connection that stood are made: what broke may have been done before.
+ */
+export const STATUS_CODES = {
+  [grpc.status.OK]: { read: 'internal', write: 'internal' },
+  [grpc.status.CANCELLED]: { read: 'unavailable', write: 'outcome_unknown' },
+  [grpc.status.UNKNOWN]: { read: 'internal', write: 'internal' },
+  [grpc.status.INVALID_ARGUMENT]: { read: 'malformed', write: 'malformed' },
+  [grpc.status.DEADLINE_EXCEEDED]: { read: 'timeout', write: 'outcome_unknown' },
+  [grpc.status.NOT_FOUND]: { read: 'not_found', write: 'not_found' },
+  [grpc.status.ALREADY_EXISTS]: { read: 'conflict', write: 'conflict' },
+  [grpc.status.PERMISSION_DENIED]: { read: 'forbidden', write: 'forbidden' },
+  [grpc.status.RESOURCE_EXHAUSTED]: { read: 'too_large', write: 'too_large' },
+  [grpc.status.FAILED_PRECONDITION]: { read: 'conflict', write: 'conflict' },
+  [grpc.status.ABORTED]: { read: 'conflict', write: 'conflict' },
+  [grpc.status.OUT_OF_RANGE]: { read: 'internal', write: 'internal' },
+  // Such as a node of an earlier version answers.
+  [grpc.status.UNIMPLEMENTED]: { read: 'internal', write: 'internal' },
+  [grpc.status.INTERNAL]: { read: 'internal', write: 'internal' },
+  [grpc.status.UNAVAILABLE]: { read: 'unavailable', write: 'outcome_unknown' },
+  [grpc.status.DATA_LOSS]: { read: 'internal', write: 'internal' },
+  [grpc.status.UNAUTHENTICATED]: { read: 'unauthenticated', write: 'unauthenticated' },
+} as const satisfies Record<grpc.status, { readonly read: ErrorCode; readonly write: ErrorCode }>;
+
+function codeOfStatus(status: number, write: boolean): ErrorCode {
+  if (!Object.hasOwn(STATUS_CODES, status)) return 'internal';
+  return STATUS_CODES[status as keyof typeof STATUS_CODES][write ? 'write' : 'read'];
 }
 
 function isServiceError(error: unknown): error is grpc.ServiceError {

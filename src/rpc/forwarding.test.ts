@@ -2,57 +2,30 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { ClusterService, ListTasksRequest, VersionInfo } from '../generated/cluster.ts';
 import type { Task } from '../generated/cluster.ts';
-import type { LogChunk } from '../generated/worker.ts';
 import { JarvisError } from '../lib/errors.ts';
-import { silentLog } from '../lib/log.ts';
-import { TestCluster, testContext, testOperations } from '../operations/operations.test-kit.ts';
-import type { RoutingOperations } from '../operations/router.ts';
+import { type TestCluster, testContext } from '../operations/operations.test-kit.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import { ChannelPool } from './channel.ts';
 import type { Method } from './client.ts';
 import { streamCall, unaryCall } from './client.ts';
-import { clusterService, nodeLogsService } from './cluster-service.ts';
 import { createRemotes } from './remotes.ts';
-import type { RpcServer } from './server.ts';
-import { createServer } from './server.ts';
+import { ServedCluster } from './served-cluster.test-kit.ts';
 
-/** Three nodes in this process, with real gRPC between them and to the client. */
+let served: ServedCluster;
 let cluster: TestCluster;
-let servers: Map<string, RpcServer>;
-let pools: ChannelPool[];
 let client: ChannelPool;
-let operations: Map<string, RoutingOperations>;
 
 const context = testContext();
 
 beforeEach(async () => {
-  cluster = new TestCluster(['n1', 'n2', 'n3']);
-  servers = new Map();
-  pools = [];
-  operations = new Map();
-  for (const name of ['n1', 'n2', 'n3']) {
-    const pool = new ChannelPool();
-    const localLogs = {
-      async *read(): AsyncGenerator<LogChunk> {
-        yield { stream: 'stdout', at_ms: 1, data: Buffer.from(`from ${name}`) };
-      },
-    };
-    const own = testOperations(cluster, name, { remotes: createRemotes(pool), localLogs });
-    const services = [clusterService(own, silentLog), nodeLogsService(localLogs, silentLog)];
-    const server = await createServer({ listen: '127.0.0.1:0', services });
-    cluster.register(name, server.address);
-    servers.set(name, server);
-    operations.set(name, own);
-    pools.push(pool);
-  }
-  cluster.lead('n1');
+  served = await ServedCluster.start();
+  cluster = served.cluster;
   client = new ChannelPool();
-  pools.push(client);
 });
 
 afterEach(async () => {
-  for (const pool of pools) pool.close();
-  await Promise.all([...servers.values()].map((server) => server.close(0)));
+  client.close();
+  await served.close();
 });
 
 function ask<Request, Response>(
@@ -61,7 +34,7 @@ function ask<Request, Response>(
   request: Request,
   write = false,
 ): Promise<Response> {
-  const address = servers.get(name)?.address ?? '';
+  const address = served.address(name);
   const { signal } = context;
   return unaryCall({ pool: client, address, method, request, signal, timeoutMs: 10_000, write });
 }
@@ -72,8 +45,8 @@ async function submit(through: string, name: string): Promise<Task> {
   return answer.tasks[0] as Task;
 }
 
-function stop(name: string): Promise<void> | undefined {
-  return servers.get(name)?.close(0);
+function stop(name: string): Promise<void> {
+  return served.stop(name);
 }
 
 describe('a cluster', () => {
@@ -113,7 +86,7 @@ describe('a cluster', () => {
     cluster.report(id, 'RUNNING');
     const request = { id, follow: false, tail: undefined, stream: '', since: undefined, attempt: 0 };
     const method = ClusterService.readLogs;
-    const address = servers.get('n3')?.address ?? '';
+    const address = served.address('n3');
     let text = '';
     for await (const { data } of streamCall({
       pool: client,
@@ -137,7 +110,7 @@ describe('a cluster', () => {
   it('survives its leader during a watch', async () => {
     const { id } = await submit('n2', 'a');
     const seen: string[] = [];
-    const address = servers.get('n2')?.address ?? '';
+    const address = served.address('n2');
     const call = { pool: client, address, method: ClusterService.watchTask, request: { id } };
     for await (const task of streamCall({ ...call, signal: context.signal })) {
       seen.push(task.status);
@@ -165,7 +138,7 @@ describe('a cluster', () => {
   });
 
   it('refuses to forward what was forwarded', async () => {
-    const stale = createRemotes(client).operations(servers.get('n2')?.address ?? '');
+    const stale = createRemotes(client).operations(served.address('n2'));
     const error = await stale.getTask({ id: 'x' }, context).catch((failure: unknown) => failure);
     expect(error).toBeInstanceOf(JarvisError);
     expect(error).toMatchObject({ code: 'no_leader' });

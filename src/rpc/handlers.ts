@@ -11,6 +11,7 @@ import { FORWARDED_KEY } from './forwarded.ts';
 interface ServerCall {
   readonly metadata: grpc.Metadata;
   getPath(): string;
+  getDeadline(): grpc.Deadline;
   on(event: 'cancelled', listener: () => void): unknown;
 }
 
@@ -25,6 +26,7 @@ export function contextOf(call: ServerCall, isAnswered: () => boolean = () => fa
     principal: 'anonymous',
     signal: controller.signal,
     forwarded: call.metadata.get(FORWARDED_KEY)[0] === '1',
+    deadlineMs: Number(call.getDeadline()),
   };
 }
 
@@ -61,7 +63,7 @@ export function streamHandler<Request, Response>(
 ): grpc.handleServerStreamingCall<Request, Response> {
   return (call) => {
     const context = contextOf(call);
-    pump(call, operation(call.request, context), context.signal).then(
+    pump(call, () => operation(call.request, context), context.signal).then(
       () => call.end(),
       (error: unknown) => {
         if (context.signal.aborted) return;
@@ -72,13 +74,13 @@ export function streamHandler<Request, Response>(
   };
 }
 
-/** Never further ahead of the reader than the stream's buffer. */
+/** Never further ahead of the reader than the stream's buffer. How long it waits is bounded by call-bounds.ts. */
 async function pump<Request, Response>(
   call: grpc.ServerWritableStream<Request, Response>,
-  messages: AsyncIterable<Response>,
+  messages: () => AsyncIterable<Response>,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const message of messages) {
+  for await (const message of messages()) {
     if (signal.aborted) return;
     if (!call.write(message)) await drained(call, signal);
   }

@@ -8,9 +8,10 @@ import { silentLog } from '../lib/log.ts';
 import { VirtualClock } from '../lib/testing/virtual-clock.ts';
 import { ChannelPool } from './channel.ts';
 import { streamCall, unaryCall } from './client.ts';
-import { healthService, serviceName } from './health-service.ts';
+import { healthService } from './health-service.ts';
 import type { RpcServer } from './server.ts';
 import { createServer } from './server.ts';
+import { serviceName } from './service-name.ts';
 
 let clock: VirtualClock;
 let server: RpcServer;

@@ -11,6 +11,7 @@ import type { CallContext, Readiness } from '../operations/port.ts';
 import { pause } from '../operations/waiting.ts';
 import { streamHandler, unaryHandler } from './handlers.ts';
 import type { Service } from './server.ts';
+import { serviceName } from './service-name.ts';
 
 export interface HealthOptions {
   readonly readiness: () => Readiness;
@@ -73,10 +74,4 @@ class Health {
   #status(): ServingStatus {
     return this.#options.readiness().ready ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
   }
-}
-
-/** Such as `jarvis.cluster.Cluster`. */
-export function serviceName(definition: grpc.ServiceDefinition): string {
-  const [method] = Object.values(definition);
-  return method?.path.split('/')[1] ?? '';
 }

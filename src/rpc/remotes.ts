@@ -26,7 +26,7 @@ function remoteOperations(
 ): RemoteOperations {
   const unary =
     <Request, Response>(method: Method<Request, Response>, write: boolean) =>
-    (request: Request, { signal }: CallContext): Promise<Response> =>
+    (request: Request, { signal, deadlineMs = Infinity }: CallContext): Promise<Response> =>
       unaryCall({
         pool,
         address,
@@ -34,7 +34,8 @@ function remoteOperations(
         request,
         metadata: forwarded(),
         signal,
-        timeoutMs: limits.forwardTimeoutMs,
+        // Never longer than its caller waits.
+        timeoutMs: Math.min(limits.forwardTimeoutMs, Math.max(0, deadlineMs - Date.now())),
         write,
       });
   const listNodes = unary(ClusterService.listNodes, false);

@@ -26,7 +26,7 @@ export class SubmitStreams {
   /** @throws JarvisError as {@link unaryCall} does for a write */
   async accept(address: string, request: SubmitTasksRequest, signal: AbortSignal): Promise<AcceptedTasks> {
     const client = this.#pool.client(address);
-    await connected(client, { address, timeoutMs: limits.rpcConnectTimeoutMs, signal });
+    await connected(client, { address, timeoutMs: limits.rpcConnectTimeoutMs, signal, pool: this.#pool });
     let stream = this.#streams.get(address);
     if (stream === undefined) {
       const opened: SubmitStream = new SubmitStream(client, address, () => {

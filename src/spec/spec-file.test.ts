@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import { JarvisError } from '../lib/errors.ts';
 import { readSpecFile } from './spec-file.ts';
@@ -66,6 +66,16 @@ describe('a file of tasks', () => {
     ['[1, 2]', 'must be an object'],
   ])('is refused where it is wrong (case %#)', async (text, message) => {
     expect((await failure(text)).message).toContain(message);
+  });
+
+  it('may not have keys that are maps or lists, and the parser says nothing of its own about them', async () => {
+    const warned = vi.spyOn(process, 'emitWarning').mockReturnValue();
+    expect((await failure('command: [a]\n? { a: 1 }\n: 2\n')).message).toContain('unknown field');
+    expect((await failure('command: [a]\nenv: { [a]: b }\n')).message).toContain(
+      'is not a name of a variable',
+    );
+    expect(warned).not.toHaveBeenCalled();
+    warned.mockRestore();
   });
 
   it('bounds what aliases may grow to', async () => {

@@ -105,7 +105,13 @@ type ParsedDocument = Document.Parsed;
 
 function readDocuments(text: string, fileName: string, lineCounter: LineCounter): readonly ParsedDocument[] {
   try {
-    const parsed = parseAllDocuments(text, { uniqueKeys: true, prettyErrors: false, lineCounter });
+    const parsed = parseAllDocuments(text, {
+      uniqueKeys: true,
+      prettyErrors: false,
+      // What the parser itself would write to stderr.
+      logLevel: 'error',
+      lineCounter,
+    });
     return 'empty' in parsed ? [] : parsed;
   } catch (error) {
     // The parser and its tree walk recurse: nesting without end overflows the stack.

@@ -18,7 +18,8 @@ export interface SessionServiceOptions {
   readonly replica: Replica;
   /** Takes a stream over where this node leads; false where it does not. */
   readonly accept: (call: WorkerCall) => boolean;
-  readonly credentials: grpc.ChannelCredentials;
+  /** As of now: a stream keeps those that it was opened with. */
+  readonly credentials: () => grpc.ChannelCredentials;
   readonly log: Log;
 }
 
@@ -78,7 +79,7 @@ export class SessionService {
 
   /** Passes messages on in both directions, each at the pace of its reader; either side's end is the other's. */
   #forward(call: WorkerCall, address: string): void {
-    const client = new WorkerClient(address, this.#options.credentials, {
+    const client = new WorkerClient(address, this.#options.credentials(), {
       ...channelOptions,
       'grpc.use_local_subchannel_pool': 1,
     });

@@ -14,7 +14,8 @@ import { silentLog } from '../../lib/log.ts';
 import type { ClusterConfig } from '../../model/cluster.ts';
 import { NO_LIMITS } from '../../model/earlier-rows.ts';
 import type { TaskRow, TaskSpec } from '../../model/task.ts';
-import { channelCredentials, channelOptions } from '../../rpc/channel.ts';
+import { channelOptions } from '../../rpc/channel.ts';
+import { insecureChannels } from '../../rpc/channel-security.ts';
 import { fromServiceError } from '../../rpc/errors.ts';
 import { FORWARDED_KEY } from '../../rpc/forwarded.ts';
 import { createServer, type RpcServer } from '../../rpc/server.ts';
@@ -122,7 +123,7 @@ class TestNode {
     this.service = new SessionService({
       replica,
       accept: (call) => this.duties.accept(call),
-      credentials: channelCredentials(),
+      credentials: () => insecureChannels.credentials(),
       log: silentLog,
     });
   }
@@ -191,7 +192,7 @@ describe('worker sessions', () => {
     const connector = new FlakyConnector(
       new GrpcSessionConnector({
         addresses: () => options.through.map((index) => at(index).leader.address),
-        credentials: channelCredentials(),
+        credentials: () => insecureChannels.credentials(),
         channelOptions,
       }),
     );
@@ -525,7 +526,7 @@ describe('worker sessions', () => {
     ],
   ];
   it.each(malformed)('ends a stream with %s', async (_name, kinds, code) => {
-    const client = new WorkerClient(at(0).leader.address, channelCredentials(), channelOptions);
+    const client = new WorkerClient(at(0).leader.address, insecureChannels.credentials(), channelOptions);
     const call = client.session();
     const ended = new Promise<unknown>((resolve) => {
       call.on('error', resolve);
@@ -538,7 +539,7 @@ describe('worker sessions', () => {
   });
 
   it('forwards nothing that was forwarded already', async () => {
-    const client = new WorkerClient(at(1).leader.address, channelCredentials(), channelOptions);
+    const client = new WorkerClient(at(1).leader.address, insecureChannels.credentials(), channelOptions);
     const metadata = new Metadata();
     metadata.set(FORWARDED_KEY, '1');
     const call = client.session(metadata);

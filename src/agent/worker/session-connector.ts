@@ -30,7 +30,8 @@ export interface SessionConnector {
 export interface GrpcSessionConnectorOptions {
   /** Where the leader may be reached, the likeliest first: the leader itself, then whoever forwards. Never empty. */
   readonly addresses: () => readonly string[];
-  readonly credentials: grpc.ChannelCredentials;
+  /** As of now: a stream keeps those that it was opened with. */
+  readonly credentials: () => grpc.ChannelCredentials;
   readonly channelOptions: grpc.ChannelOptions;
 }
 
@@ -47,7 +48,7 @@ export class GrpcSessionConnector implements SessionConnector {
     const addresses = this.#options.addresses();
     const address = addresses[this.#failures % addresses.length] ?? '';
     // A channel of its own for each stream: a shared one would keep the backoff of an earlier failure.
-    const client = new WorkerClient(address, this.#options.credentials, {
+    const client = new WorkerClient(address, this.#options.credentials(), {
       ...this.#options.channelOptions,
       'grpc.use_local_subchannel_pool': 1,
     });

@@ -54,7 +54,7 @@ describe('update', () => {
 
   it.each([
     [['update', 'task-1'], 'nothing is to be changed: --priority, --label, --remove-label or --not-before'],
-    [['update', 'task-1', '--priority', 'urgent'], 'Allowed choices are critical, high, normal, low'],
+    [['update', 'task-1', '--priority', 'urgent'], 'Allowed: critical, high, normal, low'],
     [['update', '--priority', 'low'], "missing required argument 'task'"],
   ])('%j is bad usage', async (args, message) => {
     const { stderr, status } = await run(...args);

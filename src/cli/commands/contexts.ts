@@ -249,7 +249,7 @@ function answerOf(items: readonly ShownContext[], json: () => unknown, file: str
     columns: [
       { title: 'NAME', cell: ({ name }) => printable(name) },
       { title: 'CURRENT', cell: ({ current }) => (current ? 'yes' : '-') },
-      { title: 'PEERS', cell: ({ peers }) => printable(peers.join(',')) },
+      { title: 'PEERS', fit: 'cut', cell: ({ peers }) => printable(peers.join(',')) },
       { title: 'TLS', cell: ({ tls }) => (tls === null ? 'no' : 'yes') },
       { title: 'TOKEN', cell: ({ has_token: hasToken }) => (hasToken ? 'yes' : 'no') },
       { title: 'CA', wide: true, cell: ({ tls }) => printable(tls?.ca ?? '-') },

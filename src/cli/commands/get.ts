@@ -3,11 +3,10 @@ import type { Command } from 'commander';
 
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
-import { addExamples, outputOption, peerOption } from '../options.ts';
-import type { OutputOptions } from '../options.ts';
-import { printAnswer } from '../output/format.ts';
+import { addExamples, outputOption, peerOption, watchOption } from '../options.ts';
+import type { OutputOptions, WatchOptions } from '../options.ts';
 import { namedTasksJson, taskAnswer } from '../output/tasks.ts';
-import { eachTask } from '../task-arguments.ts';
+import { showNamed } from '../watch.ts';
 
 export function registerGet(program: Command, context: Context): void {
   const command = program
@@ -15,16 +14,17 @@ export function registerGet(program: Command, context: Context): void {
     .description('Show tasks.')
     .argument('<task...>', 'ids, or unambiguous beginnings of them')
     .addOption(outputOption())
+    .addOption(watchOption())
     .addOption(peerOption())
-    .action(async (ids: readonly string[], options: OutputOptions) => {
-      await withPeers(context, command, async (peers) => {
-        const found = await eachTask(context, ids, (id) =>
-          peers.call((peer, signal) => peer.getTask({ id }, signal), context.terminal.interrupted),
-        );
-        const json = (): unknown => namedTasksJson(found);
-        if (found.length > 0)
-          await printAnswer(context.terminal, options.output, taskAnswer(context.terminal, found, json));
-      });
+    .action(async (ids: readonly string[], options: OutputOptions & WatchOptions) => {
+      await withPeers(context, command, (peers) =>
+        showNamed(context, peers, options, {
+          names: ids,
+          ask: (id, signal) => peers.call((peer, inner) => peer.getTask({ id }, inner), signal),
+          nameOf: ({ id }) => id,
+          answerOf: (tasks) => taskAnswer(context.terminal, tasks, () => namedTasksJson(tasks)),
+        }),
+      );
     });
-  addExamples(command, 'jarvisctl get task-7k2m -o json');
+  addExamples(command, 'jarvisctl get task-7k2m -o json', 'jarvisctl get task-7k2m --watch');
 }

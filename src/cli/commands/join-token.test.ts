@@ -40,12 +40,6 @@ describe('cluster join-token', () => {
     ]);
   });
 
-  it('names HTTPS addresses where the cluster has TLS: the new node has no certificate yet', async () => {
-    cluster.joinToken = `${TOKEN}_${'c'.repeat(64)}`;
-    const { stdout } = await run();
-    expect(stdout).toContain(' --join https://10.0.0.1:8101,https://10.0.0.3:8103 ');
-  });
-
   it('prints the token alone with --quiet, and all of it as JSON', async () => {
     expect(await run('-q')).toMatchObject({ stdout: `${TOKEN}\n`, stderr: '', status: 0 });
     const { stdout } = await run('-o', 'json');

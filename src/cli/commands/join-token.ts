@@ -4,8 +4,6 @@ import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 
 import type { CreatedJoinToken, JoinToken, Node } from '../../generated/cluster.ts';
-import { joinAddress, splitAddress } from '../../lib/address.ts';
-import { parseJoinToken } from '../../lib/join-token.ts';
 import { createdJoinTokenToJson, joinTokenToJson } from '../../spec/join-token-json.ts';
 import { listToJson } from '../../spec/json.ts';
 import type { Context } from '../context.ts';
@@ -124,23 +122,15 @@ function columns(nowMs: number): readonly Column<JoinToken>[] {
 /** Ready to be pasted, but for the addresses of the new node's own. */
 function startLine({ info, token }: CreatedJoinToken, nodes: readonly Node[]): string {
   const name = info?.name ?? 'NAME';
-  const addresses = addressesOf(nodes, parseJoinToken(token).authorityHash !== null);
   return (
     `jarvisd --name ${name} --data-dir ./${name} --listen HOST:7101 --http HOST:8101 ` +
-    `--join ${addresses.map(printable).join(',') || 'HOST:PORT'} --join-token ${token}`
+    `--join ${addressesOf(nodes).join(',') || 'HOST:PORT'} --join-token ${token}`
   );
 }
 
-/** With TLS the first contact is by HTTPS, which asks for no certificate: the new node has none yet. */
-function addressesOf(nodes: readonly Node[], hasTls: boolean): readonly string[] {
+function addressesOf(nodes: readonly Node[]): readonly string[] {
   const reachable = nodes.filter(({ status }) => status !== 'OFFLINE').slice(0, MOST_ADDRESSES);
-  return reachable.map(({ address, http }) => (hasTls ? `https://${reachableHttp(http, address)}` : address));
-}
-
-/** Where it listens on every address, the host is the one under which others reach its other port. */
-function reachableHttp(http: string, address: string): string {
-  const { host, port } = splitAddress(http);
-  return host === '0.0.0.0' || host === '::' ? joinAddress(splitAddress(address).host, port) : http;
+  return reachable.map(({ address }) => printable(address));
 }
 
 function hintOf({ info }: CreatedJoinToken): string {

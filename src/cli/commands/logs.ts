@@ -97,13 +97,15 @@ async function readLogs(
   };
   const show = shownAs(options);
   const position = new LogPosition(request);
-  const deadline = performance.now() + clientLimits.patienceMs;
+  let deadline = performance.now() + clientLimits.patienceMs;
   for (let round = 0; ; round += 1) {
     try {
       const next = position.resume();
       for await (const chunk of peers.once((peer, inner) => peer.readLogs(next, inner), signal)) {
         const rest = position.accept(chunk);
         if (rest !== null) await writeChunk(terminal, show(rest));
+        // A pager may have been looked at for longer than a node waits for its reader.
+        deadline = performance.now() + clientLimits.patienceMs;
       }
       return;
     } catch (error) {

@@ -13,14 +13,15 @@ import {
   parseCount,
   parseStatuses,
   peerOption,
+  watchOption,
 } from '../options.ts';
-import type { OutputOptions } from '../options.ts';
-import { printAnswer } from '../output/format.ts';
+import type { OutputOptions, WatchOptions } from '../options.ts';
 import { listToJson, taskToJson } from '../../spec/json.ts';
 import { taskAnswer } from '../output/tasks.ts';
 import type { Peers } from '../peers.ts';
+import { showOrWatch } from '../watch.ts';
 
-interface LsOptions extends OutputOptions {
+interface LsOptions extends OutputOptions, WatchOptions {
   readonly label?: ReadonlyMap<string, string>;
   readonly status?: readonly string[];
   readonly node?: string;
@@ -44,21 +45,30 @@ export function registerLs(program: Command, context: Context): void {
     .option('--name <name>', 'only of this name')
     .option('--batch <batch>', 'only of this batch')
     .option('--dag <dag>', 'only of this DAG, by its id or name; of a name its newest run')
-    .option('--limit <n>', 'at most so many; default: all', parseCount)
+    .option('--limit <n>', 'at most so many; default: all; with --watch 500', parseCount)
     .addOption(outputOption())
+    .addOption(watchOption())
     .addOption(peerOption())
     .action(async (options: LsOptions) => {
-      await withPeers(context, command, async (peers) => {
-        const { tasks, nextCursor } = await listTasks(peers, options, context.terminal.interrupted);
-        const json = (): unknown => listToJson(tasks.map(taskToJson), nextCursor);
-        await printAnswer(context.terminal, options.output, taskAnswer(context.terminal, tasks, json));
-      });
+      await withPeers(context, command, (peers) =>
+        showOrWatch(context, peers, options, async (signal) => {
+          const { tasks, nextCursor } = await listTasks(peers, bounded(options), signal);
+          const json = (): unknown => listToJson(tasks.map(taskToJson), nextCursor);
+          return taskAnswer(context.terminal, tasks, json);
+        }),
+      );
     });
   addExamples(
     command,
     'jarvisctl ls --status RUNNING,PENDING -l team=data',
     'jarvisctl ls --limit 20 -o wide',
+    'jarvisctl ls --status RUNNING --watch',
   );
+}
+
+/** What is looked at every second is one page, unless the user wants more. */
+function bounded(options: LsOptions): LsOptions {
+  return options.watch === true ? { limit: clientLimits.pageItems, ...options } : options;
 }
 
 async function listTasks(

@@ -3,18 +3,19 @@ import { randomUUID } from 'node:crypto';
 
 import type { Command } from 'commander';
 
-import type { RemoveNodeResponse } from '../../generated/cluster.ts';
+import type { Node, RemoveNodeResponse } from '../../generated/cluster.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
-import { addExamples, outputOption, peerOption } from '../options.ts';
-import type { OutputOptions } from '../options.ts';
+import { addExamples, outputOption, peerOption, watchOption } from '../options.ts';
+import type { OutputOptions, WatchOptions } from '../options.ts';
 import { printAnswer } from '../output/format.ts';
 import type { Answer } from '../output/format.ts';
 import { listToJson, nodeToJson, removalToJson } from '../../spec/json.ts';
 import { nodeAnswer } from '../output/nodes.ts';
-import { eachNamed } from '../task-arguments.ts';
 import { notify, printable } from '../terminal.ts';
+import type { Terminal } from '../terminal.ts';
+import { showNamed, showOrWatch } from '../watch.ts';
 import { registerNodeChanges } from './node-changes.ts';
 import { removeDrained, withDrainOptions } from './node-drain.ts';
 import type { DrainOptions } from './node-drain.ts';
@@ -41,16 +42,18 @@ function registerList(node: Command, context: Context): void {
     .command('ls')
     .description('List the nodes.')
     .addOption(outputOption())
+    .addOption(watchOption())
     .addOption(peerOption())
-    .action(async (options: OutputOptions) => {
-      await withPeers(context, command, async (peers) => {
-        const { interrupted } = context.terminal;
-        const list = await peers.call((peer, signal) => peer.listNodes(signal), interrupted);
-        const json = (): unknown => listToJson(list.items.map(nodeToJson), list.next_cursor);
-        await printAnswer(context.terminal, options.output, nodeAnswer(context.terminal, list.items, json));
-      });
+    .action(async (options: OutputOptions & WatchOptions) => {
+      await withPeers(context, command, (peers) =>
+        showOrWatch(context, peers, options, async (signal) => {
+          const list = await peers.call((peer, inner) => peer.listNodes(inner), signal);
+          const json = (): unknown => listToJson(list.items.map(nodeToJson), list.next_cursor);
+          return nodeAnswer(context.terminal, list.items, json);
+        }),
+      );
     });
-  addExamples(command, 'jarvisctl node ls -o wide');
+  addExamples(command, 'jarvisctl node ls -o wide', 'jarvisctl node ls --watch');
 }
 
 function registerGet(node: Command, context: Context): void {
@@ -59,24 +62,29 @@ function registerGet(node: Command, context: Context): void {
     .description('Show nodes.')
     .argument('<node...>')
     .addOption(outputOption())
+    .addOption(watchOption())
     .addOption(peerOption())
-    .action(async (names: readonly string[], options: OutputOptions) => {
-      await withPeers(context, command, async (peers) => {
-        const { terminal } = context;
-        const found = await eachNamed(context, names, (name) =>
-          peers.call((peer, signal) => peer.getNode({ name }, signal), terminal.interrupted),
-        );
-        const [first] = found;
-        if (first === undefined) return;
-        const json = (): unknown =>
-          found.length === 1 ? nodeToJson(first) : listToJson(found.map(nodeToJson));
-        const answer = nodeAnswer(terminal, found, json);
-        // Whoever asks for one by name wants to know all of it.
-        const columns = answer.columns.map((column) => ({ ...column, wide: false }));
-        await printAnswer(terminal, options.output, { ...answer, columns });
-      });
+    .action(async (names: readonly string[], options: OutputOptions & WatchOptions) => {
+      await withPeers(context, command, (peers) =>
+        showNamed(context, peers, options, {
+          names,
+          ask: (name, signal) => peers.call((peer, inner) => peer.getNode({ name }, inner), signal),
+          nameOf: ({ name }) => name,
+          answerOf: (nodes) => namedNodesAnswer(context.terminal, nodes),
+        }),
+      );
     });
   addExamples(command, 'jarvisctl node get n2 -o json');
+}
+
+/** Whoever asks for one by name wants to know all of it. */
+function namedNodesAnswer(terminal: Terminal, nodes: readonly Node[]): Answer<Node> {
+  const [only] = nodes;
+  const json = (): unknown =>
+    only !== undefined && nodes.length === 1 ? nodeToJson(only) : listToJson(nodes.map(nodeToJson));
+  const answer = nodeAnswer(terminal, nodes, json);
+  const columns = answer.columns.map((column) => ({ ...column, wide: false }));
+  return { ...answer, columns, isAboutEach: true };
 }
 
 function registerRemove(node: Command, context: Context): void {

@@ -18,7 +18,7 @@ import { busiestFirst, usageColumns } from '../output/usage.ts';
 import { taskRows } from '../output/tasks.ts';
 import type { Peers } from '../peers.ts';
 import type { Terminal } from '../terminal.ts';
-import { onOneLine, printable, styled, writeLine } from '../terminal.ts';
+import { columnsOf, onOneLine, printable, styled, writeLine } from '../terminal.ts';
 
 interface TopOptions {
   readonly interval: number;
@@ -82,7 +82,7 @@ async function* views(
   const { interrupted, stdout } = terminal;
   let last: Sample | null = null;
   while (!interrupted.aborted) {
-    const rows = rowsOf(terminal);
+    const rows = rowsOf(stdout);
     let outage: readonly string[] = [];
     try {
       last = await take(peers, rows, interrupted);
@@ -124,10 +124,8 @@ async function take(peers: Peers, taskCount: number, signal: AbortSignal): Promi
 function viewOf(terminal: Terminal, sample: Sample, rows: number): readonly string[] {
   const { cluster, nodes, running, areMore } = sample;
   const columns = usageColumns(terminal, Date.now());
-  const table = renderTable(
-    columns.map(({ title }) => title),
-    nodes.map((node) => columns.map(({ cell }) => cell(node))),
-  ).split('\n');
+  const rowsOfNodes = nodes.map((node) => columns.map(({ cell }) => cell(node)));
+  const table = renderTable(columns, rowsOfNodes, columnsOf(terminal.stdout)).split('\n');
   const summary = summaryOf(cluster, nodes);
   // Nodes first; tasks have what is left, and at least a few lines of it.
   const left = Math.max(4, rows - table.length - 4);

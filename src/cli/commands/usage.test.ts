@@ -29,7 +29,7 @@ describe('bad usage', () => {
     [['ls', '--limit', '-1'], /^jarvisctl: option '--limit <n>' argument '-1' is invalid. Allowed: .*\n$/],
     [['ls', '--status', 'DONE'], /'DONE' is invalid. Allowed: WAITING, PENDING/],
     [['ls', '-l', 'team'], /'team' is invalid. Allowed: key=value.\n$/],
-    [['ls', '-o', 'xml'], /Allowed choices are table, wide, json, yaml, name/],
+    [['ls', '-o', 'xml'], /Allowed: table, wide, json, yaml, name/],
     [['wait', 'x', '--timeout', 'soon'], /'soon' is invalid. Allowed: seconds, or a duration/],
     [
       ['logs', 'x', '--since', 'yesterday'],
@@ -45,7 +45,7 @@ describe('bad usage', () => {
     [['run', '--network', 'host', '--', 'true'], /^jarvisctl: --network: needs an image in this version\n$/],
     [['run', '--mount', '/a', '--', 'true'], /'\/a' is invalid. Allowed: source:target or source:target:ro/],
     [['run', '--mount', '/a:/b:rx', '--', 'true'], /'\/a:\/b:rx' is invalid. Allowed: source:target/],
-    [['run', '--network', 'mesh', '--', 'true'], /Allowed choices are bridge, none, host/],
+    [['run', '--network', 'mesh', '--', 'true'], /Allowed: bridge, none, host/],
     [
       ['run', '--image', 'A', '--mount', '/a:/run/jarvis', '--user', 'a b', '--limit-memory', '1'],
       /^jarvisctl: --image: "A" .*\n(.*\n)*jarvisctl: --mount \[0\]\.target: .*reserved.*\n(.*\n)*$/,

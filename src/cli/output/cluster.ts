@@ -35,7 +35,7 @@ export function clusterSummary(terminal: Terminal, status: ClusterStatus): strin
 
 export function memberColumns(terminal: Terminal): readonly Column<Member>[] {
   return [
-    { title: 'NAME', cell: (member) => printable(member.name) },
+    { title: 'NAME', fit: 'cut', cell: (member) => printable(member.name) },
     { title: 'ROLE', cell: (member) => member.role },
     {
       title: 'STATE',
@@ -43,8 +43,8 @@ export function memberColumns(terminal: Terminal): readonly Column<Member>[] {
         member.active ? member.state : styled(terminal.stdout, 'red', `${member.state},silent`),
     },
     { title: 'LAG', cell: (member) => optional(member.lag) },
-    { title: 'CONTACT', cell: contactCell },
-    { title: 'ADDRESS', cell: (member) => printable(member.address) },
+    { title: 'CONTACT', fit: 'drop', ticks: true, cell: contactCell },
+    { title: 'ADDRESS', fit: 'cut', cell: (member) => printable(member.address) },
     { title: 'MATCH', wide: true, cell: (member) => optional(member.match_index) },
     { title: 'NEXT', wide: true, cell: (member) => optional(member.next_index) },
     { title: 'APPLIED', wide: true, cell: (member) => optional(member.report?.applied_index) },

@@ -10,8 +10,8 @@ type Field = readonly [title: string, value: string | readonly string[]] | null;
 const INDENT = '  ';
 const NONE = '-';
 
-/** Ends with an end of line. */
-export function describeTask(task: Task, nowMs: number): string {
+/** Ends with an end of line. @param why it does not run; empty: it does, or is over */
+export function describeTask(task: Task, why: readonly string[], nowMs: number): string {
   const lines = [
     ...fields([
       ['Name', task.name],
@@ -19,6 +19,10 @@ export function describeTask(task: Task, nowMs: number): string {
       ['Labels', pairs(task.labels)],
       ['Status', shownStatus(task)],
       optional('Reason', task.status_reason),
+      several(
+        'Why',
+        why.map((line) => line.trimStart()),
+      ),
       optional('Node', task.node),
       ['Attempt', `${task.attempt} of ${task.retry_policy?.max_attempts ?? 1}`],
       ['Retries', String(task.retry_count)],

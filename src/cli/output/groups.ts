@@ -23,18 +23,18 @@ export function isOver({ status }: Pick<Group, 'status'>): boolean {
 function columnsOf<T extends Group>(terminal: Terminal, nowMs: number): readonly Column<T>[] {
   return [
     { title: 'ID', cell: (group) => printable(group.id) },
-    { title: 'NAME', cell: (group) => printable(group.name) },
+    { title: 'NAME', fit: 'cut', cell: (group) => printable(group.name) },
     {
       title: 'STATUS',
       cell: (group) => styled(terminal.stdout, STATUS_STYLES[group.status] ?? 'reset', shownStatus(group)),
     },
-    { title: 'TASKS', cell: (group) => String(group.size) },
+    { title: 'TASKS', fit: 'drop', cell: (group) => String(group.size) },
     { title: 'COMPLETED', cell: (group) => countOf(group, 'COMPLETED') },
-    { title: 'RUNNING', cell: (group) => countOf(group, 'RUNNING', 'ASSIGNED') },
-    { title: 'QUEUED', cell: (group) => countOf(group, 'PENDING', 'WAITING', 'FAILED') },
+    { title: 'RUNNING', fit: 'drop', cell: (group) => countOf(group, 'RUNNING', 'ASSIGNED') },
+    { title: 'QUEUED', fit: 'drop', cell: (group) => countOf(group, 'PENDING', 'WAITING', 'FAILED') },
     { title: 'FAILED', cell: (group) => countOf(group, 'PERMANENTLY_FAILED') },
-    { title: 'AGE', cell: (group) => ageOf(group.created_at, nowMs) },
-    { title: 'TOOK', wide: true, cell: (group) => durationOf(group, nowMs) },
+    { title: 'AGE', fit: 'drop', ticks: true, cell: (group) => ageOf(group.created_at, nowMs) },
+    { title: 'TOOK', ticks: true, wide: true, cell: (group) => durationOf(group, nowMs) },
     { title: 'CANCELLED', wide: true, cell: (group) => countOf(group, 'CANCELLED', 'SKIPPED') },
     { title: 'MAX PARALLEL', wide: true, cell: (group) => group.max_parallel?.toString() ?? '-' },
     { title: 'MAX FAILURES', wide: true, cell: (group) => group.max_failures?.toString() ?? '-' },
@@ -61,6 +61,7 @@ export function groupAnswer<T extends Group>(
             groups.map((group) => words.toJson(group)),
             nextCursor ?? '',
           ),
+    itemJson: words.toJson,
     whenEmpty: words.whenEmpty,
   };
 }
@@ -70,7 +71,7 @@ export function submittedBatchAnswer(submitted: SubmitBatchResponse): Answer<Sub
     items: [submitted],
     columns: [
       { title: 'BATCH', cell: ({ batch_id: id }) => printable(id) },
-      { title: 'TASKS', cell: ({ tasks }) => String(tasks.length) },
+      { title: 'TASKS', fit: 'drop', cell: ({ tasks }) => String(tasks.length) },
     ],
     nameOf: ({ batch_id: id }) => id,
     json: () => submittedBatchToJson(submitted),

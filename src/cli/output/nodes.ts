@@ -1,6 +1,7 @@
 /** Nodes as tables show them. */
 import type { Node } from '../../generated/cluster.ts';
 import type { Capacity } from '../../generated/worker.ts';
+import { nodeToJson } from '../../spec/json.ts';
 import { progressOf } from '../drain.ts';
 import { printable } from '../terminal.ts';
 import type { Terminal } from '../terminal.ts';
@@ -15,21 +16,22 @@ export function nodeAnswer(terminal: Terminal, items: readonly Node[], json: () 
     columns: nodeColumns(terminal, Date.now()),
     nameOf: (item) => item.name,
     json,
+    itemJson: nodeToJson,
     whenEmpty: 'no nodes found',
   };
 }
 
 function nodeColumns(terminal: Terminal, nowMs: number): readonly Column<Node>[] {
   return [
-    { title: 'NAME', cell: (node) => printable(node.name) },
-    { title: 'STATUS', cell: (node) => nodeStatusCell(terminal, node) },
-    { title: 'ROLE', cell: (node) => node.role },
+    { title: 'NAME', fit: 'cut', cell: (node) => printable(node.name) },
+    { title: 'STATUS', fit: 'cut', cell: (node) => nodeStatusCell(terminal, node) },
+    { title: 'ROLE', fit: 'drop', cell: (node) => node.role },
     { title: 'CPU', cell: (node) => share(node, (amount) => formatCpu(amount.cpu_millis)) },
     { title: 'MEMORY', cell: (node) => share(node, (amount) => formatBytes(amount.memory_bytes)) },
     { title: 'TASKS', cell: (node) => String(node.active_tasks) },
-    { title: 'HEARTBEAT', cell: (node) => ageOf(node.last_heartbeat_at, nowMs) },
-    { title: 'AGE', cell: (node) => ageOf(node.joined_at, nowMs) },
-    { title: 'DRAIN', wide: true, cell: (node) => printable(drainOf(node, nowMs)) },
+    { title: 'HEARTBEAT', fit: 'drop', ticks: true, cell: (node) => ageOf(node.last_heartbeat_at, nowMs) },
+    { title: 'AGE', fit: 'drop', ticks: true, cell: (node) => ageOf(node.joined_at, nowMs) },
+    { title: 'DRAIN', ticks: true, wide: true, cell: (node) => printable(drainOf(node, nowMs)) },
     { title: 'ADDRESS', wide: true, cell: (node) => printable(node.address) },
     { title: 'HTTP', wide: true, cell: (node) => printable(node.http) },
     { title: 'VERSION', wide: true, cell: (node) => printable(node.version) },

@@ -44,7 +44,7 @@ describe('renderTable', () => {
     const green = '\u001b[32mok\u001b[39m';
     expect(
       renderTable(
-        ['A', 'B'],
+        [{ title: 'A' }, { title: 'B' }],
         [
           [green, 'x'],
           ['longer', 'y'],

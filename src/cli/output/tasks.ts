@@ -3,8 +3,8 @@ import type { Task } from '../../generated/cluster.ts';
 import { printable, styled } from '../terminal.ts';
 import type { Style, Terminal } from '../terminal.ts';
 import { ageOf, humanDuration } from './age.ts';
+import { tableOf } from './format.ts';
 import type { Answer, Column } from './format.ts';
-import { renderTable } from './table.ts';
 import { listToJson, taskToJson } from '../../spec/json.ts';
 
 const STATUS_STYLES: Readonly<Record<string, Style>> = {
@@ -18,16 +18,20 @@ const STATUS_STYLES: Readonly<Record<string, Style>> = {
 function taskColumns(terminal: Terminal, nowMs: number): readonly Column<Task>[] {
   return [
     { title: 'ID', cell: (task) => printable(task.id) },
-    { title: 'NAME', cell: (task) => printable(task.name) },
+    { title: 'NAME', fit: 'cut', cell: (task) => printable(task.name) },
     {
       title: 'STATUS',
       cell: (task) => styled(terminal.stdout, STATUS_STYLES[task.status] ?? 'reset', shownStatus(task)),
     },
-    { title: 'NODE', cell: (task) => printable(task.node ?? '-') },
-    { title: 'ATTEMPT', cell: (task) => `${task.attempt}/${task.retry_policy?.max_attempts ?? 1}` },
+    { title: 'NODE', fit: 'cut', cell: (task) => printable(task.node ?? '-') },
+    {
+      title: 'ATTEMPT',
+      fit: 'drop',
+      cell: (task) => `${task.attempt}/${task.retry_policy?.max_attempts ?? 1}`,
+    },
     { title: 'EXIT', cell: (task) => task.signal ?? task.exit_code?.toString() ?? '-' },
-    { title: 'AGE', cell: (task) => ageOf(task.created_at, nowMs) },
-    { title: 'TOOK', wide: true, cell: (task) => durationOf(task, nowMs) },
+    { title: 'AGE', fit: 'drop', ticks: true, cell: (task) => ageOf(task.created_at, nowMs) },
+    { title: 'TOOK', ticks: true, wide: true, cell: (task) => durationOf(task, nowMs) },
     { title: 'PRIORITY', wide: true, cell: (task) => task.priority },
     { title: 'CPU', wide: true, cell: (task) => task.resources?.cpu ?? '-' },
     { title: 'MEMORY', wide: true, cell: (task) => task.resources?.memory ?? '-' },
@@ -47,17 +51,14 @@ export function taskAnswer(
     columns: taskColumns(terminal, Date.now()),
     nameOf: (task) => task.id,
     json,
+    itemJson: taskToJson,
     whenEmpty: 'no tasks found',
   };
 }
 
 /** As a table, whatever else there is on the screen. */
 export function taskRows(terminal: Terminal, tasks: readonly Task[]): string {
-  const columns = taskColumns(terminal, Date.now()).filter(({ wide }) => wide !== true);
-  return renderTable(
-    columns.map(({ title }) => title),
-    tasks.map((task) => columns.map(({ cell }) => cell(task))),
-  );
+  return tableOf(terminal, 'table', taskAnswer(terminal, tasks));
 }
 
 /** What HTTP would answer to the same words: one task as itself, several as a list. */

@@ -33,19 +33,24 @@ function busy({ usage }: Node): number {
 
 export function usageColumns(terminal: Terminal, nowMs: number): readonly Column<Node>[] {
   return [
-    { title: 'NODE', cell: (node) => printable(node.name) },
-    { title: 'STATUS', cell: (node) => nodeStatusCell(terminal, node) },
+    { title: 'NODE', fit: 'cut', cell: (node) => printable(node.name) },
+    { title: 'STATUS', fit: 'cut', cell: (node) => nodeStatusCell(terminal, node) },
     { title: 'CPU', cell: ({ usage }) => (usage === undefined ? NONE : `${Math.round(usage.cpu_percent)}%`) },
     { title: 'SET ASIDE', cell: (node) => setAside(node) },
     { title: 'MEMORY', cell: ({ usage }) => (usage === undefined ? NONE : formatBytes(usage.memory_bytes)) },
     { title: 'SET ASIDE', cell: (node) => setAsideMemory(node) },
-    { title: 'DISK', cell: ({ usage }) => (usage === undefined ? NONE : formatBytes(usage.disk_bytes)) },
+    {
+      title: 'DISK',
+      fit: 'drop',
+      cell: ({ usage }) => (usage === undefined ? NONE : formatBytes(usage.disk_bytes)),
+    },
     {
       title: 'NETWORK',
+      fit: 'drop',
       cell: ({ usage }) => (usage === undefined ? NONE : `${formatBytes(usage.network_bytes_per_second)}/s`),
     },
     { title: 'TASKS', cell: (node) => String(node.active_tasks) },
-    { title: 'HEARTBEAT', cell: (node) => ageOf(node.last_heartbeat_at, nowMs) },
+    { title: 'HEARTBEAT', fit: 'drop', cell: (node) => ageOf(node.last_heartbeat_at, nowMs) },
   ];
 }
 

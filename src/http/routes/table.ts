@@ -5,6 +5,7 @@ import { documentRoute } from './document.ts';
 import { eventRoutes } from './events.ts';
 import { groupRoutes } from './groups.ts';
 import { healthRoutes } from './health.ts';
+import { joinTokenRoutes } from './join-tokens.ts';
 import { memberRoutes } from './members.ts';
 import { nodeRoutes } from './nodes.ts';
 import { taskRoutes } from './tasks.ts';
@@ -15,6 +16,7 @@ export const ROUTES: readonly Route[] = [
   ...nodeRoutes,
   ...clusterRoutes,
   ...memberRoutes,
+  ...joinTokenRoutes,
   ...eventRoutes,
   ...healthRoutes,
   documentRoute(() => ROUTES),

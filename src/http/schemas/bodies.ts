@@ -152,3 +152,12 @@ export const settingsChange = component(
     .strictObject(Object.fromEntries(SETTING_NAMES.map((block) => [block, z.looseObject({}).nullish()])))
     .describe('Blocks of docs/configuration.md; what is absent stays, null is the default'),
 );
+
+export const newJoinToken = component(
+  'NewJoinToken',
+  z.strictObject({
+    expires: duration.nullish(),
+    uses: whole.nullish(),
+    node: name.nullish().describe('The one node that may use it; absent: any'),
+  }),
+);

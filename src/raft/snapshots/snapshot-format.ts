@@ -213,8 +213,14 @@ function chunkChecksum(chain: number, lengths: Buffer, payload: Uint8Array): num
 }
 
 function parse<T>(path: string, schema: z.ZodType<T>, json: Buffer): T {
-  // Only whole JSON passes its checksum; what is in it may still come from another peer's version.
-  const parsed = schema.safeParse(JSON.parse(json.toString()));
+  let value: unknown;
+  try {
+    value = JSON.parse(json.toString());
+  } catch {
+    // The checksum is whoever's who has written it: of another version, or of no good will.
+    throw damaged(path, 'what should be JSON in it is none');
+  }
+  const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw damaged(path, `${parsed.error.issues[0]?.path.join('.') ?? 'something'} in it cannot be right`);
 }

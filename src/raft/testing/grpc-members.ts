@@ -135,7 +135,7 @@ export class GrpcMember {
       },
       recordStart: options.recordStart ?? (async () => {}),
       onRefused: (code) => this.refused.push(code),
-      credentials: grpc.credentials.createInsecure(),
+      credentials: () => grpc.credentials.createInsecure(),
       channelOptions,
       clock: options.clock ?? systemClock,
       log: options.log ?? silentLog,

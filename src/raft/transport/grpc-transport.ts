@@ -38,13 +38,16 @@ export interface TransportIdentity {
 /** Records a peer's start. @throws JarvisError conflict for a copied or restored data directory */
 export type RecordStart = (incarnation: string, startCounter: number, startId: string) => Promise<void>;
 
+/** With which a peer is connected to, by its name. */
+export type PeerCredentials = (name: string) => grpc.ChannelCredentials;
+
 type IncomingStream = grpc.ServerDuplexStream<Frame, FrameReply>;
 
 export class GrpcTransport implements Transport {
   readonly #identity: TransportIdentity;
   readonly #recordStart: RecordStart;
   readonly #onRefused: (code: string, message: string) => void;
-  readonly #credentials: grpc.ChannelCredentials;
+  readonly #credentials: PeerCredentials;
   readonly #channelOptions: grpc.ChannelOptions;
   readonly #clock: Clock;
   readonly #snapshotRate: ByteRate;
@@ -68,7 +71,7 @@ export class GrpcTransport implements Transport {
     recordStart: RecordStart;
     /** A peer refuses this node, with one of the codes of {@link HelloReply}; as removed once that is to be believed. */
     onRefused?: (code: string, message: string) => void;
-    credentials: grpc.ChannelCredentials;
+    credentials: PeerCredentials;
     channelOptions: grpc.ChannelOptions;
     clock: Clock;
     log: Log;
@@ -120,6 +123,13 @@ export class GrpcTransport implements Transport {
     for (const [raftId, incoming] of this.#incoming) {
       if (!this.#peers.has(raftId)) incoming.end();
     }
+  }
+
+  /** Connects to all peers anew: with other credentials than before. */
+  renew(): void {
+    for (const stream of this.#streams.values()) stream.close();
+    this.#streams.clear();
+    if (!this.#closed) this.#connect();
   }
 
   send(messages: readonly Message[]): void {
@@ -292,8 +302,11 @@ export class GrpcTransport implements Transport {
    * that was away while the membership changed would refuse whoever could tell it.
    */
   #stranger(hello: Hello): { code: string; message: string } | null {
-    const { raft_id: raftId, incarnation, address } = hello;
+    const { raft_id: raftId, incarnation, address, name } = hello;
     const peer = this.#peers.get(raftId);
+    // Before its start is recorded: that would have the member itself taken for a copy.
+    if (peer !== undefined && peer.name !== name)
+      return { code: 'wrong_name', message: `member ${raftId} is ${peer.name}, and not ${name}` };
     if (peer !== undefined && peer.incarnation === incarnation) return null;
     if (peer === undefined && isDecided(raftId, this.#membershipIndex))
       return { code: 'removed_member', message: `member ${raftId} was removed from the cluster` };
@@ -356,7 +369,7 @@ export class GrpcTransport implements Transport {
     return new PeerStream({
       peer,
       hello: this.#hello(peer.raftId),
-      credentials: this.#credentials,
+      credentials: this.#credentials(peer.name),
       channelOptions: this.#channelOptions,
       clock: this.#clock,
       log: this.#log,

@@ -109,7 +109,10 @@ export class PeerStream {
       this.flush();
     });
     // A gRPC stream that fails emits both 'error' and 'end'; whichever comes first ends it for us.
-    stream.on('error', (error) => this.#onEnd(stream, messageOf(error)));
+    stream.on('error', (error) => {
+      if (this.#stream === stream) this.#onError(error);
+      this.#onEnd(stream, messageOf(error));
+    });
     stream.on('end', () => this.#onEnd(stream, 'ended by the peer'));
     stream.write({ kind: { $case: 'hello', value: this.#hello } });
     this.#cancelTimer = this.#clock.after(limits.peerHelloTimeoutMs, () => {
@@ -131,6 +134,14 @@ export class PeerStream {
     this.#backoffMs = limits.peerReconnectMaxMs;
     this.#events.refused(reply.hello);
     stream.cancel();
+  }
+
+  /** Its certificate is refused: there or here it is said why. */
+  #onError(error: Error): void {
+    const code = 'code' in error ? error.code : null;
+    if (code !== grpc.status.UNAUTHENTICATED && code !== grpc.status.PERMISSION_DENIED) return;
+    this.#backoffMs = limits.peerReconnectMaxMs;
+    this.#events.refused({ accepted: false, code: 'certificate', message: messageOf(error), leads: false });
   }
 
   #onEnd(stream: MessageStream, reason: string): void {

@@ -6,6 +6,7 @@
 import { invariant, unreachable } from '../../lib/assert.ts';
 import type { Entry, EntryType, HardState } from '../core/types.ts';
 import type { LogBase } from '../ports.ts';
+import { decodeLogBase, encodeLogBase } from './log-base.ts';
 import { align, asBuffer, checksum, readInteger, writeInteger } from './binary.ts';
 
 export type LogRecord =
@@ -31,6 +32,13 @@ const MAGIC = 0x5442524a;
 const CODES = { hardState: 1, truncate: 2, entry: 3, base: 4 } as const;
 const ENTRY_TYPES: readonly EntryType[] = ['normal', 'confChange'];
 const ENTRY_OVERHEAD = 1 + 8 + 8 + 1 + 4;
+/** Of a record, behind its code: what is there whatever it holds. */
+const FIXED_BYTES: ReadonlyMap<number, number> = new Map([
+  [CODES.hardState, 24],
+  [CODES.truncate, 8],
+  [CODES.entry, ENTRY_OVERHEAD - 1],
+  [CODES.base, 5],
+]);
 
 export function batchBytes(payloadBytes: number): number {
   return align(BATCH_HEADER_BYTES + payloadBytes, BATCH_ALIGNMENT);
@@ -82,9 +90,7 @@ export function batchPayload(segment: Buffer, offset: number, header: BatchHeade
 
 /** Encodes into a buffer of its own, which may be transferred to another thread. */
 export function encodeRecords(records: readonly LogRecord[]): Uint8Array<ArrayBuffer> {
-  const bases = records.map((record) =>
-    record.type === 'base' ? Buffer.from(JSON.stringify(record.meta)) : null,
-  );
+  const bases = records.map((record) => (record.type === 'base' ? encodeLogBase(record.meta) : null));
   let bytes = 0;
   for (const [position, record] of records.entries()) bytes += recordBytes(record, bases[position] ?? null);
   const encoded = new Uint8Array(bytes);
@@ -149,6 +155,7 @@ export function decodeRecords(payload: Buffer, visit: (record: LogRecord) => voi
   while (offset < payload.byteLength) {
     const code = payload[offset];
     const at = offset + 1;
+    if (at + (FIXED_BYTES.get(code ?? 0) ?? 0) > payload.byteLength) return false;
     switch (code) {
       case CODES.hardState: {
         const [term, vote, commit] = [
@@ -169,6 +176,7 @@ export function decodeRecords(payload: Buffer, visit: (record: LogRecord) => voi
         if (type === undefined) return false;
         const dataStart = offset + ENTRY_OVERHEAD;
         offset = dataStart + payload.readUInt32LE(at + 17);
+        if (offset > payload.byteLength) return false;
         const data = payload.subarray(dataStart, offset);
         visit({
           type: 'entry',
@@ -178,7 +186,8 @@ export function decodeRecords(payload: Buffer, visit: (record: LogRecord) => voi
       }
       case CODES.base: {
         offset = at + 5 + payload.readUInt32LE(at + 1);
-        const meta = JSON.parse(payload.subarray(at + 5, offset).toString()) as LogBase;
+        const meta = offset > payload.byteLength ? null : decodeLogBase(payload.subarray(at + 5, offset));
+        if (meta === null) return false;
         visit({ type: 'base', meta, dropsAll: payload[at] === 1 });
         break;
       }

@@ -5,6 +5,7 @@
 import type { HardState } from '../core/types.ts';
 import type { LogBase } from '../ports.ts';
 import { StorageError } from '../storage-error.ts';
+import { decodeLogBase, encodeLogBase } from './log-base.ts';
 import { align, checksum, idBytes, readInteger, writeInteger } from './binary.ts';
 
 /** Whose log it is. Both ids are uuids. */
@@ -114,6 +115,9 @@ export function decodeSegmentHeader(
   if (!file.subarray(32, 48).equals(idBytes(identity.incarnation)))
     throw new StorageError('log_foreign', path, `a log of another incarnation than ${identity.incarnation}`);
   if (readInteger(file, 48) !== sequence) throw corrupt(`is that of segment ${readInteger(file, 48)}`);
+  const baseBytes = file.readUInt32LE(108);
+  const base = baseBytes === 0 ? null : decodeLogBase(file.subarray(FIXED_BYTES, FIXED_BYTES + baseBytes));
+  if (baseBytes > 0 && base === null) throw corrupt('holds no snapshot where it names one');
   return {
     sequence,
     headerBytes,
@@ -122,7 +126,7 @@ export function decodeSegmentHeader(
     lastIndex: readInteger(file, 88),
     nextBatch: readInteger(file, 96),
     chain: file.readUInt32LE(104),
-    base: decodeBase(file.subarray(FIXED_BYTES, FIXED_BYTES + file.readUInt32LE(108))),
+    base,
   };
 }
 
@@ -134,12 +138,7 @@ export function segmentSalt(identity: LogIdentity, sequence: number): number {
 }
 
 function encodeBase(base: LogBase | null): Buffer {
-  return Buffer.from(base === null ? '' : JSON.stringify(base));
-}
-
-function decodeBase(json: Buffer): LogBase | null {
-  // Checked by the header's checksum: what is here was written by encodeBase.
-  return json.byteLength === 0 ? null : (JSON.parse(json.toString()) as LogBase);
+  return base === null ? Buffer.alloc(0) : encodeLogBase(base);
 }
 
 const NAME = /^(\d{16})\.log$/;

@@ -1,0 +1,203 @@
+import { once } from 'node:events';
+import { constants } from 'node:http2';
+
+import * as grpc from '@grpc/grpc-js';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { ClusterService, Task, TaskRequest } from '../generated/cluster.ts';
+import { limits } from '../lib/limits.ts';
+import { silentLog } from '../lib/log.ts';
+import { VirtualClock } from '../lib/testing/virtual-clock.ts';
+import type { ClusterOperations } from '../operations/port.ts';
+import { clusterService } from './cluster-service.ts';
+import { answerOf, framed, RawClient } from './raw-grpc.test-kit.ts';
+import type { RpcServer } from './server.ts';
+import { createServer } from './server.ts';
+
+const GET_TASK = ClusterService.getTask.path;
+const WATCH_TASK = ClusterService.watchTask.path;
+
+let clock: VirtualClock;
+let server: RpcServer;
+let client: RawClient;
+/** Resolves when an operation has begun, and when its caller is said to have gone. */
+let begun: PromiseWithResolvers<void>;
+let gone: PromiseWithResolvers<void>;
+
+function untilGone(signal: AbortSignal): Promise<never> {
+  begun.resolve();
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => {
+      gone.resolve();
+      reject(signal.reason as Error);
+    });
+  });
+}
+
+const operations: Partial<ClusterOperations> = {
+  getTask: (request, { signal }) =>
+    request.id === 'quick' ? Promise.resolve(Task.create({ id: 'quick' })) : untilGone(signal),
+  async *watchTask(request, { signal }) {
+    yield Task.create({ id: request.id });
+    if (request.id === 'silent') await untilGone(signal);
+    const large = Task.create({ id: 'x'.repeat(64 * 1024) });
+    try {
+      for (;;) {
+        begun.resolve();
+        yield large;
+      }
+    } finally {
+      gone.resolve();
+    }
+  },
+};
+
+beforeEach(async () => {
+  clock = new VirtualClock();
+  begun = Promise.withResolvers();
+  gone = Promise.withResolvers();
+  const services = [clusterService(operations as ClusterOperations, silentLog)];
+  server = await createServer({ listen: '127.0.0.1:0', services, clock });
+  client = await RawClient.connect(server.address);
+});
+
+afterEach(async () => {
+  await client.close();
+  await server.close(0);
+});
+
+function request(id: string): Buffer {
+  return framed(TaskRequest.encode({ id }).finish());
+}
+
+describe('a call without a deadline', () => {
+  it('is ended, and its operation told', async () => {
+    const answer = client.send(GET_TASK, request('slow'));
+    await begun.promise;
+    await clock.advance(limits.rpcCallMs + limits.rpcLookMs);
+    await gone.promise;
+    await expect(answer).resolves.toMatchObject({
+      status: grpc.status.DEADLINE_EXCEEDED,
+      message: 'the call has taken too long',
+      resetCode: 0,
+    });
+  });
+
+  it('carries no code of ours then, for nobody knows whether it has happened', async () => {
+    const answer = client.send(GET_TASK, request('slow'));
+    await begun.promise;
+    await clock.advance(limits.rpcCallMs + limits.rpcLookMs);
+    expect((await answer).trailers).not.toHaveProperty('jarvis-code');
+  });
+});
+
+describe('a call with a deadline', () => {
+  it('takes as long as that says, up to the bound', async () => {
+    let isOver = false;
+    const answer = client.send(GET_TASK, request('slow'), { 'grpc-timeout': '24H' }).finally(() => {
+      isOver = true;
+    });
+    await begun.promise;
+    await clock.advance(limits.rpcCallMs * 2);
+    await client.send(GET_TASK, request('quick'));
+    expect(isOver).toBe(false);
+    await clock.advance(limits.rpcLongestCallMs);
+    expect((await answer).status).toBe(grpc.status.DEADLINE_EXCEEDED);
+  });
+
+  it('ends with it', async () => {
+    const answer = await client.send(GET_TASK, request('slow'), { 'grpc-timeout': '50m' });
+    expect(answer.status).toBe(grpc.status.DEADLINE_EXCEEDED);
+    await gone.promise;
+  });
+});
+
+describe('a stream', () => {
+  it('ends with UNAVAILABLE when the node stops; calls are still answered', async () => {
+    const answer = client.send(WATCH_TASK, request('silent'));
+    await begun.promise;
+    server.endStreams();
+    const stopped = { status: grpc.status.UNAVAILABLE, message: 'this node is stopping' };
+    await expect(answer).resolves.toMatchObject(stopped);
+    await gone.promise;
+    await expect(client.send(WATCH_TASK, request('silent'))).resolves.toMatchObject({ ...stopped, bytes: 0 });
+    await expect(client.send(GET_TASK, request('quick'))).resolves.toMatchObject({ status: 0 });
+  });
+
+  it('does not live for ever', async () => {
+    const answer = client.send(WATCH_TASK, request('silent'));
+    await begun.promise;
+    // What was sent is read once a later answer is.
+    await client.send(GET_TASK, request('quick'));
+    await clock.advance(limits.rpcStreamMs + limits.rpcLookMs);
+    await expect(answer).resolves.toMatchObject({ status: grpc.status.UNAVAILABLE });
+    await gone.promise;
+  });
+
+  it('that is not read is reset; what else the connection carries goes on', async () => {
+    const stream = client.open(WATCH_TASK);
+    stream.pause();
+    stream.end(request('fast'));
+    await once(stream, 'response');
+    await begun.promise;
+    // The window of a stream is 64 KiB: the server has sent all it may once the other call is answered.
+    await client.send(GET_TASK, request('quick'));
+    await clock.advance(limits.rpcUnreadMs + limits.rpcLookMs);
+    await gone.promise;
+    const closed = once(stream, 'close');
+    stream.resume();
+    await closed;
+    expect(stream.rstCode).toBe(constants.NGHTTP2_CANCEL);
+    await expect(client.send(GET_TASK, request('quick'))).resolves.toMatchObject({ status: 0 });
+  });
+
+  it('that is read, however slowly, goes on', async () => {
+    const stream = client.open(WATCH_TASK);
+    stream.end(request('fast'));
+    let bytes = 0;
+    for (let minute = 0; minute < 20; minute += 1) {
+      const chunk = stream.read() as Buffer | null;
+      if (chunk === null) await once(stream, 'readable');
+      else bytes += chunk.length;
+      await client.send(GET_TASK, request('quick'));
+      await clock.advance(limits.rpcUnreadMs / 2);
+    }
+    expect(stream.rstCode).toBe(0);
+    expect(bytes).toBeGreaterThan(0);
+    stream.close(constants.NGHTTP2_CANCEL);
+    await gone.promise;
+  });
+});
+
+describe('a stop', () => {
+  it('ends calls under way with UNAVAILABLE once their time is over', async () => {
+    const answer = client.send(GET_TASK, request('slow'));
+    await begun.promise;
+    await server.close(0);
+    await expect(answer).resolves.toMatchObject({ status: grpc.status.UNAVAILABLE });
+    await gone.promise;
+  });
+
+  it('closes connections on which nothing is said', async () => {
+    const closed = once(client.session, 'close');
+    await server.close(0);
+    await closed;
+    expect(client.session.destroyed).toBe(true);
+  });
+});
+
+it('a request that never ends is answered in time, and reset where that does not end it', async () => {
+  const stream = client.open(ClusterService.listTasks.path);
+  const answer = answerOf(stream);
+  const answered = once(stream, 'response');
+  stream.write(request('cut off').subarray(0, 3));
+  // The server has the call once it has answered a later one.
+  await client.send(GET_TASK, request('quick'));
+  await clock.advance(limits.rpcCallMs + limits.rpcLookMs);
+  await answered;
+  await clock.advance(limits.rpcUnreadMs + limits.rpcLookMs);
+  await expect(answer).resolves.toMatchObject({
+    status: grpc.status.DEADLINE_EXCEEDED,
+    resetCode: constants.NGHTTP2_CANCEL,
+  });
+});

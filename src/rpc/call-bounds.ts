@@ -1,0 +1,149 @@
+/**
+ * Bounds of every call that a server takes, whichever service it belongs to and whatever its client says: how long it may
+ * take, how long its reader may leave what is sent unread, and that callers hear of a stop.
+ */
+import { constants, type ServerHttp2Stream } from 'node:http2';
+
+import * as grpc from '@grpc/grpc-js';
+
+import { ClusterService } from '../generated/cluster.ts';
+import { HealthService } from '../generated/health.ts';
+import { NodeLogsService } from '../generated/worker.ts';
+import { invariant } from '../lib/assert.ts';
+import type { Clock } from '../lib/clock.ts';
+import { limits } from '../lib/limits.ts';
+import { serviceName } from './service-name.ts';
+
+/** Streams of other services are those of peers and workers, which look after themselves. */
+const CALLERS: ReadonlySet<string> = new Set(
+  [ClusterService, HealthService, NodeLogsService].map(serviceName),
+);
+
+type Status = Parameters<grpc.ServerInterceptingCall['sendStatus']>[0];
+
+/** None of these carries a code of ours: whether a write has happened is for the client to judge. */
+const STOPPING: Status = { code: grpc.status.UNAVAILABLE, details: 'this node is stopping' };
+const TOO_OLD: Status = {
+  code: grpc.status.UNAVAILABLE,
+  details: 'the stream is too old: begin another one',
+};
+const TOO_LONG: Status = { code: grpc.status.DEADLINE_EXCEEDED, details: 'the call has taken too long' };
+
+export class CallBounds {
+  readonly #clock: Clock;
+  readonly #calls = new Set<BoundedCall>();
+  #isStopping = false;
+  #cancelLook: (() => void) | null = null;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  readonly interceptor: grpc.ServerInterceptor = (method, call) => {
+    const isStream = method.requestStream || method.responseStream;
+    const isCallers = CALLERS.has(method.path.split('/')[1] ?? '');
+    // The intercepting call of the library's own does nothing.
+    if (isStream && !isCallers) return new grpc.ServerInterceptingCall(call);
+    const stream = streamOf(call);
+    const bounded = new BoundedCall(call, { isStream, stream, clock: this.#clock });
+    this.#calls.add(bounded);
+    stream.once('close', () => this.#calls.delete(bounded));
+    if (isStream && this.#isStopping) bounded.end(STOPPING);
+    this.#cancelLook ??= this.#clock.after(limits.rpcLookMs, () => this.#look());
+    return bounded;
+  };
+
+  /** From now on the streams of callers end with UNAVAILABLE, those that are open and those that come. */
+  endStreams(): void {
+    this.#isStopping = true;
+    for (const call of this.#calls) if (call.isStream) call.end(STOPPING);
+  }
+
+  /** The same for every call. */
+  endAll(): void {
+    for (const call of this.#calls) call.end(STOPPING);
+  }
+
+  close(): void {
+    this.#cancelLook?.();
+    this.#cancelLook = null;
+  }
+
+  #look(): void {
+    const nowMs = this.#clock.monotonicMs();
+    for (const call of this.#calls) call.look(nowMs);
+    this.#cancelLook =
+      this.#calls.size === 0 ? null : this.#clock.after(limits.rpcLookMs, () => this.#look());
+  }
+}
+
+interface BoundedCallOptions {
+  readonly isStream: boolean;
+  readonly stream: ServerHttp2Stream;
+  readonly clock: Clock;
+}
+
+class BoundedCall extends grpc.ServerInterceptingCall {
+  readonly isStream: boolean;
+  readonly #call: grpc.ServerInterceptingCallInterface;
+  readonly #options: BoundedCallOptions;
+  readonly #endMs: number;
+  /** Since when a message waits for its reader, or the end of the call for the client's; null: nothing does. */
+  #unreadSinceMs: number | null = null;
+  #hasStatus = false;
+
+  constructor(call: grpc.ServerInterceptingCallInterface, options: BoundedCallOptions) {
+    super(call);
+    this.isStream = options.isStream;
+    this.#call = call;
+    this.#options = options;
+    this.#endMs = options.clock.monotonicMs() + boundMs(call, options.isStream);
+  }
+
+  override sendMessage(message: unknown, callback: () => void): void {
+    if (this.#hasStatus) return;
+    this.#unreadSinceMs ??= this.#options.clock.monotonicMs();
+    super.sendMessage(message, () => {
+      if (!this.#hasStatus) this.#unreadSinceMs = null;
+      callback();
+    });
+  }
+
+  override sendStatus(status: Status): void {
+    if (this.#hasStatus) return;
+    this.#noteStatus();
+    super.sendStatus(status);
+  }
+
+  /** The operation hears of it as if the caller had gone. */
+  end(status: Status): void {
+    if (this.#hasStatus) return;
+    this.#noteStatus();
+    this.#call.sendStatus(status);
+  }
+
+  look(nowMs: number): void {
+    const isUnread = this.#unreadSinceMs !== null && nowMs - this.#unreadSinceMs >= limits.rpcUnreadMs;
+    // A status would wait behind what is not read.
+    if (isUnread) this.#options.stream.close(constants.NGHTTP2_CANCEL);
+    else if (nowMs >= this.#endMs) this.end(this.isStream ? TOO_OLD : TOO_LONG);
+  }
+
+  #noteStatus(): void {
+    this.#hasStatus = true;
+    this.#unreadSinceMs ??= this.#options.clock.monotonicMs();
+  }
+}
+
+/** A client's own deadline counts where it is given, up to a bound. */
+function boundMs(call: grpc.ServerInterceptingCallInterface, isStream: boolean): number {
+  if (isStream) return limits.rpcStreamMs;
+  return call.getDeadline() === Infinity ? limits.rpcCallMs : limits.rpcLongestCallMs;
+}
+
+/** grpc-js keeps it to itself, and has no other way to end one stream of a connection. */
+function streamOf(call: grpc.ServerInterceptingCallInterface): ServerHttp2Stream {
+  const { stream } = call as unknown as { readonly stream?: ServerHttp2Stream };
+  invariant(stream !== undefined, 'a call of grpc-js has its stream');
+  return stream;
+}

@@ -1,0 +1,69 @@
+/**
+ * What a certificate allows over gRPC. Pure: which kind may call a method, and which name a message may claim; a node
+ * speaks for itself and for nobody else, so that none can pass itself off as another and have that one shut out.
+ */
+import type { Frame, JoinRequest, BootstrapRequest, SnapshotChunk } from '../generated/raft.ts';
+import { RaftService } from '../generated/raft.ts';
+import type { LastWord } from '../generated/last_words.ts';
+import { LastWordsService } from '../generated/last_words.ts';
+import type { RecordRequest } from '../generated/log_hand_over.ts';
+import { LogHandOverService } from '../generated/log_hand_over.ts';
+import type { WorkerMessage } from '../generated/worker.ts';
+import { WorkerService } from '../generated/worker.ts';
+import type { DatedIdentity } from '../lib/certificate-identity.ts';
+
+/** Services for whoever uses the cluster. Those between its nodes are all the others, also ones that are yet to come. */
+const OPEN_SERVICES = ['/jarvis.cluster.Cluster/', '/grpc.health.v1.Health/', '/grpc.reflection.'];
+
+type Claim = (message: never) => string | undefined;
+
+/** The name under which a message's sender presents itself; undefined: it says none. */
+const CLAIMS: ReadonlyMap<string, Claim> = new Map<string, Claim>([
+  [RaftService.messages.path, ({ kind }: Frame) => (kind?.$case === 'hello' ? kind.value.name : undefined)],
+  [RaftService.installSnapshot.path, ({ header }: SnapshotChunk) => header?.hello?.name],
+  [RaftService.join.path, ({ name }: JoinRequest) => name],
+  // A question that says no name founds nothing.
+  [RaftService.bootstrap.path, ({ name }: BootstrapRequest) => (name === '' ? undefined : name)],
+  [
+    WorkerService.session.path,
+    ({ kind }: WorkerMessage) => (kind?.$case === 'register' ? kind.value.name : undefined),
+  ],
+  [LogHandOverService.record.path, ({ node }: RecordRequest) => node],
+  [LastWordsService.say.path, ({ name }: LastWord) => name],
+]);
+
+export interface PeerRefusal {
+  /** Which rule, for counting and for logs: one line for each. */
+  readonly code: 'untrusted' | 'unknown_identity' | 'expired' | 'wrong_kind' | 'wrong_name';
+  readonly message: string;
+}
+
+/** Whether the holder of a certificate may call the method now. @returns null where it may */
+export function callRefusal(path: string, identity: DatedIdentity | null, nowMs: number): PeerRefusal | null {
+  if (identity === null)
+    return {
+      code: 'unknown_identity',
+      message:
+        'the certificate names neither a node nor a client: jarvis://node/NAME or jarvis://client/NAME is expected ' +
+        'as its subject alternative name',
+    };
+  const { kind, name, validFromMs, validToMs } = identity;
+  const who = `the certificate of ${kind} ${JSON.stringify(name)}`;
+  if (nowMs >= validToMs)
+    return { code: 'expired', message: `${who} expired at ${new Date(validToMs).toISOString()}` };
+  if (nowMs < validFromMs)
+    return { code: 'expired', message: `${who} is valid only from ${new Date(validFromMs).toISOString()}` };
+  if (kind !== 'node' && !OPEN_SERVICES.some((service) => path.startsWith(service)))
+    return { code: 'wrong_kind', message: `${who} is no node's, and ${path} is for nodes` };
+  return null;
+}
+
+/** Whether it may send the message. @returns null where it may */
+export function messageRefusal(path: string, identity: DatedIdentity, message: unknown): PeerRefusal | null {
+  const claimed = CLAIMS.get(path)?.(message as never);
+  if (claimed === undefined || claimed === identity.name) return null;
+  return {
+    code: 'wrong_name',
+    message: `the certificate of node ${JSON.stringify(identity.name)} does not speak for ${JSON.stringify(claimed)}`,
+  };
+}

@@ -1,0 +1,48 @@
+/** Reads whose caller may choose who answers: the leader, or the node that is asked, however old its state is. */
+import * as grpc from '@grpc/grpc-js';
+
+import { JarvisError } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { isStale } from '../operations/cluster-reports.ts';
+import type { CallContext, Freshness } from '../operations/port.ts';
+import { unaryHandler } from './handlers.ts';
+
+/** Leading metadata of an answer that may be old. */
+const INDEX_KEY = 'jarvis-index';
+/** Absent where the node does not know. */
+const AGE_KEY = 'jarvis-age-ms';
+
+interface Read {
+  readonly consistency?: string | undefined;
+}
+
+export function readHandler<Request extends Read, Response>(
+  operation: (request: Request, context: CallContext) => Promise<Response>,
+  { log, freshness }: { readonly log: Log; readonly freshness: () => Freshness },
+): grpc.handleUnaryCall<Request, Response> {
+  return (call, callback) => {
+    const answer = async (request: Request, context: CallContext): Promise<Response> => {
+      if (!isStale(request.consistency ?? '')) return await operation(request, context);
+      // Asked before the state is read, which can only be newer then.
+      const metadata = metadataOf(freshness());
+      const response = await operation(request, { ...context, isStale: true });
+      call.sendMetadata(metadata);
+      return response;
+    };
+    unaryHandler(answer, log)(call, callback);
+  };
+}
+
+/** For what only the leader answers. @throws JarvisError invalid */
+export function refuseStale({ consistency = '' }: Read): void {
+  if (!isStale(consistency)) return;
+  const message = '"stale" is not allowed here: only what is read once may be stale';
+  throw new JarvisError('invalid', `consistency: ${message}`, { faults: [{ path: 'consistency', message }] });
+}
+
+function metadataOf({ index, ageMs }: Freshness): grpc.Metadata {
+  const metadata = new grpc.Metadata();
+  metadata.set(INDEX_KEY, String(index));
+  if (ageMs !== null) metadata.set(AGE_KEY, String(ageMs));
+  return metadata;
+}
