@@ -120,7 +120,7 @@ const hostNames = z.union(
   { error: 'is not a list such as n1.example,jarvis.example' },
 );
 
-const rawSchema = z.strictObject({
+export const rawSchema = z.strictObject({
   name: text.pipe(z.string().refine(isName, `is not ${NAME_RULE}`)),
   data_dir: z.string('is not a path').min(1, 'is not a path'),
   listen: parsed(parseAddress),

@@ -64,6 +64,7 @@ import { nodeConfinement } from './node-confinement.ts';
 import { registrationOf } from './registration.ts';
 import { ClusterReplica } from './replica.ts';
 import { foundingText } from './founding-text.ts';
+import { nodeFileSchema } from './node-file-schema.ts';
 import { SettingsNotice } from './settings-notice.ts';
 import { StartingOperations } from './starting-operations.ts';
 import { DEFAULT_PATH } from './worker/environment.ts';
@@ -327,6 +328,7 @@ export class Daemon {
       readiness: () => this.#readiness(),
       log: this.#log,
       hosts: ownHosts(this.#config),
+      nodeFileSchema,
     });
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
     await http.listen(this.#config.http);

@@ -42,6 +42,8 @@ export function createHttpServer(options: {
   readonly operations: ClusterOperations;
   readonly readiness: () => Readiness;
   readonly log: Log;
+  /** JSON Schema of the file of a node's settings; absent: of none. */
+  readonly nodeFileSchema?: () => object;
   /** Default: plain text. */
   readonly tls?: TlsSource | null;
   /** See {@link DefenceOptions}; absent: any. */
@@ -114,8 +116,9 @@ export function createHttpServer(options: {
     threshold: limits.httpCompressedBytes,
     globalDecompression: false,
   });
+  const parts = { nodeFileSchema: () => ({}), ...options, calls };
   // Behind the compression, which looks at each route as it comes.
-  void app.register(async (scope) => registerRoutes(scope, ROUTES, { ...options, calls }));
+  void app.register(async (scope) => registerRoutes(scope, ROUTES, parts));
   return {
     app,
     async listen(address) {

@@ -69,7 +69,7 @@ function specOf(task: Task): readonly Field[] {
     ['Image', image ?? 'none: a process of the node'],
     ['Command', task.command.length === 0 ? "the image's" : commandLine(task.command)],
     ['Working dir', task.working_dir ?? (image === undefined ? 'an empty directory' : "the image's")],
-    ['Environment', pairs(task.env)],
+    ['Environment', [...pairs(task.env), ...task.sensitive_env.map((key) => `${key}: sensitive`)]],
     ['Resources', `cpu ${resources?.cpu ?? NONE}, memory ${resources?.memory ?? NONE}`],
     ...(image === undefined ? [] : ofContainer),
     ['Priority', task.priority],
