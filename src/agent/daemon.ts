@@ -37,7 +37,7 @@ import { Retention } from '../scheduler/retention.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { adminTokenFile } from './admin-token-file.ts';
 import { Admission } from './admission.ts';
-import { authRequired, type NodeConfig } from './config.ts';
+import { authRequired, ownHosts, type NodeConfig } from './config.ts';
 import { announceAddress, enterCluster } from './enter-cluster.ts';
 import { enrolmentParts, ownAuthorityHash } from './enrolment/enrolment-parts.ts';
 import { drainBeforeExit } from './exit-drain.ts';
@@ -355,6 +355,7 @@ export class Daemon {
       readiness: () => this.#readiness(),
       log: this.#log,
       admission: this.#guarding.http,
+      hosts: ownHosts(this.#config),
       nodeFileSchema,
     });
     this.#closing('guard', () => this.#guarding.close());

@@ -97,6 +97,7 @@ function createCommand(): Command {
     .option('--tls-cert <file>', 'TLS: the certificate of this node (PEM); `jarvisctl cert issue` makes one')
     .option('--tls-key <file>', 'TLS: its key')
     .option('--tls-ca <file>', 'TLS: the authorities of the cluster, whose certificates others must show')
+    .option('--http-hosts <list>', 'names under which callers reach --http, beside its addresses')
     .option(
       '--tls-ca-key <file>',
       'TLS: the key of the authority, on nodes that let others in by join tokens',

@@ -718,11 +718,13 @@ export interface ChangeMemberRequest {
   address: string;
   /** promote: whose place it takes. demote: who takes its place. */
   other: string;
+  idempotency_key?: string | undefined;
 }
 
 export interface TransferLeadershipRequest {
   /** Empty: the voter that is furthest with the log. */
   to: string;
+  idempotency_key?: string | undefined;
 }
 
 export interface GetConfigRequest {
@@ -7920,7 +7922,7 @@ export const VersionInfo: MessageFns<VersionInfo> = {
 };
 
 function createBaseChangeMemberRequest(): ChangeMemberRequest {
-  return { action: "", name: "", address: "", other: "" };
+  return { action: "", name: "", address: "", other: "", idempotency_key: undefined };
 }
 
 export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
@@ -7936,6 +7938,9 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
     }
     if (message.other !== "") {
       writer.uint32(34).string(message.other);
+    }
+    if (message.idempotency_key !== undefined) {
+      writer.uint32(42).string(message.idempotency_key);
     }
     return writer;
   },
@@ -7985,6 +7990,14 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
             message.other = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8006,18 +8019,22 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
     message.name = object.name ?? "";
     message.address = object.address ?? "";
     message.other = object.other ?? "";
+    message.idempotency_key = object.idempotency_key ?? undefined;
     return message;
   },
 };
 
 function createBaseTransferLeadershipRequest(): TransferLeadershipRequest {
-  return { to: "" };
+  return { to: "", idempotency_key: undefined };
 }
 
 export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = {
   encode(message: TransferLeadershipRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.to !== "") {
       writer.uint32(10).string(message.to);
+    }
+    if (message.idempotency_key !== undefined) {
+      writer.uint32(18).string(message.idempotency_key);
     }
     return writer;
   },
@@ -8043,6 +8060,14 @@ export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = 
             message.to = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8061,6 +8086,7 @@ export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = 
   fromPartial(object: DeepPartial<TransferLeadershipRequest>): TransferLeadershipRequest {
     const message = createBaseTransferLeadershipRequest();
     message.to = object.to ?? "";
+    message.idempotency_key = object.idempotency_key ?? undefined;
     return message;
   },
 };

@@ -180,6 +180,20 @@ export const limits = {
   httpLogsTimeoutMs: 600_000,
   httpKeepAliveMs: 30_000,
   httpConnections: 4096,
+  /** For the headers of a request, from the beginning of its connection; and between looks for those that are late. */
+  httpHeadersTimeoutMs: 15_000,
+  httpCheckIntervalMs: 5000,
+  httpHeaders: 128,
+  httpHeaderBytes: 16 * 1024,
+  /** A reader that takes nothing for so long of what is written to it is disconnected. */
+  httpStallMs: 60_000,
+  /** Of one address: more than a node can answer in that time. */
+  httpRateWindowMs: 10_000,
+  httpRequestsPerWindow: 100_000,
+  /** That are counted; of more the oldest are forgotten. */
+  httpRateAddresses: 10_000,
+  /** Smaller answers are sent as they are. */
+  httpCompressedBytes: 1024,
   logRetryMinMs: 100,
   logRetryMaxMs: 1000,
   /** The output of an attempt that is over is asked for so long where its node does not answer. */
@@ -301,6 +315,7 @@ invariant(
   'the state of the cluster with its reports fits the time for it',
 );
 invariant(limits.forwardTimeoutMs < limits.routeTimeoutMs, 'one try fits the time for all');
+invariant(limits.eventSignMs < limits.httpStallMs, 'a stream of events is written to before it stalls');
 invariant(limits.routeTimeoutMs < limits.httpTimeoutMs, 'HTTP waits for what a route may take');
 invariant(limits.routeTimeoutMs < limits.rpcCallMs, 'so does gRPC');
 invariant(limits.joinCallTimeoutMs < limits.rpcCallMs, 'a node may be let in for as long as it waits for it');

@@ -32,6 +32,7 @@ export type Command =
   | DrainNodeCommand
   | UndrainNodeCommand
   | LabelNodeCommand
+  | RememberRequestCommand
   | DrainOverdueCommand
   | NodeDrainedCommand
   | RetryDueCommand
@@ -274,6 +275,16 @@ export interface UndrainNodeCommand extends Stamped {
   readonly node: string;
   readonly idempotency: IdempotencyKey | null;
 }
+
+/** The key of a request that is carried out by something else than a command, such as a change of the membership. */
+export interface RememberRequestCommand extends Stamped {
+  readonly type: 'rememberRequest';
+  readonly idempotency: IdempotencyKey;
+  readonly answer: RememberedAnswer;
+}
+
+/** Null; of a transfer of leadership the term in which it was asked for. */
+export type RememberedAnswer = { readonly term: number } | null;
 
 /** An operator's: what is not named stays as it is. */
 export interface LabelNodeCommand extends Stamped {

@@ -59,6 +59,7 @@ import type { StoredTask } from './group-members.ts';
 import { parsePlan } from './group-requests.ts';
 import { LocalGroups } from './groups.ts';
 import { LocalJoinTokens } from './join-tokens.ts';
+import { MembershipRequests } from './membership-requests.ts';
 import { LocalNodes } from './node-changes.ts';
 import { expectSilent, expectStopped, namedNode } from './nodes.ts';
 import { policyFaults } from './policy-check.ts';
@@ -86,7 +87,7 @@ interface NamedRows {
 export class LocalOperations implements RemoteOperations {
   readonly #replica: Replica;
   readonly #insight: ClusterInsight;
-  readonly #membership: MembershipControl;
+  readonly #membership: MembershipRequests;
   readonly #snapshots: SnapshotSource;
   readonly #remotes: Pick<Remotes, 'operations'>;
   readonly #watches: TaskWatches;
@@ -107,7 +108,11 @@ export class LocalOperations implements RemoteOperations {
   }) {
     this.#replica = options.replica;
     this.#insight = options.insight;
-    this.#membership = options.membership;
+    this.#membership = new MembershipRequests({
+      replica: options.replica,
+      membership: options.membership,
+      outcome: (proposed, signal) => this.#outcome(proposed, signal),
+    });
     this.#snapshots = options.snapshots;
     this.#remotes = options.remotes;
     this.#watches = new TaskWatches(options.replica);
@@ -151,12 +156,15 @@ export class LocalOperations implements RemoteOperations {
   }
 
   async acceptTasks(request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks> {
-    const tasks = parseSubmit(request, this.#replica.state.cluster?.config.retryPolicy);
+    const defaults = this.#replica.state.cluster?.config.retryPolicy;
+    const tasks = parseSubmit(request, defaults);
     const { idempotency, bytes } = idempotencyOf({
       principal: context.principal,
       route: 'POST /tasks',
       key: request.idempotency_key,
-      content: tasks,
+      // As it was sent: sent again it is the same request, whatever the cluster's defaults are by then.
+      content:
+        defaults === undefined || request.idempotency_key === '' ? tasks : parseSubmit(request, undefined),
     });
     await this.#checkPolicies(tasks, idempotency, context.signal);
     throwIfAborted(context.signal);
@@ -340,14 +348,14 @@ export class LocalOperations implements RemoteOperations {
 
   async changeMember(request: ChangeMemberRequest, context: CallContext): Promise<ClusterStatus> {
     await this.#barrier(context);
-    await this.#membership.change(request, context.signal);
+    await this.#membership.change(request, context);
     return await this.getCluster({ consistency: '' }, context);
   }
 
   /** The answer is what this node sees of it: it does not lead any more. */
   async transferLeadership(request: TransferLeadershipRequest, context: CallContext): Promise<ClusterStatus> {
     await this.#barrier(context);
-    await this.#membership.transfer(request.to, context.signal);
+    await this.#membership.transfer(request, context);
     return await this.getCluster({ consistency: 'stale' }, context);
   }
 

@@ -40,6 +40,7 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   drainNode: true,
   undrainNode: true,
   labelNode: true,
+  rememberRequest: true,
   drainOverdue: true,
   nodeDrained: true,
   retryDue: true,

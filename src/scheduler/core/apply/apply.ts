@@ -24,7 +24,8 @@ import { createJoinToken, deleteJoinToken, useJoinToken } from './join-tokens.ts
 import { labelNode } from './label-node.ts';
 import { logsHandedOver } from './logs-handed-over.ts';
 import { nodeHealth, nodeOffline, nodePressure } from './node-health.ts';
-import { refuse } from './outcomes.ts';
+import { once } from './idempotency.ts';
+import { done, refuse } from './outcomes.ts';
 import { reconcileNode } from './reconcile-node.ts';
 import { leasesOver, reformCluster } from './reform-cluster.ts';
 import { registerNode } from './register-node.ts';
@@ -121,6 +122,8 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return undrainNode(transaction, command);
     case 'labelNode':
       return labelNode(transaction, command);
+    case 'rememberRequest':
+      return once(transaction, command.idempotency, () => done(command.answer));
     case 'drainOverdue':
       return drainOverdue(transaction, command);
     case 'nodeDrained':
@@ -210,6 +213,7 @@ export function rowsNamedBy(command: Command): readonly RowKey[] {
     case 'drainNode':
     case 'undrainNode':
     case 'labelNode':
+    case 'rememberRequest':
     case 'setHeartbeat':
     case 'createToken':
     case 'revokeToken':

@@ -1,4 +1,4 @@
-import type { Command } from '../../../model/commands.ts';
+import type { Command, RememberedAnswer } from '../../../model/commands.ts';
 import type { AssignResult } from './assign.ts';
 import type { AdvanceGroupResult, ChangeGroupResult } from './change-group.ts';
 import type { CancelTaskResult } from './cancel-task.ts';
@@ -38,6 +38,7 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly drainNode: null;
   readonly undrainNode: null;
   readonly labelNode: null;
+  readonly rememberRequest: RememberedAnswer;
   readonly drainOverdue: DrainOverdueResult;
   readonly nodeDrained: null;
   readonly retryDue: RetryDueResult;
