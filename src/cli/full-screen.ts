@@ -1,5 +1,5 @@
 /** A view that takes the whole terminal until the user has seen enough, and leaves it as it was. */
-import type { Terminal } from './terminal.ts';
+import type { OutputStream, Terminal } from './terminal.ts';
 import { write } from './terminal.ts';
 
 // The screen that editors use, lines that are cut rather than wrapped, and no cursor (ECMA-48, xterm).
@@ -11,8 +11,8 @@ const CLEAR_BELOW = '\u001b[J';
 const DEFAULT_ROWS = 24;
 
 /** How many lines a view may have. */
-export function rowsOf({ stdout }: Terminal): number {
-  return stdout.rows ?? DEFAULT_ROWS;
+export function rowsOf({ rows }: OutputStream): number {
+  return rows ?? DEFAULT_ROWS;
 }
 
 /**
@@ -27,7 +27,7 @@ export async function showFullScreen(
   await write(stdout, ENTER);
   try {
     for await (const lines of views) {
-      const shown = lines.slice(0, rowsOf(terminal)).map((line) => `${line}${CLEAR_TO_END_OF_LINE}`);
+      const shown = lines.slice(0, rowsOf(stdout)).map((line) => `${line}${CLEAR_TO_END_OF_LINE}`);
       // All of it at once, or it flickers.
       await write(stdout, `${HOME}${shown.join('\r\n')}${CLEAR_BELOW}`);
     }

@@ -3,6 +3,9 @@ import type { Task } from '../generated/cluster.ts';
 import { LiveLine } from './live-line.ts';
 import type { Terminal } from './terminal.ts';
 import { notify } from './terminal.ts';
+import { withBar } from './output/bar.ts';
+
+const BAR_WIDTH = 20;
 
 /**
  * Why the task waits, what its start does at present, and that it failed and will be tried again. What the start does
@@ -19,7 +22,7 @@ export class RunProgress {
 
   async update(task: Task): Promise<void> {
     const note = noteOf(task);
-    if (note !== '') return this.#line.show(note, phaseOf(note), phaseOf(note));
+    if (note !== '') return this.#line.show(withBar(note, BAR_WIDTH), phaseOf(note), phaseOf(note));
     const text = newsOf(task);
     await (text === '' ? this.#line.clear() : this.#line.say(text));
   }

@@ -88,7 +88,11 @@ export interface TaskSpec {
   not_before?: string | undefined;
   concurrency?: Concurrency | undefined;
   affinity?: Affinity | undefined;
-  locality?: Locality | undefined;
+  locality?:
+    | Locality
+    | undefined;
+  /** More of `env`, whose values nobody is shown. A node of an earlier version does not know of it. */
+  sensitive_env: { [key: string]: string };
 }
 
 export interface TaskSpec_EnvEntry {
@@ -97,6 +101,11 @@ export interface TaskSpec_EnvEntry {
 }
 
 export interface TaskSpec_LabelsEntry {
+  key: string;
+  value: string;
+}
+
+export interface TaskSpec_SensitiveEnvEntry {
   key: string;
   value: string;
 }
@@ -244,6 +253,8 @@ export interface Task {
   dag_id?: string | undefined;
   dag_task?: string | undefined;
   dependencies: string[];
+  /** Variables whose values are not shown; `env` lacks them. */
+  sensitive_env: string[];
 }
 
 export interface Task_EnvEntry {
@@ -1345,6 +1356,7 @@ function createBaseTaskSpec(): TaskSpec {
     concurrency: undefined,
     affinity: undefined,
     locality: undefined,
+    sensitive_env: {},
   };
 }
 
@@ -1413,6 +1425,9 @@ export const TaskSpec: MessageFns<TaskSpec> = {
     if (message.locality !== undefined) {
       Locality.encode(message.locality, writer.uint32(170).fork()).join();
     }
+    globalThis.Object.entries(message.sensitive_env).forEach(([key, value]: [string, string]) => {
+      TaskSpec_SensitiveEnvEntry.encode({ key: key as any, value }, writer.uint32(178).fork()).join();
+    });
     return writer;
   },
 
@@ -1603,6 +1618,17 @@ export const TaskSpec: MessageFns<TaskSpec> = {
             message.locality = Locality.decode(reader, reader.uint32());
             continue;
           }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            const entry22 = TaskSpec_SensitiveEnvEntry.decode(reader, reader.uint32());
+            if (entry22.value !== undefined) {
+              message.sensitive_env[entry22.key] = entry22.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1669,6 +1695,15 @@ export const TaskSpec: MessageFns<TaskSpec> = {
     message.locality = (object.locality !== undefined && object.locality !== null)
       ? Locality.fromPartial(object.locality)
       : undefined;
+    message.sensitive_env = (globalThis.Object.entries(object.sensitive_env ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
     return message;
   },
 };
@@ -1801,6 +1836,73 @@ export const TaskSpec_LabelsEntry: MessageFns<TaskSpec_LabelsEntry> = {
   },
   fromPartial(object: DeepPartial<TaskSpec_LabelsEntry>): TaskSpec_LabelsEntry {
     const message = createBaseTaskSpec_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseTaskSpec_SensitiveEnvEntry(): TaskSpec_SensitiveEnvEntry {
+  return { key: "", value: "" };
+}
+
+export const TaskSpec_SensitiveEnvEntry: MessageFns<TaskSpec_SensitiveEnvEntry> = {
+  encode(message: TaskSpec_SensitiveEnvEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskSpec_SensitiveEnvEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskSpec_SensitiveEnvEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TaskSpec_SensitiveEnvEntry>): TaskSpec_SensitiveEnvEntry {
+    return TaskSpec_SensitiveEnvEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TaskSpec_SensitiveEnvEntry>): TaskSpec_SensitiveEnvEntry {
+    const message = createBaseTaskSpec_SensitiveEnvEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
     return message;
@@ -2717,6 +2819,7 @@ function createBaseTask(): Task {
     dag_id: undefined,
     dag_task: undefined,
     dependencies: [],
+    sensitive_env: [],
   };
 }
 
@@ -2844,6 +2947,9 @@ export const Task: MessageFns<Task> = {
     }
     for (const v of message.dependencies) {
       writer.uint32(330).string(v!);
+    }
+    for (const v of message.sensitive_env) {
+      writer.uint32(338).string(v!);
     }
     return writer;
   },
@@ -3195,6 +3301,14 @@ export const Task: MessageFns<Task> = {
             message.dependencies.push(reader.string());
             continue;
           }
+          case 42: {
+            if (tag !== 338) {
+              break;
+            }
+
+            message.sensitive_env.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3283,6 +3397,7 @@ export const Task: MessageFns<Task> = {
     message.dag_id = object.dag_id ?? undefined;
     message.dag_task = object.dag_task ?? undefined;
     message.dependencies = object.dependencies?.map((e) => e) || [];
+    message.sensitive_env = object.sensitive_env?.map((e) => e) || [];
     return message;
   },
 };

@@ -18,7 +18,12 @@ beforeEach(() => {
   const operations = nodes.get('n2:7101');
   if (operations === undefined) throw new Error('n2 is there');
   // That of a follower: what it is asked reaches the leader.
-  server = createHttpServer({ operations, readiness: () => ({ ready: true, reason: '' }), log: silentLog });
+  server = createHttpServer({
+    operations,
+    readiness: () => ({ ready: true, reason: '' }),
+    log: silentLog,
+    nodeFileSchema: () => ({ type: 'object', additionalProperties: false }),
+  });
 });
 
 afterEach(async () => {
@@ -195,5 +200,22 @@ describe('the settings of the cluster', () => {
     expect(status).toBe(422);
     expect(json['faults']).toHaveLength(2);
     expect((await call('GET')).json).toEqual(AS_FORMED);
+  });
+});
+
+describe('schemas', () => {
+  it.each(['task', 'batch', 'dag', 'config'])('are answered: %s', async (name) => {
+    const response = await server.app.inject({ method: 'GET', url: `/schemas/${name}` });
+    expect(response.statusCode).toBe(200);
+    expect(response.headers['content-type']).toBe('application/schema+json; charset=utf-8');
+    expect(response.json()).toMatchObject({ type: 'object', additionalProperties: false });
+  });
+
+  it.each(['tasks', '__proto__', 'constructor'])('there are no others: %s', async (name) => {
+    const response = await server.app.inject({ method: 'GET', url: `/schemas/${name}` });
+    expect([response.statusCode, response.json<{ detail: string }>().detail]).toEqual([
+      404,
+      'there is no such schema; there are: task, batch, dag, config',
+    ]);
   });
 });

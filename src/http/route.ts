@@ -21,6 +21,8 @@ export interface RouteParts {
   readonly readiness: () => Readiness;
   readonly calls: Calls;
   readonly log: Log;
+  /** JSON Schema of the file of a node's settings, of which only the agent knows. */
+  readonly nodeFileSchema: () => object;
 }
 
 interface RouteBody {
@@ -64,6 +66,7 @@ export interface RouteCall<Query> {
   readonly operations: ClusterOperations;
   readonly readiness: () => Readiness;
   readonly log: Log;
+  readonly nodeFileSchema: () => object;
   /** Of the URL, checked. */
   readonly query: Query;
   readonly body: unknown;
@@ -93,7 +96,7 @@ export function route<Shape extends z.ZodRawShape = Readonly<Record<string, neve
   return {
     ...facts,
     query: schema,
-    run: async (request, reply, { operations, readiness, calls, log }) => {
+    run: async (request, reply, { operations, readiness, calls, log, nodeFileSchema }) => {
       const parsed = parseQuery(schema, request.query);
       const isStale = parsed['consistency'] === 'stale';
       if (request.method !== 'GET' && facts.body === undefined) expectNoBody(request.body);
@@ -105,6 +108,7 @@ export function route<Shape extends z.ZodRawShape = Readonly<Record<string, neve
         operations,
         readiness,
         log,
+        nodeFileSchema,
         // What the schema of its own has made, and at most the consistency beside it.
         query: parsed as Query,
         body: request.body,

@@ -31,6 +31,8 @@ export function createHttpServer(options: {
   readonly operations: ClusterOperations;
   readonly readiness: () => Readiness;
   readonly log: Log;
+  /** JSON Schema of the file of a node's settings; absent: of none. */
+  readonly nodeFileSchema?: () => object;
   /** Default: plain text. */
   readonly tls?: TlsSource | null;
 }): HttpServer {
@@ -71,7 +73,7 @@ export function createHttpServer(options: {
   );
   acceptEmptyBodies(app);
   const calls = new Calls();
-  registerRoutes(app, ROUTES, { ...options, calls });
+  registerRoutes(app, ROUTES, { nodeFileSchema: () => ({}), ...options, calls });
   return {
     app,
     async listen(address) {

@@ -1,5 +1,6 @@
 /** Addresses as flags and peers write them, and what it means when one cannot be listened on. */
 import { JarvisError, messageOf } from './errors.ts';
+import { quoted } from './quoted.ts';
 
 /** @throws JarvisError invalid where the text is not `host:port` or `[ipv6]:port` */
 export function splitAddress(address: string): { readonly host: string; readonly port: number } {
@@ -7,7 +8,7 @@ export function splitAddress(address: string): { readonly host: string; readonly
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
   if (host === undefined || !(port <= 65_535)) {
-    throw new JarvisError('invalid', `${JSON.stringify(address)} is not an address: host:port`);
+    throw new JarvisError('invalid', `${quoted(address)} is not an address: host:port`);
   }
   return { host, port };
 }

@@ -4,6 +4,7 @@
  */
 import { invariant } from './assert.ts';
 import { JarvisError } from './errors.ts';
+import { quoted } from './quoted.ts';
 
 export interface IdPosition {
   readonly epoch: number;
@@ -108,7 +109,7 @@ export function encodeId(kind: string, at: IdPosition, key: IdKey): string {
 export function decodeId(kind: string, id: string, key: IdKey): IdPosition {
   const text = id.slice(kind.length + 1);
   if (!id.startsWith(`${kind}-`) || !ID_PATTERN.test(text)) {
-    throw new JarvisError('invalid', `${JSON.stringify(id)} is not the id of a ${kind}`);
+    throw new JarvisError('invalid', `${quoted(id)} is not the id of a ${kind}`);
   }
   let left = parseHalf(text.slice(0, CHARACTERS_OF_HALF));
   let right = parseHalf(text.slice(CHARACTERS_OF_HALF));

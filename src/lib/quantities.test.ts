@@ -89,5 +89,6 @@ describe('quantities', () => {
   it('names the value, the longest by their beginning', () => {
     expect(() => parseCpuMillis('lots')).toThrow(/cpu "lots" is not allowed: a number of cores/);
     expect(() => parseMemoryBytes('9'.repeat(1e6))).toThrow(/^.{0,200}$/);
+    expect(() => parseDurationMs('1\u009b2J\u001b[31m')).toThrow('"1?2J\\u001b[31m" is not allowed');
   });
 });

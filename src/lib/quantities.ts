@@ -1,5 +1,6 @@
 /** Quantities as users write them: Kubernetes' for cpu and memory, and durations. Parsed to whole base units. */
 import { JarvisError } from './errors.ts';
+import { quoted } from './quoted.ts';
 
 /** 1,000,000 cores: beyond any machine, and exact in every sum that is made of it. */
 const MAX_CPU_MILLIS = 1_000_000_000;
@@ -34,7 +35,7 @@ const SHOWN_CHARACTERS = 64;
 function invalid(what: string, value: string | number, allowed: string): JarvisError {
   const text = String(value);
   const shown = text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
-  return new JarvisError('invalid', `${what} ${JSON.stringify(shown)} is not allowed: ${allowed}`);
+  return new JarvisError('invalid', `${what} ${quoted(shown)} is not allowed: ${allowed}`);
 }
 
 /** Whole thousandths of a core, rounded up: `500m`, `2`, `0.5`. @throws JarvisError invalid */

@@ -122,6 +122,8 @@ export interface TaskSpec {
   readonly onNodeLoss: OnNodeLoss;
   readonly labels: Pairs;
   // Each absent where nothing is asked.
+  /** Names in `env` whose values nobody is shown; sorted. */
+  readonly sensitiveEnv?: readonly string[] | null;
   readonly notBeforeMs?: number | null;
   readonly concurrency?: Concurrency | null;
   readonly affinity?: Affinity | null;

@@ -75,6 +75,7 @@ type SpecPart = Pick<
   | 'image'
   | 'command'
   | 'env'
+  | 'sensitive_env'
   | 'working_dir'
   | 'user'
   | 'mounts'
@@ -95,10 +96,12 @@ type SpecPart = Pick<
 /** What the user asked for, with every default filled in. */
 function specView(spec: TaskSpec): SpecPart {
   const container = containerOf(spec);
+  const hidden = new Set(spec.sensitiveEnv);
   return {
     image: container?.image,
     command: [...spec.command],
-    env: record(spec.env),
+    env: record(spec.env.filter(([key]) => !hidden.has(key))),
+    sensitive_env: [...hidden],
     working_dir: spec.workingDir ?? undefined,
     user: (container === null ? userOf(spec) : container.user) ?? undefined,
     mounts: (container?.mounts ?? []).map(({ source, target, readOnly }) => ({

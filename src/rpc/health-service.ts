@@ -7,6 +7,7 @@ import type { Clock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
+import { quoted } from '../lib/quoted.ts';
 import type { CallContext, Readiness } from '../operations/port.ts';
 import { pause } from '../operations/waiting.ts';
 import { streamHandler, unaryHandler } from './handlers.ts';
@@ -43,7 +44,7 @@ class Health {
   /** @throws JarvisError not_found for a name that is no service of this node */
   check({ service }: HealthCheckRequest): HealthCheckResponse {
     if (!this.#names.has(service))
-      throw new JarvisError('not_found', `there is no service ${JSON.stringify(service.slice(0, 256))} here`);
+      throw new JarvisError('not_found', `there is no service ${quoted(service.slice(0, 256))} here`);
     return { status: this.#status() };
   }
 

@@ -1,4 +1,5 @@
 /** Whatever a check accepts can be applied: submitted, planned, run and ended, and nothing of that throws. */
+import { Ajv } from 'ajv';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
@@ -13,6 +14,7 @@ import type { CommandInput } from '../scheduler/ports.ts';
 import { checkBatch } from './batch-schema.ts';
 import { checkDag } from './dag-schema.ts';
 import { plainBatch, plainDag, plainTask } from './plain-specs.test-kit.ts';
+import { batchSchemaOf, dagSchemaOf, taskSchema } from './json-schemas.ts';
 import { checkTaskSpec } from './task-schema.ts';
 
 async function inputOf(kind: 'task' | 'batch' | 'dag', plain: unknown): Promise<CommandInput | null> {
@@ -98,5 +100,24 @@ describe('what a check accepts', () => {
     // How many that are is chance: about one in twenty.
     expect(accepted).toBeGreaterThan(0);
     expect(ended).toBeGreaterThan(0);
+  });
+});
+
+describe('what a check accepts, its JSON Schema', () => {
+  const kinds = { task: taskSchema(), batch: batchSchemaOf(), dag: dagSchemaOf() };
+
+  it.each([
+    ['task', plainTask],
+    ['batch', plainBatch],
+    ['dag', plainDag],
+  ] as const)('accepts as well: %s', async (kind, plain) => {
+    const validate = new Ajv({ strict: false, logger: false }).compile(kinds[kind]);
+    await fc.assert(
+      fc.asyncProperty(plain as fc.Arbitrary<unknown>, async (one) => {
+        if ((await inputOf(kind, one)) === null) return;
+        expect({ valid: validate(one), errors: validate.errors }).toEqual({ valid: true, errors: null });
+      }),
+      { numRuns: runs(300) },
+    );
   });
 });

@@ -34,7 +34,7 @@ export interface BatchSpec {
   readonly maxFailures: number | null;
 }
 
-const batchSchema = z.strictObject({
+export const batchSchema = z.strictObject({
   ...groupFields,
   tasks: taskList.nullish(),
   template: z.unknown().optional(),

@@ -20,29 +20,40 @@ const MIN_LIMIT_MEMORY_BYTES = 6 * 1024 * 1024;
 const MAX_USER_ID = 2 ** 31 - 1;
 const USER_PATTERN = /^(\d{1,10}|[A-Za-z_][\w.-]{0,63})(?::(\d{1,10}|[A-Za-z_][\w.-]{0,63}))?$/;
 
-export const image = z.unknown().transform((value, context): string => {
-  if (typeof value !== 'string') {
-    refuse(context, value, `must be a string such as python:3.9, not ${show(value)}`);
-    return z.NEVER;
-  }
-  try {
-    parseImageReference(value);
-  } catch (error) {
-    if (!(error instanceof JarvisError)) throw error;
-    refuse(context, value, `${show(value)} ${error.message}`);
-  }
-  return value;
-});
+export const image = z
+  .unknown()
+  .transform((value, context): string => {
+    if (typeof value !== 'string') {
+      refuse(context, value, `must be a string such as python:3.9, not ${show(value)}`);
+      return z.NEVER;
+    }
+    try {
+      parseImageReference(value);
+    } catch (error) {
+      if (!(error instanceof JarvisError)) throw error;
+      refuse(context, value, `${show(value)} ${error.message}`);
+    }
+    return value;
+  })
+  .meta({ type: 'string', minLength: 1 });
 
 /** A number is the uid that it looks like. */
-export const user = z.unknown().transform((value, context): string => {
-  const given = typeof value === 'number' ? String(value) : value;
-  const match = typeof given === 'string' ? USER_PATTERN.exec(given) : null;
-  if (typeof given === 'string' && match !== null && match.slice(1).every(isUserOrId)) return given;
-  const allowed = `name, uid, or either with :group or :gid, such as 1000:1000; ids up to ${MAX_USER_ID}`;
-  refuse(context, value, `${show(value)} is not allowed: ${allowed}`);
-  return z.NEVER;
-});
+export const user = z
+  .unknown()
+  .transform((value, context): string => {
+    const given = typeof value === 'number' ? String(value) : value;
+    const match = typeof given === 'string' ? USER_PATTERN.exec(given) : null;
+    if (typeof given === 'string' && match !== null && match.slice(1).every(isUserOrId)) return given;
+    const allowed = `name, uid, or either with :group or :gid, such as 1000:1000; ids up to ${MAX_USER_ID}`;
+    refuse(context, value, `${show(value)} is not allowed: ${allowed}`);
+    return z.NEVER;
+  })
+  .meta({
+    anyOf: [
+      { type: 'integer', minimum: 0, maximum: MAX_USER_ID },
+      { type: 'string', pattern: USER_PATTERN.source },
+    ],
+  });
 
 /** What is only digits is an id, and ids are bounded. */
 function isUserOrId(part: string | undefined): boolean {
@@ -50,19 +61,22 @@ function isUserOrId(part: string | undefined): boolean {
 }
 
 /** Absolute, and the only way to write it: what policies compare must mean one place. */
-const mountPath = z.unknown().transform((value, context): string => {
-  const path = text(context, value, []);
-  if (typeof value !== 'string') return path;
-  const isNormal = path === '/' || /^(\/[^/]+)+$/.test(path);
-  const hasDots = path.split('/').some((segment) => segment === '.' || segment === '..');
-  if (!isNormal || hasDots || path.includes(':')) {
-    const allowed = 'an absolute path without ".", ".." and empty parts, colons and a slash at its end';
-    refuse(context, value, `${show(value)} is not allowed: ${allowed}`);
-  }
-  if (Buffer.byteLength(path) > MAX_PATH_BYTES)
-    refuse(context, value, `is too long: at most ${MAX_PATH_BYTES} bytes`);
-  return path;
-});
+const mountPath = z
+  .unknown()
+  .transform((value, context): string => {
+    const path = text(context, value, []);
+    if (typeof value !== 'string') return path;
+    const isNormal = path === '/' || /^(\/[^/]+)+$/.test(path);
+    const hasDots = path.split('/').some((segment) => segment === '.' || segment === '..');
+    if (!isNormal || hasDots || path.includes(':')) {
+      const allowed = 'an absolute path without ".", ".." and empty parts, colons and a slash at its end';
+      refuse(context, value, `${show(value)} is not allowed: ${allowed}`);
+    }
+    if (Buffer.byteLength(path) > MAX_PATH_BYTES)
+      refuse(context, value, `is too long: at most ${MAX_PATH_BYTES} bytes`);
+    return path;
+  })
+  .meta({ type: 'string', pattern: '^(/|(/[^/:]+)+)$', maxLength: MAX_PATH_BYTES });
 
 const mountTarget = mountPath.transform((target, context): string => {
   if (target === '/') refuse(context, target, '"/" is not allowed: a path below it');

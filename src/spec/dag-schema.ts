@@ -40,7 +40,7 @@ export interface DagSpec {
   readonly maxFailures: number | null;
 }
 
-const dagSchema = z.strictObject({
+export const dagSchema = z.strictObject({
   ...groupFields,
   name: groupFields.name.unwrap().unwrap(),
   tasks: taskList,

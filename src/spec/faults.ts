@@ -3,6 +3,7 @@ import type { z } from 'zod';
 
 import type { Fault } from '../lib/errors.ts';
 import { JarvisError } from '../lib/errors.ts';
+import { quoted } from '../lib/quoted.ts';
 import { closest } from './suggest.ts';
 
 export type FaultPath = readonly (string | number)[];
@@ -44,8 +45,7 @@ export function show(value: unknown): string {
     typeof value === 'string' && value.length > MAX_SHOWN_CHARACTERS
       ? value.slice(0, MAX_SHOWN_CHARACTERS)
       : value;
-  const shown = JSON.stringify(text) ?? typeof text;
-  const clean = shown.replaceAll(/[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/g, '?');
+  const clean = typeof text === 'string' ? quoted(text) : (JSON.stringify(text) ?? typeof text);
   return text === value ? clean : `${clean}…`;
 }
 

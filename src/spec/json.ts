@@ -45,7 +45,7 @@ export function taskToJson(task: Task): object {
     name: task.name,
     image: task.image ?? null,
     command: task.command,
-    env: task.env,
+    env: environmentToJson(task),
     working_dir: task.working_dir ?? null,
     user: task.user ?? null,
     mounts: task.mounts.map(({ source, target, read_only }) => ({ source, target, read_only })),
@@ -82,6 +82,13 @@ export function taskToJson(task: Task): object {
     finished_at: task.finished_at ?? null,
     attempts: task.attempts.map(attemptToJson),
   };
+}
+
+/** Of a sensitive variable only that there is one. */
+function environmentToJson({ env, sensitive_env: hidden }: Task): object {
+  const shown: [string, unknown][] = Object.entries(env);
+  const all = [...shown, ...hidden.map((key): [string, unknown] => [key, { sensitive: true }])];
+  return Object.fromEntries(all.sort(([left], [right]) => (left < right ? -1 : Number(left > right))));
 }
 
 export function explanationToJson({ id, status, position, reasons }: Explanation): object {

@@ -17,12 +17,19 @@ const MAX_CONCURRENCY = 1_000_000;
 const TIME_PATTERN = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/i;
 
 /** Milliseconds since 1970 UTC. */
-export const notBefore = z.unknown().transform((value, context): number => {
-  const atMs = typeof value === 'string' && TIME_PATTERN.test(value) ? Date.parse(value) : Number.NaN;
-  if (!Number.isNaN(atMs) && atMs >= 0 && isCalendarDay(value as string)) return atMs;
-  refuse(context, value, `${show(value)} is not allowed: a time such as 2026-12-01T00:00:00Z, from 1970 on`);
-  return z.NEVER;
-});
+export const notBefore = z
+  .unknown()
+  .transform((value, context): number => {
+    const atMs = typeof value === 'string' && TIME_PATTERN.test(value) ? Date.parse(value) : Number.NaN;
+    if (!Number.isNaN(atMs) && atMs >= 0 && isCalendarDay(value as string)) return atMs;
+    refuse(
+      context,
+      value,
+      `${show(value)} is not allowed: a time such as 2026-12-01T00:00:00Z, from 1970 on`,
+    );
+    return z.NEVER;
+  })
+  .meta({ type: 'string', pattern: TIME_PATTERN.source.replace('Z', '[Zz]').replaceAll('T', '[Tt]') });
 
 /** `Date.parse` takes the 30th of February for a day in March. */
 function isCalendarDay(time: string): boolean {
@@ -34,12 +41,15 @@ export const concurrencyFields = { key: name, max: wholeNumber(1, MAX_CONCURRENC
 
 export const concurrency = z.strictObject(concurrencyFields);
 
-const labelValue = z.unknown().transform((value, context): string => {
-  const given = text(context, value, []);
-  if (given.length > MAX_VALUE_CHARACTERS)
-    refuse(context, value, `${show(given)} is too long: at most ${MAX_VALUE_CHARACTERS} characters`);
-  return given;
-});
+const labelValue = z
+  .unknown()
+  .transform((value, context): string => {
+    const given = text(context, value, []);
+    if (given.length > MAX_VALUE_CHARACTERS)
+      refuse(context, value, `${show(given)} is too long: at most ${MAX_VALUE_CHARACTERS} characters`);
+    return given;
+  })
+  .meta({ type: 'string', maxLength: MAX_VALUE_CHARACTERS });
 
 export const labelRuleFields = {
   key: name,
@@ -48,13 +58,16 @@ export const labelRuleFields = {
 };
 
 /** Zero would say nothing. */
-const weight = z.unknown().transform((value, context): number => {
-  const isWeight = typeof value === 'number' && Number.isInteger(value) && value !== 0;
-  if (isWeight && Math.abs(value) <= MAX_WEIGHT) return value;
-  const allowed = `an integer from -${MAX_WEIGHT} to ${MAX_WEIGHT}, but not 0`;
-  refuse(context, value, `${show(value)} is not allowed: ${allowed}`);
-  return z.NEVER;
-});
+const weight = z
+  .unknown()
+  .transform((value, context): number => {
+    const isWeight = typeof value === 'number' && Number.isInteger(value) && value !== 0;
+    if (isWeight && Math.abs(value) <= MAX_WEIGHT) return value;
+    const allowed = `an integer from -${MAX_WEIGHT} to ${MAX_WEIGHT}, but not 0`;
+    refuse(context, value, `${show(value)} is not allowed: ${allowed}`);
+    return z.NEVER;
+  })
+  .meta({ type: 'integer', minimum: -MAX_WEIGHT, maximum: MAX_WEIGHT, not: { const: 0 } });
 
 export const weightedRuleFields = { ...labelRuleFields, weight: weight.nullish() };
 
@@ -109,15 +122,28 @@ const nearFields = { task: name };
 const NEAR = { '': { fields: Object.keys(nearFields), unsupported: [] } };
 
 /** `zone=a`, or an object that names a task. */
-const near = z.unknown().transform((value, context): Near => {
-  if (typeof value === 'string') return nearPlace(value, context);
-  const parsed = z.strictObject(nearFields).safeParse(value, { reportInput: true });
-  if (parsed.success) return { place: null, task: parsed.data.task };
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-    for (const { path, message } of faultsOf(parsed.error, NEAR)) refuse(context, value, message, path);
-  } else refuse(context, value, `${show(value)} is not allowed: a place such as zone=a, or {task: name}`);
-  return z.NEVER;
-});
+const near = z
+  .unknown()
+  .transform((value, context): Near => {
+    if (typeof value === 'string') return nearPlace(value, context);
+    const parsed = z.strictObject(nearFields).safeParse(value, { reportInput: true });
+    if (parsed.success) return { place: null, task: parsed.data.task };
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      for (const { path, message } of faultsOf(parsed.error, NEAR)) refuse(context, value, message, path);
+    } else refuse(context, value, `${show(value)} is not allowed: a place such as zone=a, or {task: name}`);
+    return z.NEVER;
+  })
+  .meta({
+    anyOf: [
+      { type: 'string', pattern: `^(${PLACE_KEYS.join('|')})=.+` },
+      {
+        type: 'object',
+        properties: { task: { type: 'string', pattern: NAME_PATTERN.source } },
+        required: ['task'],
+        additionalProperties: false,
+      },
+    ],
+  });
 
 function nearPlace(given: string, context: z.core.$RefinementCtx): Near {
   const at = given.indexOf('=');

@@ -45,7 +45,11 @@ const part = { requiredKeys: [] };
 const fields = {
   name: mostly('a', '0', 'constructor', 'x'.repeat(128)),
   command: mostly(['true'], ['sh', '-c', 'x'], ['a', '']),
-  env: fc.dictionary(fc.constantFrom('A', '_', 'PATH', 'constructor'), text, { maxKeys: 3 }),
+  env: fc.dictionary(
+    fc.constantFrom('A', '_', 'PATH', 'constructor'),
+    fc.oneof(text, fc.record({ value: text, sensitive: fc.boolean() })),
+    { maxKeys: 3 },
+  ),
   resources: fc.record({ cpu, memory }, part),
   limits: fc.record({ pids: mostly(1, 500, 4_194_304) }, part),
   priority: mostly('critical', 'high', 'normal', 'low'),

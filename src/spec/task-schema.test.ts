@@ -124,7 +124,13 @@ describe('a task spec', () => {
     [{ env: { '1A': 'x' } }, 'env["1A"]'],
     [{ env: { A: 8080 } }, 'env.A'],
     [{ env: { A: 'x\0' } }, 'env.A'],
-    [{ env: { A: { value: 'x', sensitive: true } } }, 'env.A'],
+    [{ env: { A: { sensitive: true } } }, 'env.A.value'],
+    [{ env: { A: {} } }, 'env.A.value'],
+    [{ env: { A: { value: 1, sensitive: true } } }, 'env.A.value'],
+    [{ env: { A: { value: 'x\0', sensitive: true } } }, 'env.A.value'],
+    [{ env: { A: { value: 'x', sensitive: 'yes' } } }, 'env.A.sensitive'],
+    [{ env: { A: { value: 'x', secret: true } } }, 'env.A.secret'],
+    [{ env: { A: { value: 'x'.repeat(1024 * 1024), sensitive: true } } }, 'env'],
     [{ env: { A: 'x'.repeat(1024 * 1024) } }, 'env'],
     [{ env: ['A=1'] }, 'env'],
     [{ working_dir: 'data' }, 'working_dir'],
@@ -168,5 +174,44 @@ describe('a task spec', () => {
     const message = faultsOf({ command: ['a'], name: `\u001b[2J${'x'.repeat(10_000)}` })['name'] ?? '';
     expect(message).not.toContain('\u001b');
     expect(message.length).toBeLessThan(300);
+  });
+});
+
+describe('a sensitive variable', () => {
+  it('is kept beside the others, with its name noted', () => {
+    const env = {
+      B: { value: 'b', sensitive: true },
+      A: 'a',
+      C: { value: 'c' },
+      D: { value: 'd', sensitive: false },
+    };
+    const { env: pairs, sensitiveEnv } = parseTaskSpec({ command: ['a'], env });
+    expect(pairs).toEqual([
+      ['A', 'a'],
+      ['B', 'b'],
+      ['C', 'c'],
+      ['D', 'd'],
+    ]);
+    expect(sensitiveEnv).toEqual(['B']);
+    expect(parseTaskSpec({ command: ['a'], env: { A: 'a' } })).not.toHaveProperty('sensitiveEnv');
+  });
+
+  it.each([
+    { value: 4_711_747, sensitive: true },
+    { value: ['4711747'], sensitive: true },
+    { value: '4711747', sensitive: 4_711_747 },
+    { value: '4711747', sensitve: true },
+    { value: '4711747\0', sensitive: true },
+    { value: '4711747\uD800', sensitive: true },
+  ])('is not repeated where it is wrong: %j', (entry) => {
+    const result = checkTaskSpec({ command: ['a'], env: { PIN: entry } });
+    expect(result.type).toBe('invalid');
+    expect(JSON.stringify(result)).not.toContain('4711747');
+  });
+
+  it('whose value was not shown is not taken for an empty one', () => {
+    expect(() => parseTaskSpec({ command: ['a'], env: { PIN: { sensitive: true } } })).toThrow(
+      'env.PIN.value: is required: the values of sensitive variables are never shown',
+    );
   });
 });

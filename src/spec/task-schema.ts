@@ -86,14 +86,23 @@ const stopGrace = quantity({
   jsonSchema: DURATION_SCHEMA,
 });
 
-const kind = z.unknown().transform((value, context) => {
-  if (value === 'Task') return value;
-  const message = `${show(value)} is not allowed: must be Task`;
-  context.issues.push({ code: 'custom', input: value, message });
-  return z.NEVER;
-});
+const kind = z
+  .unknown()
+  .transform((value, context) => {
+    if (value === 'Task') return value;
+    const message = `${show(value)} is not allowed: must be Task`;
+    context.issues.push({ code: 'custom', input: value, message });
+    return z.NEVER;
+  })
+  .meta({ const: 'Task' });
 
-const errorTypes = z.array(z.string().min(1).max(128)).max(MAX_ERROR_TYPES).nullish();
+const errorType = z
+  .string()
+  .min(1)
+  .max(128)
+  // oxlint-disable-next-line no-control-regex -- what is looked for
+  .regex(/^[^\u0000-\u001f\u007f-\u009f]*$/, 'must not contain control characters');
+const errorTypes = z.array(errorType).max(MAX_ERROR_TYPES).nullish();
 
 const resourceFields = { cpu: cpu.nullish(), memory: memory.nullish() };
 
@@ -148,7 +157,7 @@ const KNOWN: Readonly<Record<string, KnownFields>> = {
   locality: { fields: Object.keys(localityFields), unsupported: [] },
 };
 
-const taskSpecSchema = z.strictObject(taskFields);
+export const taskSpecSchema = z.strictObject(taskFields);
 
 /** Either the task, or everything that is wrong with it. */
 export type TaskSpecResult =
@@ -185,7 +194,7 @@ function toModel(fields: Fields, retryPolicy: RetryPolicy): TaskSpec {
     container: containerOf(fields),
     user: isAbsent(fields.image) ? (fields.user ?? null) : null,
     command: fields.command ?? [],
-    env: fields.env ?? [],
+    env: fields.env?.pairs ?? [],
     workingDir: fields.working_dir ?? null,
     resources: resourcesOf(fields, limits),
     limits,
@@ -195,6 +204,7 @@ function toModel(fields: Fields, retryPolicy: RetryPolicy): TaskSpec {
     retryPolicy: policyOf(fields.retry_policy ?? {}, retryPolicy),
     onNodeLoss: fields.on_node_loss ?? 'reschedule',
     labels: fields.labels ?? [],
+    ...sensitiveOf(fields),
     ...placementOf(fields),
   };
 }
@@ -211,6 +221,10 @@ function placementOf(
     ...(hasRules ? { affinity: rules } : {}),
     ...(isAbsent(place) || place.near.length === 0 ? {} : { locality: place }),
   };
+}
+
+function sensitiveOf({ env: given }: Fields): Pick<TaskSpec, 'sensitiveEnv'> {
+  return isAbsent(given) || given.sensitive.length === 0 ? {} : { sensitiveEnv: given.sensitive };
 }
 
 /** What is not said is as in the default. */

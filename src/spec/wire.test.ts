@@ -39,6 +39,7 @@ describe('a task on the wire', () => {
     { command: ['a'], retry_policy: { retryable_errors: [], non_retryable_errors: ['X'] } },
     { command: ['a'], retry_policy: {} },
     { command: ['a'], on_node_loss: 'wait' },
+    { command: ['a'], env: { A: 'a', B: { value: 'b', sensitive: true }, C: { value: 'c' } } },
     {
       command: ['a'],
       not_before: '2026-12-01T00:00:00Z',

@@ -27,7 +27,7 @@ export function wireFromPlain(plain: Plain): WireTaskSpec {
     pull_policy: text(plain['pull_policy']),
     limits: wireLimits(plain['limits'] as Plain | null | undefined),
     command: [...((plain['command'] ?? []) as readonly string[])],
-    env: { ...(plain['env'] as Record<string, string> | null | undefined) },
+    ...wireEnvironment((plain['env'] ?? {}) as Plain),
     working_dir: text(plain['working_dir']),
     resources: isAbsent(resources)
       ? undefined
@@ -40,6 +40,22 @@ export function wireFromPlain(plain: Plain): WireTaskSpec {
     labels: { ...(plain['labels'] as Record<string, string> | null | undefined) },
     ...wirePlacement(plain),
   };
+}
+
+function wireEnvironment(env: Plain): Pick<WireTaskSpec, 'env' | 'sensitive_env'> {
+  const shown: [string, string][] = [];
+  const hidden: [string, string][] = [];
+  for (const [key, entry] of Object.entries(env)) {
+    const isDescribed = typeof entry === 'object' && entry !== null;
+    const { value, sensitive } = isDescribed ? (entry as Plain) : { value: entry, sensitive: false };
+    (sensitive === true ? hidden : shown).push([key, String(value)]);
+  }
+  return { env: Object.fromEntries(shown), sensitive_env: Object.fromEntries(hidden) };
+}
+
+function plainEnvironment({ env, sensitive_env: hidden }: WireTaskSpec): Plain {
+  const described = Object.entries(hidden).map(([key, value]) => [key, { value, sensitive: true }] as const);
+  return described.length === 0 ? env : { ...env, ...Object.fromEntries(described) };
 }
 
 function wireLimits(limits: Plain | null | undefined): WireLimits | undefined {
@@ -76,7 +92,7 @@ export function plainFromWire(wire: WireTaskSpec): Plain {
     pull_policy: wire.pull_policy,
     limits: limits === undefined ? undefined : withoutAbsent({ ...limits }),
     command: wire.command,
-    env: wire.env,
+    env: plainEnvironment(wire),
     working_dir: wire.working_dir,
     resources:
       resources === undefined

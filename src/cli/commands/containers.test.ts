@@ -144,6 +144,14 @@ describe('jarvisctl describe', () => {
     ],
   };
 
+  it('names sensitive variables, of which it knows no value', async () => {
+    cluster.setTask(fakeTask({ ...whole, env: { KEY: 'one' }, sensitive_env: ['TOKEN'] }));
+    const { stdout } = await runInProcess(['describe', 'task-1', ...peer]);
+    expect(stdout).toMatch(/^ {2}Environment:\n {4}KEY=one\n {4}TOKEN: sensitive$/m);
+    const json = await runInProcess(['get', 'task-1', '-o', 'json', ...peer]);
+    expect(JSON.parse(json.stdout)).toMatchObject({ env: { KEY: 'one', TOKEN: { sensitive: true } } });
+  });
+
   it('shows what is being done to end an attempt, and who has its log', async () => {
     const stopping = {
       reason: 'lease_lost',

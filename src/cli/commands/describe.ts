@@ -1,14 +1,19 @@
 /** `jarvisctl describe TASK…`: all that is known of tasks, for people. */
 import type { Command } from 'commander';
 
+import type { Task } from '../../generated/cluster.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
+import { isTerminal } from '../exit-status.ts';
+import { clientLimits } from '../limits.ts';
 import { addExamples, outputOption, peerOption } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
 import { describeTask } from '../output/describe.ts';
 import { printAnswer } from '../output/format.ts';
 import { namedTasksJson, taskAnswer } from '../output/tasks.ts';
-import { eachTask } from '../task-arguments.ts';
+import { whyNotRunning } from '../output/reasons.ts';
+import type { Peers } from '../peers.ts';
+import { eachTask, mapBounded } from '../task-arguments.ts';
 import { write } from '../terminal.ts';
 
 export function registerDescribe(program: Command, context: Context): void {
@@ -26,12 +31,21 @@ export function registerDescribe(program: Command, context: Context): void {
         );
         if (found.length === 0) return;
         if (options.output === 'table' || options.output === 'wide') {
-          const nowMs = Date.now();
-          return write(terminal.stdout, found.map((task) => describeTask(task, nowMs)).join('\n\n'));
+          const texts = await mapBounded(found, clientLimits.concurrentWatches, async (task) =>
+            describeTask(task, await whyOf(peers, task, terminal.interrupted), Date.now()),
+          );
+          return write(terminal.stdout, texts.join('\n\n'));
         }
         const json = (): unknown => namedTasksJson(found);
         await printAnswer(terminal, options.output, taskAnswer(terminal, found, json));
       });
     });
   addExamples(command, 'jarvisctl describe task-7k2m');
+}
+
+/** Of one that does not run, why; of any other nothing that the description does not say. */
+async function whyOf(peers: Peers, task: Task, signal: AbortSignal): Promise<readonly string[]> {
+  if (task.status === 'RUNNING' || isTerminal(task)) return [];
+  const explanation = await peers.call((peer, inner) => peer.explainTask({ id: task.id }, inner), signal);
+  return whyNotRunning(task, explanation, Date.now());
 }

@@ -1,14 +1,14 @@
 /** `jarvisctl explain TASK…`: why tasks wait, and for what. */
 import type { Command } from 'commander';
 
-import type { Explanation } from '../../generated/cluster.ts';
+import type { Explanation, Task } from '../../generated/cluster.ts';
 import { explanationToJson, listToJson } from '../../spec/json.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
 import { addExamples, outputOption, peerOption } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
 import { printAnswer } from '../output/format.ts';
-import { reasonLines } from '../output/reasons.ts';
+import { whyNotRunning } from '../output/reasons.ts';
 import { eachTask } from '../task-arguments.ts';
 import { write } from '../terminal.ts';
 
@@ -23,7 +23,10 @@ export function registerExplain(program: Command, context: Context): void {
       const { terminal } = context;
       await withPeers(context, command, async (peers) => {
         const found = await eachTask(context, ids, (id) =>
-          peers.call((peer, signal) => peer.explainTask({ id }, signal), terminal.interrupted),
+          peers.call(async (peer, signal): Promise<Explained> => {
+            const task = await peer.getTask({ id }, signal);
+            return { task, explanation: await peer.explainTask({ id: task.id }, signal) };
+          }, terminal.interrupted),
         );
         if (found.length === 0) return;
         if (options.output === 'table' || options.output === 'wide')
@@ -33,8 +36,8 @@ export function registerExplain(program: Command, context: Context): void {
         await printAnswer(terminal, options.output, {
           items: found,
           columns: [],
-          nameOf: ({ id }) => id,
-          json: () => (isOne ? explanationToJson(only) : listToJson(found.map(explanationToJson))),
+          nameOf: ({ task }) => task.id,
+          json: () => (isOne ? toJson(only) : listToJson(found.map(toJson))),
           whenEmpty: '',
         });
       });
@@ -42,10 +45,17 @@ export function registerExplain(program: Command, context: Context): void {
   addExamples(command, 'jarvisctl explain task-7k2m', 'jarvisctl explain task-7k2m -o json');
 }
 
-function shown({ id, status, position, reasons }: Explanation): string {
-  const place = position === undefined ? '' : `, number ${position} in the queue`;
-  const lines = [`${id} is ${status}${place}`, ...reasonLines(reasons)];
-  if (status === 'PENDING' && reasons.length === 0)
-    lines.push('  a node has room for it: it is about to be placed');
-  return `${lines.join('\n')}\n`;
+interface Explained {
+  readonly task: Task;
+  readonly explanation: Explanation;
+}
+
+function shown({ task, explanation }: Explained): string {
+  return whyNotRunning(task, explanation, Date.now())
+    .map((line) => `${line}\n`)
+    .join('');
+}
+
+function toJson({ explanation }: Explained): object {
+  return explanationToJson(explanation);
 }

@@ -38,22 +38,60 @@ describe('explain', () => {
     cluster.explanation = { ...cluster.explanation, position: 7, reasons: REASONS };
     expect(await runInProcess(['explain', 'task-1', ...peer])).toEqual({
       stdout:
-        'task-1 is PENDING, number 7 in the queue\n' +
-        '  drain: 1 node excluded; the nearest: node n3 is DRAINING\n' +
-        '  resources: 2 nodes excluded; the nearest: node n1 lacks 300m cpu\n',
+        'task-1 is PENDING, number 7 in the queue: no node can take it now:\n' +
+        '  drain: 1 node is cordoned or drained; the nearest: node n3 is DRAINING\n' +
+        '  resources: 2 nodes have too little cpu or memory left; the nearest: node n1 lacks 300m cpu\n',
       stderr: '',
       status: 0,
     });
     const { stdout } = await runInProcess(['explain', 'task-1', '-o', 'json', ...peer]);
     expect(JSON.parse(stdout)).toEqual({ id: 'task-1', status: 'PENDING', position: 7, reasons: REASONS });
+    const described = await runInProcess(['describe', 'task-1', ...peer]);
+    expect(described.stdout).toContain(
+      'Why:\n  task-1 is PENDING, number 7 in the queue: no node can take it now:\n  drain: 1 node is',
+    );
   });
 
-  it('says so where a task does not wait, or waits for its turn only', async () => {
+  const error = { type: 'ExitCode', message: 'exit code 3' };
+  it.each([
+    ['PENDING', {}, 'task-1 is PENDING: a node has room for it, it is about to be placed.'],
+    ['WAITING', { dependencies: ['a', 'b'] }, 'task-1 is WAITING: it waits until a, b have completed.'],
+    ['WAITING', { dependencies: ['a'] }, 'task-1 is WAITING: it waits until a has completed.'],
+    [
+      'ASSIGNED',
+      { node: 'n1', status_reason: 'pulling x: 4 %\u001b[2J' },
+      'task-1 is ASSIGNED: it starts on n1 (pulling x: 4 %\\x1b[2J).',
+    ],
+    ['RUNNING', { node: 'n1', status_reason: 'stopping' }, 'task-1 is RUNNING on n1 (stopping).'],
+    [
+      'FAILED',
+      { attempt: 2, error },
+      'task-1 is FAILED: attempt 2 failed (ExitCode: exit code 3); it will be tried again.',
+    ],
+    [
+      'PERMANENTLY_FAILED',
+      { node: 'n1', error },
+      'task-1 PERMANENTLY_FAILED on n1: ExitCode: exit code 3; it is over.',
+    ],
+    ['COMPLETED', { node: 'n1' }, 'task-1 COMPLETED on n1; it is over.'],
+  ])('says in a sentence how it stands with one that is %s', async (status, fields, sentence) => {
+    cluster.setTask(fakeTask({ id: 'task-1', status, ...fields }));
+    cluster.explanation = { ...cluster.explanation, status };
+    expect((await runInProcess(['explain', 'task-1', ...peer])).stdout).toBe(`${sentence}\n`);
+  });
+
+  it('says of one that waits for its turn what that depends on', async () => {
     cluster.setTask(fakeTask({ id: 'task-1' }));
-    const waits = await runInProcess(['explain', 'task-1', ...peer]);
-    expect(waits.stdout).toContain('a node has room for it');
-    cluster.explanation = { ...cluster.explanation, status: 'RUNNING' };
-    expect((await runInProcess(['explain', 'task-1', ...peer])).stdout).toBe('task-1 is RUNNING\n');
+    const waits = {
+      filter: 'concurrency',
+      excluded: 3,
+      nearest_miss: 'waits for concurrency key db (1 of 1)',
+    };
+    cluster.explanation = { ...cluster.explanation, position: 1, reasons: [waits] };
+    expect((await runInProcess(['explain', 'task-1', ...peer])).stdout).toBe(
+      'task-1 is PENDING, number 1 in the queue: it is not its turn yet:\n' +
+        '  concurrency: waits for concurrency key db (1 of 1)\n',
+    );
   });
 });
 
@@ -69,8 +107,9 @@ describe('plan', () => {
     const path = file('{name: a, command: [x], affinity: {anti: [{batch: self}]}}');
     expect(await runInProcess(['plan', '-f', path, ...peer])).toEqual({
       stdout:
-        'a (3 times): n1\nb: nowhere at present\n' +
-        '  resources: 2 nodes excluded; the nearest: node n1 lacks 300m cpu\n',
+        '+ a (3 times): 3 on n1\n- b: fits nowhere at present\n' +
+        '    resources: 2 nodes have too little cpu or memory left; the nearest: node n1 lacks 300m cpu\n' +
+        'Plan: 3 would run (3 on n1), 0 would wait for their turn, 1 fit nowhere. Nothing was changed; as of index 7.\n',
       stderr: '',
       status: 1,
     });
@@ -88,6 +127,35 @@ describe('plan', () => {
         ],
       },
     });
+  });
+
+  it('shows those together whose names differ by a number, and each by itself with wide', async () => {
+    const waits = { filter: 'max_parallel', excluded: 1, nearest_miss: 'it waits' };
+    cluster.plan = {
+      index: 7,
+      items: [
+        { name: 'part-0', count: 1, node: 'n1', reasons: [] },
+        { name: 'part-1', count: 1, node: 'n2', reasons: [] },
+        { name: 'part-2', count: 1, reasons: [waits] },
+        { name: 'part-3', count: 1, node: 'n1', reasons: [] },
+      ],
+    };
+    const args = ['plan', '-f', file('command: [x]'), ...peer];
+    const summary = 'Plan: 3 would run (2 on n1, 1 on n2), 1 would wait for their turn, 0 fit nowhere.';
+    expect(await runInProcess(args)).toMatchObject({
+      stdout: expect.stringMatching(
+        /^\+ part-\* \(3 times\): 2 on n1, 1 on n2\n~ part-2: waits for its turn\n    max_parallel: it waits\n/,
+      ) as string,
+      status: 0,
+    });
+    const { stdout } = await runInProcess([...args, '-o', 'wide']);
+    expect(stdout.split('\n').filter((line) => /^[+~-]/.test(line))).toEqual([
+      '+ part-0: n1',
+      '+ part-1: n2',
+      '~ part-2: waits for its turn',
+      '+ part-3: n1',
+    ]);
+    expect(stdout).toContain(summary);
   });
 
   it('sends batches and DAGs, too; what waits for its own batch only has a place', async () => {

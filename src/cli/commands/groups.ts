@@ -1,24 +1,14 @@
 /** `jarvisctl batch ls|get|wait|cancel|retry` and `jarvisctl dag ls|get|graph|wait|cancel|retry`. */
 import { randomUUID } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 
 import { Option } from 'commander';
 import type { Command } from 'commander';
 
-import type {
-  Batch,
-  ChangeGroupRequest,
-  Dag,
-  GroupRequest,
-  ListGroupsRequest,
-} from '../../generated/cluster.ts';
-import { JarvisError } from '../../lib/errors.ts';
+import type { Batch, Dag } from '../../generated/cluster.ts';
 import { batchToJson, dagToJson } from '../../spec/json.ts';
 import type { ClusterConnection } from '../connection.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
-import { Deadline } from '../deadline.ts';
-import { EXIT_FAILED } from '../exit-status.ts';
 import { clientLimits } from '../limits.ts';
 import { addExamples, outputOption, parseCount, parseDuration, peerOption, watchOption } from '../options.ts';
 import type { OutputOptions, WatchOptions } from '../options.ts';
@@ -26,29 +16,13 @@ import { printAnswer } from '../output/format.ts';
 import type { GraphFormat } from '../output/graph.ts';
 import { GRAPH_FORMATS, graphOf } from '../output/graph.ts';
 import type { Group } from '../output/groups.ts';
-import { describeGroupEnd, groupAnswer, isOver } from '../output/groups.ts';
+import { groupAnswer } from '../output/groups.ts';
 import type { Peers } from '../peers.ts';
-import { eachTask, mapBounded } from '../task-arguments.ts';
-import { printable, write, writeLine } from '../terminal.ts';
+import { eachTask } from '../task-arguments.ts';
+import { write } from '../terminal.ts';
 import { showNamed, showOrWatch } from '../watch.ts';
-
-/** How one of the two is asked for and shown. */
-interface Kind<T extends Group> {
-  readonly command: 'batch' | 'dag';
-  readonly plural: string;
-  /** Of an argument. */
-  readonly named: string;
-  readonly example: string;
-  readonly toJson: (group: T) => object;
-  list(
-    peer: ClusterConnection,
-    request: ListGroupsRequest,
-    signal: AbortSignal,
-  ): Promise<{ readonly items: readonly T[]; readonly next_cursor: string }>;
-  get(peer: ClusterConnection, request: GroupRequest, signal: AbortSignal): Promise<T>;
-  cancel(peer: ClusterConnection, request: ChangeGroupRequest, signal: AbortSignal): Promise<T>;
-  retry(peer: ClusterConnection, request: ChangeGroupRequest, signal: AbortSignal): Promise<T>;
-}
+import type { Kind } from './group-kind.ts';
+import { waitForAll } from './group-wait.ts';
 
 const BATCH: Kind<Batch> = {
   command: 'batch',
@@ -213,74 +187,6 @@ function registerWait<T extends Group>(parent: Command, context: Context, kind: 
       await withPeers(context, command, (peers) => waitForAll(context, peers, kind, ids, options));
     });
   addExamples(command, `jarvisctl ${kind.command} wait ${kind.example} --timeout 10m`);
-}
-
-async function waitForAll<T extends Group>(
-  context: Context,
-  peers: Peers,
-  kind: Kind<T>,
-  ids: readonly string[],
-  options: OutputOptions & { readonly timeout?: number },
-): Promise<void> {
-  const { terminal } = context;
-  using deadline = new Deadline(terminal.interrupted, options.timeout);
-  await deadline.guard(
-    async (signal) => {
-      // First of all whether they exist and a peer answers: only what has begun well is waited for with patience.
-      const found = await eachTask(context, ids, (id) =>
-        peers.call((peer, inner) => kind.get(peer, { id }, inner), signal),
-      );
-      if (found.some((group) => !isOver(group))) await peers.learn(signal);
-      const isTable = options.output === 'table' || options.output === 'wide';
-      const ended = await mapBounded(found, clientLimits.concurrentWatches, async (group) => {
-        let last = group;
-        const states = peers.follow((peer, inner) => statesOf(kind, peer, group.id, inner), signal);
-        if (!isOver(last)) for await (const state of states) last = state;
-        if (isTable) await writeLine(terminal.stdout, printable(describeGroupEnd(last)));
-        return last;
-      });
-      const words = { toJson: kind.toJson, whenEmpty: '' };
-      if (!isTable) await printAnswer(terminal, options.output, groupAnswer(terminal, ended, words));
-      if (!ended.every(({ status }) => status === 'COMPLETED')) context.exitStatus ||= EXIT_FAILED;
-    },
-    () => `${ids.join(', ')}: not over yet`,
-  );
-}
-
-/** Until it is over: asked for whenever its status changes, and now and then beside that. */
-async function* statesOf<T extends Group>(
-  kind: Kind<T>,
-  peer: ClusterConnection,
-  id: string,
-  signal: AbortSignal,
-): AsyncGenerator<T, void> {
-  for await (const _ of occasions(kind, peer, id, signal)) {
-    const group = await kind.get(peer, { id }, signal);
-    yield group;
-    if (isOver(group)) return;
-  }
-}
-
-/** The first at once. @throws JarvisError unavailable where the node that tells of them shuts down */
-async function* occasions<T extends Group>(
-  { command }: Kind<T>,
-  peer: ClusterConnection,
-  id: string,
-  signal: AbortSignal,
-): AsyncGenerator<void, void> {
-  try {
-    // A piece without events is a sign of life: what may have been missed is looked for then.
-    for await (const _ of peer.watchEvents({ since: '', follow: true, kind: [command], id: [id] }, signal))
-      yield;
-  } catch (error) {
-    if (!(error instanceof JarvisError && error.code === 'too_many')) throw error;
-    // More follow the events of that node than it serves.
-    for (;;) {
-      yield;
-      await delay(clientLimits.groupPollMs, undefined, { signal });
-    }
-  }
-  throw new JarvisError('unavailable', `${peer.address} ended the stream of events`);
 }
 
 function registerGraph(parent: Command, context: Context): void {

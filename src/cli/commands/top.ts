@@ -82,7 +82,7 @@ async function* views(
   const { interrupted, stdout } = terminal;
   let last: Sample | null = null;
   while (!interrupted.aborted) {
-    const rows = rowsOf(terminal);
+    const rows = rowsOf(stdout);
     let outage: readonly string[] = [];
     try {
       last = await take(peers, rows, interrupted);

@@ -8,13 +8,17 @@ import { Deadline } from '../deadline.ts';
 import { EXIT_FAILED, exitStatusOfTask, isTerminal } from '../exit-status.ts';
 import { watchTask } from '../follow.ts';
 import { clientLimits } from '../limits.ts';
+import { LiveBlock } from '../live-block.ts';
 import { addExamples, outputOption, parseDuration, peerOption } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
+import { barOf } from '../output/bar.ts';
 import { printAnswer } from '../output/format.ts';
 import { describeEnd, namedTasksJson, taskAnswer } from '../output/tasks.ts';
 import type { Peers } from '../peers.ts';
 import { checkIds, eachTask, mapBounded } from '../task-arguments.ts';
 import { printable, writeLine } from '../terminal.ts';
+
+const BAR_WIDTH = 24;
 
 interface WaitOptions extends OutputOptions {
   readonly timeout?: number;
@@ -53,9 +57,14 @@ async function waitForTasks(
       );
       if (found.some((task) => !isTerminal(task))) await peers.learn(signal);
       const isTable = options.output === 'table' || options.output === 'wide';
+      await using block = new LiveBlock(terminal);
+      let over = 0;
       const ended = await mapBounded(found, clientLimits.concurrentWatches, async (task) => {
         const end = await lastState(peers, task, signal);
+        over += 1;
+        await block.clear();
         if (isTable) await writeLine(terminal.stdout, printable(describeEnd(end)));
+        if (over < found.length) await block.draw([{ text: tasksOver(over, found.length) }]);
         return end;
       });
       const json = (): unknown => namedTasksJson(ended);
@@ -73,4 +82,8 @@ async function lastState(peers: Peers, task: Task, signal: AbortSignal): Promise
   if (isTerminal(last)) return last;
   for await (const state of watchTask(peers, task.id, signal)) last = state;
   return last;
+}
+
+function tasksOver(over: number, all: number): string {
+  return `${barOf(over / all, BAR_WIDTH)} ${over} of ${all} tasks are over`;
 }

@@ -10,8 +10,8 @@ type Field = readonly [title: string, value: string | readonly string[]] | null;
 const INDENT = '  ';
 const NONE = '-';
 
-/** Ends with an end of line. */
-export function describeTask(task: Task, nowMs: number): string {
+/** Ends with an end of line. @param why it does not run; empty: it does, or is over */
+export function describeTask(task: Task, why: readonly string[], nowMs: number): string {
   const lines = [
     ...fields([
       ['Name', task.name],
@@ -19,6 +19,10 @@ export function describeTask(task: Task, nowMs: number): string {
       ['Labels', pairs(task.labels)],
       ['Status', shownStatus(task)],
       optional('Reason', task.status_reason),
+      several(
+        'Why',
+        why.map((line) => line.trimStart()),
+      ),
       optional('Node', task.node),
       ['Attempt', `${task.attempt} of ${task.retry_policy?.max_attempts ?? 1}`],
       ['Retries', String(task.retry_count)],
@@ -65,7 +69,7 @@ function specOf(task: Task): readonly Field[] {
     ['Image', image ?? 'none: a process of the node'],
     ['Command', task.command.length === 0 ? "the image's" : commandLine(task.command)],
     ['Working dir', task.working_dir ?? (image === undefined ? 'an empty directory' : "the image's")],
-    ['Environment', pairs(task.env)],
+    ['Environment', [...pairs(task.env), ...task.sensitive_env.map((key) => `${key}: sensitive`)]],
     ['Resources', `cpu ${resources?.cpu ?? NONE}, memory ${resources?.memory ?? NONE}`],
     ...(image === undefined ? [] : ofContainer),
     ['Priority', task.priority],

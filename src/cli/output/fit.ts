@@ -18,7 +18,8 @@ export interface FittedColumns {
 
 const WIDE_GAP = 3;
 const NARROW_GAP = 2;
-/** A name that is cut shorter tells nobody anything. */
+/** A name should have so much; where even that is too much, what is cut shorter than the least tells nobody anything. */
+const FAIR_WIDTH = 16;
 const LEAST_WIDTH = 8;
 
 /**
@@ -31,12 +32,13 @@ export function fitColumns(widths: readonly ColumnWidth[], available: number): F
   for (const gap of [WIDE_GAP, NARROW_GAP])
     if (total(whole, gap) <= available) return { columns: whole, gap };
   const droppable = widths.flatMap(({ fit }, at) => (fit === 'drop' ? [at] : [])).reverse();
-  for (let dropped = 0; ; dropped += 1) {
-    const left = whole.filter(({ at }) => !droppable.slice(0, dropped).includes(at));
-    const cut = cutTo(left, widths, available);
-    if (total(cut, NARROW_GAP) <= available || dropped === droppable.length)
-      return { columns: cut, gap: NARROW_GAP };
+  let left: Fitted = whole;
+  for (let dropped = 0; dropped <= droppable.length; dropped += 1) {
+    left = whole.filter(({ at }) => !droppable.slice(0, dropped).includes(at));
+    const cut = cutTo(left, widths, { available, least: FAIR_WIDTH });
+    if (total(cut, NARROW_GAP) <= available) return { columns: cut, gap: NARROW_GAP };
   }
+  return { columns: cutTo(left, widths, { available, least: LEAST_WIDTH }), gap: NARROW_GAP };
 }
 
 type Fitted = FittedColumns['columns'];
@@ -46,13 +48,17 @@ function total(columns: Fitted, gap: number): number {
 }
 
 /** All that may be cut get the same largest width, so that short ones stay whole. */
-function cutTo(columns: Fitted, widths: readonly ColumnWidth[], available: number): Fitted {
+function cutTo(
+  columns: Fitted,
+  widths: readonly ColumnWidth[],
+  { available, least }: { readonly available: number; readonly least: number },
+): Fitted {
   const isCut = ({ at }: Fitted[number]): boolean => widths[at]?.fit === 'cut';
-  const widest = Math.max(LEAST_WIDTH, ...columns.filter(isCut).map(({ width }) => width));
+  const widest = Math.max(least, ...columns.filter(isCut).map(({ width }) => width));
   for (let most = widest; ; most -= 1) {
     const cut = columns.map((column) =>
       isCut(column) ? { ...column, width: Math.min(column.width, most) } : column,
     );
-    if (most === LEAST_WIDTH || total(cut, NARROW_GAP) <= available) return cut;
+    if (most === least || total(cut, NARROW_GAP) <= available) return cut;
   }
 }

@@ -31,15 +31,21 @@ export function graphOf(dag: Dag, format: GraphFormat): string {
 
 /** Each task below all that it depends on, indented by the length of the longest way to it. */
 function asText({ tasks }: Dag): string {
-  const levels = levelsOf(tasks);
-  const lines = tasks
-    .map((task) => ({ task, level: levels.get(task.dag_task) ?? 0 }))
-    .sort((a, b) => a.level - b.level)
-    .map(({ task, level }) => {
-      const after = task.dependencies.length === 0 ? '' : ` after ${task.dependencies.join(', ')}`;
-      return printable(`${'  '.repeat(level)}${task.dag_task} ${task.status}${after}`);
-    });
+  const lines = inOrderOfLevels(tasks).map(({ task, level }) => {
+    const after = task.dependencies.length === 0 ? '' : ` after ${task.dependencies.join(', ')}`;
+    return printable(`${'  '.repeat(level)}${task.dag_task} ${task.status}${after}`);
+  });
   return `${lines.join('\n')}\n`;
+}
+
+/** Those first that depend on nothing; `level` is the length of the longest way to a task. */
+export function inOrderOfLevels(
+  tasks: readonly DagTask[],
+): readonly { readonly task: DagTask; readonly level: number }[] {
+  const levels = levelsOf(tasks);
+  return tasks
+    .map((task) => ({ task, level: levels.get(task.dag_task) ?? 0 }))
+    .sort((a, b) => a.level - b.level);
 }
 
 function levelsOf(tasks: readonly DagTask[]): ReadonlyMap<string, number> {

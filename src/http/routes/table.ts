@@ -8,6 +8,7 @@ import { healthRoutes } from './health.ts';
 import { joinTokenRoutes } from './join-tokens.ts';
 import { memberRoutes } from './members.ts';
 import { nodeRoutes } from './nodes.ts';
+import { schemaRoutes } from './schemas.ts';
 import { taskRoutes } from './tasks.ts';
 
 export const ROUTES: readonly Route[] = [
@@ -19,5 +20,6 @@ export const ROUTES: readonly Route[] = [
   ...joinTokenRoutes,
   ...eventRoutes,
   ...healthRoutes,
+  ...schemaRoutes,
   documentRoute(() => ROUTES),
 ];

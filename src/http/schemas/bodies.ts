@@ -28,7 +28,10 @@ const taskFields = {
   name: name.nullish(),
   image: text.nullish().describe('Absent: a process of the node'),
   command: z.array(text).nullish(),
-  env: z.record(text, z.unknown()).nullish().describe('Texts by name; 1 MiB in all'),
+  env: z
+    .record(text, z.union([text, z.strictObject({ value: text, sensitive: z.boolean().optional() })]))
+    .nullish()
+    .describe('Texts by name, 1 MiB in all; a sensitive value is shown to nobody'),
   working_dir: text.nullish(),
   user: z.union([z.string(), z.number()]).nullish(),
   mounts: z.array(z.strictObject({ source: text, target: text, read_only: z.boolean().nullish() })).nullish(),

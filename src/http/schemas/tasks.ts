@@ -77,7 +77,9 @@ export const task = component(
     name: text,
     image: text.nullable(),
     command: texts,
-    env: textsByName,
+    env: z
+      .record(text, z.union([text, z.object({ sensitive: z.literal(true) })]))
+      .describe('Of a sensitive variable only that there is one'),
     working_dir: text.nullable(),
     user: text.nullable(),
     mounts: z.array(z.object({ source: text, target: text, read_only: flag })),

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 
-import { JarvisError, messageOf } from '../../lib/errors.ts';
+import { JarvisError } from '../../lib/errors.ts';
 import type { ClusterConfig, Retention } from '../../model/cluster.ts';
 import { DEFAULT_LOG_RETENTION, DEFAULT_MEMBERSHIP, DEFAULT_RETENTION } from '../../model/cluster.ts';
 import type { KnownFields, LocatedFault } from '../faults.ts';
@@ -54,7 +54,7 @@ const KNOWN: Readonly<Record<string, KnownFields>> = Object.assign(
 ) as Readonly<Record<string, KnownFields>>;
 
 /** Field by field, without the rules between fields: a change is judged together with what it changes. */
-const settingsSchema = z.strictObject(
+export const settingsSchema = z.strictObject(
   Object.fromEntries(KEYS.map((key) => [SETTINGS[key].name, (SETTINGS[key].schema as z.ZodType).nullish()])),
 );
 
@@ -168,6 +168,7 @@ export function plainChanges(json: string): unknown {
   try {
     return JSON.parse(json);
   } catch (error) {
-    throw new JarvisError('invalid', `the changes are no JSON: ${messageOf(error)}`, { cause: error });
+    // Nothing of them: secrets may be among them.
+    throw new JarvisError('invalid', `the changes, ${json.length} characters, are no JSON`, { cause: error });
   }
 }
