@@ -32,10 +32,11 @@ export function memberQuestions(options: {
         timeoutMs: limits.bootstrapCallTimeoutMs,
         write: false,
       }),
-    digests: ({ address }) =>
+    digests: ({ address, name }) =>
       unaryCall({
         pool,
         address,
+        node: name,
         method: StateDigestsService.get,
         request: { cluster_id: clusterId },
         signal: options.signal,

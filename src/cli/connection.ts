@@ -63,6 +63,8 @@ export interface ClusterConnection {
   readonly address: string;
   /** Resolves once the peer has accepted the connection. @throws JarvisError unavailable */
   connect(timeoutMs: number, signal: AbortSignal): Promise<void>;
+  /** What stands against the peer's certificate, where that is why it cannot be reached; else null. */
+  problem(): string | null;
   submitTasks(request: SubmitTasksRequest, signal: AbortSignal): Promise<SubmitTasksResponse>;
   getTask(request: TaskRequest, signal: AbortSignal): Promise<Task>;
   explainTask(request: TaskRequest, signal: AbortSignal): Promise<Explanation>;

@@ -40,6 +40,7 @@ export function dialGrpc(address: string, { token, tls }: Credentials = NO_CREDE
   return {
     address,
     connect: (timeoutMs, signal) => connected(pool.client(address), { address, timeoutMs, signal, pool }),
+    problem: () => pool.problemAt(address),
     submitTasks: ask(methods.submitTasks, true),
     getTask: ask(methods.getTask),
     explainTask: ask(methods.explainTask),
