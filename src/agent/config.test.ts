@@ -89,6 +89,7 @@ const KEYS: readonly (readonly [
   ['tls_cert', '/c', '/c', ({ tls }) => tls?.certificate, '/c'],
   ['tls_key', '/k', '/k', ({ tls }) => tls?.key, '/k'],
   ['tls_ca', '/a', '/a', ({ tls }) => tls?.authorities, '/a'],
+  ['tls_ca_key', '/s', '/s', ({ tlsCaKey }) => tlsCaKey, '/s'],
   ['kill_tasks_on_exit', 'true', 'true', ({ killTasksOnExit }) => killTasksOnExit, true],
   ['log_level', 'debug', 'debug', ({ logLevel }) => logLevel, 'debug'],
   [
@@ -221,6 +222,7 @@ describe('the settings of a node', () => {
       snapshotBytesPerSecond: 100 * 1024 * 1024,
       insecure: false,
       tls: null,
+      tlsCaKey: null,
       killTasksOnExit: false,
       logLevel: 'info',
       cluster: {
@@ -475,6 +477,23 @@ describe('without TLS a node listens on loopback only', () => {
       listen: '10.0.0.1:7101',
       tls: { certificate: '/cert', key: '/key', authorities: '/ca' },
     });
+  });
+
+  it('and with a join token of a cluster that has it, from which it gets its files', () => {
+    const { peers, ...rest } = open;
+    const joining = { ...rest, join: peers.slice('n1='.length) };
+    expect(parseConfig({ ...joining, join_token: `${TOKEN}_${'c'.repeat(64)}` }).tls).toEqual({
+      certificate: '/data/n1/tls/node.pem',
+      key: '/data/n1/tls/node.pem',
+      authorities: '/data/n1/tls/ca.pem',
+    });
+    expect(faultOf(() => parseConfig({ ...joining, join_token: TOKEN }))).toMatch(/^listen: /);
+  });
+
+  it('and keeps the key of an authority for nothing without it', () => {
+    expect(faultOf(() => parseConfig({ ...LEAST, tls_ca_key: '/s' }))).toBe(
+      'tls_ca_key: is of no use without TLS (tls_cert, tls_key and tls_ca)',
+    );
   });
 
   it.each(['tls_cert', 'tls_key', 'tls_ca'])('%s is not left out where TLS is wanted', (key) => {

@@ -20,6 +20,7 @@ import type { AllSettings, StatedSettings } from '../spec/settings/settings.ts';
 import { clusterFields, parseClusterConfig } from './cluster-config.ts';
 import type { DockerPolicy } from './drivers/docker/options.ts';
 import { durationUpTo, parsed, splitPairs, text, yamlOfText } from './config-fields.ts';
+import { tlsOfCluster } from './enrolment/enrolled-files.ts';
 import { parseJoinCredentials, type JoinCredentials } from './join-credentials.ts';
 import { policyKeysAt, policySchema } from './policy-config.ts';
 import { checkLoopback, parseTls, tlsFields } from './tls-config.ts';
@@ -67,6 +68,8 @@ export interface NodeConfig extends JoinCredentials {
   readonly insecure: boolean;
   /** Null: without TLS. */
   readonly tls: TlsFiles | null;
+  /** The key of the cluster's authority, with which this node signs certificates of others; null: it does not. */
+  readonly tlsCaKey: string | null;
   readonly killTasksOnExit: boolean;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   /** Cluster-wide; the founders' must agree. */
@@ -138,6 +141,7 @@ export const rawSchema = z.strictObject({
   drain_deadline: parsed(durationUpTo(MOST_DRAIN_DEADLINE_MS, 'at once')).default(DEFAULT_DRAIN_DEADLINE_MS),
   insecure: flag.default(false),
   ...tlsFields,
+  tls_ca_key: z.string('is not a path').min(1, 'is not a path').optional(),
   kill_tasks_on_exit: flag.default(false),
   log_level: z
     .enum(LOG_LEVELS, { error: `is not a level; allowed: ${LOG_LEVELS.join(', ')}` })
@@ -173,12 +177,15 @@ export function parseConfig(raw: RawConfig): NodeConfig {
   const labels = parseLabels(value.labels, faults);
   const voters = Math.max(peers.length, join.length > 0 ? 3 : 1);
   const { cluster, stated } = parseClusterConfig(raw, voters, faults);
-  const tls = parseTls(value, faults);
+  const dataDir = path.resolve(value.data_dir);
+  const tls = parseTls(value, faults) ?? tlsOfCluster(dataDir, credentials);
+  if (value.tls_ca_key !== undefined && tls === null)
+    faults.push({ path: 'tls_ca_key', message: 'is of no use without TLS (tls_cert, tls_key and tls_ca)' });
   if (!value.insecure && tls === null) checkLoopback({ listen: value.listen, http: value.http }, faults);
   if (faults.length > 0) throw invalidConfig(faults);
   return {
     name: value.name,
-    dataDir: path.resolve(value.data_dir),
+    dataDir,
     listen: value.listen,
     advertise,
     http: value.http,
@@ -197,6 +204,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     snapshotBytesPerSecond: value.snapshot_rate,
     insecure: value.insecure,
     tls,
+    tlsCaKey: value.tls_ca_key ?? null,
     killTasksOnExit: value.kill_tasks_on_exit,
     logLevel: value.log_level,
     cluster,

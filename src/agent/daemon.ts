@@ -6,6 +6,7 @@ import path from 'node:path';
 import { randomUUID } from 'node:crypto';
 
 import { ClusterService } from '../generated/cluster.ts';
+import { EnrolmentService } from '../generated/enrolment.ts';
 import { LastWordsService } from '../generated/last_words.ts';
 import { LogHandOverService } from '../generated/log_hand_over.ts';
 import type { JoinRequest } from '../generated/raft.ts';
@@ -37,6 +38,7 @@ import { SchedulingLoop } from '../scheduler/loop.ts';
 import { Admission } from './admission.ts';
 import type { NodeConfig } from './config.ts';
 import { announceAddress, enterCluster } from './enter-cluster.ts';
+import { enrolmentParts, ownAuthorityHash } from './enrolment/enrolment-parts.ts';
 import { drainBeforeExit } from './exit-drain.ts';
 import { handOver } from './hand-over.ts';
 import { DiskErrors } from './disk-errors.ts';
@@ -168,6 +170,8 @@ export class Daemon {
       lastWords: lateService(LastWordsService),
       handOver: lateService(LogHandOverService),
       digests: lateService(StateDigestsService),
+      // Without TLS there is nothing to be had by it.
+      ...(this.#security.tls === null ? {} : { enrolment: lateService(EnrolmentService) }),
     };
     const operations = new StartingOperations();
     // Closed after the servers: what they are still answering may have been sent on.
@@ -263,6 +267,7 @@ export class Daemon {
       clock: this.#clock,
     });
     const freshness = new FreshnessWatch({ replica, insight, clock: this.#clock });
+    const { tls } = this.#security;
     const routing = new RoutingOperations({
       replica,
       local,
@@ -271,6 +276,7 @@ export class Daemon {
       clock: this.#clock,
       uniqueId: randomUUID,
       freshness: () => freshness.now(),
+      authorityHash: () => (tls === null ? null : ownAuthorityHash(tls, this.#clock.wallMs())),
       version: { version: this.#version, name: config.name, node_version: process.version },
     });
     operations.become(routing);
@@ -287,6 +293,21 @@ export class Daemon {
       tokens: { areRequired: false, use: (user) => local.useJoinToken(user, signal) },
       log: this.#log,
     });
+    if (tls !== null) {
+      const enrolment = await enrolmentParts({
+        config,
+        tls,
+        replica,
+        raft,
+        pool,
+        signal,
+        useTokenHere: (user, caller) => local.useJoinToken(user, caller),
+        clock: this.#clock,
+        log: this.#log,
+      });
+      services.enrolment?.become(enrolment.service);
+      this.#closing('enrolment', enrolment.close);
+    }
     peerService.join({ transport, snapshots, onUnwritable: (error) => diskErrors.note(error) });
     raft.start();
     watches.start();

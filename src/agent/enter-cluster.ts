@@ -112,7 +112,8 @@ async function ask(
     log,
   }: Pick<EntranceOptions, 'config' | 'directory' | 'pool' | 'clock' | 'signal' | 'log'>,
 ): Promise<ClusterRecord> {
-  const isNew = directory.identity.cluster === null;
+  // With TLS the certificate says that it may.
+  const showsToken = directory.identity.cluster === null && config.tls === null;
   return await joinCluster({
     request: {
       name: config.name,
@@ -120,7 +121,7 @@ async function ask(
       address: config.advertise,
       cluster_id: directory.identity.cluster?.clusterId ?? '',
       former_incarnation: '',
-      join_token: isNew ? (joinTokenOf(config)?.text ?? '') : '',
+      join_token: showsToken ? (joinTokenOf(config)?.text ?? '') : '',
     },
     addresses,
     ask: (address, request) =>

@@ -11,6 +11,7 @@ import type { StorageError } from '../raft/storage-error.ts';
 import { CONFIG_KEYS, gatherConfig, parseConfig, type NodeConfig, type RawConfig } from './config.ts';
 import { Daemon } from './daemon.ts';
 import { programOf } from './disaster/programs.ts';
+import { withCertificate } from './enrolment/with-certificate.ts';
 import { forgetVariable } from './join-credentials.ts';
 import { startSecurity, type NodeSecurity } from './node-security.ts';
 import { checkStart } from './preflight.ts';
@@ -84,6 +85,10 @@ function createCommand(): Command {
     .option('--tls-cert <file>', 'TLS: the certificate of this node (PEM); `jarvisctl cert issue` makes one')
     .option('--tls-key <file>', 'TLS: its key')
     .option('--tls-ca <file>', 'TLS: the authorities of the cluster, whose certificates others must show')
+    .option(
+      '--tls-ca-key <file>',
+      'TLS: the key of the authority, on nodes that let others in by join tokens',
+    )
     .option('--insecure', 'listen beyond loopback without TLS')
     .option('--log-level <level>', 'debug, info (default), warn or error')
     .addOption(new Option('--kill-tasks-on-exit').hideHelp())
@@ -140,15 +145,16 @@ async function main(): Promise<number> {
     environment: process.env,
     flags: flagsOf(options),
   });
-  const config = parseConfig(raw);
+  const stated = parseConfig(raw);
   forgetVariable(process.env);
   const isCheck = options['check'] === true;
   const log = pino({
     enabled: !isCheck,
-    level: config.logLevel,
-    base: { node: config.name },
+    level: stated.logLevel,
+    base: { node: stated.name },
     formatters: { level: (level) => ({ level }) },
   });
+  const config = await withCertificate(stated, { isCheck, clock: systemClock, log });
   const security = await startSecurity(config, { clock: systemClock, log });
   try {
     await checkStart(config, security.channels);

@@ -75,6 +75,14 @@ export const limits = {
   joinTokens: 100,
   joinTokenUses: 100,
   joinTokenMs: 7 * 24 * 3_600_000,
+  /** Of a certificate that a node is given by the cluster; it renews it at two thirds of that. */
+  enrolledCertificateMs: 90 * 24 * 3_600_000,
+  renewalLookMs: 3_600_000,
+  /** For so long a node asks for its first certificate; one call of it; and how many nodes ask one member at once. */
+  enrolmentMs: 60_000,
+  enrolmentRetryMs: 1000,
+  enrolmentCallTimeoutMs: 5000,
+  enrolmentsAtOnce: 16,
   /** Names of tasks whose place is remembered for those that want to be near. */
   recentPlaces: 10_000,
 

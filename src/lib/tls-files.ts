@@ -76,7 +76,8 @@ export function readTlsFilesSync(files: TlsFiles, nowMs: number): TlsMaterial {
   return checkedMaterial(files, texts, nowMs);
 }
 
-async function readPem(path: string, { isSecret = false } = {}): Promise<string> {
+/** A secret one must be its owner's alone. @throws JarvisError invalid, naming the file */
+export async function readPem(path: string, { isSecret = false } = {}): Promise<string> {
   try {
     const file = await open(path, 'r');
     try {

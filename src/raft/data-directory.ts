@@ -18,8 +18,10 @@ import { StorageError } from './storage-error.ts';
 
 const IDENTITY_NAME = 'identity.json';
 const LOCK_NAME = 'lock';
+/** A node that joins may get its certificate before anything else. */
+export const TLS_FOLDER = 'tls';
 /** What a fresh file system or an interrupted first start may have left. */
-const HARMLESS = new Set([LOCK_NAME, `${IDENTITY_NAME}.tmp`, 'lost+found']);
+const HARMLESS = new Set([LOCK_NAME, TLS_FOLDER, `${IDENTITY_NAME}.tmp`, 'lost+found']);
 
 const clusterSchema = z.strictObject({
   clusterId: z.string().min(1),

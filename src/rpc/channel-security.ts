@@ -39,6 +39,7 @@ export class TlsChannels implements ChannelSecurity {
   readonly #source: TlsSource;
   readonly #lines: RepeatedLines;
   readonly #log: Log;
+  readonly #acceptsAnybody: boolean;
   /** Of the present material, by node: channels with the same credentials share their connections. */
   readonly #credentials = new Map<string | undefined, TlsChannelCredentials>();
   readonly #problems = new Map<string, string>();
@@ -46,10 +47,20 @@ export class TlsChannels implements ChannelSecurity {
 
   constructor(
     source: TlsSource,
-    { log = silentLog, clock = systemClock }: { log?: Log; clock?: Clock } = {},
+    {
+      log = silentLog,
+      clock = systemClock,
+      acceptsAnybody = false,
+    }: {
+      log?: Log;
+      clock?: Clock;
+      /** Whoever is there: for what is public, and believed only once something else has proved it. */
+      acceptsAnybody?: boolean;
+    } = {},
   ) {
     this.#source = source;
     this.#log = log;
+    this.#acceptsAnybody = acceptsAnybody;
     this.#lines = new RepeatedLines({
       clock,
       intervalMs: limits.repeatedLineMs,
@@ -67,6 +78,7 @@ export class TlsChannels implements ChannelSecurity {
     const made = new TlsChannelCredentials({
       material: this.#source.current,
       node,
+      acceptsAnybody: this.#acceptsAnybody,
       onTried: (target, problem) => this.#tried(target, problem),
     });
     if (this.#credentials.size >= limits.rpcPooledChannels) this.#credentials.clear();
@@ -97,6 +109,7 @@ export class TlsChannels implements ChannelSecurity {
 interface TlsChannelOptions {
   readonly material: TlsMaterial;
   readonly node: string | undefined;
+  readonly acceptsAnybody: boolean;
   /** Told what stands against the server's certificate, or that nothing does. */
   readonly onTried: (target: string, problem: string | null) => void;
 }
@@ -157,6 +170,7 @@ class TlsChannelCredentials extends grpc.ChannelCredentials {
           socket,
           secureContext: this.#context,
           ALPNProtocols: ['h2'],
+          rejectUnauthorized: !this.#options.acceptsAnybody,
           // An address is no name of a server (RFC 6066).
           ...(isIP(host.replaceAll(/[[\]]/g, '')) === 0 ? { servername: host } : {}),
           checkServerIdentity: (_host, certificate) =>

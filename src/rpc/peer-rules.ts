@@ -2,6 +2,7 @@
  * What a certificate allows over gRPC. Pure: which kind may call a method, and which name a message may claim; a node
  * speaks for itself and for nobody else, so that none can pass itself off as another and have that one shut out.
  */
+import { EnrolmentService, type RenewRequest } from '../generated/enrolment.ts';
 import type { Frame, JoinRequest, BootstrapRequest, SnapshotChunk } from '../generated/raft.ts';
 import { RaftService } from '../generated/raft.ts';
 import type { LastWord } from '../generated/last_words.ts';
@@ -14,6 +15,16 @@ import type { DatedIdentity } from '../lib/certificate-identity.ts';
 
 /** Services for whoever uses the cluster. Those between its nodes are all the others, also ones that are yet to come. */
 const OPEN_SERVICES = ['/jarvis.cluster.Cluster/', '/grpc.health.v1.Health/', '/grpc.reflection.'];
+
+/** For whoever has no certificate: it comes in by a join token, which the call itself checks. */
+const OPEN_TO_ALL: ReadonlySet<string> = new Set([
+  EnrolmentService.authorities.path,
+  EnrolmentService.enrol.path,
+]);
+
+export function isOpenToAll(path: string): boolean {
+  return OPEN_TO_ALL.has(path);
+}
 
 type Claim = (message: never) => string | undefined;
 
@@ -30,6 +41,7 @@ const CLAIMS: ReadonlyMap<string, Claim> = new Map<string, Claim>([
   ],
   [LogHandOverService.record.path, ({ node }: RecordRequest) => node],
   [LastWordsService.say.path, ({ name }: LastWord) => name],
+  [EnrolmentService.renew.path, ({ name }: RenewRequest) => name],
 ]);
 
 export interface PeerRefusal {

@@ -25,7 +25,7 @@ import { authorityOf, certificatesIn, datedIdentityOf, type TlsMaterial } from '
 import type { TlsSource } from '../lib/tls-watch.ts';
 import { certificateProblem } from './certificate-words.ts';
 import { GuardedCall } from './guarded-call.ts';
-import { callRefusal, messageRefusal, type PeerRefusal } from './peer-rules.ts';
+import { callRefusal, isOpenToAll, messageRefusal, type PeerRefusal } from './peer-rules.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Of a connection with a certificate that is refused: for its first call to hear why. */
@@ -120,6 +120,7 @@ export class TlsListener {
   };
 
   #refusalOf(connection: Connection, path: string): PeerRefusal | null {
+    if (isOpenToAll(path)) return null;
     const refusal = connection.refusal ?? callRefusal(path, connection.identity, this.#clock.wallMs());
     if (refusal !== null && connection.refusal === null) this.#refused(peerOf(connection.socket), refusal);
     return refusal;

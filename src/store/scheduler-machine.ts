@@ -1,4 +1,5 @@
 /** The scheduler's state, kept by the store: binds the pure core to it, and reads tasks in the ways users ask for. */
+import { isTime } from '../lib/times.ts';
 import type { Command, Outcome } from '../model/commands.ts';
 import type { GroupRow } from '../model/group.ts';
 import type { RowChange, RowKey, TableName, Tables } from '../model/rows.ts';
@@ -90,7 +91,7 @@ export class SchedulerCore implements ReplicatedCore<Command, Outcome, RowChange
   isCommand(value: unknown): value is Command {
     if (typeof value !== 'object' || value === null) return false;
     const { type, atMs } = value as { type?: unknown; atMs?: unknown };
-    return typeof type === 'string' && Object.hasOwn(COMMAND_TYPES, type) && Number.isFinite(atMs);
+    return typeof type === 'string' && Object.hasOwn(COMMAND_TYPES, type) && isTime(atMs);
   }
 
   rowsNamedBy(command: Command): readonly RowKey[] {

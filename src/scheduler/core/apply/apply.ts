@@ -55,19 +55,22 @@ export function apply(
   let outcome: Outcome;
   try {
     outcome = carryOut(transaction, command);
-    if (outcome.type === 'done') {
-      settleGroups(transaction, groupNamedBy(command));
-      settleHeads(transaction);
-    }
+    if (outcome.type === 'done') conclude(transaction, command);
   } catch (error) {
     return { outcome: refuse('internal', messageOf(error)), changes: [], poisoned: true };
   }
   if (outcome.type === 'refused') return { outcome, changes: [], poisoned: false };
-  if (transaction.cluster.timeMs < transaction.nowMs) transaction.putCluster({ timeMs: transaction.nowMs });
-  keepJournal(transaction);
   const changes = transaction.changes();
   state.commit(changes);
   return { outcome, changes, poisoned: false };
+}
+
+/** What follows from any change. */
+function conclude(transaction: Transaction, command: Command): void {
+  settleGroups(transaction, groupNamedBy(command));
+  settleHeads(transaction);
+  if (transaction.cluster.timeMs < transaction.nowMs) transaction.putCluster({ timeMs: transaction.nowMs });
+  keepJournal(transaction);
 }
 
 function carryOut(transaction: Transaction, command: Command): Outcome {
