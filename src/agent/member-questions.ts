@@ -12,7 +12,7 @@ export interface MemberQuestions {
   /** Who is there? It founds nothing. */
   identity(address: string, signal: AbortSignal): Promise<BootstrapReply>;
   /** The newest digests of its state. */
-  digests(peer: Pick<Peer, 'address'>): Promise<DigestsReply>;
+  digests(peer: Pick<Peer, 'address' | 'name'>): Promise<DigestsReply>;
 }
 
 export function memberQuestions(options: {

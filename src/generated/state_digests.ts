@@ -257,8 +257,10 @@ export const StateDigest: MessageFns<StateDigest> = {
   },
 };
 
+/** What a member has made of the log. */
 export type StateDigestsService = typeof StateDigestsService;
 export const StateDigestsService = {
+  /** Of the newest entries. */
   get: {
     path: "/jarvis.digests.StateDigests/Get" as const,
     requestStream: false as const,
@@ -271,10 +273,12 @@ export const StateDigestsService = {
 } as const;
 
 export interface StateDigestsServer extends UntypedServiceImplementation {
+  /** Of the newest entries. */
   get: handleUnaryCall<DigestsRequest, DigestsReply>;
 }
 
 export interface StateDigestsClient extends Client {
+  /** Of the newest entries. */
   get(request: DigestsRequest, callback: (error: ServiceError | null, response: DigestsReply) => void): ClientUnaryCall;
   get(
     request: DigestsRequest,
