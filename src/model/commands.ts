@@ -277,7 +277,7 @@ export interface UndrainNodeCommand extends Stamped {
 }
 
 /** The key of a request that is carried out by something else than a command, such as a change of the membership. */
-export interface RememberRequestCommand extends Stamped {
+interface RememberRequestCommand extends Stamped {
   readonly type: 'rememberRequest';
   readonly idempotency: IdempotencyKey;
   readonly answer: RememberedAnswer;

@@ -45,12 +45,18 @@ afterAll(async () => {
   await cluster.dispose();
 });
 
+const same = (bytes: Buffer): Buffer => bytes;
+
 /** What one caller shows: null is nothing. */
 function shown(kind: string, least: Role): string | null {
   const { of, expired, revoked, wrong } = credentials;
   const weaker = ROLES[ROLES.indexOf(least) - 1];
   const all: Readonly<Record<string, string | null>> = {
-    ...{ none: null, wrong, expired, revoked, right: of[least] },
+    none: null,
+    wrong,
+    expired,
+    revoked,
+    right: of[least],
     'too weak': weaker === undefined ? null : of[weaker],
   };
   return all[kind] ?? null;
@@ -329,7 +335,6 @@ async function outcomeOf(
   const client = new grpc.Client(address, grpc.credentials.createInsecure(), options);
   try {
     const code = await new Promise<grpc.status>((resolve) => {
-      const same = (bytes: Buffer): Buffer => bytes;
       if (!method.requestStream && !method.responseStream) {
         const deadline = Date.now() + 30_000;
         client.makeUnaryRequest(method.path, same, same, request, metadata, { deadline }, (error) =>
