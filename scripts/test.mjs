@@ -138,6 +138,9 @@ try {
   await step('types', 'tsc', ['--noEmit', '-p', 'tsconfig.json']);
   await step('dead code', 'knip', []);
   await step('generated code', 'node', ['scripts/generate-proto.mjs', '--check']);
+  await step('schemas', 'node', ['scripts/generate-schemas.mjs', '--check']);
+  await step('OpenAPI document', 'node', ['scripts/generate-openapi.mjs', '--check']);
+  await step('docs of jarvisctl', 'node', ['scripts/generate-cli-docs.mjs', '--check']);
   await vitest('unit');
   await integration();
   await vitest('sim');
