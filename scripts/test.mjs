@@ -161,7 +161,7 @@ try {
     '--seed',
     process.env.FUZZ_SEED ?? seed,
     '--count',
-    process.env.FUZZ_COUNT ?? (isCi ? '200000' : '20000'),
+    process.env.FUZZ_COUNT ?? (isCi ? '50000' : '10000'),
   ]);
   await docker();
   const faultSeed = process.env.CHAOS_SEED ?? seed;
