@@ -1,7 +1,12 @@
-/** A cluster that asks for tokens: every call of its API with every kind of credentials, over HTTP and gRPC, through a follower. */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { connect } from 'node:net';
+/**
+ * A cluster with TLS, which asks for tokens: every call of its API with every kind of credentials, over HTTPS and gRPC,
+ * through a follower.
+ */
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { once } from 'node:events';
+import { connect, rootCertificates, setDefaultCACertificates } from 'node:tls';
 
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -9,14 +14,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ClusterClient, ClusterService, EventsRequest } from '../../src/generated/cluster.ts';
 import { NodeLogsService } from '../../src/generated/worker.ts';
 import { ROUTES } from '../../src/http/routes/table.ts';
+import { issueCertificate } from '../../src/lib/certificates.ts';
 import { limits } from '../../src/lib/limits.ts';
 import { ROLES, type Role } from '../../src/model/token.ts';
 import { PERMISSIONS, type Operation } from '../../src/operations/permissions.ts';
+import { Certificates, nodeEnvironment } from '../support/certificates.ts';
 import { TestCluster } from '../support/cluster.ts';
 import {
   adminTokenOf,
   ask,
   idOf,
+  loopbackAddress,
   makeCredentials,
   throughAddresses,
   type Credentials,
@@ -24,6 +32,14 @@ import {
 import type { NodeProcess } from '../support/node-process.ts';
 import { waitFor } from '../support/wait.ts';
 
+const DAY_MS = 86_400_000;
+
+let home: string;
+let certificates: Certificates;
+/** Of a client, of a node, and what lets nobody in. */
+let client: grpc.ChannelCredentials;
+let aNode: grpc.ChannelCredentials;
+let refusedCertificates: Readonly<Record<string, grpc.ChannelCredentials>>;
 let cluster: TestCluster;
 let leader: NodeProcess;
 let follower: NodeProcess;
@@ -32,7 +48,14 @@ let credentials: Credentials;
 const tokens: string[] = [];
 
 beforeAll(async () => {
-  cluster = await TestCluster.create({ env: { JARVISD_AUTH: 'true' } });
+  home = mkdtempSync(path.join(tmpdir(), 'jarvis-credentials-'));
+  certificates = await Certificates.create(path.join(home, 'certificates'));
+  for (const name of ['n1', 'n2', 'n3']) await certificates.node(name);
+  await makeCertificates();
+  setDefaultCACertificates([certificates.authorityPem]);
+  // TLS asks for tokens as well.
+  const environmentOf = (name: string) => nodeEnvironment(certificates.files(name));
+  cluster = await TestCluster.create({ scheme: 'https', envOf: () => Promise.resolve(environmentOf) });
   await cluster.start();
   const admin = await adminTokenOf(cluster);
   leader = admin.node;
@@ -43,7 +66,31 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await cluster.dispose();
+  setDefaultCACertificates(rootCertificates);
+  rmSync(home, { recursive: true });
 });
+
+async function makeCertificates(): Promise<void> {
+  const foreign = await Certificates.create(path.join(home, 'foreign'));
+  const authority = Buffer.from(certificates.authorityPem);
+  const shown = (keyPem: string, certificatePem: string): grpc.ChannelCredentials =>
+    grpc.credentials.createSsl(authority, Buffer.from(keyPem), Buffer.from(certificatePem));
+  const filed = ({ key, certificate }: ReturnType<Certificates['files']>): grpc.ChannelCredentials =>
+    shown(readFileSync(key, 'utf8'), readFileSync(certificate, 'utf8'));
+  client = filed(await certificates.client('ada'));
+  aNode = filed(certificates.files('n1'));
+  const signer = {
+    certificatePem: certificates.authorityPem,
+    keyPem: readFileSync(path.join(certificates.directory, 'ca.key'), 'utf8'),
+  };
+  const validity = { validFromMs: Date.now() - 2 * DAY_MS, validToMs: Date.now() - DAY_MS };
+  const old = await issueCertificate(signer, { kind: 'client', name: 'ada', hosts: [], ...validity });
+  refusedCertificates = {
+    none: grpc.credentials.createSsl(authority),
+    foreign: filed(await foreign.client('ada')),
+    expired: shown(old.keyPem, old.certificatePem),
+  };
+}
 
 const same = (bytes: Buffer): Buffer => bytes;
 
@@ -150,6 +197,7 @@ describe('HTTP', () => {
     const body = JSON.stringify({ name: 'too-late', command: ['true'] });
     const [host = '', port] = follower.settings.http.split(':');
     const socket = connect({ host, port: Number(port) });
+    await once(socket, 'secureConnect');
     let answer = '';
     socket.setEncoding('utf8').on('data', (text: string) => (answer += text));
     const ended = new Promise<void>((resolve, reject) => {
@@ -207,6 +255,26 @@ describe('gRPC', () => {
     expect(outcomes).toEqual(expected(least));
   });
 
+  it.each(methods)('%s takes no certificate but one that is valid, whatever the token', async (_, method) => {
+    for (const [kind, certificate] of Object.entries(refusedCertificates)) {
+      const outcome = await outcomeOf(
+        proxy.address,
+        method,
+        credentials.of.admin,
+        undefined,
+        undefined,
+        certificate,
+      );
+      expect([kind, outcome]).toEqual([kind, 'unauthenticated']);
+    }
+  });
+
+  it('lets no client speak as a node, whatever the token', async () => {
+    const method = NodeLogsService.read;
+    const { admin } = credentials.of;
+    expect(await outcomeOf(proxy.address, method, admin, undefined, undefined, client)).toBe('forbidden');
+  });
+
   it('says which node it is to anybody', async () => {
     expect(await outcomeOf(proxy.address, ClusterService.getVersion, null)).toBe('let in');
   });
@@ -228,14 +296,14 @@ describe('a token that is revoked', () => {
     ['a stream of submits', 'submitter', ClusterService.streamSubmits],
   ] as const)('ends %s that it has opened', async (_name, role, method) => {
     const token = await newToken(role);
-    const client = new ClusterClient(follower.settings.listen, grpc.credentials.createInsecure());
+    const caller = new ClusterClient(follower.settings.listen, client);
     try {
       const metadata = new grpc.Metadata();
       metadata.set('authorization', `Bearer ${token}`);
       const stream =
         method === ClusterService.watchEvents
-          ? client.watchEvents(EventsRequest.create(), metadata)
-          : client.streamSubmits(metadata);
+          ? caller.watchEvents(EventsRequest.create(), metadata)
+          : caller.streamSubmits(metadata);
       const { promise: ended, resolve } = Promise.withResolvers<grpc.ServiceError>();
       stream.on('error', (error: grpc.ServiceError) => resolve(error));
       stream.on('data', () => undefined);
@@ -244,14 +312,14 @@ describe('a token that is revoked', () => {
       await revoke(token);
       expect(await ended).toMatchObject({ code: grpc.status.UNAUTHENTICATED });
     } finally {
-      client.close();
+      caller.close();
     }
   });
 
   it('ends server-sent events', async () => {
     const token = await newToken('viewer');
     const { host, port } = hostAndPort(follower.settings.http);
-    const response = await fetch(`http://${host}:${port}/events`, {
+    const response = await fetch(`https://${host}:${port}/events`, {
       headers: { authorization: `Bearer ${token}` },
     });
     expect(response.status).toBe(200);
@@ -297,7 +365,7 @@ let addresses = 0;
 /** None has shown a wrong token before. */
 function nextAddress(): string {
   addresses += 1;
-  return `127.7.${addresses >> 8}.${(addresses & 255) + 1}`;
+  return loopbackAddress(7, addresses);
 }
 
 function hostAndPort(address: string): { host: string; port: string } {
@@ -329,23 +397,24 @@ async function outcomeOf(
   token: string | null,
   request: Buffer = Buffer.alloc(0),
   metadata = new grpc.Metadata(),
+  certificate = method.path.startsWith('/jarvis.cluster.') ? client : aNode,
 ): Promise<string> {
   if (token !== null) metadata.set('authorization', `Bearer ${token}`);
   const options = { 'grpc.use_local_subchannel_pool': 1 };
-  const client = new grpc.Client(address, grpc.credentials.createInsecure(), options);
+  const caller = new grpc.Client(address, certificate, options);
   try {
     const code = await new Promise<grpc.status>((resolve) => {
       if (!method.requestStream && !method.responseStream) {
         const deadline = Date.now() + 30_000;
-        client.makeUnaryRequest(method.path, same, same, request, metadata, { deadline }, (error) =>
+        caller.makeUnaryRequest(method.path, same, same, request, metadata, { deadline }, (error) =>
           resolve(error?.code ?? grpc.status.OK),
         );
         return;
       }
       const upload = method.requestStream
-        ? client.makeBidiStreamRequest(method.path, same, same, metadata)
+        ? caller.makeBidiStreamRequest(method.path, same, same, metadata)
         : null;
-      const call = upload ?? client.makeServerStreamRequest(method.path, same, same, request, metadata);
+      const call = upload ?? caller.makeServerStreamRequest(method.path, same, same, request, metadata);
       const letIn = (): void => {
         resolve(grpc.status.OK);
         call.cancel();
@@ -358,7 +427,7 @@ async function outcomeOf(
     if (code === grpc.status.UNAUTHENTICATED) return 'unauthenticated';
     return code === grpc.status.PERMISSION_DENIED ? 'forbidden' : 'let in';
   } finally {
-    client.close();
+    caller.close();
   }
 }
 

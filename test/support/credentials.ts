@@ -1,6 +1,7 @@
-/** A cluster that asks for tokens, and one caller for each kind of credentials that there is. */
+/** A cluster with TLS, which asks for tokens, and one caller for each kind of credentials that there is. */
 import { existsSync, readFileSync } from 'node:fs';
-import { request, type IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
+import { request } from 'node:https';
 import { connect, createServer, type Socket } from 'node:net';
 import path from 'node:path';
 
@@ -102,6 +103,11 @@ export function idOf(token: string): string {
   return token.split('_')[1] ?? '';
 }
 
+/** One of many of the loopback network. */
+export function loopbackAddress(block: number, count: number): string {
+  return `127.${block}.${Math.floor(count / 254)}.${(count % 254) + 1}`;
+}
+
 /** The node, reached from ever new addresses of the loopback network: one for each connection. */
 export async function throughAddresses(target: string): Promise<{ address: string; close: () => void }> {
   const [host, port] = target.split(':');
@@ -112,7 +118,7 @@ export async function throughAddresses(target: string): Promise<{ address: strin
     const outer = connect({
       host,
       port: Number(port),
-      localAddress: `127.9.${count >> 8}.${(count & 255) + 1}`,
+      localAddress: loopbackAddress(9, count),
     });
     for (const socket of [inner, outer]) {
       sockets.add(socket);
