@@ -1,12 +1,7 @@
 /** The operations of a node on a model of its cluster. */
 import { invariant } from '../../src/lib/assert.ts';
 import type { Command } from '../../src/model/commands.ts';
-import {
-  impatientClock,
-  inProcessRemotes,
-  TestCluster,
-  testOperations,
-} from '../../src/operations/operations.test-kit.ts';
+import { inProcessRemotes, TestCluster, testOperations } from '../../src/operations/operations.test-kit.ts';
 import type { RoutingOperations } from '../../src/operations/router.ts';
 import type { CommandInput } from '../../src/scheduler/ports.ts';
 import { decodeCommand, encodeCommand } from '../../src/store/codec.ts';
@@ -28,7 +23,6 @@ export function operated(): { readonly cluster: TestCluster; readonly operations
   };
   const operations = testOperations(cluster, 'n1', {
     remotes: inProcessRemotes(new Map()),
-    clock: impatientClock(),
   });
   return { cluster, operations };
 }

@@ -2,6 +2,7 @@
  * Inputs of one target, one after the other, in a thread of its own: tells where it is, so that another thread sees when
  * one of them does not end, and looks now and then whether memory grows.
  */
+import { setTimeout } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { crc32 } from 'node:zlib';
@@ -15,6 +16,7 @@ import type { Ending, OpenTarget, Target } from './target.ts';
 const MAX_GROWTH_BYTES = 24 * 1024 * 1024;
 /** Looks at memory, in all of a target's inputs. */
 const LOOKS = 10;
+const TURN_MS = 5;
 /** Before the first: caches and compiled code are there by then. */
 const WARM_UP = 0.2;
 const PROTOTYPE_NAMES = Reflect.ownKeys(Object.prototype).length;
@@ -57,6 +59,16 @@ export interface RunOptions {
 }
 
 export async function runTarget(target: Target, options: RunOptions): Promise<TargetReport> {
+  // What waits for ever, for nothing, does not end the thread: it is found to hang.
+  const alive = setInterval(() => {}, 1000);
+  try {
+    return await runInputs(target, options);
+  } finally {
+    clearInterval(alive);
+  }
+}
+
+async function runInputs(target: Target, options: RunOptions): Promise<TargetReport> {
   const open = await target.open();
   const memory = new MemoryWatch();
   const endings = new Map<Ending, number>();
@@ -77,7 +89,7 @@ export async function runTarget(target: Target, options: RunOptions): Promise<Ta
       const minimal = await minimised(open, input, nameOf(error));
       finding = { type: 'crash', target: target.name, index, message: told(error), input: minimal };
     }
-    const grown = memory.look(progress(index + 1));
+    const grown = await memory.look(progress(index + 1), open);
     if (finding === null && grown > MAX_GROWTH_BYTES) {
       const message = `memory has grown by ${grown} bytes; at most ${MAX_GROWTH_BYTES} are allowed`;
       finding = { type: 'growth', target: target.name, index, message, input: '' };
@@ -158,14 +170,23 @@ class MemoryWatch {
   grownBytes = 0;
 
   /** @param progress 0 to 1. @returns the growth as of the last look */
-  look(progress: number): number {
+  async look(progress: number, open: OpenTarget): Promise<number> {
     if (progress < this.#nextLook) return this.grownBytes;
     this.#nextLook = progress + (1 - WARM_UP) / LOOKS;
+    await open.reset?.();
+    const heldBytes = await this.#held();
+    this.#firstBytes ??= heldBytes;
+    this.grownBytes = heldBytes - this.#firstBytes;
+    return this.grownBytes;
+  }
+
+  /** Twice, a turn apart: what the last input left under way, or to be finalised, goes only then. */
+  async #held(): Promise<number> {
+    this.#collect();
+    await setTimeout(TURN_MS);
     this.#collect();
     const { heapUsed, external } = process.memoryUsage();
-    this.#firstBytes ??= heapUsed + external;
-    this.grownBytes = heapUsed + external - this.#firstBytes;
-    return this.grownBytes;
+    return heapUsed + external;
   }
 }
 

@@ -1,5 +1,7 @@
 /** Everything that is fuzzed. */
+import { CLI_TARGETS } from './targets/cli.ts';
 import { NODE_TARGETS } from './targets/node.ts';
+import { SERVER_TARGETS } from './targets/server.ts';
 import { SPEC_TARGETS } from './targets/spec.ts';
 import { STATE_TARGETS } from './targets/state.ts';
 import { STORAGE_TARGETS } from './targets/storage.ts';
@@ -10,4 +12,6 @@ export const TARGETS: readonly Target[] = [
   ...STORAGE_TARGETS,
   ...NODE_TARGETS,
   ...STATE_TARGETS,
+  ...SERVER_TARGETS,
+  ...CLI_TARGETS,
 ];

@@ -47,7 +47,7 @@ function examples(): readonly Buffer[] {
 }
 
 /** One value of an arbitrary, by the numbers drawn. */
-function drawn<T>(random: Random, arbitrary: fc.Arbitrary<T>): T {
+export function drawn<T>(random: Random, arbitrary: fc.Arbitrary<T>): T {
   const [value] = fc.sample(arbitrary, { seed: below(random, 2 ** 31), numRuns: 1 });
   return value as T;
 }

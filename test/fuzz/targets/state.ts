@@ -1,7 +1,7 @@
 /** What changes the replicated state: requests of clients, and commands that reached the log although they should not. */
 import { ClusterService } from '../../../src/generated/cluster.ts';
 import { invariant } from '../../../src/lib/assert.ts';
-import type { ErrorCode } from '../../../src/lib/errors.ts';
+import { JarvisError, type ErrorCode } from '../../../src/lib/errors.ts';
 import type { Command } from '../../../src/model/commands.ts';
 import { testContext } from '../../../src/operations/operations.test-kit.ts';
 import type { RoutingOperations } from '../../../src/operations/router.ts';
@@ -18,6 +18,9 @@ import { requestSamples } from './request-samples.ts';
 
 /** So many inputs share one cluster: what earlier ones left behind is input as well. */
 const INPUTS_PER_CLUSTER = 100;
+
+/** Of whoever follows something: what is to come does not come here. Other callers wait for as long as it takes. */
+const PATIENCE_MS = 20;
 
 /** What a client may be answered with. */
 const ANSWERS: readonly ErrorCode[] = [
@@ -52,7 +55,11 @@ const requests: Target = {
     const samples = await requestSamples();
     let { operations } = operated();
     let left = INPUTS_PER_CLUSTER;
+    const reset = (): void => {
+      [{ operations }, left] = [operated(), INPUTS_PER_CLUSTER];
+    };
     return {
+      reset,
       // Which operation it is comes first.
       input: (random) => {
         const method = pick(random, METHODS);
@@ -67,7 +74,7 @@ const requests: Target = {
         return Buffer.concat([Buffer.of(METHODS.indexOf(method)), bytes]);
       },
       run: async (input) => {
-        if ((left -= 1) < 0) [{ operations }, left] = [operated(), INPUTS_PER_CLUSTER];
+        if ((left -= 1) < 0) reset();
         const method = METHODS[(input[0] ?? 0) % METHODS.length] ?? 'getTask';
         let request: unknown;
         try {
@@ -84,6 +91,8 @@ const requests: Target = {
 /** Its answer, or the first piece of it, is one that can be sent. */
 async function called(operations: RoutingOperations, method: Method, request: unknown): Promise<void> {
   const controller = new AbortController();
+  const leave = (): void => controller.abort(new JarvisError('timeout', 'the caller has gone'));
+  const timer = ClusterService[method].responseStream ? setTimeout(leave, PATIENCE_MS) : undefined;
   const context = testContext({ signal: controller.signal });
   const operation = (operations[method] as Operation).bind(operations);
   const { responseSerialize } = codecOf(method);
@@ -96,6 +105,7 @@ async function called(operations: RoutingOperations, method: Method, request: un
       }
     } else responseSerialize(await answer);
   } finally {
+    clearTimeout(timer);
     controller.abort();
   }
 }
@@ -122,7 +132,11 @@ const applied: Target = {
     const samples = commands.map((command) => Buffer.from(encodeCommand(command)));
     let replicas = twins();
     let left = INPUTS_PER_CLUSTER;
+    const reset = (): void => {
+      [replicas, left] = [twins(), INPUTS_PER_CLUSTER];
+    };
     return {
+      reset,
       input: (random) => {
         if (random() < 0.3) {
           const bytes = mutated(random, samples);
@@ -134,7 +148,7 @@ const applied: Target = {
         );
       },
       run: (input) => {
-        if ((left -= 1) < 0) [replicas, left] = [twins(), INPUTS_PER_CLUSTER];
+        if ((left -= 1) < 0) reset();
         const entry = { term: 1, index: 1, type: 'normal', data: input } as const;
         const decoded = replicas.map(() => decodeEntry<Command>(core, entry).command);
         const results = replicas.flatMap((replica, at) => {
