@@ -2,6 +2,7 @@
  * Inputs of one target, one after the other, in a thread of its own: tells where it is, so that another thread sees when
  * one of them does not end, and looks now and then whether memory grows.
  */
+import { setTimeout } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { crc32 } from 'node:zlib';
@@ -15,6 +16,7 @@ import type { Ending, OpenTarget, Target } from './target.ts';
 const MAX_GROWTH_BYTES = 24 * 1024 * 1024;
 /** Looks at memory, in all of a target's inputs. */
 const LOOKS = 10;
+const TURN_MS = 5;
 /** Before the first: caches and compiled code are there by then. */
 const WARM_UP = 0.2;
 const PROTOTYPE_NAMES = Reflect.ownKeys(Object.prototype).length;
@@ -172,11 +174,19 @@ class MemoryWatch {
     if (progress < this.#nextLook) return this.grownBytes;
     this.#nextLook = progress + (1 - WARM_UP) / LOOKS;
     await open.reset?.();
+    const heldBytes = await this.#held();
+    this.#firstBytes ??= heldBytes;
+    this.grownBytes = heldBytes - this.#firstBytes;
+    return this.grownBytes;
+  }
+
+  /** Twice, a turn apart: what the last input left under way, or to be finalised, goes only then. */
+  async #held(): Promise<number> {
+    this.#collect();
+    await setTimeout(TURN_MS);
     this.#collect();
     const { heapUsed, external } = process.memoryUsage();
-    this.#firstBytes ??= heapUsed + external;
-    this.grownBytes = heapUsed + external - this.#firstBytes;
-    return this.grownBytes;
+    return heapUsed + external;
   }
 }
 

@@ -91,11 +91,8 @@ const requests: Target = {
 /** Its answer, or the first piece of it, is one that can be sent. */
 async function called(operations: RoutingOperations, method: Method, request: unknown): Promise<void> {
   const controller = new AbortController();
-  // Whoever follows something waits for what does not come here, until he goes.
-  const timer = setTimeout(
-    () => controller.abort(new JarvisError('timeout', 'the caller has gone')),
-    PATIENCE_MS,
-  );
+  const leave = (): void => controller.abort(new JarvisError('timeout', 'the caller has gone'));
+  const timer = ClusterService[method].responseStream ? setTimeout(leave, PATIENCE_MS) : undefined;
   const context = testContext({ signal: controller.signal });
   const operation = (operations[method] as Operation).bind(operations);
   const { responseSerialize } = codecOf(method);
