@@ -132,6 +132,8 @@ export class Transaction {
   }
 
   #stage(table: TableName, key: string, after: Tables[TableName] | null): void {
+    // What no node proposes may stand in a log all the same. In memory [] would be another key than '', on disk the same.
+    invariant(typeof key === 'string', `a ${table} is named by a text`);
     const name = `${table}/${key}`;
     const staged = this.#staged.get(name);
     if (staged === undefined)

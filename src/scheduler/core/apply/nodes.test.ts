@@ -17,6 +17,17 @@ function waiting() {
 }
 
 describe('registerNode', () => {
+  it('is refused where the name is no text, and changes nothing', () => {
+    const cluster = TestCluster.formed();
+    const name = [] as unknown as string;
+    const { outcome, changes } = cluster.run({ ...registrationOf('n1'), name });
+    expect(outcome).toMatchObject({
+      type: 'refused',
+      message: expect.stringContaining('named by a text') as string,
+    });
+    expect(changes).toEqual([]);
+  });
+
   it('gives each start of a daemon a session, and the same start the same one', () => {
     const cluster = TestCluster.formed();
     expect(cluster.register('n1')).toBe(EPOCH_SESSIONS + 1);
