@@ -112,7 +112,7 @@ describe('jarvisd refuses', () => {
       'hearbeat: {interval: 2}\nheartbeat: {intervall: 2, interval: soon}\n',
       ['hearbeat', 'heartbeat.intervall', 'interval, warning, timeout', 'heartbeat.interval', 'soon'],
     ],
-    ['a wrong type', 'heartbeat: [soon]\n', ['heartbeat: ["soon"]', 'interval']],
+    ['a wrong type', 'heartbeat: [soon]\n', ['heartbeat', 'must be an object', 'a list of 1']],
     [
       'values that do not go together',
       'heartbeat: {interval: 5s, warning: 6s}\n',
