@@ -14,6 +14,8 @@ import type { Ending, OpenTarget, Target } from './target.ts';
 
 /** What memory may take more after all garbage is collected, from the first look at a target on. */
 const MAX_GROWTH_BYTES = 24 * 1024 * 1024;
+/** Encoders keep a buffer, of up to four times the largest message that they have made: that much outside the heap is no growth. */
+const ENCODER_BYTES = 128 * 1024 * 1024;
 /** Looks at memory, in all of a target's inputs. */
 const LOOKS = 10;
 const TURN_MS = 5;
@@ -186,7 +188,7 @@ class MemoryWatch {
     await setTimeout(TURN_MS);
     this.#collect();
     const { heapUsed, external } = process.memoryUsage();
-    return heapUsed + external;
+    return heapUsed + Math.max(0, external - ENCODER_BYTES);
   }
 }
 
