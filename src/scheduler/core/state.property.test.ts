@@ -60,7 +60,8 @@ const TASK_KINDS = [
 ] as const;
 const TIMEOUT_KINDS = ['timeout', 'settled', 'grace', 'graceOver'] as const;
 const DRAIN_KINDS = ['cordon', 'drain', 'undrain', 'undrain', 'overdue', 'drained', 'label'] as const;
-type Kind = (typeof TASK_KINDS)[number] | (typeof TIMEOUT_KINDS)[number] | (typeof DRAIN_KINDS)[number];
+const JOIN_KINDS = ['joinToken', 'useToken', 'useToken', 'dropToken'] as const;
+type Kind = (typeof TASK_KINDS | typeof TIMEOUT_KINDS | typeof DRAIN_KINDS | typeof JOIN_KINDS)[number];
 
 /** Numbers that `inputOf` makes a command of, by what there is when it is carried out. */
 function stepOf(kinds: readonly Kind[]) {
@@ -74,7 +75,7 @@ function stepOf(kinds: readonly Kind[]) {
   });
 }
 
-const step = stepOf([...TASK_KINDS, ...TIMEOUT_KINDS, ...DRAIN_KINDS]);
+const step = stepOf([...TASK_KINDS, ...TIMEOUT_KINDS, ...DRAIN_KINDS, ...JOIN_KINDS]);
 /** What moves tasks, and nothing that keeps nodes from getting any. */
 const taskStep = stepOf(TASK_KINDS);
 type Step = (typeof step extends fc.Arbitrary<infer T> ? T : never) & object;
@@ -228,7 +229,12 @@ function inputOf(cluster: TestCluster, { kind, pick, node, variant, flag }: Step
       return { type: 'updateTask', taskId, specId: taskId, changes: { priority, labels }, idempotency: null };
     }
     case 'expire':
-      return { type: 'expire', term, ...expiredOf(cluster, variant) };
+      return {
+        type: 'expire',
+        term,
+        ...expiredOf(cluster, variant),
+        joinTokens: [...state.joinTokens.keys()],
+      };
     case 'cordon':
       return { type: 'cordonNode', node, idempotency: null };
     case 'drain': {
@@ -244,9 +250,34 @@ function inputOf(cluster: TestCluster, { kind, pick, node, variant, flag }: Step
     }
     case 'label':
       return { type: 'labelNode', node, labels: [['zone', flag ? 'a' : null]], idempotency: null };
+    case 'joinToken':
+    case 'useToken':
+    case 'dropToken':
+      return joinInputOf(cluster, { kind, pick, node, variant, flag });
     default:
       throw new Error('every kind is handled');
   }
+}
+
+function joinInputOf(
+  { state }: TestCluster,
+  { kind, pick, node, variant, flag }: Omit<Step, 'passMs'>,
+): CommandInput {
+  const ids = [...state.joinTokens.keys()];
+  const id = ids[pick % Math.max(1, ids.length)] ?? 'join-none';
+  if (kind === 'dropToken') return { type: 'deleteJoinToken', id, idempotency: null };
+  const secretHash = pick % 5 === 0 ? 'another' : 'hash';
+  if (kind === 'useToken')
+    return { type: 'useJoinToken', id, secretHash, node: `${node}-new`, holder: `key-${variant % 2}` };
+  return {
+    type: 'createJoinToken',
+    secretHash: 'hash',
+    principal: 'ada',
+    validMs: 3000 * (1 + variant),
+    uses: 1 + (pick % 2),
+    node: flag ? `${node}-new` : null,
+    idempotency: null,
+  };
 }
 
 /** As the leader names it: the oldest rows of each table, but here so many that some are to be kept. */
