@@ -138,6 +138,9 @@ try {
   await step('types', 'tsc', ['--noEmit', '-p', 'tsconfig.json']);
   await step('dead code', 'knip', []);
   await step('generated code', 'node', ['scripts/generate-proto.mjs', '--check']);
+  await step('schemas', 'node', ['scripts/generate-schemas.mjs', '--check']);
+  await step('OpenAPI document', 'node', ['scripts/generate-openapi.mjs', '--check']);
+  await step('docs of jarvisctl', 'node', ['scripts/generate-cli-docs.mjs', '--check']);
   await vitest('unit');
   await integration();
   await vitest('sim');
@@ -158,7 +161,7 @@ try {
     '--seed',
     process.env.FUZZ_SEED ?? seed,
     '--count',
-    process.env.FUZZ_COUNT ?? (isCi ? '200000' : '20000'),
+    process.env.FUZZ_COUNT ?? (isCi ? '50000' : '10000'),
   ]);
   await docker();
   const faultSeed = process.env.CHAOS_SEED ?? seed;

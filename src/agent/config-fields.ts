@@ -32,7 +32,7 @@ export function durationUpTo(mostMs: number, nothing: string): (value: string) =
 export function yamlOfText(value: unknown): unknown {
   if (typeof value !== 'string') return value;
   try {
-    return parseYaml(value, { maxAliasCount: 100 }) as unknown;
+    return parseYaml(value, { maxAliasCount: 100, logLevel: 'error' }) as unknown;
   } catch {
     // No YAML: whoever checks the setting names it and what is allowed.
     return value;

@@ -65,6 +65,10 @@ export interface NodeConfig extends JoinCredentials {
   readonly drainDeadlineMs: number;
   /** Of all snapshots that it sends to other members, together. */
   readonly snapshotBytesPerSecond: number;
+  /** Callers must show a token: see {@link authRequired}. */
+  readonly auth: boolean;
+  /** Names, beside its addresses, under which callers reach `http`. */
+  readonly httpHosts: readonly string[];
   readonly insecure: boolean;
   /** Null: without TLS. */
   readonly tls: TlsFiles | null;
@@ -115,6 +119,12 @@ const driverNames = z.union(
   { error: `is not a list; allowed: ${DRIVER_NAMES.join(', ')}` },
 );
 
+/** `a.example,b.example`, or a list of them. */
+const hostNames = z.union(
+  [z.string().transform((value) => value.split(',').map((item) => item.trim())), z.array(z.string())],
+  { error: 'is not a list such as n1.example,jarvis.example' },
+);
+
 export const rawSchema = z.strictObject({
   name: text.pipe(z.string().refine(isName, `is not ${NAME_RULE}`)),
   data_dir: z.string('is not a path').min(1, 'is not a path'),
@@ -139,6 +149,8 @@ export const rawSchema = z.strictObject({
   restart_grace: parsed(durationUpTo(limits.restartGraceMs, 'none')).default(DEFAULT_RESTART_GRACE_MS),
   drain_on_exit: flag.default(false),
   drain_deadline: parsed(durationUpTo(MOST_DRAIN_DEADLINE_MS, 'at once')).default(DEFAULT_DRAIN_DEADLINE_MS),
+  auth: flag.default(false),
+  http_hosts: hostNames.default([]),
   insecure: flag.default(false),
   ...tlsFields,
   tls_ca_key: z.string('is not a path').min(1, 'is not a path').optional(),
@@ -202,6 +214,8 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     drainOnExit: value.drain_on_exit,
     drainDeadlineMs: value.drain_deadline,
     snapshotBytesPerSecond: value.snapshot_rate,
+    auth: value.auth,
+    httpHosts: value.http_hosts,
     insecure: value.insecure,
     tls,
     tlsCaKey: value.tls_ca_key ?? null,
@@ -210,6 +224,11 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     cluster,
     stated,
   };
+}
+
+/** Whether whoever calls, over gRPC and HTTP, must show a token. */
+export function authRequired({ auth, tls }: Pick<NodeConfig, 'auth' | 'tls'>): boolean {
+  return auth || tls !== null;
 }
 
 /** The file's values, the environment's above them, the flags' on top. @throws JarvisError invalid */
@@ -403,4 +422,13 @@ function parseLabels(raw: Record<string, string>, faults: Fault[]): Pairs {
     if (value.length > 256) faults.push({ path: `labels.${name}`, message: 'is longer than 256 characters' });
   }
   return Object.entries(raw).sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/**
+ * Under which names callers reach `http`, beside addresses and `localhost`. Null: under any, since they show a token, which
+ * no page of another site has.
+ */
+export function ownHosts(config: NodeConfig): readonly string[] | null {
+  if (authRequired(config)) return null;
+  return [splitAddress(config.http).host, splitAddress(config.advertise).host, ...config.httpHosts];
 }

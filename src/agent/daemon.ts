@@ -35,11 +35,13 @@ import { createRemotes } from '../rpc/remotes.ts';
 import { createServer, type RpcServer } from '../rpc/server.ts';
 import { Retention } from '../scheduler/retention.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
+import { adminTokenFile } from './admin-token-file.ts';
 import { Admission } from './admission.ts';
-import type { NodeConfig } from './config.ts';
+import { authRequired, ownHosts, type NodeConfig } from './config.ts';
 import { announceAddress, enterCluster } from './enter-cluster.ts';
 import { enrolmentParts, ownAuthorityHash } from './enrolment/enrolment-parts.ts';
 import { drainBeforeExit } from './exit-drain.ts';
+import { Guarding } from './guarding.ts';
 import { handOver } from './hand-over.ts';
 import { DiskErrors } from './disk-errors.ts';
 import { NodeInsight } from './insight.ts';
@@ -49,6 +51,7 @@ import { DrainKeeper } from './leader/drain-keeper.ts';
 import { LeaseSettler } from './leader/lease-settler.ts';
 import { LeaderDuties } from './leader/leader-duties.ts';
 import { TimeoutSettler } from './leader/timeout-settler.ts';
+import { TokenKeeper } from './leader/token-keeper.ts';
 import { learnersAllowed, targetVotersOf, VoterKeeper } from './voter-keeper.ts';
 import { SavedSnapshots } from './saved-snapshots.ts';
 import { SessionService } from './leader/session-service.ts';
@@ -91,6 +94,7 @@ export class Daemon {
   readonly #clock: Clock = systemClock;
   readonly #closers: Closer[] = [];
   readonly #diskErrors = new DiskErrors(this.#clock);
+  readonly #guarding: Guarding;
   readonly #failed = Promise.withResolvers<never>();
   #lastWords: LastWords | null = null;
   /** Null until it is part of a cluster. */
@@ -104,6 +108,7 @@ export class Daemon {
     this.#security = options.security;
     this.#log = options.log;
     this.#version = options.version;
+    this.#guarding = new Guarding({ config: options.config, clock: this.#clock, log: options.log });
     // `run` hears of a failure; one before or after it has a listener too, so that none counts as unhandled.
     this.#failed.promise.catch(() => {});
   }
@@ -279,9 +284,11 @@ export class Daemon {
       authorityHash: () => (tls === null ? null : ownAuthorityHash(tls, this.#clock.wallMs())),
       version: { version: this.#version, name: config.name, node_version: process.version },
     });
-    operations.become(routing);
-    services.cluster.become(clusterService(routing, this.#log));
-    services.logs.become(nodeLogsService(localLogs, this.#log));
+    const open = this.#guarding.before(routing, { replica, questions });
+    const { guard } = this.#guarding;
+    operations.become(open);
+    services.cluster.become(clusterService(open, this.#log, guard));
+    services.logs.become(nodeLogsService(localLogs, this.#log, guard));
     services.worker.become(sessions);
     services.handOver.become(logs.service);
     services.lastWords.become(lastWords.service());
@@ -347,8 +354,11 @@ export class Daemon {
       tls: this.#security.tls,
       readiness: () => this.#readiness(),
       log: this.#log,
+      admission: this.#guarding.http,
+      hosts: ownHosts(this.#config),
       nodeFileSchema,
     });
+    this.#closing('guard', () => this.#guarding.close());
     this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
     await http.listen(this.#config.http);
     const health = healthService({
@@ -462,6 +472,12 @@ export class Daemon {
     // Asked only while it leads, which is after the duties have begun.
     const loadOf = (node: string) => measuredLoadOf(duties.usage(node));
     const scheduling = new SchedulingLoop({ ...parts, loadOf });
+    const tokens = new TokenKeeper({
+      ...parts,
+      isRequired: authRequired(this.#config),
+      file: adminTokenFile(this.#config.dataDir),
+    });
+    this.#closing('tokens', () => tokens.close());
     const duties: LeaderDuties = new LeaderDuties({
       ...parts,
       formation: { clusterId: cluster.clusterId, epoch: cluster.epoch, config: this.#config.cluster },
@@ -475,6 +491,7 @@ export class Daemon {
           handOver: new HandOverRequests({ clusterId: cluster.clusterId, pool, log: this.#log }),
         }),
         new Retention(parts),
+        tokens,
       ],
     });
     this.#closing('duties', () => duties.close());

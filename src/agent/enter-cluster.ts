@@ -49,6 +49,7 @@ async function form(options: EntranceOptions): Promise<ClusterRecord | typeof LO
       unaryCall({
         pool,
         address: peer.address,
+        node: peer.name,
         method: RaftService.bootstrap,
         request,
         signal,

@@ -24,7 +24,8 @@ export interface ExitDrainOptions {
  */
 export async function drainBeforeExit(options: ExitDrainOptions, signal: AbortSignal): Promise<void> {
   const { name, startId, deadlineMs, operations, clock, log } = options;
-  const context: CallContext = { principal: `node ${name}`, signal, forwarded: false };
+  const caller = { token: null, address: '', node: { name, startId } };
+  const context: CallContext = { caller, principal: `node ${name}`, signal, forwarded: false };
   const endMs = clock.monotonicMs() + deadlineMs + limits.exitDrainStopMs;
   try {
     const deadline = formatDurationMs(deadlineMs);

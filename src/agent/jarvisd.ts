@@ -7,8 +7,16 @@ import { pino, type Logger } from 'pino';
 import { systemClock } from '../lib/clock.ts';
 import { JarvisError, messageOf, type ErrorCode } from '../lib/errors.ts';
 import { packageFile } from '../lib/program-files.ts';
+import { withoutTokens } from '../lib/token-text.ts';
 import type { StorageError } from '../raft/storage-error.ts';
-import { CONFIG_KEYS, gatherConfig, parseConfig, type NodeConfig, type RawConfig } from './config.ts';
+import {
+  authRequired,
+  CONFIG_KEYS,
+  gatherConfig,
+  parseConfig,
+  type NodeConfig,
+  type RawConfig,
+} from './config.ts';
 import { Daemon } from './daemon.ts';
 import { programOf } from './disaster/programs.ts';
 import { withCertificate } from './enrolment/with-certificate.ts';
@@ -82,9 +90,14 @@ function createCommand(): Command {
       '--drain-deadline <duration>',
       'then, what still runs after so long is stopped, and moved to other nodes (default: 10m; at most 1d)',
     )
+    .option(
+      '--auth',
+      'ask every caller for a token, without TLS as well; on every node or on none (docs/security.md)',
+    )
     .option('--tls-cert <file>', 'TLS: the certificate of this node (PEM); `jarvisctl cert issue` makes one')
     .option('--tls-key <file>', 'TLS: its key')
     .option('--tls-ca <file>', 'TLS: the authorities of the cluster, whose certificates others must show')
+    .option('--http-hosts <list>', 'names under which callers reach --http, beside its addresses')
     .option(
       '--tls-ca-key <file>',
       'TLS: the key of the authority, on nodes that let others in by join tokens',
@@ -153,6 +166,8 @@ async function main(): Promise<number> {
     level: stated.logLevel,
     base: { node: stated.name },
     formatters: { level: (level) => ({ level }) },
+    // Whatever a line repeats of what somebody has sent.
+    hooks: { streamWrite: withoutTokens },
   });
   const config = await withCertificate(stated, { isCheck, clock: systemClock, log });
   const security = await startSecurity(config, { clock: systemClock, log });
@@ -170,7 +185,9 @@ async function runUntilStopped(config: NodeConfig, security: NodeSecurity, log: 
   if (config.insecure && config.tls === null) {
     log.warn(
       { listen: config.listen, http: config.http },
-      'insecure: no TLS and no authentication; whoever reaches these addresses can run commands on this machine',
+      authRequired(config)
+        ? 'insecure: no TLS; whoever listens on the way sees the tokens, and whoever reaches the gRPC address can speak as a node'
+        : 'insecure: no TLS and no authentication; whoever reaches these addresses can run commands on this machine',
     );
   }
   const stopping = new AbortController();

@@ -12,7 +12,7 @@ export interface MemberQuestions {
   /** Who is there? It founds nothing. */
   identity(address: string, signal: AbortSignal): Promise<BootstrapReply>;
   /** The newest digests of its state. */
-  digests(peer: Peer): Promise<DigestsReply>;
+  digests(peer: Pick<Peer, 'address' | 'name'>): Promise<DigestsReply>;
 }
 
 export function memberQuestions(options: {
@@ -32,10 +32,11 @@ export function memberQuestions(options: {
         timeoutMs: limits.bootstrapCallTimeoutMs,
         write: false,
       }),
-    digests: ({ address }) =>
+    digests: ({ address, name }) =>
       unaryCall({
         pool,
         address,
+        node: name,
         method: StateDigestsService.get,
         request: { cluster_id: clusterId },
         signal: options.signal,

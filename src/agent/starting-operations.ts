@@ -51,6 +51,9 @@ export class StartingOperations implements ClusterOperations {
   listDags: ClusterOperations['listDags'] = async (...call) => this.#ready().listDags(...call);
   cancelDag: ClusterOperations['cancelDag'] = async (...call) => this.#ready().cancelDag(...call);
   retryDag: ClusterOperations['retryDag'] = async (...call) => this.#ready().retryDag(...call);
+  createToken: ClusterOperations['createToken'] = async (...call) => this.#ready().createToken(...call);
+  listTokens: ClusterOperations['listTokens'] = async (...call) => this.#ready().listTokens(...call);
+  revokeToken: ClusterOperations['revokeToken'] = async (...call) => this.#ready().revokeToken(...call);
   version: ClusterOperations['version'] = () => this.#ready().version();
   freshness: ClusterOperations['freshness'] = () => this.#ready().freshness();
 

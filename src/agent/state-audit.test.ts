@@ -25,7 +25,7 @@ async function begin(own: readonly DigestSample[]) {
     ask: async ({ raftId }) => {
       const reply = replies.get(raftId);
       if (reply === undefined) throw new Error('no answer');
-      return { raft_id: raftId, digests: [], wall_ms: 0, ...reply };
+      return { raft_id: raftId, digests: [], wall_ms: 0, commit_index: 0, ...reply };
     },
     onMinority: (reason) => stopped.push(reason),
     clock: cluster.clock,

@@ -84,7 +84,8 @@ export class StateAudit {
       get: unaryHandler((request) => {
         if (request.cluster_id !== clusterId)
           throw new JarvisError('conflict', `this is cluster ${clusterId}, not ${request.cluster_id}`);
-        return { raft_id: raft.status().id, digests: [...samples()], wall_ms: clock.wallMs() };
+        const { id, commit } = raft.status();
+        return { raft_id: id, digests: [...samples()], wall_ms: clock.wallMs(), commit_index: commit };
       }, log),
     };
     return { definition: StateDigestsService, handlers };

@@ -21,11 +21,14 @@ import type {
   ListNodesResponse,
   ListTasksRequest,
   ListTasksResponse,
+  ListTokensResponse,
   LogsRequest,
   Node,
   NodeRequest,
   PlanRequest,
   CordonNodeRequest,
+  CreateTokenRequest,
+  CreateTokenResponse,
   CreatedJoinToken,
   CreateJoinTokenRequest,
   JoinToken,
@@ -39,6 +42,7 @@ import type {
   RemoveNodeResponse,
   SetConfigRequest,
   RetryTaskRequest,
+  RevokeTokenRequest,
   SnapshotPiece,
   SubmitBatchRequest,
   SubmitBatchResponse,
@@ -48,6 +52,7 @@ import type {
   Task,
   TaskPlan,
   TaskRequest,
+  Token,
   TransferLeadershipRequest,
   UpdateTaskRequest,
   VersionInfo,
@@ -58,6 +63,8 @@ export interface ClusterConnection {
   readonly address: string;
   /** Resolves once the peer has accepted the connection. @throws JarvisError unavailable */
   connect(timeoutMs: number, signal: AbortSignal): Promise<void>;
+  /** What stands against the peer's certificate, where that is why it cannot be reached; else null. */
+  problem(): string | null;
   submitTasks(request: SubmitTasksRequest, signal: AbortSignal): Promise<SubmitTasksResponse>;
   getTask(request: TaskRequest, signal: AbortSignal): Promise<Task>;
   explainTask(request: TaskRequest, signal: AbortSignal): Promise<Explanation>;
@@ -95,6 +102,9 @@ export interface ClusterConnection {
   listJoinTokens(signal: AbortSignal): Promise<ListJoinTokensResponse>;
   deleteJoinToken(request: JoinTokenRequest, signal: AbortSignal): Promise<JoinToken>;
   setConfig(request: SetConfigRequest, signal: AbortSignal): Promise<ClusterSettings>;
+  createToken(request: CreateTokenRequest, signal: AbortSignal): Promise<CreateTokenResponse>;
+  listTokens(signal: AbortSignal): Promise<ListTokensResponse>;
+  revokeToken(request: RevokeTokenRequest, signal: AbortSignal): Promise<Token>;
   version(signal: AbortSignal): Promise<VersionInfo>;
   close(): void;
 }

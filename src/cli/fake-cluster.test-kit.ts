@@ -3,7 +3,7 @@
  * One can be stopped (its connections break) and started again at the same port.
  */
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import type { ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
+import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 
 import {
   Attempt,
@@ -17,9 +17,11 @@ import {
   SubmitBatchResponse,
   Task,
   TaskPlan,
+  Token,
 } from '../generated/cluster.ts';
 import type {
   ClusterServer,
+  CreateTokenRequest,
   ClusterSettings,
   CreateJoinTokenRequest,
   Drain,
@@ -50,11 +52,15 @@ interface Log {
   ended: boolean;
 }
 
+/** What is looked at of a call. */
+type Asked = Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'request'>;
 type Handler = (request: never) => object;
 
 export class FakeCluster {
   /** Every request, in order. */
   readonly calls: Call[] = [];
+  /** The header of each call that is no stream and has one. */
+  readonly authorizations: string[] = [];
   readonly tasks = new Map<string, Task>();
   nodes: Node[] = [];
   /** What a drained node shows, from the answer to the drain on; the last of them stays. */
@@ -63,6 +69,9 @@ export class FakeCluster {
   warnings: readonly string[] = [];
   /** Of a node that is removed. */
   removed = { lost_attempts: 0, member: undefined as string | undefined };
+  tokens: Token[] = [];
+  /** Of whatever token is made. */
+  tokenText = `jarvis_abcdefghjkmn_${'s'.repeat(43)}`;
   /** What a saved snapshot consists of. */
   snapshot: readonly Buffer[] = [];
   /** What a stream of events from that position on consists of; it breaks off after them unless they say that they are all. */
@@ -205,7 +214,8 @@ export class FakeCluster {
   #service(): ClusterServer {
     const unary =
       <A>(method: string, answer: Handler) =>
-      ({ request }: { request: unknown }, callback: sendUnaryData<A>): void => {
+      ({ request, metadata }: Asked, callback: sendUnaryData<A>): void => {
+        this.authorizations.push(...metadata.get('authorization').map(String));
         try {
           this.#receive(method, request);
           callback(null, answer(request as never) as A);
@@ -301,6 +311,17 @@ export class FakeCluster {
       listDags: unary('listDags', () => ({ items: [this.groups.dag()], next_cursor: '' })),
       cancelDag: unary('cancelDag', () => this.groups.dag()),
       retryDag: unary('retryDag', () => this.groups.dag()),
+      createToken: unary('createToken', ({ role, name, expires_in: expiry }: CreateTokenRequest) => {
+        const expires_at = expiry === undefined ? undefined : '2026-12-31T00:00:00.000Z';
+        const token = Token.create({ id: 'abcdefghjkmn', name, role, expires_at });
+        return { token, text: this.tokenText };
+      }),
+      listTokens: unary('listTokens', () => ({ items: this.tokens, next_cursor: '' })),
+      revokeToken: unary('revokeToken', ({ id }: { readonly id: string }) => {
+        const token = this.tokens.find((one) => one.id.startsWith(id));
+        if (token === undefined) throw new JarvisError('not_found', `there is no token "${id}"`);
+        return { ...token, revoked_at: '2026-11-27T00:00:00.000Z' };
+      }),
       getVersion: unary('getVersion', () => ({ version: '9.9.9', name: 'n1', node_version: 'v24.0.0' })),
     };
   }

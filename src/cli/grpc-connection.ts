@@ -5,7 +5,7 @@ import { ChannelPool } from '../rpc/channel.ts';
 import { insecureChannels, TlsChannels, type ChannelSecurity } from '../rpc/channel-security.ts';
 import type { Method } from '../rpc/client.ts';
 import { connected, streamCall, unaryCall } from '../rpc/client.ts';
-import { JarvisError } from '../lib/errors.ts';
+import { bearer } from '../rpc/forwarded.ts';
 import type { ClusterConnection } from './connection.ts';
 import type { Credentials } from './context.ts';
 import { clientLimits } from './limits.ts';
@@ -16,19 +16,31 @@ const NO_CREDENTIALS: Credentials = { token: null, tls: null };
 /** @param address `host:port`; nothing is sent before the first call */
 export function dialGrpc(address: string, { token, tls }: Credentials = NO_CREDENTIALS): ClusterConnection {
   // Better no connection than one without what was asked for.
-  if (token !== null) throw new JarvisError('invalid', 'tokens are not there yet: connect without one');
+  // One for each call: grpc-js adds to what it is given.
+  const own = () => (token === null ? {} : { metadata: bearer(token) });
   const pool = new ChannelPool(tls === null ? insecureChannels : channelsOf(tls));
   const ask =
     <Q, A>(method: Method<Q, A>, write = false) =>
     (request: Q, signal: AbortSignal): Promise<A> =>
-      unaryCall({ pool, address, method, request, signal, write, timeoutMs: clientLimits.callTimeoutMs });
+      unaryCall({
+        pool,
+        address,
+        method,
+        request,
+        ...own(),
+        signal,
+        write,
+        timeoutMs: clientLimits.callTimeoutMs,
+      });
   const listNodes = ask(methods.listNodes);
   const getConfig = ask(methods.getConfig);
   const listJoinTokens = ask(methods.listJoinTokens);
+  const listTokens = ask(methods.listTokens);
   const version = ask(methods.getVersion);
   return {
     address,
     connect: (timeoutMs, signal) => connected(pool.client(address), { address, timeoutMs, signal, pool }),
+    problem: () => pool.problemAt(address),
     submitTasks: ask(methods.submitTasks, true),
     getTask: ask(methods.getTask),
     explainTask: ask(methods.explainTask),
@@ -37,10 +49,12 @@ export function dialGrpc(address: string, { token, tls }: Credentials = NO_CREDE
     cancelTask: ask(methods.cancelTask, true),
     retryTask: ask(methods.retryTask, true),
     updateTask: ask(methods.updateTask, true),
-    watchTask: (request, signal) => streamCall({ pool, address, method: methods.watchTask, request, signal }),
-    readLogs: (request, signal) => streamCall({ pool, address, method: methods.readLogs, request, signal }),
+    watchTask: (request, signal) =>
+      streamCall({ pool, address, method: methods.watchTask, request, ...own(), signal }),
+    readLogs: (request, signal) =>
+      streamCall({ pool, address, method: methods.readLogs, request, ...own(), signal }),
     watchEvents: (request, signal) =>
-      streamCall({ pool, address, method: methods.watchEvents, request, signal }),
+      streamCall({ pool, address, method: methods.watchEvents, request, ...own(), signal }),
     getNode: ask(methods.getNode),
     cordonNode: ask(methods.cordonNode, true),
     drainNode: ask(methods.drainNode, true),
@@ -62,12 +76,15 @@ export function dialGrpc(address: string, { token, tls }: Credentials = NO_CREDE
     cancelDag: ask(methods.cancelDag, true),
     retryDag: ask(methods.retryDag, true),
     saveSnapshot: (signal) =>
-      streamCall({ pool, address, method: methods.saveSnapshot, request: {}, signal }),
+      streamCall({ pool, address, method: methods.saveSnapshot, request: {}, ...own(), signal }),
     getConfig: (signal) => getConfig({}, signal),
     setConfig: ask(methods.setConfig, true),
     createJoinToken: ask(methods.createJoinToken, true),
     listJoinTokens: (signal) => listJoinTokens({}, signal),
     deleteJoinToken: ask(methods.deleteJoinToken, true),
+    createToken: ask(methods.createToken, true),
+    listTokens: (signal) => listTokens({}, signal),
+    revokeToken: ask(methods.revokeToken, true),
     version: (signal) => version({}, signal),
     close: () => pool.close(),
   };

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 
 import { CommanderError } from 'commander';
@@ -105,6 +105,30 @@ describe('--help', () => {
   it('of the program begins with what to type first', async () => {
     for (const words of examplesOf(newProgram()).flatMap(commandLines))
       expect(await parse(words)).not.toBe('');
+  });
+});
+
+describe('the documentation', () => {
+  const pages = ['README.md', ...readdirSync(path.join(ROOT, 'docs')).map((name) => `docs/${name}`)].filter(
+    (name) => name.endsWith('.md') && name !== 'docs/cli.md',
+  );
+
+  it.each(pages)('%s shows only command lines that there are', async (page) => {
+    const text = readFileSync(path.join(ROOT, page), 'utf8');
+    const blocks = [...text.matchAll(/```(?:console|sh|bash)\n([\s\S]*?)```/g)].flatMap(
+      ([, block]) => block ?? [],
+    );
+    const lines = blocks
+      .flatMap((block) => block.replaceAll('\\\n', ' ').split('\n'))
+      .map((line) =>
+        line
+          .replace(/^\$ /, '')
+          .replace(/^(npx )?jarvisctl /, 'jarvisctl ')
+          .replace(/ +#.*$/, ''),
+      )
+      .filter((line) => line.startsWith('jarvisctl '))
+      .flatMap(commandLines);
+    for (const line of lines) expect({ line, meant: await parse(line) }).not.toEqual({ line, meant: '' });
   });
 });
 

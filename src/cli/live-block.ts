@@ -45,6 +45,12 @@ export class LiveBlock implements AsyncDisposable {
     await write(stderr, text);
   }
 
+  /** In its place for good: what is drawn next stands below it. */
+  async leave(lines: readonly LiveText[]): Promise<void> {
+    await this.draw(lines);
+    this.#lines = 0;
+  }
+
   /** Nothing of this stands in the way of what is written next. */
   async clear(): Promise<void> {
     if (this.#lines === 0) return;

@@ -168,7 +168,9 @@ export class Peers {
     const hint = this.#options.addresses.every((address) => address === DEFAULT_PEER)
       ? '; is a node running there? `jarvisctl dev` starts a local cluster, --peer names another'
       : '';
-    return new JarvisError('unavailable', `no peer can be reached, tried ${tried}${hint}`);
+    const problems = [...this.#connections.values()].flatMap((connection) => connection.problem() ?? []);
+    const reason = problems.length === 0 ? hint : `: ${[...new Set(problems)].join('; ')}`;
+    return new JarvisError('unavailable', `no peer can be reached, tried ${tried}${reason}`);
   }
 }
 

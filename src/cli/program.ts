@@ -25,6 +25,7 @@ import { registerPlan } from './commands/plan.ts';
 import { registerRun } from './commands/run.ts';
 import { registerSnapshot } from './commands/snapshot.ts';
 import { registerSubmit } from './commands/submit.ts';
+import { registerToken } from './commands/token.ts';
 import { registerTop } from './commands/top.ts';
 import { registerUpdate } from './commands/update.ts';
 import { clientVersion, registerVersion } from './commands/version.ts';
@@ -94,6 +95,7 @@ export function createProgram(context: Context): Command {
     registerConfig,
     group('This program:'),
     registerContext,
+    registerToken,
     registerCert,
     registerVersion,
     registerCompletion,

@@ -2,6 +2,7 @@
 import { createReadStream } from 'node:fs';
 
 import { JarvisError, messageOf } from '../lib/errors.ts';
+import { decodeUtf8 } from '../lib/utf8.ts';
 import type { SpecFile } from '../spec/spec-file.ts';
 import { readSpecFile } from '../spec/spec-file.ts';
 import { clientLimits } from './limits.ts';
@@ -40,9 +41,5 @@ async function readAll(
     throw new JarvisError('invalid', `cannot read ${fileName}: ${messageOf(error)}`, { cause: error });
   }
   if (size > clientLimits.specFileBytes) throw new JarvisError('too_large', `${fileName}: more than 16 MiB`);
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
-  } catch (error) {
-    throw new JarvisError('invalid', `${fileName}: is not UTF-8 text`, { cause: error });
-  }
+  return decodeUtf8(Buffer.concat(chunks), fileName);
 }

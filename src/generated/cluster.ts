@@ -30,6 +30,7 @@ export const protobufFileName = "cluster.proto";
 
 /** What clients use, on any node. Field names are those of the HTTP API's JSON; times are RFC 3339 in UTC. */
 
+/** What a task is given a place for. */
 export interface Resources {
   /** Kubernetes quantities */
   cpu: string;
@@ -59,6 +60,7 @@ export interface RetryPolicy {
   no_non_retryable_errors: boolean;
 }
 
+/** A task as it is submitted. */
 export interface TaskSpec {
   name: string;
   /** Absent: a process of the node. What follows it, up to the limits, is for images only. */
@@ -137,6 +139,7 @@ export interface AntiRule_LabelsEntry {
   value: string;
 }
 
+/** Which nodes a task wants, and which tasks it keeps apart from. */
 export interface Affinity {
   required: LabelRule[];
   preferred: LabelRule[];
@@ -153,15 +156,18 @@ export interface Near {
   task?: string | undefined;
 }
 
+/** Where a task would rather be, the nearest first. */
 export interface Locality {
   near: Near[];
 }
 
+/** Why an attempt failed: a type, which retry policies name, and a sentence. */
 export interface TaskError {
   type: string;
   message: string;
 }
 
+/** One execution of a task. */
 export interface Attempt {
   attempt: number;
   node: string;
@@ -185,6 +191,7 @@ export interface Attempt {
   stopping?: Stopping | undefined;
 }
 
+/** An attempt that is being ended before its time. */
 export interface Stopping {
   /** cancelled, stopped, timeout or lease_lost */
   reason: string;
@@ -194,6 +201,7 @@ export interface Stopping {
   kill_at: string;
 }
 
+/** A task as it is. */
 export interface Task {
   id: string;
   name: string;
@@ -267,11 +275,13 @@ export interface Task_LabelsEntry {
   value: string;
 }
 
+/** At most 1,000 tasks. */
 export interface SubmitTasksRequest {
   tasks: TaskSpec[];
   idempotency_key: string;
 }
 
+/** In the order of the request. */
 export interface SubmitTasksResponse {
   tasks: Task[];
 }
@@ -282,6 +292,7 @@ export interface SubmitAnswer {
   refusal?: Refusal | undefined;
 }
 
+/** Why a request of a stream was not carried out. */
 export interface Refusal {
   /** As the HTTP API's `code`. */
   code: string;
@@ -289,12 +300,14 @@ export interface Refusal {
   faults: Fault[];
 }
 
+/** One thing wrong with a request: where, and what. */
 export interface Fault {
   /** Such as `tasks[0].resources.cpu`. */
   path: string;
   message: string;
 }
 
+/** Names one task. */
 export interface TaskRequest {
   /** The id or an unambiguous prefix of it. */
   id: string;
@@ -312,6 +325,7 @@ export interface Reason {
   nearest_miss: string;
 }
 
+/** Why a task waits, as the scheduler sees it. */
 export interface Explanation {
   id: string;
   status: string;
@@ -320,6 +334,7 @@ export interface Explanation {
   reasons: Reason[];
 }
 
+/** What would be submitted. */
 export interface PlanRequest {
   tasks: TaskSpec[];
   /** Planned behind the tasks, in their order. */
@@ -335,17 +350,20 @@ export interface PlanItem {
   reasons: Reason[];
 }
 
+/** Where everything would run. */
 export interface TaskPlan {
   /** The state that it is made on. */
   index: number;
   items: PlanItem[];
 }
 
+/** Of a task, by its id or an unambiguous prefix of it. */
 export interface CancelTaskRequest {
   id: string;
   idempotency_key: string;
 }
 
+/** Of a task, by its id or an unambiguous prefix of it. */
 export interface RetryTaskRequest {
   id: string;
   idempotency_key: string;
@@ -370,6 +388,7 @@ export interface UpdateTaskRequest_LabelsEntry {
   value: string;
 }
 
+/** What is empty does not count; the rest must all fit. */
 export interface ListTasksRequest {
   status: string[];
   node: string;
@@ -385,11 +404,13 @@ export interface ListTasksRequest {
   consistency?: string | undefined;
 }
 
+/** A page. An empty cursor: it is the last. */
 export interface ListTasksResponse {
   items: Task[];
   next_cursor: string;
 }
 
+/** Which output: of one attempt, all of it or its end, one stream or both. */
 export interface LogsRequest {
   id: string;
   follow: boolean;
@@ -402,22 +423,26 @@ export interface LogsRequest {
   attempt: number;
 }
 
+/** Of all nodes. */
 export interface ListNodesRequest {
   /** As in TaskRequest. */
   consistency?: string | undefined;
 }
 
+/** By name. */
 export interface ListNodesResponse {
   items: Node[];
   next_cursor: string;
 }
 
+/** Names one node. */
 export interface NodeRequest {
   name: string;
   /** As in TaskRequest. */
   consistency?: string | undefined;
 }
 
+/** No new work from now on. */
 export interface CordonNodeRequest {
   name: string;
   idempotency_key: string;
@@ -439,6 +464,7 @@ export interface DrainNodeRequest {
   start_id: string;
 }
 
+/** New work again. */
 export interface UndrainNodeRequest {
   name: string;
   idempotency_key: string;
@@ -457,6 +483,7 @@ export interface LabelNodeRequest_LabelsEntry {
   value: string;
 }
 
+/** A node as it is after a change. */
 export interface NodeChange {
   node:
     | Node
@@ -465,6 +492,7 @@ export interface NodeChange {
   warnings: string[];
 }
 
+/** Takes a node off the list. */
 export interface RemoveNodeRequest {
   name: string;
   /** The caller vouches that nothing of it runs any more: what was on it is placed anew at once. */
@@ -472,6 +500,7 @@ export interface RemoveNodeRequest {
   idempotency_key: string;
 }
 
+/** The node that is off the list. */
 export interface RemoveNodeResponse {
   name: string;
   /** Given up with it. */
@@ -480,6 +509,7 @@ export interface RemoveNodeResponse {
   member?: string | undefined;
 }
 
+/** A node as the leader knows it. */
 export interface Node {
   name: string;
   status: string;
@@ -510,6 +540,7 @@ export interface Node_LabelsEntry {
   value: string;
 }
 
+/** A node that is being emptied. */
 export interface Drain {
   started_at: string;
   /** What is there then is stopped, and moved. */
@@ -529,6 +560,7 @@ export interface Drain {
   on_exit: boolean;
 }
 
+/** Of the cluster as a whole. */
 export interface GetClusterRequest {
   /**
    * Empty or "linearizable": the leader's answer, after a majority has confirmed it. "stale": what the node that is asked
@@ -537,6 +569,7 @@ export interface GetClusterRequest {
   consistency: string;
 }
 
+/** A member of the cluster's Raft group. */
 export interface Member {
   name: string;
   raft_id: number;
@@ -587,6 +620,7 @@ export interface Member {
   last_words: DiskError[];
 }
 
+/** A snapshot on its way to a member. */
 export interface SnapshotTransfer {
   index: number;
   taken_bytes: number;
@@ -634,6 +668,7 @@ export interface NodeReport_RefusalsEntry {
   value: number;
 }
 
+/** Replicas that made something else of the same log. */
 export interface StateDifference {
   /** Of the newest entry after which their states were found to differ. */
   index: number;
@@ -646,6 +681,7 @@ export interface StateDifference_DigestsEntry {
   value: string;
 }
 
+/** The log on a node's disk. */
 export interface LogReport {
   segments: number;
   /** Unused room included. */
@@ -655,6 +691,7 @@ export interface LogReport {
   pending: number;
 }
 
+/** Something that a disk failed in. */
 export interface DiskError {
   /** As in docs/storage.md, such as storage_failed, snapshot_corrupt or condemned. */
   kind: string;
@@ -673,6 +710,7 @@ export interface JointConfiguration {
   auto_leave: boolean;
 }
 
+/** The cluster as a whole. */
 export interface ClusterStatus {
   cluster_id: string;
   leader: string;
@@ -701,15 +739,18 @@ export interface ClusterStatus {
   stale: boolean;
 }
 
+/** Of the node that is asked. */
 export interface GetVersionRequest {
 }
 
+/** What the node that was asked runs. */
 export interface VersionInfo {
   version: string;
   name: string;
   node_version: string;
 }
 
+/** A change of who belongs to the cluster, and who votes. */
 export interface ChangeMemberRequest {
   /** add, remove, promote or demote */
   action: string;
@@ -718,13 +759,17 @@ export interface ChangeMemberRequest {
   address: string;
   /** promote: whose place it takes. demote: who takes its place. */
   other: string;
+  idempotency_key?: string | undefined;
 }
 
+/** To whom leadership goes. */
 export interface TransferLeadershipRequest {
   /** Empty: the voter that is furthest with the log. */
   to: string;
+  idempotency_key?: string | undefined;
 }
 
+/** Of all settings of the cluster. */
 export interface GetConfigRequest {
   /** As in TaskRequest. */
   consistency?: string | undefined;
@@ -746,6 +791,7 @@ export interface HeartbeatChange {
   timeout?: string | undefined;
 }
 
+/** The settings as they count. */
 export interface ClusterSettings {
   heartbeat: HeartbeatSettings | undefined;
   membership:
@@ -766,6 +812,7 @@ export interface HeartbeatSettings {
   timeout: number;
 }
 
+/** How many vote, and how many stand by. */
 export interface MembershipSettings {
   /** Absent: as many as vote. */
   voters?: number | undefined;
@@ -774,13 +821,16 @@ export interface MembershipSettings {
   voter_grace: number;
 }
 
+/** Of the whole state. */
 export interface SaveSnapshotRequest {
 }
 
+/** The next bytes of the file. */
 export interface SnapshotPiece {
   data: Buffer;
 }
 
+/** From where on, and which. */
 export interface EventsRequest {
   /**
    * A position: what came after it is wanted. A time in RFC 3339: what came from then on. `oldest`: from the oldest that is kept. Empty: what comes from now on; where
@@ -795,6 +845,7 @@ export interface EventsRequest {
   id: string[];
 }
 
+/** Events in the order of the log, and how far they reach. */
 export interface EventsPiece {
   /** May be none: a sign of life, and how far it is. */
   events: Event[];
@@ -804,6 +855,7 @@ export interface EventsPiece {
   complete: boolean;
 }
 
+/** One change of state. */
 export interface Event {
   /** Of the log's entry. */
   index: number;
@@ -842,6 +894,7 @@ export interface SubmitBatchRequest {
   idempotency_key: string;
 }
 
+/** Of one task that is made from a template. */
 export interface Parameters {
   values: { [key: string]: string };
 }
@@ -851,17 +904,20 @@ export interface Parameters_ValuesEntry {
   value: string;
 }
 
+/** The batch and its tasks. */
 export interface SubmitBatchResponse {
   batch_id: string;
   /** In the order of the request. */
   tasks: NamedTask[];
 }
 
+/** A task that was made. */
 export interface NamedTask {
   id: string;
   name: string;
 }
 
+/** A task of a DAG, and what it waits for. */
 export interface DagTaskSpec {
   id: string;
   task:
@@ -871,6 +927,7 @@ export interface DagTaskSpec {
   dependencies: string[];
 }
 
+/** A graph of tasks without a cycle. */
 export interface SubmitDagRequest {
   name: string;
   tasks: DagTaskSpec[];
@@ -887,11 +944,13 @@ export interface GroupRequest {
   consistency?: string | undefined;
 }
 
+/** Of a batch or a DAG, by its id or an unambiguous prefix of it. */
 export interface ChangeGroupRequest {
   id: string;
   idempotency_key: string;
 }
 
+/** Which page. */
 export interface ListGroupsRequest {
   limit: number;
   cursor: string;
@@ -899,6 +958,7 @@ export interface ListGroupsRequest {
   consistency?: string | undefined;
 }
 
+/** A batch as it is. */
 export interface Batch {
   id: string;
   name: string;
@@ -922,6 +982,7 @@ export interface Batch_CountsEntry {
   value: number;
 }
 
+/** A DAG as it is. */
 export interface Dag {
   id: string;
   name: string;
@@ -960,16 +1021,64 @@ export interface DagTask {
   finished_at?: string | undefined;
 }
 
+/** A page. An empty cursor: it is the last. */
 export interface ListBatchesResponse {
   items: Batch[];
   next_cursor: string;
 }
 
+/** A page. An empty cursor: it is the last. */
 export interface ListDagsResponse {
   items: Dag[];
   next_cursor: string;
 }
 
+/** All but its secret, which nobody knows but its holder. */
+export interface Token {
+  id: string;
+  name: string;
+  /** viewer, submitter, operator or admin */
+  role: string;
+  created_at: string;
+  /** The principal that asked for it. */
+  created_by: string;
+  /** Absent: never. */
+  expires_at?: string | undefined;
+  revoked_at?: string | undefined;
+}
+
+export interface CreateTokenRequest {
+  role: string;
+  /** Of those that can be used no two have the same; empty: its id. */
+  name: string;
+  /** From now on; absent: for ever. */
+  expires_in?: string | undefined;
+  idempotency_key: string;
+}
+
+export interface CreateTokenResponse {
+  token:
+    | Token
+    | undefined;
+  /** jarvis_ID_SECRET; to be had here and never again. */
+  text: string;
+}
+
+export interface ListTokensRequest {
+}
+
+export interface ListTokensResponse {
+  items: Token[];
+  next_cursor: string;
+}
+
+export interface RevokeTokenRequest {
+  /** Or its beginning. */
+  id: string;
+  idempotency_key: string;
+}
+
+/** A token that lets nodes into the cluster. */
 export interface CreateJoinTokenRequest {
   /** Seconds or "30m"; absent: an hour. At most a week. */
   expires?:
@@ -989,6 +1098,7 @@ export interface CreateJoinTokenRequest {
   secret_hash: string;
 }
 
+/** A token that was made. */
 export interface CreatedJoinToken {
   info:
     | JoinToken
@@ -997,11 +1107,13 @@ export interface CreatedJoinToken {
   token: string;
 }
 
+/** Names one token by its id. */
 export interface JoinTokenRequest {
   id: string;
   idempotency_key: string;
 }
 
+/** Of all that are good still. */
 export interface ListJoinTokensRequest {
 }
 
@@ -1010,6 +1122,7 @@ export interface ListJoinTokensResponse {
   items: JoinToken[];
 }
 
+/** A token, without its secret. */
 export interface JoinToken {
   id: string;
   name?: string | undefined;
@@ -1021,6 +1134,7 @@ export interface JoinToken {
   used_by: JoinTokenUse[];
 }
 
+/** A node that it has let in. */
 export interface JoinTokenUse {
   node: string;
   at: string;
@@ -7875,7 +7989,7 @@ export const VersionInfo: MessageFns<VersionInfo> = {
 };
 
 function createBaseChangeMemberRequest(): ChangeMemberRequest {
-  return { action: "", name: "", address: "", other: "" };
+  return { action: "", name: "", address: "", other: "", idempotency_key: undefined };
 }
 
 export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
@@ -7891,6 +8005,9 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
     }
     if (message.other !== "") {
       writer.uint32(34).string(message.other);
+    }
+    if (message.idempotency_key !== undefined) {
+      writer.uint32(42).string(message.idempotency_key);
     }
     return writer;
   },
@@ -7940,6 +8057,14 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
             message.other = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7961,18 +8086,22 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
     message.name = object.name ?? "";
     message.address = object.address ?? "";
     message.other = object.other ?? "";
+    message.idempotency_key = object.idempotency_key ?? undefined;
     return message;
   },
 };
 
 function createBaseTransferLeadershipRequest(): TransferLeadershipRequest {
-  return { to: "" };
+  return { to: "", idempotency_key: undefined };
 }
 
 export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = {
   encode(message: TransferLeadershipRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.to !== "") {
       writer.uint32(10).string(message.to);
+    }
+    if (message.idempotency_key !== undefined) {
+      writer.uint32(18).string(message.idempotency_key);
     }
     return writer;
   },
@@ -7998,6 +8127,14 @@ export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = 
             message.to = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8016,6 +8153,7 @@ export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = 
   fromPartial(object: DeepPartial<TransferLeadershipRequest>): TransferLeadershipRequest {
     const message = createBaseTransferLeadershipRequest();
     message.to = object.to ?? "";
+    message.idempotency_key = object.idempotency_key ?? undefined;
     return message;
   },
 };
@@ -10593,6 +10731,468 @@ export const ListDagsResponse: MessageFns<ListDagsResponse> = {
   },
 };
 
+function createBaseToken(): Token {
+  return { id: "", name: "", role: "", created_at: "", created_by: "", expires_at: undefined, revoked_at: undefined };
+}
+
+export const Token: MessageFns<Token> = {
+  encode(message: Token, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.role !== "") {
+      writer.uint32(26).string(message.role);
+    }
+    if (message.created_at !== "") {
+      writer.uint32(34).string(message.created_at);
+    }
+    if (message.created_by !== "") {
+      writer.uint32(42).string(message.created_by);
+    }
+    if (message.expires_at !== undefined) {
+      writer.uint32(50).string(message.expires_at);
+    }
+    if (message.revoked_at !== undefined) {
+      writer.uint32(58).string(message.revoked_at);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Token {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseToken();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.role = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.created_at = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.created_by = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.expires_at = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.revoked_at = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Token>): Token {
+    return Token.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Token>): Token {
+    const message = createBaseToken();
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
+    message.role = object.role ?? "";
+    message.created_at = object.created_at ?? "";
+    message.created_by = object.created_by ?? "";
+    message.expires_at = object.expires_at ?? undefined;
+    message.revoked_at = object.revoked_at ?? undefined;
+    return message;
+  },
+};
+
+function createBaseCreateTokenRequest(): CreateTokenRequest {
+  return { role: "", name: "", expires_in: undefined, idempotency_key: "" };
+}
+
+export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
+  encode(message: CreateTokenRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.role !== "") {
+      writer.uint32(10).string(message.role);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.expires_in !== undefined) {
+      writer.uint32(26).string(message.expires_in);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(34).string(message.idempotency_key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateTokenRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateTokenRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.role = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.expires_in = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CreateTokenRequest>): CreateTokenRequest {
+    return CreateTokenRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateTokenRequest>): CreateTokenRequest {
+    const message = createBaseCreateTokenRequest();
+    message.role = object.role ?? "";
+    message.name = object.name ?? "";
+    message.expires_in = object.expires_in ?? undefined;
+    message.idempotency_key = object.idempotency_key ?? "";
+    return message;
+  },
+};
+
+function createBaseCreateTokenResponse(): CreateTokenResponse {
+  return { token: undefined, text: "" };
+}
+
+export const CreateTokenResponse: MessageFns<CreateTokenResponse> = {
+  encode(message: CreateTokenResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== undefined) {
+      Token.encode(message.token, writer.uint32(10).fork()).join();
+    }
+    if (message.text !== "") {
+      writer.uint32(18).string(message.text);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateTokenResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateTokenResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = Token.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CreateTokenResponse>): CreateTokenResponse {
+    return CreateTokenResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateTokenResponse>): CreateTokenResponse {
+    const message = createBaseCreateTokenResponse();
+    message.token = (object.token !== undefined && object.token !== null) ? Token.fromPartial(object.token) : undefined;
+    message.text = object.text ?? "";
+    return message;
+  },
+};
+
+function createBaseListTokensRequest(): ListTokensRequest {
+  return {};
+}
+
+export const ListTokensRequest: MessageFns<ListTokensRequest> = {
+  encode(_: ListTokensRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListTokensRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListTokensRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListTokensRequest>): ListTokensRequest {
+    return ListTokensRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ListTokensRequest>): ListTokensRequest {
+    const message = createBaseListTokensRequest();
+    return message;
+  },
+};
+
+function createBaseListTokensResponse(): ListTokensResponse {
+  return { items: [], next_cursor: "" };
+}
+
+export const ListTokensResponse: MessageFns<ListTokensResponse> = {
+  encode(message: ListTokensResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.items) {
+      Token.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.next_cursor !== "") {
+      writer.uint32(18).string(message.next_cursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListTokensResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListTokensResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.items.push(Token.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.next_cursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListTokensResponse>): ListTokensResponse {
+    return ListTokensResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListTokensResponse>): ListTokensResponse {
+    const message = createBaseListTokensResponse();
+    message.items = object.items?.map((e) => Token.fromPartial(e)) || [];
+    message.next_cursor = object.next_cursor ?? "";
+    return message;
+  },
+};
+
+function createBaseRevokeTokenRequest(): RevokeTokenRequest {
+  return { id: "", idempotency_key: "" };
+}
+
+export const RevokeTokenRequest: MessageFns<RevokeTokenRequest> = {
+  encode(message: RevokeTokenRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(18).string(message.idempotency_key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevokeTokenRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevokeTokenRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.idempotency_key = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RevokeTokenRequest>): RevokeTokenRequest {
+    return RevokeTokenRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RevokeTokenRequest>): RevokeTokenRequest {
+    const message = createBaseRevokeTokenRequest();
+    message.id = object.id ?? "";
+    message.idempotency_key = object.idempotency_key ?? "";
+    return message;
+  },
+};
+
 function createBaseCreateJoinTokenRequest(): CreateJoinTokenRequest {
   return { expires: undefined, uses: undefined, name: undefined, idempotency_key: "", secret_hash: "" };
 }
@@ -11143,8 +11743,13 @@ export const JoinTokenUse: MessageFns<JoinTokenUse> = {
   },
 };
 
+/**
+ * What there is to ask of a cluster: docs/grpc.md. Reads are the leader's answers unless they say `stale`; a write with the
+ * same idempotency key happens once.
+ */
 export type ClusterService = typeof ClusterService;
 export const ClusterService = {
+  /** All of them or none; answered once they are safe on a majority of the disks. At most 1,000. */
   submitTasks: {
     path: "/jarvis.cluster.Cluster/SubmitTasks" as const,
     requestStream: false as const,
@@ -11168,6 +11773,7 @@ export const ClusterService = {
     responseSerialize: (value: SubmitAnswer): Buffer => Buffer.from(SubmitAnswer.encode(value).finish()),
     responseDeserialize: (value: Buffer): SubmitAnswer => SubmitAnswer.decode(value),
   },
+  /** One task, with its newest attempts. */
   getTask: {
     path: "/jarvis.cluster.Cluster/GetTask" as const,
     requestStream: false as const,
@@ -11197,6 +11803,7 @@ export const ClusterService = {
     responseSerialize: (value: TaskPlan): Buffer => Buffer.from(TaskPlan.encode(value).finish()),
     responseDeserialize: (value: Buffer): TaskPlan => TaskPlan.decode(value),
   },
+  /** The newest first, a page at a time. */
   listTasks: {
     path: "/jarvis.cluster.Cluster/ListTasks" as const,
     requestStream: false as const,
@@ -11206,6 +11813,7 @@ export const ClusterService = {
     responseSerialize: (value: ListTasksResponse): Buffer => Buffer.from(ListTasksResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListTasksResponse => ListTasksResponse.decode(value),
   },
+  /** Ends it wherever it is; answered at once, while what runs of it is still being stopped. */
   cancelTask: {
     path: "/jarvis.cluster.Cluster/CancelTask" as const,
     requestStream: false as const,
@@ -11245,6 +11853,7 @@ export const ClusterService = {
     responseSerialize: (value: Task): Buffer => Buffer.from(Task.encode(value).finish()),
     responseDeserialize: (value: Buffer): Task => Task.decode(value),
   },
+  /** The output of one attempt, in the order in which it was written; see LogsRequest. */
   readLogs: {
     path: "/jarvis.cluster.Cluster/ReadLogs" as const,
     requestStream: false as const,
@@ -11254,6 +11863,7 @@ export const ClusterService = {
     responseSerialize: (value: LogChunk): Buffer => Buffer.from(LogChunk.encode(value).finish()),
     responseDeserialize: (value: Buffer): LogChunk => LogChunk.decode(value),
   },
+  /** All of them, by name. */
   listNodes: {
     path: "/jarvis.cluster.Cluster/ListNodes" as const,
     requestStream: false as const,
@@ -11263,6 +11873,7 @@ export const ClusterService = {
     responseSerialize: (value: ListNodesResponse): Buffer => Buffer.from(ListNodesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListNodesResponse => ListNodesResponse.decode(value),
   },
+  /** One node, with its capacity and what it is used for. */
   getNode: {
     path: "/jarvis.cluster.Cluster/GetNode" as const,
     requestStream: false as const,
@@ -11295,6 +11906,7 @@ export const ClusterService = {
     responseSerialize: (value: NodeChange): Buffer => Buffer.from(NodeChange.encode(value).finish()),
     responseDeserialize: (value: Buffer): NodeChange => NodeChange.decode(value),
   },
+  /** No new work; what runs ends by itself, or is stopped at the deadline and moved. */
   drainNode: {
     path: "/jarvis.cluster.Cluster/DrainNode" as const,
     requestStream: false as const,
@@ -11314,6 +11926,7 @@ export const ClusterService = {
     responseSerialize: (value: NodeChange): Buffer => Buffer.from(NodeChange.encode(value).finish()),
     responseDeserialize: (value: Buffer): NodeChange => NodeChange.decode(value),
   },
+  /** Sets and takes away labels of a node. */
   labelNode: {
     path: "/jarvis.cluster.Cluster/LabelNode" as const,
     requestStream: false as const,
@@ -11333,6 +11946,7 @@ export const ClusterService = {
     responseSerialize: (value: RemoveNodeResponse): Buffer => Buffer.from(RemoveNodeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RemoveNodeResponse => RemoveNodeResponse.decode(value),
   },
+  /** Who leads, who votes, and how far everybody is. */
   getCluster: {
     path: "/jarvis.cluster.Cluster/GetCluster" as const,
     requestStream: false as const,
@@ -11342,6 +11956,7 @@ export const ClusterService = {
     responseSerialize: (value: ClusterStatus): Buffer => Buffer.from(ClusterStatus.encode(value).finish()),
     responseDeserialize: (value: Buffer): ClusterStatus => ClusterStatus.decode(value),
   },
+  /** Adds, removes, promotes or demotes a member; answered once it is in force. */
   changeMember: {
     path: "/jarvis.cluster.Cluster/ChangeMember" as const,
     requestStream: false as const,
@@ -11351,6 +11966,7 @@ export const ClusterService = {
     responseSerialize: (value: ClusterStatus): Buffer => Buffer.from(ClusterStatus.encode(value).finish()),
     responseDeserialize: (value: Buffer): ClusterStatus => ClusterStatus.decode(value),
   },
+  /** Answered once another node leads. */
   transferLeadership: {
     path: "/jarvis.cluster.Cluster/TransferLeadership" as const,
     requestStream: false as const,
@@ -11381,6 +11997,7 @@ export const ClusterService = {
     responseSerialize: (value: ClusterSettings): Buffer => Buffer.from(ClusterSettings.encode(value).finish()),
     responseDeserialize: (value: Buffer): ClusterSettings => ClusterSettings.decode(value),
   },
+  /** All of the changes or none. */
   setConfig: {
     path: "/jarvis.cluster.Cluster/SetConfig" as const,
     requestStream: false as const,
@@ -11410,6 +12027,7 @@ export const ClusterService = {
     responseSerialize: (value: SubmitBatchResponse): Buffer => Buffer.from(SubmitBatchResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SubmitBatchResponse => SubmitBatchResponse.decode(value),
   },
+  /** A batch with the number of its tasks in each status. */
   getBatch: {
     path: "/jarvis.cluster.Cluster/GetBatch" as const,
     requestStream: false as const,
@@ -11419,6 +12037,7 @@ export const ClusterService = {
     responseSerialize: (value: Batch): Buffer => Buffer.from(Batch.encode(value).finish()),
     responseDeserialize: (value: Buffer): Batch => Batch.decode(value),
   },
+  /** The newest first, a page at a time. */
   listBatches: {
     path: "/jarvis.cluster.Cluster/ListBatches" as const,
     requestStream: false as const,
@@ -11428,6 +12047,7 @@ export const ClusterService = {
     responseSerialize: (value: ListBatchesResponse): Buffer => Buffer.from(ListBatchesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListBatchesResponse => ListBatchesResponse.decode(value),
   },
+  /** Cancels whatever of it is not over. */
   cancelBatch: {
     path: "/jarvis.cluster.Cluster/CancelBatch" as const,
     requestStream: false as const,
@@ -11447,6 +12067,7 @@ export const ClusterService = {
     responseSerialize: (value: Batch): Buffer => Buffer.from(Batch.encode(value).finish()),
     responseDeserialize: (value: Buffer): Batch => Batch.decode(value),
   },
+  /** All of its tasks or none. */
   submitDag: {
     path: "/jarvis.cluster.Cluster/SubmitDag" as const,
     requestStream: false as const,
@@ -11456,6 +12077,7 @@ export const ClusterService = {
     responseSerialize: (value: Dag): Buffer => Buffer.from(Dag.encode(value).finish()),
     responseDeserialize: (value: Buffer): Dag => Dag.decode(value),
   },
+  /** A DAG with its tasks and what each waits for. */
   getDag: {
     path: "/jarvis.cluster.Cluster/GetDag" as const,
     requestStream: false as const,
@@ -11465,6 +12087,7 @@ export const ClusterService = {
     responseSerialize: (value: Dag): Buffer => Buffer.from(Dag.encode(value).finish()),
     responseDeserialize: (value: Buffer): Dag => Dag.decode(value),
   },
+  /** The newest first, a page at a time. */
   listDags: {
     path: "/jarvis.cluster.Cluster/ListDags" as const,
     requestStream: false as const,
@@ -11474,6 +12097,7 @@ export const ClusterService = {
     responseSerialize: (value: ListDagsResponse): Buffer => Buffer.from(ListDagsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListDagsResponse => ListDagsResponse.decode(value),
   },
+  /** Cancels whatever of it is not over. */
   cancelDag: {
     path: "/jarvis.cluster.Cluster/CancelDag" as const,
     requestStream: false as const,
@@ -11483,6 +12107,7 @@ export const ClusterService = {
     responseSerialize: (value: Dag): Buffer => Buffer.from(Dag.encode(value).finish()),
     responseDeserialize: (value: Buffer): Dag => Dag.decode(value),
   },
+  /** Begins anew whatever did not complete of one that is over. */
   retryDag: {
     path: "/jarvis.cluster.Cluster/RetryDag" as const,
     requestStream: false as const,
@@ -11491,6 +12116,35 @@ export const ClusterService = {
     requestDeserialize: (value: Buffer): ChangeGroupRequest => ChangeGroupRequest.decode(value),
     responseSerialize: (value: Dag): Buffer => Buffer.from(Dag.encode(value).finish()),
     responseDeserialize: (value: Buffer): Dag => Dag.decode(value),
+  },
+  /** What callers show where the cluster asks for it: metadata `authorization: Bearer TOKEN`. */
+  createToken: {
+    path: "/jarvis.cluster.Cluster/CreateToken" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateTokenRequest): Buffer => Buffer.from(CreateTokenRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateTokenRequest => CreateTokenRequest.decode(value),
+    responseSerialize: (value: CreateTokenResponse): Buffer => Buffer.from(CreateTokenResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreateTokenResponse => CreateTokenResponse.decode(value),
+  },
+  listTokens: {
+    path: "/jarvis.cluster.Cluster/ListTokens" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListTokensRequest): Buffer => Buffer.from(ListTokensRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListTokensRequest => ListTokensRequest.decode(value),
+    responseSerialize: (value: ListTokensResponse): Buffer => Buffer.from(ListTokensResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListTokensResponse => ListTokensResponse.decode(value),
+  },
+  /** It lets nobody in any more, and streams that it has opened end. What is so already is fine. */
+  revokeToken: {
+    path: "/jarvis.cluster.Cluster/RevokeToken" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RevokeTokenRequest): Buffer => Buffer.from(RevokeTokenRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RevokeTokenRequest => RevokeTokenRequest.decode(value),
+    responseSerialize: (value: Token): Buffer => Buffer.from(Token.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Token => Token.decode(value),
   },
   /** With which a node that the cluster does not know comes in. */
   createJoinToken: {
@@ -11503,6 +12157,7 @@ export const ClusterService = {
     responseSerialize: (value: CreatedJoinToken): Buffer => Buffer.from(CreatedJoinToken.encode(value).finish()),
     responseDeserialize: (value: Buffer): CreatedJoinToken => CreatedJoinToken.decode(value),
   },
+  /** Those that let nodes in still. */
   listJoinTokens: {
     path: "/jarvis.cluster.Cluster/ListJoinTokens" as const,
     requestStream: false as const,
@@ -11527,6 +12182,7 @@ export const ClusterService = {
 } as const;
 
 export interface ClusterServer extends UntypedServiceImplementation {
+  /** All of them or none; answered once they are safe on a majority of the disks. At most 1,000. */
   submitTasks: handleUnaryCall<SubmitTasksRequest, SubmitTasksResponse>;
   /**
    * One answer per request, in the order of the requests; one that is refused ends nothing. Requests are taken while
@@ -11534,12 +12190,15 @@ export interface ClusterServer extends UntypedServiceImplementation {
    * has no answer.
    */
   streamSubmits: handleBidiStreamingCall<SubmitTasksRequest, SubmitAnswer>;
+  /** One task, with its newest attempts. */
   getTask: handleUnaryCall<TaskRequest, Task>;
   /** Why a task waits. */
   explainTask: handleUnaryCall<TaskRequest, Explanation>;
   /** Where tasks would run if they were submitted now; changes nothing. */
   planTasks: handleUnaryCall<PlanRequest, TaskPlan>;
+  /** The newest first, a page at a time. */
   listTasks: handleUnaryCall<ListTasksRequest, ListTasksResponse>;
+  /** Ends it wherever it is; answered at once, while what runs of it is still being stopped. */
   cancelTask: handleUnaryCall<CancelTaskRequest, Task>;
   /** Begins a task anew that is over. */
   retryTask: handleUnaryCall<RetryTaskRequest, Task>;
@@ -11547,8 +12206,11 @@ export interface ClusterServer extends UntypedServiceImplementation {
   updateTask: handleUnaryCall<UpdateTaskRequest, Task>;
   /** The task now, and again after each change, until it is in a terminal status. */
   watchTask: handleServerStreamingCall<TaskRequest, Task>;
+  /** The output of one attempt, in the order in which it was written; see LogsRequest. */
   readLogs: handleServerStreamingCall<LogsRequest, LogChunk>;
+  /** All of them, by name. */
   listNodes: handleUnaryCall<ListNodesRequest, ListNodesResponse>;
+  /** One node, with its capacity and what it is used for. */
   getNode: handleUnaryCall<NodeRequest, Node>;
   /**
    * Changes of state in the order of the log, from a position on. Any node answers by itself, whoever leads; where the
@@ -11557,42 +12219,63 @@ export interface ClusterServer extends UntypedServiceImplementation {
   watchEvents: handleServerStreamingCall<EventsRequest, EventsPiece>;
   /** Whether a node takes work. What is so already is fine. */
   cordonNode: handleUnaryCall<CordonNodeRequest, NodeChange>;
+  /** No new work; what runs ends by itself, or is stopped at the deadline and moved. */
   drainNode: handleUnaryCall<DrainNodeRequest, NodeChange>;
   /** Ends a drain and a cordon. */
   undrainNode: handleUnaryCall<UndrainNodeRequest, NodeChange>;
+  /** Sets and takes away labels of a node. */
   labelNode: handleUnaryCall<LabelNodeRequest, NodeChange>;
   /** Takes a node that is gone off the list. */
   removeNode: handleUnaryCall<RemoveNodeRequest, RemoveNodeResponse>;
+  /** Who leads, who votes, and how far everybody is. */
   getCluster: handleUnaryCall<GetClusterRequest, ClusterStatus>;
+  /** Adds, removes, promotes or demotes a member; answered once it is in force. */
   changeMember: handleUnaryCall<ChangeMemberRequest, ClusterStatus>;
+  /** Answered once another node leads. */
   transferLeadership: handleUnaryCall<TransferLeadershipRequest, ClusterStatus>;
   /** The state at one index, as a file: all pieces in order. */
   saveSnapshot: handleServerStreamingCall<SaveSnapshotRequest, SnapshotPiece>;
   /** The settings that belong to the cluster. */
   getConfig: handleUnaryCall<GetConfigRequest, ClusterSettings>;
+  /** All of the changes or none. */
   setConfig: handleUnaryCall<SetConfigRequest, ClusterSettings>;
   /** Answered by the node that is asked, never forwarded. */
   getVersion: handleUnaryCall<GetVersionRequest, VersionInfo>;
   /** All of its tasks or none. */
   submitBatch: handleUnaryCall<SubmitBatchRequest, SubmitBatchResponse>;
+  /** A batch with the number of its tasks in each status. */
   getBatch: handleUnaryCall<GroupRequest, Batch>;
+  /** The newest first, a page at a time. */
   listBatches: handleUnaryCall<ListGroupsRequest, ListBatchesResponse>;
+  /** Cancels whatever of it is not over. */
   cancelBatch: handleUnaryCall<ChangeGroupRequest, Batch>;
   /** Begins anew whatever did not complete of one that is over. */
   retryBatch: handleUnaryCall<ChangeGroupRequest, Batch>;
+  /** All of its tasks or none. */
   submitDag: handleUnaryCall<SubmitDagRequest, Dag>;
+  /** A DAG with its tasks and what each waits for. */
   getDag: handleUnaryCall<GroupRequest, Dag>;
+  /** The newest first, a page at a time. */
   listDags: handleUnaryCall<ListGroupsRequest, ListDagsResponse>;
+  /** Cancels whatever of it is not over. */
   cancelDag: handleUnaryCall<ChangeGroupRequest, Dag>;
+  /** Begins anew whatever did not complete of one that is over. */
   retryDag: handleUnaryCall<ChangeGroupRequest, Dag>;
+  /** What callers show where the cluster asks for it: metadata `authorization: Bearer TOKEN`. */
+  createToken: handleUnaryCall<CreateTokenRequest, CreateTokenResponse>;
+  listTokens: handleUnaryCall<ListTokensRequest, ListTokensResponse>;
+  /** It lets nobody in any more, and streams that it has opened end. What is so already is fine. */
+  revokeToken: handleUnaryCall<RevokeTokenRequest, Token>;
   /** With which a node that the cluster does not know comes in. */
   createJoinToken: handleUnaryCall<CreateJoinTokenRequest, CreatedJoinToken>;
+  /** Those that let nodes in still. */
   listJoinTokens: handleUnaryCall<ListJoinTokensRequest, ListJoinTokensResponse>;
   /** Answers with what it was. */
   deleteJoinToken: handleUnaryCall<JoinTokenRequest, JoinToken>;
 }
 
 export interface ClusterClient extends Client {
+  /** All of them or none; answered once they are safe on a majority of the disks. At most 1,000. */
   submitTasks(
     request: SubmitTasksRequest,
     callback: (error: ServiceError | null, response: SubmitTasksResponse) => void,
@@ -11619,6 +12302,7 @@ export interface ClusterClient extends Client {
     metadata: Metadata,
     options?: Partial<CallOptions>,
   ): ClientDuplexStream<SubmitTasksRequest, SubmitAnswer>;
+  /** One task, with its newest attempts. */
   getTask(request: TaskRequest, callback: (error: ServiceError | null, response: Task) => void): ClientUnaryCall;
   getTask(
     request: TaskRequest,
@@ -11660,6 +12344,7 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: TaskPlan) => void,
   ): ClientUnaryCall;
+  /** The newest first, a page at a time. */
   listTasks(
     request: ListTasksRequest,
     callback: (error: ServiceError | null, response: ListTasksResponse) => void,
@@ -11675,6 +12360,7 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListTasksResponse) => void,
   ): ClientUnaryCall;
+  /** Ends it wherever it is; answered at once, while what runs of it is still being stopped. */
   cancelTask(
     request: CancelTaskRequest,
     callback: (error: ServiceError | null, response: Task) => void,
@@ -11722,8 +12408,10 @@ export interface ClusterClient extends Client {
   /** The task now, and again after each change, until it is in a terminal status. */
   watchTask(request: TaskRequest, options?: Partial<CallOptions>): ClientReadableStream<Task>;
   watchTask(request: TaskRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<Task>;
+  /** The output of one attempt, in the order in which it was written; see LogsRequest. */
   readLogs(request: LogsRequest, options?: Partial<CallOptions>): ClientReadableStream<LogChunk>;
   readLogs(request: LogsRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<LogChunk>;
+  /** All of them, by name. */
   listNodes(
     request: ListNodesRequest,
     callback: (error: ServiceError | null, response: ListNodesResponse) => void,
@@ -11739,6 +12427,7 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListNodesResponse) => void,
   ): ClientUnaryCall;
+  /** One node, with its capacity and what it is used for. */
   getNode(request: NodeRequest, callback: (error: ServiceError | null, response: Node) => void): ClientUnaryCall;
   getNode(
     request: NodeRequest,
@@ -11777,6 +12466,7 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: NodeChange) => void,
   ): ClientUnaryCall;
+  /** No new work; what runs ends by itself, or is stopped at the deadline and moved. */
   drainNode(
     request: DrainNodeRequest,
     callback: (error: ServiceError | null, response: NodeChange) => void,
@@ -11808,6 +12498,7 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: NodeChange) => void,
   ): ClientUnaryCall;
+  /** Sets and takes away labels of a node. */
   labelNode(
     request: LabelNodeRequest,
     callback: (error: ServiceError | null, response: NodeChange) => void,
@@ -11839,6 +12530,7 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RemoveNodeResponse) => void,
   ): ClientUnaryCall;
+  /** Who leads, who votes, and how far everybody is. */
   getCluster(
     request: GetClusterRequest,
     callback: (error: ServiceError | null, response: ClusterStatus) => void,
@@ -11854,6 +12546,7 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ClusterStatus) => void,
   ): ClientUnaryCall;
+  /** Adds, removes, promotes or demotes a member; answered once it is in force. */
   changeMember(
     request: ChangeMemberRequest,
     callback: (error: ServiceError | null, response: ClusterStatus) => void,
@@ -11869,6 +12562,7 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ClusterStatus) => void,
   ): ClientUnaryCall;
+  /** Answered once another node leads. */
   transferLeadership(
     request: TransferLeadershipRequest,
     callback: (error: ServiceError | null, response: ClusterStatus) => void,
@@ -11907,6 +12601,7 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ClusterSettings) => void,
   ): ClientUnaryCall;
+  /** All of the changes or none. */
   setConfig(
     request: SetConfigRequest,
     callback: (error: ServiceError | null, response: ClusterSettings) => void,
@@ -11954,6 +12649,7 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: SubmitBatchResponse) => void,
   ): ClientUnaryCall;
+  /** A batch with the number of its tasks in each status. */
   getBatch(request: GroupRequest, callback: (error: ServiceError | null, response: Batch) => void): ClientUnaryCall;
   getBatch(
     request: GroupRequest,
@@ -11966,6 +12662,7 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Batch) => void,
   ): ClientUnaryCall;
+  /** The newest first, a page at a time. */
   listBatches(
     request: ListGroupsRequest,
     callback: (error: ServiceError | null, response: ListBatchesResponse) => void,
@@ -11981,6 +12678,7 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListBatchesResponse) => void,
   ): ClientUnaryCall;
+  /** Cancels whatever of it is not over. */
   cancelBatch(
     request: ChangeGroupRequest,
     callback: (error: ServiceError | null, response: Batch) => void,
@@ -12012,6 +12710,7 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Batch) => void,
   ): ClientUnaryCall;
+  /** All of its tasks or none. */
   submitDag(request: SubmitDagRequest, callback: (error: ServiceError | null, response: Dag) => void): ClientUnaryCall;
   submitDag(
     request: SubmitDagRequest,
@@ -12024,6 +12723,7 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Dag) => void,
   ): ClientUnaryCall;
+  /** A DAG with its tasks and what each waits for. */
   getDag(request: GroupRequest, callback: (error: ServiceError | null, response: Dag) => void): ClientUnaryCall;
   getDag(
     request: GroupRequest,
@@ -12036,6 +12736,7 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Dag) => void,
   ): ClientUnaryCall;
+  /** The newest first, a page at a time. */
   listDags(
     request: ListGroupsRequest,
     callback: (error: ServiceError | null, response: ListDagsResponse) => void,
@@ -12051,6 +12752,7 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListDagsResponse) => void,
   ): ClientUnaryCall;
+  /** Cancels whatever of it is not over. */
   cancelDag(
     request: ChangeGroupRequest,
     callback: (error: ServiceError | null, response: Dag) => void,
@@ -12066,6 +12768,7 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Dag) => void,
   ): ClientUnaryCall;
+  /** Begins anew whatever did not complete of one that is over. */
   retryDag(request: ChangeGroupRequest, callback: (error: ServiceError | null, response: Dag) => void): ClientUnaryCall;
   retryDag(
     request: ChangeGroupRequest,
@@ -12077,6 +12780,53 @@ export interface ClusterClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Dag) => void,
+  ): ClientUnaryCall;
+  /** What callers show where the cluster asks for it: metadata `authorization: Bearer TOKEN`. */
+  createToken(
+    request: CreateTokenRequest,
+    callback: (error: ServiceError | null, response: CreateTokenResponse) => void,
+  ): ClientUnaryCall;
+  createToken(
+    request: CreateTokenRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CreateTokenResponse) => void,
+  ): ClientUnaryCall;
+  createToken(
+    request: CreateTokenRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CreateTokenResponse) => void,
+  ): ClientUnaryCall;
+  listTokens(
+    request: ListTokensRequest,
+    callback: (error: ServiceError | null, response: ListTokensResponse) => void,
+  ): ClientUnaryCall;
+  listTokens(
+    request: ListTokensRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListTokensResponse) => void,
+  ): ClientUnaryCall;
+  listTokens(
+    request: ListTokensRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListTokensResponse) => void,
+  ): ClientUnaryCall;
+  /** It lets nobody in any more, and streams that it has opened end. What is so already is fine. */
+  revokeToken(
+    request: RevokeTokenRequest,
+    callback: (error: ServiceError | null, response: Token) => void,
+  ): ClientUnaryCall;
+  revokeToken(
+    request: RevokeTokenRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Token) => void,
+  ): ClientUnaryCall;
+  revokeToken(
+    request: RevokeTokenRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Token) => void,
   ): ClientUnaryCall;
   /** With which a node that the cluster does not know comes in. */
   createJoinToken(
@@ -12094,6 +12844,7 @@ export interface ClusterClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CreatedJoinToken) => void,
   ): ClientUnaryCall;
+  /** Those that let nodes in still. */
   listJoinTokens(
     request: ListJoinTokensRequest,
     callback: (error: ServiceError | null, response: ListJoinTokensResponse) => void,

@@ -207,6 +207,7 @@ export const HealthCheckResponse: MessageFns<HealthCheckResponse> = {
   },
 };
 
+/** Whether the node is in service. */
 export type HealthService = typeof HealthService;
 export const HealthService = {
   /** Whether the node is in service, as `/readyz` says it. A name that is no service of the node is NOT_FOUND. */

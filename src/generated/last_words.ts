@@ -171,8 +171,10 @@ export const LastWordReply: MessageFns<LastWordReply> = {
   },
 };
 
+/** A node says why it stops, while it still can. */
 export type LastWordsService = typeof LastWordsService;
 export const LastWordsService = {
+  /** Said once to each of the others. */
   say: {
     path: "/jarvis.member.LastWords/Say" as const,
     requestStream: false as const,
@@ -185,10 +187,12 @@ export const LastWordsService = {
 } as const;
 
 export interface LastWordsServer extends UntypedServiceImplementation {
+  /** Said once to each of the others. */
   say: handleUnaryCall<LastWord, LastWordReply>;
 }
 
 export interface LastWordsClient extends Client {
+  /** Said once to each of the others. */
   say(request: LastWord, callback: (error: ServiceError | null, response: LastWordReply) => void): ClientUnaryCall;
   say(
     request: LastWord,

@@ -901,6 +901,7 @@ export const BeginReply: MessageFns<BeginReply> = {
   },
 };
 
+/** A node that leaves hands the output that it keeps to another. */
 export type LogHandOverService = typeof LogHandOverService;
 export const LogHandOverService = {
   /** How much this node can take. */

@@ -1961,6 +1961,7 @@ export const JoinReply: MessageFns<JoinReply> = {
   },
 };
 
+/** Between the members of a cluster, and those that want to be. */
 export type RaftService = typeof RaftService;
 export const RaftService = {
   /**

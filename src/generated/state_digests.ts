@@ -35,6 +35,8 @@ export interface DigestsReply {
   digests: StateDigest[];
   /** What its clock says; 0: not told. */
   wall_ms: number;
+  /** Of the log; 0: not told. */
+  commit_index: number;
 }
 
 export interface StateDigest {
@@ -98,7 +100,7 @@ export const DigestsRequest: MessageFns<DigestsRequest> = {
 };
 
 function createBaseDigestsReply(): DigestsReply {
-  return { raft_id: 0, digests: [], wall_ms: 0 };
+  return { raft_id: 0, digests: [], wall_ms: 0, commit_index: 0 };
 }
 
 export const DigestsReply: MessageFns<DigestsReply> = {
@@ -111,6 +113,9 @@ export const DigestsReply: MessageFns<DigestsReply> = {
     }
     if (message.wall_ms !== 0) {
       writer.uint32(24).uint64(message.wall_ms);
+    }
+    if (message.commit_index !== 0) {
+      writer.uint32(32).uint64(message.commit_index);
     }
     return writer;
   },
@@ -152,6 +157,14 @@ export const DigestsReply: MessageFns<DigestsReply> = {
             message.wall_ms = longToNumber(reader.uint64());
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.commit_index = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -172,6 +185,7 @@ export const DigestsReply: MessageFns<DigestsReply> = {
     message.raft_id = object.raft_id ?? 0;
     message.digests = object.digests?.map((e) => StateDigest.fromPartial(e)) || [];
     message.wall_ms = object.wall_ms ?? 0;
+    message.commit_index = object.commit_index ?? 0;
     return message;
   },
 };
@@ -243,8 +257,10 @@ export const StateDigest: MessageFns<StateDigest> = {
   },
 };
 
+/** What a member has made of the log. */
 export type StateDigestsService = typeof StateDigestsService;
 export const StateDigestsService = {
+  /** Of the newest entries. */
   get: {
     path: "/jarvis.digests.StateDigests/Get" as const,
     requestStream: false as const,
@@ -257,10 +273,12 @@ export const StateDigestsService = {
 } as const;
 
 export interface StateDigestsServer extends UntypedServiceImplementation {
+  /** Of the newest entries. */
   get: handleUnaryCall<DigestsRequest, DigestsReply>;
 }
 
 export interface StateDigestsClient extends Client {
+  /** Of the newest entries. */
   get(request: DigestsRequest, callback: (error: ServiceError | null, response: DigestsReply) => void): ClientUnaryCall;
   get(
     request: DigestsRequest,

@@ -3211,8 +3211,10 @@ export const LogChunk: MessageFns<LogChunk> = {
   },
 };
 
+/** The leader and the workers. */
 export type WorkerService = typeof WorkerService;
 export const WorkerService = {
+  /** One for as long as both live. */
   session: {
     path: "/jarvis.worker.Worker/Session" as const,
     requestStream: true as const,
@@ -3225,10 +3227,12 @@ export const WorkerService = {
 } as const;
 
 export interface WorkerServer extends UntypedServiceImplementation {
+  /** One for as long as both live. */
   session: handleBidiStreamingCall<WorkerMessage, LeaderMessage>;
 }
 
 export interface WorkerClient extends Client {
+  /** One for as long as both live. */
   session(): ClientDuplexStream<WorkerMessage, LeaderMessage>;
   session(options: Partial<CallOptions>): ClientDuplexStream<WorkerMessage, LeaderMessage>;
   session(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<WorkerMessage, LeaderMessage>;
@@ -3243,6 +3247,7 @@ export const WorkerClient = makeGenericClientConstructor(WorkerService, "jarvis.
 /** Every node serves the logs of the attempts that ran on it. */
 export type NodeLogsService = typeof NodeLogsService;
 export const NodeLogsService = {
+  /** Of one attempt, in the order in which it was written. */
   read: {
     path: "/jarvis.worker.NodeLogs/Read" as const,
     requestStream: false as const,
@@ -3255,10 +3260,12 @@ export const NodeLogsService = {
 } as const;
 
 export interface NodeLogsServer extends UntypedServiceImplementation {
+  /** Of one attempt, in the order in which it was written. */
   read: handleServerStreamingCall<ReadLogRequest, LogChunk>;
 }
 
 export interface NodeLogsClient extends Client {
+  /** Of one attempt, in the order in which it was written. */
   read(request: ReadLogRequest, options?: Partial<CallOptions>): ClientReadableStream<LogChunk>;
   read(request: ReadLogRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<LogChunk>;
 }

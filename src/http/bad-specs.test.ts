@@ -57,15 +57,15 @@ describe('is refused with 422 and the path of each fault:', () => {
       '/tasks',
       {
         command,
-        resources: { cpu: 1e300, memory: '99999999Ei' },
-        limits: { cpu: '9'.repeat(400), pids: 2 ** 60 },
+        resources: { cpu: 9e15, memory: '99999999Ei' },
+        limits: { cpu: '9'.repeat(400), pids: 2 ** 52 },
       },
       ['resources.cpu', 'resources.memory', 'limits.cpu', 'limits.pids'],
     ],
     [
       'times without end',
       '/tasks',
-      { command, timeout: 1e300, stop_grace: '-1s', retry_policy: { backoff_base: -2, max_attempts: 1e9 } },
+      { command, timeout: 9e15, stop_grace: '-1s', retry_policy: { backoff_base: -2, max_attempts: 1e9 } },
       ['timeout', 'stop_grace', 'retry_policy.max_attempts', 'retry_policy.backoff_base'],
     ],
     ['an environment of 10 MB', '/tasks', { command, env: { A: 'x'.repeat(10 * MIB) } }, ['env']],

@@ -76,7 +76,7 @@ describe('changes of the membership', () => {
   ] as const)('%s %s reaches the leader and answers with the cluster', async (method, url, body, wanted) => {
     const { status, json } = await call(method, url, body);
     expect(status).toBe(200);
-    expect(asked).toEqual([{ name: 'n4', address: '', other: '', ...wanted }]);
+    expect(asked).toEqual([{ name: 'n4', address: '', other: '', idempotency_key: '', ...wanted }]);
     expect(json).toMatchObject({ leader: 'n1', voters: ['n1', 'n2', 'n3'] });
   });
 

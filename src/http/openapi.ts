@@ -49,6 +49,7 @@ const ERRORS: readonly { readonly status: number; readonly applies: (route: Rout
   { status: 409, applies: ({ path, method }) => path.includes(':') || method !== 'GET' },
   { status: 410, applies: ({ operation }) => operation === 'readLogs' || operation === 'watchEvents' },
   { status: 413, applies: ({ method }) => method !== 'GET' },
+  { status: 414, applies: ({ path }) => path.includes(':') },
   { status: 415, applies: ({ method }) => method !== 'GET' },
   { status: 422, applies: ({ method }) => method !== 'GET' },
   { status: 429, applies: () => true },
@@ -105,7 +106,8 @@ function operationOf(route: Route): Json {
   };
 }
 
-function answerOf({ answer, status, isRead }: Route): Json {
+function answerOf(route: Route): Json {
+  const { status, isRead } = route;
   const headers = {
     ...(status === 201 ? { Location: header('Of what was made') } : {}),
     ...(isRead === true
@@ -121,11 +123,11 @@ function answerOf({ answer, status, isRead }: Route): Json {
   return {
     description: STATUS_CODES[status ?? 200] ?? '',
     ...(Object.keys(headers).length === 0 ? {} : { headers }),
-    content: contentOf(answer),
+    content: contentOf(route),
   };
 }
 
-function contentOf(answer: Route['answer']): Json {
+function contentOf({ answer, mediaType = 'application/json' }: Route): Json {
   if (answer === 'text/event-stream')
     return {
       [answer]: {
@@ -134,7 +136,7 @@ function contentOf(answer: Route['answer']): Json {
     };
   if (answer === 'application/octet-stream') return { [answer]: {} };
   if (typeof answer === 'string') return { [answer]: { schema: { type: 'string' } } };
-  return { 'application/json': { schema: reference(answer) } };
+  return { [mediaType]: { schema: reference(answer) } };
 }
 
 function parametersOf(route: Route): readonly Json[] {
@@ -142,7 +144,7 @@ function parametersOf(route: Route): readonly Json[] {
     name,
     in: 'path',
     required: true,
-    description: PATH_PARAMETERS[name] ?? name,
+    description: describedParameter(route.path, name),
     schema: { type: 'string' },
   }));
   const { properties = {} } = z.toJSONSchema(route.query, { io: 'input' });
@@ -159,10 +161,11 @@ function parametersOf(route: Route): readonly Json[] {
   return [...inPath, ...inQuery, ...headersOf(route)];
 }
 
-const PATH_PARAMETERS: Readonly<Record<string, string>> = {
-  id: 'The id, or an unambiguous beginning of it; of a DAG its name, too: its newest run',
-  name: 'The name of a node',
-};
+function describedParameter(path: string, name: string): string {
+  if (path.startsWith('/dags')) return 'The id, an unambiguous beginning of it, or a name: its newest run';
+  if (/^\/(tasks|batches)/.test(path)) return 'The id, or an unambiguous beginning of it';
+  return /^\/(nodes|cluster\/members)/.test(path) ? 'The name of a node' : name;
+}
 
 /** What may be given once or several times is a list. */
 function listOf({ anyOf }: Json): Json | undefined {

@@ -1,4 +1,6 @@
 /** Failures as RFC 9457 `application/problem+json`, with the stable code and one entry per fault. */
+import type { FastifyReply } from 'fastify';
+
 import type { Fault } from '../lib/errors.ts';
 import { ERROR_CODES, JarvisError } from '../lib/errors.ts';
 import { STATUS_CODES } from '../lib/node-http.ts';
@@ -45,4 +47,10 @@ export function requestFault(
     };
   }
   return { error: new JarvisError('malformed', error.message, { cause: error }), status };
+}
+
+/** @param status where HTTP knows better than the table of codes */
+export function sendProblem(reply: FastifyReply, error: JarvisError, status?: number): FastifyReply {
+  const problem = problemOf(error, status);
+  return reply.code(problem.status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(problem));
 }

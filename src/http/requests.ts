@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { JarvisError } from '../lib/errors.ts';
 import type { LabelChanges } from '../model/node.ts';
 import type { CallContext } from '../operations/port.ts';
+import { callerOf } from './authentication.ts';
 
 export class Calls {
   readonly #open = new Map<AbortController, { readonly streams: boolean }>();
@@ -21,7 +22,8 @@ export class Calls {
       this.#open.delete(controller);
       controller.abort(new JarvisError('timeout', 'the caller has gone'));
     });
-    return { principal: 'anonymous', signal: controller.signal, forwarded: false };
+    const caller = callerOf(reply.request);
+    return { caller, principal: 'anonymous', signal: controller.signal, forwarded: false };
   }
 
   /** Ends every answer that is under way. */

@@ -9,7 +9,7 @@ import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { CallContext, ClusterOperations, Freshness, Readiness } from '../operations/port.ts';
-import { PROBLEM_TYPE, problemOf } from './problem.ts';
+import { sendProblem } from './problem.ts';
 import { consistency, expectNoBody, parseQuery } from './query.ts';
 import type { Calls } from './requests.ts';
 
@@ -39,6 +39,8 @@ interface RouteFacts {
   /** A name that stays, for clients that are generated and for permissions; unique. */
   readonly operation: string;
   readonly summary: string;
+  /** Of an answer in JSON; absent: `application/json`. */
+  readonly mediaType?: string;
   /** Of the answer; 200 where it is absent. */
   readonly status?: number;
   /** The answer comes as it is made: no HEAD, nothing compressed, no end of its own. */
@@ -149,6 +151,7 @@ export function registerRoutes(app: FastifyInstance, routes: readonly Route[], p
         url: path,
         config: { route: one },
         exposeHeadRoute: hasHead,
+        ...(one.isStream === true ? { compress: false as const } : {}),
         handler: async (request, reply) => await one.run(request, reply, parts),
       });
     }
@@ -163,11 +166,7 @@ function refuseOthers(app: FastifyInstance, path: string, allowed: ReadonlySet<H
     // Before any body is looked at.
     onRequest: async (request, reply) => {
       const error = new JarvisError('malformed', `${request.method} is not allowed here`);
-      return reply
-        .code(405)
-        .header('allow', [...allowed].join(', '))
-        .header('content-type', PROBLEM_TYPE)
-        .send(JSON.stringify(problemOf(error, 405)));
+      return sendProblem(reply.header('allow', [...allowed].join(', ')), error, 405);
     },
     handler: async () => undefined,
   });

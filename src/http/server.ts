@@ -1,17 +1,25 @@
 /** The HTTP API of a node: JSON over the same operations as gRPC. */
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import compress from '@fastify/compress';
+import type { FastifyInstance } from 'fastify';
 import { fastify } from 'fastify';
 
 import { cannotListen, joinAddress, splitAddress } from '../lib/address.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
-import type { TlsSource } from '../lib/tls-watch.ts';
+import { withoutTokens } from '../lib/token-text.ts';
 import type { ClusterOperations, Readiness } from '../operations/port.ts';
+import type { HttpAdmission } from './authentication.ts';
+import { requireTokens } from './authentication.ts';
+import type { TlsSource } from '../lib/tls-watch.ts';
+import type { ConnectionBounds } from './connections.ts';
+import { Connections } from './connections.ts';
+import { defend } from './defences.ts';
 import { httpsContext, renewHttps } from './https.ts';
-import { PROBLEM_TYPE, RETRY_AFTER_SECONDS, problemOf, requestFault } from './problem.ts';
+import { takeJson } from './json-body.ts';
+import { RETRY_AFTER_SECONDS, problemOf, requestFault, sendProblem } from './problem.ts';
 import { Calls } from './requests.ts';
-import { registerRoutes, routeOf } from './route.ts';
+import { registerRoutes } from './route.ts';
 import { ROUTES } from './routes/table.ts';
 
 export interface HttpServer {
@@ -27,23 +35,51 @@ export interface HttpServer {
   close(graceMs: number): Promise<void>;
 }
 
+const DEFAULT_BOUNDS: ConnectionBounds = {
+  headersTimeoutMs: limits.httpHeadersTimeoutMs,
+  checkIntervalMs: limits.httpCheckIntervalMs,
+  stallMs: limits.httpStallMs,
+};
+
 export function createHttpServer(options: {
   readonly operations: ClusterOperations;
   readonly readiness: () => Readiness;
   readonly log: Log;
+  /** Null, or absent: whoever calls may do everything. */
+  readonly admission?: HttpAdmission | null;
   /** JSON Schema of the file of a node's settings; absent: of none. */
   readonly nodeFileSchema?: () => object;
   /** Default: plain text. */
   readonly tls?: TlsSource | null;
+  /** See {@link DefenceOptions}; absent: any. */
+  readonly hosts?: readonly string[] | null;
+  readonly requestsPerWindow?: number;
+  /** Tests have less patience. */
+  readonly bounds?: Partial<ConnectionBounds>;
 }): HttpServer {
   const { log, tls = null } = options;
+  const bounds = { ...DEFAULT_BOUNDS, ...options.bounds };
+  const connections = new Connections(bounds);
+  const listener = {
+    headersTimeout: bounds.headersTimeoutMs,
+    connectionsCheckingInterval: bounds.checkIntervalMs,
+    maxHeaderSize: limits.httpHeaderBytes,
+    // A peer that has gone without a word is found out in the end.
+    keepAlive: true,
+    keepAliveInitialDelay: limits.httpKeepAliveMs,
+  };
   const app = fastify({
-    ...(tls === null ? {} : { https: httpsContext(tls.current) }),
+    ...(tls === null
+      ? { http: listener }
+      : {
+          https: { ...httpsContext(tls.current), ...listener, handshakeTimeout: bounds.headersTimeoutMs },
+        }),
     logger: false,
     bodyLimit: limits.httpBodyBytes,
     requestTimeout: limits.httpRequestTimeoutMs,
     keepAliveTimeout: limits.httpKeepAliveMs,
     forceCloseConnections: 'idle',
+    clientErrorHandler: (error, socket) => connections.refuse(error, socket),
     // What comes on a connection that stood before is answered like the rest.
     return503OnClosing: false,
     routerOptions: { maxParamLength: 256 },
@@ -51,6 +87,9 @@ export function createHttpServer(options: {
     frameworkErrors: (error, _request, reply) => void answer(reply, error),
   });
   app.server.maxConnections = limits.httpConnections;
+  // All of them are counted, below; Node.js would drop what is too much without a word.
+  app.server.maxHeadersCount = 0;
+  connections.bound(app.server);
   const unsubscribe = tls === null ? null : renewHttps(app, tls);
   const answer = (reply: Parameters<Parameters<typeof app.setErrorHandler>[0]>[2], error: unknown) => {
     const fault = requestFault(error);
@@ -58,22 +97,37 @@ export function createHttpServer(options: {
       fault?.error ?? (error instanceof JarvisError ? error : new JarvisError('internal', messageOf(error)));
     if (known.code === 'internal') {
       const stack = error instanceof Error ? error.stack : undefined;
-      log.error({ url: reply.request.url, error: messageOf(error), stack }, 'request failed');
+      log.error({ url: withoutTokens(reply.request.url), error: messageOf(error), stack }, 'request failed');
     }
     const problem = problemOf(known, fault?.status);
     if (problem.status === 503) reply.header('retry-after', String(RETRY_AFTER_SECONDS));
+    if (known.retryAfterMs !== null)
+      reply.header('retry-after', String(Math.ceil(known.retryAfterMs / 1000)));
+    if (problem.status === 401) reply.header('www-authenticate', 'Bearer');
     // fastify would close the connection, and a client that is still sending would see that before the answer. Node.js
     // reads what comes to its end instead, for as long as a request may take.
     if (problem.status === 413) reply.removeHeader('connection');
-    return reply.code(problem.status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(problem));
+    return sendProblem(reply, known, fault?.status);
   };
+  defend(app, {
+    hosts: options.hosts ?? null,
+    requestsPerWindow: options.requestsPerWindow ?? limits.httpRequestsPerWindow,
+  });
   app.setErrorHandler((error, _request, reply) => answer(reply, error));
   app.setNotFoundHandler((request, reply) =>
     answer(reply, new JarvisError('not_found', `there is nothing at ${request.url.slice(0, 200)}`)),
   );
-  acceptEmptyBodies(app);
+  if (options.admission !== undefined && options.admission !== null) requireTokens(app, options.admission);
+  takeJson(app);
   const calls = new Calls();
-  registerRoutes(app, ROUTES, { nodeFileSchema: () => ({}), ...options, calls });
+  void app.register(compress, {
+    encodings: ['br', 'gzip'],
+    threshold: limits.httpCompressedBytes,
+    globalDecompression: false,
+  });
+  const parts = { nodeFileSchema: () => ({}), ...options, calls };
+  // Behind the compression, which looks at each route as it comes.
+  void app.register(async (scope) => registerRoutes(scope, ROUTES, parts));
   return {
     app,
     async listen(address) {
@@ -97,19 +151,4 @@ export function createHttpServer(options: {
       clearTimeout(timer);
     },
   };
-}
-
-/** Clients that set a content type on every request send some with one and without a body. */
-function acceptEmptyBodies(app: FastifyInstance): void {
-  const parse = app.getDefaultJsonParser('error', 'error');
-  app.removeContentTypeParser('text/plain');
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '' && !needsBody(request)) done(null, undefined);
-    else void parse(request, body as string, done);
-  });
-}
-
-function needsBody(request: FastifyRequest): boolean {
-  const body = routeOf(request)?.body;
-  return body !== undefined && body.isOptional !== true;
 }

@@ -18,6 +18,16 @@ export interface DatedIdentity extends CertificateIdentity {
   readonly validToMs: number;
 }
 
+/** What grpc-js's calls say of the other side; without TLS, or with a certificate that is not trusted, nothing. */
+interface CallWithPeer {
+  getAuthContext(): { readonly sslPeerCertificate?: { readonly subjectaltname?: string } };
+}
+
+/** Who calls, by the certificate of the connection. @returns null without TLS */
+export function callerOf(call: CallWithPeer): CertificateIdentity | null {
+  return identityOf(call.getAuthContext().sslPeerCertificate?.subjectaltname);
+}
+
 const URI = /^jarvis:\/\/([a-z]+)\/(.+)$/;
 /** One entry of Node.js's text of a subject alternative name; what holds a comma or a quote stands in quotes. */
 const ENTRY = /(?:^|, )([A-Za-z0-9 ]+):("(?:[^"\\]|\\.)*"|[^,"]*)/gy;

@@ -1,3 +1,5 @@
+import { withoutTokens } from './token-text.ts';
+
 /**
  * Every failure that a caller may see has a stable code; this table alone says what it becomes in HTTP, in gRPC and
  * as an exit status of `jarvisctl`. Nothing ever matches on a message's text.
@@ -36,16 +38,24 @@ export class JarvisError extends Error {
   readonly code: ErrorCode;
   /** One entry per fault of the input; empty where the input is not to blame. */
   readonly faults: readonly Fault[];
+  /** After so long another try makes sense; null where nobody knows. */
+  readonly retryAfterMs: number | null;
 
+  /** @param message may repeat what a caller has sent: the secrets of tokens in it are left out, in faults, too */
   constructor(
     code: ErrorCode,
     message: string,
-    options: { cause?: unknown; faults?: readonly Fault[] } = {},
+    options: { cause?: unknown; faults?: readonly Fault[]; retryAfterMs?: number } = {},
   ) {
-    super(message, options.cause === undefined ? {} : { cause: options.cause });
+    super(withoutTokens(message), options.cause === undefined ? {} : { cause: options.cause });
     this.code = code;
-    this.faults = options.faults ?? [];
+    this.faults = (options.faults ?? []).map(withoutTokensIn);
+    this.retryAfterMs = options.retryAfterMs ?? null;
   }
+}
+
+function withoutTokensIn({ path, message }: Fault): Fault {
+  return { path: withoutTokens(path), message: withoutTokens(message) };
 }
 
 export function isErrorCode(value: unknown): value is ErrorCode {

@@ -40,6 +40,8 @@ export const limits = {
   submitsPerStream: 1024,
   /** Without anything to say a stream of submits between two nodes is closed. */
   submitStreamIdleMs: 60_000,
+  /** Such streams of one node: one for each token and address. */
+  submitStreams: 256,
   /** The longest lease that a node is given for a restart: a node that does not come back holds its tasks for so long. */
   restartGraceMs: 600_000,
   /** At a stop a node waits so long for it. */
@@ -71,6 +73,33 @@ export const limits = {
   /** Nodes that have left and whose logs others hold, and how often a node of one name may have left. */
   logHolders: 1000,
   logSpansPerNode: 16,
+  /** Tokens of callers, and how long those that have ended are still shown. */
+  tokens: 1000,
+  endedTokensKeptMs: 7 * 24 * 3_600_000,
+  /** A token is good for so long at least, where it is not good for ever; an expiry that is past already is a mistake. */
+  tokenLeastValidMs: 1000,
+  /** Between a leader's looks at whether there is a token of an admin, and which ones are to be forgotten. */
+  tokenLookMs: 10_000,
+  /** Secrets that are checked at once, 50 ms of a thread each, and that wait for it. */
+  secretChecks: 2,
+  secretChecksWaiting: 64,
+  /** Tokens whose secret is known to be right. */
+  knownTokens: 10_000,
+  /** A node that does not know a token asks the leader so long whether there is a new one. */
+  tokenCatchUpMs: 2000,
+  /** Wrong tokens of one address before it has to wait, doubling from the least to the most, until it was quiet so long. */
+  wrongTokens: 10,
+  /** The same of a node that sends requests on: it has looked at their tokens itself. */
+  wrongTokensForwarded: 100,
+  wrongTokenLeastMs: 1000,
+  wrongTokenMostMs: 300_000,
+  wrongTokenForgottenMs: 900_000,
+  /** Addresses that are remembered for it. */
+  wrongTokenAddresses: 10_000,
+  /** Of the record of who did what: of each file, how many there are, and what waits to be written. */
+  auditFileBytes: 16 * 1024 * 1024,
+  auditFiles: 8,
+  auditWaitingBytes: 4 * 1024 * 1024,
   /** That have not expired, and what may be asked of one. */
   joinTokens: 100,
   joinTokenUses: 100,
@@ -151,6 +180,20 @@ export const limits = {
   httpLogsTimeoutMs: 600_000,
   httpKeepAliveMs: 30_000,
   httpConnections: 4096,
+  /** For the headers of a request, from the beginning of its connection; and between looks for those that are late. */
+  httpHeadersTimeoutMs: 15_000,
+  httpCheckIntervalMs: 5000,
+  httpHeaders: 128,
+  httpHeaderBytes: 16 * 1024,
+  /** A reader that takes nothing for so long of what is written to it is disconnected. */
+  httpStallMs: 60_000,
+  /** Of one address: more than a node can answer in that time. */
+  httpRateWindowMs: 10_000,
+  httpRequestsPerWindow: 100_000,
+  /** That are counted; of more the oldest are forgotten. */
+  httpRateAddresses: 10_000,
+  /** Smaller answers are sent as they are. */
+  httpCompressedBytes: 1024,
   logRetryMinMs: 100,
   logRetryMaxMs: 1000,
   /** The output of an attempt that is over is asked for so long where its node does not answer. */
@@ -272,6 +315,7 @@ invariant(
   'the state of the cluster with its reports fits the time for it',
 );
 invariant(limits.forwardTimeoutMs < limits.routeTimeoutMs, 'one try fits the time for all');
+invariant(limits.eventSignMs < limits.httpStallMs, 'a stream of events is written to before it stalls');
 invariant(limits.routeTimeoutMs < limits.httpTimeoutMs, 'HTTP waits for what a route may take');
 invariant(limits.routeTimeoutMs < limits.rpcCallMs, 'so does gRPC');
 invariant(limits.joinCallTimeoutMs < limits.rpcCallMs, 'a node may be let in for as long as it waits for it');

@@ -5,6 +5,7 @@ import type { PackedSpecs } from './packed-specs.ts';
 import type { Pressure } from './node.ts';
 import type { NodePolicy } from './policy.ts';
 import type { Pairs, Priority, Resources, Stopping, TaskError, TaskSpec } from './task.ts';
+import type { Role, SecretHash } from './token.ts';
 
 /**
  * Everything that can change the replicated state. A command is a plain object, stamped by the leader; `apply` reads
@@ -31,6 +32,7 @@ export type Command =
   | DrainNodeCommand
   | UndrainNodeCommand
   | LabelNodeCommand
+  | RememberRequestCommand
   | DrainOverdueCommand
   | NodeDrainedCommand
   | RetryDueCommand
@@ -42,6 +44,9 @@ export type Command =
   | ExpireCommand
   | ReserveNodesCommand
   | LogsHandedOverCommand
+  | CreateTokenCommand
+  | RevokeTokenCommand
+  | ExpireTokensCommand
   | SubmitBatchCommand
   | SubmitDagCommand
   | CancelGroupCommand
@@ -271,6 +276,16 @@ export interface UndrainNodeCommand extends Stamped {
   readonly idempotency: IdempotencyKey | null;
 }
 
+/** The key of a request that is carried out by something else than a command, such as a change of the membership. */
+interface RememberRequestCommand extends Stamped {
+  readonly type: 'rememberRequest';
+  readonly idempotency: IdempotencyKey;
+  readonly answer: RememberedAnswer;
+}
+
+/** Null; of a transfer of leadership the term in which it was asked for. */
+export type RememberedAnswer = { readonly term: number } | null;
+
 /** An operator's: what is not named stays as it is. */
 export interface LabelNodeCommand extends Stamped {
   readonly type: 'labelNode';
@@ -382,6 +397,34 @@ export interface LogsHandedOverCommand extends Stamped {
   /** Of the node's data directory. */
   readonly incarnation: string;
   readonly holder: string;
+}
+
+/** An admin's. The leader has made id and secret; the secret itself never comes into the log. */
+export interface CreateTokenCommand extends Stamped {
+  readonly type: 'createToken';
+  readonly id: string;
+  readonly name: string;
+  readonly role: Role;
+  readonly secret: SecretHash;
+  /** From now on, by the cluster's time; null: for ever. */
+  readonly validMs: number | null;
+  /** Who asks. */
+  readonly principal: string;
+  /** A leader's own, where there is no token of an admin that can be used. */
+  readonly isFirst: boolean;
+  readonly idempotency: IdempotencyKey | null;
+}
+
+/** An admin's: it lets nobody in any more. */
+export interface RevokeTokenCommand extends Stamped {
+  readonly type: 'revokeToken';
+  readonly id: string;
+  readonly idempotency: IdempotencyKey | null;
+}
+
+/** Forgets the tokens that ended long ago. */
+export interface ExpireTokensCommand extends LeaderDecision {
+  readonly type: 'expireTokens';
 }
 
 /** What the tasks of a batch are made of. */

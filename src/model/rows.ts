@@ -5,6 +5,7 @@ import type { JoinTokenRow } from './join-token.ts';
 import type { LogHolderRow } from './log-holder.ts';
 import type { NodeRow } from './node.ts';
 import type { SpecRow, TaskRow } from './task.ts';
+import type { TokenRow } from './token.ts';
 
 /** The tables of the replicated state, and what a row of each is. */
 export interface Tables {
@@ -14,6 +15,8 @@ export interface Tables {
   readonly node: NodeRow;
   /** By name of the node that has left, or is about to. */
   readonly logHolder: LogHolderRow;
+  /** By id. */
+  readonly token: TokenRow;
   /** By id. Gone when it has expired. */
   readonly joinToken: JoinTokenRow;
   /** By id. Open ones live in memory, finished ones only in the store. */

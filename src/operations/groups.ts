@@ -25,6 +25,7 @@ import { fillIn, parametersOf } from '../model/template.ts';
 import type { SubmitGroupResult } from '../scheduler/core/apply/submit-group.ts';
 import { idsFrom, memberIds } from '../scheduler/core/groups/rows.ts';
 import type { CommandInput, Replica } from '../scheduler/ports.ts';
+import type { BatchSpec } from '../spec/batch-schema.ts';
 import { namesOf } from '../spec/batch-schema.ts';
 import { invalidInput, show } from '../spec/faults.ts';
 import { Turns } from '../spec/turns.ts';
@@ -70,32 +71,31 @@ export class LocalGroups implements GroupOperations {
   }
 
   async submitBatch(request: SubmitBatchRequest, context: CallContext): Promise<SubmitBatchResponse> {
-    const { name, work, maxParallel, maxFailures } = await parseBatch(request, this.#retryPolicy);
-    const content = { name, work, maxParallel, maxFailures };
+    const batch = await parseBatch(request, this.#retryPolicy);
     const { idempotency } = idempotencyOf({
       principal: context.principal,
       route: 'POST /tasks/batch',
       key: request.idempotency_key,
-      content,
+      content: contentOf(this.#isAsSent(request) ? batch : await parseBatch(request, undefined)),
     });
-    await this.#checkPolicies(samplesOf(work), idempotency, context.signal);
+    await this.#checkPolicies(samplesOf(batch.work), idempotency, context.signal);
     const sliceTasks = limits.tasksPerSlice;
-    const command = { type: 'submitBatch', ...content, sliceTasks, idempotency } as const;
+    const command = { type: 'submitBatch', ...contentOf(batch), sliceTasks, idempotency } as const;
     const { id } = await this.#propose<SubmitGroupResult>(command, context.signal);
-    return { batch_id: id, tasks: await this.#named(await this.#expect('batch', id), work) };
+    return { batch_id: id, tasks: await this.#named(await this.#expect('batch', id), batch.work) };
   }
 
   async submitDag(request: SubmitDagRequest, context: CallContext): Promise<Dag> {
-    const content = await parseDag(request, this.#retryPolicy);
+    const dag = await parseDag(request, this.#retryPolicy);
     const { idempotency } = idempotencyOf({
       principal: context.principal,
       route: 'POST /tasks/dag',
       key: request.idempotency_key,
-      content,
+      content: this.#isAsSent(request) ? dag : await parseDag(request, undefined),
     });
-    await this.#checkPolicies(samplesIn(content.specs), idempotency, context.signal);
+    await this.#checkPolicies(samplesIn(dag.specs), idempotency, context.signal);
     const sliceTasks = limits.tasksPerSlice;
-    const command = { type: 'submitDag', ...content, sliceTasks, idempotency } as const;
+    const command = { type: 'submitDag', ...dag, sliceTasks, idempotency } as const;
     const { id } = await this.#propose<SubmitGroupResult>(command, context.signal);
     return await this.#dag(await this.#expect('dag', id));
   }
@@ -230,6 +230,11 @@ export class LocalGroups implements GroupOperations {
     return this.#replica.state.cluster?.config.retryPolicy;
   }
 
+  /** Whether nothing depends on what the cluster's defaults are now: a request that is sent again is the same. */
+  #isAsSent({ idempotency_key: key }: { readonly idempotency_key: string }): boolean {
+    return key === '' || this.#retryPolicy === undefined;
+  }
+
   #key(route: string, id: string, request: ChangeGroupRequest, { principal }: CallContext) {
     return idempotencyOf({ principal, route, key: request.idempotency_key, content: { id } }).idempotency;
   }
@@ -287,6 +292,10 @@ export class LocalGroups implements GroupOperations {
     const faults = faultsNow();
     if (faults.length > 0 && !(await this.#calls.isRemembered(idempotency))) throw invalidInput(faults);
   }
+}
+
+function contentOf({ name, work, maxParallel, maxFailures }: BatchSpec) {
+  return { name, work, maxParallel, maxFailures };
 }
 
 function namesIn(graph: GraphRow | null, position: number): readonly string[] {

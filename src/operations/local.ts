@@ -52,18 +52,21 @@ import type {
   RemoteOperations,
   Remotes,
   SnapshotSource,
+  TokenOperations,
 } from './port.ts';
 import { explanationOf, taskAsItWaits, taskPlanOf } from './explanations.ts';
 import type { StoredTask } from './group-members.ts';
 import { parsePlan } from './group-requests.ts';
 import { LocalGroups } from './groups.ts';
 import { LocalJoinTokens } from './join-tokens.ts';
+import { MembershipRequests } from './membership-requests.ts';
 import { LocalNodes } from './node-changes.ts';
 import { expectSilent, expectStopped, namedNode } from './nodes.ts';
 import { policyFaults } from './policy-check.ts';
 import { LocalSettings } from './settings.ts';
 import { idempotencyOf, parseListTasks, parseSubmit, parseUpdate } from './requests.ts';
 import { Submissions } from './submissions.ts';
+import { LocalTokens } from './tokens.ts';
 import { TaskWatches } from './task-watches.ts';
 import { isStale, withReports } from './cluster-reports.ts';
 import { clusterView } from './cluster-view.ts';
@@ -84,13 +87,14 @@ interface NamedRows {
 export class LocalOperations implements RemoteOperations {
   readonly #replica: Replica;
   readonly #insight: ClusterInsight;
-  readonly #membership: MembershipControl;
+  readonly #membership: MembershipRequests;
   readonly #snapshots: SnapshotSource;
   readonly #remotes: Pick<Remotes, 'operations'>;
   readonly #watches: TaskWatches;
   readonly #submissions: Submissions;
   readonly #groups: LocalGroups;
   readonly #nodes: LocalNodes;
+  readonly #tokens: LocalTokens;
   readonly #settings: LocalSettings;
   readonly #joinTokens: LocalJoinTokens;
 
@@ -104,7 +108,11 @@ export class LocalOperations implements RemoteOperations {
   }) {
     this.#replica = options.replica;
     this.#insight = options.insight;
-    this.#membership = options.membership;
+    this.#membership = new MembershipRequests({
+      replica: options.replica,
+      membership: options.membership,
+      outcome: (proposed, signal) => this.#outcome(proposed, signal),
+    });
     this.#snapshots = options.snapshots;
     this.#remotes = options.remotes;
     this.#watches = new TaskWatches(options.replica);
@@ -120,6 +128,11 @@ export class LocalOperations implements RemoteOperations {
       barrier: (context) => this.#barrier(context),
       outcome: (proposed, signal) => this.#outcome(proposed, signal),
       viewOf: (node) => this.#node(node),
+    });
+    this.#tokens = new LocalTokens({
+      replica: options.replica,
+      barrier: (context) => this.#barrier(context),
+      outcome: (proposed, signal) => this.#outcome(proposed, signal),
     });
     this.#settings = new LocalSettings({
       replica: options.replica,
@@ -143,12 +156,15 @@ export class LocalOperations implements RemoteOperations {
   }
 
   async acceptTasks(request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks> {
-    const tasks = parseSubmit(request, this.#replica.state.cluster?.config.retryPolicy);
+    const defaults = this.#replica.state.cluster?.config.retryPolicy;
+    const tasks = parseSubmit(request, defaults);
     const { idempotency, bytes } = idempotencyOf({
       principal: context.principal,
       route: 'POST /tasks',
       key: request.idempotency_key,
-      content: tasks,
+      // As it was sent: sent again it is the same request, whatever the cluster's defaults are by then.
+      content:
+        defaults === undefined || request.idempotency_key === '' ? tasks : parseSubmit(request, undefined),
     });
     await this.#checkPolicies(tasks, idempotency, context.signal);
     throwIfAborted(context.signal);
@@ -332,14 +348,14 @@ export class LocalOperations implements RemoteOperations {
 
   async changeMember(request: ChangeMemberRequest, context: CallContext): Promise<ClusterStatus> {
     await this.#barrier(context);
-    await this.#membership.change(request, context.signal);
+    await this.#membership.change(request, context);
     return await this.getCluster({ consistency: '' }, context);
   }
 
   /** The answer is what this node sees of it: it does not lead any more. */
   async transferLeadership(request: TransferLeadershipRequest, context: CallContext): Promise<ClusterStatus> {
     await this.#barrier(context);
-    await this.#membership.transfer(request.to, context.signal);
+    await this.#membership.transfer(request, context);
     return await this.getCluster({ consistency: 'stale' }, context);
   }
 
@@ -366,6 +382,9 @@ export class LocalOperations implements RemoteOperations {
   readonly undrainNode: NodeOperations['undrainNode'] = (...call) => this.#nodes.undrainNode(...call);
   readonly labelNode: NodeOperations['labelNode'] = (...call) => this.#nodes.labelNode(...call);
 
+  readonly createToken: TokenOperations['createToken'] = (...call) => this.#tokens.createToken(...call);
+  readonly listTokens: TokenOperations['listTokens'] = (...call) => this.#tokens.listTokens(...call);
+  readonly revokeToken: TokenOperations['revokeToken'] = (...call) => this.#tokens.revokeToken(...call);
   readonly createJoinToken: JoinTokenOperations['createJoinToken'] = (...call) =>
     this.#joinTokens.createJoinToken(...call);
   readonly listJoinTokens: JoinTokenOperations['listJoinTokens'] = (...call) =>

@@ -83,7 +83,7 @@ beforeEach(() => {
   nodes = new Map();
   const remotes: Remotes = {
     ...inProcessRemotes(nodes),
-    readLog: (_address, request, signal) => logs.read(request, signal, true),
+    readLog: (_address, request, { signal }) => logs.read(request, signal, true),
   };
   for (const name of ['n1', 'n2']) {
     cluster.register(name, `${name}:7101`);

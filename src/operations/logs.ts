@@ -244,7 +244,7 @@ class TaskReading {
     }
     const node = await this.#node(place);
     if (node === null) throw new JarvisError('unavailable', `there is no node ${show(place)}`);
-    yield* remotes.readLog(node.address, request, signal);
+    yield* remotes.readLog(node.address, request, { ...this.#context, signal });
   }
 
   async #node(name: string): Promise<Node | null> {

@@ -442,6 +442,9 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         listDags: (request, context) => node.listDags(request, forwarded(context)),
         cancelDag: (request, context) => node.cancelDag(request, forwarded(context)),
         retryDag: (request, context) => node.retryDag(request, forwarded(context)),
+        createToken: (request, context) => node.createToken(request, forwarded(context)),
+        listTokens: (context) => node.listTokens(forwarded(context)),
+        revokeToken: (request, context) => node.revokeToken(request, forwarded(context)),
       };
     },
     readLog: (address) => {

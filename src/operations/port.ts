@@ -6,6 +6,8 @@ import type {
   Batch,
   CancelTaskRequest,
   CordonNodeRequest,
+  CreateTokenRequest,
+  CreateTokenResponse,
   CreatedJoinToken,
   CreateJoinTokenRequest,
   JoinToken,
@@ -31,6 +33,7 @@ import type {
   ListNodesResponse,
   ListTasksRequest,
   ListTasksResponse,
+  ListTokensResponse,
   LogsRequest,
   Node,
   NodeRequest,
@@ -39,6 +42,7 @@ import type {
   RemoveNodeResponse,
   SetConfigRequest,
   RetryTaskRequest,
+  RevokeTokenRequest,
   SnapshotPiece,
   SubmitBatchRequest,
   SubmitBatchResponse,
@@ -48,14 +52,30 @@ import type {
   Task,
   TaskPlan,
   TaskRequest,
+  Token,
   TransferLeadershipRequest,
   UpdateTaskRequest,
   VersionInfo,
 } from '../generated/cluster.ts';
 import type { LogChunk, ReadLogRequest, Usage } from '../generated/worker.ts';
 
+/** What came with a call, unchecked. */
+export interface Caller {
+  /** `jarvis_…`, or whatever stood in its place; null where there was none. */
+  readonly token: string | null;
+  /** Of its end of the connection, without the port; that of a forwarded call is the node that sent it on. */
+  readonly address: string;
+  /** What a node shows that asks for itself and not for a caller, which has no token. */
+  readonly node?: { readonly name: string; readonly startId: string } | null;
+}
+
 export interface CallContext {
-  /** Who asks: part of every idempotency key. `anonymous` while authentication is off. */
+  /** Absent: nothing came along, as where a node asks itself. */
+  readonly caller?: Caller;
+  /**
+   * Who asks: part of every idempotency key. `token:ID`, or `anonymous` while authentication is off; of no meaning before
+   * the guard has set it.
+   */
   readonly principal: string;
   /** Aborted when the caller has gone or its deadline has passed. */
   readonly signal: AbortSignal;
@@ -122,6 +142,13 @@ export interface NodeOperations {
   labelNode(request: LabelNodeRequest, context: CallContext): Promise<NodeChange>;
 }
 
+/** Tokens of callers. */
+export interface TokenOperations {
+  createToken(request: CreateTokenRequest, context: CallContext): Promise<CreateTokenResponse>;
+  listTokens(context: CallContext): Promise<ListTokensResponse>;
+  revokeToken(request: RevokeTokenRequest, context: CallContext): Promise<Token>;
+}
+
 /** With which nodes come in that the cluster does not know yet. */
 export interface JoinTokenOperations {
   createJoinToken(request: CreateJoinTokenRequest, context: CallContext): Promise<CreatedJoinToken>;
@@ -139,7 +166,8 @@ export interface JoinTokenUser {
   readonly holder: string;
 }
 
-export interface ClusterOperations extends GroupOperations, NodeOperations, JoinTokenOperations {
+export interface ClusterOperations
+  extends GroupOperations, NodeOperations, TokenOperations, JoinTokenOperations {
   submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse>;
   /** The same, with nothing of the tasks but their ids in the answer: what streams of submits are made of. */
   acceptTasks(request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks>;
@@ -203,6 +231,7 @@ export type RemoteOperations = Pick<
   | 'setConfig'
   | keyof GroupOperations
   | keyof NodeOperations
+  | keyof TokenOperations
   | keyof JoinTokenOperations
 >;
 
@@ -211,7 +240,7 @@ export interface Remotes {
   /** @param address `host:port` */
   operations(address: string): RemoteOperations;
   /** The output of an attempt that ran on that node. @throws JarvisError unavailable, not_found */
-  readLog(address: string, request: ReadLogRequest, signal: AbortSignal): AsyncIterable<LogChunk>;
+  readLog(address: string, request: ReadLogRequest, context: CallContext): AsyncIterable<LogChunk>;
 }
 
 /** The output of the attempts that ran on this node. */

@@ -56,6 +56,7 @@ import type {
   NodeOperations,
   RemoteOperations,
   Remotes,
+  TokenOperations,
 } from './port.ts';
 import { pause, throwIfAborted } from './waiting.ts';
 
@@ -80,7 +81,7 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set(['no_leader', 'unavailable', '
 const UNKNOWN: ReadonlySet<ErrorCode> = new Set(['timeout', 'outcome_unknown']);
 const MAX_RETRY_MS = 500;
 
-type Named = GroupOperations & NodeOperations & JoinTokenOperations;
+type Named = GroupOperations & NodeOperations & TokenOperations & JoinTokenOperations;
 type NamedWrite = {
   [K in keyof Named]: Parameters<Named[K]>[0] extends { idempotency_key: string } ? K : never;
 }[keyof Named];
@@ -162,6 +163,8 @@ export class RoutingOperations implements ClusterOperations {
   readonly drainNode = this.#writing('drainNode');
   readonly undrainNode = this.#writing('undrainNode');
   readonly labelNode = this.#writing('labelNode');
+  readonly createToken = this.#writing('createToken');
+  readonly revokeToken = this.#writing('revokeToken');
   readonly deleteJoinToken = this.#writing('deleteJoinToken');
   readonly createJoinToken: JoinTokenOperations['createJoinToken'] = (request, context) =>
     createWithSecret(request, this.#options.authorityHash?.() ?? null, (withHash) =>
@@ -178,6 +181,9 @@ export class RoutingOperations implements ClusterOperations {
     this.#read(context, (operations, inner) => operations.getDag(request, inner));
   readonly listDags: GroupOperations['listDags'] = (request, context) =>
     this.#read(context, (operations, inner) => operations.listDags(request, inner));
+
+  readonly listTokens: TokenOperations['listTokens'] = (context) =>
+    this.#read(context, (operations, inner) => operations.listTokens(inner));
 
   /** Whoever asks for the state of the cluster wants to hear soon that it has no leader. */
   async getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus> {

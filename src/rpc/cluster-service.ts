@@ -6,13 +6,19 @@ import { NodeLogsService } from '../generated/worker.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
+import type { Guard } from '../operations/guard.ts';
 import type { ClusterOperations, LocalLogs } from '../operations/port.ts';
 import { streamHandler, unaryHandler } from './handlers.ts';
 import { pipelinedHandler } from './pipelined.ts';
 import type { Service } from './server.ts';
 import { readHandler, refuseStale } from './stale-reads.ts';
 
-export function clusterService(operations: ClusterOperations, log: Log): Service {
+/** @param guard absent: whoever calls is let in */
+export function clusterService(
+  operations: ClusterOperations,
+  log: Log,
+  guard: Pick<Guard, 'admit'> | null = null,
+): Service {
   const read = { log, freshness: () => operations.freshness() };
   const handlers: ClusterServer = {
     submitTasks: unaryHandler((request, context) => operations.submitTasks(request, context), log),
@@ -23,6 +29,7 @@ export function clusterService(operations: ClusterOperations, log: Log): Service
           return { task_ids: [...taskIds] };
         },
         refuse: (error) => ({ task_ids: [], refusal: refusalOf(error) }),
+        admit: guard === null ? undefined : (context) => guard.admit('acceptTasks', null, context),
         window: limits.submitsPerStream,
       },
       log,
@@ -69,6 +76,9 @@ export function clusterService(operations: ClusterOperations, log: Log): Service
     getDag: readHandler((request, context) => operations.getDag(request, context), read),
     listDags: readHandler((request, context) => operations.listDags(request, context), read),
     cancelDag: unaryHandler((request, context) => operations.cancelDag(request, context), log),
+    createToken: unaryHandler((request, context) => operations.createToken(request, context), log),
+    listTokens: readHandler((_request, context) => operations.listTokens(context), read),
+    revokeToken: unaryHandler((request, context) => operations.revokeToken(request, context), log),
     retryDag: unaryHandler((request, context) => operations.retryDag(request, context), log),
   };
   return { definition: ClusterService, handlers };
@@ -79,9 +89,23 @@ function refusalOf(error: unknown): Refusal {
   return { code: known.code, message: known.message, faults: [...known.faults] };
 }
 
-export function nodeLogsService(logs: LocalLogs, log: Log): Service {
+/**
+ * Nodes read here for callers, whose token comes along.
+ * @param guard absent: whoever calls is let in
+ */
+export function nodeLogsService(
+  logs: LocalLogs,
+  log: Log,
+  guard: Pick<Guard, 'stream'> | null = null,
+): Service {
   const handlers: NodeLogsServer = {
-    read: streamHandler((request, context) => logs.read(request, context.signal), log),
+    read: streamHandler(
+      (request, context) =>
+        guard === null
+          ? logs.read(request, context.signal)
+          : guard.stream('readLogs', request, context, ({ signal }) => logs.read(request, signal)),
+      log,
+    ),
   };
   return { definition: NodeLogsService, handlers };
 }

@@ -6,11 +6,12 @@ import type { Log } from '../lib/log.ts';
 import type { CallContext } from '../operations/port.ts';
 import { drained } from './drained.ts';
 import { toStatus } from './errors.ts';
-import { FORWARDED_KEY } from './forwarded.ts';
+import { callerOf, FORWARDED_KEY } from './forwarded.ts';
 
 interface ServerCall {
   readonly metadata: grpc.Metadata;
   getPath(): string;
+  getPeer(): string;
   getDeadline(): grpc.Deadline;
   on(event: 'cancelled', listener: () => void): unknown;
 }
@@ -23,6 +24,7 @@ export function contextOf(call: ServerCall, isAnswered: () => boolean = () => fa
     if (!isAnswered()) controller.abort(new JarvisError('timeout', 'the caller has gone'));
   });
   return {
+    caller: callerOf(call.metadata, call.getPeer()),
     principal: 'anonymous',
     signal: controller.signal,
     forwarded: call.metadata.get(FORWARDED_KEY)[0] === '1',

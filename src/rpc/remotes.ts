@@ -15,8 +15,15 @@ export function createRemotes(pool: ChannelPool): Remotes & { readonly close: ()
   return {
     operations: (address) => remoteOperations({ pool, submits }, address),
     close: () => submits.close(),
-    readLog: (address, request, signal) =>
-      streamCall({ pool, address, method: NodeLogsService.read, request, signal }),
+    readLog: (address, request, context) =>
+      streamCall({
+        pool,
+        address,
+        method: NodeLogsService.read,
+        request,
+        metadata: forwarded(context),
+        signal: context.signal,
+      }),
   };
 }
 
@@ -26,24 +33,28 @@ function remoteOperations(
 ): RemoteOperations {
   const unary =
     <Request, Response>(method: Method<Request, Response>, write: boolean) =>
-    (request: Request, { signal, deadlineMs = Infinity }: CallContext): Promise<Response> =>
+    (request: Request, context: CallContext): Promise<Response> =>
       unaryCall({
         pool,
         address,
         method,
         request,
-        metadata: forwarded(),
-        signal,
+        metadata: forwarded(context),
+        signal: context.signal,
         // Never longer than its caller waits.
-        timeoutMs: Math.min(limits.forwardTimeoutMs, Math.max(0, deadlineMs - Date.now())),
+        timeoutMs: Math.min(
+          limits.forwardTimeoutMs,
+          Math.max(0, (context.deadlineMs ?? Infinity) - Date.now()),
+        ),
         write,
       });
   const listNodes = unary(ClusterService.listNodes, false);
+  const listTokens = unary(ClusterService.listTokens, false);
   const getConfig = unary(ClusterService.getConfig, false);
   const listJoinTokens = unary(ClusterService.listJoinTokens, false);
   return {
     submitTasks: unary(ClusterService.submitTasks, true),
-    acceptTasks: (request, { signal }) => submits.accept(address, request, signal),
+    acceptTasks: (request, context) => submits.accept(address, request, context),
     cancelTask: unary(ClusterService.cancelTask, true),
     retryTask: unary(ClusterService.retryTask, true),
     updateTask: unary(ClusterService.updateTask, true),
@@ -76,16 +87,26 @@ function remoteOperations(
     listDags: unary(ClusterService.listDags, false),
     cancelDag: unary(ClusterService.cancelDag, true),
     retryDag: unary(ClusterService.retryDag, true),
-    saveSnapshot: ({ signal }) =>
+    saveSnapshot: (context) =>
       streamCall({
         pool,
         address,
         method: ClusterService.saveSnapshot,
         request: {},
-        metadata: forwarded(),
-        signal,
+        metadata: forwarded(context),
+        signal: context.signal,
       }),
-    watchTask: (request, { signal }) =>
-      streamCall({ pool, address, method: ClusterService.watchTask, request, metadata: forwarded(), signal }),
+    watchTask: (request, context) =>
+      streamCall({
+        pool,
+        address,
+        method: ClusterService.watchTask,
+        request,
+        metadata: forwarded(context),
+        signal: context.signal,
+      }),
+    createToken: unary(ClusterService.createToken, true),
+    listTokens: (context) => listTokens({}, context),
+    revokeToken: unary(ClusterService.revokeToken, true),
   };
 }

@@ -6,6 +6,7 @@ import { NodeLogsService } from '../generated/worker.ts';
 import type { LogChunk } from '../generated/worker.ts';
 import { splitAddress } from '../lib/address.ts';
 import { ERROR_CODES, JarvisError, isErrorCode } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
 import { silentLog } from '../lib/log.ts';
 import type { CallContext, ClusterOperations } from '../operations/port.ts';
 import { ChannelPool } from './channel.ts';
@@ -153,6 +154,46 @@ describe('a unary call', () => {
     await aborted;
   });
 
+  it('is sent on with the time that its caller has left, and never more than a node waits', async () => {
+    const deadlines: number[] = [];
+    const { pool, address } = await serve({
+      getTask: (request, { deadlineMs = 0 }) => {
+        deadlines.push(deadlineMs);
+        return Promise.resolve(task(request.id));
+      },
+    });
+    const remote = createRemotes(pool).operations(address);
+    const nowMs = Date.now();
+    await remote.getTask({ id: 'x' }, { ...context, deadlineMs: nowMs + 5000 });
+    await remote.getTask({ id: 'x' }, { ...context, deadlineMs: nowMs + 3_600_000 });
+    await remote.getTask({ id: 'x' }, context);
+    const lateMs = Date.now() - nowMs;
+    const [soon = 0, ...most] = deadlines.map((deadlineMs) => deadlineMs - nowMs);
+    // Less than a millisecond is lost on the way; the clock may be read up to now.
+    expect(soon).toBeGreaterThan(5000 - 10);
+    expect(soon).toBeLessThanOrEqual(5000 + lateMs);
+    for (const leftMs of most) {
+      expect(leftMs).toBeGreaterThanOrEqual(limits.forwardTimeoutMs - 10);
+      expect(leftMs).toBeLessThanOrEqual(limits.forwardTimeoutMs + lateMs);
+    }
+  });
+
+  it('of a caller whose time is over is not sent on', async () => {
+    let isAsked = false;
+    const { pool, address } = await serve({
+      getTask: (request) => {
+        isAsked = true;
+        return Promise.resolve(task(request.id));
+      },
+    });
+    const remote = createRemotes(pool).operations(address);
+    await remote.getTask({ id: 'x' }, context);
+    isAsked = false;
+    const error = await failureOf(remote.getTask({ id: 'x' }, { ...context, deadlineMs: Date.now() - 1 }));
+    expect(error.code).toBe('timeout');
+    expect(isAsked).toBe(false);
+  });
+
   it('is not taken for given up once it is answered', async () => {
     const signals: AbortSignal[] = [];
     const { pool, address } = await serve({
@@ -269,7 +310,7 @@ describe('a stream', () => {
       since_ms: undefined,
     };
     let read = 0;
-    for await (const item of createRemotes(pool).readLog(server.address, request, context.signal)) {
+    for await (const item of createRemotes(pool).readLog(server.address, request, context)) {
       expect(item.data.length).toBe(chunk.data.length);
       read += 1;
       if (read === 20) break;

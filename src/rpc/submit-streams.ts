@@ -1,6 +1,6 @@
 /**
- * Submissions that this node sends on to the leader for its callers: all share one stream, which costs a third of a call
- * each. A stream is opened when it is needed, and closed when it was not for a while.
+ * Submissions that this node sends on to the leader for its callers: all of one token share a stream, which costs a third
+ * of a call each. A stream is opened when it is needed, and closed when it was not for a while.
  */
 import type * as grpc from '@grpc/grpc-js';
 
@@ -9,7 +9,7 @@ import { ClusterService } from '../generated/cluster.ts';
 import { onAbort } from '../lib/abort.ts';
 import { JarvisError, isErrorCode } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
-import type { AcceptedTasks } from '../operations/port.ts';
+import type { AcceptedTasks, CallContext } from '../operations/port.ts';
 import type { ChannelPool } from './channel.ts';
 import { connected } from './client.ts';
 import { fromServiceError } from './errors.ts';
@@ -24,15 +24,18 @@ export class SubmitStreams {
   }
 
   /** @throws JarvisError as {@link unaryCall} does for a write */
-  async accept(address: string, request: SubmitTasksRequest, signal: AbortSignal): Promise<AcceptedTasks> {
+  async accept(address: string, request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks> {
+    const { caller, signal } = context;
     const client = this.#pool.client(address);
     await connected(client, { address, timeoutMs: limits.rpcConnectTimeoutMs, signal, pool: this.#pool });
-    let stream = this.#streams.get(address);
+    const key = `${address} ${caller?.token ?? ''}`;
+    let stream = this.#streams.get(key);
     if (stream === undefined) {
-      const opened: SubmitStream = new SubmitStream(client, address, () => {
-        if (this.#streams.get(address) === opened) this.#streams.delete(address);
+      this.#makeRoom();
+      const opened: SubmitStream = new SubmitStream(client, { address, metadata: forwarded(context) }, () => {
+        if (this.#streams.get(key) === opened) this.#streams.delete(key);
       });
-      this.#streams.set(address, opened);
+      this.#streams.set(key, opened);
       stream = opened;
     }
     return await stream.accept(request, signal);
@@ -40,6 +43,15 @@ export class SubmitStreams {
 
   close(): void {
     for (const stream of this.#streams.values()) stream.close();
+  }
+
+  /** @throws JarvisError too_many */
+  #makeRoom(): void {
+    if (this.#streams.size < limits.submitStreams) return;
+    const idle = [...this.#streams.values()].find(({ isIdle }) => isIdle);
+    if (idle === undefined)
+      throw new JarvisError('too_many', `${limits.submitStreams} callers submit through this node`);
+    idle.close();
   }
 }
 
@@ -58,17 +70,26 @@ class SubmitStream {
   #timer: NodeJS.Timeout;
   #isOver = false;
 
-  constructor(client: grpc.Client, address: string, onEnd: () => void) {
+  constructor(
+    client: grpc.Client,
+    { address, metadata }: { readonly address: string; readonly metadata: grpc.Metadata },
+    onEnd: () => void,
+  ) {
     this.#address = address;
     this.#onEnd = onEnd;
     const { path, requestSerialize, responseDeserialize } = ClusterService.streamSubmits;
-    this.#stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, forwarded());
+    this.#stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
     this.#stream.on('data', (answer: SubmitAnswer) => this.#answered(answer));
     this.#stream.on('error', (error) => this.#end(fromServiceError(error, { address, write: true })));
     this.#stream.on('end', () =>
       this.#end(new JarvisError('outcome_unknown', `${address} ended the stream`)),
     );
     this.#timer = setTimeout(() => this.#look(), limits.submitStreamIdleMs);
+  }
+
+  /** Nobody waits for an answer. */
+  get isIdle(): boolean {
+    return this.#waiters.length === 0;
   }
 
   close(): void {

@@ -14,7 +14,7 @@ import { TlsChannels } from './channel-security.ts';
 import { ChannelPool } from './channel.ts';
 import { unaryCall } from './client.ts';
 import { createServer, type Service } from './server.ts';
-import { ExchangeableTls, LONG, materialOf, newAuthority } from './tls.test-kit.ts';
+import { ExchangeableTls, LONG, materialOf, newAuthority } from '../lib/testing/tls.test-kit.ts';
 
 const authority = await newAuthority();
 const foreign = await newAuthority();

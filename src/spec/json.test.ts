@@ -12,6 +12,8 @@ const TASK = Task.fromPartial({
   limits: { memory: '2Gi' },
   priority: 'high',
   retry_policy: { max_attempts: 2, backoff_base: 3 },
+  env: { B: 'b' },
+  sensitive_env: ['A'],
   labels: { a: 'b' },
   status: 'FAILED',
   error: { type: 'T', message: 'm' },
@@ -28,7 +30,10 @@ describe('taskToJson', () => {
 
   it('has every field of the message, null where it is absent', () => {
     const json = taskToJson(TASK) as Record<string, unknown>;
-    expect(Object.keys(TASK).filter((key) => !Object.hasOwn(json, key))).toEqual([]);
+    // Whose names stand in `env`.
+    const elsewhere = ['sensitive_env'];
+    expect(Object.keys(TASK).filter((key) => !Object.hasOwn(json, key))).toEqual(elsewhere);
+    expect(json['env']).toEqual({ A: { sensitive: true }, B: 'b' });
     expect(json).toMatchObject({ user: null, node: null, limits: { cpu: null, memory: '2Gi', pids: null } });
   });
 });

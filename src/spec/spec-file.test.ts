@@ -52,8 +52,28 @@ describe('a file of tasks', () => {
     ]);
   });
 
-  it('may not repeat a key', async () => {
+  it('may not repeat a key, in YAML and in JSON, at any depth', async () => {
     expect((await failure('command: [a]\ncommand: [b]\n')).faults[0]?.path).toBe('f.yaml:2:1');
+    expect((await failure('{"command": ["a"], "env": {"A": "1",\n"A": "2"}}')).faults[0]?.path).toBe(
+      'f.yaml:2:1',
+    );
+  });
+
+  it('may not hold numbers that would not be kept as they are written', async () => {
+    const text =
+      'kind: Batch\ntemplate: {command: [a]}\nparameters:\n  - id: 9007199254740993\n  - id: 1e300\n';
+    const { faults, message } = await failure(text);
+    expect(faults.map(({ path }) => path)).toEqual(['f.yaml:4:9', 'f.yaml:5:9']);
+    expect(message).toContain('"9007199254740993" is not allowed: whole numbers up to 9007199254740991');
+    const kept = text.replace('9007199254740993', '9007199254740991').replace('1e300', '"9007199254740993"');
+    expect((await readSpecFile(kept, 'f.yaml')).batches).toHaveLength(1);
+  });
+
+  it('says what is wrong with a name that could move a cursor, without moving it', async () => {
+    const { message } = await failure('command: [a]\nname: "a\\e[2Jb"\n');
+    expect(message).toContain('is not a name');
+    // oxlint-disable-next-line no-control-regex -- what is looked for
+    expect(message).not.toMatch(/[\u0000-\u001f]/);
   });
 
   it.each([

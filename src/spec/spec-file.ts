@@ -1,6 +1,6 @@
 /** Reads files of tasks: YAML, several documents, or JSON (which YAML contains). Bounded against hostile input. */
 import type { Document } from 'yaml';
-import { LineCounter, isMap, isNode, isPair, isScalar, parseAllDocuments } from 'yaml';
+import { LineCounter, isMap, isNode, isPair, isScalar, parseAllDocuments, visit } from 'yaml';
 
 import type { Fault } from '../lib/errors.ts';
 import { JarvisError } from '../lib/errors.ts';
@@ -42,6 +42,8 @@ function parseSpecFile(text: string, fileName: string): SpecDocument[] {
       })),
     );
   }
+  const unkept = parsed.flatMap((document) => unkeptNumbers(document, fileName, lines));
+  if (unkept.length > 0) throw invalidInput(unkept);
   const documents = parsed.filter((document) => document.contents !== null && !isEmpty(document));
   if (documents.length === 0) throw new JarvisError('invalid', `${fileName}: holds no task`);
   if (documents.length > MAX_DOCUMENTS) {
@@ -132,6 +134,22 @@ function plainValue(document: ParsedDocument, fileName: string, lines: LineCount
     }
     throw error;
   }
+}
+
+/** Whole numbers that would not be kept as they are written: what reads them as a text would read another one. */
+function unkeptNumbers(document: ParsedDocument, fileName: string, lines: LineCounter): readonly Fault[] {
+  const faults: Fault[] = [];
+  visit(document, {
+    Scalar: (_key, node) => {
+      const { value, source, range } = node;
+      if (typeof value !== 'number' || !Number.isInteger(value) || Number.isSafeInteger(value)) return;
+      faults.push({
+        path: position(fileName, lines, range?.[0] ?? 0),
+        message: `${show(source)} is not allowed: whole numbers up to ${Number.MAX_SAFE_INTEGER}, either way; or quote it`,
+      });
+    },
+  });
+  return faults;
 }
 
 function tooDeep(fileName: string, cause: unknown): JarvisError {

@@ -15,6 +15,8 @@ const POISON: readonly (readonly [string, unknown])[] = [
   ['without a type', { atMs: 1 }],
   ['without a time', { ...cancel, atMs: undefined }],
   ['at no time', { ...cancel, atMs: Number.NaN }],
+  ['before all time', { ...cancel, atMs: -1 }],
+  ['after all time', { ...cancel, atMs: 253_402_300_800_000 }],
   ['that is none', null],
   ['that is a list', [cancel]],
   ['that is not of its shape', { type: 'submitMany', atMs: 1 }],

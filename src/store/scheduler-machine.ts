@@ -1,4 +1,5 @@
 /** The scheduler's state, kept by the store: binds the pure core to it, and reads tasks in the ways users ask for. */
+import { isTime } from '../lib/times.ts';
 import type { Command, Outcome } from '../model/commands.ts';
 import type { GroupRow } from '../model/group.ts';
 import type { RowChange, RowKey, TableName, Tables } from '../model/rows.ts';
@@ -39,6 +40,7 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   drainNode: true,
   undrainNode: true,
   labelNode: true,
+  rememberRequest: true,
   drainOverdue: true,
   nodeDrained: true,
   retryDue: true,
@@ -50,6 +52,9 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   expire: true,
   reserveNodes: true,
   logsHandedOver: true,
+  createToken: true,
+  revokeToken: true,
+  expireTokens: true,
   submitBatch: true,
   submitDag: true,
   cancelGroup: true,
@@ -69,6 +74,7 @@ const TABLES: readonly TableName[] = [
     'cluster',
     'node',
     'logHolder',
+    'token',
     'joinToken',
     'batch',
     'dag',
@@ -90,7 +96,7 @@ export class SchedulerCore implements ReplicatedCore<Command, Outcome, RowChange
   isCommand(value: unknown): value is Command {
     if (typeof value !== 'object' || value === null) return false;
     const { type, atMs } = value as { type?: unknown; atMs?: unknown };
-    return typeof type === 'string' && Object.hasOwn(COMMAND_TYPES, type) && Number.isFinite(atMs);
+    return typeof type === 'string' && Object.hasOwn(COMMAND_TYPES, type) && isTime(atMs);
   }
 
   rowsNamedBy(command: Command): readonly RowKey[] {

@@ -48,8 +48,8 @@ export const PLANTS: readonly Plant[] = [
       },
       {
         file: 'src/operations/local.ts',
-        find: 'async #barrier(signal: AbortSignal): Promise<void> {',
-        replace: 'async #barrier(signal: AbortSignal): Promise<void> {\n    if (!signal.aborted) return;',
+        find: 'if (asItIs === true) return;',
+        replace: 'if (!signal.aborted) return;',
       },
     ],
   },

@@ -119,6 +119,11 @@ export function pick<T>(random: Random, items: readonly T[]): T {
   return items[below(random, items.length)] as T;
 }
 
+/** One that formats treat specially. */
+export function anyWord(random: Random): string {
+  return pick(random, TEXTS);
+}
+
 /** Any bytes, mostly few. */
 function anyBytes(random: Random, maxBytes = 64): Buffer {
   const bytes = Buffer.allocUnsafe(below(random, maxBytes + 1));

@@ -57,6 +57,16 @@ export interface RunOptions {
 }
 
 export async function runTarget(target: Target, options: RunOptions): Promise<TargetReport> {
+  // What waits for ever, for nothing, does not end the thread: it is found to hang.
+  const alive = setInterval(() => {}, 1000);
+  try {
+    return await runInputs(target, options);
+  } finally {
+    clearInterval(alive);
+  }
+}
+
+async function runInputs(target: Target, options: RunOptions): Promise<TargetReport> {
   const open = await target.open();
   const memory = new MemoryWatch();
   const endings = new Map<Ending, number>();
@@ -77,7 +87,7 @@ export async function runTarget(target: Target, options: RunOptions): Promise<Ta
       const minimal = await minimised(open, input, nameOf(error));
       finding = { type: 'crash', target: target.name, index, message: told(error), input: minimal };
     }
-    const grown = memory.look(progress(index + 1));
+    const grown = await memory.look(progress(index + 1), open);
     if (finding === null && grown > MAX_GROWTH_BYTES) {
       const message = `memory has grown by ${grown} bytes; at most ${MAX_GROWTH_BYTES} are allowed`;
       finding = { type: 'growth', target: target.name, index, message, input: '' };
@@ -158,9 +168,10 @@ class MemoryWatch {
   grownBytes = 0;
 
   /** @param progress 0 to 1. @returns the growth as of the last look */
-  look(progress: number): number {
+  async look(progress: number, open: OpenTarget): Promise<number> {
     if (progress < this.#nextLook) return this.grownBytes;
     this.#nextLook = progress + (1 - WARM_UP) / LOOKS;
+    await open.reset?.();
     this.#collect();
     const { heapUsed, external } = process.memoryUsage();
     this.#firstBytes ??= heapUsed + external;

@@ -10,7 +10,7 @@ interface Sampled {
 }
 
 /** The same at every call. */
-function sampleCluster(): Sampled {
+export function sampleCluster(): Sampled {
   const cluster = TestCluster.formed();
   const commands: Command[] = [];
   const done = (input: CommandInput): void => {

@@ -15,6 +15,8 @@ export interface OpenTarget {
    * @throws anything else
    */
   run(input: Buffer): Ending | Promise<Ending>;
+  /** Lets go of what earlier inputs have made, as a model of a cluster: it is not what memory must not grow by. */
+  reset?(): Promise<void> | void;
   close?(): Promise<void>;
 }
 

@@ -134,9 +134,9 @@ export class Api {
   readonly name: string;
   readonly #base: string;
 
-  constructor(name: string, address: string) {
+  constructor(name: string, address: string, scheme: 'http' | 'https' = 'http') {
     this.name = name;
-    this.#base = `http://${address}`;
+    this.#base = `${scheme}://${address}`;
   }
 
   /** @throws where there is no answer at all */

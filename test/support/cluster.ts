@@ -57,6 +57,8 @@ export interface ClusterOptions {
   readonly enterOf?: (name: string) => readonly string[];
   /** Where a node's data directory is to be, below that of the cluster; the folder that it is in must exist by the start. */
   readonly dataDirOf?: (directory: string, name: string) => string;
+  /** What the nodes speak at --http, where their environment turns TLS on (default http). */
+  readonly scheme?: 'http' | 'https';
   /** One per node; absent: loopback. */
   readonly hosts?: readonly Host[];
 }
@@ -125,6 +127,7 @@ export class TestCluster {
         dataDir,
         listen,
         http,
+        scheme: options.scheme ?? 'http',
         flags,
         logFile,
         home: path.join(directory, 'home'),

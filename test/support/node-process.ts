@@ -11,6 +11,8 @@ export interface NodeSettings {
   readonly dataDir: string;
   readonly listen: string;
   readonly http: string;
+  /** Default: http. */
+  readonly scheme?: 'http' | 'https';
   /** All flags. */
   readonly flags: readonly string[];
   readonly logFile: string;
@@ -37,7 +39,7 @@ export class NodeProcess {
 
   constructor(settings: NodeSettings) {
     this.settings = settings;
-    this.api = new Api(settings.name, settings.http);
+    this.api = new Api(settings.name, settings.http, settings.scheme);
   }
 
   get name(): string {

@@ -17,7 +17,7 @@ import type { JoinTokenUser } from '../../operations/port.ts';
 import { ChannelPool } from '../../rpc/channel.ts';
 import { TlsChannels } from '../../rpc/channel-security.ts';
 import { createServer, type RpcServer } from '../../rpc/server.ts';
-import { ExchangeableTls, materialOf, newAuthority } from '../../rpc/tls.test-kit.ts';
+import { ExchangeableTls, materialOf, newAuthority } from '../../lib/testing/tls.test-kit.ts';
 import { CertificateSigner } from './certificate-signer.ts';
 import { enrolledFiles, newKey, pendingKey, storeEnrolled } from './enrolled-files.ts';
 import { Enrolment } from './enrolment.ts';

@@ -1,11 +1,13 @@
 /**
  * The gRPC service `Worker`: the leader serves sessions, every other node forwards the stream to it and never answers.
- * What was forwarded to a node that does not lead is ended, so that no stream is passed around.
+ * What was forwarded to a node that does not lead is ended, so that no stream is passed around. With TLS a node forwards
+ * its own stream only: it cannot speak for another.
  */
 import * as grpc from '@grpc/grpc-js';
 
 import type { LeaderMessage, WorkerMessage } from '../../generated/worker.ts';
 import { WorkerClient, WorkerService } from '../../generated/worker.ts';
+import { callerOf } from '../../lib/certificate-identity.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { channelOptions } from '../../rpc/channel.ts';
@@ -53,6 +55,12 @@ export class SessionService {
     const isForwarded = call.metadata.get(FORWARDED_KEY)[0] === '1';
     if (isForwarded || address === '') {
       call.emit('error', toStatus(new JarvisError('no_leader', 'no leader is known here')));
+      return;
+    }
+    const caller = callerOf(call);
+    if (caller !== null && caller.name !== this.#options.replica.nodeName) {
+      const where = `the leader is at ${address}: with TLS nobody speaks to it for another node`;
+      call.emit('error', toStatus(new JarvisError('no_leader', where)));
       return;
     }
     this.#forward(call, address);

@@ -51,6 +51,16 @@ function nested(depth: number): string {
 }
 
 describe('a report', () => {
+  it.each([
+    { at_ms: 8.64e15 + 1 },
+    { at_ms: Number.MAX_SAFE_INTEGER },
+    { started_at_ms: 253_402_300_800_000 },
+    { stopping: { reason: 'stopped', since_ms: 0, kill_at_ms: 8.64e15 + 1 } },
+  ])('is malformed with times that nobody can write: %j', (times) => {
+    const report = Report.fromPartial({ task_id: 't', assignment: 1, status: 'RUNNING', ...times });
+    expect(() => reportFromWire(report)).toThrow(expect.objectContaining({ code: 'malformed' }));
+  });
+
   it('has its note and image, within bounds', () => {
     const report = Report.create({ task_id: 't', assignment: 1, status: 'STARTING' });
     expect(reportFromWire(report)).toMatchObject({ note: '', imageDigest: null });

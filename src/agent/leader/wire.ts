@@ -3,6 +3,7 @@ import type { Policy, Register, Report, Stopping as WireStopping } from '../../g
 import { JarvisError } from '../../lib/errors.ts';
 import { isStorable } from '../../lib/storable-json.ts';
 import { limits } from '../../lib/limits.ts';
+import { isTime } from '../../lib/times.ts';
 import type { AttemptReport, RegisterNodeCommand } from '../../model/commands.ts';
 import type { NodePolicy } from '../../model/policy.ts';
 import { DEFAULT_POLICY } from '../../model/policy.ts';
@@ -87,6 +88,7 @@ export function reportFromWire(report: Report): AttemptReport {
   if (!isReportStatus(report.status)) {
     throw new JarvisError('malformed', `an attempt cannot be ${JSON.stringify(report.status)}`);
   }
+  checkTimes(report.at_ms, report.started_at_ms);
   return {
     taskId: report.task_id,
     assignment: report.assignment,
@@ -114,7 +116,13 @@ export function reportFromWire(report: Report): AttemptReport {
 function stoppingFromWire({ reason, since_ms: sinceMs, kill_at_ms: killAtMs }: WireStopping): Stopping {
   if (reason !== 'stopped' && reason !== 'timeout' && reason !== 'leaseLost')
     throw new JarvisError('malformed', `an attempt is not ended because of ${JSON.stringify(reason)}`);
+  checkTimes(sinceMs, killAtMs);
   return { reason, sinceMs, killAtMs };
+}
+
+/** One that cannot be written would fail whoever looks at the task, for as long as it is kept. */
+function checkTimes(...times: readonly number[]): void {
+  for (const time of times) if (!isTime(time)) throw new JarvisError('malformed', `${time} ms is no time`);
 }
 
 function resultFromWire(result: string | undefined): unknown {

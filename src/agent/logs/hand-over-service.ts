@@ -70,10 +70,11 @@ export function handOverPeers(parts: {
           node.schedulable &&
           !pressureOf(node).includes('disk'),
       ),
-    room: async ({ address }, signal) => {
+    room: async ({ address, name }, signal) => {
       const { bytes } = await unaryCall({
         pool,
         address,
+        node: name,
         method: LogHandOverService.room,
         request: { cluster_id: clusterId },
         signal,
@@ -82,8 +83,16 @@ export function handOverPeers(parts: {
       });
       return bytes;
     },
-    send: async ({ address }, messages, timeoutMs, signal) => {
-      await uploadCall({ pool, address, method: LogHandOverService.take, messages, timeoutMs, signal });
+    send: async ({ address, name }, messages, timeoutMs, signal) => {
+      await uploadCall({
+        pool,
+        address,
+        node: name,
+        method: LogHandOverService.take,
+        messages,
+        timeoutMs,
+        signal,
+      });
     },
     record: async (holder, signal) => {
       const { leader } = replica.leadership();
@@ -91,6 +100,7 @@ export function handOverPeers(parts: {
       await unaryCall({
         pool,
         address: leader.address,
+        node: leader.name,
         method: LogHandOverService.record,
         request: { cluster_id: clusterId, node: replica.nodeName, incarnation, holder },
         signal,
@@ -124,6 +134,7 @@ export class HandOverRequests {
     const { running, failed, reason, ...sent } = await unaryCall({
       pool,
       address,
+      node: name,
       method: LogHandOverService.begin,
       request: { cluster_id: clusterId },
       signal,

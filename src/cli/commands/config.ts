@@ -131,7 +131,7 @@ function isMap(value: unknown): value is object {
 /** @throws JarvisError invalid where it is no YAML; what is written there is not repeated, it may be secret */
 function parsed(text: string, where: string): unknown {
   try {
-    return parseYaml(text, { maxAliasCount: MAX_ALIASES }) as unknown;
+    return parseYaml(text, { maxAliasCount: MAX_ALIASES, logLevel: 'error' }) as unknown;
   } catch (error) {
     const [what = ''] = messageOf(error).split('\n');
     throw new JarvisError('invalid', `${where}: ${what.replace(/:$/, '')}`, { cause: error });

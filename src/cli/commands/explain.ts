@@ -9,8 +9,10 @@ import { addExamples, outputOption, peerOption } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
 import { printAnswer } from '../output/format.ts';
 import { whyNotRunning } from '../output/reasons.ts';
+import { wrapLine } from '../output/wrap.ts';
 import { eachTask } from '../task-arguments.ts';
-import { write } from '../terminal.ts';
+import { columnsOf, write } from '../terminal.ts';
+import type { Terminal } from '../terminal.ts';
 
 export function registerExplain(program: Command, context: Context): void {
   const command = program
@@ -30,7 +32,7 @@ export function registerExplain(program: Command, context: Context): void {
         );
         if (found.length === 0) return;
         if (options.output === 'table' || options.output === 'wide')
-          return write(terminal.stdout, found.map(shown).join('\n'));
+          return write(terminal.stdout, found.map((one) => shown(terminal, one)).join('\n'));
         const [only] = found;
         const isOne = ids.length === 1 && only !== undefined;
         await printAnswer(terminal, options.output, {
@@ -50,8 +52,9 @@ interface Explained {
   readonly explanation: Explanation;
 }
 
-function shown({ task, explanation }: Explained): string {
+function shown(terminal: Terminal, { task, explanation }: Explained): string {
   return whyNotRunning(task, explanation, Date.now())
+    .flatMap((line) => wrapLine(line, columnsOf(terminal.stdout)))
     .map((line) => `${line}\n`)
     .join('');
 }

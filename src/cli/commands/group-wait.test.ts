@@ -62,6 +62,20 @@ describe('dag wait on a terminal', () => {
     for (const line of text.split('\n')) expect(line.replace('\u001b[K', '').length).toBeLessThan(50);
   });
 
+  it('leaves what failed to be seen', async () => {
+    cluster.groups.dag = () => running;
+    const terminal = new TestTerminal();
+    const ended = wait(terminal);
+    await terminal.stderr.until(/▶ transform/);
+    const failed = { ...dagTask('transform', 'PERMANENTLY_FAILED', ['extract']), node: 'n1', exit_code: 3 };
+    cluster.groups.dag = () => ({ ...running, status: 'FAILED', tasks: [failed] });
+    expect(await ended).toBe(1);
+    const [, after = ''] = terminal.stderr.text.split('✗ transform PERMANENTLY_FAILED on n');
+    // Nothing is drawn over it any more.
+    expect(after.split('\n')).toHaveLength(2);
+    expect(after.endsWith('\n\u001b[J')).toBe(true);
+  });
+
   it('goes on through a leader that goes away', async () => {
     cluster.groups.dag = () => running;
     const terminal = new TestTerminal();

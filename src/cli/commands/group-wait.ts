@@ -10,7 +10,7 @@ import { clientLimits } from '../limits.ts';
 import { LiveBlock } from '../live-block.ts';
 import type { OutputOptions } from '../options.ts';
 import { printAnswer } from '../output/format.ts';
-import { progressLines } from '../output/group-progress.ts';
+import { failureLines, progressLines } from '../output/group-progress.ts';
 import type { Group } from '../output/groups.ts';
 import { describeGroupEnd, groupAnswer, isOver } from '../output/groups.ts';
 import type { Peers } from '../peers.ts';
@@ -78,10 +78,11 @@ class GroupProgress implements AsyncDisposable {
     await this.#draw();
   }
 
-  /** What is over makes room for the line that says so, and for the others. */
-  async done({ id }: Group): Promise<void> {
-    this.#groups.delete(id);
-    await this.#block.clear();
+  /** What is over makes room for the line that says so, and for the others. What failed of a DAG stays to be seen. */
+  async done(group: Group): Promise<void> {
+    const isWatched = this.#groups.delete(group.id);
+    if (isWatched && group.status === 'FAILED') await this.#block.leave(failureLines(group, Date.now()));
+    else await this.#block.clear();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

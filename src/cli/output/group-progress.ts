@@ -41,6 +41,15 @@ export function progressLines(
   ].slice(0, Math.max(1, room));
 }
 
+/** Of a DAG, the tasks that failed; of a batch nothing, since it may be large. */
+export function failureLines(
+  group: Group & { readonly tasks?: readonly DagTask[] },
+  nowMs: number,
+): readonly LiveText[] {
+  const failed = (group.tasks ?? []).filter(({ status }) => status === 'PERMANENTLY_FAILED');
+  return failed.map((task) => lineOf(task, 0, nowMs));
+}
+
 function headOf({ name, counts, size, started_at: startedAt }: Group, nowMs: number): string {
   const count = (...statuses: readonly string[]): number =>
     statuses.reduce((sum, status) => sum + (counts[status] ?? 0), 0);
@@ -65,7 +74,9 @@ function lineOf(task: DagTask, level: number, nowMs: number): LiveText {
   const { dag_task: id, status, node, status_reason: reason } = task;
   const [sign, style] = SIGNS[status] ?? WAITS;
   const where = node === undefined || status === 'COMPLETED' ? '' : ` on ${node}`;
-  const why = reason === undefined || reason === '' ? '' : `: ${reason}`;
+  const exit = task.exit_code === undefined || task.exit_code === 0 ? [] : [`exit code ${task.exit_code}`];
+  const told = [...exit, ...(reason === undefined || reason === '' ? [] : [reason])].join(', ');
+  const why = told === '' ? '' : `: ${told}`;
   return {
     text: `  ${'  '.repeat(level)}${sign} ${id} ${status}${where}${tookOf(task, nowMs)}${why}`,
     style,

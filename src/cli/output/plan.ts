@@ -1,9 +1,10 @@
 /** A plan as a preview, in the way of a diff: what would run and where, what would wait, and what fits nowhere. */
 import type { PlanItem, TaskPlan } from '../../generated/cluster.ts';
 import { unreachable } from '../../lib/assert.ts';
-import { printable, styled } from '../terminal.ts';
+import { columnsOf, printable, styled } from '../terminal.ts';
 import type { Style, Terminal } from '../terminal.ts';
 import { isOwnTurn, reasonSentences } from './reasons.ts';
+import { wrapLine } from './wrap.ts';
 
 type Fate = 'runs' | 'waits' | 'nowhere';
 
@@ -23,13 +24,17 @@ export function fateOf({ node, reasons }: PlanItem): Fate {
 
 /** Ends with an end of line. @param whole each item by itself; else those with names that differ by a number together */
 export function planText(terminal: Terminal, plan: TaskPlan, whole: boolean): string {
+  const columns = columnsOf(terminal.stdout);
   const lines = linesOf(plan.items, whole).flatMap(({ name, fate, nodes, count, reasons }) => {
     const [sign, style] = SIGNS[fate];
     const times = count === 1 ? '' : ` (${count} times)`;
-    const head = `${sign} ${printable(name)}${times}: ${outcomeOf(fate, nodes, count)}`;
-    return [styled(terminal.stdout, style, head), ...reasons.map((reason) => `    ${reason}`)];
+    const head = wrapLine(`${sign} ${printable(name)}${times}: ${outcomeOf(fate, nodes, count)}`, columns);
+    return [
+      ...head.map((line) => styled(terminal.stdout, style, line)),
+      ...reasons.flatMap((reason) => wrapLine(`    ${reason}`, columns)),
+    ];
   });
-  return `${[...lines, summaryOf(plan)].join('\n')}\n`;
+  return `${[...lines, ...wrapLine(summaryOf(plan), columns)].join('\n')}\n`;
 }
 
 interface Line {

@@ -1,9 +1,10 @@
 /** Who belongs to the cluster. */
 import { z } from 'zod';
 
-import type { CallContext, ClusterOperations } from '../../operations/port.ts';
 import { clusterToJson, listToJson, memberToJson } from '../../spec/json.ts';
 import { parseBody } from '../query.ts';
+import { idempotencyKey } from '../requests.ts';
+import type { RouteCall } from '../route.ts';
 import { route } from '../route.ts';
 import { cluster, memberList } from '../schemas/cluster.ts';
 
@@ -21,9 +22,10 @@ interface Change {
   readonly other?: string | undefined;
 }
 
-async function change(operations: ClusterOperations, asked: Change, context: CallContext): Promise<object> {
+async function change(call: RouteCall<unknown>, asked: Change): Promise<object> {
   const { action, name, address = '', other = '' } = asked;
-  return clusterToJson(await operations.changeMember({ action, name, address, other }, context));
+  const request = { action, name, address, other, idempotency_key: idempotencyKey(call.request) };
+  return clusterToJson(await call.operations.changeMember(request, call.context()));
 }
 
 export const memberRoutes = [
@@ -34,9 +36,10 @@ export const memberRoutes = [
     summary: 'Hands leadership to another voter',
     answer: cluster,
     body: { schema: bodies.transfer, isOptional: true },
-    handler: async ({ operations, body, context }) => {
+    handler: async ({ request, operations, body, context }) => {
+      const key = idempotencyKey(request);
       const to = parseBody(bodies.transfer, body)?.to ?? '';
-      return clusterToJson(await operations.transferLeadership({ to }, context()));
+      return clusterToJson(await operations.transferLeadership({ to, idempotency_key: key }, context()));
     },
   }),
   route({
@@ -58,9 +61,9 @@ export const memberRoutes = [
     summary: 'Lets a node in that waits for it, as a learner',
     answer: cluster,
     body: { schema: bodies.add },
-    handler: async ({ operations, body, context }) => {
-      const { name, address } = parseBody(bodies.add, body);
-      return await change(operations, { action: 'add', name, address }, context());
+    handler: async (call) => {
+      const { name, address } = parseBody(bodies.add, call.body);
+      return await change(call, { action: 'add', name, address });
     },
   }),
   route({
@@ -69,8 +72,7 @@ export const memberRoutes = [
     operation: 'removeMember',
     summary: 'Takes a member out of the cluster',
     answer: cluster,
-    handler: async ({ operations, parameter, context }) =>
-      await change(operations, { action: 'remove', name: parameter('name') }, context()),
+    handler: async (call) => await change(call, { action: 'remove', name: call.parameter('name') }),
   }),
   route({
     method: 'POST',
@@ -79,9 +81,9 @@ export const memberRoutes = [
     summary: 'Makes a learner a voter',
     answer: cluster,
     body: { schema: bodies.promote, isOptional: true },
-    handler: async ({ operations, parameter, body, context }) => {
-      const other = parseBody(bodies.promote, body)?.instead_of;
-      return await change(operations, { action: 'promote', name: parameter('name'), other }, context());
+    handler: async (call) => {
+      const other = parseBody(bodies.promote, call.body)?.instead_of;
+      return await change(call, { action: 'promote', name: call.parameter('name'), other });
     },
   }),
   route({
@@ -91,9 +93,9 @@ export const memberRoutes = [
     summary: 'Makes a voter a learner',
     answer: cluster,
     body: { schema: bodies.demote, isOptional: true },
-    handler: async ({ operations, parameter, body, context }) => {
-      const other = parseBody(bodies.demote, body)?.in_favour_of;
-      return await change(operations, { action: 'demote', name: parameter('name'), other }, context());
+    handler: async (call) => {
+      const other = parseBody(bodies.demote, call.body)?.in_favour_of;
+      return await change(call, { action: 'demote', name: call.parameter('name'), other });
     },
   }),
 ];

@@ -22,6 +22,7 @@ export const schemaRoutes = [
     operation: 'getSchema',
     summary: 'The JSON Schema of tasks (task), batches (batch), DAGs (dag) or the file of a node (config)',
     answer: z.looseObject({ $schema: z.string(), title: z.string() }),
+    mediaType: 'application/schema+json',
     isPublic: true,
     handler: async (call) => {
       const name = call.parameter('name');

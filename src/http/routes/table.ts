@@ -10,6 +10,7 @@ import { memberRoutes } from './members.ts';
 import { nodeRoutes } from './nodes.ts';
 import { schemaRoutes } from './schemas.ts';
 import { taskRoutes } from './tasks.ts';
+import { tokenRoutes } from './tokens.ts';
 
 export const ROUTES: readonly Route[] = [
   ...taskRoutes,
@@ -17,6 +18,7 @@ export const ROUTES: readonly Route[] = [
   ...nodeRoutes,
   ...clusterRoutes,
   ...memberRoutes,
+  ...tokenRoutes,
   ...joinTokenRoutes,
   ...eventRoutes,
   ...healthRoutes,

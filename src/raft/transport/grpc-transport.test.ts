@@ -91,6 +91,7 @@ describe('a hello', () => {
     ['removed_member', { raft_id: 9 }, /member 9 was removed/],
     ['unknown_member', { raft_id: 1009, address: '' }, /member 1009/],
     ['unknown_member', { incarnation: 'wiped' }, /member 2/],
+    ['wrong_name', { name: 'n3' }, /member 2 is n2, and not n3/],
   ] as const)('is refused as %s for %j', async (code, fields, words) => {
     const member = await open({ raftId: 1 });
     member.transport.setPeers([peerOf(2, 1)], 0);
@@ -100,6 +101,21 @@ describe('a hello', () => {
     expect(replies[0]?.hello?.message).toMatch(words);
     expect(member.transport.refusals().get(code)).toBe(1);
     expect(member.ears.messages).toEqual([]);
+  });
+
+  it('under another name records no start: the member itself would be taken for a copy', async () => {
+    const started: string[] = [];
+    const member = await open({
+      raftId: 1,
+      recordStart: async (incarnation) => void started.push(incarnation),
+    });
+    member.transport.setPeers([peerOf(2, 1)], 0);
+    await speak(member, hello({ name: 'n3', start_counter: 1_000_000 })).ended;
+    expect(started).toEqual([]);
+    const { replies } = speak(member, hello());
+    await eventually(() => replies.length > 0);
+    expect(replies[0]?.hello?.accepted).toBe(true);
+    expect(started).toHaveLength(1);
   });
 
   it('is told of in the log once in a while, with how often it happened in between; and always counted', async () => {

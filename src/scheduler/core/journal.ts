@@ -49,6 +49,7 @@ class Journal {
         break;
       case 'cluster':
       case 'logHolder':
+      case 'token':
       case 'joinToken':
       case 'spec':
       case 'graph':

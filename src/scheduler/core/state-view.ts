@@ -4,6 +4,7 @@ import type { JoinTokenRow } from '../../model/join-token.ts';
 import type { LogHolderRow } from '../../model/log-holder.ts';
 import type { NodeRow } from '../../model/node.ts';
 import type { Resources, SpecRow, TaskRow } from '../../model/task.ts';
+import type { TokenRow } from '../../model/token.ts';
 import type { KeyUse } from './concurrency-keys.ts';
 import type { TaskRequest } from './request.ts';
 import type { TaskGroups } from './task-groups.ts';
@@ -14,6 +15,8 @@ export interface StateView {
   readonly nodes: ReadonlyMap<string, NodeRow>;
   /** By the name of the node whose logs they hold. */
   readonly logHolders: ReadonlyMap<string, LogHolderRow>;
+  /** By id; also those that have ended and are not forgotten yet. */
+  readonly tokens: ReadonlyMap<string, TokenRow>;
   /** By id; some may have expired. */
   readonly joinTokens: ReadonlyMap<string, JoinTokenRow>;
   /** Open tasks only; finished ones are read from the store. */

@@ -13,6 +13,7 @@ import type { NodeRow } from '../../model/node.ts';
 import { isTerminal } from '../../model/phases.ts';
 import type { RowChange, TableName, Tables } from '../../model/rows.ts';
 import type { Resources, SpecRow, TaskRow } from '../../model/task.ts';
+import type { TokenRow } from '../../model/token.ts';
 import type { KeyUse } from './concurrency-keys.ts';
 import { ConcurrencyKeys } from './concurrency-keys.ts';
 import { NodeLoads } from './node-loads.ts';
@@ -31,6 +32,7 @@ export class ClusterState implements StateView {
   #idKey: IdKey = [];
   readonly #nodes = new Map<string, NodeRow>();
   readonly #logHolders = new Map<string, LogHolderRow>();
+  readonly #tokens = new Map<string, TokenRow>();
   readonly #joinTokens = new Map<string, JoinTokenRow>();
   readonly #tasks = new Map<string, TaskRow>();
   readonly #specs = new Map<string, SpecRow>();
@@ -59,6 +61,10 @@ export class ClusterState implements StateView {
 
   get logHolders(): ReadonlyMap<string, LogHolderRow> {
     return this.#logHolders;
+  }
+
+  get tokens(): ReadonlyMap<string, TokenRow> {
+    return this.#tokens;
   }
 
   get joinTokens(): ReadonlyMap<string, JoinTokenRow> {
@@ -180,6 +186,8 @@ export class ClusterState implements StateView {
         return this.#nodes.get(key) ?? null;
       case 'logHolder':
         return this.#logHolders.get(key) ?? null;
+      case 'token':
+        return this.#tokens.get(key) ?? null;
       case 'joinToken':
         return this.#joinTokens.get(key) ?? null;
       case 'task':
@@ -239,6 +247,9 @@ export class ClusterState implements StateView {
         break;
       case 'logHolder':
         set(this.#logHolders, change.key, change.after);
+        break;
+      case 'token':
+        set(this.#tokens, change.key, change.after);
         break;
       case 'joinToken':
         set(this.#joinTokens, change.key, change.after);

@@ -37,6 +37,7 @@ import { checkTaskSpec } from '../../../src/spec/task-schema.ts';
 import { parseTaskUpdate } from '../../../src/spec/task-update.ts';
 import { plainFromWire, wireFromPlain } from '../../../src/spec/wire.ts';
 import { below, mutatedText, pick } from '../mutations.ts';
+import { changedValue } from '../values.ts';
 import { attempt, attemptAsync, expectSame, type Ending, type Target } from '../target.ts';
 
 const EXAMPLES = path.join(import.meta.dirname, '../../../examples');
@@ -46,7 +47,7 @@ function examples(): readonly Buffer[] {
 }
 
 /** One value of an arbitrary, by the numbers drawn. */
-function drawn<T>(random: Random, arbitrary: fc.Arbitrary<T>): T {
+export function drawn<T>(random: Random, arbitrary: fc.Arbitrary<T>): T {
   const [value] = fc.sample(arbitrary, { seed: below(random, 2 ** 31), numRuns: 1 });
   return value as T;
 }
@@ -111,7 +112,10 @@ const jsonSpecs: Target = {
     input: (random) => {
       // On lines of their own, so that what is put between them may be a field.
       const json = Buffer.from(JSON.stringify(drawn(random, anySpec), null, random() < 0.5 ? 1 : 0));
-      return random() < 0.5 ? json : mutatedText(random, [json]);
+      if (random() < 0.3) return json;
+      return random() < 0.5
+        ? mutatedText(random, [json])
+        : Buffer.from(JSON.stringify(changedValue(random, JSON.parse(json.toString()))) ?? '');
     },
     run: async (input) => {
       let value: unknown;
@@ -136,7 +140,7 @@ labels: { zone: a, disk: ssd }
 capacity: { cpu: 4, memory: 8Gi }
 reserve: cpu=500m,memory=1Gi
 drivers: [process, docker]
-policy: { mounts: [{ source: /srv, read_only: true }], users: [app], registries: [localhost:5000] }
+policy: { mounts: [{ source: /srv, read_only: true }], users: [app] }
 heartbeat: { interval: 2s, warning: 10s, timeout: 30s }
 membership: { voters: 3, learners: 2, voter_grace: 5m }
 retention: { tasks: 7d, max_tasks: 1000, events: 1d, logs: 1d, max_log_bytes: 1Gi }
@@ -154,7 +158,10 @@ const settings: Target = {
   what: "the settings of a node: a file's, and those of its environment",
   weight: 3,
   open: () => ({
-    input: (random) => mutatedText(random, [Buffer.from(CONFIG)]),
+    input: (random) =>
+      random() < 0.5
+        ? mutatedText(random, [Buffer.from(CONFIG)])
+        : Buffer.from(stringify(changedValue(random, parseYaml(CONFIG)))),
     run: (input) => {
       const text = input.toString();
       let raw: unknown;

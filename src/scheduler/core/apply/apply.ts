@@ -24,7 +24,8 @@ import { createJoinToken, deleteJoinToken, useJoinToken } from './join-tokens.ts
 import { labelNode } from './label-node.ts';
 import { logsHandedOver } from './logs-handed-over.ts';
 import { nodeHealth, nodeOffline, nodePressure } from './node-health.ts';
-import { refuse } from './outcomes.ts';
+import { once } from './idempotency.ts';
+import { done, refuse } from './outcomes.ts';
 import { reconcileNode } from './reconcile-node.ts';
 import { leasesOver, reformCluster } from './reform-cluster.ts';
 import { registerNode } from './register-node.ts';
@@ -37,6 +38,7 @@ import { retryDue } from './retry-due.ts';
 import { setConfig, setHeartbeat, timeoutSettled } from './set-config.ts';
 import { submitBatch, submitDag } from './submit-group.ts';
 import { submitMany, submitTasks } from './submit-tasks.ts';
+import { createToken, expireTokens, revokeToken } from './tokens.ts';
 
 export interface ApplyResult {
   readonly outcome: Outcome;
@@ -55,19 +57,22 @@ export function apply(
   let outcome: Outcome;
   try {
     outcome = carryOut(transaction, command);
-    if (outcome.type === 'done') {
-      settleGroups(transaction, groupNamedBy(command));
-      settleHeads(transaction);
-    }
+    if (outcome.type === 'done') conclude(transaction, command);
   } catch (error) {
     return { outcome: refuse('internal', messageOf(error)), changes: [], poisoned: true };
   }
   if (outcome.type === 'refused') return { outcome, changes: [], poisoned: false };
-  if (transaction.cluster.timeMs < transaction.nowMs) transaction.putCluster({ timeMs: transaction.nowMs });
-  keepJournal(transaction);
   const changes = transaction.changes();
   state.commit(changes);
   return { outcome, changes, poisoned: false };
+}
+
+/** What follows from any change. */
+function conclude(transaction: Transaction, command: Command): void {
+  settleGroups(transaction, groupNamedBy(command));
+  settleHeads(transaction);
+  if (transaction.cluster.timeMs < transaction.nowMs) transaction.putCluster({ timeMs: transaction.nowMs });
+  keepJournal(transaction);
 }
 
 function carryOut(transaction: Transaction, command: Command): Outcome {
@@ -117,6 +122,8 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return undrainNode(transaction, command);
     case 'labelNode':
       return labelNode(transaction, command);
+    case 'rememberRequest':
+      return once(transaction, command.idempotency, () => done(command.answer));
     case 'drainOverdue':
       return drainOverdue(transaction, command);
     case 'nodeDrained':
@@ -141,6 +148,12 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return reserveNodes(transaction, command);
     case 'logsHandedOver':
       return logsHandedOver(transaction, command);
+    case 'createToken':
+      return createToken(transaction, command);
+    case 'revokeToken':
+      return revokeToken(transaction, command);
+    case 'expireTokens':
+      return expireTokens(transaction, command);
     case 'submitBatch':
       return submitBatch(transaction, command);
     case 'submitDag':
@@ -200,7 +213,10 @@ export function rowsNamedBy(command: Command): readonly RowKey[] {
     case 'drainNode':
     case 'undrainNode':
     case 'labelNode':
+    case 'rememberRequest':
     case 'setHeartbeat':
+    case 'createToken':
+    case 'revokeToken':
     case 'setConfig':
     case 'createJoinToken':
     case 'deleteJoinToken':

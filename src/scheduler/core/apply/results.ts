@@ -1,4 +1,4 @@
-import type { Command } from '../../../model/commands.ts';
+import type { Command, RememberedAnswer } from '../../../model/commands.ts';
 import type { AssignResult } from './assign.ts';
 import type { AdvanceGroupResult, ChangeGroupResult } from './change-group.ts';
 import type { CancelTaskResult } from './cancel-task.ts';
@@ -15,6 +15,7 @@ import type { UpdateTaskResult } from './update-task.ts';
 import type { RetryDueResult } from './retry-due.ts';
 import type { SubmitGroupResult } from './submit-group.ts';
 import type { SubmitManyResult, SubmitTasksResult } from './submit-tasks.ts';
+import type { CreateTokenResult, ExpireTokensResult } from './tokens.ts';
 
 /** What an outcome `done` carries, by command: plain data, also for idempotency keys, which remember it. */
 export interface CommandResults extends Record<Command['type'], unknown> {
@@ -37,6 +38,7 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly drainNode: null;
   readonly undrainNode: null;
   readonly labelNode: null;
+  readonly rememberRequest: RememberedAnswer;
   readonly drainOverdue: DrainOverdueResult;
   readonly nodeDrained: null;
   readonly retryDue: RetryDueResult;
@@ -49,6 +51,9 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly expire: ExpireResult;
   readonly reserveNodes: ReserveNodesResult;
   readonly logsHandedOver: null;
+  readonly createToken: CreateTokenResult;
+  readonly revokeToken: null;
+  readonly expireTokens: ExpireTokensResult;
   readonly submitBatch: SubmitGroupResult;
   readonly submitDag: SubmitGroupResult;
   readonly cancelGroup: ChangeGroupResult;

@@ -28,8 +28,10 @@ export function submitBatch(transaction: Transaction, command: SubmitBatchComman
   return once(transaction, command.idempotency, () => {
     const { work } = command;
     const size = sizeOfWork(work);
-    if (size > MAX_POSITION) return refuse('too_many', `${size} tasks; at most ${MAX_POSITION} are allowed`);
-    const refusal = queueIsFull(transaction, size) ?? otherMaximum(transaction, concurrenciesOf(work));
+    const refusal =
+      sizeIsWrong(size, command) ??
+      queueIsFull(transaction, size) ??
+      otherMaximum(transaction, concurrenciesOf(work));
     if (refusal !== null) return refusal;
     const template = work.type === 'tasks' ? null : work.template;
     const row: BatchRow = {
@@ -52,8 +54,10 @@ export function submitDag(transaction: Transaction, command: SubmitDagCommand): 
   return once(transaction, command.idempotency, () => {
     const { tasks, specs, dependencies } = command;
     const size = tasks.length;
-    if (size > MAX_POSITION) return refuse('too_many', `${size} tasks; at most ${MAX_POSITION} are allowed`);
-    const refusal = queueIsFull(transaction, size) ?? otherMaximum(transaction, concurrenciesIn(specs));
+    const refusal =
+      sizeIsWrong(size, command) ??
+      queueIsFull(transaction, size) ??
+      otherMaximum(transaction, concurrenciesIn(specs));
     if (refusal !== null) return refusal;
     const waiting = dependencies.filter((one) => one.length > 0).length;
     const group = newGroup(transaction, 'dag', command, size, waiting);
@@ -69,6 +73,18 @@ export function submitDag(transaction: Transaction, command: SubmitDagCommand): 
     begin(transaction, 'dag', row, { template: null, graph, blueprintFrom });
     return done<SubmitGroupResult>({ id: row.id });
   });
+}
+
+/** What is checked before it is proposed, and would not end here, or not fit its ids, if it came all the same. */
+function sizeIsWrong(
+  size: number,
+  { sliceTasks }: Pick<GroupRow, 'sliceTasks'>,
+): Extract<Outcome, { type: 'refused' }> | null {
+  for (const [what, count] of Object.entries({ tasks: size, 'tasks in a slice': sliceTasks }))
+    if (!Number.isSafeInteger(count) || count < 1)
+      return refuse('invalid', `${count} ${what}; a whole number is needed`);
+  if (size > MAX_POSITION) return refuse('too_many', `${size} tasks; at most ${MAX_POSITION} are allowed`);
+  return null;
 }
 
 /** What they ask of concurrency keys; of a template it is the same for all of its tasks, unless the key is filled in. */

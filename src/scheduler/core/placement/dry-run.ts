@@ -114,6 +114,7 @@ function viewOf(state: StateView, queue: PendingQueue, rooms: ReadonlyMap<string
     cluster: state.cluster,
     nodes: state.nodes,
     logHolders: state.logHolders,
+    tokens: state.tokens,
     joinTokens: state.joinTokens,
     tasks: state.tasks,
     specs: state.specs,

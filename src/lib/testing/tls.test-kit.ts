@@ -1,15 +1,10 @@
 /** Authorities and certificates of a cluster that exists in a test only, and material that can be exchanged. */
-import type { CertificateIdentity } from '../lib/certificate-identity.ts';
-import {
-  createAuthority,
-  issueCertificate,
-  type CertificateAndKey,
-  type Validity,
-} from '../lib/certificates.ts';
-import { identityOf } from '../lib/certificate-identity.ts';
 import { X509Certificate } from 'node:crypto';
-import type { TlsMaterial } from '../lib/tls-files.ts';
-import type { TlsSource } from '../lib/tls-watch.ts';
+
+import { identityOf, type CertificateIdentity } from '../certificate-identity.ts';
+import { createAuthority, issueCertificate, type CertificateAndKey, type Validity } from '../certificates.ts';
+import type { TlsMaterial } from '../tls-files.ts';
+import type { TlsSource } from '../tls-watch.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -27,9 +22,14 @@ export async function materialOf(
   {
     validity = LONG,
     trusted = [authority],
-  }: { validity?: Validity; trusted?: readonly CertificateAndKey[] } = {},
+    hosts = [],
+  }: {
+    validity?: Validity;
+    trusted?: readonly CertificateAndKey[];
+    hosts?: readonly string[];
+  } = {},
 ): Promise<TlsMaterial> {
-  const issued = await issueCertificate(authority, { ...identity, hosts: [], ...validity });
+  const issued = await issueCertificate(authority, { ...identity, hosts, ...validity });
   const { subjectAltName } = new X509Certificate(issued.certificatePem);
   const read = identityOf(subjectAltName);
   return {

@@ -1,0 +1,129 @@
+import { describe, expect, it } from 'vitest';
+
+import { batchToWire, dagToWire } from '../spec/group-wire.ts';
+import { wireFromPlain } from '../spec/wire.ts';
+import { TestCluster, inProcessRemotes, testContext, testOperations } from './operations.test-kit.ts';
+import type { MembershipControl } from './port.ts';
+import type { RoutingOperations } from './router.ts';
+
+const TASK = { name: 'a', command: ['true'] };
+const context = testContext();
+
+function alone(membership?: MembershipControl): { cluster: TestCluster; operations: RoutingOperations } {
+  const cluster = new TestCluster(['n1']);
+  cluster.register('n1', 'n1:7101');
+  const parts = { remotes: inProcessRemotes(new Map()), ...(membership === undefined ? {} : { membership }) };
+  return { cluster, operations: testOperations(cluster, 'n1', parts) };
+}
+
+describe('a request that is sent again with its key', () => {
+  it.each([
+    [
+      'a task',
+      async (operations: RoutingOperations, key: string, more: object) => {
+        const tasks = [wireFromPlain({ ...TASK, ...more })];
+        const answer = await operations.submitTasks({ tasks, idempotency_key: key }, context);
+        return answer.tasks[0]?.id;
+      },
+    ],
+    [
+      'a batch',
+      async (operations: RoutingOperations, key: string, more: object) =>
+        (await operations.submitBatch(batchToWire([{ ...TASK, ...more }], key), context)).batch_id,
+    ],
+    [
+      'a DAG',
+      async (operations: RoutingOperations, key: string, more: object) => {
+        const dag = { name: 'd', tasks: [{ id: 'a', ...TASK, ...more }] };
+        return (await operations.submitDag(dagToWire(dag, key), context)).id;
+      },
+    ],
+  ])('makes nothing anew of %s, also where a default of the cluster has changed', async (_what, submit) => {
+    const { operations } = alone();
+    const change = async (attempts: number) => {
+      const changes = JSON.stringify({ retry_policy: { max_attempts: attempts } });
+      await operations.setConfig({ heartbeat: undefined, idempotency_key: '', changes }, context);
+    };
+    const first = await submit(operations, 'k1', {});
+    await change(7);
+    expect(await submit(operations, 'k1', {})).toBe(first);
+    const second = await submit(operations, 'k2', {});
+    expect(second).not.toBe(first);
+    await change(9);
+    expect(await submit(operations, 'k2', {})).toBe(second);
+    await expect(submit(operations, 'k2', { priority: 'high' })).rejects.toMatchObject({
+      code: 'idempotency_conflict',
+    });
+  });
+
+  it('changes no member twice, and another request by its key is refused', async () => {
+    const changes: string[] = [];
+    const { operations } = alone({
+      change: async ({ action, name }) => void changes.push(`${action} ${name}`),
+      transfer: async () => {},
+    });
+    const add = { action: 'add', name: 'n2', address: 'n2:7101', other: '', idempotency_key: 'k' };
+    await operations.changeMember(add, context);
+    await operations.changeMember(add, context);
+    expect(changes).toEqual(['add n2']);
+    await expect(operations.changeMember({ ...add, name: 'n3' }, context)).rejects.toMatchObject({
+      code: 'idempotency_conflict',
+    });
+    await operations.changeMember({ ...add, idempotency_key: '' }, context);
+    expect(changes).toEqual(['add n2', 'add n2']);
+  });
+
+  it('is not remembered where the change of a member failed', async () => {
+    let fails = true;
+    const changes: string[] = [];
+    const { operations } = alone({
+      change: async ({ name }) => {
+        if (fails) throw new Error('not now');
+        changes.push(name);
+      },
+      transfer: async () => {},
+    });
+    const add = { action: 'add', name: 'n2', address: 'n2:7101', other: '', idempotency_key: 'k' };
+    await expect(operations.changeMember(add, context)).rejects.toThrow('not now');
+    fails = false;
+    await operations.changeMember({ ...add, name: 'n3' }, context);
+    expect(changes).toEqual(['n3']);
+  });
+
+  it('hands leadership over once', async () => {
+    const handed: string[] = [];
+    const { cluster, operations } = alone({
+      change: async () => {},
+      transfer: async (to) => {
+        handed.push(to);
+        // To another node, and back by chance.
+        cluster.lead('n2');
+        cluster.lead('n1');
+      },
+    });
+    const transfer = { to: '', idempotency_key: 'k' };
+    await operations.transferLeadership(transfer, context);
+    await operations.transferLeadership(transfer, context);
+    expect(handed).toEqual(['']);
+    await expect(operations.transferLeadership({ ...transfer, to: 'n3' }, context)).rejects.toMatchObject({
+      code: 'idempotency_conflict',
+    });
+  });
+
+  it('hands leadership over where the first try did not', async () => {
+    let tries = 0;
+    const { cluster, operations } = alone({
+      change: async () => {},
+      transfer: async () => {
+        tries += 1;
+        if (tries === 1) throw new Error('not now');
+        cluster.lead('n2');
+        cluster.lead('n1');
+      },
+    });
+    const transfer = { to: '', idempotency_key: 'k' };
+    await expect(operations.transferLeadership(transfer, context)).rejects.toThrow('not now');
+    await operations.transferLeadership(transfer, context);
+    expect(tries).toBe(2);
+  });
+});

@@ -1,0 +1,151 @@
+/** A node comes into a cluster with TLS with nothing but an address and a join token. */
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { rootCertificates, setDefaultCACertificates } from 'node:tls';
+
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+
+import { Certificates, clientEnvironment, nodeEnvironment } from '../support/certificates.ts';
+import { TestCluster } from '../support/cluster.ts';
+import type { NodeProcess } from '../support/node-process.ts';
+import type { RunResult } from '../support/program.ts';
+import { waitFor } from '../support/wait.ts';
+
+const FOUNDERS = ['n1', 'n2', 'n3'];
+
+let home: string;
+let certificates: Certificates;
+let cluster: TestCluster;
+let clientEnv: Record<string, string>;
+
+beforeAll(async () => {
+  home = mkdtempSync(path.join(tmpdir(), 'jarvis-join-token-'));
+  certificates = await Certificates.create(path.join(home, 'certs'));
+  for (const name of FOUNDERS) await certificates.node(name);
+  clientEnv = { ...clientEnvironment(await certificates.client('admin')) };
+  setDefaultCACertificates([certificates.authorityPem]);
+  cluster = await TestCluster.create({
+    scheme: 'https',
+    joining: 3,
+    envOf: () => Promise.resolve(environmentOf),
+  });
+  try {
+    await cluster.start();
+  } catch (error) {
+    process.stderr.write(cluster.logTails());
+    throw error;
+  }
+  const tokenFile = cluster.nodes
+    .map(({ settings }) => path.join(settings.dataDir, 'admin-token'))
+    .find((file) => existsSync(file));
+  if (tokenFile !== undefined) clientEnv['JARVIS_TOKEN'] = readFileSync(tokenFile, 'utf8').trim();
+});
+
+afterAll(async () => {
+  await cluster.dispose();
+  setDefaultCACertificates(rootCertificates);
+  rmSync(home, { recursive: true });
+});
+
+afterEach(({ task }) => {
+  if (task.result?.state === 'fail') process.stderr.write(cluster.logTails());
+});
+
+/** Those that join have no certificate; of the founders one alone can sign. */
+function environmentOf(name: string): Readonly<Record<string, string>> {
+  if (!FOUNDERS.includes(name)) return {};
+  const tls = nodeEnvironment(certificates.files(name));
+  return name === 'n2' ? { ...tls, JARVISD_TLS_CA_KEY: path.join(certificates.directory, 'ca.key') } : tls;
+}
+
+function tokenFileOf(name: string): string {
+  return path.join(home, `${name}.join-token`);
+}
+
+function ctl(...words: readonly string[]): Promise<RunResult> {
+  return cluster.cli(words, { env: clientEnv, peer: 'n1' });
+}
+
+async function tokenFor(...flags: readonly string[]): Promise<string> {
+  const { stdout, stderr, status } = await ctl('cluster', 'join-token', '--quiet', ...flags);
+  expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
+  return stdout.trim();
+}
+
+/** With an address and the token in a file, and nothing else. */
+function startWith(name: string, token: string): NodeProcess {
+  writeFileSync(tokenFileOf(name), `${token}\n`, { mode: 0o600 });
+  const node = cluster.node(name);
+  node.start([], { JARVISD_JOIN_TOKEN_FILE: tokenFileOf(name) });
+  return node;
+}
+
+/** How the node ends that is not let in, and what it says. */
+async function refused(name: string, token: string): Promise<string> {
+  const before = cluster.node(name).log().length;
+  const node = startWith(name, token);
+  const { code } = await node.ended;
+  expect(code).toBe(1);
+  return node.log().slice(before);
+}
+
+describe('a node with an address and a join token', () => {
+  let token: string;
+
+  it('comes in, takes work, and starts again without either', async () => {
+    token = await tokenFor('--name', 'n4');
+    const node = startWith('n4', token);
+    await node.ready();
+    // The only one that takes any.
+    for (const name of FOUNDERS) expect(await ctl('node', 'cordon', name)).toMatchObject({ status: 0 });
+    expect(await ctl('run', '--', 'true')).toMatchObject({ status: 0 });
+    for (const name of FOUNDERS) expect(await ctl('node', 'undrain', name)).toMatchObject({ status: 0 });
+    rmSync(tokenFileOf('n4'));
+    await cluster.kill('n4');
+    await cluster.restart('n4');
+    const key = path.join(node.settings.dataDir, 'tls', 'node.pem');
+    expect(statSync(key).mode & 0o777).toBe(0o600);
+  });
+
+  it('is the only one that the token lets in', async () => {
+    expect(await refused('n5', token)).toMatch(/is for a node with the name n4, and not n5/);
+    const other = await tokenFor();
+    const wrongAuthority = other.replace(/_[0-9a-f]{64}$/, `_${'0'.repeat(64)}`);
+    expect(await refused('n5', wrongAuthority)).toMatch(/of another cluster than the join token/);
+    const { stdout } = await ctl('cluster', 'join-token', 'ls', '-o', 'json');
+    const { items } = JSON.parse(stdout) as { items: { uses_left: number; used_by: { node: string }[] }[] };
+    expect(items.map(({ uses_left: left }) => left)).toEqual([1, 0]);
+    expect(items[1]?.used_by).toMatchObject([{ node: 'n4' }]);
+  });
+
+  it('is refused with one that is used up, or was deleted', async () => {
+    const once = await tokenFor();
+    await startWith('n5', once).ready();
+    expect(await refused('n6', once)).toMatch(/is used up: n5 came in by it/);
+    const gone = await tokenFor();
+    const [, id = ''] = gone.split('_');
+    expect(await ctl('cluster', 'join-token', 'rm', id)).toMatchObject({ status: 0, stdout: `${id}\n` });
+    expect(await refused('n6', gone)).toMatch(/not one of this cluster, or not any more/);
+  });
+
+  it('is refused without one: it speaks no TLS', async () => {
+    const node = cluster.node('n6');
+    node.start();
+    await waitFor('n6 is not let in', () => node.log().includes('not a member yet'));
+    await cluster.kill('n6');
+    const { members } = JSON.parse((await ctl('cluster', 'members', '-o', 'json')).stdout) as {
+      members: { name: string }[];
+    };
+    expect(members.map(({ name }) => name).sort()).toEqual([...FOUNDERS, 'n4', 'n5']);
+  });
+
+  it('leaves the secret in no log and no file but its own', () => {
+    const [, , secret = ''] = token.split('_');
+    expect(secret).toHaveLength(64);
+    for (const { settings } of cluster.nodes)
+      expect(existsSync(settings.logFile) && readFileSync(settings.logFile, 'utf8').includes(secret)).toBe(
+        false,
+      );
+  });
+});
