@@ -297,7 +297,8 @@ export class Daemon {
       raft,
       cluster,
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
-      tokens: { areRequired: false, use: (user) => local.useJoinToken(user, signal) },
+      // With TLS the certificate that it shows is what lets it in.
+      tokens: { areRequired: config.auth && tls === null, use: (user) => local.useJoinToken(user, signal) },
       log: this.#log,
     });
     if (tls !== null) {
