@@ -17,6 +17,7 @@ import { ChannelPool } from '../../src/rpc/channel.ts';
 import { unaryCall } from '../../src/rpc/client.ts';
 import { Certificates, clientEnvironment, nodeEnvironment, replaceFiles } from '../support/certificates.ts';
 import { TestCluster } from '../support/cluster.ts';
+import { adminTokenOf } from '../support/credentials.ts';
 import type { NodeProcess } from '../support/node-process.ts';
 import { runProgram } from '../support/program.ts';
 import { waitFor } from '../support/wait.ts';
@@ -32,6 +33,7 @@ let foreign: Certificates;
 const deployed = new Map<string, TlsFiles>();
 let client: TlsFiles;
 let cluster: TestCluster;
+let token: string;
 
 function deploy(name: string, from: TlsFiles): TlsFiles {
   const directory = path.join(home, 'deployed', name);
@@ -61,6 +63,8 @@ beforeAll(async () => {
   });
   try {
     await cluster.start();
+    ({ token } = await adminTokenOf(cluster));
+    for (const { api } of cluster.nodes) api.token = token;
   } catch (error) {
     process.stderr.write(cluster.logTails());
     throw error;
@@ -144,7 +148,7 @@ describe('a cluster with TLS', () => {
     const { name } = await follower();
     const result = await cluster.cli(['run', '--', 'echo', 'hello'], {
       peer: name,
-      env: clientEnvironment(client),
+      env: { ...clientEnvironment(client), JARVIS_TOKEN: token },
     });
     expect(result).toMatchObject({ status: 0, stdout: 'hello\n' });
   });
@@ -289,7 +293,7 @@ describe('an exchange of certificates', () => {
     await expect(version(materialOf(client), (await follower()).settings.listen)).rejects.toThrow(
       /is from an authority that is not trusted here/,
     );
-    const env = clientEnvironment(await second.client('ci'));
+    const env = { ...clientEnvironment(await second.client('ci')), JARVIS_TOKEN: token };
     const result = await cluster.cli(['run', '--', 'echo', 'again'], { env });
     expect(result).toMatchObject({ status: 0, stdout: 'again\n' });
   });

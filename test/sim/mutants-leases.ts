@@ -322,9 +322,9 @@ const CHANGES: readonly Omit<Mutant, 'world'>[] = [
       },
       {
         file: 'src/store/codec.ts',
-        find: '  let packed: Uint8Array;\n  try {\n    packed = pack(command);\n',
+        find: '  let packed: Buffer;\n  try {\n    packed = pack(command);\n',
         replace:
-          "  let packed: Uint8Array;\n  if (command.type === 'setHeartbeat') globalThis.proposedTimeoutMs = command.heartbeat.timeoutMs;\n  try {\n    packed = pack(command);\n",
+          "  let packed: Buffer;\n  if (command.type === 'setHeartbeat') globalThis.proposedTimeoutMs = command.heartbeat.timeoutMs;\n  try {\n    packed = pack(command);\n",
       },
     ],
   },

@@ -133,6 +133,8 @@ export interface CallOptions {
 export class Api {
   readonly name: string;
   readonly #base: string;
+  /** Shown with every call; null: none. */
+  token: string | null = null;
 
   constructor(name: string, address: string, scheme: 'http' | 'https' = 'http') {
     this.name = name;
@@ -149,6 +151,7 @@ export class Api {
     const headers: Record<string, string> = {};
     if (body !== null) headers['content-type'] = 'application/json';
     if (options.key !== undefined) headers['idempotency-key'] = options.key;
+    if (this.token !== null) headers['authorization'] = `Bearer ${this.token}`;
     const response = await fetch(`${this.#base}${path}`, {
       method,
       headers,
