@@ -7,6 +7,7 @@ import { groupRoutes } from './groups.ts';
 import { healthRoutes } from './health.ts';
 import { joinTokenRoutes } from './join-tokens.ts';
 import { memberRoutes } from './members.ts';
+import { metricsRoutes } from './metrics.ts';
 import { nodeRoutes } from './nodes.ts';
 import { schemaRoutes } from './schemas.ts';
 import { taskRoutes } from './tasks.ts';
@@ -22,6 +23,7 @@ export const ROUTES: readonly Route[] = [
   ...joinTokenRoutes,
   ...eventRoutes,
   ...healthRoutes,
+  ...metricsRoutes,
   ...schemaRoutes,
   documentRoute(() => ROUTES),
 ];
