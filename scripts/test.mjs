@@ -141,6 +141,7 @@ try {
   await step('schemas', 'node', ['scripts/generate-schemas.mjs', '--check']);
   await step('OpenAPI document', 'node', ['scripts/generate-openapi.mjs', '--check']);
   await step('docs of jarvisctl', 'node', ['scripts/generate-cli-docs.mjs', '--check']);
+  await step('dashboards', 'node', ['scripts/generate-dashboards.mjs', '--check']);
   await vitest('unit');
   await integration();
   await vitest('sim');
