@@ -28,6 +28,16 @@ export function durationUpTo(mostMs: number, nothing: string): (value: string) =
   };
 }
 
+/** A parser of whole numbers. */
+export function wholeNumber(least: number, most: number): (value: string) => number {
+  return (value) => {
+    const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
+    if (number >= least && number <= most) return number;
+    const allowed = `a whole number, ${least} to ${most}`;
+    throw new JarvisError('invalid', `${JSON.stringify(value)} is not allowed: ${allowed}`);
+  };
+}
+
 /** A text that is no YAML stays one: then it is no map, and refused as such. */
 export function yamlOfText(value: unknown): unknown {
   if (typeof value !== 'string') return value;

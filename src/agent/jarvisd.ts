@@ -98,6 +98,7 @@ function createCommand(): Command {
     .option('--tls-key <file>', 'TLS: its key')
     .option('--tls-ca <file>', 'TLS: the authorities of the cluster, whose certificates others must show')
     .option('--http-hosts <list>', 'names under which callers reach --http, beside its addresses')
+    .option('--http-rate <number>', 'HTTP requests a second that one address may send (default: 10000)')
     .option(
       '--tls-ca-key <file>',
       'TLS: the key of the authority, on nodes that let others in by join tokens',
