@@ -35,6 +35,16 @@ export function durationUpTo(mostMs: number, nothing: string) {
   return parsed(parse, `seconds, or a duration such as 500ms, 10s, 5m or 7d; ${bounds}`);
 }
 
+export function wholeNumber(least: number, most: number) {
+  const allowed = `a whole number, ${least} to ${most}`;
+  const parse = (value: string): number => {
+    const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
+    if (number >= least && number <= most) return number;
+    throw new JarvisError('invalid', `${JSON.stringify(value)} is not allowed: ${allowed}`);
+  };
+  return parsed(parse, allowed);
+}
+
 /** A text that is no YAML stays one: then it is no map, and refused as such. */
 export function yamlOfText(value: unknown): unknown {
   if (typeof value !== 'string') return value;

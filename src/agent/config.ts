@@ -24,7 +24,16 @@ import type { PeerAddress } from '../raft/bootstrap.ts';
 import type { AllSettings, StatedSettings } from '../spec/settings/settings.ts';
 import { clusterFields, parseClusterConfig } from './cluster-config.ts';
 import type { DockerPolicy } from './drivers/docker/options.ts';
-import { PATH, durationUpTo, parsed, pathText, splitPairs, text, yamlOfText } from './config-fields.ts';
+import {
+  PATH,
+  durationUpTo,
+  parsed,
+  pathText,
+  splitPairs,
+  text,
+  wholeNumber,
+  yamlOfText,
+} from './config-fields.ts';
 import { tlsOfCluster } from './enrolment/enrolled-files.ts';
 import { parseJoinCredentials, type JoinCredentials } from './join-credentials.ts';
 import { policyKeysAt, policySchema } from './policy-config.ts';
@@ -75,6 +84,8 @@ export interface NodeConfig extends JoinCredentials {
   readonly auth: boolean;
   /** Names, beside its addresses, under which callers reach `http`. */
   readonly httpHosts: readonly string[];
+  /** Requests over HTTP of one address in a second, on average over `limits.httpRateWindowMs`. */
+  readonly httpRate: number;
   readonly insecure: boolean;
   /** Null: without TLS. */
   readonly tls: TlsFiles | null;
@@ -163,6 +174,7 @@ export const rawSchema = z.strictObject({
   drain_deadline: durationUpTo(MOST_DRAIN_DEADLINE_MS, 'at once').default(DEFAULT_DRAIN_DEADLINE_MS),
   auth: flag.default(false),
   http_hosts: hostNames.describe('names with commas, or a list').default([]),
+  http_rate: wholeNumber(1, limits.httpMostRate).default(limits.httpRate),
   insecure: flag.default(false),
   ...tlsFields,
   tls_ca_key: pathText.optional(),
@@ -228,6 +240,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     snapshotBytesPerSecond: value.snapshot_rate,
     auth: value.auth,
     httpHosts: value.http_hosts,
+    httpRate: value.http_rate,
     insecure: value.insecure,
     tls,
     tlsCaKey: value.tls_ca_key ?? null,
