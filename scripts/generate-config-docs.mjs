@@ -108,9 +108,15 @@ const flags = new Map(
   ]),
 );
 
+function flagOf(key) {
+  const flag = flags.get(key);
+  if (flag === undefined) throw new Error(`jarvisd has no flag for the setting ${key}`);
+  return flag;
+}
+
 /** What a flag says of itself, without its default, which has a column. @throws where it names another than counts */
 function meaningOf(key, standard) {
-  const { description } = flags.get(key);
+  const { description } = flagOf(key);
   const said = /\(default: ([^;)]+)(?:; ([^)]*))?\)/.exec(description);
   if (said === null) return linked(description);
   const [clause, named, more] = said;
@@ -135,7 +141,7 @@ function nodeTable() {
     const standard = defaultOfNode(key, rawSchema.shape[key]);
     return [
       `\`${key}\``,
-      `\`${flags.get(key).long}\``,
+      `\`${flagOf(key).long}\``,
       standard,
       allowedOf(properties[key]),
       meaningOf(key, standard),
