@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { FAMILY_GROUPS } from '../src/metrics/families/table.ts';
+import { table } from './markdown-table.mjs';
 
 const target = path.join(import.meta.dirname, '..', 'docs', 'metrics.md');
 
@@ -36,15 +37,14 @@ This page is made from the program (\`npm run docs\`); do not edit it.
   disk that does not answer within a second is as it was at the last read.
 `;
 
-function row({ name, type, labels, unit, help, exposure }) {
+function rowOf({ name, type, labels, unit, help, exposure }) {
   const shown = labels.map((label) => `\`${label}\``).join(', ');
-  return `| \`${name}\` | ${type} | ${shown} | ${unit} | ${help} | ${exposure} |`;
+  return [`\`${name}\``, type, shown, unit, help, exposure];
 }
 
 function section({ title, families }) {
-  const head =
-    '| name | type | labels | unit | meaning | exposed by |\n| --- | --- | --- | --- | --- | --- |';
-  return `## ${title}\n\n${head}\n${families.map(row).join('\n')}\n`;
+  const head = ['name', 'type', 'labels', 'unit', 'meaning', 'exposed by'];
+  return `## ${title}\n\n${table([head, ...families.map(rowOf)])}\n`;
 }
 
 const page = [INTRODUCTION, ...FAMILY_GROUPS.map(section)].join('\n');

@@ -43,6 +43,7 @@ export async function listen(options: {
     log,
     admission: options.admission,
     hosts: ownHosts(config),
+    requestsPerSecond: config.httpRate,
     nodeFileSchema,
     metrics: metrics.text,
     onAnswered: (request) => metrics.calls.httpEnded(request),

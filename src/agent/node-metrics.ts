@@ -14,6 +14,7 @@ import { RaftMetrics, type RaftReading } from '../metrics/families/raft.ts';
 import { StorageMetrics, type SnapshotReading } from '../metrics/families/storage.ts';
 import { TaskMetrics } from '../metrics/families/tasks.ts';
 import { WorkerMetrics } from '../metrics/families/worker.ts';
+import { failureTolerance } from '../model/quorum.ts';
 import { MetricsRegistry } from '../metrics/registry.ts';
 import type { DiskErrors } from './disk-errors.ts';
 import { EventLoopLag } from './event-loop-lag.ts';
@@ -147,6 +148,7 @@ function raftReading(raft: RecoveredMember['raft']): RaftReading {
   const status = raft.status();
   const progress = new Map(status.progress.map((known) => [known.id, known]));
   const { peers } = raft.membership;
+  const { confState } = status;
   const others = peers.filter(({ raftId }) => raftId !== status.id);
   return {
     term: status.term,
@@ -156,8 +158,15 @@ function raftReading(raft: RecoveredMember['raft']): RaftReading {
     appliedIndex: raft.appliedIndex,
     firstIndex: status.firstIndex,
     lastIndex: status.lastIndex,
-    voters: status.confState.voters.length,
-    learners: status.confState.learners.length,
+    voters: confState.voters.length,
+    learners: confState.learners.length,
+    spareVoters: failureTolerance(
+      peers.map(({ raftId }) => ({
+        incoming: confState.voters.includes(raftId),
+        outgoing: confState.votersOutgoing.includes(raftId),
+        isAlive: raftId === status.id || raft.isActive(raftId),
+      })),
+    ),
     elections: status.elections,
     peers: others.map(({ raftId, name }) => ({
       name,

@@ -9,6 +9,7 @@ import { joinTokenRoutes } from './join-tokens.ts';
 import { memberRoutes } from './members.ts';
 import { metricsRoutes } from './metrics.ts';
 import { nodeRoutes } from './nodes.ts';
+import { prometheusRoutes } from './prometheus.ts';
 import { schemaRoutes } from './schemas.ts';
 import { taskRoutes } from './tasks.ts';
 import { tokenRoutes } from './tokens.ts';
@@ -22,6 +23,7 @@ export const ROUTES: readonly Route[] = [
   ...tokenRoutes,
   ...joinTokenRoutes,
   ...eventRoutes,
+  ...prometheusRoutes,
   ...healthRoutes,
   ...metricsRoutes,
   ...schemaRoutes,

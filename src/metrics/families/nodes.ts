@@ -9,6 +9,12 @@ const exposure = 'leader';
 
 export const NODE_FAMILIES = {
   nodes: gauge({ name: 'jarvis_nodes', help: 'Nodes', labels: ['status'], unit: 'nodes', exposure }),
+  unavailable: gauge({
+    name: 'jarvis_node_unavailable',
+    help: '1 for each node that is UNHEALTHY or OFFLINE, by its name',
+    labels: ['node', 'status'],
+    exposure,
+  }),
   pressure: gauge({
     name: 'jarvis_nodes_pressure',
     help: 'Nodes that run short of something and get no new work meanwhile',
@@ -49,6 +55,7 @@ export interface NodesPort {
 
 export class NodesMetrics {
   readonly #nodes: GaugeHandle<'status'>;
+  readonly #unavailable: GaugeHandle<'node' | 'status'>;
   readonly #pressure: GaugeHandle<'kind'>;
   readonly #sums: Readonly<
     Record<'capacityCpu' | 'allocatedCpu' | 'capacityMemory' | 'allocatedMemory', GaugeHandle<never>>
@@ -58,6 +65,7 @@ export class NodesMetrics {
   constructor(registry: MetricsRegistry) {
     this.#registry = registry;
     this.#nodes = registry.gauge(NODE_FAMILIES.nodes);
+    this.#unavailable = registry.gauge(NODE_FAMILIES.unavailable);
     this.#pressure = registry.gauge(NODE_FAMILIES.pressure);
     this.#sums = {
       capacityCpu: registry.gauge(NODE_FAMILIES.capacityCpu),
@@ -72,7 +80,8 @@ export class NodesMetrics {
   }
 
   #sample(port: NodesPort): void {
-    for (const each of [this.#nodes, this.#pressure, ...Object.values(this.#sums)]) each.clear();
+    for (const each of [this.#nodes, this.#unavailable, this.#pressure, ...Object.values(this.#sums)])
+      each.clear();
     if (!port.isLeading()) return;
     const statuses = new Map(STATUSES.map((status) => [status, 0]));
     const pressures = new Map(PRESSURES.map((kind) => [kind, 0]));
@@ -80,6 +89,8 @@ export class NodesMetrics {
     const allocated = { cpuMillis: 0, memoryBytes: 0 };
     for (const node of port.nodes()) {
       statuses.set(node.status, (statuses.get(node.status) ?? 0) + 1);
+      if (node.status === 'UNHEALTHY' || node.status === 'OFFLINE')
+        this.#unavailable.set(1, { node: node.name, status: node.status });
       for (const kind of pressureOf(node)) pressures.set(kind, (pressures.get(kind) ?? 0) + 1);
       add(allocated, port.allocated(node.name));
       if (node.status === 'AVAILABLE' && node.schedulable) add(capacity, node.capacity);

@@ -22,6 +22,12 @@ export const RAFT_FAMILIES = {
     unit: 'members',
     exposure: leader,
   }),
+  spare: gauge({
+    name: 'jarvis_raft_spare_voters',
+    help: 'Voters that may still fail before the cluster stops; those that are silent have failed already',
+    unit: 'members',
+    exposure: leader,
+  }),
   lag: gauge({
     name: 'jarvis_raft_replication_lag_entries',
     help: 'Entries of the log that a member is not known to hold',
@@ -74,6 +80,8 @@ export interface RaftReading {
   readonly lastIndex: number;
   readonly voters: number;
   readonly learners: number;
+  /** Voters that may still fail. */
+  readonly spareVoters: number;
   /** Elections stood in since the start. */
   readonly elections: number;
   readonly peers: readonly PeerReading[];
@@ -84,6 +92,7 @@ export class RaftMetrics {
     Record<'term' | 'isLeader' | 'hasLeader' | 'commit' | 'applied' | 'first' | 'last', GaugeHandle<never>>
   >;
   readonly #members: GaugeHandle<'role'>;
+  readonly #spare: GaugeHandle<never>;
   readonly #lag: GaugeHandle<'peer'>;
   readonly #active: GaugeHandle<'peer'>;
   readonly #leaderChanges: CounterHandle<never>;
@@ -106,6 +115,7 @@ export class RaftMetrics {
       last: registry.gauge(last),
     };
     this.#members = registry.gauge(RAFT_FAMILIES.members);
+    this.#spare = registry.gauge(RAFT_FAMILIES.spare);
     this.#lag = registry.gauge(RAFT_FAMILIES.lag);
     this.#active = registry.gauge(RAFT_FAMILIES.active);
     this.#leaderChanges = registry.counter(RAFT_FAMILIES.leaderChanges);
@@ -145,10 +155,11 @@ export class RaftMetrics {
     gauges.first.set(reading.firstIndex);
     gauges.last.set(reading.lastIndex);
     this.#elections.follow(reading.elections);
-    for (const each of [this.#members, this.#lag, this.#active]) each.clear();
+    for (const each of [this.#members, this.#spare, this.#lag, this.#active]) each.clear();
     if (!reading.isLeader) return;
     this.#members.set(reading.voters, { role: 'voter' });
     this.#members.set(reading.learners, { role: 'learner' });
+    this.#spare.set(reading.spareVoters);
     for (const { name, matchIndex, isActive } of reading.peers) {
       this.#lag.set(Math.max(0, reading.lastIndex - matchIndex), { peer: name });
       this.#active.set(isActive ? 1 : 0, { peer: name });
