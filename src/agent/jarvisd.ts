@@ -46,7 +46,8 @@ class JarvisdCommand extends Command {
   }
 }
 
-function createCommand(): Command {
+/** Every flag, with what it says of itself. */
+export function createCommand(): Command {
   return bare(new JarvisdCommand('jarvisd'))
     .description(
       'One node of a Jarvis cluster. All nodes are the same program, with the same flags. `jarvisd recover --help`: a new\n' +
@@ -104,8 +105,16 @@ function createCommand(): Command {
       'TLS: the key of the authority, on nodes that let others in by join tokens',
     )
     .option('--insecure', 'listen beyond loopback without TLS')
-    .option('--log-level <level>', 'debug, info (default), warn or error')
-    .addOption(new Option('--kill-tasks-on-exit').hideHelp())
+    .option(
+      '--log-level <level>',
+      'how much it logs, as JSON on stdout: debug, info, warn or error (default: info)',
+    )
+    .addOption(
+      new Option(
+        '--kill-tasks-on-exit',
+        'end the tasks with the daemon, as `jarvisctl dev` wants it',
+      ).hideHelp(),
+    )
     .option('--check', 'check the settings, the data directory and the ports, and do nothing')
     .addHelpText(
       'after',
