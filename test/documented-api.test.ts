@@ -7,6 +7,7 @@ import {
   resolveSettings,
   showSettings,
 } from '../src/spec/settings/settings.ts';
+import { readExamples } from './support/api-examples.ts';
 import { DocumentedApi } from './support/documented-api.ts';
 
 const api = new DocumentedApi();
@@ -18,6 +19,13 @@ function answer(
 ) {
   return { status, headers: new Map(Object.entries(headers)), body: Buffer.from(JSON.stringify(body)) };
 }
+
+describe('docs/api.md', () => {
+  it('has an example of every operation, and of no other', () => {
+    const named = readExamples().examples.map(({ operation }) => operation);
+    expect([...new Set(named)].sort()).toEqual([...api.operations.keys()].sort());
+  });
+});
 
 describe('the OpenAPI document as a judge', () => {
   const version = { version: '1', name: 'n1', node_version: 'v24.0.0' };
