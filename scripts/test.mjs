@@ -141,6 +141,7 @@ try {
   await step('schemas', 'node', ['scripts/generate-schemas.mjs', '--check']);
   await step('OpenAPI document', 'node', ['scripts/generate-openapi.mjs', '--check']);
   await step('docs of jarvisctl', 'node', ['scripts/generate-cli-docs.mjs', '--check']);
+  await step('docs of settings', 'node', ['scripts/generate-config-docs.mjs', '--check']);
   await vitest('unit');
   await integration();
   await vitest('sim');
