@@ -19,7 +19,7 @@ import type { Log } from '../lib/log.ts';
 import { FreshnessWatch } from '../operations/freshness.ts';
 import { LocalOperations } from '../operations/local.ts';
 import { measuredLoadOf } from '../operations/nodes.ts';
-import type { Readiness } from '../operations/port.ts';
+import type { Caller, Readiness } from '../operations/port.ts';
 import { RoutingOperations } from '../operations/router.ts';
 import { openDataDirectory, type ClusterRecord, type DataDirectory } from '../raft/data-directory.ts';
 import { ClusterFormation } from '../raft/form-cluster.ts';
@@ -165,7 +165,7 @@ export class Daemon {
     const formation = this.#formation(directory);
     const peerService = new RaftPeerService({
       formation,
-      join: unaryHandler((request) => this.#admit(request), this.#log),
+      join: unaryHandler((request, { caller }) => this.#admit(request, caller), this.#log),
       log: this.#log,
     });
     const services = {
@@ -192,7 +192,7 @@ export class Daemon {
       security: this.#security,
       operations,
       services: [peerService, ...Object.values(services).map(({ service }) => service)],
-      admission: this.#guarding.http,
+      guarding: this.#guarding,
       readiness: () => this.#readiness(),
       metrics: this.#metrics,
       closing: (name, close) => this.#closing(name, close),
@@ -317,6 +317,7 @@ export class Daemon {
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
       // With TLS the certificate that it shows is what lets it in.
       tokens: { areRequired: config.auth && tls === null, use: (user) => local.useJoinToken(user, signal) },
+      audit: this.#guarding.nodes,
       log: this.#log,
     });
     if (tls !== null) {
@@ -327,6 +328,7 @@ export class Daemon {
         raft,
         pool,
         signal,
+        audit: this.#guarding.nodes,
         useTokenHere: (user, caller) => local.useJoinToken(user, caller),
         clock: this.#clock,
         log: this.#log,
@@ -364,10 +366,10 @@ export class Daemon {
     return new ClusterFormation({ self, formed: directory.identity.cluster, log: this.#log });
   }
 
-  async #admit(request: JoinRequest) {
+  async #admit(request: JoinRequest, caller: Caller | undefined) {
     if (this.#admission === null)
       throw new JarvisError('unavailable', 'this node is not part of a cluster yet');
-    return this.#admission.answer(request);
+    return this.#admission.answer(request, caller);
   }
 
   async #recover(directory: DataDirectory, cluster: ClusterRecord) {

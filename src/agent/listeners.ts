@@ -1,5 +1,4 @@
 /** What a node listens with: HTTP and gRPC, from its beginning. */
-import type { HttpAdmission } from '../http/authentication.ts';
 import { createHttpServer, type HttpServer } from '../http/server.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
@@ -7,6 +6,7 @@ import type { ClusterOperations, Readiness } from '../operations/port.ts';
 import { healthService } from '../rpc/health-service.ts';
 import { createServer, type RpcServer, type Service } from '../rpc/server.ts';
 import { ownHosts, type NodeConfig } from './config.ts';
+import type { Guarding } from './guarding.ts';
 import { nodeFileSchema } from './node-file-schema.ts';
 import type { NodeMetrics } from './node-metrics.ts';
 import type { NodeSecurity } from './node-security.ts';
@@ -28,20 +28,21 @@ export async function listen(options: {
   readonly security: NodeSecurity;
   readonly operations: ClusterOperations;
   readonly services: readonly Service[];
-  readonly admission: HttpAdmission | null;
+  readonly guarding: Guarding;
   readonly readiness: () => Readiness;
   readonly metrics: NodeMetrics;
   readonly closing: (name: string, close: () => Promise<void>) => void;
   readonly clock: Clock;
   readonly log: Log;
 }): Promise<Listeners> {
-  const { config, security, operations, services, readiness, metrics, closing, clock, log } = options;
+  const { config, security, operations, services, guarding, readiness, metrics, closing, clock, log } =
+    options;
   const http = createHttpServer({
     operations,
     tls: security.tls,
     readiness,
     log,
-    admission: options.admission,
+    admission: guarding.http,
     hosts: ownHosts(config),
     requestsPerSecond: config.httpRate,
     nodeFileSchema,
@@ -56,6 +57,8 @@ export async function listen(options: {
     services: [...services, health],
     listen: config.listen,
     tls: security.tls,
+    onRefused: ({ from, code, isUnknown }) =>
+      guarding.nodes.refused(from, code, isUnknown ? 'unauthenticated' : 'forbidden'),
     clock,
     log,
     onEnded: (call) => metrics.calls.rpcEnded(call),

@@ -19,7 +19,7 @@ const KNOWN = [
   'Timeout',
 ] as const;
 
-export const OTHER_ERRORS = 'Other';
+const OTHER_ERRORS = 'Other';
 
 export class ErrorTypes {
   readonly #known = new Set<string>(KNOWN);

@@ -6,7 +6,7 @@
 /** Every node has it, or only the one that leads at present: so a sum over the nodes counts nothing twice. */
 type Exposure = 'every node' | 'leader';
 
-export type FamilyType = 'counter' | 'gauge' | 'histogram' | 'summary';
+type FamilyType = 'counter' | 'gauge' | 'histogram' | 'summary';
 
 export interface Family<Label extends string = string> {
   readonly name: string;

@@ -38,7 +38,7 @@ export const PROCESS_FAMILIES = {
   }),
 } as const;
 
-export interface ProcessReading {
+interface ProcessReading {
   readonly cpuMs: number;
   readonly residentBytes: number;
   readonly heapBytes: number;

@@ -64,7 +64,7 @@ export const RAFT_FAMILIES = {
 } as const;
 
 /** A member beside this node, as the leader sees it. */
-export interface PeerReading {
+interface PeerReading {
   readonly name: string;
   readonly matchIndex: number;
   readonly isActive: boolean;
