@@ -27,6 +27,11 @@ beforeEach(() => {
   answer = Promise.resolve(12);
 });
 
+const digests: MemberQuestions['digests'] = async ({ name }) => {
+  asked.push(name);
+  return { commit_index: await answer } as Digests;
+};
+
 /** What it comes to, once it has. */
 function start(signal: AbortSignal = new AbortController().signal) {
   const outcome: { value: unknown } = { value: 'waiting' };
@@ -40,10 +45,6 @@ function start(signal: AbortSignal = new AbortController().signal) {
       return () => advanced.delete(listener);
     },
   };
-  const digests: MemberQuestions['digests'] = async ({ name }) => {
-    asked.push(name);
-    return { commit_index: await answer } as Digests;
-  };
   catchUp({ replica, questions: { digests }, clock }, signal).then(
     () => (outcome.value = 'done'),
     (error: unknown) => (outcome.value = error),
@@ -53,7 +54,7 @@ function start(signal: AbortSignal = new AbortController().signal) {
 
 function applied(index: number): void {
   appliedIndex = index;
-  for (const listener of [...advanced]) listener();
+  for (const listener of advanced) listener();
 }
 
 describe('a node that catches up', () => {
