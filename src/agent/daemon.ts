@@ -36,6 +36,7 @@ import { createServer, type RpcServer } from '../rpc/server.ts';
 import { Retention } from '../scheduler/retention.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { adminTokenFile } from './admin-token-file.ts';
+import { alertDuties } from './alerts/duties.ts';
 import { Admission } from './admission.ts';
 import { authRequired, ownHosts, type NodeConfig } from './config.ts';
 import { announceAddress, enterCluster } from './enter-cluster.ts';
@@ -492,6 +493,7 @@ export class Daemon {
           handOver: new HandOverRequests({ clusterId: cluster.clusterId, pool, log: this.#log }),
         }),
         new Retention(parts),
+        ...alertDuties({ ...parts, raft, version: this.#version }),
         tokens,
       ],
     });

@@ -63,6 +63,9 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   createJoinToken: true,
   deleteJoinToken: true,
   useJoinToken: true,
+  advanceAlerts: true,
+  quorumRisk: true,
+  autoscalerFailed: true,
 };
 
 /**
@@ -76,6 +79,8 @@ const TABLES: readonly TableName[] = [
     'logHolder',
     'token',
     'joinToken',
+    'alert',
+    'alertChannel',
     'batch',
     'dag',
     'graph',

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 
 import type { Alerts, AlertEvent, Webhook } from '../../model/alerts.ts';
-import { ALERT_EVENTS } from '../../model/alerts.ts';
+import { ALERT_EVENTS, ALERT_FORMATS } from '../../model/alerts.ts';
 import { show } from '../faults.ts';
 import { refuse, text } from '../fields.ts';
 import { SettingsBlock } from './block.ts';
@@ -53,12 +53,19 @@ const secret = z
 
 const events = z.array(z.enum(ALERT_EVENTS)).min(1).max(ALERT_EVENTS.length);
 
-const webhookFields = { url, events: events.nullish(), secret: secret.nullish() };
+const webhookFields = {
+  url,
+  events: events.nullish(),
+  secret: secret.nullish(),
+  format: z.enum(ALERT_FORMATS).nullish(),
+};
 
 const webhook = z.strictObject(webhookFields).transform((plain): Webhook => ({
   url: plain.url,
   events: ordered(plain.events ?? ALERT_EVENTS),
   secret: plain.secret ?? null,
+  // Also in what was written before there was a choice.
+  ...(plain.format === undefined || plain.format === null ? {} : { format: plain.format }),
 }));
 
 function ordered(given: readonly AlertEvent[]): readonly AlertEvent[] {
@@ -87,8 +94,9 @@ export const alerts = new SettingsBlock<Alerts>('alerts', {
     }),
 });
 
-function shown({ url: address, events: told, secret: hidden }: Webhook): object {
-  return { url: address, events: told, secret: hidden === null ? null : HIDDEN };
+function shown({ url: address, events: told, secret: hidden, format }: Webhook): object {
+  const shape = format === undefined ? {} : { format };
+  return { url: address, events: told, secret: hidden === null ? null : HIDDEN, ...shape };
 }
 
 /** What was shown, and comes back, keeps the secret that it has. */
