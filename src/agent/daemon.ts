@@ -358,6 +358,7 @@ export class Daemon {
       log: this.#log,
       admission: this.#guarding.http,
       hosts: ownHosts(this.#config),
+      requestsPerSecond: this.#config.httpRate,
       nodeFileSchema,
     });
     this.#closing('guard', () => this.#guarding.close());

@@ -300,6 +300,7 @@ export class FakeCluster {
         token: this.joinToken,
       })),
       listJoinTokens: unary('listJoinTokens', () => ({ items: this.joinTokens })),
+      getJoinToken: unary('getJoinToken', ({ id }: JoinTokenRequest) => JoinToken.create({ id })),
       deleteJoinToken: unary('deleteJoinToken', ({ id }: JoinTokenRequest) => JoinToken.create({ id })),
       submitBatch: unary('submitBatch', () => this.groups.submitted),
       getBatch: unary('getBatch', () => this.groups.batch()),

@@ -144,7 +144,7 @@ export class LocalOperations implements RemoteOperations {
     this.#joinTokens = new LocalJoinTokens({
       replica: options.replica,
       insight: options.insight,
-      barrier: (signal) => this.#barrier({ signal }),
+      barrier: (context) => this.#barrier(context),
       outcome: (proposed, signal) => this.#outcome(proposed, signal),
       nowMs: () => Math.max(options.replica.state.cluster?.timeMs ?? 0, options.clock.wallMs()),
     });
@@ -389,6 +389,8 @@ export class LocalOperations implements RemoteOperations {
     this.#joinTokens.createJoinToken(...call);
   readonly listJoinTokens: JoinTokenOperations['listJoinTokens'] = (...call) =>
     this.#joinTokens.listJoinTokens(...call);
+  readonly getJoinToken: JoinTokenOperations['getJoinToken'] = (...call) =>
+    this.#joinTokens.getJoinToken(...call);
   readonly deleteJoinToken: JoinTokenOperations['deleteJoinToken'] = (...call) =>
     this.#joinTokens.deleteJoinToken(...call);
 

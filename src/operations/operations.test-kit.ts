@@ -72,7 +72,7 @@ export class TestCluster {
   register(
     name: string,
     address: string,
-    changes: Partial<Pick<RegisterNodeCommand, 'capacity' | 'drivers' | 'policy'>> = {},
+    changes: Partial<Pick<RegisterNodeCommand, 'capacity' | 'drivers' | 'http' | 'labels' | 'policy'>> = {},
   ): void {
     const outcome = this.execute({
       type: 'registerNode',
@@ -431,6 +431,7 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         setConfig: (request, context) => node.setConfig(request, forwarded(context)),
         createJoinToken: (request, context) => node.createJoinToken(request, forwarded(context)),
         listJoinTokens: (context) => node.listJoinTokens(forwarded(context)),
+        getJoinToken: (request, context) => node.getJoinToken(request, forwarded(context)),
         deleteJoinToken: (request, context) => node.deleteJoinToken(request, forwarded(context)),
         submitBatch: (request, context) => node.submitBatch(request, forwarded(context)),
         getBatch: (request, context) => node.getBatch(request, forwarded(context)),

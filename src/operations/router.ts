@@ -172,6 +172,8 @@ export class RoutingOperations implements ClusterOperations {
     );
   readonly listJoinTokens: JoinTokenOperations['listJoinTokens'] = (context) =>
     this.#read(context, (operations, inner) => operations.listJoinTokens(inner));
+  readonly getJoinToken: JoinTokenOperations['getJoinToken'] = (request, context) =>
+    this.#read(context, (operations, inner) => operations.getJoinToken(request, inner));
   readonly #createJoinToken = this.#writing('createJoinToken');
   readonly getBatch: GroupOperations['getBatch'] = (request, context) =>
     this.#read(context, (operations, inner) => operations.getBatch(request, inner));

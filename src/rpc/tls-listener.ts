@@ -38,11 +38,15 @@ const CHAIN_LENGTH = 8;
 /** One that may be asked at any time what is to be said against it. */
 interface Connection {
   readonly socket: TLSSocket;
+  /** As `getPeer` says it; its socket forgets it at its end. */
+  readonly peer: string;
   readonly identity: DatedIdentity | null;
   readonly chain: readonly X509Certificate[];
   readonly calls: Set<GuardedCall>;
   /** What stands against its certificate, whatever is called. */
   refusal: PeerRefusal | null;
+  /** The refusal is not in the log yet: whoever has no certificate may have come for what needs none. */
+  isUnsaid: boolean;
   cancelEnd: () => void;
 }
 
@@ -120,28 +124,40 @@ export class TlsListener {
   };
 
   #refusalOf(connection: Connection, path: string): PeerRefusal | null {
-    if (isOpenToAll(path)) return null;
-    const refusal = connection.refusal ?? callRefusal(path, connection.identity, this.#clock.wallMs());
-    if (refusal !== null && connection.refusal === null) this.#refused(peerOf(connection.socket), refusal);
+    if (isOpenToAll(path)) {
+      connection.isUnsaid = false;
+      return null;
+    }
+    if (connection.refusal !== null) {
+      // Also where it has called what is open to all before.
+      if (connection.chain.length === 0) this.#refused(connection.peer, connection.refusal);
+      connection.isUnsaid = false;
+      return connection.refusal;
+    }
+    const refusal = callRefusal(path, connection.identity, this.#clock.wallMs());
+    if (refusal !== null) this.#refused(connection.peer, refusal);
     return refusal;
   }
 
   #secured(socket: TLSSocket): void {
     const chain = chainOf(socket);
     const [leaf] = chain;
+    const peer = peerOf(socket);
     const connection: Connection = {
       socket,
+      peer,
       identity: leaf === undefined ? null : datedIdentityOf(leaf),
       chain,
       calls: new Set(),
       refusal: null,
+      isUnsaid: leaf === undefined,
       cancelEnd: () => {},
     };
-    const key = peerOf(socket);
-    this.#connections.set(key, connection);
+    this.#connections.set(peer, connection);
     socket.once('close', () => {
       connection.cancelEnd();
-      if (this.#connections.get(key) === connection) this.#connections.delete(key);
+      if (connection.isUnsaid && connection.refusal !== null) this.#refused(peer, connection.refusal);
+      if (this.#connections.get(peer) === connection) this.#connections.delete(peer);
     });
     if (socket.authorized) this.#endWithCertificate(connection);
     else this.#refuse(connection, refusalOfCode(String(socket.authorizationError), leaf));
@@ -151,7 +167,7 @@ export class TlsListener {
   #refuse(connection: Connection, refusal: PeerRefusal): void {
     if (connection.refusal !== null) return;
     connection.refusal = refusal;
-    this.#refused(peerOf(connection.socket), refusal);
+    if (!connection.isUnsaid) this.#refused(connection.peer, refusal);
     for (const call of connection.calls) call.refuse(refusal);
     connection.cancelEnd();
     connection.cancelEnd = this.#clock.after(REFUSED_STAY_MS, () => connection.socket.destroy());

@@ -49,6 +49,7 @@ export async function enrolmentParts(
     useTokenHere: options.useTokenHere,
     isMember: (name) => raft.membership.peers.some((peer) => peer.name === name),
     hostOwners: () => hostOwners(replica),
+    clock,
     log,
   });
   const renewal = isOfCluster(config)

@@ -12,11 +12,13 @@ import type {
   UseTokenReply,
 } from '../../generated/enrolment.ts';
 import { EnrolmentService } from '../../generated/enrolment.ts';
+import type { Clock } from '../../lib/clock.ts';
 import { JarvisError, messageOf } from '../../lib/errors.ts';
 import { hashOfSecret, parseJoinToken } from '../../lib/join-token.ts';
 import { limits } from '../../lib/limits.ts';
 import type { Log } from '../../lib/log.ts';
 import { isName, NAME_RULE } from '../../lib/names.ts';
+import { RepeatedLines } from '../../lib/repeated-lines.ts';
 import type { JoinTokenUser } from '../../operations/port.ts';
 import { unaryHandler } from '../../rpc/handlers.ts';
 import type { Service } from '../../rpc/server.ts';
@@ -40,16 +42,23 @@ export interface EnrolmentOptions {
   readonly isMember: (name: string) => boolean;
   /** Names and addresses under which nodes are reached, and whose they are. */
   readonly hostOwners: () => ReadonlyMap<string, string>;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly log: Log;
 }
 
 export class Enrolment {
   readonly #options: EnrolmentOptions;
+  readonly #refusals: RepeatedLines;
   /** Anybody may ask. */
   #underWay = 0;
 
   constructor(options: EnrolmentOptions) {
     this.#options = options;
+    this.#refusals = new RepeatedLines({
+      clock: options.clock,
+      intervalMs: limits.repeatedLineMs,
+      kindsKept: limits.repeatedLineKinds,
+    });
   }
 
   service(): Service {
@@ -89,9 +98,10 @@ export class Enrolment {
     try {
       await this.#options.useToken(user, signal);
     } catch (error) {
-      this.#options.log.warn(
-        { member: name, joinToken: id, reason: messageOf(error) },
-        'a join token is refused',
+      const reason = messageOf(error);
+      // Anybody may show what is no token.
+      this.#refusals.write(reason, (heldBack) =>
+        this.#options.log.warn({ member: name, joinToken: id, reason, heldBack }, 'a join token is refused'),
       );
       throw error;
     }

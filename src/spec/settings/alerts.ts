@@ -54,10 +54,13 @@ const secret = z
 const events = z.array(z.enum(ALERT_EVENTS)).min(1).max(ALERT_EVENTS.length);
 
 const webhookFields = {
-  url,
-  events: events.nullish(),
-  secret: secret.nullish(),
-  format: z.enum(ALERT_FORMATS).nullish(),
+  url: url.meta({ title: 'without name and password; each only once' }),
+  events: events.meta({ title: 'what is sent; all of them where it is absent' }).nullish(),
+  secret: secret.meta({ title: 'signs what is sent; never shown again' }).nullish(),
+  format: z
+    .enum(ALERT_FORMATS)
+    .meta({ title: 'what is sent; default: `slack` to `hooks.slack.com`, else `json`' })
+    .nullish(),
 };
 
 const webhook = z.strictObject(webhookFields).transform((plain): Webhook => ({
@@ -78,6 +81,7 @@ export const alerts = new SettingsBlock<Alerts>('alerts', {
       key: 'webhooks',
       schema: z.array(webhook).max(MOST_WEBHOOKS),
       show: (webhooks) => webhooks.map(shown),
+      meaning: 'where what needs a person is sent',
     },
   },
   known: { webhooks: Object.keys(webhookFields) },
