@@ -22,7 +22,7 @@ export function openApiDocument(routes: readonly Route[], version: string): Json
     info: {
       title: 'Jarvis',
       version,
-      description: 'A distributed task scheduler. Every node answers every call (docs/api.md).',
+      description: 'A distributed task scheduler. Every node answers every call (docs/contract.md).',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
@@ -42,7 +42,8 @@ export function openApiDocument(routes: readonly Route[], version: string): Json
 const ERRORS: readonly { readonly status: number; readonly applies: (route: Route) => boolean }[] = [
   { status: 400, applies: () => true },
   { status: 401, applies: ({ isPublic }) => isPublic !== true },
-  { status: 403, applies: ({ isPublic }) => isPublic !== true },
+  // Also of a host that is not this node's.
+  { status: 403, applies: () => true },
   { status: 404, applies: ({ path }) => path.includes(':') },
   { status: 405, applies: () => true },
   { status: 408, applies: ({ body }) => body !== undefined },
