@@ -150,11 +150,13 @@ describe('a message to a webhook', () => {
   it('has its id, its event and a signature in its head', async () => {
     const clock = new VirtualClock();
     const seen: { headers: IncomingHttpHeaders; body: string }[] = [];
-    const url = await served(async (request, response) => {
+    const url = await served((request, response) => {
       const chunks: string[] = [];
-      for await (const chunk of request.setEncoding('utf8')) chunks.push(chunk as string);
-      seen.push({ headers: request.headers, body: chunks.join('') });
-      response.end();
+      request.setEncoding('utf8').on('data', (chunk: string) => chunks.push(chunk));
+      request.on('end', () => {
+        seen.push({ headers: request.headers, body: chunks.join('') });
+        response.end();
+      });
     });
     const send = webhookSender({ clock, version: '1.2.3' });
     const message = {
