@@ -22,7 +22,7 @@ export interface AlertOccurrence {
  * GATHERING: waits for the end of its window, and for the message before it; may still grow. PENDING: is sent as it is, again
  * and again, until it is one of the others.
  */
-export type AlertStatus = 'GATHERING' | 'PENDING' | 'DELIVERED' | 'GIVEN_UP';
+type AlertStatus = 'GATHERING' | 'PENDING' | 'DELIVERED' | 'GIVEN_UP';
 
 /** A message. By id. */
 export interface AlertRow {

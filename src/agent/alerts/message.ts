@@ -4,7 +4,7 @@ import type { AlertOccurrence, AlertRow } from '../../model/alert-outbox.ts';
 import type { AlertEvent, AlertFormat, Webhook } from '../../model/alerts.ts';
 
 /** `test` is what a person asks for, to see whether a webhook works. */
-export type ToldEvent = AlertEvent | 'test';
+type ToldEvent = AlertEvent | 'test';
 
 export interface AlertMessage extends Pick<AlertRow, 'id' | 'createdAtMs' | 'count' | 'occurrences'> {
   readonly event: ToldEvent;
