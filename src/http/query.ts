@@ -43,6 +43,17 @@ export const logsQuery = z.strictObject({
   attempt: count.transform(Number).default(0),
 });
 
+/** Of what a node uses. */
+export const nodeUsageQuery = z.strictObject({
+  since: text.optional(),
+  limit: count
+    .refine((value) => Number(value) !== 0, { error: '0 is not allowed: 1 or more' })
+    .transform(Number)
+    .optional(),
+});
+
+export const taskUsageQuery = z.strictObject({ since: text.optional() });
+
 export const eventsQuery = z.strictObject({
   since: text.default(''),
   follow: flag.transform((value) => value !== 'false').default(true),

@@ -20,6 +20,10 @@ export class AttemptCache {
     return this.#views.get(attemptName(key));
   }
 
+  running(): readonly Extract<AttemptView, { type: 'running' }>[] {
+    return [...this.#views.values()].filter((view) => view.type === 'running');
+  }
+
   /** Attempts only move forward: news that come late change nothing. */
   learn(view: AttemptView): void {
     const name = attemptName(view);
