@@ -13,13 +13,27 @@ import { JarvisError, messageOf, type Fault } from '../lib/errors.ts';
 import { isName, NAME_RULE } from '../lib/names.ts';
 import { limits } from '../lib/limits.ts';
 import type { TlsFiles } from '../lib/tls-files.ts';
-import { parseBytesPerSecond, parseCpuMillis, parseMemoryBytes } from '../lib/quantities.ts';
+import {
+  formatMemoryBytes,
+  parseBytesPerSecond,
+  parseCpuMillis,
+  parseMemoryBytes,
+} from '../lib/quantities.ts';
 import type { Pairs } from '../model/task.ts';
 import type { PeerAddress } from '../raft/bootstrap.ts';
 import type { AllSettings, StatedSettings } from '../spec/settings/settings.ts';
 import { clusterFields, parseClusterConfig } from './cluster-config.ts';
 import type { DockerPolicy } from './drivers/docker/options.ts';
-import { durationUpTo, parsed, splitPairs, text, yamlOfText } from './config-fields.ts';
+import {
+  PATH,
+  durationUpTo,
+  parsed,
+  pathText,
+  splitPairs,
+  text,
+  wholeNumber,
+  yamlOfText,
+} from './config-fields.ts';
 import { tlsOfCluster } from './enrolment/enrolled-files.ts';
 import { parseJoinCredentials, type JoinCredentials } from './join-credentials.ts';
 import { policyKeysAt, policySchema } from './policy-config.ts';
@@ -31,6 +45,7 @@ const DEFAULT_RESTART_GRACE_MS = 120_000;
 /** Longer than most tasks take, shorter than whoever stops a machine waits. */
 const DEFAULT_DRAIN_DEADLINE_MS = 600_000;
 const MOST_DRAIN_DEADLINE_MS = 24 * 3_600_000;
+const RESOURCES = 'cpu=4,memory=8Gi, or a map; each may be absent';
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 type DriverChoice = (typeof DRIVER_NAMES)[number];
 
@@ -69,6 +84,8 @@ export interface NodeConfig extends JoinCredentials {
   readonly auth: boolean;
   /** Names, beside its addresses, under which callers reach `http`. */
   readonly httpHosts: readonly string[];
+  /** Requests over HTTP of one address in a second, on average over `limits.httpRateWindowMs`. */
+  readonly httpRate: number;
   readonly insecure: boolean;
   /** Null: without TLS. */
   readonly tls: TlsFiles | null;
@@ -88,6 +105,9 @@ export type RawConfig = Readonly<Record<string, unknown>>;
 const flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((value) => value === 'true')], {
   error: 'is neither true nor false',
 });
+
+const ADDRESS_RULE = 'host:port, such as 127.0.0.1:7101 or [::1]:7101';
+const address = parsed(parseAddress, ADDRESS_RULE);
 
 /** `a=1,b=2` or a map. */
 const assignments = z.union(
@@ -126,34 +146,38 @@ const hostNames = z.union(
 );
 
 export const rawSchema = z.strictObject({
-  name: text.pipe(z.string().refine(isName, `is not ${NAME_RULE}`)),
-  data_dir: z.string('is not a path').min(1, 'is not a path'),
-  listen: parsed(parseAddress),
-  advertise: parsed(parseAddress).optional(),
-  http: parsed(parseAddress),
-  peers: assignments.default({}),
-  join: addressList.optional(),
+  name: text.pipe(z.string().refine(isName, `is not ${NAME_RULE}`)).describe(NAME_RULE),
+  data_dir: pathText,
+  listen: address,
+  advertise: address.optional(),
+  http: address,
+  peers: assignments.describe('n1=host:port,n2=host:port, or a map').default({}),
+  join: addressList.describe('host:port,host:port, or a list').optional(),
   // Looked at later: what is said of a value here would show it.
-  join_token: z.unknown().optional(),
-  join_token_file: z.unknown().optional(),
-  labels: assignments.default({}),
-  capacity: assignments.default({}),
-  reserve: assignments.default({}),
-  drivers: driverNames.optional(),
+  join_token: z.unknown().describe('a join token').optional(),
+  join_token_file: z.unknown().describe(PATH).optional(),
+  labels: assignments
+    .describe(`a=1,b=2, or a map; ${NAME_RULE}; values of at most 256 characters`)
+    .default({}),
+  capacity: assignments.describe(RESOURCES).default({}),
+  reserve: assignments.describe(RESOURCES).default({}),
+  drivers: driverNames.describe(`${DRIVER_NAMES.join(', ')}; several with commas, or a list`).optional(),
   // A map in the file; YAML in a variable.
   policy: z.preprocess(yamlOfText, policySchema).prefault({}),
   lease_reads: flag.default(false),
-  snapshot_rate: parsed((value) => parseBytesPerSecond(value, limits.snapshotLeastBytesPerSecond)).default(
-    limits.snapshotBytesPerSecond,
-  ),
-  restart_grace: parsed(durationUpTo(limits.restartGraceMs, 'none')).default(DEFAULT_RESTART_GRACE_MS),
+  snapshot_rate: parsed(
+    (value) => parseBytesPerSecond(value, limits.snapshotLeastBytesPerSecond),
+    `bytes per second such as 64MB/s or 1Gi; at least ${formatMemoryBytes(limits.snapshotLeastBytesPerSecond)}`,
+  ).default(limits.snapshotBytesPerSecond),
+  restart_grace: durationUpTo(limits.restartGraceMs, 'none').default(DEFAULT_RESTART_GRACE_MS),
   drain_on_exit: flag.default(false),
-  drain_deadline: parsed(durationUpTo(MOST_DRAIN_DEADLINE_MS, 'at once')).default(DEFAULT_DRAIN_DEADLINE_MS),
+  drain_deadline: durationUpTo(MOST_DRAIN_DEADLINE_MS, 'at once').default(DEFAULT_DRAIN_DEADLINE_MS),
   auth: flag.default(false),
-  http_hosts: hostNames.default([]),
+  http_hosts: hostNames.describe('names with commas, or a list').default([]),
+  http_rate: wholeNumber(1, limits.httpMostRate).default(limits.httpRate),
   insecure: flag.default(false),
   ...tlsFields,
-  tls_ca_key: z.string('is not a path').min(1, 'is not a path').optional(),
+  tls_ca_key: pathText.optional(),
   kill_tasks_on_exit: flag.default(false),
   log_level: z
     .enum(LOG_LEVELS, { error: `is not a level; allowed: ${LOG_LEVELS.join(', ')}` })
@@ -216,6 +240,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     snapshotBytesPerSecond: value.snapshot_rate,
     auth: value.auth,
     httpHosts: value.http_hosts,
+    httpRate: value.http_rate,
     insecure: value.insecure,
     tls,
     tlsCaKey: value.tls_ca_key ?? null,
@@ -311,8 +336,7 @@ function parseAddress(value: string): string {
   try {
     splitAddress(value);
   } catch (error) {
-    const message = 'is not host:port, such as 127.0.0.1:7101 or [::1]:7101';
-    throw new JarvisError('invalid', message, { cause: error });
+    throw new JarvisError('invalid', `is not ${ADDRESS_RULE}`, { cause: error });
   }
   return value;
 }

@@ -46,7 +46,8 @@ class JarvisdCommand extends Command {
   }
 }
 
-function createCommand(): Command {
+/** Every flag, with what it says of itself. */
+export function createCommand(): Command {
   return bare(new JarvisdCommand('jarvisd'))
     .description(
       'One node of a Jarvis cluster. All nodes are the same program, with the same flags. `jarvisd recover --help`: a new\n' +
@@ -98,13 +99,22 @@ function createCommand(): Command {
     .option('--tls-key <file>', 'TLS: its key')
     .option('--tls-ca <file>', 'TLS: the authorities of the cluster, whose certificates others must show')
     .option('--http-hosts <list>', 'names under which callers reach --http, beside its addresses')
+    .option('--http-rate <number>', 'HTTP requests a second that one address may send (default: 10000)')
     .option(
       '--tls-ca-key <file>',
       'TLS: the key of the authority, on nodes that let others in by join tokens',
     )
     .option('--insecure', 'listen beyond loopback without TLS')
-    .option('--log-level <level>', 'debug, info (default), warn or error')
-    .addOption(new Option('--kill-tasks-on-exit').hideHelp())
+    .option(
+      '--log-level <level>',
+      'how much it logs, as JSON on stdout: debug, info, warn or error (default: info)',
+    )
+    .addOption(
+      new Option(
+        '--kill-tasks-on-exit',
+        'end the tasks with the daemon, as `jarvisctl dev` wants it',
+      ).hideHelp(),
+    )
     .option('--check', 'check the settings, the data directory and the ports, and do nothing')
     .addHelpText(
       'after',
@@ -169,11 +179,26 @@ async function main(): Promise<number> {
     // Whatever a line repeats of what somebody has sent.
     hooks: { streamWrite: withoutTokens },
   });
-  const config = await withCertificate(stated, { isCheck, clock: systemClock, log });
+  if (isCheck) return await check(stated, log);
+  const stop: Stop = { stopping: new AbortController(), running: { daemon: null } };
+  const { signal } = stop.stopping;
+  // Also while it asks for a certificate, which may take a while.
+  stopOnSignals(stated, log, stop);
+  try {
+    const config = await withCertificate(stated, { isCheck, clock: systemClock, signal, log });
+    return await runSecured(config, log, stop);
+  } catch (error) {
+    if (signal.aborted) return 0;
+    throw error;
+  }
+}
+
+async function check(stated: NodeConfig, log: Logger): Promise<number> {
+  const { signal } = new AbortController();
+  const config = await withCertificate(stated, { isCheck: true, clock: systemClock, signal, log });
   const security = await startSecurity(config, { clock: systemClock, log });
   try {
     await checkStart(config, security.channels);
-    if (!isCheck) return await runUntilStopped(config, security, log);
   } finally {
     await security.close();
   }
@@ -181,7 +206,32 @@ async function main(): Promise<number> {
   return 0;
 }
 
-async function runUntilStopped(config: NodeConfig, security: NodeSecurity, log: Logger): Promise<number> {
+async function runSecured(config: NodeConfig, log: Logger, stop: Stop): Promise<number> {
+  const security = await startSecurity(config, { clock: systemClock, log });
+  try {
+    await checkStart(config, security.channels);
+    if (stop.stopping.signal.aborted) return 0;
+    return await runUntilStopped({ config, security, log }, stop);
+  } finally {
+    await security.close();
+  }
+}
+
+/** What a node is run with. */
+interface NodeParts {
+  readonly config: NodeConfig;
+  readonly security: NodeSecurity;
+  readonly log: Logger;
+}
+
+/** What signals are for. */
+interface Stop {
+  readonly stopping: AbortController;
+  readonly running: Running;
+}
+
+async function runUntilStopped(node: NodeParts, { stopping, running }: Stop): Promise<number> {
+  const { config, security, log } = node;
   if (config.insecure && config.tls === null) {
     log.warn(
       { listen: config.listen, http: config.http },
@@ -190,10 +240,6 @@ async function runUntilStopped(config: NodeConfig, security: NodeSecurity, log: 
         : 'insecure: no TLS and no authentication; whoever reaches these addresses can run commands on this machine',
     );
   }
-  const stopping = new AbortController();
-  const running: Running = { daemon: null };
-  stopOnSignals(config, log, { stopping, running });
-  const node = { config, security, log };
   const lost = await runOnce(node, stopping.signal, running);
   if (lost === null) return 0;
   try {
@@ -215,17 +261,13 @@ async function runUntilStopped(config: NodeConfig, security: NodeSecurity, log: 
   return 0;
 }
 
-/** What signals are for: null between two daemons. */
+/** Null before the first daemon and between two. */
 interface Running {
   daemon: Daemon | null;
 }
 
 /** The first SIGTERM drains, where the settings say so; any other signal stops at once. */
-function stopOnSignals(
-  { drainOnExit }: NodeConfig,
-  log: Logger,
-  { stopping, running }: { readonly stopping: AbortController; readonly running: Running },
-): void {
+function stopOnSignals({ drainOnExit }: NodeConfig, log: Logger, { stopping, running }: Stop): void {
   const hurry = new AbortController();
   let isDraining = false;
   const stop = (signal: NodeJS.Signals): void => {
@@ -259,11 +301,7 @@ async function drainFirst(
 
 /** Resolves when the node was stopped, or with the word that it cannot be who it was: its log is lost. */
 async function runOnce(
-  {
-    config,
-    security,
-    log,
-  }: { readonly config: NodeConfig; readonly security: NodeSecurity; readonly log: Logger },
+  { config, security, log }: NodeParts,
   signal: AbortSignal,
   running: Running,
 ): Promise<StorageError | null> {

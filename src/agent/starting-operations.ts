@@ -41,6 +41,7 @@ export class StartingOperations implements ClusterOperations {
     this.#ready().createJoinToken(...call);
   listJoinTokens: ClusterOperations['listJoinTokens'] = async (...call) =>
     this.#ready().listJoinTokens(...call);
+  getJoinToken: ClusterOperations['getJoinToken'] = async (...call) => this.#ready().getJoinToken(...call);
   deleteJoinToken: ClusterOperations['deleteJoinToken'] = async (...call) =>
     this.#ready().deleteJoinToken(...call);
   submitBatch: ClusterOperations['submitBatch'] = async (...call) => this.#ready().submitBatch(...call);

@@ -1,11 +1,10 @@
 /** The settings of TLS, and where a node may listen without it. */
-import { z } from 'zod';
-
 import { splitAddress } from '../lib/address.ts';
 import type { Fault } from '../lib/errors.ts';
 import type { TlsFiles } from '../lib/tls-files.ts';
+import { pathText } from './config-fields.ts';
 
-const file = z.string('is not a path').min(1, 'is not a path').optional();
+const file = pathText.optional();
 
 export const tlsFields = { tls_cert: file, tls_key: file, tls_ca: file };
 

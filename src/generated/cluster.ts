@@ -1183,6 +1183,8 @@ export interface CreateTokenResponse {
 }
 
 export interface ListTokensRequest {
+  /** As in TaskRequest. */
+  consistency?: string | undefined;
 }
 
 export interface ListTokensResponse {
@@ -1233,6 +1235,15 @@ export interface JoinTokenRequest {
 
 /** Of all that are good still. */
 export interface ListJoinTokensRequest {
+  /** As in TaskRequest. */
+  consistency?: string | undefined;
+}
+
+/** Of one token, by its id. */
+export interface GetJoinTokenRequest {
+  id: string;
+  /** As in TaskRequest. */
+  consistency?: string | undefined;
 }
 
 /** The newest first, without those that have expired. */
@@ -12086,11 +12097,14 @@ export const CreateTokenResponse: MessageFns<CreateTokenResponse> = {
 };
 
 function createBaseListTokensRequest(): ListTokensRequest {
-  return {};
+  return { consistency: undefined };
 }
 
 export const ListTokensRequest: MessageFns<ListTokensRequest> = {
-  encode(_: ListTokensRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: ListTokensRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.consistency !== undefined) {
+      writer.uint32(10).string(message.consistency);
+    }
     return writer;
   },
 
@@ -12107,6 +12121,14 @@ export const ListTokensRequest: MessageFns<ListTokensRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -12122,8 +12144,9 @@ export const ListTokensRequest: MessageFns<ListTokensRequest> = {
   create(base?: DeepPartial<ListTokensRequest>): ListTokensRequest {
     return ListTokensRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<ListTokensRequest>): ListTokensRequest {
+  fromPartial(object: DeepPartial<ListTokensRequest>): ListTokensRequest {
     const message = createBaseListTokensRequest();
+    message.consistency = object.consistency ?? undefined;
     return message;
   },
 };
@@ -12500,11 +12523,14 @@ export const JoinTokenRequest: MessageFns<JoinTokenRequest> = {
 };
 
 function createBaseListJoinTokensRequest(): ListJoinTokensRequest {
-  return {};
+  return { consistency: undefined };
 }
 
 export const ListJoinTokensRequest: MessageFns<ListJoinTokensRequest> = {
-  encode(_: ListJoinTokensRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: ListJoinTokensRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.consistency !== undefined) {
+      writer.uint32(10).string(message.consistency);
+    }
     return writer;
   },
 
@@ -12521,6 +12547,14 @@ export const ListJoinTokensRequest: MessageFns<ListJoinTokensRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -12536,8 +12570,76 @@ export const ListJoinTokensRequest: MessageFns<ListJoinTokensRequest> = {
   create(base?: DeepPartial<ListJoinTokensRequest>): ListJoinTokensRequest {
     return ListJoinTokensRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<ListJoinTokensRequest>): ListJoinTokensRequest {
+  fromPartial(object: DeepPartial<ListJoinTokensRequest>): ListJoinTokensRequest {
     const message = createBaseListJoinTokensRequest();
+    message.consistency = object.consistency ?? undefined;
+    return message;
+  },
+};
+
+function createBaseGetJoinTokenRequest(): GetJoinTokenRequest {
+  return { id: "", consistency: undefined };
+}
+
+export const GetJoinTokenRequest: MessageFns<GetJoinTokenRequest> = {
+  encode(message: GetJoinTokenRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.consistency !== undefined) {
+      writer.uint32(18).string(message.consistency);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetJoinTokenRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetJoinTokenRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetJoinTokenRequest>): GetJoinTokenRequest {
+    return GetJoinTokenRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetJoinTokenRequest>): GetJoinTokenRequest {
+    const message = createBaseGetJoinTokenRequest();
+    message.id = object.id ?? "";
+    message.consistency = object.consistency ?? undefined;
     return message;
   },
 };
@@ -13258,6 +13360,16 @@ export const ClusterService = {
       Buffer.from(ListJoinTokensResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListJoinTokensResponse => ListJoinTokensResponse.decode(value),
   },
+  /** One of them. */
+  getJoinToken: {
+    path: "/jarvis.cluster.Cluster/GetJoinToken" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetJoinTokenRequest): Buffer => Buffer.from(GetJoinTokenRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetJoinTokenRequest => GetJoinTokenRequest.decode(value),
+    responseSerialize: (value: JoinToken): Buffer => Buffer.from(JoinToken.encode(value).finish()),
+    responseDeserialize: (value: Buffer): JoinToken => JoinToken.decode(value),
+  },
   /** Answers with what it was. */
   deleteJoinToken: {
     path: "/jarvis.cluster.Cluster/DeleteJoinToken" as const,
@@ -13363,6 +13475,8 @@ export interface ClusterServer extends UntypedServiceImplementation {
   createJoinToken: handleUnaryCall<CreateJoinTokenRequest, CreatedJoinToken>;
   /** Those that let nodes in still. */
   listJoinTokens: handleUnaryCall<ListJoinTokensRequest, ListJoinTokensResponse>;
+  /** One of them. */
+  getJoinToken: handleUnaryCall<GetJoinTokenRequest, JoinToken>;
   /** Answers with what it was. */
   deleteJoinToken: handleUnaryCall<JoinTokenRequest, JoinToken>;
 }
@@ -13984,6 +14098,22 @@ export interface ClusterClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListJoinTokensResponse) => void,
+  ): ClientUnaryCall;
+  /** One of them. */
+  getJoinToken(
+    request: GetJoinTokenRequest,
+    callback: (error: ServiceError | null, response: JoinToken) => void,
+  ): ClientUnaryCall;
+  getJoinToken(
+    request: GetJoinTokenRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: JoinToken) => void,
+  ): ClientUnaryCall;
+  getJoinToken(
+    request: GetJoinTokenRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: JoinToken) => void,
   ): ClientUnaryCall;
   /** Answers with what it was. */
   deleteJoinToken(

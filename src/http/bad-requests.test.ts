@@ -171,7 +171,7 @@ describe('headers', () => {
 
 describe('too many requests', () => {
   it('of one address are refused before anything else, those that lead nowhere too', async () => {
-    const bounded = serve({ requestsPerWindow: 3 });
+    const bounded = serve({ requestsPerSecond: 0.3 });
     const statuses: number[] = [];
     for (const [method, url] of [
       ['GET', '/nothing'],
@@ -187,6 +187,20 @@ describe('too many requests', () => {
     expect(refused.json()).toMatchObject({ code: 'too_many', status: 429 });
     const other = await bounded.app.inject({ method: 'GET', url: '/version', remoteAddress: '192.0.2.7' });
     expect(other).toMatchObject({ statusCode: 200 });
+    await bounded.close(0);
+  });
+
+  it('of one IPv6 network are counted together, whatever addresses it takes', async () => {
+    const bounded = serve({ requestsPerSecond: 0.2 });
+    const statuses: number[] = [];
+    for (const remoteAddress of ['2001:db8::1', '2001:db8:0:0:1::2', '2001:db8::ffff:3', '2001:db8:0:1::1'])
+      statuses.push((await bounded.app.inject({ method: 'GET', url: '/version', remoteAddress })).statusCode);
+    expect(statuses).toEqual([200, 200, 429, 200]);
+    // As IPv6 sockets show IPv4 addresses: each is one of its own.
+    for (const remoteAddress of ['::ffff:192.0.2.1', '::ffff:192.0.2.2', '::ffff:192.0.2.3'])
+      expect(await bounded.app.inject({ method: 'GET', url: '/version', remoteAddress })).toMatchObject({
+        statusCode: 200,
+      });
     await bounded.close(0);
   });
 });

@@ -7,6 +7,7 @@ import { isIP } from 'node:net';
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
+import { networkOf } from '../lib/address.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import { sendProblem } from './problem.ts';
@@ -17,19 +18,21 @@ export interface DefenceOptions {
    * in a browser could otherwise have its own name point here, and call what the browser can reach (DNS rebinding).
    */
   readonly hosts: readonly string[] | null;
-  /** Of one address in a window of `limits.httpRateWindowMs`. */
-  readonly requestsPerWindow: number;
+  /** Of one address, or one IPv6 network of 64 bits, on average over `limits.httpRateWindowMs`. */
+  readonly requestsPerSecond: number;
 }
 
 export function defend(app: FastifyInstance, options: DefenceOptions): void {
+  // Of many requests that came in one piece the connection may be closed already; nothing is made of the rest.
+  app.addHook('onRequest', async ({ socket }, reply) => (socket.destroyed ? reply.hijack() : undefined));
   let check: ReturnType<FastifyInstance['createRateLimit']> | null = null;
   void app
     .register(rateLimit, {
       global: false,
-      max: options.requestsPerWindow,
+      max: Math.ceil((options.requestsPerSecond * limits.httpRateWindowMs) / 1000),
       timeWindow: limits.httpRateWindowMs,
       cache: limits.httpRateAddresses,
-      keyGenerator: ({ socket }) => socket.remoteAddress ?? '',
+      keyGenerator: ({ socket }) => networkOf(socket.remoteAddress ?? ''),
     })
     .after(() => {
       check = app.createRateLimit();

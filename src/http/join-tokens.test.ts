@@ -84,8 +84,11 @@ describe('/cluster/join-tokens', () => {
     expect(listed.json()).toMatchObject({ items: [{ id, uses_left: 1 }], next_cursor: null });
     expect(listed.body).not.toContain(token.slice(-64));
     const url = `/cluster/join-tokens/${id}`;
+    const shown = await server.app.inject({ method: 'GET', url });
+    expect(shown.json()).toEqual(listed.json<{ items: object[] }>().items[0]);
     const gone = await server.app.inject({ method: 'DELETE', url });
     expect(gone.json()).toMatchObject({ id });
-    expect((await server.app.inject({ method: 'DELETE', url })).statusCode).toBe(404);
+    for (const method of ['DELETE', 'GET'] as const)
+      expect((await server.app.inject({ method, url })).statusCode).toBe(404);
   });
 });

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 
 import { JarvisError } from '../lib/errors.ts';
 import { jsonFindings } from '../lib/json-text.ts';
-import { formatPath, show } from '../spec/faults.ts';
+import { formatPath, isSecretPlace, show } from '../spec/faults.ts';
 import { routeOf } from './route.ts';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
@@ -47,7 +47,7 @@ function faultOf(text: string): JarvisError | null {
     message:
       type === 'duplicate'
         ? `${show(written)} stands twice in one object: each name once`
-        : `${written.slice(0, 40)} is not allowed: whole numbers up to ${Number.MAX_SAFE_INTEGER}, either way`,
+        : `${isSecretPlace(path) ? 'this number' : written.slice(0, 40)} is not allowed: whole numbers up to ${Number.MAX_SAFE_INTEGER}, either way`,
   }));
   const lines = faults.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`));
   const isMalformed = found.some(({ type }) => type === 'duplicate');

@@ -121,4 +121,23 @@ describe('the value of a sensitive variable', () => {
     expect(broken.statusCode).toBe(400);
     expect(answered + broken.body).not.toContain(CANARY);
   });
+
+  it.each([
+    ['/tasks', '{"command":["true"],"env":{"T":{"value":98765432109876543210,"sensitive":true}}}'],
+    ['/tasks', '{"command":["true"],"env":{"T":98765432109876543210}}'],
+    ['/tasks/dag', '{"name":"d","tasks":[{"id":"a","env":{"T":{"value":98765432109876543210}}}]}'],
+    ['/config', '{"alerts":{"webhooks":[{"url":"https://a.example","secret":98765432109876543210}]}}'],
+    ['/tasks', '{"env":{"T":{"value":"9876543210'],
+    ['/tasks', '{"env":{"T":{"value":9876543210x'],
+  ])('is not repeated where JSON does not keep it, or is none: %s %s', async (url, payload) => {
+    const { statusCode, body } = await server.app.inject({
+      method: url === '/config' ? 'PUT' : 'POST',
+      url,
+      headers: { 'content-type': 'application/json' },
+      payload,
+    });
+    expect([400, 422]).toContain(statusCode);
+    expect(body).not.toContain('98765');
+    expect(body).not.toContain('43210');
+  });
 });

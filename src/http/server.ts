@@ -53,7 +53,8 @@ export function createHttpServer(options: {
   readonly tls?: TlsSource | null;
   /** See {@link DefenceOptions}; absent: any. */
   readonly hosts?: readonly string[] | null;
-  readonly requestsPerWindow?: number;
+  /** See {@link DefenceOptions}; absent: as by default. */
+  readonly requestsPerSecond?: number;
   /** Tests have less patience. */
   readonly bounds?: Partial<ConnectionBounds>;
 }): HttpServer {
@@ -111,7 +112,7 @@ export function createHttpServer(options: {
   };
   defend(app, {
     hosts: options.hosts ?? null,
-    requestsPerWindow: options.requestsPerWindow ?? limits.httpRequestsPerWindow,
+    requestsPerSecond: options.requestsPerSecond ?? limits.httpRate,
   });
   app.setErrorHandler((error, _request, reply) => answer(reply, error));
   app.setNotFoundHandler((request, reply) =>

@@ -26,6 +26,7 @@ beforeEach(async () => {
   ids = {
     tasks: String((await made('/tasks', task))['id']),
     batches: String((await made('/tasks/batch', [task]))['batch_id']),
+    cluster: String((await made('/cluster/join-tokens', {}))['id']),
     dags: String((await made('/tasks/dag', { name: 'd', tasks: [{ id: 'a', ...task }] }))['id']),
   };
   cluster.lead('n1');

@@ -17,6 +17,21 @@ export function joinAddress(host: string, port: number): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
+/**
+ * Whoever holds one IPv6 address of a network of 64 bits holds all of them: callers are counted by their network.
+ * IPv4 addresses as they are, also where they are written as IPv6; of IPv6 ones the upper 64 bits.
+ */
+export function networkOf(address: string): string {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
+  if (mapped !== undefined || !address.includes(':')) return mapped ?? address;
+  const [head = '', tail] = address.toLowerCase().split('%')[0]?.split('::') ?? [];
+  const groups = head === '' ? [] : head.split(':');
+  if (tail === undefined) return groups.slice(0, 4).join(':');
+  const after = tail === '' ? [] : tail.split(':');
+  const between = Array.from({ length: Math.max(0, 8 - groups.length - after.length) }, () => '0');
+  return [...groups, ...between, ...after].slice(0, 4).join(':');
+}
+
 const REASONS: ReadonlyMap<unknown, string> = new Map([
   ['EADDRINUSE', 'the port is in use'],
   ['EACCES', 'not permitted'],

@@ -19,7 +19,7 @@ export interface DatedIdentity extends CertificateIdentity {
 }
 
 /** What grpc-js's calls say of the other side; without TLS, or with a certificate that is not trusted, nothing. */
-interface CallWithPeer {
+export interface CallWithPeer {
   getAuthContext(): { readonly sslPeerCertificate?: { readonly subjectaltname?: string } };
 }
 

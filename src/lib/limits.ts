@@ -187,11 +187,14 @@ export const limits = {
   httpHeaderBytes: 16 * 1024,
   /** A reader that takes nothing for so long of what is written to it is disconnected. */
   httpStallMs: 60_000,
-  /** Of one address: more than a node can answer in that time. */
+  /** Of one address, a second, on average over the window: more than a node can answer; and what it may be set to. */
+  httpRate: 10_000,
+  httpMostRate: 1_000_000,
   httpRateWindowMs: 10_000,
-  httpRequestsPerWindow: 100_000,
   /** That are counted; of more the oldest are forgotten. */
   httpRateAddresses: 10_000,
+  /** Requests of one connection without an answer yet: what comes in one piece is begun at once, however much it is. */
+  httpPipelined: 64,
   /** Smaller answers are sent as they are. */
   httpCompressedBytes: 1024,
   logRetryMinMs: 100,

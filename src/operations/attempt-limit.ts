@@ -2,6 +2,7 @@
  * Wrong tokens, by the address that they come from: after some of them it has to wait, each time twice as long. What is
  * being looked at counts as if it were wrong, so that many at once are no way around that.
  */
+import { networkOf } from '../lib/address.ts';
 import { invariant } from '../lib/assert.ts';
 import type { Clock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
@@ -98,16 +99,4 @@ function refused(waitMs: number): JarvisError {
     `too many wrong tokens from this address: try again in ${Math.ceil(waitMs / 1000)} s`,
     { retryAfterMs },
   );
-}
-
-/** IPv4 addresses as they are, also where they are written as IPv6; of IPv6 ones the upper 64 bits. */
-function networkOf(address: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
-  if (mapped !== undefined || !address.includes(':')) return mapped ?? address;
-  const [head = '', tail] = address.toLowerCase().split('%')[0]?.split('::') ?? [];
-  const groups = head === '' ? [] : head.split(':');
-  if (tail === undefined) return groups.slice(0, 4).join(':');
-  const after = tail === '' ? [] : tail.split(':');
-  const between = Array.from({ length: Math.max(0, 8 - groups.length - after.length) }, () => '0');
-  return [...groups, ...between, ...after].slice(0, 4).join(':');
 }

@@ -4,6 +4,7 @@ import { timingSafeEqual } from 'node:crypto';
 import type {
   CreatedJoinToken,
   CreateJoinTokenRequest,
+  GetJoinTokenRequest,
   JoinToken,
   JoinTokenRequest,
   ListJoinTokensResponse,
@@ -25,7 +26,7 @@ import { throwIfAborted } from './waiting.ts';
 export interface LocalJoinTokensOptions {
   readonly replica: Replica;
   readonly insight: Pick<ClusterInsight, 'members'>;
-  readonly barrier: (signal: AbortSignal) => Promise<void>;
+  readonly barrier: (context: Pick<CallContext, 'isStale' | 'signal'>) => Promise<void>;
   /** The result, or the refusal thrown. */
   readonly outcome: (proposed: Promise<Outcome>, signal: AbortSignal) => Promise<unknown>;
   /** Milliseconds since 1970, of the cluster. */
@@ -65,20 +66,29 @@ export class LocalJoinTokens implements JoinTokenOperations {
     return { info: viewOf(row), token: '' };
   }
 
-  async listJoinTokens({ signal }: CallContext): Promise<ListJoinTokensResponse> {
-    const { replica, barrier, nowMs } = this.#options;
-    await barrier(signal);
-    const valid = [...replica.state.joinTokens.values()].filter(({ expiresAtMs }) => expiresAtMs > nowMs());
+  async listJoinTokens(context: CallContext): Promise<ListJoinTokensResponse> {
+    const { replica, barrier } = this.#options;
+    await barrier(context);
+    const valid = [...replica.state.joinTokens.values()].filter((row) => this.#isValid(row));
     valid.sort((a, b) => b.createdAtMs - a.createdAtMs || (a.id < b.id ? -1 : 1));
     return { items: valid.map(viewOf) };
   }
 
+  /** @throws JarvisError not_found, also for one that has expired */
+  async getJoinToken({ id }: GetJoinTokenRequest, context: CallContext): Promise<JoinToken> {
+    const { replica, barrier } = this.#options;
+    await barrier(context);
+    const row = replica.state.joinTokens.get(id);
+    if (row === undefined || !this.#isValid(row)) throw unknownToken(id);
+    return viewOf(row);
+  }
+
   async deleteJoinToken(request: JoinTokenRequest, { principal, signal }: CallContext): Promise<JoinToken> {
     const { replica, barrier, outcome } = this.#options;
-    await barrier(signal);
+    await barrier({ signal });
     const { id, idempotency_key: key } = request;
     const row = replica.state.joinTokens.get(id);
-    if (row === undefined) throw new JarvisError('not_found', `there is no join token ${show(id)}`);
+    if (row === undefined) throw unknownToken(id);
     const { idempotency } = idempotencyOf({
       principal,
       route: 'DELETE /cluster/join-tokens',
@@ -96,7 +106,7 @@ export class LocalJoinTokens implements JoinTokenOperations {
    */
   async use(user: JoinTokenUser, signal: AbortSignal): Promise<void> {
     const { replica, insight, barrier, outcome, nowMs } = this.#options;
-    await barrier(signal);
+    await barrier({ signal });
     const { id, secretHash, node, holder } = user;
     const row = replica.state.joinTokens.get(id) ?? null;
     const known = row !== null && isSameHash(row.secretHash, secretHash) ? row : null;
@@ -110,6 +120,10 @@ export class LocalJoinTokens implements JoinTokenOperations {
       );
     throwIfAborted(signal);
     await outcome(replica.propose({ type: 'useJoinToken', id, secretHash, node, holder }), signal);
+  }
+
+  #isValid({ expiresAtMs }: JoinTokenRow): boolean {
+    return expiresAtMs > this.#options.nowMs();
   }
 }
 
@@ -126,6 +140,10 @@ export async function createWithSecret(
   const secret = newSecret();
   const created = await create({ ...request, secret_hash: hashOfSecret(secret) });
   return { ...created, token: formatJoinToken({ id: created.info?.id ?? '', secret, authorityHash }) };
+}
+
+function unknownToken(id: string): JarvisError {
+  return new JarvisError('not_found', `there is no join token ${show(id)}`);
 }
 
 /** Both are hashes in hexadecimal. */

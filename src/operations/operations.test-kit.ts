@@ -445,6 +445,7 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         setConfig: (request, context) => node.setConfig(request, forwarded(context)),
         createJoinToken: (request, context) => node.createJoinToken(request, forwarded(context)),
         listJoinTokens: (context) => node.listJoinTokens(forwarded(context)),
+        getJoinToken: (request, context) => node.getJoinToken(request, forwarded(context)),
         deleteJoinToken: (request, context) => node.deleteJoinToken(request, forwarded(context)),
         submitBatch: (request, context) => node.submitBatch(request, forwarded(context)),
         getBatch: (request, context) => node.getBatch(request, forwarded(context)),

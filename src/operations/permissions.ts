@@ -66,6 +66,7 @@ export const PERMISSIONS = {
   setConfig: administer,
   createJoinToken: administer,
   listJoinTokens: { role: 'admin', changes: false, streams: false },
+  getJoinToken: { role: 'admin', changes: false, streams: false },
   deleteJoinToken: administer,
   createToken: administer,
   listTokens: { role: 'admin', changes: false, streams: false },

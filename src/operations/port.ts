@@ -12,6 +12,7 @@ import type {
   CreateJoinTokenRequest,
   JoinToken,
   JoinTokenRequest,
+  GetJoinTokenRequest,
   ListJoinTokensResponse,
   DrainNodeRequest,
   LabelNodeRequest,
@@ -157,6 +158,7 @@ export interface TokenOperations {
 export interface JoinTokenOperations {
   createJoinToken(request: CreateJoinTokenRequest, context: CallContext): Promise<CreatedJoinToken>;
   listJoinTokens(context: CallContext): Promise<ListJoinTokensResponse>;
+  getJoinToken(request: GetJoinTokenRequest, context: CallContext): Promise<JoinToken>;
   deleteJoinToken(request: JoinTokenRequest, context: CallContext): Promise<JoinToken>;
 }
 

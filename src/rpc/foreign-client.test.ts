@@ -173,6 +173,34 @@ describe('a client made from the .proto files', () => {
 
 describe('a stale read', () => {
   const STALE = { consistency: 'stale' };
+  /** Every method of the service that reads once. */
+  const READS = Object.keys(definition['jarvis.cluster.Cluster'] as grpc.ServiceDefinition).filter((method) =>
+    /^(Explain|Get|List)(?!Version)/.test(method),
+  );
+
+  it.each(READS)('by %s is answered by a node alone, which says how far the state is', async (method) => {
+    const submitted = await call('n1', 'SubmitBatch', { tasks: [{ command: ['true'] }] });
+    const dag = await call('n1', 'SubmitDag', {
+      name: 'd',
+      tasks: [{ id: 'a', task: { command: ['true'] } }],
+    });
+    const token = await call('n1', 'CreateJoinToken', {});
+    const ids: Plain = {
+      GetTask: await submit('n1', 'read'),
+      ExplainTask: await submit('n1', 'explained'),
+      GetBatch: submitted.response['batch_id'],
+      GetDag: dag.response['id'],
+      GetJoinToken: (token.response['info'] as Plain)['id'],
+    };
+    const named = method === 'GetNode' ? { name: 'n1' } : method in ids ? { id: ids[method] } : {};
+    served.cluster.lead(null);
+    try {
+      const { metadata } = await call('n2', method, { ...named, ...STALE });
+      expect(metadata.get('jarvis-index')).toEqual([String(served.cluster.index)]);
+    } finally {
+      served.cluster.lead('n1');
+    }
+  });
 
   it('is answered by any node, also without a leader, and says how far the state is', async () => {
     const id = await submit('n1', 'old');
@@ -181,15 +209,6 @@ describe('a stale read', () => {
       const { response, metadata } = await call('n2', 'GetTask', { id, ...STALE });
       expect(response).toMatchObject({ id });
       expect(metadata.get('jarvis-index')).toEqual([String(served.cluster.index)]);
-      for (const method of ['ListTasks', 'ListNodes', 'GetConfig', 'ListBatches', 'ListDags', 'GetCluster']) {
-        const answer = await call('n3', method, STALE);
-        expect([method, ...answer.metadata.get('jarvis-index')]).toEqual([
-          method,
-          String(served.cluster.index),
-        ]);
-      }
-      expect((await call('n3', 'ExplainTask', { id, ...STALE })).response).toMatchObject({ id });
-      expect((await call('n3', 'GetNode', { name: 'n1', ...STALE })).response).toMatchObject({ name: 'n1' });
     } finally {
       served.cluster.lead('n1');
     }

@@ -1,6 +1,7 @@
 /** Server side of a call: a context for the operation, its result or messages sent, its error mapped. */
 import type * as grpc from '@grpc/grpc-js';
 
+import { callerOf as certificateOf, type CallWithPeer } from '../lib/certificate-identity.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { CallContext } from '../operations/port.ts';
@@ -8,7 +9,7 @@ import { drained } from './drained.ts';
 import { toStatus } from './errors.ts';
 import { callerOf, FORWARDED_KEY } from './forwarded.ts';
 
-interface ServerCall {
+interface ServerCall extends CallWithPeer {
   readonly metadata: grpc.Metadata;
   getPath(): string;
   getPeer(): string;
@@ -23,11 +24,18 @@ export function contextOf(call: ServerCall, isAnswered: () => boolean = () => fa
     // grpc-js says so of every call in the end.
     if (!isAnswered()) controller.abort(new JarvisError('timeout', 'the caller has gone'));
   });
+  // Null without TLS: then there is nothing to hold its word against.
+  const certificate = certificateOf(call);
+  const caller = callerOf(call.metadata, call.getPeer());
+  const { node = null } = caller;
+  const speaksFor = (name: string): boolean =>
+    certificate === null || (certificate.kind === 'node' && certificate.name === name);
   return {
-    caller: callerOf(call.metadata, call.getPeer()),
+    caller: node === null || speaksFor(node.name) ? caller : { ...caller, node: null },
     principal: 'anonymous',
     signal: controller.signal,
-    forwarded: call.metadata.get(FORWARDED_KEY)[0] === '1',
+    // Only nodes send on calls of others.
+    forwarded: certificate?.kind !== 'client' && call.metadata.get(FORWARDED_KEY)[0] === '1',
     deadlineMs: Number(call.getDeadline()),
   };
 }

@@ -83,6 +83,7 @@ function remoteOperations(
     setConfig: unary(ClusterService.setConfig, true),
     createJoinToken: unary(ClusterService.createJoinToken, true),
     listJoinTokens: (context) => listJoinTokens({}, context),
+    getJoinToken: unary(ClusterService.getJoinToken, false),
     deleteJoinToken: unary(ClusterService.deleteJoinToken, true),
     submitBatch: unary(ClusterService.submitBatch, true),
     getBatch: unary(ClusterService.getBatch, false),

@@ -25,7 +25,7 @@ import { authorityOf, certificatesIn, datedIdentityOf, type TlsMaterial } from '
 import type { TlsSource } from '../lib/tls-watch.ts';
 import { certificateProblem } from './certificate-words.ts';
 import { GuardedCall } from './guarded-call.ts';
-import { callRefusal, isOpenToAll, messageRefusal, type PeerRefusal } from './peer-rules.ts';
+import { callRefusal, isOfWrongUse, isOpenToAll, messageRefusal, type PeerRefusal } from './peer-rules.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Of a connection with a certificate that is refused: for its first call to hear why. */
@@ -38,16 +38,28 @@ const CHAIN_LENGTH = 8;
 /** One that may be asked at any time what is to be said against it. */
 interface Connection {
   readonly socket: TLSSocket;
+  /** As `getPeer` says it; its socket forgets it at its end. */
+  readonly peer: string;
   readonly identity: DatedIdentity | null;
   readonly chain: readonly X509Certificate[];
   readonly calls: Set<GuardedCall>;
   /** What stands against its certificate, whatever is called. */
   refusal: PeerRefusal | null;
+  /** The refusal is not in the log yet: whoever has no certificate may have come for what needs none. */
+  isUnsaid: boolean;
   cancelEnd: () => void;
 }
 
+/** @param refusal.isUnknown not known who it is, rather than known and not allowed */
+export type OnRefused = (refusal: {
+  readonly from: string;
+  readonly code: PeerRefusal['code'];
+  readonly isUnknown: boolean;
+}) => void;
+
 export class TlsListener {
   readonly #source: TlsSource;
+  readonly #onRefused: OnRefused;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #lines: RepeatedLines;
@@ -59,10 +71,12 @@ export class TlsListener {
   constructor(options: {
     readonly source: TlsSource;
     readonly secured: (socket: Socket) => void;
+    readonly onRefused: OnRefused;
     readonly clock: Clock;
     readonly log: Log;
   }) {
     this.#source = options.source;
+    this.#onRefused = options.onRefused;
     this.#clock = options.clock;
     this.#log = options.log;
     this.#lines = new RepeatedLines({
@@ -120,28 +134,40 @@ export class TlsListener {
   };
 
   #refusalOf(connection: Connection, path: string): PeerRefusal | null {
-    if (isOpenToAll(path)) return null;
-    const refusal = connection.refusal ?? callRefusal(path, connection.identity, this.#clock.wallMs());
-    if (refusal !== null && connection.refusal === null) this.#refused(peerOf(connection.socket), refusal);
+    if (isOpenToAll(path)) {
+      connection.isUnsaid = false;
+      return null;
+    }
+    if (connection.refusal !== null) {
+      // Also where it has called what is open to all before.
+      if (connection.chain.length === 0) this.#refused(connection.peer, connection.refusal);
+      connection.isUnsaid = false;
+      return connection.refusal;
+    }
+    const refusal = callRefusal(path, connection.identity, this.#clock.wallMs());
+    if (refusal !== null) this.#refused(connection.peer, refusal);
     return refusal;
   }
 
   #secured(socket: TLSSocket): void {
     const chain = chainOf(socket);
     const [leaf] = chain;
+    const peer = peerOf(socket);
     const connection: Connection = {
       socket,
+      peer,
       identity: leaf === undefined ? null : datedIdentityOf(leaf),
       chain,
       calls: new Set(),
       refusal: null,
+      isUnsaid: leaf === undefined,
       cancelEnd: () => {},
     };
-    const key = peerOf(socket);
-    this.#connections.set(key, connection);
+    this.#connections.set(peer, connection);
     socket.once('close', () => {
       connection.cancelEnd();
-      if (this.#connections.get(key) === connection) this.#connections.delete(key);
+      if (connection.isUnsaid && connection.refusal !== null) this.#refused(peer, connection.refusal);
+      if (this.#connections.get(peer) === connection) this.#connections.delete(peer);
     });
     if (socket.authorized) this.#endWithCertificate(connection);
     else this.#refuse(connection, refusalOfCode(String(socket.authorizationError), leaf));
@@ -151,7 +177,7 @@ export class TlsListener {
   #refuse(connection: Connection, refusal: PeerRefusal): void {
     if (connection.refusal !== null) return;
     connection.refusal = refusal;
-    this.#refused(peerOf(connection.socket), refusal);
+    if (!connection.isUnsaid) this.#refused(connection.peer, refusal);
     for (const call of connection.calls) call.refuse(refusal);
     connection.cancelEnd();
     connection.cancelEnd = this.#clock.after(REFUSED_STAY_MS, () => connection.socket.destroy());
@@ -188,6 +214,7 @@ export class TlsListener {
 
   #refused(from: string, { code, message }: PeerRefusal): void {
     const address = from.replace(/:\d+$/, '');
+    this.#onRefused({ from: address, code, isUnknown: !isOfWrongUse(code) });
     this.#lines.write(`${code} ${address} ${message}`, (heldBack) =>
       this.#log.warn({ from: address, code, reason: message, heldBack }, 'a certificate is refused'),
     );

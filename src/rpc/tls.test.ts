@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import http2 from 'node:http2';
 import { connect } from 'node:tls';
 
 import * as grpc from '@grpc/grpc-js';
@@ -13,6 +15,8 @@ import type { TlsMaterial } from '../lib/tls-files.ts';
 import { TlsChannels } from './channel-security.ts';
 import { ChannelPool } from './channel.ts';
 import { unaryCall } from './client.ts';
+import { forwarded } from './forwarded.ts';
+import { unaryHandler } from './handlers.ts';
 import { createServer, type Service } from './server.ts';
 import { ExchangeableTls, LONG, materialOf, newAuthority } from '../lib/testing/tls.test-kit.ts';
 
@@ -60,9 +64,12 @@ function services(): readonly Service[] {
 async function serve(material: TlsMaterial, clock: Clock = systemClock) {
   const tls = new ExchangeableTls(material);
   const { log, lines } = listening();
-  const server = await createServer({ listen: '127.0.0.1:0', services: services(), tls, clock, log });
+  const refused: object[] = [];
+  const onRefused = (refusal: object): void => void refused.push(refusal);
+  const listen = '127.0.0.1:0';
+  const server = await createServer({ listen, services: services(), tls, onRefused, clock, log });
   opened.push(() => server.close(0));
-  return { address: server.address, port: server.port, tls, lines };
+  return { address: server.address, port: server.port, tls, lines, refused };
 }
 
 function word(name: string): LastWord {
@@ -98,7 +105,7 @@ describe('who may call a node', () => {
   });
 
   it('is no node for another, and that is in the log', async () => {
-    const { address, lines } = await serve(n1);
+    const { address, lines, refused } = await serve(n1);
     await expect(caller(n2).say(address, 'n3')).rejects.toMatchObject({
       code: 'forbidden',
       message: 'the certificate of node "n2" does not speak for "n3"',
@@ -106,6 +113,7 @@ describe('who may call a node', () => {
     expect(lines).toMatchObject([
       { message: 'a certificate is refused', fields: { from: '127.0.0.1', code: 'wrong_name' } },
     ]);
+    expect(refused).toEqual([{ from: '127.0.0.1', code: 'wrong_name', isUnknown: false }]);
   });
 
   it('is a client where clients are served, and not where nodes are', async () => {
@@ -143,6 +151,51 @@ describe('who may call a node', () => {
       'untrusted',
       'expired',
       'untrusted',
+    ]);
+  });
+
+  it('without a certificate is in the log once it is refused something, or has gone', async () => {
+    const { address, port, lines } = await serve(n1);
+    const silent = http2.connect(`https://127.0.0.1:${port}`, { rejectUnauthorized: false });
+    // The server has seen the handshake to its end.
+    await once(silent, 'remoteSettings');
+    expect(lines).toEqual([]);
+    silent.destroy();
+    await expect.poll(() => lines).toMatchObject([{ fields: { code: 'untrusted', from: '127.0.0.1' } }]);
+    // Of the same kind: one line a minute.
+    await expect(healthWithout(address)).rejects.toMatchObject({ code: grpc.status.UNAUTHENTICATED });
+    expect(lines).toHaveLength(1);
+  });
+
+  it('sends on calls of others, and speaks for itself without a token, only as a node', async () => {
+    const heard: unknown[] = [];
+    const check = unaryHandler((_request: unknown, { forwarded: isForwarded, caller: from }) => {
+      heard.push([isForwarded, from?.node?.name]);
+      return { status: 'SERVING' };
+    }, silentLog);
+    const server = await createServer({
+      listen: '127.0.0.1:0',
+      services: [{ definition: HealthService, handlers: { check, watch: () => {} } }],
+      tls: new ExchangeableTls(n1),
+    });
+    opened.push(() => server.close(0));
+    const node = { name: 'n2', startId: 'x' };
+    const metadata = forwarded({ caller: { token: null, address: '', node } });
+    for (const material of [client, n1, n2])
+      await unaryCall({
+        pool: caller(material).pool,
+        address: server.address,
+        method: HealthService.check,
+        request: { service: '' },
+        metadata,
+        signal: new AbortController().signal,
+        timeoutMs: 5000,
+        write: false,
+      });
+    expect(heard).toEqual([
+      [false, undefined],
+      [true, undefined],
+      [true, 'n2'],
     ]);
   });
 

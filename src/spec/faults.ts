@@ -35,6 +35,14 @@ export function formatPath(path: FaultPath): string {
   return text;
 }
 
+/**
+ * Whether what stands there may be a secret, so that no message repeats it: the value of a variable, whatever is said of it, or
+ * the secret of a webhook.
+ */
+export function isSecretPlace(path: FaultPath): boolean {
+  return path.includes('env') || path.at(-1) === 'secret';
+}
+
 /** A value as messages quote it: JSON, shortened, without anything that could move a terminal's cursor. */
 export function show(value: unknown): string {
   if (value === undefined) return 'nothing';

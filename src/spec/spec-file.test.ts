@@ -59,6 +59,14 @@ describe('a file of tasks', () => {
     );
   });
 
+  it('does not have the values of variables repeated', async () => {
+    const text = 'command: [a]\nenv:\n  T: {value: 98765432109876543210, sensitive: true}\n';
+    const { faults, message } = await failure(text);
+    expect(faults).toMatchObject([{ path: 'f.yaml:3:14' }]);
+    expect(message).toContain('this number is not allowed: whole numbers up to');
+    expect(message).not.toContain('98765');
+  });
+
   it('may not hold numbers that would not be kept as they are written', async () => {
     const text =
       'kind: Batch\ntemplate: {command: [a]}\nparameters:\n  - id: 9007199254740993\n  - id: 1e300\n';

@@ -8,7 +8,7 @@ import type { TaskSpec } from '../model/task.ts';
 import { checkBatch } from './batch-schema.ts';
 import { checkDag } from './dag-schema.ts';
 import type { FaultPath, LocatedFault } from './faults.ts';
-import { formatPath, invalidInput, show } from './faults.ts';
+import { formatPath, invalidInput, isSecretPlace, show } from './faults.ts';
 import { isPlainObject } from './group-fields.ts';
 import { checkTaskSpec } from './task-schema.ts';
 
@@ -140,12 +140,15 @@ function plainValue(document: ParsedDocument, fileName: string, lines: LineCount
 function unkeptNumbers(document: ParsedDocument, fileName: string, lines: LineCounter): readonly Fault[] {
   const faults: Fault[] = [];
   visit(document, {
-    Scalar: (_key, node) => {
+    Scalar: (_key, node, ancestors) => {
       const { value, source, range } = node;
       if (typeof value !== 'number' || !Number.isInteger(value) || Number.isSafeInteger(value)) return;
+      const keys = ancestors.flatMap((each) =>
+        isPair(each) && isScalar(each.key) ? [String(each.key)] : [],
+      );
       faults.push({
         path: position(fileName, lines, range?.[0] ?? 0),
-        message: `${show(source)} is not allowed: whole numbers up to ${Number.MAX_SAFE_INTEGER}, either way; or quote it`,
+        message: `${isSecretPlace(keys) ? 'this number' : show(source)} is not allowed: whole numbers up to ${Number.MAX_SAFE_INTEGER}, either way; or quote it`,
       });
     },
   });

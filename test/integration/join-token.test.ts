@@ -114,6 +114,7 @@ describe('a node with an address and a join token', () => {
     // The only one that takes any.
     for (const name of FOUNDERS) expect(await ctl('node', 'cordon', name)).toMatchObject({ status: 0 });
     expect(await ctl('run', '--', 'true')).toMatchObject({ status: 0 });
+    for (const name of FOUNDERS) expect(cluster.node(name).log()).not.toContain('a certificate is refused');
     for (const name of FOUNDERS) expect(await ctl('node', 'undrain', name)).toMatchObject({ status: 0 });
     rmSync(tokenFileOf('n4'));
     await cluster.kill('n4');
@@ -152,6 +153,17 @@ describe('a node with an address and a join token', () => {
       members: { name: string }[];
     };
     expect(members.map(({ name }) => name).sort()).toEqual([...FOUNDERS, 'n4', 'n5']);
+  });
+
+  it('stops at a signal while it still asks for a certificate', async () => {
+    const node = cluster.node('n6');
+    const before = node.log().length;
+    writeFileSync(tokenFileOf('n6'), token, { mode: 0o600 });
+    // Nobody is there.
+    node.startWithout(['--join'], ['--join', '127.0.0.1:1', '--join-token-file', tokenFileOf('n6')]);
+    await waitFor('n6 asks', () => node.log().slice(before).includes('no certificate yet'));
+    expect(await node.end('SIGTERM')).toEqual({ code: 0, signal: null });
+    expect(node.log().slice(before)).toContain('"signal":"SIGTERM","msg":"stopping"');
   });
 
   it('leaves the secret in no file and no log of any node', () => {

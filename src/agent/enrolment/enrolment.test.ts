@@ -13,11 +13,13 @@ import { hashOfSecret, parseJoinToken } from '../../lib/join-token.ts';
 import { limits } from '../../lib/limits.ts';
 import { silentLog, type Log } from '../../lib/log.ts';
 import { authorityHash, readTlsFiles } from '../../lib/tls-files.ts';
+import type { AuditRecord } from '../../operations/guard.ts';
 import type { JoinTokenUser } from '../../operations/port.ts';
 import { ChannelPool } from '../../rpc/channel.ts';
 import { TlsChannels } from '../../rpc/channel-security.ts';
 import { createServer, type RpcServer } from '../../rpc/server.ts';
 import { ExchangeableTls, materialOf, newAuthority } from '../../lib/testing/tls.test-kit.ts';
+import { NodeAudit } from '../node-audit.ts';
 import { CertificateSigner } from './certificate-signer.ts';
 import { enrolledFiles, newKey, pendingKey, storeEnrolled } from './enrolled-files.ts';
 import { Enrolment } from './enrolment.ts';
@@ -35,6 +37,7 @@ let used: JoinTokenUser[];
 let refusal: JarvisError | null;
 let members: string[];
 let lines: unknown[];
+let recorded: AuditRecord[];
 const servers: RpcServer[] = [];
 
 beforeEach(async () => {
@@ -44,6 +47,7 @@ beforeEach(async () => {
   refusal = null;
   members = ['n1'];
   lines = [];
+  recorded = [];
 });
 
 afterEach(async () => {
@@ -97,6 +101,8 @@ async function member(
     useTokenHere: use,
     isMember: (one) => members.includes(one),
     hostOwners: () => changes.owners ?? new Map(),
+    audit: new NodeAudit({ record: (line) => void recorded.push(line) }),
+    clock: systemClock,
     log,
   });
   if (changes.says !== undefined) enrolment.authorities = changes.says;
@@ -150,6 +156,43 @@ describe('a node that comes in by a join token', () => {
         holder: expect.stringMatching(/^key:[0-9a-f]{64}$/) as string,
       },
     ]);
+  });
+
+  it('causes no complaint of the member about a certificate that was not shown', async () => {
+    const { comeIn } = newNode();
+    await comeIn([await member()]);
+    await Promise.all(servers.map((server) => server.close(0)));
+    expect(JSON.stringify(lines)).not.toContain('certificate is refused');
+    expect(JSON.stringify(lines)).toContain('a node has come in by a join token');
+  });
+
+  it('stops asking as soon as it is told to', async () => {
+    const { files } = newNode();
+    const stopping = new AbortController();
+    const asking = Promise.withResolvers<void>();
+    const coming = comeInByToken({
+      config: { name: 'n4', join: ['127.0.0.1:1'], advertise: 'a:1', http: 'a:2' },
+      files,
+      token: tokenOf(),
+      // Its pauses last for ever.
+      clock: { ...systemClock, monotonicMs: () => 0, after: () => (asking.resolve(), () => {}) },
+      signal: stopping.signal,
+      log: silentLog,
+    });
+    await asking.promise;
+    stopping.abort(new Error('stopping'));
+    await expect(coming).rejects.toThrow('stopping');
+  });
+
+  it('fills no log by being refused again and again', async () => {
+    refusal = new JarvisError('forbidden', 'the join token is not one of this cluster, or not any more');
+    const address = await member();
+    for (let at = 0; at < 5; at += 1)
+      await expect(newNode(`n${at}`, `n${at}`).comeIn([address])).rejects.toMatchObject({
+        code: 'forbidden',
+      });
+    const refused = lines.filter((line) => JSON.stringify(line).includes('a join token is refused'));
+    expect(refused).toHaveLength(1);
   });
 
   it('asks again with the same key where the answer was lost', async () => {
@@ -246,12 +289,23 @@ describe('a node that comes in by a join token', () => {
     expect(new X509Certificate(certificatePem).subjectAltName).toBe('URI:jarvis://node/n4');
   });
 
+  it('is recorded, with who let it in and from where it came', async () => {
+    await newNode().comeIn([await member()]);
+    refusal = new JarvisError('forbidden', 'used up');
+    await expect(newNode('n5', 'n5').comeIn([await member()])).rejects.toMatchObject({ code: 'forbidden' });
+    const line = { operation: 'enrol', name: null, role: null, address: '127.0.0.1', forwarded: false };
+    expect(recorded).toEqual([
+      { ...line, principal: `join-token:${ID}`, target: 'n4', result: 'ok' },
+      { ...line, principal: null, target: 'n5', result: 'forbidden' },
+    ]);
+  });
+
   it('leaves the token in no log', async () => {
     const { comeIn } = newNode();
     await comeIn([await member()]);
     refusal = new JarvisError('forbidden', 'used up');
     await comeIn([await member()]).catch(() => {});
-    expect(lines.length).toBeGreaterThan(3);
+    expect(JSON.stringify(lines)).toContain('a join token is refused');
     expect(JSON.stringify(lines)).not.toContain(SECRET);
   });
 });

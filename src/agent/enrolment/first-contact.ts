@@ -5,6 +5,7 @@
  */
 import { EnrolmentService, type CertificateReply, type EnrolRequest } from '../../generated/enrolment.ts';
 import { splitAddress } from '../../lib/address.ts';
+import { pause } from '../../lib/backoff.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { JarvisError, messageOf, type ErrorCode } from '../../lib/errors.ts';
 import type { JoinToken } from '../../lib/join-token.ts';
@@ -36,7 +37,7 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set([
 ]);
 
 /**
- * Resolves once the certificate is on disk. Asks the members in turn, for a bounded time.
+ * Resolves once the certificate is on disk. Asks the members in turn, for a bounded time, until the signal is aborted.
  * @throws JarvisError forbidden, conflict, invalid where nobody will let it in; unavailable where nobody could
  */
 export async function comeInByToken(options: FirstContactOptions): Promise<void> {
@@ -63,11 +64,9 @@ export async function comeInByToken(options: FirstContactOptions): Promise<void>
     } catch (error) {
       const mayPass = error instanceof JarvisError && RETRYABLE.has(error.code);
       if (!mayPass || clock.monotonicMs() >= giveUpMs) throw error;
-      log.info({ address, error: messageOf(error) }, 'no certificate yet');
+      if (!signal.aborted) log.info({ address, error: messageOf(error) }, 'no certificate yet');
     }
-    await new Promise<void>((resolve) => {
-      clock.after(limits.enrolmentRetryMs, resolve);
-    });
+    await pause(clock, limits.enrolmentRetryMs, signal);
   }
 }
 

@@ -15,11 +15,21 @@ export function isOfCluster({ tls, dataDir }: Pick<NodeConfig, 'tls' | 'dataDir'
 
 /**
  * @param options.isCheck nobody is asked for anything: the settings without TLS, where there is no certificate yet
- * @throws JarvisError as `comeInByToken` does, and for a data directory of another node
+ * @throws JarvisError as `comeInByToken` does, and for a data directory of another node; the signal's reason when aborted
  */
 export async function withCertificate(
   config: NodeConfig,
-  { isCheck, clock, log }: { readonly isCheck: boolean; readonly clock: Clock; readonly log: Log },
+  {
+    isCheck,
+    clock,
+    signal,
+    log,
+  }: {
+    readonly isCheck: boolean;
+    readonly clock: Clock;
+    readonly signal: AbortSignal;
+    readonly log: Log;
+  },
 ): Promise<NodeConfig> {
   const { tls: files, name, dataDir, join } = config;
   if (files === null || !isOfCluster(config) || isEnrolled(files)) return config;
@@ -31,7 +41,6 @@ export async function withCertificate(
       'join: names nobody; a node with a join token joins by members of its cluster',
     );
   await checkDataDirectory(dataDir, { name });
-  const { signal } = new AbortController();
   await comeInByToken({ config, files, token, clock, signal, log });
   return config;
 }

@@ -1,6 +1,5 @@
 /** What the daemon knows of the watchdog's attempts, and who waits for one to end. */
 import { JarvisError } from '../../lib/errors.ts';
-import { isSameStop } from '../drivers/attempt-stop.ts';
 import type { AttemptKey, AttemptStop, AttemptView, Exit } from '../drivers/driver.ts';
 import { attemptName } from './paths.ts';
 
@@ -24,17 +23,17 @@ export class AttemptCache {
     return [...this.#views.values()].filter((view) => view.type === 'running');
   }
 
-  /** Attempts only move forward: news that come late change nothing. */
+  /**
+   * Attempts only move forward: news that come late change nothing. They do come late, for whoever asked for an answer
+   * learns it a turn after the events that arrived behind it.
+   */
   learn(view: AttemptView): void {
     const name = attemptName(view);
     const known = this.#views.get(name);
-    if (known !== undefined && RANK[known.type] > RANK[view.type]) return;
+    if (known !== undefined && isLate(view, known)) return;
     this.#views.set(name, view);
-    if (view.type === 'running' && view.stop !== undefined) {
-      const before = known?.type === 'running' ? known.stop : undefined;
-      if (isSameStop(before, view.stop)) return;
+    if (view.type === 'running' && view.stop !== undefined)
       for (const { onStopping } of this.#waiters.get(name) ?? []) onStopping(view.stop);
-    }
     if (view.type !== 'ended') return;
     for (const { resolve } of this.#waiters.get(name) ?? []) resolve(view.exit);
     this.#waiters.delete(name);
@@ -95,6 +94,14 @@ export class AttemptCache {
     for (const { reject } of this.#waiters.get(name) ?? []) reject(notKnown(name));
     this.#waiters.delete(name);
   }
+}
+
+/** Nothing that `known` does not say already. Among the steps of an end each is due sooner than the one before. */
+function isLate(view: AttemptView, known: AttemptView): boolean {
+  if (RANK[view.type] !== RANK[known.type]) return RANK[view.type] < RANK[known.type];
+  if (view.type !== 'running' || known.type !== 'running') return true;
+  if (known.stop === undefined) return known.stopping && !view.stopping;
+  return view.stop === undefined || view.stop.killAtMs >= known.stop.killAtMs;
 }
 
 function notKnown(name: string): JarvisError {

@@ -182,6 +182,21 @@ describe('how a task ends', () => {
     },
   );
 
+  it('by stops that are asked for at once, each of which is told once', async () => {
+    const spec = shell("trap '' TERM; echo ready; while :; do sleep 0.02; done");
+    await client.start(spec, never);
+    await waitUntil(async () => (await readOutput(harness, spec)) === 'ready\n');
+    const stops: AttemptStop[] = [];
+    const exit = client.wait(spec, never, (stop) => stops.push(stop));
+    // They travel together: the events of both come before the answer to either.
+    const graces = [1_000_000, 1_000_000, 1000, 0];
+    await Promise.all(graces.map(async (graceMs) => client.stop(spec, graceMs, never)));
+    expect(await exit).toMatchObject({ reason: 'stopped', signal: 'SIGKILL' });
+    const dues = stops.map(({ killAtMs }) => killAtMs);
+    expect(dues).toEqual([...new Set(dues)].toSorted((one, other) => other - one));
+    expect(dues.length).toBeGreaterThanOrEqual(3);
+  });
+
   it.each<[string, Partial<AttemptSpec>, RegExp]>([
     ['a command that does not exist', { command: ['no-such-command', 'x'] }, /"no-such-command": not found/],
     ['a file that is not executable', { command: ['/etc/passwd'] }, /"\/etc\/passwd": permission denied/],

@@ -41,10 +41,21 @@ export const joinTokenRoutes = [
     operation: 'listJoinTokens',
     summary: 'The join tokens that have not expired, the newest first; never what they are worth',
     answer: joinTokenList,
+    isRead: true,
     handler: async ({ operations, context }) => {
       const { items } = await operations.listJoinTokens(context());
       return listToJson(items.map(joinTokenToJson));
     },
+  }),
+  route({
+    method: 'GET',
+    path: '/cluster/join-tokens/:id',
+    operation: 'getJoinToken',
+    summary: 'One join token that has not expired; never what it is worth',
+    answer: joinToken,
+    isRead: true,
+    handler: async ({ operations, parameter, context }) =>
+      joinTokenToJson(await operations.getJoinToken({ id: parameter('id') }, context())),
   }),
   route({
     method: 'DELETE',

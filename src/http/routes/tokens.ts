@@ -30,7 +30,7 @@ export const tokenRoutes = [
       const asked = { role, name, expires_in: expiry, idempotency_key: idempotencyKey(request) };
       const created = await operations.createToken(asked, context());
       // No cache and no history of a browser may keep it.
-      reply.header('cache-control', 'no-store');
+      reply.header('cache-control', 'no-store').header('location', `/tokens/${created.token?.id}`);
       return createdTokenToJson(created);
     },
   }),

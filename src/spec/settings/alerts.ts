@@ -53,7 +53,11 @@ const secret = z
 
 const events = z.array(z.enum(ALERT_EVENTS)).min(1).max(ALERT_EVENTS.length);
 
-const webhookFields = { url, events: events.nullish(), secret: secret.nullish() };
+const webhookFields = {
+  url: url.meta({ title: 'without name and password; each only once' }),
+  events: events.meta({ title: 'what is sent; all of them where it is absent' }).nullish(),
+  secret: secret.meta({ title: 'signs what is sent; never shown again' }).nullish(),
+};
 
 const webhook = z.strictObject(webhookFields).transform((plain): Webhook => ({
   url: plain.url,
@@ -71,6 +75,7 @@ export const alerts = new SettingsBlock<Alerts>('alerts', {
       key: 'webhooks',
       schema: z.array(webhook).max(MOST_WEBHOOKS),
       show: (webhooks) => webhooks.map(shown),
+      meaning: 'where what needs a person is sent',
     },
   },
   known: { webhooks: Object.keys(webhookFields) },

@@ -27,15 +27,20 @@ const SECOND_MS = 1000;
 const DAY_MS = 24 * 3_600_000;
 
 const ruleFields = {
-  metric: z.enum(SCALING_METRICS),
-  threshold: z.number().min(0).max(1e12),
-  cooldown: duration(0, 7 * DAY_MS).nullish(),
-  count: wholeNumber(1, MOST_ADDED).nullish(),
+  metric: z.enum(SCALING_METRICS).meta({ title: 'what is measured' }),
+  threshold: z.number().min(0).max(1e12).meta({ title: 'tasks, seconds or percent, as the metric has it' }),
+  cooldown: duration(0, 7 * DAY_MS)
+    .meta({ title: 'since the last action of its kind; 0 where it is absent' })
+    .nullish(),
+  count: wholeNumber(1, MOST_ADDED).meta({ title: 'nodes; 1 where it is absent' }).nullish(),
 };
 
 function rules(action: 'add_nodes' | 'remove_nodes'): z.ZodType<readonly ScalingRule[]> {
   const rule = z
-    .strictObject({ ...ruleFields, action: z.enum([action]).nullish() })
+    .strictObject({
+      ...ruleFields,
+      action: z.enum([action]).meta({ title: 'may be said, for whoever reads it' }).nullish(),
+    })
     .transform(({ metric, threshold, cooldown, count: nodes }): ScalingRule => ({
       metric,
       threshold,
@@ -109,39 +114,70 @@ const aws: z.ZodType<AwsScaling> = z.strictObject(awsFields).transform((plain) =
   instanceProfile: plain.instance_profile ?? null,
 }));
 
-const program = words.refine((list) => list.length > 0, 'must name a program');
+const program = words
+  .refine((list) => list.length > 0, 'must name a program')
+  .meta({ title: 'a program and its arguments' });
 const commandFields = { add: program, remove: program };
 const command: z.ZodType<CommandScaling> = z.strictObject(commandFields);
 
 export const autoscaling = new SettingsBlock<Autoscaling>('autoscaling', {
   fields: {
-    enabled: { key: 'enabled', schema: flag, show: same },
-    min_nodes: { key: 'minNodes', schema: count(1, MOST_NODES), show: same },
-    max_nodes: { key: 'maxNodes', schema: count(1, MOST_NODES), show: same },
+    enabled: { key: 'enabled', schema: flag, show: same, meaning: 'whether the rules count' },
+    min_nodes: {
+      key: 'minNodes',
+      schema: count(1, MOST_NODES),
+      show: same,
+      meaning: 'never fewer; at most `max_nodes`',
+    },
+    max_nodes: { key: 'maxNodes', schema: count(1, MOST_NODES), show: same, meaning: 'never more' },
     scale_up_rules: {
       key: 'scaleUpRules',
       schema: rules('add_nodes'),
       show: (list) => shownRules('add_nodes', list),
+      meaning: 'add nodes while the metric is above the threshold',
     },
     scale_down_rules: {
       key: 'scaleDownRules',
       schema: rules('remove_nodes'),
       show: (list) => shownRules('remove_nodes', list),
+      meaning: 'remove nodes while the metric is below the threshold',
     },
-    interval: { key: 'intervalMs', schema: duration(SECOND_MS, DAY_MS), ...asSeconds },
-    provider: { key: 'provider', schema: z.enum(SCALING_PROVIDERS), show: same },
+    interval: {
+      key: 'intervalMs',
+      schema: duration(SECOND_MS, DAY_MS),
+      ...asSeconds,
+      meaning: 'how often the rules are looked at',
+    },
+    provider: {
+      key: 'provider',
+      schema: z.enum(SCALING_PROVIDERS),
+      show: same,
+      meaning: 'who makes nodes; all but `process` need a block of that name',
+    },
     process: {
       key: 'process',
       schema: process,
       show: (given) => given && { capacity: shownCapacity(given.capacity) },
+      meaning: 'nodes as processes: what each offers, if not what its machine has',
     },
     docker: {
       key: 'docker',
       schema: docker,
       show: (given) => given && { image: given.image, capacity: shownCapacity(given.capacity) },
+      meaning: 'nodes as containers',
     },
-    aws: { key: 'aws', schema: aws, show: shownAws },
-    command: { key: 'command', schema: command, show: same },
+    aws: {
+      key: 'aws',
+      schema: aws,
+      show: shownAws,
+      meaning: 'nodes as instances of EC2, by the names that it has for these',
+    },
+    command: {
+      key: 'command',
+      schema: command,
+      show: same,
+      meaning: 'nodes that programs of yours add and remove',
+    },
   },
   known: {
     scale_up_rules: [...Object.keys(ruleFields), 'action'],

@@ -17,9 +17,20 @@ interface FieldOf<Key, Value> {
   show(value: Value): unknown;
   /** Shown in seconds. */
   readonly isDuration?: boolean;
+  /** In a few words of Markdown: docs/configuration.md shows it. */
+  readonly meaning: string;
 }
 
 type AnyField<Model> = { [Key in keyof Model]: FieldOf<Key, Model[Key]> }[keyof Model];
+
+export interface DescribedSetting {
+  /** Such as `heartbeat.timeout`. */
+  readonly name: string;
+  readonly schema: z.ZodType;
+  /** Of the model. */
+  readonly value: unknown;
+  readonly meaning: string;
+}
 
 export interface BlockOptions<Model> {
   /** By the names that users write. */
@@ -89,6 +100,16 @@ export class SettingsBlock<Model> {
     return Object.entries(this.#options.fields)
       .filter(([, { key }]) => JSON.stringify(meant[key]) !== JSON.stringify(counts[key]))
       .map(([field]) => `${this.name}.${field}`);
+  }
+
+  /** @param model whose values count where nothing is said */
+  described(model: Model): readonly DescribedSetting[] {
+    return Object.entries(this.#options.fields).map(([field, { key, schema, meaning }]) => ({
+      name: `${this.name}.${field}`,
+      schema,
+      value: model[key],
+      meaning,
+    }));
   }
 
   isDuration(field: string): boolean {

@@ -28,9 +28,17 @@ const beat = { schema: duration(1, DAY_MS), ...asSeconds };
 
 export const heartbeat = new SettingsBlock<Heartbeat>('heartbeat', {
   fields: {
-    interval: { key: 'intervalMs', ...beat },
-    warning: { key: 'warningMs', ...beat },
-    timeout: { key: 'timeoutMs', ...beat },
+    interval: { key: 'intervalMs', ...beat, meaning: 'how often a node tells the leader that it lives' },
+    warning: {
+      key: 'warningMs',
+      ...beat,
+      meaning: 'a node that is silent for so long is UNHEALTHY: it gets no new work',
+    },
+    timeout: {
+      key: 'timeoutMs',
+      ...beat,
+      meaning: 'one that is silent for so long is OFFLINE: its tasks are placed elsewhere',
+    },
   },
   faultsOf: (model) => {
     const message = heartbeatFault(model);
@@ -50,9 +58,19 @@ const voters: z.ZodType<number> = z
 
 export const membership = new SettingsBlock<Membership>('membership', {
   fields: {
-    voters: { key: 'voters', schema: voters, show: same },
-    learners: { key: 'learners', schema: count(0, MOST_LEARNERS), show: same },
-    voter_grace: { key: 'voterGraceMs', schema: duration(0, LONGEST_KEPT_MS), ...asSeconds },
+    voters: { key: 'voters', schema: voters, show: same, meaning: 'members that are to vote' },
+    learners: {
+      key: 'learners',
+      schema: count(0, MOST_LEARNERS),
+      show: same,
+      meaning: 'members beyond them that are kept, with a copy of the log',
+    },
+    voter_grace: {
+      key: 'voterGraceMs',
+      schema: duration(0, LONGEST_KEPT_MS),
+      ...asSeconds,
+      meaning: 'a voter that is dead for longer is replaced by a learner',
+    },
   },
 });
 
@@ -60,11 +78,21 @@ const kept = { schema: duration(SECOND_MS, LONGEST_KEPT_MS), ...asSeconds };
 
 export const retention = new SettingsBlock<Required<Retention>>('retention', {
   fields: {
-    tasks: { key: 'tasksMs', ...kept },
-    max_tasks: { key: 'maxTasks', schema: count(0, MOST_TASKS), show: same },
-    events: { key: 'eventsMs', ...kept },
-    logs: { key: 'logsMs', ...kept },
-    max_log_bytes: { key: 'maxLogBytes', schema: size(1, 2 ** 52), show: same },
+    tasks: { key: 'tasksMs', ...kept, meaning: 'tasks, batches and DAGs that are over: so long' },
+    max_tasks: {
+      key: 'maxTasks',
+      schema: count(0, MOST_TASKS),
+      show: same,
+      meaning: 'of those, the newest: so many',
+    },
+    events: { key: 'eventsMs', ...kept, meaning: 'events: so long' },
+    logs: { key: 'logsMs', ...kept, meaning: 'output of tasks, counted from its last line: so long' },
+    max_log_bytes: {
+      key: 'maxLogBytes',
+      schema: size(1, 2 ** 52),
+      show: same,
+      meaning: 'output on each node: so much',
+    },
   },
 });
 
@@ -81,7 +109,14 @@ const policy: z.ZodType<Scheduling['policy']> = z
   .meta({ enum: [...SCHEDULING_POLICIES] });
 
 export const scheduling = new SettingsBlock<Scheduling>('scheduling', {
-  fields: { policy: { key: 'policy', schema: policy, show: same } },
+  fields: {
+    policy: {
+      key: 'policy',
+      schema: policy,
+      show: same,
+      meaning: 'whether tasks go where most is free, or where least is',
+    },
+  },
 });
 
 /** Null is the default, as it is for every setting. */
@@ -91,19 +126,41 @@ function given<Value>(schema: z.ZodType<Value | null | undefined>): z.ZodType<Va
 
 export const retryPolicy = new SettingsBlock<RetryPolicy>('retry_policy', {
   fields: {
-    max_attempts: { key: 'maxAttempts', schema: given(retryFields.max_attempts), show: same },
-    backoff_strategy: { key: 'backoffStrategy', schema: given(retryFields.backoff_strategy), show: same },
-    backoff_base: { key: 'backoffBase', schema: given(retryFields.backoff_base), show: same },
-    max_backoff: { key: 'maxBackoff', schema: given(retryFields.max_backoff), show: same },
+    max_attempts: {
+      key: 'maxAttempts',
+      schema: given(retryFields.max_attempts),
+      show: same,
+      meaning: 'executions in all',
+    },
+    backoff_strategy: {
+      key: 'backoffStrategy',
+      schema: given(retryFields.backoff_strategy),
+      show: same,
+      meaning: 'whether each pause is longer than the one before',
+    },
+    backoff_base: {
+      key: 'backoffBase',
+      schema: given(retryFields.backoff_base),
+      show: same,
+      meaning: 'seconds; exponential: its k-th power before retry k',
+    },
+    max_backoff: {
+      key: 'maxBackoff',
+      schema: given(retryFields.max_backoff),
+      show: same,
+      meaning: 'seconds; no pause is longer',
+    },
     retryable_errors: {
       key: 'retryableErrors',
       schema: given<readonly string[]>(retryFields.retryable_errors),
       show: same,
+      meaning: 'types of errors that are worth another try; so are those in neither list',
     },
     non_retryable_errors: {
       key: 'nonRetryableErrors',
       schema: given<readonly string[]>(retryFields.non_retryable_errors),
       show: same,
+      meaning: 'types of errors that end a task at once',
     },
   },
 });

@@ -12,7 +12,7 @@ import { faultsOf } from '../faults.ts';
 import { DEFAULT_RETRY_POLICY } from '../task-schema.ts';
 import { alerts, withKeptSecrets } from './alerts.ts';
 import { autoscaling } from './autoscaling.ts';
-import type { SettingsBlock, Stated } from './block.ts';
+import type { DescribedSetting, SettingsBlock, Stated } from './block.ts';
 import { heartbeat, membership, retention, retryPolicy, scheduling } from './cluster-blocks.ts';
 
 /** With every default filled in. */
@@ -139,6 +139,15 @@ export function showSettings(
 ): Readonly<Record<string, Readonly<Record<string, unknown>>>> {
   return Object.fromEntries(
     KEYS.map((key) => [SETTINGS[key].name, SETTINGS[key].show(perBlock(settings)[key])]),
+  );
+}
+
+/** All of them, block by block, with their values: for docs/configuration.md. */
+export function describedSettings(
+  settings: AllSettings,
+): Readonly<Record<string, readonly DescribedSetting[]>> {
+  return Object.fromEntries(
+    KEYS.map((key) => [SETTINGS[key].name, SETTINGS[key].described(perBlock(settings)[key])]),
   );
 }
 
