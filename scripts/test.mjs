@@ -142,11 +142,7 @@ try {
   await step('lint', 'oxlint', ['--type-aware', '--deny-warnings']);
   await step('types', 'tsc', ['--noEmit', '-p', 'tsconfig.json']);
   await step('dead code', 'knip', []);
-  await step('generated code', 'node', ['scripts/generate-proto.mjs', '--check']);
-  await step('schemas', 'node', ['scripts/generate-schemas.mjs', '--check']);
-  await step('OpenAPI document', 'node', ['scripts/generate-openapi.mjs', '--check']);
-  await step('docs of jarvisctl', 'node', ['scripts/generate-cli-docs.mjs', '--check']);
-  await step('docs of settings', 'node', ['scripts/generate-config-docs.mjs', '--check']);
+  await step('what is generated', 'node', ['scripts/generate.mjs', '--check']);
   await vitest('unit');
   await integration();
   await vitest('sim');

@@ -80,7 +80,7 @@ export class TestCluster {
   register(
     name: string,
     address: string,
-    changes: Partial<Pick<RegisterNodeCommand, 'capacity' | 'drivers' | 'policy'>> = {},
+    changes: Partial<Pick<RegisterNodeCommand, 'capacity' | 'drivers' | 'http' | 'labels' | 'policy'>> = {},
   ): void {
     const outcome = this.execute({
       type: 'registerNode',

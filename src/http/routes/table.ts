@@ -8,6 +8,7 @@ import { healthRoutes } from './health.ts';
 import { joinTokenRoutes } from './join-tokens.ts';
 import { memberRoutes } from './members.ts';
 import { nodeRoutes } from './nodes.ts';
+import { prometheusRoutes } from './prometheus.ts';
 import { schemaRoutes } from './schemas.ts';
 import { taskRoutes } from './tasks.ts';
 import { tokenRoutes } from './tokens.ts';
@@ -21,6 +22,7 @@ export const ROUTES: readonly Route[] = [
   ...tokenRoutes,
   ...joinTokenRoutes,
   ...eventRoutes,
+  ...prometheusRoutes,
   ...healthRoutes,
   ...schemaRoutes,
   documentRoute(() => ROUTES),

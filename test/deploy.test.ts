@@ -1,0 +1,88 @@
+/** What stands beside the program in deploy/: that every alert can be understood, is tested, and routed. */
+import { readFileSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+
+const root = path.join(import.meta.dirname, '..');
+const deploy = path.join(root, 'deploy');
+
+interface Rule {
+  readonly alert: string;
+  readonly expr: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+interface RuleTest {
+  readonly tests: readonly {
+    readonly alert_rule_test: readonly {
+      readonly alertname: string;
+      readonly exp_alerts: readonly unknown[];
+    }[];
+  }[];
+}
+
+interface Panel {
+  readonly title: string;
+  readonly description: string;
+  readonly targets: readonly { readonly expr: string }[];
+}
+
+function read(...names: readonly string[]): string {
+  return readFileSync(path.join(deploy, ...names), 'utf8');
+}
+
+const rules = (parse(read('prometheus', 'rules.yml')) as { groups: { rules: Rule[] }[] }).groups.flatMap(
+  (group) => group.rules,
+);
+
+describe('alert rules', () => {
+  it.each(rules.map((rule) => [rule.alert, rule] as const))(
+    '%s says how bad it is and what to do',
+    (_name, rule) => {
+      expect(['warning', 'critical']).toContain(rule.labels['severity']);
+      expect(rule.annotations).toMatchObject({
+        summary: expect.stringMatching(/\S/),
+        description: expect.stringMatching(/\S/),
+      });
+      const [file = '', anchor = ''] = rule.annotations['runbook_url']?.split('#') ?? [];
+      const headings = readFileSync(path.join(root, file), 'utf8').matchAll(/^#+ (.+)$/gm);
+      expect([...headings].map(([, title = '']) => title.toLowerCase())).toContain(anchor);
+    },
+  );
+
+  it('are each seen to fire and to keep quiet by a test', () => {
+    const folder = path.join(deploy, 'prometheus', 'tests');
+    const seen = readdirSync(folder).flatMap((file) =>
+      (parse(readFileSync(path.join(folder, file), 'utf8')) as RuleTest).tests.flatMap(
+        (test) => test.alert_rule_test,
+      ),
+    );
+    const firing = seen
+      .filter(({ exp_alerts: alerts }) => alerts.length > 0)
+      .map(({ alertname }) => alertname);
+    expect(new Set(firing)).toEqual(new Set(rules.map(({ alert }) => alert)));
+  });
+
+  it('have names of their own', () => {
+    expect(new Set(rules.map(({ alert }) => alert)).size).toBe(rules.length);
+  });
+});
+
+describe('dashboards', () => {
+  const names = readdirSync(path.join(deploy, 'grafana'));
+  it.each(names)('%s has panels that say what they show, of the chosen Prometheus', (name) => {
+    const { panels } = JSON.parse(read('grafana', name)) as { readonly panels: readonly Panel[] };
+    expect(panels.length).toBeGreaterThan(0);
+    for (const panel of panels) {
+      expect(panel).toMatchObject({
+        title: expect.stringMatching(/\S/),
+        description: expect.stringMatching(/\S/),
+        datasource: { type: 'prometheus', uid: '${datasource}' },
+      });
+      expect(panel.targets.length).toBeGreaterThan(0);
+    }
+  });
+});
