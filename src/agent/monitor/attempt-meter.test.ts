@@ -54,6 +54,17 @@ class Bed {
   }
 }
 
+function entry(pid: number, taskId: string, fencingToken: string): ProcessEntry {
+  return {
+    pid,
+    startTicks: '1',
+    dead: false,
+    processSession: 1,
+    processGroup: 1,
+    markers: { taskId, fencingToken, attempt: '1', errorFile: null },
+  };
+}
+
 describe('the meter of attempts', () => {
   it('tells what each uses: first since its start, then since the sample before', async () => {
     const bed = new Bed();
@@ -149,14 +160,6 @@ describe('the meter of attempts', () => {
 
   it('finds those without a group by the marks of their processes', async () => {
     const asked: (readonly number[])[] = [];
-    const entry = (pid: number, taskId: string, fencingToken: string): ProcessEntry => ({
-      pid,
-      startTicks: '1',
-      dead: false,
-      processSession: 1,
-      processGroup: 1,
-      markers: { taskId, fencingToken, attempt: '1', errorFile: null },
-    });
     const bed = new Bed({
       scan: async () => [entry(5, 'a', '7'), entry(6, 'b', '7'), entry(8, 'a', '7'), entry(9, 'a', '6')],
       reader: {
