@@ -211,6 +211,12 @@ export const limits = {
   /** A line of the log that a peer can cause again and again is written once in so long, per peer and reason. */
   repeatedLineMs: 60_000,
   repeatedLineKinds: 256,
+  /** What is read for an answer with metrics and takes longer, such as of a disk, is left as it was. */
+  metricsSampleMs: 1000,
+  /** Error types that count for themselves in metrics; all others count together. */
+  metricsErrorTypes: 64,
+  /** Tasks given up whose policies are looked up for metrics at a time. */
+  metricsLookUps: 1000,
   peerReconnectMinMs: 50,
   peerReconnectMaxMs: 250,
   peerHelloTimeoutMs: 2000,

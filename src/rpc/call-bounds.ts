@@ -12,6 +12,7 @@ import { NodeLogsService } from '../generated/worker.ts';
 import { invariant } from '../lib/assert.ts';
 import type { Clock } from '../lib/clock.ts';
 import { limits } from '../lib/limits.ts';
+import { codeIn } from './errors.ts';
 import { serviceName } from './service-name.ts';
 
 /** Streams of other services are those of peers and workers, which look after themselves. */
@@ -19,7 +20,21 @@ const CALLERS: ReadonlySet<string> = new Set(
   [ClusterService, HealthService, NodeLogsService].map(serviceName),
 );
 
+/** A call that has got its status. */
+export interface EndedCall {
+  /** As `service/method`. */
+  readonly method: string;
+  /** By its name. */
+  readonly status: string;
+  /** Code of the JarvisError that it ended with; null: none, or a library's own status. */
+  readonly error: string | null;
+  readonly isStream: boolean;
+  readonly durationMs: number;
+}
+
 type Status = Parameters<grpc.ServerInterceptingCall['sendStatus']>[0];
+
+type StatusReading = Pick<Status, 'code' | 'metadata'>;
 
 /** None of these carries a code of ours: whether a write has happened is for the client to judge. */
 const STOPPING: Status = { code: grpc.status.UNAVAILABLE, details: 'this node is stopping' };
@@ -31,12 +46,14 @@ const TOO_LONG: Status = { code: grpc.status.DEADLINE_EXCEEDED, details: 'the ca
 
 export class CallBounds {
   readonly #clock: Clock;
+  readonly #onEnded: (call: EndedCall) => void;
   readonly #calls = new Set<BoundedCall>();
   #isStopping = false;
   #cancelLook: (() => void) | null = null;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, onEnded: (call: EndedCall) => void = () => {}) {
     this.#clock = clock;
+    this.#onEnded = onEnded;
   }
 
   readonly interceptor: grpc.ServerInterceptor = (method, call) => {
@@ -45,9 +62,21 @@ export class CallBounds {
     // The intercepting call of the library's own does nothing.
     if (isStream && !isCallers) return new grpc.ServerInterceptingCall(call);
     const stream = streamOf(call);
-    const bounded = new BoundedCall(call, { isStream, stream, clock: this.#clock });
+    const beganMs = this.#clock.monotonicMs();
+    const onStatus = ({ code, metadata }: StatusReading): void =>
+      this.#onEnded({
+        method: method.path.slice(1),
+        status: grpc.status[code] ?? 'UNKNOWN',
+        error: codeIn(metadata),
+        isStream,
+        durationMs: this.#clock.monotonicMs() - beganMs,
+      });
+    const bounded = new BoundedCall(call, { isStream, stream, clock: this.#clock, onStatus });
     this.#calls.add(bounded);
-    stream.once('close', () => this.#calls.delete(bounded));
+    stream.once('close', () => {
+      this.#calls.delete(bounded);
+      bounded.gone();
+    });
     if (isStream && this.#isStopping) bounded.end(STOPPING);
     this.#cancelLook ??= this.#clock.after(limits.rpcLookMs, () => this.#look());
     return bounded;
@@ -81,6 +110,8 @@ interface BoundedCallOptions {
   readonly isStream: boolean;
   readonly stream: ServerHttp2Stream;
   readonly clock: Clock;
+  /** Once. */
+  readonly onStatus: (status: StatusReading) => void;
 }
 
 class BoundedCall extends grpc.ServerInterceptingCall {
@@ -111,14 +142,14 @@ class BoundedCall extends grpc.ServerInterceptingCall {
 
   override sendStatus(status: Status): void {
     if (this.#hasStatus) return;
-    this.#noteStatus();
+    this.#noteStatus(status);
     super.sendStatus(status);
   }
 
   /** The operation hears of it as if the caller had gone. */
   end(status: Status): void {
     if (this.#hasStatus) return;
-    this.#noteStatus();
+    this.#noteStatus(status);
     this.#call.sendStatus(status);
   }
 
@@ -129,8 +160,15 @@ class BoundedCall extends grpc.ServerInterceptingCall {
     else if (nowMs >= this.#endMs) this.end(this.isStream ? TOO_OLD : TOO_LONG);
   }
 
-  #noteStatus(): void {
+  /** Its client, or the connection. */
+  gone(): void {
+    if (!this.#hasStatus) this.#options.onStatus({ code: grpc.status.CANCELLED });
     this.#hasStatus = true;
+  }
+
+  #noteStatus(status: StatusReading): void {
+    this.#hasStatus = true;
+    this.#options.onStatus(status);
     this.#unreadSinceMs ??= this.#options.clock.monotonicMs();
   }
 }

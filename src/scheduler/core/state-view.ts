@@ -3,7 +3,7 @@ import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts'
 import type { JoinTokenRow } from '../../model/join-token.ts';
 import type { LogHolderRow } from '../../model/log-holder.ts';
 import type { NodeRow } from '../../model/node.ts';
-import type { Resources, SpecRow, TaskRow } from '../../model/task.ts';
+import type { Resources, SpecRow, TaskRow, TaskStatus } from '../../model/task.ts';
 import type { TokenRow } from '../../model/token.ts';
 import type { KeyUse } from './concurrency-keys.ts';
 import type { TaskRequest } from './request.ts';
@@ -35,6 +35,10 @@ export interface StateView {
   placeOf(taskName: string): string | null;
   /** Open tasks that are on no node, also those of batches and DAGs whose rows are not made yet. */
   readonly queuedCount: number;
+  /** Those of batches and DAGs whose rows are not made yet. */
+  readonly unmadeCount: number;
+  /** Open tasks whose rows are made. */
+  statusCount(status: TaskStatus): number;
   /**
    * PENDING tasks that are due, in scheduling order: priority, then submission.
    * @param skip asked again before each task; what has such a request is passed over at once, however much of it there is

@@ -12,7 +12,7 @@ import type { LogHolderRow } from '../../model/log-holder.ts';
 import type { NodeRow } from '../../model/node.ts';
 import { isTerminal } from '../../model/phases.ts';
 import type { RowChange, TableName, Tables } from '../../model/rows.ts';
-import type { Resources, SpecRow, TaskRow } from '../../model/task.ts';
+import type { Resources, SpecRow, TaskRow, TaskStatus } from '../../model/task.ts';
 import type { TokenRow } from '../../model/token.ts';
 import type { KeyUse } from './concurrency-keys.ts';
 import { ConcurrencyKeys } from './concurrency-keys.ts';
@@ -46,6 +46,7 @@ export class ClusterState implements StateView {
   readonly #pending = new PendingQueue();
   readonly #retries = new RetryTimers();
   readonly #groups = new GroupIndex();
+  readonly #statusCounts = new Map<TaskStatus, number>();
 
   get cluster(): ClusterRow | null {
     return this.#cluster;
@@ -101,6 +102,14 @@ export class ClusterState implements StateView {
 
   get queuedCount(): number {
     return this.#tasks.size - this.#loads.held + this.#groups.unmade;
+  }
+
+  get unmadeCount(): number {
+    return this.#groups.unmade;
+  }
+
+  statusCount(status: TaskStatus): number {
+    return this.#statusCounts.get(status) ?? 0;
   }
 
   pending(skip: SkipRequest = skipNothing, skipGroup?: SkipGroup): Iterable<TaskRow> {
@@ -311,7 +320,12 @@ export class ClusterState implements StateView {
     this.#specs.set(specId, unclaimed);
   }
 
+  #count({ status }: TaskRow, difference: 1 | -1): void {
+    this.#statusCounts.set(status, this.statusCount(status) + difference);
+  }
+
   #index(task: TaskRow): void {
+    this.#count(task, 1);
     const dueMs = dueMsOf(task);
     if (dueMs !== null) this.#retries.set(task.id, dueMs);
     else if (task.status === 'PENDING') this.#pending.add(task);
@@ -320,6 +334,7 @@ export class ClusterState implements StateView {
   }
 
   #unindex(task: TaskRow): void {
+    this.#count(task, -1);
     if (dueMsOf(task) !== null) this.#retries.delete(task.id);
     else if (task.status === 'PENDING') this.#pending.remove(task);
     this.#loads.remove(task);

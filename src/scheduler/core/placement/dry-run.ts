@@ -124,6 +124,8 @@ function viewOf(state: StateView, queue: PendingQueue, rooms: ReadonlyMap<string
     keyUse: (key) => state.keyUse(key),
     placeOf: (taskName) => state.placeOf(taskName),
     queuedCount: state.queuedCount,
+    unmadeCount: state.unmadeCount,
+    statusCount: (status) => state.statusCount(status),
     pending: (skip = () => false, skipGroup) => queue.tasks(skip, skipGroup),
     pendingCount: queue.size,
     positionOf: (task) => queue.positionOf(task),
