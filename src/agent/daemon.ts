@@ -530,7 +530,7 @@ export class Daemon {
       log: this.#log,
     });
     agent = worker;
-    this.#metrics.runs(worker, usage);
+    this.#metrics.runs(worker, monitor);
     this.#closing('worker', async () => {
       if (!config.killTasksOnExit) await worker.prepareRestart(config.restartGraceMs);
       await worker.close();

@@ -123,13 +123,11 @@ describe('the resource monitor', () => {
     await cluster.kill(node ?? '');
     await cluster.restart(node ?? '');
     await cluster.task(id, ({ status, attempt }) => status === 'RUNNING' && attempt === 1);
-    await waitFor('it is measured again', async () => {
-      const found = await cluster
-        .api()
-        .get<NodeUsageJson>(`/nodes/${node}/usage`)
-        .catch(() => null);
-      return found?.attempts.some((one) => one.task_id === id && one.cpu_cores > 0.01) === true;
+    const found = await waitFor('it is measured again', async () => {
+      const answer = await cluster.api().get<NodeUsageJson>(`/nodes/${node}/usage`);
+      return answer.attempts.find(({ task_id: taskId }) => taskId === id) ?? null;
     });
+    expect(found.cpu_cores).toBeGreaterThan(0);
     await cluster.api().cancel(id);
     await cluster.finalTask(id);
   });
