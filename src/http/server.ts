@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { fastify } from 'fastify';
 
 import { cannotListen, joinAddress, splitAddress } from '../lib/address.ts';
+import { ByteBudget } from '../lib/byte-budget.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
@@ -55,6 +56,8 @@ export function createHttpServer(options: {
   readonly hosts?: readonly string[] | null;
   /** See {@link DefenceOptions}; absent: as by default. */
   readonly requestsPerSecond?: number;
+  /** Of bodies, all together; absent: as by default. */
+  readonly receivedBytes?: number;
   /** Tests have less patience. */
   readonly bounds?: Partial<ConnectionBounds>;
 }): HttpServer {
@@ -119,7 +122,7 @@ export function createHttpServer(options: {
     answer(reply, new JarvisError('not_found', `there is nothing at ${request.url.slice(0, 200)}`)),
   );
   if (options.admission !== undefined && options.admission !== null) requireTokens(app, options.admission);
-  takeJson(app);
+  takeJson(app, new ByteBudget(options.receivedBytes ?? limits.httpReceivedBytes));
   const calls = new Calls();
   void app.register(compress, {
     encodings: ['br', 'gzip'],
