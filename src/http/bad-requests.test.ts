@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { limits } from '../lib/limits.ts';
 import { silentLog } from '../lib/log.ts';
 import { TestCluster, inProcessRemotes, testOperations } from '../operations/operations.test-kit.ts';
-import { answerTo, open, serve as serveOver } from './listeners.test-kit.ts';
+import { answerTo, open, postHead, serve as serveOver } from './listeners.test-kit.ts';
 import type { HttpServer } from './server.ts';
 import { createHttpServer } from './server.ts';
 
@@ -111,13 +111,11 @@ describe('a body', () => {
 describe('the bodies of all requests', () => {
   it('are bounded together: what is too much is refused, and later taken', async () => {
     const { address } = await serveOver('HTTP', { receivedBytes: 100_000 });
-    const head = (length: number): string =>
-      `POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n`;
     const held = await open('HTTP', address);
-    held.write(`${head(200_000)}\r\n${' '.repeat(99_000)}`);
+    held.write(`${postHead(200_000)}\r\n${' '.repeat(99_000)}`);
     const task = '{"command":["true"]}';
     const send = async (body: string): Promise<string> =>
-      await answerTo('HTTP', address, `${head(body.length)}Connection: close\r\n\r\n${body}`);
+      await answerTo('HTTP', address, `${postHead(body.length, { Connection: 'close' })}\r\n${body}`);
     expect(await send(task)).toContain('201 Created');
     // The server has what was sent first by the time it has answered.
     const refused = await send(task.padEnd(2000));
@@ -146,7 +144,7 @@ describe('the bodies of all requests', () => {
     const answer = await answerTo(
       'HTTP',
       address,
-      `POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+      `${postHead(body.length, { Connection: 'close' })}\r\n${body}`,
     );
     expect(answer).toContain('201 Created');
   });

@@ -38,6 +38,7 @@ export interface HttpServer {
 
 const DEFAULT_BOUNDS: ConnectionBounds = {
   headersTimeoutMs: limits.httpHeadersTimeoutMs,
+  requestTimeoutMs: limits.httpRequestTimeoutMs,
   checkIntervalMs: limits.httpCheckIntervalMs,
   stallMs: limits.httpStallMs,
 };
@@ -68,6 +69,8 @@ export function createHttpServer(options: {
     headersTimeout: bounds.headersTimeoutMs,
     connectionsCheckingInterval: bounds.checkIntervalMs,
     maxHeaderSize: limits.httpHeaderBytes,
+    // Node.js would refuse it without a word of what is wrong.
+    requireHostHeader: false,
     // A peer that has gone without a word is found out in the end.
     keepAlive: true,
     keepAliveInitialDelay: limits.httpKeepAliveMs,
@@ -80,7 +83,7 @@ export function createHttpServer(options: {
         }),
     logger: false,
     bodyLimit: limits.httpBodyBytes,
-    requestTimeout: limits.httpRequestTimeoutMs,
+    requestTimeout: bounds.requestTimeoutMs,
     keepAliveTimeout: limits.httpKeepAliveMs,
     forceCloseConnections: 'idle',
     clientErrorHandler: (error, socket) => connections.refuse(error, socket),

@@ -203,12 +203,13 @@ it('a request that never ends is answered in time, and reset where that does not
   });
 });
 
+function large(length: number): Buffer {
+  return framed(SubmitTasksRequest.encode({ tasks: [], idempotency_key: 'x'.repeat(length) }).finish());
+}
+
 describe('what callers have sent', () => {
   const PIECE = 48 * 1024;
   const SUBMITS = ClusterService.streamSubmits.path;
-  const large = (length: number): Buffer =>
-    framed(SubmitTasksRequest.encode({ tasks: [], idempotency_key: 'x'.repeat(length) }).finish());
-
   async function restart(replaced: Partial<ClusterOperations>): Promise<void> {
     await client.close();
     await server.close(0);
