@@ -108,6 +108,10 @@ interface Planted {
   readonly canaries: readonly Canary[];
 }
 
+function secretOf(token: string): string {
+  return token.split('_').slice(2).join('_');
+}
+
 /** A row for each kind of secret: how it comes into the cluster, and what must not be seen of it. */
 const ROWS: readonly { readonly what: string; readonly plant: (bench: Bench) => Promise<Planted> }[] = [
   {
@@ -156,7 +160,6 @@ const ROWS: readonly { readonly what: string; readonly plant: (bench: Bench) => 
       await bench.cli(['token', 'revoke', id]);
       expect((await bench.ask('GET', '/tasks', undefined, token)).status).toBe(401);
       await bench.cli(['ls'], '', { JARVIS_TOKEN: token });
-      const secretOf = (text_: string): string => text_.split('_').slice(2).join('_');
       return {
         canaries: [
           { what: 'the token of a caller', secret: secretOf(token) },
