@@ -32,6 +32,7 @@ import { createRemotes } from '../rpc/remotes.ts';
 import { Retention } from '../scheduler/retention.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { adminTokenFile } from './admin-token-file.ts';
+import { alertDuties } from './alerts/duties.ts';
 import { Admission } from './admission.ts';
 import { authRequired, type NodeConfig } from './config.ts';
 import { announceAddress, enterCluster } from './enter-cluster.ts';
@@ -470,6 +471,7 @@ export class Daemon {
           handOver: new HandOverRequests({ clusterId: cluster.clusterId, pool, log: this.#log }),
         }),
         new Retention(parts),
+        ...alertDuties({ ...parts, raft, version: this.#version }),
         tokens,
       ],
     });

@@ -1,3 +1,4 @@
+import type { AlertChannelRow, AlertRow } from '../../model/alert-outbox.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
 import type { JoinTokenRow } from '../../model/join-token.ts';
@@ -19,6 +20,10 @@ export interface StateView {
   readonly tokens: ReadonlyMap<string, TokenRow>;
   /** By id; some may have expired. */
   readonly joinTokens: ReadonlyMap<string, JoinTokenRow>;
+  /** Messages to webhooks, by id; also the newest of those that are over. */
+  readonly alerts: ReadonlyMap<string, AlertRow>;
+  /** By event and webhook. */
+  readonly alertChannels: ReadonlyMap<string, AlertChannelRow>;
   /** Open tasks only; finished ones are read from the store. */
   readonly tasks: ReadonlyMap<string, TaskRow>;
   /** Specs of open tasks. */

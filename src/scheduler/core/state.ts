@@ -5,6 +5,7 @@
 import { unreachable } from '../../lib/assert.ts';
 import { idKey } from '../../lib/ids.ts';
 import type { IdKey } from '../../lib/ids.ts';
+import type { AlertChannelRow, AlertRow } from '../../model/alert-outbox.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
 import type { JoinTokenRow } from '../../model/join-token.ts';
@@ -34,6 +35,8 @@ export class ClusterState implements StateView {
   readonly #logHolders = new Map<string, LogHolderRow>();
   readonly #tokens = new Map<string, TokenRow>();
   readonly #joinTokens = new Map<string, JoinTokenRow>();
+  readonly #alerts = new Map<string, AlertRow>();
+  readonly #alertChannels = new Map<string, AlertChannelRow>();
   readonly #tasks = new Map<string, TaskRow>();
   readonly #specs = new Map<string, SpecRow>();
   /** How many open tasks need each spec. */
@@ -70,6 +73,14 @@ export class ClusterState implements StateView {
 
   get joinTokens(): ReadonlyMap<string, JoinTokenRow> {
     return this.#joinTokens;
+  }
+
+  get alerts(): ReadonlyMap<string, AlertRow> {
+    return this.#alerts;
+  }
+
+  get alertChannels(): ReadonlyMap<string, AlertChannelRow> {
+    return this.#alertChannels;
   }
 
   get tasks(): ReadonlyMap<string, TaskRow> {
@@ -199,6 +210,10 @@ export class ClusterState implements StateView {
         return this.#tokens.get(key) ?? null;
       case 'joinToken':
         return this.#joinTokens.get(key) ?? null;
+      case 'alert':
+        return this.#alerts.get(key) ?? null;
+      case 'alertChannel':
+        return this.#alertChannels.get(key) ?? null;
       case 'task':
         return this.#tasks.get(key) ?? null;
       case 'spec':
@@ -262,6 +277,12 @@ export class ClusterState implements StateView {
         break;
       case 'joinToken':
         set(this.#joinTokens, change.key, change.after);
+        break;
+      case 'alert':
+        set(this.#alerts, change.key, change.after);
+        break;
+      case 'alertChannel':
+        set(this.#alertChannels, change.key, change.after);
         break;
       case 'spec':
         set(this.#specs, change.key, change.after);

@@ -116,6 +116,8 @@ function viewOf(state: StateView, queue: PendingQueue, rooms: ReadonlyMap<string
     logHolders: state.logHolders,
     tokens: state.tokens,
     joinTokens: state.joinTokens,
+    alerts: state.alerts,
+    alertChannels: state.alertChannels,
     tasks: state.tasks,
     specs: state.specs,
     allocated: (node) => state.allocated(node),
