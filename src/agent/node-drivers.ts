@@ -100,11 +100,9 @@ export class NodeDrivers {
     return this.#watchdog;
   }
 
-  /** Output of tasks that this node has put into logs; each part counts from its own start. */
-  async output(
-    signal: AbortSignal,
-  ): Promise<{ readonly process: OutputCounts | null; readonly docker: OutputCounts }> {
-    return { process: await this.#watchdog.output(signal), docker: { ...this.#output } };
+  /** Output of tasks that was put into logs: by the watchdog, null where it does not say, and of containers by the daemon. */
+  async output(signal: AbortSignal): Promise<readonly (OutputCounts | null)[]> {
+    return [await this.#watchdog.output(signal), { ...this.#output }];
   }
 
   /** Ends all attempts of this node. */
