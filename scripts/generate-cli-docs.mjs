@@ -23,6 +23,8 @@ The client: every command with its options and examples, as \`--help\` prints th
   stdout, everything else to stderr. On a terminal tables are cut to its width; in a pipe, and with \`wide\`, they are
   whole. Progress, and colours, are for terminals only; \`NO_COLOR\` is heeded.
 - **Ids** may be shortened to any unambiguous beginning.
+- **Reads are linearizable**, as they stand the moment they are asked for. \`--stale\` has the node that is asked answer
+  alone, from what it knows, also while there is no leader; how old that is stands on stderr.
 - **Leaders change, connections break**: \`run\`, \`wait\`, \`logs -f\`, \`events -f\` and \`--watch\` go on where they were.
 - **Exit status**: 0 done; the task's own for \`run\` and \`wait TASK\`, 128 + n where signal n ended it; 1 failed; 2 a wrong command line or an
   invalid spec; 3 the cluster cannot be reached or has no leader; 124 a limit on waiting ran out; 130 interrupted.

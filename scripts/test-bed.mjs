@@ -1,9 +1,11 @@
 // Installs what the suites with real containers need, or with `power` the power cuts, or with `faults` the disks that
-// fail, where it may: as root on Debian and its kin. It starts no service.
+// fail, or with `examples` what the examples of the API are typed with, where it may: as root on Debian and its kin. It starts
+// no service.
 // Prints one line; exits 0 when the suites can run, 3 when they must be skipped (never with CI=true), else 1.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 
+import { EXAMPLE_PROGRAMS } from '../test/support/api-examples.ts';
 import { missingPrograms } from '../test/support/docker-bed/programs.ts';
 import { FAULT_PROGRAMS } from '../test/support/fault-injection.ts';
 import { POWER_PROGRAMS } from '../test/power/programs.ts';
@@ -35,6 +37,8 @@ const SUITES = {
     linux: 'strace needs Linux',
     root: 'tracing another process needs root',
   },
+  // They need nothing once the program is there.
+  examples: { title: 'examples of the API', missing: () => missingPrograms(EXAMPLE_PROGRAMS) },
 };
 const suite = SUITES[process.argv[2] ?? 'docker'];
 if (suite === undefined) {
@@ -44,9 +48,12 @@ if (suite === undefined) {
 
 /** @returns {string | null} why nothing can be installed here */
 function obstacle() {
-  if (process.platform !== 'linux') return `${suite.linux}, this is ${process.platform}`;
-  if (process.getuid?.() !== 0) return suite.root;
-  if (suite.missing().length > 0 && !isDebian()) return 'packages are installed on Debian only';
+  const isMissing = suite.missing().length > 0;
+  if (suite.linux !== undefined && process.platform !== 'linux')
+    return `${suite.linux}, this is ${process.platform}`;
+  if (process.getuid?.() !== 0 && (suite.root !== undefined || isMissing))
+    return suite.root ?? 'installing packages needs root';
+  if (isMissing && !isDebian()) return 'packages are installed on Debian only';
   return null;
 }
 

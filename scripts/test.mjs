@@ -109,13 +109,18 @@ async function docker() {
 }
 
 /**
- * Real processes; in some of them the disk is made to fail. Where it cannot be the reason is printed and those are left
- * out, and with CI=true that fails.
+ * Real processes; in some of them the disk is made to fail, and some are called with curl. Where one cannot be the reason is
+ * printed and those are left out, and with CI=true that fails.
  */
 async function integration() {
   const CANNOT_RUN_HERE = 3;
-  const programs = await run('programs of failing disks', 'node', ['scripts/test-bed.mjs', 'faults']);
-  if (programs !== 0 && programs !== CANNOT_RUN_HERE) fail('programs of failing disks', tail);
+  for (const [name, suite] of [
+    ['programs of failing disks', 'faults'],
+    ['programs of examples', 'examples'],
+  ]) {
+    const status = await run(name, 'node', ['scripts/test-bed.mjs', suite]);
+    if (status !== 0 && status !== CANNOT_RUN_HERE) fail(name, tail);
+  }
   await vitest('integration');
 }
 

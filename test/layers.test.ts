@@ -21,7 +21,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   scheduler: ['scheduler/core', 'model', 'lib'],
   store: ['scheduler', 'scheduler/core', 'raft', 'raft/core', 'model', 'lib'],
   spec: ['model', 'generated', 'lib'],
-  operations: ['spec', 'rpc', 'scheduler', 'scheduler/core', 'model', 'generated', 'lib'],
+  operations: ['spec', 'scheduler', 'scheduler/core', 'model', 'generated', 'lib'],
   rpc: ['operations', 'spec', 'generated', 'model', 'lib'],
   http: ['operations', 'spec', 'generated', 'model', 'lib'],
   'agent/watchdog': ['agent/drivers', 'agent/cgroups', 'lib'],
@@ -95,7 +95,30 @@ const production = files.filter(
   ({ name }) => !/\.test\.ts$|\/testing\/|test-support|-contract\.ts$/.test(name),
 );
 
+/** Folder → what docs/architecture.md says that it may import. */
+function documented(): Readonly<Record<string, readonly string[]>> {
+  const page = readFileSync(path.join(root, 'docs/architecture.md'), 'utf8');
+  const rows = page.matchAll(/^\| `([a-z/]+)\/` +\|[^|]*\| (nothing|everything|`)(.*?) *\|$/gm);
+  return Object.fromEntries(
+    [...rows].map(([, folder = '', first, rest = '']) => {
+      const named = [...`\`${rest}`.matchAll(/`([a-z/]+)`/g)].map(([, name = '']) => name);
+      if (first === 'nothing') return [folder, []];
+      if (first === 'everything')
+        return [folder, Object.keys(MAY_IMPORT).filter((name) => name !== folder && !rest.includes(name))];
+      return [folder, named];
+    }),
+  );
+}
+
+function sorted(table: Readonly<Record<string, readonly string[]>>): object {
+  return Object.fromEntries(Object.entries(table).map(([folder, names]) => [folder, names.toSorted()]));
+}
+
 describe('layers', () => {
+  it('are those of docs/architecture.md', () => {
+    expect(sorted(documented())).toEqual(sorted(MAY_IMPORT));
+  });
+
   it('every file belongs to a folder of the architecture', () => {
     expect(files.filter(({ folder }) => folder === '').map(({ name }) => name)).toEqual([]);
   });

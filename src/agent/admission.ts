@@ -5,10 +5,11 @@ import { JarvisError } from '../lib/errors.ts';
 import { hashOfSecret, parseJoinToken } from '../lib/join-token.ts';
 import { isName } from '../lib/names.ts';
 import type { Log } from '../lib/log.ts';
-import type { JoinTokenUser } from '../operations/port.ts';
+import type { Caller, JoinTokenUser } from '../operations/port.ts';
 import type { ClusterRecord } from '../raft/data-directory.ts';
 import { peerToWire } from '../raft/form-cluster.ts';
 import type { RaftNode } from '../raft/node.ts';
+import type { NodeAudit } from './node-audit.ts';
 
 /** How the leader checks join tokens. */
 export interface JoinTokens {
@@ -23,6 +24,7 @@ export class Admission {
   readonly #cluster: ClusterRecord;
   readonly #learnersAllowed: () => number;
   readonly #tokens: JoinTokens;
+  readonly #audit: NodeAudit;
   readonly #log: Log;
 
   constructor(options: {
@@ -31,12 +33,14 @@ export class Admission {
     /** At present. */
     learnersAllowed: () => number;
     tokens: JoinTokens;
+    audit: NodeAudit;
     log: Log;
   }) {
     this.#raft = options.raft;
     this.#cluster = options.cluster;
     this.#learnersAllowed = options.learnersAllowed;
     this.#tokens = options.tokens;
+    this.#audit = options.audit;
     this.#log = options.log;
   }
 
@@ -44,7 +48,23 @@ export class Admission {
    * Again for the same node it answers the same.
    * @throws JarvisError invalid, unauthenticated, forbidden, conflict, no_leader, too_many, outcome_unknown
    */
-  async answer(request: JoinRequest): Promise<JoinReply> {
+  async answer(request: JoinRequest, caller?: Caller): Promise<JoinReply> {
+    const { name: node, incarnation, address } = request;
+    const { peers } = this.#raft.membership;
+    const isKnown = peers.some((peer) => peer.incarnation === incarnation && peer.address === address);
+    const asked = { operation: 'join', node, principal: '', caller } as const;
+    const { reply, joinToken } = await this.#audit.attempt(asked, () => this.#answer(request));
+    // Another leads, and will record it; or nothing has changed.
+    if (reply.leader_address !== '' || isKnown) return reply;
+    const principal = joinToken === null ? `node ${node}` : `join-token:${joinToken}`;
+    this.#audit.done({ ...asked, principal });
+    return reply;
+  }
+
+  /** @returns also the id of the join token that was counted */
+  async #answer(
+    request: JoinRequest,
+  ): Promise<{ readonly reply: JoinReply; readonly joinToken: string | null }> {
     const { name, incarnation, address, cluster_id: clusterId } = request;
     if (!isName(name)) throw new JarvisError('invalid', `name: ${JSON.stringify(name)} is no name of a node`);
     splitAddress(address);
@@ -52,10 +72,12 @@ export class Admission {
     if (clusterId !== '' && clusterId !== this.#cluster.clusterId)
       throw new JarvisError('conflict', `this is cluster ${this.#cluster.clusterId}, and not ${clusterId}`);
     const elsewhere = this.#leaderElsewhere();
-    if (elsewhere !== null)
-      return { leader_address: elsewhere, cluster_id: '', epoch: 0, founders: [], raft_id: 0 };
+    if (elsewhere !== null) {
+      const reply = { leader_address: elsewhere, cluster_id: '', epoch: 0, founders: [], raft_id: 0 };
+      return { reply, joinToken: null };
+    }
     this.#checkFormer(request);
-    await this.#checkToken(request);
+    const joinToken = await this.#checkToken(request);
     const node = { name, incarnation, address };
     const { peers } = await this.#raft.changeMembership({
       type: 'add',
@@ -66,13 +88,14 @@ export class Admission {
     if (member === undefined) throw new JarvisError('conflict', `${name} was removed while it was added`);
     this.#log.info({ member: name, raftId: member.raftId, address }, 'a node has joined');
     const { epoch, founders } = this.#cluster;
-    return {
+    const reply = {
       leader_address: '',
       cluster_id: this.#cluster.clusterId,
       epoch,
       founders: founders.map(peerToWire),
       raft_id: member.raftId,
     };
+    return { reply, joinToken };
   }
 
   /** Who was removed does not come back by itself. @throws JarvisError forbidden */
@@ -87,12 +110,14 @@ export class Admission {
 
   /**
    * A member that is known by its incarnation, or comes back in the place of one, has shown a token before, if it had to.
+   * @returns the id of the token that counts; null: it needed none
    * @throws JarvisError unauthenticated, forbidden; conflict where the name is taken
    */
-  async #checkToken(request: JoinRequest): Promise<void> {
+  async #checkToken(request: JoinRequest): Promise<string | null> {
     const { name: node, incarnation, former_incarnation: former, join_token: text } = request;
-    if (this.#raft.membership.peers.some((peer) => [former, incarnation].includes(peer.incarnation))) return;
-    if (text === '' && !this.#tokens.areRequired) return;
+    if (this.#raft.membership.peers.some((peer) => [former, incarnation].includes(peer.incarnation)))
+      return null;
+    if (text === '' && !this.#tokens.areRequired) return null;
     if (text === '')
       throw new JarvisError(
         'unauthenticated',
@@ -102,6 +127,7 @@ export class Admission {
     const user = { id, secretHash: hashOfSecret(secret), node, holder: `incarnation:${incarnation}` };
     await this.#tokens.use(user);
     this.#log.info({ member: node, joinToken: id }, 'a node has shown a join token');
+    return id;
   }
 
   #leaderElsewhere(): string | null {

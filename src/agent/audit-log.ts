@@ -19,7 +19,7 @@ const MAX_TARGET_CHARACTERS = 256;
 
 export interface AuditLogOptions {
   readonly directory: string;
-  readonly clock: Pick<Clock, 'wallMs' | 'monotonicMs'>;
+  readonly clock: Clock;
   readonly log: Log;
   /** Of each file. */
   readonly fileBytes?: number;
@@ -38,6 +38,8 @@ export class AuditLog implements AuditTrail {
   #handle: FileHandle | null = null;
   #bytes = 0;
   #writing: Promise<void> | null = null;
+  #cancelTimer: (() => void) | null = null;
+  #isClosed = false;
 
   constructor(options: AuditLogOptions) {
     this.#options = options;
@@ -55,6 +57,17 @@ export class AuditLog implements AuditTrail {
     this.#denied.write(kind, (heldBack) =>
       this.#add(heldBack === 0 ? record : { ...record, more_before: heldBack }),
     );
+    this.#lookAgain();
+  }
+
+  /** Those that were held back are written also where no other of their kind comes. */
+  #lookAgain(): void {
+    if (this.#isClosed || this.#cancelTimer !== null || !this.#denied.isHolding) return;
+    this.#cancelTimer = this.#options.clock.after(limits.repeatedLineMs, () => {
+      this.#cancelTimer = null;
+      this.#denied.writeHeld();
+      this.#lookAgain();
+    });
   }
 
   /** Resolves once all that was recorded is in the file, or lost. */
@@ -63,9 +76,13 @@ export class AuditLog implements AuditTrail {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#cancelTimer?.();
+    this.#denied.writeHeld({ isEnd: true });
     await this.flush();
-    await this.#handle?.close();
-    this.#handle = null;
+    // Of those that came after the last line.
+    if (this.#lost > 0) await (this.#writing = this.#write());
+    await this.#closeFile();
   }
 
   #add(record: AuditRecord & { readonly more_before?: number }): void {
@@ -87,7 +104,7 @@ export class AuditLog implements AuditTrail {
   async #write(): Promise<void> {
     // What is recorded in the same turn goes into one write.
     await Promise.resolve();
-    while (this.#waiting.length > 0) {
+    do {
       const lines = this.#waiting;
       this.#waiting = [];
       this.#waitingBytes = 0;
@@ -97,6 +114,8 @@ export class AuditLog implements AuditTrail {
         this.#lost -= lost;
       } catch (error) {
         this.#lost += lines.length;
+        // What it has come to is looked at when it is opened anew.
+        await this.#closeFile();
         this.#complaints.write('write', () =>
           this.#options.log.error(
             { file: this.#file, error: messageOf(error) },
@@ -104,27 +123,47 @@ export class AuditLog implements AuditTrail {
           ),
         );
       }
-    }
+    } while (this.#waiting.length > 0);
     this.#writing = null;
   }
 
   async #append(lines: readonly Buffer[]): Promise<void> {
-    this.#handle ??= await this.#open();
     const bytes = Buffer.concat(lines);
+    let handle = await this.#open();
     if (this.#bytes > 0 && this.#bytes + bytes.length > this.#fileBytes) {
-      await this.#handle.close();
-      this.#handle = null;
+      await this.#closeFile();
       await this.#takeTurns();
-      this.#handle = await this.#open();
+      handle = await this.#open();
     }
-    await this.#handle.appendFile(bytes);
+    await handle.appendFile(bytes);
     this.#bytes += bytes.length;
   }
 
+  /** A line that an earlier write has left unfinished stays alone. */
   async #open(): Promise<FileHandle> {
-    const handle = await open(this.#file, 'a', 0o600);
-    this.#bytes = (await handle.stat()).size;
+    if (this.#handle !== null) return this.#handle;
+    const handle = await open(this.#file, 'a+', 0o600);
+    this.#handle = handle;
+    const stats = await handle.stat();
+    this.#bytes = stats.size;
+    if (stats.isFile() && (stats.mode & 0o077) !== 0) await handle.chmod(0o600);
+    if (this.#bytes === 0) return handle;
+    const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, this.#bytes - 1);
+    if (buffer.toString() === '\n') return handle;
+    await handle.appendFile('\n');
+    this.#bytes += 1;
     return handle;
+  }
+
+  /** Never throws: all that was to be written to it was, or is lost. */
+  async #closeFile(): Promise<void> {
+    const handle = this.#handle;
+    this.#handle = null;
+    try {
+      await handle?.close();
+    } catch (error) {
+      this.#options.log.warn({ file: this.#file, error: messageOf(error) }, 'the audit log was not closed');
+    }
   }
 
   async #takeTurns(): Promise<void> {

@@ -20,7 +20,7 @@ import { createHttpServer, type HttpServer } from '../http/server.ts';
 import { FreshnessWatch } from '../operations/freshness.ts';
 import { LocalOperations } from '../operations/local.ts';
 import { measuredLoadOf } from '../operations/nodes.ts';
-import type { Readiness } from '../operations/port.ts';
+import type { Caller, Readiness } from '../operations/port.ts';
 import { RoutingOperations } from '../operations/router.ts';
 import { openDataDirectory, type ClusterRecord, type DataDirectory } from '../raft/data-directory.ts';
 import { ClusterFormation } from '../raft/form-cluster.ts';
@@ -165,7 +165,7 @@ export class Daemon {
     const formation = this.#formation(directory);
     const peerService = new RaftPeerService({
       formation,
-      join: unaryHandler((request) => this.#admit(request), this.#log),
+      join: unaryHandler((request, { caller }) => this.#admit(request, caller), this.#log),
       log: this.#log,
     });
     const services = {
@@ -299,6 +299,7 @@ export class Daemon {
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
       // With TLS the certificate that it shows is what lets it in.
       tokens: { areRequired: config.auth && tls === null, use: (user) => local.useJoinToken(user, signal) },
+      audit: this.#guarding.nodes,
       log: this.#log,
     });
     if (tls !== null) {
@@ -309,6 +310,7 @@ export class Daemon {
         raft,
         pool,
         signal,
+        audit: this.#guarding.nodes,
         useTokenHere: (user, caller) => local.useJoinToken(user, caller),
         clock: this.#clock,
         log: this.#log,
@@ -373,6 +375,8 @@ export class Daemon {
       services: [...services, health],
       listen: this.#config.listen,
       tls: this.#security.tls,
+      onRefused: ({ from, code, isUnknown }) =>
+        this.#guarding.nodes.refused(from, code, isUnknown ? 'unauthenticated' : 'forbidden'),
       clock: this.#clock,
       log: this.#log,
     });
@@ -381,10 +385,10 @@ export class Daemon {
     return { http, rpc };
   }
 
-  async #admit(request: JoinRequest) {
+  async #admit(request: JoinRequest, caller: Caller | undefined) {
     if (this.#admission === null)
       throw new JarvisError('unavailable', 'this node is not part of a cluster yet');
-    return this.#admission.answer(request);
+    return this.#admission.answer(request, caller);
   }
 
   async #recover(directory: DataDirectory, cluster: ClusterRecord) {

@@ -10,15 +10,16 @@ import { AuditLog } from './audit-log.ts';
 import { catchUp } from './catch-up.ts';
 import { authRequired, type NodeConfig } from './config.ts';
 import type { MemberQuestions } from './member-questions.ts';
+import { NodeAudit } from './node-audit.ts';
 
 export class Guarding {
   /** For the HTTP server, which listens before there is anything to look tokens up in; null: whoever calls is let in. */
   readonly http: HttpAdmission | null;
-  readonly #config: NodeConfig;
   readonly #clock: Clock;
-  readonly #log: Log;
+  /** Of what needs no token of a caller. */
+  readonly nodes: NodeAudit;
+  readonly #audit: AuditLog | null;
   #guard: Guard | null = null;
-  #audit: AuditLog | null = null;
 
   constructor({
     config,
@@ -29,10 +30,12 @@ export class Guarding {
     readonly clock: Clock;
     readonly log: Log;
   }) {
-    this.#config = config;
     this.#clock = clock;
-    this.#log = log;
-    this.http = authRequired(config)
+    const isRequired = authRequired(config);
+    const audit = isRequired ? new AuditLog({ directory: config.dataDir, clock, log }) : null;
+    this.#audit = audit;
+    this.nodes = new NodeAudit(audit);
+    this.http = isRequired
       ? {
           authenticate: async (...call) => {
             if (this.#guard === null) throw new JarvisError('unavailable', 'this node is starting');
@@ -52,17 +55,15 @@ export class Guarding {
     operations: ClusterOperations,
     parts: { readonly replica: Replica; readonly questions: Pick<MemberQuestions, 'digests'> },
   ): ClusterOperations {
-    if (!authRequired(this.#config)) return operations;
-    const [clock, log] = [this.#clock, this.#log];
+    const [clock, audit] = [this.#clock, this.#audit];
+    if (audit === null) return operations;
     const { replica, questions } = parts;
-    const audit = new AuditLog({ directory: this.#config.dataDir, clock, log });
     const guard = new Guard({
       replica,
       catchUp: (signal) => catchUp({ replica, questions, clock }, signal),
       audit,
       clock,
     });
-    this.#audit = audit;
     this.#guard = guard;
     return guarded(operations, guard);
   }

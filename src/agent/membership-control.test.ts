@@ -1,14 +1,16 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import type { BootstrapReply, JoinRequest } from '../generated/raft.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { hashOfSecret } from '../lib/join-token.ts';
 import { silentLog } from '../lib/log.ts';
+import type { AuditRecord } from '../operations/guard.ts';
 import type { JoinTokenUser } from '../operations/port.ts';
 import { MemoryCluster, type MemoryMember } from '../raft/testing/memory-cluster.ts';
 import { turn } from '../raft/testing/memory-stores.ts';
 import { Admission, type JoinTokens } from './admission.ts';
 import { LeaderMembershipControl } from './membership-control.ts';
+import { NodeAudit } from './node-audit.ts';
 
 const clusters: MemoryCluster[] = [];
 
@@ -214,6 +216,10 @@ describe('a node that asks to be let in', () => {
     join_token: '',
   };
 
+  const recorded: AuditRecord[] = [];
+
+  beforeEach(() => void recorded.splice(0));
+
   async function ask(
     cluster: MemoryCluster,
     member: MemoryMember,
@@ -227,6 +233,7 @@ describe('a node that asks to be let in', () => {
       cluster: record,
       learnersAllowed: () => 2,
       tokens,
+      audit: new NodeAudit({ record: (line) => void recorded.push(line) }),
       log: silentLog,
     });
     let reply: unknown = null;
@@ -291,7 +298,17 @@ describe('a node that asks to be let in', () => {
       code: 'forbidden',
     });
     expect(leader.node.membership.peers).toHaveLength(3);
+    expect(recorded.map(({ principal, result, target }) => [principal, result, target])).toEqual([
+      [null, 'unauthenticated', 'n4'],
+      [null, 'invalid', 'n4'],
+      [null, 'forbidden', 'n5'],
+    ]);
+    expect(JSON.stringify(recorded)).not.toContain(secret);
+    recorded.splice(0);
     expect(await ask(cluster, leader, { join_token: token }, tokens)).toMatchObject({ cluster_id: 'c' });
+    expect(recorded).toMatchObject([
+      { operation: 'join', principal: `join-token:${id}`, target: 'n4', result: 'ok' },
+    ]);
     expect(used).toEqual([{ id, secretHash: hashOfSecret(secret), node: 'n4', holder: 'incarnation:i4' }]);
     // It is known by its incarnation now: one that has moved, for example, needs none.
     expect(await ask(cluster, leader, { address: 'n4:2' }, tokens)).toMatchObject({ cluster_id: 'c' });

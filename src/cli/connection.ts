@@ -58,6 +58,7 @@ import type {
   VersionInfo,
 } from '../generated/cluster.ts';
 import type { LogChunk } from '../generated/worker.ts';
+import type { Freshness } from '../rpc/freshness.ts';
 
 export interface ClusterConnection {
   readonly address: string;
@@ -65,6 +66,8 @@ export interface ClusterConnection {
   connect(timeoutMs: number, signal: AbortSignal): Promise<void>;
   /** What stands against the peer's certificate, where that is why it cannot be reached; else null. */
   problem(): string | null;
+  /** How old its last answer may be; null: not older than the request for it. */
+  freshness(): Freshness | null;
   submitTasks(request: SubmitTasksRequest, signal: AbortSignal): Promise<SubmitTasksResponse>;
   getTask(request: TaskRequest, signal: AbortSignal): Promise<Task>;
   explainTask(request: TaskRequest, signal: AbortSignal): Promise<Explanation>;

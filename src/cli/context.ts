@@ -3,6 +3,8 @@ import type { Command } from 'commander';
 
 import type { ClusterConnection } from './connection.ts';
 import { Peers } from './peers.ts';
+import type { Freshness } from '../rpc/freshness.ts';
+import type { StaleOptions } from './options.ts';
 import { connectionSettings } from './settings/connection-settings.ts';
 import type { ConnectionSettings } from './settings/connection-settings.ts';
 import type { Terminal } from './terminal.ts';
@@ -11,9 +13,14 @@ import { notify } from './terminal.ts';
 /** What a cluster asks of those who talk to it. */
 export type Credentials = Pick<ConnectionSettings, 'token' | 'tls'>;
 
+export interface DialOptions {
+  /** The node that is asked answers reads from its own state, however old that is. */
+  readonly stale?: boolean;
+}
+
 export interface Context {
   readonly terminal: Terminal;
-  readonly dial: (address: string, credentials: Credentials) => ClusterConnection;
+  readonly dial: (address: string, credentials: Credentials, options: DialOptions) => ClusterConnection;
   exitStatus: number;
 }
 
@@ -24,16 +31,25 @@ export async function withPeers<T>(
   use: (peers: Peers) => Promise<T>,
 ): Promise<T> {
   const { peers: addresses, token, tls } = connectionSettings(context.terminal.env, command);
+  const { stale = false } = command.opts<StaleOptions>();
   const peers = new Peers({
     addresses,
-    dial: (address) => context.dial(address, { token, tls }),
+    dial: (address) => context.dial(address, { token, tls }, { stale }),
     onOutage: (message) => void notify(context.terminal, message),
   });
   try {
-    return await use(peers);
+    const result = await use(peers);
+    const { address, freshness } = peers;
+    if (freshness !== null) await notify(context.terminal, staleness(address, freshness));
+    return result;
   } finally {
     peers.close();
   }
+}
+
+function staleness(address: string, { index, ageMs }: Freshness): string {
+  const age = ageMs === null ? 'of unknown age' : `${(ageMs / 1000).toFixed(1)} s old at most`;
+  return `stale: what ${address} knew at index ${index}, ${age}`;
 }
 
 /** What to type to reach the same cluster: empty where nothing has to be said. */

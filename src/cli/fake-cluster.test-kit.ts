@@ -39,7 +39,9 @@ import type {
 } from '../generated/cluster.ts';
 import type { LogChunk } from '../generated/worker.ts';
 import { JarvisError } from '../lib/errors.ts';
+import type { Freshness } from '../rpc/freshness.ts';
 import { toStatus } from '../rpc/errors.ts';
+import { metadataOf } from '../rpc/freshness.ts';
 import { defaultSettings, showSettings } from '../spec/settings/settings.ts';
 
 export interface Call {
@@ -53,7 +55,7 @@ interface Log {
 }
 
 /** What is looked at of a call. */
-type Asked = Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'request'>;
+type Asked = Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'request' | 'sendMetadata'>;
 type Handler = (request: never) => object;
 
 export class FakeCluster {
@@ -84,6 +86,8 @@ export class FakeCluster {
   };
   joinTokens: readonly JoinToken[] = [JoinToken.create({ id: 'join-a', uses: 1, uses_left: 1 })];
   joinToken = '';
+  /** Of whatever is asked for as it may be old. */
+  freshness: Freshness = { index: 41, ageMs: 1250 };
   /** Of each task, but for its id. */
   explanation = Explanation.create({ status: 'PENDING' });
   plan = TaskPlan.create({ index: 7 });
@@ -214,8 +218,11 @@ export class FakeCluster {
   #service(): ClusterServer {
     const unary =
       <A>(method: string, answer: Handler) =>
-      ({ request, metadata }: Asked, callback: sendUnaryData<A>): void => {
+      (call: Asked, callback: sendUnaryData<A>): void => {
+        const { request, metadata } = call;
         this.authorizations.push(...metadata.get('authorization').map(String));
+        if ((request as { consistency?: string }).consistency === 'stale')
+          call.sendMetadata(metadataOf(this.freshness));
         try {
           this.#receive(method, request);
           callback(null, answer(request as never) as A);

@@ -42,6 +42,15 @@ export function watchOption(): Option {
   return new Option('-w, --watch', 'go on showing it as it changes, until Ctrl-C');
 }
 
+export interface StaleOptions {
+  readonly stale?: true;
+}
+
+/** Heeded by `withPeers`. */
+export function staleOption(): Option {
+  return new Option('--stale', 'as the node that is asked knows it, also without a leader; it may be old');
+}
+
 /** @throws InvalidArgumentError where one of them is no address */
 export function parsePeers(text: string): readonly string[] {
   const addresses = text

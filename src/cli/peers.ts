@@ -6,6 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { ErrorCode } from '../lib/errors.ts';
+import type { Freshness } from '../rpc/freshness.ts';
 import type { ClusterConnection } from './connection.ts';
 import { clientLimits } from './limits.ts';
 
@@ -141,6 +142,11 @@ export class Peers {
   /** The peer that requests go to now. */
   get address(): string {
     return this.#connection().address;
+  }
+
+  /** Of what that peer answered last; null: it is not old. */
+  get freshness(): Freshness | null {
+    return this.#connection().freshness();
   }
 
   close(): void {

@@ -35,7 +35,7 @@ import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, exitStatusOfError, exitStatusOfInterr
 import { addExamples, peerOption } from './options.ts';
 import { addConnectionOptions } from './settings/connection-settings.ts';
 import type { Terminal } from './terminal.ts';
-import { notify, onOneLine, printable } from './terminal.ts';
+import { fitted, notify, onOneLine, printable } from './terminal.ts';
 
 /** Runs one command line (`argv` as in `process.argv`). @returns the exit status; never throws */
 export async function runProgram(
@@ -65,7 +65,9 @@ export function createProgram(context: Context): Command {
       writeOut: (text) => void stdout.write(text),
       writeErr: (text) => void stderr.write(text),
       outputError: (text, write) =>
-        write(`jarvisctl: ${onOneLine(text.replace(/^error: /, '').replaceAll('\n(', ' ('))}\n`),
+        write(
+          `${fitted(stderr, `jarvisctl: ${onOneLine(text.replace(/^error: /, '').replaceAll('\n(', ' ('))}`)}\n`,
+        ),
     });
   for (const register of [
     group('Start here:'),

@@ -4,6 +4,8 @@
  */
 import { styleText } from 'node:util';
 
+import { wrapLine } from './output/wrap.ts';
+
 export interface OutputStream extends NodeJS.WritableStream {
   readonly isTTY?: boolean;
   readonly columns?: number;
@@ -41,19 +43,30 @@ export function writeLine(stream: NodeJS.WritableStream, line: string): Promise<
 
 /** One line of progress or warning, told apart from the task's own output by the program's name. */
 export function notify(terminal: Terminal, message: string): Promise<void> {
-  return writeLine(terminal.stderr, `jarvisctl: ${onOneLine(message)}`);
+  return writeLine(terminal.stderr, fitted(terminal.stderr, `jarvisctl: ${onOneLine(message)}`));
+}
+
+/** One line, which a terminal that is narrower shows as several. */
+export function fitted(stream: OutputStream, line: string): string {
+  return wrapLine(line, columnsOf(stream)).join('\n');
 }
 
 export function onOneLine(text: string): string {
   return printable(text.trim().replaceAll(/\s*\n\s*/g, '; '));
 }
 
-/** Control characters in names and messages must not reach the user's terminal, where they could be commands. */
+/**
+ * Control characters in names and messages must not reach the user's terminal, where they could be commands; nor what
+ * ends a line or turns the direction of the text, which would show other words than there are.
+ */
 export function printable(text: string): string {
   return text.replaceAll(
     // oxlint-disable-next-line no-control-regex -- these are what is looked for
-    /[\u0000-\u001f\u007f-\u009f]/g,
-    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
+    /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (character) => {
+      const code = character.charCodeAt(0).toString(16);
+      return code.length > 2 ? `\\u${code.padStart(4, '0')}` : `\\x${code.padStart(2, '0')}`;
+    },
   );
 }
 

@@ -49,7 +49,8 @@ export function callerOf(request: FastifyRequest): Caller {
   return { token, address: request.socket.remoteAddress ?? '', node: null };
 }
 
-function operationOf(name: string | undefined): Operation | null {
+/** @param name of a call of the API; null where it asks for nothing that has a role */
+export function operationOf(name: string | undefined): Operation | null {
   if (name === undefined) return null;
   if (Object.hasOwn(PERMISSIONS, name)) return name as Operation;
   return OPERATIONS[name] ?? null;

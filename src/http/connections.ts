@@ -3,6 +3,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 import { JarvisError } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
 
 const LATE = Object.assign(new Error('no request came in time'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' });
@@ -30,6 +31,8 @@ export interface ConnectionBounds {
 
 export class Connections {
   readonly #bounds: ConnectionBounds;
+  /** That can be written to: with TLS once its handshake is done. */
+  readonly #open = new WeakSet<Socket>();
   /** Answers under way. */
   readonly #answering = new WeakMap<Socket, number>();
 
@@ -44,10 +47,15 @@ export class Connections {
     server.setTimeout(stallMs);
     // Of what has not yet said a word it takes no headers to be late. With TLS the second is the one that is written to.
     for (const event of ['connection', 'secureConnection'])
-      server.on(event, (socket: Socket) => socket.setTimeout(headersTimeoutMs));
-    server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+      server.on(event, (socket: Socket) => {
+        this.#open.add(socket);
+        socket.setTimeout(headersTimeoutMs);
+      });
+    // Ahead of whoever answers, who can see then that nobody is there for it.
+    server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
       this.#count(socket, 1);
       socket.setTimeout(stallMs);
+      if ((this.#answering.get(socket) ?? 0) > limits.httpPipelined) socket.destroy();
       response.once('close', () => this.#count(socket, -1));
     });
     server.on('timeout', (socket: Socket) => {
@@ -60,8 +68,9 @@ export class Connections {
 
   /** What never became a request is answered, too, and its connection closed. */
   refuse(error: Error & { readonly code?: string }, socket: Socket): void {
-    // An answer that is under way must not have another one in its middle.
-    if (error.code === 'ECONNRESET' || !socket.writable || this.#isAnswering(socket)) {
+    // An answer that is under way must not have another one in its middle; one that waits for a handshake is never sent.
+    const isOpen = this.#open.has(socket) && socket.writable;
+    if (error.code === 'ECONNRESET' || !isOpen || this.#isAnswering(socket)) {
       socket.destroy();
       return;
     }

@@ -23,6 +23,8 @@ export interface DefenceOptions {
 }
 
 export function defend(app: FastifyInstance, options: DefenceOptions): void {
+  // Of many requests that came in one piece the connection may be closed already; nothing is made of the rest.
+  app.addHook('onRequest', async ({ socket }, reply) => (socket.destroyed ? reply.hijack() : undefined));
   let check: ReturnType<FastifyInstance['createRateLimit']> | null = null;
   void app
     .register(rateLimit, {

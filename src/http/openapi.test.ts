@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
+import { Validator } from '@seriousme/openapi-schema-validator';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { describe, expect, it } from 'vitest';
@@ -45,6 +46,15 @@ describe('the OpenAPI document', () => {
         .reduce<unknown>((at, key) => (at as Record<string, unknown> | undefined)?.[key], document);
       expect([reference, found]).toEqual([reference, expect.anything()]);
     }
+  });
+
+  it('is one of OpenAPI 3.1', async () => {
+    const validator = new Validator();
+    // It resolves references in the place of what it is given.
+    const result = await validator.validate(structuredClone(document));
+    expect({ ...result, version: validator.version }).toMatchObject({ valid: true, version: '3.1' });
+    const broken = { ...structuredClone(document), paths: { '/tasks': { get: { parameters: 1 } } } };
+    expect(await new Validator().validate(broken)).toMatchObject({ valid: false });
   });
 
   it('is checked in as it is', () => {

@@ -22,7 +22,7 @@ export function openApiDocument(routes: readonly Route[], version: string): Json
     info: {
       title: 'Jarvis',
       version,
-      description: 'A distributed task scheduler. Every node answers every call (docs/api.md).',
+      description: 'A distributed task scheduler. Every node answers every call (docs/contract.md).',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
@@ -42,7 +42,8 @@ export function openApiDocument(routes: readonly Route[], version: string): Json
 const ERRORS: readonly { readonly status: number; readonly applies: (route: Route) => boolean }[] = [
   { status: 400, applies: () => true },
   { status: 401, applies: ({ isPublic }) => isPublic !== true },
-  { status: 403, applies: ({ isPublic }) => isPublic !== true },
+  // Also of a host that is not this node's.
+  { status: 403, applies: () => true },
   { status: 404, applies: ({ path }) => path.includes(':') },
   { status: 405, applies: () => true },
   { status: 408, applies: ({ body }) => body !== undefined },
@@ -149,13 +150,13 @@ function parametersOf(route: Route): readonly Json[] {
   }));
   const { properties = {} } = z.toJSONSchema(route.query, { io: 'input' });
   const inQuery = Object.entries(properties).map(([name, property]) => {
-    const { description, ...schema } = property as Json;
+    const { description, parameter, ...schema } = property as Json;
     return {
       name,
       in: 'query',
       required: false,
       ...(description === undefined ? {} : { description }),
-      schema: listOf(schema) ?? schema,
+      schema: parameter ?? schema,
     };
   });
   return [...inPath, ...inQuery, ...headersOf(route)];
@@ -165,11 +166,6 @@ function describedParameter(path: string, name: string): string {
   if (path.startsWith('/dags')) return 'The id, an unambiguous beginning of it, or a name: its newest run';
   if (/^\/(tasks|batches)/.test(path)) return 'The id, or an unambiguous beginning of it';
   return /^\/(nodes|cluster\/members)/.test(path) ? 'The name of a node' : name;
-}
-
-/** What may be given once or several times is a list. */
-function listOf({ anyOf }: Json): Json | undefined {
-  return (anyOf as readonly Json[] | undefined)?.find(({ type }) => type === 'array');
 }
 
 function headersOf({ method, operation }: Route): readonly Json[] {
@@ -199,7 +195,12 @@ function reference(schema: z.ZodType): Json {
 }
 
 function schemas(): Json {
-  const made = z.toJSONSchema(components, { io: 'input', uri: (id) => `${SCHEMAS}${id}` });
+  const made = z.toJSONSchema(components, {
+    io: 'input',
+    // Values that are read by code of their own say in their `meta` what they take.
+    unrepresentable: 'any',
+    uri: (id) => `${SCHEMAS}${id}`,
+  });
   return Object.fromEntries(
     Object.entries(made.schemas)
       .sort(([left], [right]) => (left < right ? -1 : 1))

@@ -15,39 +15,71 @@ const count = text.regex(/^\d{1,9}$/, {
   error: ({ input }) => `${show(input)} is not allowed: a whole number`,
 });
 
-/** Of a page of a list. */
-const limit = count
-  .refine((value) => Number(value) !== 0, { error: '0 is not allowed: 1 to 1000' })
-  .transform(Number)
-  .default(0);
+/** What is text in a URL is a number or a truth value for clients: the document says `parameter` in place of what is parsed. */
+function described(description: string, parameter: object) {
+  return { description, parameter };
+}
+
+function truth(otherwise: boolean, description: string) {
+  const schema = flag.transform((value) => value !== 'false').default(otherwise);
+  return schema.meta(described(description, { type: 'boolean', default: otherwise }));
+}
+
+function optionalText(description: string) {
+  return text.default('').meta(described(description, { type: 'string' }));
+}
+
+function anyOf(description: string) {
+  return texts.default([]).meta(described(description, { type: 'array', items: { type: 'string' } }));
+}
+
+const page = {
+  limit: count
+    .refine((value) => Number(value) !== 0, { error: '0 is not allowed: 1 to 1000' })
+    .transform(Number)
+    .default(0)
+    .meta(described('Items in one answer', { type: 'integer', minimum: 1, maximum: 1000, default: 100 })),
+  cursor: optionalText('`next_cursor` of the page before'),
+};
 
 export const tasksQuery = z.strictObject({
-  status: texts.default([]),
-  node: text.default(''),
-  name: text.default(''),
-  label: texts.default([]),
-  limit,
-  cursor: text.default(''),
-  batch_id: text.default(''),
-  dag_id: text.default(''),
+  status: anyOf('In any of these statuses'),
+  node: optionalText('On that node'),
+  name: optionalText('With that name'),
+  label: anyOf('With all of these labels, each as key=value'),
+  ...page,
+  batch_id: optionalText('Of that batch'),
+  dag_id: optionalText('Of that DAG'),
 });
 
 /** Of lists of batches and DAGs. */
-export const groupsQuery = z.strictObject({ limit, cursor: text.default('') });
+export const groupsQuery = z.strictObject(page);
 
 export const logsQuery = z.strictObject({
-  follow: flag.transform((value) => value !== 'false').default(false),
-  tail: count.transform(Number).optional(),
-  stream: text.default(''),
-  since: text.optional(),
-  attempt: count.transform(Number).default(0),
+  follow: truth(false, 'Goes on until the task is over'),
+  tail: count
+    .transform(Number)
+    .optional()
+    .meta(described('The last so many lines', { type: 'integer', minimum: 0, maximum: 999_999_999 })),
+  stream: optionalText('stdout or stderr; absent: both'),
+  since: text.optional().meta(described('Read then or later (RFC 3339)', { type: 'string' })),
+  attempt: count
+    .transform(Number)
+    .default(0)
+    .meta(
+      described('Absent, or 0: the newest', {
+        type: 'integer',
+        minimum: 0,
+        maximum: 999_999_999,
+      }),
+    ),
 });
 
 export const eventsQuery = z.strictObject({
-  since: text.default(''),
-  follow: flag.transform((value) => value !== 'false').default(true),
-  kind: texts.default([]),
-  id: texts.default([]),
+  since: optionalText('What came after that position; `oldest`; or from that time on (RFC 3339)'),
+  follow: truth(true, 'Goes on as long as the connection does'),
+  kind: anyOf('Of any of these kinds: task, batch, dag, node, alert'),
+  id: anyOf('Of any of these ids'),
 });
 
 /** Of every read. */
@@ -55,10 +87,11 @@ export const consistency = z
   .enum(['linearizable', 'stale'], {
     error: ({ input }) => `${show(input)} is not allowed: linearizable or stale`,
   })
-  .default('linearizable');
+  .default('linearizable')
+  .describe('stale: as far as the node that is asked knows');
 
 export const removeNodeQuery = z.strictObject({
-  dead: flag.transform((value) => value !== 'false').default(false),
+  dead: truth(false, "The caller's word that nothing of it runs any more"),
 });
 
 export function logsRequest(id: string, query: z.output<typeof logsQuery>): LogsRequest {

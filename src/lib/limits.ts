@@ -193,6 +193,8 @@ export const limits = {
   httpRateWindowMs: 10_000,
   /** That are counted; of more the oldest are forgotten. */
   httpRateAddresses: 10_000,
+  /** Requests of one connection without an answer yet: what comes in one piece is begun at once, however much it is. */
+  httpPipelined: 64,
   /** Smaller answers are sent as they are. */
   httpCompressedBytes: 1024,
   logRetryMinMs: 100,

@@ -8,6 +8,7 @@ function setUp(kindsKept = 10) {
   const repeated = new RepeatedLines({ clock: { monotonicMs: () => nowMs }, intervalMs: 1000, kindsKept });
   return {
     lines,
+    repeated,
     write: (kind: string): void => repeated.write(kind, (heldBack) => lines.push([kind, heldBack])),
     pass: (ms: number): void => {
       nowMs += ms;
@@ -34,6 +35,22 @@ describe('lines that repeat', () => {
       ['a', 1],
       ['a', 0],
     ]);
+  });
+
+  it('that were held back and are followed by none are written when they are called for', () => {
+    const { lines, write, pass, repeated } = setUp();
+    for (const kind of ['a', 'a', 'b', 'a', 'a']) write(kind);
+    repeated.writeHeld();
+    expect(lines.splice(0)).toHaveLength(2);
+    expect(repeated.isHolding).toBe(true);
+    pass(1000);
+    repeated.writeHeld();
+    // The last of them, and before it those that were held back as well.
+    expect(lines.splice(0)).toEqual([['a', 2]]);
+    expect(repeated.isHolding).toBe(false);
+    write('a');
+    repeated.writeHeld({ isEnd: true });
+    expect(lines).toEqual([['a', 0]]);
   });
 
   it('are told apart by their kind', () => {

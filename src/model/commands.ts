@@ -33,6 +33,7 @@ export type Command =
   | UndrainNodeCommand
   | LabelNodeCommand
   | RememberRequestCommand
+  | ForgetRequestCommand
   | DrainOverdueCommand
   | NodeDrainedCommand
   | RetryDueCommand
@@ -281,6 +282,12 @@ interface RememberRequestCommand extends Stamped {
   readonly type: 'rememberRequest';
   readonly idempotency: IdempotencyKey;
   readonly answer: RememberedAnswer;
+}
+
+/** Of a request that was remembered before it was carried out, and then was not. */
+interface ForgetRequestCommand extends Stamped {
+  readonly type: 'forgetRequest';
+  readonly idempotency: IdempotencyKey;
 }
 
 /** Null; of a transfer of leadership the term in which it was asked for. */

@@ -29,6 +29,7 @@ import type { BatchSpec } from '../spec/batch-schema.ts';
 import { namesOf } from '../spec/batch-schema.ts';
 import { invalidInput, show } from '../spec/faults.ts';
 import { Turns } from '../spec/turns.ts';
+import { absent } from './absent.ts';
 import { GroupMembers } from './group-members.ts';
 import type { StoredTask } from './group-members.ts';
 import { parseBatch, parseDag, parseListGroups } from './group-requests.ts';
@@ -160,7 +161,7 @@ export class LocalGroups implements GroupOperations {
         throw new JarvisError('ambiguous', `${show(text)} begins several ids: ${shown}${more}`);
       }
     }
-    throw new JarvisError('not_found', `there is no ${table} ${show(text)}`);
+    throw absent(table, text);
   }
 
   /** A page of the tasks of a group, the last of them first. @throws JarvisError invalid where the cursor is none of ours */
@@ -246,7 +247,7 @@ export class LocalGroups implements GroupOperations {
 
   async #expect(table: GroupTable, id: string): Promise<Group> {
     const group = await this.#replica.read(table, id);
-    if (group === null) throw new JarvisError('not_found', `there is no ${table} ${show(id)}`);
+    if (group === null) throw absent(table, id);
     return group;
   }
 

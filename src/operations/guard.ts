@@ -18,12 +18,13 @@ import type { CallContext, Caller, ClusterOperations } from './port.ts';
 
 /** Who did what, from where, and what came of it. */
 export interface AuditRecord {
-  /** `token:ID`, `node NAME`; null where nobody was let in. */
+  /** `token:ID`, `join-token:ID`, `node NAME`; null where nobody was let in. */
   readonly principal: string | null;
   /** Of the token. */
   readonly name: string | null;
   readonly role: Role | null;
-  readonly operation: Operation | 'authenticate';
+  /** Those after the first are what needs no token of a caller, but another proof. */
+  readonly operation: Operation | 'authenticate' | 'connect' | 'join' | 'enrol' | 'renew';
   /** What it was about, such as an id; empty where it names nothing. */
   readonly target: string;
   /** Of the caller's end of the connection; of a forwarded call the node that sent it on. */

@@ -54,6 +54,7 @@ import type {
   SnapshotSource,
   TokenOperations,
 } from './port.ts';
+import { absent } from './absent.ts';
 import { explanationOf, taskAsItWaits, taskPlanOf } from './explanations.ts';
 import type { StoredTask } from './group-members.ts';
 import { parsePlan } from './group-requests.ts';
@@ -181,7 +182,7 @@ export class LocalOperations implements RemoteOperations {
     await this.#barrier(context);
     const id = await this.#resolve(request.id);
     const task = await this.#replica.read('task', id);
-    if (task === null) throw new JarvisError('not_found', `there is no task ${show(id)}`);
+    if (task === null) throw absent('task', id);
     return explanationOf(this.#replica.state, task);
   }
 
@@ -462,7 +463,7 @@ export class LocalOperations implements RemoteOperations {
         throw new JarvisError('ambiguous', `${show(text)} begins several ids: ${shown}${more}`);
       }
     }
-    throw new JarvisError('not_found', `there is no task ${show(text)}`);
+    throw absent('task', text);
   }
 
   async #task(id: string, known: TaskRow | null = null): Promise<Task> {
@@ -470,7 +471,7 @@ export class LocalOperations implements RemoteOperations {
     if (task === null) {
       const unmade = await this.#groups.members.unmade(id);
       if (unmade !== null) return await this.#view(unmade, null);
-      throw new JarvisError('not_found', `there is no task ${show(id)}`);
+      throw absent('task', id);
     }
     const spec = await this.#replica.read('spec', task.specId);
     if (spec === null) throw new JarvisError('not_found', `the spec of ${show(id)} is gone`);

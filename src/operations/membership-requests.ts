@@ -34,8 +34,9 @@ export class MembershipRequests {
   }
 
   /**
-   * Whoever hands over cannot write any more afterwards: it remembers first in which term it led. A request that comes
-   * again in that term is carried out, for then nobody has led since.
+   * Whoever hands over cannot write any more afterwards: it remembers first in which term it led, and forgets that where
+   * it leads on. A request that comes again in that term is carried out, for then nobody has led since; and in the next
+   * one where it is not led by the one that was named.
    */
   async transfer(request: TransferLeadershipRequest, context: CallContext): Promise<void> {
     const { to, idempotency_key: key = '' } = request;
@@ -43,9 +44,32 @@ export class MembershipRequests {
     const idempotency = keyOf('POST /cluster/transfer', key, { to }, context);
     const { term } = replica.leadership();
     const first = await this.#first(idempotency);
-    if (first !== null && (first.answer as { readonly term: number }).term < term) return;
-    if (first === null) await this.#remember(idempotency, { term }, context.signal);
-    await membership.transfer(to, context.signal);
+    if (first !== null) {
+      const { term: before } = first.answer as { readonly term: number };
+      const isElsewhere = to !== '' && to !== replica.nodeName && term === before + 1;
+      if (before < term && !isElsewhere) return;
+    } else await this.#remember(idempotency, { term }, context.signal);
+    try {
+      await membership.transfer(to, context.signal);
+    } catch (error) {
+      await this.#forget(idempotency, error);
+      throw error;
+    }
+  }
+
+  /** Where the request has failed, and that is known. */
+  async #forget(idempotency: IdempotencyKey | null, error: unknown): Promise<void> {
+    const { replica, outcome } = this.#options;
+    const isKnown = error instanceof JarvisError && error.code !== 'outcome_unknown';
+    if (idempotency === null || !isKnown || !replica.leadership().isLeader) return;
+    // Bounded by the proposal's own deadline; the caller may have gone.
+    const { signal } = new AbortController();
+    try {
+      await outcome(replica.propose({ type: 'forgetRequest', idempotency }), signal);
+    } catch (failure) {
+      // It stays what it was: a request that was begun. What the caller is to hear is why it failed.
+      if (!(failure instanceof JarvisError)) throw failure;
+    }
   }
 
   /** @throws JarvisError idempotency_conflict where the key stands for another request */

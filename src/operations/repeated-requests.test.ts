@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import { JarvisError } from '../lib/errors.ts';
 import { batchToWire, dagToWire } from '../spec/group-wire.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import { TestCluster, inProcessRemotes, testContext, testOperations } from './operations.test-kit.ts';
@@ -125,5 +126,59 @@ describe('a request that is sent again with its key', () => {
     await expect(operations.transferLeadership(transfer, context)).rejects.toThrow('not now');
     await operations.transferLeadership(transfer, context);
     expect(tries).toBe(2);
+  });
+
+  it('is not remembered where leadership was not handed over, also when there has been another term', async () => {
+    const handed: string[] = [];
+    let fails = true;
+    const { cluster, operations } = alone({
+      change: async () => {},
+      transfer: async (to) => {
+        if (fails) throw new JarvisError('conflict', 'not taken over in time');
+        handed.push(to);
+      },
+    });
+    const transfer = { to: 'n2', idempotency_key: 'k' };
+    await expect(operations.transferLeadership(transfer, context)).rejects.toThrow('not taken over');
+    cluster.lead('n1');
+    fails = false;
+    await operations.transferLeadership({ ...transfer, to: 'n3' }, context);
+    expect(handed).toEqual(['n3']);
+  });
+
+  it('hands leadership over where another node than the one named leads next', async () => {
+    const handed: string[] = [];
+    const { cluster, operations } = alone({
+      change: async () => {},
+      transfer: async (to) => {
+        handed.push(to);
+        if (handed.length === 1) {
+          // Not to that one: in the next term this node leads again, and is asked again.
+          cluster.lead('n1');
+          throw new JarvisError('outcome_unknown', 'the connection broke');
+        }
+        cluster.lead('n2');
+        cluster.lead('n1');
+      },
+    });
+    const transfer = { to: 'n2', idempotency_key: 'k' };
+    await operations.transferLeadership(transfer, context);
+    await operations.transferLeadership(transfer, context);
+    expect(handed).toEqual(['n2', 'n2']);
+  });
+
+  it('hands leadership over once where its caller gave no key and the answer was lost', async () => {
+    let handed = 0;
+    const { cluster, operations } = alone({
+      change: async () => {},
+      transfer: async () => {
+        handed += 1;
+        cluster.lead('n2');
+        cluster.lead('n1');
+        throw new JarvisError('outcome_unknown', 'the connection broke');
+      },
+    });
+    await operations.transferLeadership({ to: '' }, context);
+    expect(handed).toBe(1);
   });
 });

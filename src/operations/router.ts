@@ -222,7 +222,8 @@ export class RoutingOperations implements ClusterOperations {
 
   transferLeadership(request: TransferLeadershipRequest, context: CallContext): Promise<ClusterStatus> {
     // In the outer context: that another node leads is what is waited for, and no reason to give up.
-    return this.#write(context, (operations) => operations.transferLeadership(request, context));
+    const keyed = this.#withKey(request);
+    return this.#write(context, (operations) => operations.transferLeadership(keyed, context));
   }
 
   getConfig(context: CallContext): Promise<ClusterSettings> {
@@ -369,8 +370,8 @@ export class RoutingOperations implements ClusterOperations {
   }
 
   /** The answer to a caller without a key must still be safe to repeat from here. */
-  #withKey<T extends { readonly idempotency_key: string }>(request: T): T {
-    return request.idempotency_key === ''
+  #withKey<T extends { readonly idempotency_key?: string | undefined }>(request: T): T {
+    return request.idempotency_key === undefined || request.idempotency_key === ''
       ? { ...request, idempotency_key: this.#options.uniqueId() }
       : request;
   }

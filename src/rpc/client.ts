@@ -31,7 +31,12 @@ export interface Call<Request, Response> {
  * @throws JarvisError unavailable where nothing was sent; timeout; whatever the server answers
  */
 export async function unaryCall<Request, Response>(
-  call: Call<Request, Response> & { readonly timeoutMs: number; readonly write: boolean },
+  call: Call<Request, Response> & {
+    readonly timeoutMs: number;
+    readonly write: boolean;
+    /** Told of what stands before the answer. */
+    readonly onMetadata?: (metadata: grpc.Metadata) => void;
+  },
 ): Promise<Response> {
   const { address, method, signal, write } = call;
   const deadline = Date.now() + call.timeoutMs;
@@ -57,6 +62,7 @@ export async function unaryCall<Request, Response>(
         else reject(aborted(signal, write) ?? fromServiceError(error, { address, write }));
       },
     );
+    if (call.onMetadata !== undefined) request.on('metadata', call.onMetadata);
     signal.addEventListener('abort', cancel);
     if (signal.aborted) cancel();
   });

@@ -3,7 +3,7 @@ import * as grpc from '@grpc/grpc-js';
 
 import { JarvisError } from '../lib/errors.ts';
 import { toStatus } from './errors.ts';
-import type { PeerRefusal } from './peer-rules.ts';
+import { isOfWrongUse, type PeerRefusal } from './peer-rules.ts';
 
 type Listener = Parameters<grpc.ServerInterceptingCall['start']>[0];
 type Status = Parameters<grpc.ServerInterceptingCall['sendStatus']>[0];
@@ -68,7 +68,7 @@ export class GuardedCall extends grpc.ServerInterceptingCall {
   refuse({ code, message }: PeerRefusal): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    const kind = code === 'wrong_kind' || code === 'wrong_name' ? 'forbidden' : 'unauthenticated';
+    const kind = isOfWrongUse(code) ? 'forbidden' : 'unauthenticated';
     this.#call.sendStatus(toStatus(new JarvisError(kind, message)));
   }
 }

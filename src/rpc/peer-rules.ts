@@ -50,6 +50,11 @@ export interface PeerRefusal {
   readonly message: string;
 }
 
+/** The certificate is good, and not for that. */
+export function isOfWrongUse(code: PeerRefusal['code']): boolean {
+  return code === 'wrong_kind' || code === 'wrong_name';
+}
+
 /** Whether the holder of a certificate may call the method now. @returns null where it may */
 export function callRefusal(path: string, identity: DatedIdentity | null, nowMs: number): PeerRefusal | null {
   if (identity === null)

@@ -14,7 +14,7 @@ import { RepeatedLines } from '../lib/repeated-lines.ts';
 import type { TlsSource } from '../lib/tls-watch.ts';
 import { CallBounds } from './call-bounds.ts';
 import { serverOptions } from './channel.ts';
-import { TlsListener } from './tls-listener.ts';
+import { TlsListener, type OnRefused } from './tls-listener.ts';
 
 /** At a stop, for the status of the calls that are ended to reach their clients. */
 const STATUS_GRACE_MS = 100;
@@ -44,14 +44,16 @@ export async function createServer(options: {
   readonly listen: string;
   /** Default: plain text. */
   readonly tls?: TlsSource | null;
+  /** Told of each certificate that is refused. */
+  readonly onRefused?: OnRefused;
   readonly clock?: Clock;
   readonly log?: Log;
 }): Promise<RpcServer> {
   const { host, port: wanted } = splitAddress(options.listen);
-  const { clock = systemClock, log = silentLog, tls = null } = options;
+  const { clock = systemClock, log = silentLog, tls = null, onRefused = () => {} } = options;
   const bounds = new CallBounds(clock);
   const secured = (socket: Socket): void => injector.injectConnection(socket);
-  const front = tls === null ? null : new TlsListener({ source: tls, secured, clock, log });
+  const front = tls === null ? null : new TlsListener({ source: tls, secured, onRefused, clock, log });
   // The first is the nearest to the connection.
   const interceptors = [bounds.interceptor, ...(front === null ? [] : [front.interceptor])];
   const server = new grpc.Server({ ...serverOptions, interceptors });

@@ -1,16 +1,12 @@
 /** Reads whose caller may choose who answers: the leader, or the node that is asked, however old its state is. */
-import * as grpc from '@grpc/grpc-js';
+import type * as grpc from '@grpc/grpc-js';
 
 import { JarvisError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { isStale } from '../operations/cluster-reports.ts';
 import type { CallContext, Freshness } from '../operations/port.ts';
+import { metadataOf } from './freshness.ts';
 import { unaryHandler } from './handlers.ts';
-
-/** Leading metadata of an answer that may be old. */
-const INDEX_KEY = 'jarvis-index';
-/** Absent where the node does not know. */
-const AGE_KEY = 'jarvis-age-ms';
 
 interface Read {
   readonly consistency?: string | undefined;
@@ -38,11 +34,4 @@ export function refuseStale({ consistency = '' }: Read): void {
   if (!isStale(consistency)) return;
   const message = '"stale" is not allowed here: only what is read once may be stale';
   throw new JarvisError('invalid', `consistency: ${message}`, { faults: [{ path: 'consistency', message }] });
-}
-
-function metadataOf({ index, ageMs }: Freshness): grpc.Metadata {
-  const metadata = new grpc.Metadata();
-  metadata.set(INDEX_KEY, String(index));
-  if (ageMs !== null) metadata.set(AGE_KEY, String(ageMs));
-  return metadata;
 }

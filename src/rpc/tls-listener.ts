@@ -25,7 +25,7 @@ import { authorityOf, certificatesIn, datedIdentityOf, type TlsMaterial } from '
 import type { TlsSource } from '../lib/tls-watch.ts';
 import { certificateProblem } from './certificate-words.ts';
 import { GuardedCall } from './guarded-call.ts';
-import { callRefusal, isOpenToAll, messageRefusal, type PeerRefusal } from './peer-rules.ts';
+import { callRefusal, isOfWrongUse, isOpenToAll, messageRefusal, type PeerRefusal } from './peer-rules.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Of a connection with a certificate that is refused: for its first call to hear why. */
@@ -50,8 +50,16 @@ interface Connection {
   cancelEnd: () => void;
 }
 
+/** @param refusal.isUnknown not known who it is, rather than known and not allowed */
+export type OnRefused = (refusal: {
+  readonly from: string;
+  readonly code: PeerRefusal['code'];
+  readonly isUnknown: boolean;
+}) => void;
+
 export class TlsListener {
   readonly #source: TlsSource;
+  readonly #onRefused: OnRefused;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #lines: RepeatedLines;
@@ -63,10 +71,12 @@ export class TlsListener {
   constructor(options: {
     readonly source: TlsSource;
     readonly secured: (socket: Socket) => void;
+    readonly onRefused: OnRefused;
     readonly clock: Clock;
     readonly log: Log;
   }) {
     this.#source = options.source;
+    this.#onRefused = options.onRefused;
     this.#clock = options.clock;
     this.#log = options.log;
     this.#lines = new RepeatedLines({
@@ -204,6 +214,7 @@ export class TlsListener {
 
   #refused(from: string, { code, message }: PeerRefusal): void {
     const address = from.replace(/:\d+$/, '');
+    this.#onRefused({ from: address, code, isUnknown: !isOfWrongUse(code) });
     this.#lines.write(`${code} ${address} ${message}`, (heldBack) =>
       this.#log.warn({ from: address, code, reason: message, heldBack }, 'a certificate is refused'),
     );

@@ -64,9 +64,12 @@ function services(): readonly Service[] {
 async function serve(material: TlsMaterial, clock: Clock = systemClock) {
   const tls = new ExchangeableTls(material);
   const { log, lines } = listening();
-  const server = await createServer({ listen: '127.0.0.1:0', services: services(), tls, clock, log });
+  const refused: object[] = [];
+  const onRefused = (refusal: object): void => void refused.push(refusal);
+  const listen = '127.0.0.1:0';
+  const server = await createServer({ listen, services: services(), tls, onRefused, clock, log });
   opened.push(() => server.close(0));
-  return { address: server.address, port: server.port, tls, lines };
+  return { address: server.address, port: server.port, tls, lines, refused };
 }
 
 function word(name: string): LastWord {
@@ -102,7 +105,7 @@ describe('who may call a node', () => {
   });
 
   it('is no node for another, and that is in the log', async () => {
-    const { address, lines } = await serve(n1);
+    const { address, lines, refused } = await serve(n1);
     await expect(caller(n2).say(address, 'n3')).rejects.toMatchObject({
       code: 'forbidden',
       message: 'the certificate of node "n2" does not speak for "n3"',
@@ -110,6 +113,7 @@ describe('who may call a node', () => {
     expect(lines).toMatchObject([
       { message: 'a certificate is refused', fields: { from: '127.0.0.1', code: 'wrong_name' } },
     ]);
+    expect(refused).toEqual([{ from: '127.0.0.1', code: 'wrong_name', isUnknown: false }]);
   });
 
   it('is a client where clients are served, and not where nodes are', async () => {

@@ -41,6 +41,7 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   undrainNode: true,
   labelNode: true,
   rememberRequest: true,
+  forgetRequest: true,
   drainOverdue: true,
   nodeDrained: true,
   retryDue: true,

@@ -16,6 +16,7 @@ import { unaryCall } from '../../rpc/client.ts';
 import type { Service } from '../../rpc/server.ts';
 import type { Replica } from '../../scheduler/ports.ts';
 import type { NodeConfig } from '../config.ts';
+import type { NodeAudit } from '../node-audit.ts';
 import { CertificateSigner } from './certificate-signer.ts';
 import { Enrolment } from './enrolment.ts';
 import { hostsOf } from './first-contact.ts';
@@ -29,6 +30,7 @@ interface EnrolmentPartsOptions {
   readonly raft: Pick<RaftNode, 'membership'>;
   /** Where this node leads. */
   readonly useTokenHere: (user: JoinTokenUser, signal: AbortSignal) => Promise<void>;
+  readonly audit: NodeAudit;
   readonly pool: ChannelPool;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -49,6 +51,7 @@ export async function enrolmentParts(
     useTokenHere: options.useTokenHere,
     isMember: (name) => raft.membership.peers.some((peer) => peer.name === name),
     hostOwners: () => hostOwners(replica),
+    audit: options.audit,
     clock,
     log,
   });

@@ -13,11 +13,13 @@ import { hashOfSecret, parseJoinToken } from '../../lib/join-token.ts';
 import { limits } from '../../lib/limits.ts';
 import { silentLog, type Log } from '../../lib/log.ts';
 import { authorityHash, readTlsFiles } from '../../lib/tls-files.ts';
+import type { AuditRecord } from '../../operations/guard.ts';
 import type { JoinTokenUser } from '../../operations/port.ts';
 import { ChannelPool } from '../../rpc/channel.ts';
 import { TlsChannels } from '../../rpc/channel-security.ts';
 import { createServer, type RpcServer } from '../../rpc/server.ts';
 import { ExchangeableTls, materialOf, newAuthority } from '../../lib/testing/tls.test-kit.ts';
+import { NodeAudit } from '../node-audit.ts';
 import { CertificateSigner } from './certificate-signer.ts';
 import { enrolledFiles, newKey, pendingKey, storeEnrolled } from './enrolled-files.ts';
 import { Enrolment } from './enrolment.ts';
@@ -35,6 +37,7 @@ let used: JoinTokenUser[];
 let refusal: JarvisError | null;
 let members: string[];
 let lines: unknown[];
+let recorded: AuditRecord[];
 const servers: RpcServer[] = [];
 
 beforeEach(async () => {
@@ -44,6 +47,7 @@ beforeEach(async () => {
   refusal = null;
   members = ['n1'];
   lines = [];
+  recorded = [];
 });
 
 afterEach(async () => {
@@ -97,6 +101,7 @@ async function member(
     useTokenHere: use,
     isMember: (one) => members.includes(one),
     hostOwners: () => changes.owners ?? new Map(),
+    audit: new NodeAudit({ record: (line) => void recorded.push(line) }),
     clock: systemClock,
     log,
   });
@@ -282,6 +287,17 @@ describe('a node that comes in by a join token', () => {
     await comeIn([await member({ owners: new Map([['n4.example', 'n1']]) })]);
     const { certificatePem } = await readTlsFiles(files, Date.now());
     expect(new X509Certificate(certificatePem).subjectAltName).toBe('URI:jarvis://node/n4');
+  });
+
+  it('is recorded, with who let it in and from where it came', async () => {
+    await newNode().comeIn([await member()]);
+    refusal = new JarvisError('forbidden', 'used up');
+    await expect(newNode('n5', 'n5').comeIn([await member()])).rejects.toMatchObject({ code: 'forbidden' });
+    const line = { operation: 'enrol', name: null, role: null, address: '127.0.0.1', forwarded: false };
+    expect(recorded).toEqual([
+      { ...line, principal: `join-token:${ID}`, target: 'n4', result: 'ok' },
+      { ...line, principal: null, target: 'n5', result: 'forbidden' },
+    ]);
   });
 
   it('leaves the token in no log', async () => {

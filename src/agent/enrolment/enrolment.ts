@@ -19,10 +19,11 @@ import { limits } from '../../lib/limits.ts';
 import type { Log } from '../../lib/log.ts';
 import { isName, NAME_RULE } from '../../lib/names.ts';
 import { RepeatedLines } from '../../lib/repeated-lines.ts';
-import type { JoinTokenUser } from '../../operations/port.ts';
+import type { CallContext, JoinTokenUser } from '../../operations/port.ts';
 import { unaryHandler } from '../../rpc/handlers.ts';
 import type { Service } from '../../rpc/server.ts';
 import { show } from '../../spec/faults.ts';
+import type { NodeAudit } from '../node-audit.ts';
 import type { CertificateSigner } from './certificate-signer.ts';
 import { hashOfPublicKey } from './enrolled-files.ts';
 
@@ -42,6 +43,7 @@ export interface EnrolmentOptions {
   readonly isMember: (name: string) => boolean;
   /** Names and addresses under which nodes are reached, and whose they are. */
   readonly hostOwners: () => ReadonlyMap<string, string>;
+  readonly audit: NodeAudit;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly log: Log;
 }
@@ -65,9 +67,9 @@ export class Enrolment {
     const { log } = this.#options;
     const handlers: EnrolmentServer = {
       authorities: unaryHandler(() => this.authorities(), log),
-      enrol: unaryHandler((request, { signal }) => this.enrol(request, signal), log),
+      enrol: unaryHandler((request, context) => this.enrol(request, context), log),
       useToken: unaryHandler((request, { signal }) => this.useToken(request, signal), log),
-      renew: unaryHandler((request) => this.renew(request), log),
+      renew: unaryHandler((request, context) => this.renew(request, context), log),
     };
     return { definition: EnrolmentService, handlers };
   }
@@ -77,18 +79,28 @@ export class Enrolment {
   }
 
   /** @throws JarvisError invalid, forbidden, conflict, too_many, unavailable, no_leader */
-  async enrol(request: EnrolRequest, signal: AbortSignal): Promise<CertificateReply> {
-    if (this.#underWay >= limits.enrolmentsAtOnce)
-      throw new JarvisError('too_many', 'other nodes are being let in: ask again in a moment');
-    this.#underWay += 1;
-    try {
-      return await this.#enrol(request, signal);
-    } finally {
-      this.#underWay -= 1;
-    }
+  async enrol(request: EnrolRequest, { caller, signal }: CallContext): Promise<CertificateReply> {
+    const { audit } = this.#options;
+    const asked = { operation: 'enrol', node: request.name, principal: '', caller } as const;
+    const { reply, id } = await audit.attempt(asked, async () => {
+      if (this.#underWay >= limits.enrolmentsAtOnce)
+        throw new JarvisError('too_many', 'other nodes are being let in: ask again in a moment');
+      this.#underWay += 1;
+      try {
+        return await this.#enrol(request, signal);
+      } finally {
+        this.#underWay -= 1;
+      }
+    });
+    audit.done({ ...asked, principal: `join-token:${id}` });
+    return reply;
   }
 
-  async #enrol(request: EnrolRequest, signal: AbortSignal): Promise<CertificateReply> {
+  /** @returns also the id of the token */
+  async #enrol(
+    request: EnrolRequest,
+    signal: AbortSignal,
+  ): Promise<{ readonly reply: CertificateReply; readonly id: string }> {
     const { name, join_token: text } = request;
     // Before the token is used up for nothing.
     const signer = this.#signer();
@@ -107,7 +119,7 @@ export class Enrolment {
     }
     const reply = await this.#signed(signer, request);
     this.#options.log.info({ member: name, joinToken: id }, 'a node has come in by a join token');
-    return reply;
+    return { reply, id };
   }
 
   /** @throws JarvisError as the leader's operation does; no_leader where this node does not lead */
@@ -118,7 +130,16 @@ export class Enrolment {
   }
 
   /** Who asks is known by its certificate, which the listener has compared with the name. */
-  async renew(request: RenewRequest): Promise<CertificateReply> {
+  async renew(request: RenewRequest, { caller }: CallContext): Promise<CertificateReply> {
+    const { audit } = this.#options;
+    const { name } = request;
+    const asked = { operation: 'renew', node: name, principal: `node ${name}`, caller } as const;
+    const reply = await audit.attempt(asked, () => this.#renew(request));
+    audit.done(asked);
+    return reply;
+  }
+
+  async #renew(request: RenewRequest): Promise<CertificateReply> {
     const { name } = request;
     const signer = this.#signer();
     this.#checked(request);

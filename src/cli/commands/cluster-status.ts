@@ -6,7 +6,7 @@ import type { JarvisError } from '../../lib/errors.ts';
 import { clusterToJson } from '../../spec/json.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
-import { addExamples, outputOption, peerOption } from '../options.ts';
+import { addExamples, outputOption, peerOption, staleOption } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
 import { clusterSummary, memberColumns } from '../output/cluster.ts';
 import { printAnswer } from '../output/format.ts';
@@ -19,6 +19,7 @@ export function registerClusterStatus(cluster: Command, context: Context): void 
     .command('status')
     .description('Show the leader, the term, and each member. Without a leader: what one node knows.')
     .addOption(outputOption())
+    .addOption(staleOption())
     .addOption(peerOption())
     .action(async (options: OutputOptions) => {
       await withPeers(context, command, async (peers) => {

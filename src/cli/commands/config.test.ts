@@ -27,7 +27,8 @@ describe('config get', () => {
     expect(status).toBe(0);
     expect(stdout).toMatch(/heartbeat.timeout +30s/);
     expect(stdout).toMatch(/membership.voters +3/);
-    expect(stdout).toMatch(/retention.tasks +604800s/);
+    expect(stdout).toMatch(/retention.max_log_bytes +10Gi\n/);
+    expect(stdout).toMatch(/retention.tasks +7d\n/);
     expect(JSON.parse((await run('get', '-o', 'json')).stdout)).toEqual({
       ...showSettings(defaultSettings(3)),
       settling_timeout: null,

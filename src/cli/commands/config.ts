@@ -6,12 +6,13 @@ import { parse as parseYaml } from 'yaml';
 
 import type { ClusterSettings } from '../../generated/cluster.ts';
 import { JarvisError, messageOf } from '../../lib/errors.ts';
+import { formatDurationMs, formatMemoryBytes } from '../../lib/quantities.ts';
 import { formatPath, invalidInput } from '../../spec/faults.ts';
 import { settingsToJson } from '../../spec/json.ts';
 import { SETTING_NAMES, checkStated, isDurationSetting } from '../../spec/settings/settings.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
-import { addExamples, outputOption, peerOption } from '../options.ts';
+import { addExamples, outputOption, peerOption, staleOption } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
 import { printAnswer } from '../output/format.ts';
 import type { Answer } from '../output/format.ts';
@@ -33,6 +34,7 @@ function registerGet(config: Command, context: Context): void {
     .description('Show the settings, or those that are named.')
     .argument('[setting...]', `such as retention or heartbeat.timeout; ${allowed()}`)
     .addOption(outputOption())
+    .addOption(staleOption())
     .addOption(peerOption())
     .action(async (names: readonly string[], options: OutputOptions) => {
       await withPeers(context, command, async (peers) => {
@@ -175,7 +177,7 @@ function answerOf(settings: ClusterSettings, names: readonly string[]): Answer<L
     items: lines.filter(([key]) => wanted(key)),
     columns: [
       { title: 'SETTING', cell: ([key]) => key },
-      { title: 'VALUE', cell: ([, value]) => value },
+      { title: 'VALUE', fit: 'cut', cell: ([, value]) => value },
     ],
     nameOf: ([key]) => key,
     json: () => (names.length === 0 ? { ...blocks, settling_timeout: settling } : selected(blocks, wanted)),
@@ -195,6 +197,9 @@ function selected(blocks: Readonly<Record<string, unknown>>, wanted: (key: strin
 function cellOf(key: string, value: unknown): string {
   if (value === null || value === undefined) return '-';
   if (typeof value === 'object') return JSON.stringify(value);
-  const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return isDurationSetting(key) ? `${text}s` : text;
+  if (typeof value === 'number') {
+    if (isDurationSetting(key)) return formatDurationMs(value * 1000);
+    if (key.endsWith('_bytes')) return formatMemoryBytes(value);
+  }
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }

@@ -171,6 +171,16 @@ describe('jarvisctl describe', () => {
     );
   });
 
+  it('breaks sentences between words on a terminal, and shows what may be copied as it is', async () => {
+    const script = 'if a; then\n  echo "one  two" >&2\nfi\n';
+    const error = { type: 'StartFailed', message: `cannot start it: ${'so it is '.repeat(12)}` };
+    cluster.setTask(fakeTask({ ...whole, command: ['sh', '-c', script], error }));
+    const { stdout } = await runInProcess(['describe', 'task-1', ...peer], { rows: 50 });
+    expect(stdout).toContain(`  Command:\n    sh -c 'if a; then\n      echo "one  two" >&2\n    fi\n    '\n`);
+    expect(stdout).toMatch(/^Message: +cannot start it: .* it is\n {2}so it is/m);
+    expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([]);
+  });
+
   it('shows everything that is known, as lines of a text', async () => {
     cluster.setTask(fakeTask(whole));
     const { stdout, stderr, status } = await runInProcess(['describe', 'task-1', ...peer]);

@@ -6,7 +6,7 @@ import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
 import { isTerminal } from '../exit-status.ts';
 import { clientLimits } from '../limits.ts';
-import { addExamples, outputOption, peerOption } from '../options.ts';
+import { addExamples, outputOption, peerOption, staleOption } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
 import { describeTask } from '../output/describe.ts';
 import { printAnswer } from '../output/format.ts';
@@ -14,7 +14,7 @@ import { namedTasksJson, taskAnswer } from '../output/tasks.ts';
 import { whyNotRunning } from '../output/reasons.ts';
 import type { Peers } from '../peers.ts';
 import { eachTask, mapBounded } from '../task-arguments.ts';
-import { write } from '../terminal.ts';
+import { columnsOf, write } from '../terminal.ts';
 
 export function registerDescribe(program: Command, context: Context): void {
   const command = program
@@ -22,6 +22,7 @@ export function registerDescribe(program: Command, context: Context): void {
     .description('Show everything about tasks: what was asked for, what became of it, and every attempt.')
     .argument('<task...>', 'ids, or unambiguous beginnings of them')
     .addOption(outputOption())
+    .addOption(staleOption())
     .addOption(peerOption())
     .action(async (ids: readonly string[], options: OutputOptions) => {
       const { terminal } = context;
@@ -32,7 +33,10 @@ export function registerDescribe(program: Command, context: Context): void {
         if (found.length === 0) return;
         if (options.output === 'table' || options.output === 'wide') {
           const texts = await mapBounded(found, clientLimits.concurrentWatches, async (task) =>
-            describeTask(task, await whyOf(peers, task, terminal.interrupted), Date.now()),
+            describeTask(task, await whyOf(peers, task, terminal.interrupted), {
+              nowMs: Date.now(),
+              columns: columnsOf(terminal.stdout),
+            }),
           );
           return write(terminal.stdout, texts.join('\n\n'));
         }

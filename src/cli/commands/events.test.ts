@@ -48,6 +48,16 @@ describe('events', () => {
     expect(cluster.requests('watchEvents')).toEqual([{ since: '', follow: false, kind: [], id: [] }]);
   });
 
+  it('breaks lines between words on a terminal that is too narrow', async () => {
+    const long = event(3, { name: 'a-rather-long-name-of-a-task', id: 'task-0123456789abcdefgh' });
+    cluster.eventsSince = () => [piece([long], true)];
+    const { stdout } = await runInProcess(['events', '--peer', cluster.address], { rows: 24 });
+    expect(stdout).toBe(
+      '2026-11-24T00:00:00.000Z task  a-rather-long-name-of-a-task\n' +
+        '  (task-0123456789abcdefgh) PENDING → ASSIGNED\n',
+    );
+  });
+
   it('asks for what is wanted', async () => {
     cluster.eventsSince = () => [piece([], true)];
     await run('--since', '12.3', '--kind', 'alert,node', '--id', 'n1');

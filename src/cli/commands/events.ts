@@ -13,7 +13,8 @@ import { addExamples, collectList, outputOption, parseSince, peerOption } from '
 import type { OutputOptions } from '../options.ts';
 import type { OutputFormat } from '../output/format.ts';
 import { backOff, type Peers } from '../peers.ts';
-import { printable, write } from '../terminal.ts';
+import { fitted, printable, write } from '../terminal.ts';
+import type { OutputStream } from '../terminal.ts';
 
 interface EventsOptions extends OutputOptions {
   readonly follow?: true;
@@ -70,7 +71,7 @@ async function showEvents(context: Context, peers: Peers, options: EventsOptions
   // A stream that goes on should outlive the peers that the user named.
   if (wanted.follow) await peers.learn(interrupted);
   for await (const { events } of eventPieces(peers, wanted, interrupted))
-    await write(stdout, events.map((event) => shown(event, options.output)).join(''));
+    await write(stdout, events.map((event) => shown(stdout, event, options.output)).join(''));
 }
 
 /** Each event once, over broken streams and changes of leader. Ends where all is delivered and nothing is followed. */
@@ -95,7 +96,7 @@ async function* eventPieces(
 }
 
 /** Each event stands for itself: one line, or one document, as soon as it is there. */
-function shown(event: Event, format: OutputFormat): string {
+function shown(stdout: OutputStream, event: Event, format: OutputFormat): string {
   switch (format) {
     case 'json':
       return `${JSON.stringify(eventToJson(event))}\n`;
@@ -104,9 +105,9 @@ function shown(event: Event, format: OutputFormat): string {
     case 'name':
       return `${printable(event.id)}\n`;
     case 'table':
-      return `${lineOf(event)}\n`;
+      return `${fitted(stdout, lineOf(event))}\n`;
     case 'wide':
-      return `${event.index}.${event.position} ${lineOf(event)}\n`;
+      return `${fitted(stdout, `${event.index}.${event.position} ${lineOf(event)}`)}\n`;
     default:
       return unreachable(format);
   }

@@ -5,7 +5,7 @@ import type { Explanation, Task } from '../../generated/cluster.ts';
 import { explanationToJson, listToJson } from '../../spec/json.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
-import { addExamples, outputOption, peerOption } from '../options.ts';
+import { addExamples, outputOption, peerOption, staleOption } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
 import { printAnswer } from '../output/format.ts';
 import { whyNotRunning } from '../output/reasons.ts';
@@ -20,6 +20,7 @@ export function registerExplain(program: Command, context: Context): void {
     .description('Say why tasks wait: their place in the queue, and what stands against each node.')
     .argument('<task...>', 'ids, or unambiguous beginnings of them')
     .addOption(outputOption())
+    .addOption(staleOption())
     .addOption(peerOption())
     .action(async (ids: readonly string[], options: OutputOptions) => {
       const { terminal } = context;

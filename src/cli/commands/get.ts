@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
-import { addExamples, outputOption, peerOption, watchOption } from '../options.ts';
+import { addExamples, outputOption, peerOption, staleOption, watchOption } from '../options.ts';
 import type { OutputOptions, WatchOptions } from '../options.ts';
 import { namedTasksJson, taskAnswer } from '../output/tasks.ts';
 import { showNamed } from '../watch.ts';
@@ -15,6 +15,7 @@ export function registerGet(program: Command, context: Context): void {
     .argument('<task...>', 'ids, or unambiguous beginnings of them')
     .addOption(outputOption())
     .addOption(watchOption())
+    .addOption(staleOption())
     .addOption(peerOption())
     .action(async (ids: readonly string[], options: OutputOptions & WatchOptions) => {
       await withPeers(context, command, (peers) =>

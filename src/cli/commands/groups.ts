@@ -10,7 +10,15 @@ import type { ClusterConnection } from '../connection.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
 import { clientLimits } from '../limits.ts';
-import { addExamples, outputOption, parseCount, parseDuration, peerOption, watchOption } from '../options.ts';
+import {
+  addExamples,
+  outputOption,
+  parseCount,
+  parseDuration,
+  peerOption,
+  staleOption,
+  watchOption,
+} from '../options.ts';
 import type { OutputOptions, WatchOptions } from '../options.ts';
 import { printAnswer } from '../output/format.ts';
 import type { GraphFormat } from '../output/graph.ts';
@@ -82,6 +90,7 @@ function registerList<T extends Group>(parent: Command, context: Context, kind: 
     .option('--limit <n>', 'at most so many; default: all; with --watch 500', parseCount)
     .addOption(outputOption())
     .addOption(watchOption())
+    .addOption(staleOption())
     .addOption(peerOption())
     .action(async (options: OutputOptions & WatchOptions & { readonly limit?: number }) => {
       await withPeers(context, command, (peers) =>
@@ -125,6 +134,7 @@ function registerGet<T extends Group>(parent: Command, context: Context, kind: K
     .argument(`<${kind.command}...>`, kind.named)
     .addOption(outputOption())
     .addOption(watchOption())
+    .addOption(staleOption())
     .addOption(peerOption())
     .action(async (ids: readonly string[], options: OutputOptions & WatchOptions) => {
       const words = { toJson: kind.toJson, whenEmpty: '' };
@@ -199,6 +209,7 @@ function registerGraph(parent: Command, context: Context): void {
         .choices(GRAPH_FORMATS)
         .default('text'),
     )
+    .addOption(staleOption())
     .addOption(peerOption())
     .action(async (id: string, options: { readonly format: GraphFormat }) => {
       await withPeers(context, command, async (peers) => {

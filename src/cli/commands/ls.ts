@@ -13,6 +13,7 @@ import {
   parseCount,
   parseStatuses,
   peerOption,
+  staleOption,
   watchOption,
 } from '../options.ts';
 import type { OutputOptions, WatchOptions } from '../options.ts';
@@ -48,6 +49,7 @@ export function registerLs(program: Command, context: Context): void {
     .option('--limit <n>', 'at most so many; default: all; with --watch 500', parseCount)
     .addOption(outputOption())
     .addOption(watchOption())
+    .addOption(staleOption())
     .addOption(peerOption())
     .action(async (options: LsOptions) => {
       await withPeers(context, command, (peers) =>

@@ -59,7 +59,9 @@ describe('changes of the membership', () => {
   ])('%s asks for just that, and shows the members after it', async (command, request) => {
     const { stdout, stderr, status } = await run(command);
     expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
-    expect(asked('changeMember')).toEqual([request]);
+    expect(asked('changeMember')).toEqual([
+      { ...request, idempotency_key: expect.stringMatching(/^\S{20,}$/) },
+    ]);
     expect(stdout).toMatch(/n4 +learner/);
   });
 
@@ -96,7 +98,19 @@ describe('cluster transfer', () => {
   it('names the heir, or leaves the choice to the cluster', async () => {
     expect(await run('transfer n2')).toMatchObject({ status: 0, stderr: '' });
     expect(await run('transfer')).toMatchObject({ status: 0, stderr: '' });
-    expect(asked('transferLeadership')).toEqual([{ to: 'n2' }, { to: '' }]);
+    const key = expect.stringMatching(/^\S{20,}$/) as string;
+    expect(asked('transferLeadership')).toEqual([
+      { to: 'n2', idempotency_key: key },
+      { to: '', idempotency_key: key },
+    ]);
+  });
+
+  it('shows the cluster as the new leader has it', async () => {
+    cluster.before = ({ method }) => {
+      if (method === 'transferLeadership') cluster.status = { ...cluster.status, members: [] };
+      else cluster.status = { ...cluster.status, members: [Member.create({ name: 'n9', state: 'leader' })] };
+    };
+    expect((await run('transfer')).stdout).toMatch(/^n9 /m);
   });
 
   it('exits with 1 and the reason where it is not taken over', async () => {

@@ -1,11 +1,13 @@
 /** `jarvisctl cluster members|transfer|add|remove|promote|demote`: who belongs to the cluster, who votes, who leads. */
+import { randomUUID } from 'node:crypto';
+
 import type { Command } from 'commander';
 
 import type { ClusterStatus } from '../../generated/cluster.ts';
 import { clusterToJson } from '../../spec/json.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
-import { addExamples, outputOption, peerOption } from '../options.ts';
+import { addExamples, outputOption, peerOption, staleOption } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
 import { memberColumns } from '../output/cluster.ts';
 import { printAnswer } from '../output/format.ts';
@@ -23,11 +25,11 @@ export function registerMembers(cluster: Command, context: Context): void {
 }
 
 function registerList(cluster: Command, context: Context): void {
-  const command = withCommon(cluster.command('members').description('Show the members.')).action(
-    async (options: OutputOptions) => {
-      await answer(context, command, options, (peer, signal) => peer.getCluster({ consistency: '' }, signal));
-    },
-  );
+  const command = withCommon(
+    cluster.command('members').description('Show the members.').addOption(staleOption()),
+  ).action(async (options: OutputOptions) => {
+    await answer(context, command, options, (peer, signal) => peer.getCluster({ consistency: '' }, signal));
+  });
   addExamples(command, 'jarvisctl cluster members', 'jarvisctl cluster members -o json');
 }
 
@@ -38,8 +40,14 @@ function registerTransfer(cluster: Command, context: Context): void {
       .description('Hand the leadership to another voter.')
       .argument('[member]', 'a voter; absent: the one that is furthest with the log'),
   ).action(async (to: string | undefined, options: OutputOptions) => {
-    await answer(context, command, options, (peer, signal) =>
-      peer.transferLeadership({ to: to ?? '' }, signal),
+    const request = { to: to ?? '', idempotency_key: randomUUID() };
+    await answer(
+      context,
+      command,
+      options,
+      (peer, signal) => peer.transferLeadership(request, signal),
+      // Who has handed over does not know how far the others are.
+      (peer, signal) => peer.getCluster({ consistency: '' }, signal),
     );
   });
   addExamples(command, 'jarvisctl cluster transfer', 'jarvisctl cluster transfer n2');
@@ -101,13 +109,22 @@ function withCommon(command: Command): Command {
 }
 
 function changing(action: string, name: string, more: { address?: string; other?: string }): Ask {
-  return (peer, signal) => peer.changeMember({ action, name, address: '', other: '', ...more }, signal);
+  const request = { action, name, address: '', other: '', ...more, idempotency_key: randomUUID() };
+  return (peer, signal) => peer.changeMember(request, signal);
 }
 
-async function answer(context: Context, command: Command, options: OutputOptions, ask: Ask): Promise<void> {
+/** @param asks one after the other; the last answer is shown */
+async function answer(
+  context: Context,
+  command: Command,
+  options: OutputOptions,
+  ...asks: readonly [Ask, ...Ask[]]
+): Promise<void> {
   await withPeers(context, command, async (peers) => {
     const { terminal } = context;
-    const status = await peers.call(ask, terminal.interrupted);
+    const [first, ...more] = asks;
+    let status = await peers.call(first, terminal.interrupted);
+    for (const ask of more) status = await peers.call(ask, terminal.interrupted);
     await printAnswer(terminal, options.output, {
       items: status.members,
       columns: memberColumns(terminal),

@@ -7,7 +7,7 @@ import type { Node, RemoveNodeResponse } from '../../generated/cluster.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
-import { addExamples, outputOption, peerOption, watchOption } from '../options.ts';
+import { addExamples, outputOption, peerOption, staleOption, watchOption } from '../options.ts';
 import type { OutputOptions, WatchOptions } from '../options.ts';
 import { printAnswer } from '../output/format.ts';
 import type { Answer } from '../output/format.ts';
@@ -43,6 +43,7 @@ function registerList(node: Command, context: Context): void {
     .description('List the nodes.')
     .addOption(outputOption())
     .addOption(watchOption())
+    .addOption(staleOption())
     .addOption(peerOption())
     .action(async (options: OutputOptions & WatchOptions) => {
       await withPeers(context, command, (peers) =>
@@ -63,6 +64,7 @@ function registerGet(node: Command, context: Context): void {
     .argument('<node...>')
     .addOption(outputOption())
     .addOption(watchOption())
+    .addOption(staleOption())
     .addOption(peerOption())
     .action(async (names: readonly string[], options: OutputOptions & WatchOptions) => {
       await withPeers(context, command, (peers) =>

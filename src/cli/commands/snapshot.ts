@@ -190,6 +190,7 @@ async function printFacts(context: Context, options: OutputOptions, facts: Facts
     columns: columns.map(([title, cell]) => ({ title, cell })),
     nameOf: ({ file }) => file,
     json: () => facts,
+    isAboutEach: true,
     whenEmpty: '',
   });
 }

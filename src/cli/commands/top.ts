@@ -11,7 +11,7 @@ import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
 import { rowsOf, showFullScreen } from '../full-screen.ts';
 import { clientLimits } from '../limits.ts';
-import { addExamples, parseDuration, peerOption } from '../options.ts';
+import { addExamples, parseDuration, peerOption, staleOption } from '../options.ts';
 import { printJson } from '../output/format.ts';
 import { renderTable } from '../output/table.ts';
 import { busiestFirst, usageColumns } from '../output/usage.ts';
@@ -51,6 +51,7 @@ export function registerTop(program: Command, context: Context): void {
     .addOption(
       new Option('-o, --output <format>', 'table or json').choices(['table', 'json']).default('table'),
     )
+    .addOption(staleOption())
     .addOption(peerOption())
     .action(async (options: TopOptions) => {
       await withPeers(context, command, (peers) => show(context, peers, options));

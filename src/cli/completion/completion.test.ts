@@ -44,7 +44,7 @@ describe('completion', () => {
   });
 
   it('offers the options of the command, and what they allow', async () => {
-    expect(await offered('ls', '--st')).toEqual(['--status']);
+    expect(await offered('ls', '--stat')).toEqual(['--status']);
     expect(await offered('ls', '-')).toEqual(
       expect.arrayContaining(['-o', '--output', '--help', '--context']),
     );

@@ -3,6 +3,7 @@ import type { Attempt, LabelRule as Rule, RetryPolicy, Task, TaskError } from '.
 import { printable } from '../terminal.ts';
 import { ageOf } from './age.ts';
 import { durationOf, shownStatus } from './tasks.ts';
+import { wrapLine } from './wrap.ts';
 
 /** One line, or a title with what stands below it; null: not shown. */
 type Field = readonly [title: string, value: string | readonly string[]] | null;
@@ -10,10 +11,20 @@ type Field = readonly [title: string, value: string | readonly string[]] | null;
 const INDENT = '  ';
 const NONE = '-';
 
+/** What is shown as it is, so that it can be copied. */
+const VERBATIM: ReadonlySet<string> = new Set(['Command', 'Environment', 'Log tail', 'Result']);
+
+export interface DescribeOptions {
+  readonly nowMs: number;
+  /** Of the terminal; undefined: nothing has to fit. */
+  readonly columns?: number | undefined;
+}
+
 /** Ends with an end of line. @param why it does not run; empty: it does, or is over */
-export function describeTask(task: Task, why: readonly string[], nowMs: number): string {
+export function describeTask(task: Task, why: readonly string[], options: DescribeOptions): string {
+  const { nowMs, columns = Number.POSITIVE_INFINITY } = options;
   const lines = [
-    ...fields([
+    ...fields(columns, [
       ['Name', task.name],
       ['Id', task.id],
       ['Labels', pairs(task.labels)],
@@ -29,11 +40,11 @@ export function describeTask(task: Task, why: readonly string[], nowMs: number):
       ...ending(task),
       optional('Result', task.result),
     ]),
-    ...section('Times', timesOfTask(task, nowMs)),
-    ...section('Spec', specOf(task)),
+    ...section('Times', columns, timesOfTask(task, nowMs)),
+    ...section('Spec', columns, specOf(task)),
     'Attempts:',
     ...(task.attempts.length === 0 ? [`${INDENT}${NONE}`] : []),
-    ...task.attempts.flatMap((attempt) => describeAttempt(attempt, nowMs)),
+    ...task.attempts.flatMap((attempt) => describeAttempt(attempt, nowMs, columns)),
   ];
   return `${lines.join('\n')}\n`;
 }
@@ -67,7 +78,7 @@ function specOf(task: Task): readonly Field[] {
   ];
   return [
     ['Image', image ?? 'none: a process of the node'],
-    ['Command', task.command.length === 0 ? "the image's" : commandLine(task.command)],
+    ['Command', task.command.length === 0 ? "the image's" : linesIfSeveral(commandLine(task.command))],
     ['Working dir', task.working_dir ?? (image === undefined ? 'an empty directory' : "the image's")],
     ['Environment', [...pairs(task.env), ...task.sensitive_env.map((key) => `${key}: sensitive`)]],
     ['Resources', `cpu ${resources?.cpu ?? NONE}, memory ${resources?.memory ?? NONE}`],
@@ -128,10 +139,10 @@ function retryOf(policy: RetryPolicy): Field {
   ];
 }
 
-function describeAttempt(attempt: Attempt, nowMs: number): readonly string[] {
+function describeAttempt(attempt: Attempt, nowMs: number, columns: number): readonly string[] {
   return [
     printable(`${INDENT}${attempt.attempt}: ${attempt.status} on ${attempt.node}`),
-    ...fields([
+    ...fields(columns - 2 * INDENT.length, [
       ...ending(attempt),
       optional('Image digest', attempt.image_digest),
       ['Started', timeOf(attempt.started_at, nowMs)],
@@ -170,20 +181,26 @@ function optional(title: string, value: string | undefined): Field {
   return value === undefined || value === '' ? null : [title, value];
 }
 
-function section(title: string, content: readonly Field[]): readonly string[] {
-  return [`${title}:`, ...fields(content).map((line) => `${INDENT}${line}`)];
+function section(title: string, columns: number, content: readonly Field[]): readonly string[] {
+  return [`${title}:`, ...fields(columns - INDENT.length, content).map((line) => `${INDENT}${line}`)];
 }
 
 /** Values stand in one column. */
-function fields(content: readonly Field[]): readonly string[] {
+function fields(columns: number, content: readonly Field[]): readonly string[] {
   const shown = content.filter((field) => field !== null);
   const width = Math.max(...shown.map(([title]) => title.length)) + 3;
   return shown.flatMap(([title, value]) => {
     const head = `${title}:`;
-    if (typeof value === 'string') return [`${head.padEnd(width)}${printable(value)}`];
+    const room = VERBATIM.has(title) ? undefined : columns;
+    if (typeof value === 'string') return wrapLine(`${head.padEnd(width)}${printable(value)}`, room);
     if (value.length === 0) return [`${head.padEnd(width)}${NONE}`];
-    return [head, ...value.map((line) => `${INDENT}${printable(line)}`)];
+    return [head, ...value.flatMap((line) => wrapLine(`${INDENT}${printable(line)}`, room))];
   });
+}
+
+/** A script is shown as it was written. */
+function linesIfSeveral(text: string): string | readonly string[] {
+  return text.includes('\n') ? text.split('\n') : text;
 }
 
 function pairs(record: Readonly<Record<string, string>>): readonly string[] {

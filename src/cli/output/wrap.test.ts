@@ -9,6 +9,22 @@ describe('wrapLine', () => {
     expect(wrapLine('a wordthatistoolong b', 8)).toEqual(['a', '  wordthatistoolong', '  b']);
   });
 
+  it('keeps the spaces within a line, and whole what is to be copied', () => {
+    expect(wrapLine('A:    one two three', 12)).toEqual(['A:    one', '  two three']);
+    expect(wrapLine('see `jarvisctl ls -o name`, or (`jarvisctl get x`) now', 12)).toEqual([
+      'see',
+      '  `jarvisctl ls -o name`,',
+      '  or',
+      '  (`jarvisctl get x`)',
+      '  now',
+    ]);
+    expect(wrapLine('"jarvisctl ls -o name" lists "a b c"', 12)).toEqual([
+      '"jarvisctl ls -o name"',
+      '  lists "a b',
+      '  c"',
+    ]);
+  });
+
   it('leaves alone what fits, and all where nothing has to fit', () => {
     expect(wrapLine('  one  two', 10)).toEqual(['  one  two']);
     expect(wrapLine('a '.repeat(99), undefined)).toEqual(['a '.repeat(99)]);

@@ -5,8 +5,8 @@ import { sendCluster } from '../cluster-route.ts';
 import { parseConfigBody } from '../config-routes.ts';
 import { idempotencyKey } from '../requests.ts';
 import { route } from '../route.ts';
-import { settingsChange } from '../schemas/bodies.ts';
-import { cluster, settings } from '../schemas/cluster.ts';
+import { cluster } from '../schemas/cluster.ts';
+import { settings, settingsChange } from '../schemas/settings.ts';
 import { sendSnapshot } from '../snapshot-route.ts';
 
 export const clusterRoutes = [

@@ -6,7 +6,6 @@ import { z } from 'zod';
 
 import { limits } from '../../lib/limits.ts';
 import { NETWORK_MODES, ON_NODE_LOSS, PRIORITIES, PULL_POLICIES } from '../../model/task.ts';
-import { SETTING_NAMES } from '../../spec/settings/settings.ts';
 import { component } from './components.ts';
 
 const text = z.string();
@@ -80,6 +79,13 @@ const taskFields = {
 
 export const taskSpec = component('TaskSpec', z.strictObject(taskFields));
 
+const taskTemplate = component(
+  'TaskTemplate',
+  z
+    .strictObject({ ...taskFields, name: text.nullish() })
+    .describe('A TaskSpec, in whose strings {{index}} and {{parameter}} are filled in'),
+);
+
 const groupFields = {
   apiVersion: z.literal('jarvis/v1').nullish(),
   name: name.nullish(),
@@ -99,7 +105,7 @@ export const batchSpec = component(
     z.strictObject({
       ...groupFields,
       kind: z.literal('Batch').nullish(),
-      template: taskSpec.describe('Its strings may hold {{index}} and {{parameter}}'),
+      template: taskTemplate,
       count: z.int().min(1).max(limits.templateTasks).nullish(),
       parameters: z.array(z.record(name, z.unknown())).min(1).max(limits.templateTasks).nullish(),
     }),
@@ -149,18 +155,11 @@ export const drain = component(
   }),
 );
 
-export const settingsChange = component(
-  'SettingsChange',
-  z
-    .strictObject(Object.fromEntries(SETTING_NAMES.map((block) => [block, z.looseObject({}).nullish()])))
-    .describe('Blocks of docs/configuration.md; what is absent stays, null is the default'),
-);
-
 export const newJoinToken = component(
   'NewJoinToken',
   z.strictObject({
     expires: duration.nullish(),
     uses: whole.nullish(),
-    node: name.nullish().describe('The one node that may use it; absent: any'),
+    name: name.nullish().describe('The one node that may use it; absent: any'),
   }),
 );

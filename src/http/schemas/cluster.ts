@@ -92,24 +92,6 @@ export const cluster = component(
   }),
 );
 
-export const settings = component(
-  'Settings',
-  z.object({
-    heartbeat: z.object({ interval: number, warning: number, timeout: number }).describe('Seconds'),
-    membership: z.object({
-      voters: count.nullable().describe('Null: as many as vote'),
-      learners: count,
-      voter_grace: number.describe('Seconds'),
-    }),
-    retention: z.looseObject({}),
-    retry_policy: z.looseObject({}),
-    scheduling: z.looseObject({}),
-    autoscaling: z.looseObject({}),
-    alerts: z.looseObject({}),
-    settling_timeout: number.nullable().describe('Seconds'),
-  }),
-);
-
 export const version = component('Version', z.object({ version: text, name: text, node_version: text }));
 export const health = component('Health', z.object({ status: text }));
 

@@ -34,7 +34,7 @@ const attempt = component(
     log_node: text.describe('That has its output'),
     stopping: z
       .object({
-        reason: text.describe('cancelled, stopped, timeout or lease_lost'),
+        reason: text.describe('cancelled, drain, stopped, timeout or lease_lost'),
         since: time,
         kill_at: time,
       })

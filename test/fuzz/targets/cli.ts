@@ -110,7 +110,12 @@ function refused(): object {
 
 /** Whatever it is asked for is not there. */
 function emptyCluster(address: string): ClusterConnection {
-  const own: Record<string, unknown> = { address, connect: async () => undefined, close: () => undefined };
+  const own: Record<string, unknown> = {
+    address,
+    connect: async () => undefined,
+    freshness: () => null,
+    close: () => undefined,
+  };
   return new Proxy({} as ClusterConnection, {
     get: (_target, name) => (typeof name === 'string' ? (own[name] ?? refused) : undefined),
   });

@@ -24,7 +24,7 @@ import { createJoinToken, deleteJoinToken, useJoinToken } from './join-tokens.ts
 import { labelNode } from './label-node.ts';
 import { logsHandedOver } from './logs-handed-over.ts';
 import { nodeHealth, nodeOffline, nodePressure } from './node-health.ts';
-import { once } from './idempotency.ts';
+import { forget, once } from './idempotency.ts';
 import { done, refuse } from './outcomes.ts';
 import { reconcileNode } from './reconcile-node.ts';
 import { leasesOver, reformCluster } from './reform-cluster.ts';
@@ -124,6 +124,8 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return labelNode(transaction, command);
     case 'rememberRequest':
       return once(transaction, command.idempotency, () => done(command.answer));
+    case 'forgetRequest':
+      return forget(transaction, command.idempotency);
     case 'drainOverdue':
       return drainOverdue(transaction, command);
     case 'nodeDrained':
@@ -214,6 +216,7 @@ export function rowsNamedBy(command: Command): readonly RowKey[] {
     case 'undrainNode':
     case 'labelNode':
     case 'rememberRequest':
+    case 'forgetRequest':
     case 'setHeartbeat':
     case 'createToken':
     case 'revokeToken':

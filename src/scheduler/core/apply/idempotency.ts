@@ -1,6 +1,6 @@
 import type { IdempotencyKey, Outcome } from '../../../model/commands.ts';
 import type { Transaction } from '../transaction.ts';
-import { refuse } from './outcomes.ts';
+import { done, refuse } from './outcomes.ts';
 
 /**
  * Carries out a request once per key: a repeated one gets the first answer, the same key with another request is
@@ -28,4 +28,11 @@ export function once<Result>(
     });
   }
   return outcome;
+}
+
+/** The same request, and no other by that key. */
+export function forget(transaction: Transaction, { key, requestDigest }: IdempotencyKey): Outcome<null> {
+  if (transaction.get('idempotency', key)?.requestDigest === requestDigest)
+    transaction.delete('idempotency', key);
+  return done(null);
 }

@@ -39,6 +39,7 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly undrainNode: null;
   readonly labelNode: null;
   readonly rememberRequest: RememberedAnswer;
+  readonly forgetRequest: null;
   readonly drainOverdue: DrainOverdueResult;
   readonly nodeDrained: null;
   readonly retryDue: RetryDueResult;

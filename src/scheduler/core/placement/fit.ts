@@ -115,13 +115,21 @@ export function keptApart(
   return rule === null ? null : never(`node ${node.name} has ${showAnti(rule)}, which it keeps apart from`);
 }
 
+const MEBIBYTE = 2 ** 20;
+
+/** To be read: at least so much, in whole Mi, or in tenths of Gi where it is more than that. */
+function shownMemory(memoryBytes: number): string {
+  const mebibytes = Math.ceil(memoryBytes / MEBIBYTE);
+  return mebibytes < 1024 ? `${mebibytes}Mi` : `${Math.ceil(mebibytes / 102.4) / 10}Gi`;
+}
+
 /** @param allocated what is set aside there already */
 export function lacking(request: Resources, node: NodeRow, allocated: Resources): Misfit | null {
   const { capacity } = node;
   const cpu = allocated.cpuMillis + request.cpuMillis - capacity.cpuMillis;
   const memory = allocated.memoryBytes + request.memoryBytes - capacity.memoryBytes;
   if (cpu <= 0 && memory <= 0) return null;
-  const missing = [cpu > 0 ? `${cpu}m cpu` : null, memory > 0 ? `${memory} bytes of memory` : null];
+  const missing = [cpu > 0 ? `${cpu}m cpu` : null, memory > 0 ? `${shownMemory(memory)} of memory` : null];
   return {
     reason: `node ${node.name} lacks ${missing.filter((one) => one !== null).join(' and ')}`,
     distance: Math.max(shareOf(cpu, capacity.cpuMillis), shareOf(memory, capacity.memoryBytes)),

@@ -89,6 +89,18 @@ describe('the order', () => {
     expect(order).toEqual([...critical, ...normal, ...big, ...more, ...low]);
   });
 
+  it('says of memory what is lacking in units for people', () => {
+    const cluster = clusterOf('n1');
+    const lacks = (memoryBytes: number): string | undefined => {
+      const [id] = cluster.submit(specOf({ resources: { cpuMillis: 1, memoryBytes } }));
+      return reasonsFor(cluster, id)[0]?.nearestMiss;
+    };
+    const whole = 4096 * MIB;
+    expect(lacks(whole + 1)).toBe('node n1 lacks 1Mi of memory');
+    expect(lacks(whole + 512 * MIB)).toBe('node n1 lacks 512Mi of memory');
+    expect(lacks(whole + 1537 * MIB)).toBe('node n1 lacks 1.6Gi of memory');
+  });
+
   it('lets what fits overtake what does not', () => {
     const cluster = clusterOf('n1');
     const [big] = cluster.submit(specOf({ resources: { cpuMillis: 9000, memoryBytes: MIB } }));
