@@ -77,7 +77,7 @@ describe('the policy of scaling', () => {
   ])('with %i of at most 20 nodes adds %i', (active, count) => {
     const input = inputOf({ load: BUSY, nodes: { active, joining: 0 } });
     expect(decide(input).count).toBe(count);
-    if (count === 0) expect(heldOf(input)).toMatchObject({ queue_depth: 'max_nodes' });
+    expect(heldOf(input)).toMatchObject({ queue_depth: count === 0 ? 'max_nodes' : null });
   });
 
   it('begins from nothing: below min_nodes it adds nodes without a rule', () => {
@@ -130,7 +130,7 @@ describe('the policy of scaling', () => {
     const metrics = fc.constantFrom('queue_depth', 'average_wait_time', 'cluster_utilization');
     const rules = fc.array(
       fc.record({
-        metric: metrics as fc.Arbitrary<ScalingRule['metric']>,
+        metric: metrics,
         threshold: fc.integer({ min: 0, max: 100 }),
         count: fc.integer({ min: 1, max: 50 }),
         cooldownMs: fc.integer({ min: 0, max: 100_000 }),
@@ -164,15 +164,14 @@ describe('the policy of scaling', () => {
         const { action, count, desired } = decide(input);
         const size = input.nodes.active + input.nodes.joining;
         const { minNodes, maxNodes } = input.settings;
+        const sign = { add_nodes: 1, remove_nodes: -1, none: 0 }[action];
+        const least = { add_nodes: 0, remove_nodes: Math.max(minNodes, input.voters), none: 0 }[action];
+        const most = { add_nodes: maxNodes, remove_nodes: size, none: size }[action];
         expect(count > 0).toBe(action !== 'none');
-        if (action === 'add_nodes') {
-          expect(desired).toBe(size + count);
-          expect(desired).toBeLessThanOrEqual(maxNodes);
-        } else if (action === 'remove_nodes') {
-          expect(desired).toBe(size - count);
-          expect(desired).toBeGreaterThanOrEqual(Math.max(minNodes, input.voters));
-        }
-        if (size < minNodes) expect(desired).toBe(minNodes);
+        expect(desired).toBe(size + sign * count);
+        expect(desired).toBeGreaterThanOrEqual(Math.max(least, Math.min(minNodes, size)));
+        expect(desired).toBeLessThanOrEqual(most);
+        expect(size < minNodes && desired !== minNodes).toBe(false);
       }),
       { numRuns: runs(1000) },
     );

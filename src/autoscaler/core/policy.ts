@@ -160,14 +160,8 @@ function verdictOf(
 }
 
 function valueOf({ metric }: ScalingRule, load: PolicyInput['load']): number {
-  switch (metric) {
-    case 'queue_depth':
-      return load.queueDepth;
-    case 'average_wait_time':
-      return load.averageWaitTime;
-    case 'cluster_utilization':
-      return load.utilization;
-  }
+  if (metric === 'queue_depth') return load.queueDepth;
+  return metric === 'average_wait_time' ? load.averageWaitTime : load.utilization;
 }
 
 function whatFired(rules: readonly RuleVerdict[]): string {
