@@ -2,11 +2,13 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
+import { Ajv } from 'ajv';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 
 import { checkStated, defaultSettings, resolveSettings } from '../spec/settings/settings.ts';
 import { gatherConfig, parseConfig, type RawConfig } from './config.ts';
+import { nodeFileSchema } from './node-file-schema.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
 /** For what shows a part only. */
@@ -41,16 +43,22 @@ describe('what is shown as settings', () => {
     expect(parsed(isEnrolled ? `${text}\ninsecure: true` : text).name).toMatch(/^n\d$/);
   });
 
-  it('in examples/jarvisd.yaml is the file of a node', () => {
-    const file = path.join(root, 'examples/jarvisd.yaml');
+  it.each(['jarvisd', 'settings'])('in examples/config/%s.yaml is what the JSON Schema takes', (name) => {
+    const validate = new Ajv({ strict: false, validateFormats: false }).compile(nodeFileSchema());
+    const plain: unknown = parse(readFileSync(path.join(root, `examples/config/${name}.yaml`), 'utf8'));
+    expect({ valid: validate(plain), errors: validate.errors }).toEqual({ valid: true, errors: null });
+  });
+
+  it('in examples/config/jarvisd.yaml is the file of a node', () => {
+    const file = path.join(root, 'examples/config/jarvisd.yaml');
     const config = parseConfig(gatherConfig({ file, environment: {}, flags: {} }));
     expect(config.tls).not.toBeNull();
     expect(config.policy.shared.users).toEqual(['1000:1000', 'worker']);
     expect(config.cluster.retention.tasksMs).toBe(14 * 24 * 3_600_000);
   });
 
-  it('in examples/settings.yaml is a change of settings', () => {
-    const plain: unknown = parse(readFileSync(path.join(root, 'examples/settings.yaml'), 'utf8'));
+  it('in examples/config/settings.yaml is a change of settings', () => {
+    const plain: unknown = parse(readFileSync(path.join(root, 'examples/config/settings.yaml'), 'utf8'));
     const result = checkStated(plain);
     expect(result.type).toBe('valid');
     const stated = result.type === 'valid' ? result.stated : {};
