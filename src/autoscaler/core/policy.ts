@@ -6,7 +6,7 @@ import type { Autoscaling, ScalingRule } from '../../model/autoscaling.ts';
 import type { Load } from './load.ts';
 
 /** Nodes by where they are in life. */
-export interface NodeCounts {
+interface NodeCounts {
   /** That work: {@link Load.nodes}. */
   readonly active: number;
   /** Asked for, and not at work yet. */
@@ -42,7 +42,7 @@ type Held =
   | 'voters';
 
 /** What one rule comes to. */
-export interface RuleVerdict {
+interface RuleVerdict {
   readonly action: ScalingAction;
   readonly metric: ScalingRule['metric'];
   readonly threshold: number;
