@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { fastify } from 'fastify';
 
 import { cannotListen, joinAddress, splitAddress } from '../lib/address.ts';
+import { ByteBudget } from '../lib/byte-budget.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
@@ -37,6 +38,7 @@ export interface HttpServer {
 
 const DEFAULT_BOUNDS: ConnectionBounds = {
   headersTimeoutMs: limits.httpHeadersTimeoutMs,
+  requestTimeoutMs: limits.httpRequestTimeoutMs,
   checkIntervalMs: limits.httpCheckIntervalMs,
   stallMs: limits.httpStallMs,
 };
@@ -55,6 +57,8 @@ export function createHttpServer(options: {
   readonly hosts?: readonly string[] | null;
   /** See {@link DefenceOptions}; absent: as by default. */
   readonly requestsPerSecond?: number;
+  /** Of bodies, all together; absent: as by default. */
+  readonly receivedBytes?: number;
   /** Tests have less patience. */
   readonly bounds?: Partial<ConnectionBounds>;
 }): HttpServer {
@@ -65,6 +69,8 @@ export function createHttpServer(options: {
     headersTimeout: bounds.headersTimeoutMs,
     connectionsCheckingInterval: bounds.checkIntervalMs,
     maxHeaderSize: limits.httpHeaderBytes,
+    // Node.js would refuse it without a word of what is wrong.
+    requireHostHeader: false,
     // A peer that has gone without a word is found out in the end.
     keepAlive: true,
     keepAliveInitialDelay: limits.httpKeepAliveMs,
@@ -77,7 +83,7 @@ export function createHttpServer(options: {
         }),
     logger: false,
     bodyLimit: limits.httpBodyBytes,
-    requestTimeout: limits.httpRequestTimeoutMs,
+    requestTimeout: bounds.requestTimeoutMs,
     keepAliveTimeout: limits.httpKeepAliveMs,
     forceCloseConnections: 'idle',
     clientErrorHandler: (error, socket) => connections.refuse(error, socket),
@@ -119,7 +125,7 @@ export function createHttpServer(options: {
     answer(reply, new JarvisError('not_found', `there is nothing at ${request.url.slice(0, 200)}`)),
   );
   if (options.admission !== undefined && options.admission !== null) requireTokens(app, options.admission);
-  takeJson(app);
+  takeJson(app, new ByteBudget(options.receivedBytes ?? limits.httpReceivedBytes));
   const calls = new Calls();
   void app.register(compress, {
     encodings: ['br', 'gzip'],

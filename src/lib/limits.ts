@@ -133,6 +133,9 @@ export const limits = {
   /** Connections of one node, and the time for the first byte of each. */
   rpcConnections: 4096,
   rpcFirstByteMs: 10_000,
+  /** Of what callers have sent, over all of their calls: see rpc/received-bytes.ts. The same of bodies over HTTP. */
+  rpcReceivedBytes: 512 * 1024 * 1024,
+  httpReceivedBytes: 256 * 1024 * 1024,
   /** For a call that is no stream, where its client sets no deadline and where it does; for a caller's stream. */
   rpcCallMs: 30_000,
   rpcLongestCallMs: 600_000,

@@ -1,10 +1,11 @@
 import { once } from 'node:events';
 import { constants } from 'node:http2';
+import { gzipSync } from 'node:zlib';
 
 import * as grpc from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { ClusterService, Task, TaskRequest } from '../generated/cluster.ts';
+import { ClusterService, SubmitTasksRequest, Task, TaskRequest } from '../generated/cluster.ts';
 import { limits } from '../lib/limits.ts';
 import { silentLog } from '../lib/log.ts';
 import { VirtualClock } from '../lib/testing/virtual-clock.ts';
@@ -199,5 +200,77 @@ it('a request that never ends is answered in time, and reset where that does not
   await expect(answer).resolves.toMatchObject({
     status: grpc.status.DEADLINE_EXCEEDED,
     resetCode: constants.NGHTTP2_CANCEL,
+  });
+});
+
+function large(length: number): Buffer {
+  return framed(SubmitTasksRequest.encode({ tasks: [], idempotency_key: 'x'.repeat(length) }).finish());
+}
+
+describe('what callers have sent', () => {
+  const PIECE = 48 * 1024;
+  const SUBMITS = ClusterService.streamSubmits.path;
+  async function restart(replaced: Partial<ClusterOperations>): Promise<void> {
+    await client.close();
+    await server.close(0);
+    const services = [clusterService({ ...operations, ...replaced } as ClusterOperations, silentLog)];
+    server = await createServer({ listen: '127.0.0.1:0', services, clock, receivedBytes: 10 * PIECE });
+    client = await RawClient.connect(server.address);
+  }
+
+  it('is bounded over all calls, and let go with each', async () => {
+    await restart({});
+    const streams = Array.from({ length: 9 }, () => client.open(GET_TASK));
+    for (const stream of streams) stream.write(request('x'.repeat(2 * PIECE)).subarray(0, PIECE));
+    // The server has them once it has answered a later one.
+    await client.send(GET_TASK, request('quick'));
+    const answer = await client.send(GET_TASK, request('x'.repeat(2 * PIECE)));
+    expect(answer).toMatchObject({ status: grpc.status.RESOURCE_EXHAUSTED });
+    expect(answer.trailers).toMatchObject({ 'jarvis-code': 'too_many' });
+    await expect(client.send(GET_TASK, request('quick'))).resolves.toMatchObject({ status: 0 });
+    for (const stream of streams) stream.close(constants.NGHTTP2_CANCEL);
+    await client.send(GET_TASK, request('quick'));
+    const later = await client.send(GET_TASK, request(`quick${'\0'.repeat(2 * PIECE)}`), {
+      'grpc-timeout': '10m',
+    });
+    expect(later).toMatchObject({ status: grpc.status.DEADLINE_EXCEEDED });
+  });
+
+  it('is bounded where it waits for an answer, and ends the stream that brings more', async () => {
+    await restart({
+      acceptTasks: ({ idempotency_key: key }, { signal }) =>
+        key === 'q' ? Promise.resolve({ taskIds: [] }) : untilGone(signal),
+    });
+    const stream = client.open(SUBMITS);
+    const answer = answerOf(stream);
+    for (let sent = 0; sent < 20; sent += 1) stream.write(large(PIECE));
+    await expect(answer).resolves.toMatchObject({ status: grpc.status.RESOURCE_EXHAUSTED });
+    await gone.promise;
+    const usual = await client.send(
+      SUBMITS,
+      framed(SubmitTasksRequest.encode({ tasks: [], idempotency_key: 'q' }).finish()),
+    );
+    expect(usual).toMatchObject({ status: 0 });
+  });
+
+  it('may be any amount where it is answered', async () => {
+    await restart({ acceptTasks: () => Promise.resolve({ taskIds: [] }) });
+    const stream = client.open(SUBMITS);
+    const answer = answerOf(stream);
+    for (let sent = 0; sent < 100; sent += 1) if (!stream.write(large(PIECE))) await once(stream, 'drain');
+    stream.end();
+    await expect(answer).resolves.toMatchObject({ status: 0 });
+  });
+
+  it('counts with what it unfolds to', async () => {
+    await restart({});
+    const bomb = framed(gzipSync(Buffer.alloc(limits.rpcMessageBytes)), { compressed: true });
+    const answer = await client.send(GET_TASK, bomb, { 'grpc-encoding': 'gzip' });
+    expect(answer).toMatchObject({ status: grpc.status.RESOURCE_EXHAUSTED });
+    expect(answer.trailers).toMatchObject({ 'jarvis-code': 'too_many' });
+    const small = framed(gzipSync(TaskRequest.encode({ id: 'quick' }).finish()), { compressed: true });
+    await expect(client.send(GET_TASK, small, { 'grpc-encoding': 'gzip' })).resolves.toMatchObject({
+      status: 0,
+    });
   });
 });

@@ -1,6 +1,7 @@
 /**
  * Bounds of every call that a server takes, whichever service it belongs to and whatever its client says: how long it may
- * take, how long its reader may leave what is sent unread, and that callers hear of a stop.
+ * take, how long its reader may leave what is sent unread, how much all of them may hold of what they have sent, and that
+ * callers hear of a stop.
  */
 import { constants, type ServerHttp2Stream } from 'node:http2';
 
@@ -11,7 +12,11 @@ import { HealthService } from '../generated/health.ts';
 import { NodeLogsService } from '../generated/worker.ts';
 import { invariant } from '../lib/assert.ts';
 import type { Clock } from '../lib/clock.ts';
+import { ByteBudget } from '../lib/byte-budget.ts';
+import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
+import { toStatus } from './errors.ts';
+import { ReceivedBytes } from './received-bytes.ts';
 import { serviceName } from './service-name.ts';
 
 /** Streams of other services are those of peers and workers, which look after themselves. */
@@ -19,6 +24,8 @@ const CALLERS: ReadonlySet<string> = new Set(
   [ClusterService, HealthService, NodeLogsService].map(serviceName),
 );
 
+type Call = grpc.ServerInterceptingCallInterface;
+type Listener = Parameters<grpc.ServerInterceptingCall['start']>[0];
 type Status = Parameters<grpc.ServerInterceptingCall['sendStatus']>[0];
 
 /** None of these carries a code of ours: whether a write has happened is for the client to judge. */
@@ -29,14 +36,21 @@ const TOO_OLD: Status = {
 };
 const TOO_LONG: Status = { code: grpc.status.DEADLINE_EXCEEDED, details: 'the call has taken too long' };
 
+const FULL = toStatus(
+  new JarvisError('too_many', 'this node holds as much of what its callers have sent as it may: later'),
+);
+
 export class CallBounds {
   readonly #clock: Clock;
+  readonly #budget: ByteBudget;
   readonly #calls = new Set<BoundedCall>();
   #isStopping = false;
   #cancelLook: (() => void) | null = null;
 
-  constructor(clock: Clock) {
+  /** @param receivedBytes that all calls of callers may hold together */
+  constructor(clock: Clock, receivedBytes: number) {
     this.#clock = clock;
+    this.#budget = new ByteBudget(receivedBytes);
   }
 
   readonly interceptor: grpc.ServerInterceptor = (method, call) => {
@@ -48,6 +62,7 @@ export class CallBounds {
     const bounded = new BoundedCall(call, { isStream, stream, clock: this.#clock });
     this.#calls.add(bounded);
     stream.once('close', () => this.#calls.delete(bounded));
+    if (isCallers) this.#count(bounded, { call, stream, isAnsweredEach: method.requestStream });
     if (isStream && this.#isStopping) bounded.end(STOPPING);
     this.#cancelLook ??= this.#clock.after(limits.rpcLookMs, () => this.#look());
     return bounded;
@@ -69,6 +84,19 @@ export class CallBounds {
     this.#cancelLook = null;
   }
 
+  #count(
+    bounded: BoundedCall,
+    parts: { call: Call; stream: ServerHttp2Stream; isAnsweredEach: boolean },
+  ): void {
+    const { call, stream, isAnsweredEach } = parts;
+    const received = new ReceivedBytes(this.#budget, { isCompressed: isCompressed(call) });
+    if (isAnsweredEach) bounded.received = received;
+    stream.on('data', ({ length }: Buffer) => {
+      if (!received.came(length)) bounded.refuse();
+    });
+    stream.once('close', () => received.close());
+  }
+
   #look(): void {
     const nowMs = this.#clock.monotonicMs();
     for (const call of this.#calls) call.look(nowMs);
@@ -85,6 +113,8 @@ interface BoundedCallOptions {
 
 class BoundedCall extends grpc.ServerInterceptingCall {
   readonly isStream: boolean;
+  /** Of a stream whose messages are each answered. */
+  received: ReceivedBytes | null = null;
   readonly #call: grpc.ServerInterceptingCallInterface;
   readonly #options: BoundedCallOptions;
   readonly #endMs: number;
@@ -100,8 +130,23 @@ class BoundedCall extends grpc.ServerInterceptingCall {
     this.#endMs = options.clock.monotonicMs() + boundMs(call, options.isStream);
   }
 
+  override start(listener: Listener): void {
+    const { received } = this;
+    if (received === null) return super.start(listener);
+    return super.start({
+      onReceiveMetadata: (metadata) => listener.onReceiveMetadata(metadata),
+      onReceiveMessage: (message: unknown) => {
+        received.taken();
+        listener.onReceiveMessage(message);
+      },
+      onReceiveHalfClose: () => listener.onReceiveHalfClose(),
+      onCancel: () => listener.onCancel(),
+    });
+  }
+
   override sendMessage(message: unknown, callback: () => void): void {
     if (this.#hasStatus) return;
+    this.received?.answered();
     this.#unreadSinceMs ??= this.#options.clock.monotonicMs();
     super.sendMessage(message, () => {
       if (!this.#hasStatus) this.#unreadSinceMs = null;
@@ -122,6 +167,13 @@ class BoundedCall extends grpc.ServerInterceptingCall {
     this.#call.sendStatus(status);
   }
 
+  /** What it has sent already is let go at once: its stream is closed, once the answer is out. */
+  refuse(): void {
+    if (this.#hasStatus) return;
+    this.end(FULL);
+    this.#options.stream.close(constants.NGHTTP2_NO_ERROR);
+  }
+
   look(nowMs: number): void {
     const isUnread = this.#unreadSinceMs !== null && nowMs - this.#unreadSinceMs >= limits.rpcUnreadMs;
     // A status would wait behind what is not read.
@@ -139,6 +191,13 @@ class BoundedCall extends grpc.ServerInterceptingCall {
 function boundMs(call: grpc.ServerInterceptingCallInterface, isStream: boolean): number {
   if (isStream) return limits.rpcStreamMs;
   return call.getDeadline() === Infinity ? limits.rpcCallMs : limits.rpcLongestCallMs;
+}
+
+/** As grpc-js has it from the headers, which it shows nobody. */
+function isCompressed(call: grpc.ServerInterceptingCallInterface): boolean {
+  const { incomingEncoding } = call as unknown as { readonly incomingEncoding?: string };
+  invariant(incomingEncoding !== undefined, 'a call of grpc-js knows its encoding');
+  return incomingEncoding !== 'identity';
 }
 
 /** grpc-js keeps it to itself, and has no other way to end one stream of a connection. */
