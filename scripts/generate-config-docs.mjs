@@ -10,6 +10,7 @@ import { NAME_RULE } from '../src/lib/names.ts';
 import { formatDurationMs, formatMemoryBytes } from '../src/lib/quantities.ts';
 import { inputSchemaOf } from '../src/spec/json-schemas.ts';
 import { defaultSettings, describedSettings, SETTING_NAMES } from '../src/spec/settings/settings.ts';
+import { table } from './markdown-table.mjs';
 
 const target = path.join(import.meta.dirname, '..', 'docs', 'configuration.md');
 
@@ -92,15 +93,6 @@ function allowedOf(json) {
 }
 
 /** @param rows of cells; the first are the headings */
-function table(rows) {
-  const cells = rows.map((row) => row.map((cell) => cell.replaceAll('|', '\\|')));
-  const widths = cells[0].map((_, at) => Math.max(...cells.map((row) => [...row[at]].length)));
-  const line = (row) =>
-    `| ${row.map((cell, at) => cell + ' '.repeat(widths[at] - [...cell].length)).join(' | ')} |`;
-  const [head, ...body] = cells;
-  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...body.map(line)].join('\n');
-}
-
 const flags = new Map(
   createCommand().options.map((option) => [
     option.attributeName().replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),

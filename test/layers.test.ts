@@ -24,6 +24,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   operations: ['spec', 'scheduler', 'scheduler/core', 'model', 'generated', 'lib'],
   rpc: ['operations', 'spec', 'generated', 'model', 'lib'],
   http: ['operations', 'spec', 'generated', 'model', 'lib'],
+  metrics: ['model', 'lib'],
   'agent/watchdog': ['agent/drivers', 'agent/cgroups', 'lib'],
   'agent/cgroups': ['lib'],
   'agent/drivers': ['agent/watchdog', 'agent/cgroups', 'model', 'lib'],
@@ -43,6 +44,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'operations',
     'rpc',
     'http',
+    'metrics',
     'spec',
     'generated',
     'model',
@@ -165,6 +167,11 @@ describe('layers', () => {
         }),
       );
     expect(wrong).toEqual([]);
+  });
+
+  it('only the registry of metrics knows prom-client', () => {
+    const users = files.filter(({ imports }) => imports.includes('prom-client')).map(({ name }) => name);
+    expect(users).toEqual(['metrics/registry.ts']);
   });
 
   it('nothing is exported by default', () => {

@@ -151,10 +151,10 @@ const KEYS: readonly (readonly [
   ],
   [
     'alerts',
-    '{webhooks: [{url: "https://alerts.example.com/x", events: [node.offline], secret: s}]}',
-    '{webhooks: [{url: "https://alerts.example.com/x", events: [node.offline], secret: s}]}',
+    '{webhooks: [{url: "https://alerts.example.com/x", events: [node.offline], secret: s, format: slack}]}',
+    '{webhooks: [{url: "https://alerts.example.com/x", events: [node.offline], secret: s, format: slack}]}',
     ({ cluster }) => cluster.alerts.webhooks,
-    [{ url: 'https://alerts.example.com/x', events: ['node.offline'], secret: 's' }],
+    [{ url: 'https://alerts.example.com/x', events: ['node.offline'], secret: 's', format: 'slack' }],
   ],
 ];
 

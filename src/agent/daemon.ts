@@ -16,7 +16,6 @@ import { bootTimeMs } from '../lib/boot-time.ts';
 import { systemClock, type Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { createHttpServer, type HttpServer } from '../http/server.ts';
 import { FreshnessWatch } from '../operations/freshness.ts';
 import { LocalOperations } from '../operations/local.ts';
 import { measuredLoadOf } from '../operations/nodes.ts';
@@ -25,19 +24,17 @@ import { RoutingOperations } from '../operations/router.ts';
 import { openDataDirectory, type ClusterRecord, type DataDirectory } from '../raft/data-directory.ts';
 import { ClusterFormation } from '../raft/form-cluster.ts';
 import { MemberRemovedError, type RaftNode } from '../raft/node.ts';
-import { GrpcTransport } from '../raft/transport/grpc-transport.ts';
 import { RaftPeerService } from '../raft/transport/raft-service.ts';
 import { channelOptions, ChannelPool } from '../rpc/channel.ts';
 import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
-import { healthService } from '../rpc/health-service.ts';
 import { createRemotes } from '../rpc/remotes.ts';
-import { createServer, type RpcServer } from '../rpc/server.ts';
 import { Retention } from '../scheduler/retention.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { adminTokenFile } from './admin-token-file.ts';
+import { alertDuties } from './alerts/duties.ts';
 import { Admission } from './admission.ts';
-import { authRequired, ownHosts, type NodeConfig } from './config.ts';
+import { authRequired, type NodeConfig } from './config.ts';
 import { announceAddress, enterCluster } from './enter-cluster.ts';
 import { enrolmentParts, ownAuthorityHash } from './enrolment/enrolment-parts.ts';
 import { drainBeforeExit } from './exit-drain.ts';
@@ -47,6 +44,7 @@ import { DiskErrors } from './disk-errors.ts';
 import { NodeInsight } from './insight.ts';
 import { LastWords } from './last-words.ts';
 import { lateService } from './late-service.ts';
+import { CLOSE_GRACE_MS, listen } from './listeners.ts';
 import { DrainKeeper } from './leader/drain-keeper.ts';
 import { LeaseSettler } from './leader/lease-settler.ts';
 import { LeaderDuties } from './leader/leader-duties.ts';
@@ -58,9 +56,11 @@ import { SessionService } from './leader/session-service.ts';
 import { HandOverRequests } from './logs/hand-over-service.ts';
 import { NodeLogs } from './logs/node-logs.ts';
 import { memberQuestions } from './member-questions.ts';
+import { memberTransport } from './member-transport.ts';
 import { memberWatches } from './member-watches.ts';
 import { LeaderMembershipControl } from './membership-control.ts';
 import { NodeDrivers } from './node-drivers.ts';
+import { NodeMetrics } from './node-metrics.ts';
 import type { NodeSecurity } from './node-security.ts';
 import { readinessOf } from './readiness.ts';
 import { recoverMember } from './recovery.ts';
@@ -68,7 +68,6 @@ import { nodeConfinement } from './node-confinement.ts';
 import { registrationOf } from './registration.ts';
 import { ClusterReplica } from './replica.ts';
 import { foundingText } from './founding-text.ts';
-import { nodeFileSchema } from './node-file-schema.ts';
 import { SettingsNotice } from './settings-notice.ts';
 import { StartingOperations } from './starting-operations.ts';
 import { DEFAULT_PATH } from './worker/environment.ts';
@@ -76,8 +75,6 @@ import { GrpcSessionConnector } from './worker/session-connector.ts';
 import { UsageMeter } from './worker/usage-meter.ts';
 import { WorkerAgent } from './worker/worker-agent.ts';
 
-/** What calls under way get to end at a stop. */
-const CLOSE_GRACE_MS = 300;
 const KILL_TASKS_TIMEOUT_MS = 3000;
 const USAGE_INTERVAL_MS = 2000;
 
@@ -95,6 +92,7 @@ export class Daemon {
   readonly #closers: Closer[] = [];
   readonly #diskErrors = new DiskErrors(this.#clock);
   readonly #guarding: Guarding;
+  readonly #metrics: NodeMetrics;
   readonly #failed = Promise.withResolvers<never>();
   #lastWords: LastWords | null = null;
   /** Null until it is part of a cluster. */
@@ -108,7 +106,10 @@ export class Daemon {
     this.#security = options.security;
     this.#log = options.log;
     this.#version = options.version;
-    this.#guarding = new Guarding({ config: options.config, clock: this.#clock, log: options.log });
+    const parts = { clock: this.#clock, log: options.log };
+    this.#guarding = new Guarding({ config: options.config, ...parts });
+    const { tls } = options.security;
+    this.#metrics = new NodeMetrics({ name: options.config.name, version: options.version, tls, ...parts });
     // `run` hears of a failure; one before or after it has a listener too, so that none counts as unhandled.
     this.#failed.promise.catch(() => {});
   }
@@ -185,10 +186,20 @@ export class Daemon {
       await this.#lastWords?.said;
       pool.close();
     });
-    const { http, rpc } = await this.#listen(operations, [
-      peerService,
-      ...Object.values(services).map(({ service }) => service),
-    ]);
+    this.#closing('metrics', () => this.#metrics.close());
+    this.#closing('guard', () => this.#guarding.close());
+    const { http, rpc } = await listen({
+      config,
+      security: this.#security,
+      operations,
+      services: [peerService, ...Object.values(services).map(({ service }) => service)],
+      guarding: this.#guarding,
+      readiness: () => this.#readiness(),
+      metrics: this.#metrics,
+      closing: (name, close) => this.#closing(name, close),
+      clock: this.#clock,
+      log: this.#log,
+    });
 
     const cluster =
       directory.identity.cluster ??
@@ -214,9 +225,17 @@ export class Daemon {
       log: this.#log,
     });
     this.#lastWords = lastWords;
-    const { raft, machine, wal, snapshots, transport } = await this.#recover(directory, cluster);
+    const member = await this.#recover(directory, cluster);
+    const { raft, machine, wal, snapshots, transport } = member;
     lastWords.follow(() => raft.membership.peers);
-    const replica = new ClusterReplica({ nodeName: config.name, raft, machine, clock: this.#clock });
+    const replica = new ClusterReplica({
+      nodeName: config.name,
+      raft,
+      machine,
+      clock: this.#clock,
+      observer: this.#metrics.raft,
+    });
+    this.#metrics.member(member, { replica, diskErrors });
     const duties = this.#leaderDuties(replica, cluster, raft, pool);
     const sessions = new SessionService({
       replica,
@@ -348,43 +367,6 @@ export class Daemon {
     return new ClusterFormation({ self, formed: directory.identity.cluster, log: this.#log });
   }
 
-  async #listen(
-    operations: StartingOperations,
-    services: Parameters<typeof createServer>[0]['services'],
-  ): Promise<{ readonly http: HttpServer; readonly rpc: RpcServer }> {
-    const http = createHttpServer({
-      operations,
-      tls: this.#security.tls,
-      readiness: () => this.#readiness(),
-      log: this.#log,
-      admission: this.#guarding.http,
-      hosts: ownHosts(this.#config),
-      requestsPerSecond: this.#config.httpRate,
-      nodeFileSchema,
-    });
-    this.#closing('guard', () => this.#guarding.close());
-    this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
-    await http.listen(this.#config.http);
-    const health = healthService({
-      readiness: () => this.#readiness(),
-      services: services.map(({ definition }) => definition),
-      clock: this.#clock,
-      log: this.#log,
-    });
-    const rpc = await createServer({
-      services: [...services, health],
-      listen: this.#config.listen,
-      tls: this.#security.tls,
-      onRefused: ({ from, code, isUnknown }) =>
-        this.#guarding.nodes.refused(from, code, isUnknown ? 'unauthenticated' : 'forbidden'),
-      clock: this.#clock,
-      log: this.#log,
-    });
-    this.#closing('gRPC', () => rpc.close(CLOSE_GRACE_MS));
-    this.#log.info({ listen: this.#config.listen, http: this.#config.http }, 'listening');
-    return { http, rpc };
-  }
-
   async #admit(request: JoinRequest, caller: Caller | undefined) {
     if (this.#admission === null)
       throw new JarvisError('unavailable', 'this node is not part of a cluster yet');
@@ -392,32 +374,15 @@ export class Daemon {
   }
 
   async #recover(directory: DataDirectory, cluster: ClusterRecord) {
-    const transport = new GrpcTransport({
-      identity: {
-        clusterId: cluster.clusterId,
-        name: this.#config.name,
-        address: this.#config.advertise,
-        raftId: cluster.raftId,
-        incarnation: directory.identity.incarnation,
-        startCounter: directory.startCounter,
-        startId: directory.startId,
-        keepsLeases: this.#config.leaseReads,
-      },
-      recordStart: (incarnation, counter, startId) =>
-        directory.recordPeerStart(incarnation, counter, startId),
-      onRefused: (code, message) => {
-        if (code === 'old_copy')
-          void this.#condemn(
-            directory,
-            `it is a copy or an older state of a member's, and must not vote: ${message}`,
-          );
-        if (code === 'removed_member') this.#fail(new MemberRemovedError());
-      },
-      credentials: (peer) => this.#security.channels.credentials(peer),
-      channelOptions,
+    const transport = memberTransport({
+      config: this.#config,
+      directory,
+      cluster,
+      security: this.#security,
+      onOldCopy: (reason) => void this.#condemn(directory, reason),
+      onRemoved: () => this.#fail(new MemberRemovedError()),
       clock: this.#clock,
       log: this.#log,
-      snapshotBytesPerSecond: this.#config.snapshotBytesPerSecond,
     });
     const member = await recoverMember({
       directory,
@@ -428,7 +393,11 @@ export class Daemon {
       log: this.#log,
       leaseReads: this.#config.leaseReads,
       onFailure: (error) => this.#fail(error),
-      onDamaged: (error) => this.#diskErrors.note(error),
+      onDamaged: (error) => {
+        this.#diskErrors.note(error);
+        this.#metrics.storage.snapshotDamaged();
+      },
+      onFsync: (durationMs) => this.#metrics.storage.synced(durationMs),
     });
     this.#raft = member.raft;
     this.#closing('snapshots', () => member.snapshots.close());
@@ -477,7 +446,11 @@ export class Daemon {
     const parts = { replica, clock: this.#clock, log: this.#log };
     // Asked only while it leads, which is after the duties have begun.
     const loadOf = (node: string) => measuredLoadOf(duties.usage(node));
-    const scheduling = new SchedulingLoop({ ...parts, loadOf });
+    const scheduling = new SchedulingLoop({
+      ...parts,
+      loadOf,
+      onAssigned: (tasks, durationMs) => this.#metrics.tasks.assigned(tasks, durationMs),
+    });
     const tokens = new TokenKeeper({
       ...parts,
       isRequired: authRequired(this.#config),
@@ -497,6 +470,7 @@ export class Daemon {
           handOver: new HandOverRequests({ clusterId: cluster.clusterId, pool, log: this.#log }),
         }),
         new Retention(parts),
+        ...alertDuties({ ...parts, raft, version: this.#version }),
         tokens,
       ],
     });
@@ -547,6 +521,7 @@ export class Daemon {
         channelOptions,
       }),
       onSynced: () => notice.look(replica.state.cluster),
+      onEnded: (end) => this.#metrics.worker.ended(end),
       reportsDirectory: path.join(directory.paths.root, 'reports'),
       usage,
       clock: this.#clock,
@@ -554,6 +529,7 @@ export class Daemon {
       log: this.#log,
     });
     agent = worker;
+    this.#metrics.runs(worker, usage);
     this.#closing('worker', async () => {
       if (!config.killTasksOnExit) await worker.prepareRestart(config.restartGraceMs);
       await worker.close();

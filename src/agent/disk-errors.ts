@@ -10,6 +10,7 @@ const KEPT = 16;
 export class DiskErrors {
   readonly #clock: Pick<Clock, 'wallMs'>;
   readonly #errors: DiskError[] = [];
+  #count = 0;
 
   constructor(clock: Pick<Clock, 'wallMs'>) {
     this.#clock = clock;
@@ -24,9 +25,15 @@ export class DiskErrors {
   add(kind: string, path: string, message: string): void {
     const isKnown = this.#errors.some((known) => known.kind === kind && known.message === message);
     if (isKnown) return;
+    this.#count += 1;
     this.#errors.push({ kind, path, message, atMs: this.#clock.wallMs() });
     // The first is mostly the cause of the others.
     if (this.#errors.length > KEPT) this.#errors.splice(1, 1);
+  }
+
+  /** Those that are not kept among them. */
+  get count(): number {
+    return this.#count;
   }
 
   list(): readonly DiskError[] {

@@ -39,6 +39,8 @@ export interface RecoveryOptions {
   readonly onFailure: (error: unknown) => void;
   /** A snapshot file is damaged, and does not count; the node goes on. */
   readonly onDamaged?: (error: StorageError) => void;
+  /** Told the duration of every sync of the log. */
+  readonly onFsync?: (durationMs: number) => void;
   /** Default: every read asks a quorum. */
   readonly leaseReads?: boolean;
   /** Default: those of `limits`. */
@@ -73,7 +75,11 @@ export async function recoverMember(options: RecoveryOptions): Promise<Recovered
   const { wal, recovery } = await Wal.open(
     paths.log,
     { clusterId: cluster.clusterId, incarnation: identity.incarnation },
-    { create: isNew, mustReach: await snapshots.newestTakenIndex() },
+    {
+      create: isNew,
+      mustReach: await snapshots.newestTakenIndex(),
+      ...(options.onFsync === undefined ? {} : { onFsync: options.onFsync }),
+    },
   );
   return await closingOnError(wal, async () => {
     if (recovery.repaired !== null) log.warn({ ...recovery.repaired }, 'cut off the torn tail of the log');

@@ -20,19 +20,38 @@ import { expectCommand } from '../store/entries.ts';
 import type { SchedulerMachine } from '../store/scheduler-machine.ts';
 import { TaskReads } from '../store/task-reads.ts';
 
+/** What becomes of this node's own proposals. */
+export interface ProposalObserver {
+  proposed(durationMs: number): void;
+  /** @param code of the error */
+  proposalFailed(code: string): void;
+}
+
+const NOBODY: ProposalObserver = { proposed: () => {}, proposalFailed: () => {} };
+
 export class ClusterReplica implements Replica {
   readonly nodeName: string;
   readonly #raft: RaftNode;
   readonly #machine: SchedulerMachine;
   readonly #reads: TaskReads;
   readonly #time: ClusterTime;
+  readonly #clock: Clock;
+  readonly #observer: ProposalObserver;
 
-  constructor(options: { nodeName: string; raft: RaftNode; machine: SchedulerMachine; clock: Clock }) {
+  constructor(options: {
+    nodeName: string;
+    raft: RaftNode;
+    machine: SchedulerMachine;
+    clock: Clock;
+    observer?: ProposalObserver;
+  }) {
     this.nodeName = options.nodeName;
     this.#raft = options.raft;
     this.#machine = options.machine;
     this.#reads = new TaskReads(options.machine);
     this.#time = new ClusterTime(options.clock);
+    this.#clock = options.clock;
+    this.#observer = options.observer ?? NOBODY;
   }
 
   get state(): StateView {
@@ -60,7 +79,15 @@ export class ClusterReplica implements Replica {
     const atMs = this.#time.nowMs(this.state.cluster?.timeMs ?? 0);
     const command: unknown = { ...input, atMs };
     expectCommand<Command>(this.#machine.core, command);
-    return (await this.#raft.propose(encodeCommand(command))) as Outcome;
+    const beganMs = this.#clock.monotonicMs();
+    try {
+      const outcome = (await this.#raft.propose(encodeCommand(command))) as Outcome;
+      this.#observer.proposed(this.#clock.monotonicMs() - beganMs);
+      return outcome;
+    } catch (error) {
+      this.#observer.proposalFailed(error instanceof JarvisError ? error.code : 'internal');
+      throw error;
+    }
   }
 
   async readBarrier(signal: AbortSignal): Promise<void> {

@@ -19,6 +19,8 @@ export interface HttpAdmission {
 /** Calls of the API that have a name of their own for what one operation does. */
 const OPERATIONS: Readonly<Record<string, Operation>> = {
   submitTask: 'submitTasks',
+  // Any node answers alone, whatever may be said of the cluster at that moment.
+  getMetrics: 'getCluster',
   listMembers: 'getCluster',
   addMember: 'changeMember',
   removeMember: 'changeMember',

@@ -181,6 +181,7 @@ describe('the settings of the cluster', () => {
     [{ alerts: { webhooks: [{ url: 'https://x', secret: ['canary'] }] } }, 'secret: must be a string'],
     [{ alerts: { webhooks: [{ url: 'https://x', secret: '***' }] } }, 'there is none for this address'],
     [{ alerts: { webhooks: [HOOK, HOOK] } }, 'webhooks[1].url'],
+    [{ alerts: { webhooks: [{ ...HOOK, format: 'teams' }] } }, 'webhooks[0].format'],
     [{ alerts: { webhooks: [{ url: 'https://x', secrte: 'canary' }] } }, 'did you mean secret?'],
     [[], 'must be an object, not a list'],
   ])('cannot be %j', async (body, message) => {

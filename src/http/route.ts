@@ -23,6 +23,14 @@ export interface RouteParts {
   readonly log: Log;
   /** JSON Schema of the file of a node's settings, of which only the agent knows. */
   readonly nodeFileSchema: () => object;
+  /** Null: none are kept. */
+  readonly metrics: MetricsText | null;
+}
+
+/** The metrics of a node as text, made when it is asked for. */
+export interface MetricsText {
+  readonly contentType: string;
+  scrape(): Promise<string>;
 }
 
 interface RouteBody {
@@ -69,6 +77,7 @@ export interface RouteCall<Query> {
   readonly readiness: () => Readiness;
   readonly log: Log;
   readonly nodeFileSchema: () => object;
+  readonly metrics: MetricsText | null;
   /** Of the URL, checked. */
   readonly query: Query;
   readonly body: unknown;
@@ -98,7 +107,7 @@ export function route<Shape extends z.ZodRawShape = Readonly<Record<string, neve
   return {
     ...facts,
     query: schema,
-    run: async (request, reply, { operations, readiness, calls, log, nodeFileSchema }) => {
+    run: async (request, reply, { operations, readiness, calls, log, nodeFileSchema, metrics }) => {
       const parsed = parseQuery(schema, request.query);
       const isStale = parsed['consistency'] === 'stale';
       if (request.method !== 'GET' && facts.body === undefined) expectNoBody(request.body);
@@ -111,6 +120,7 @@ export function route<Shape extends z.ZodRawShape = Readonly<Record<string, neve
         readiness,
         log,
         nodeFileSchema,
+        metrics,
         // What the schema of its own has made, and at most the consistency beside it.
         query: parsed as Query,
         body: request.body,

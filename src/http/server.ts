@@ -1,6 +1,6 @@
 /** The HTTP API of a node: JSON over the same operations as gRPC. */
 import compress from '@fastify/compress';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { fastify } from 'fastify';
 
 import { cannotListen, joinAddress, splitAddress } from '../lib/address.ts';
@@ -20,7 +20,7 @@ import { httpsContext, renewHttps } from './https.ts';
 import { takeJson } from './json-body.ts';
 import { RETRY_AFTER_SECONDS, problemOf, requestFault, sendProblem } from './problem.ts';
 import { Calls } from './requests.ts';
-import { registerRoutes } from './route.ts';
+import { registerRoutes, routeOf, type MetricsText } from './route.ts';
 import { ROUTES } from './routes/table.ts';
 
 export interface HttpServer {
@@ -34,6 +34,16 @@ export interface HttpServer {
   listen(address: string): Promise<string>;
   /** Takes no new connections and ends streams; other answers have `graceMs` to be finished. Once more does nothing. */
   close(graceMs: number): Promise<void>;
+}
+
+/** A request whose answer has gone out. */
+export interface AnsweredRequest {
+  readonly method: string;
+  /** Pattern of its path; null: there is none like it. */
+  readonly route: string | null;
+  readonly status: number;
+  readonly isStream: boolean;
+  readonly durationMs: number;
 }
 
 const DEFAULT_BOUNDS: ConnectionBounds = {
@@ -51,6 +61,9 @@ export function createHttpServer(options: {
   readonly admission?: HttpAdmission | null;
   /** JSON Schema of the file of a node's settings; absent: of none. */
   readonly nodeFileSchema?: () => object;
+  /** Absent: none are kept. */
+  readonly metrics?: MetricsText | null;
+  readonly onAnswered?: (request: AnsweredRequest) => void;
   /** Default: plain text. */
   readonly tls?: TlsSource | null;
   /** See {@link DefenceOptions}; absent: any. */
@@ -125,6 +138,9 @@ export function createHttpServer(options: {
     answer(reply, new JarvisError('not_found', `there is nothing at ${request.url.slice(0, 200)}`)),
   );
   if (options.admission !== undefined && options.admission !== null) requireTokens(app, options.admission);
+  const { onAnswered } = options;
+  if (onAnswered !== undefined)
+    app.addHook('onResponse', async (request, reply) => onAnswered(answeredRequest(request, reply)));
   takeJson(app, new ByteBudget(options.receivedBytes ?? limits.httpReceivedBytes));
   const calls = new Calls();
   void app.register(compress, {
@@ -132,7 +148,7 @@ export function createHttpServer(options: {
     threshold: limits.httpCompressedBytes,
     globalDecompression: false,
   });
-  const parts = { nodeFileSchema: () => ({}), ...options, calls };
+  const parts = { nodeFileSchema: () => ({}), metrics: null, ...options, calls };
   // Behind the compression, which looks at each route as it comes.
   void app.register(async (scope) => registerRoutes(scope, ROUTES, parts));
   return {
@@ -158,4 +174,11 @@ export function createHttpServer(options: {
       clearTimeout(timer);
     },
   };
+}
+
+function answeredRequest(request: FastifyRequest, reply: FastifyReply): AnsweredRequest {
+  const { method, routeOptions } = request;
+  const { statusCode: status, elapsedTime: durationMs } = reply;
+  const isStream = routeOf(request)?.isStream === true;
+  return { method, route: routeOptions.url ?? null, status, isStream, durationMs };
 }

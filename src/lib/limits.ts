@@ -104,6 +104,24 @@ export const limits = {
   joinTokens: 100,
   joinTokenUses: 100,
   joinTokenMs: 7 * 24 * 3_600_000,
+  /** Of one event for one webhook a message is sent at once, and then one in so long, which tells of all since. */
+  alertWindowMs: 60_000,
+  /** Told one by one in a message: the first; and what is kept of a text in it. */
+  alertOccurrences: 10,
+  alertTextBytes: 256,
+  /** Of one event for one webhook, messages that are over and still shown. */
+  alertsEnded: 10,
+  /** A request that came to nothing is made again after the least, then after twice as long, up to the most. */
+  alertRetryLeastMs: 5000,
+  alertRetryMostMs: 600_000,
+  /** A message that could not be delivered for so long is given up. */
+  alertGiveUpMs: 24 * 3_600_000,
+  /** Of one request; and how many there are at once. */
+  alertRequestMs: 10_000,
+  alertRequests: 8,
+  /** A quorum that hangs on every living voter is told of after so long, and so is that it does not any more. */
+  quorumRiskMs: 5000,
+  quorumLookMs: 1000,
   /** Of a certificate that a node is given by the cluster; it renews it at two thirds of that. */
   enrolledCertificateMs: 90 * 24 * 3_600_000,
   renewalLookMs: 3_600_000,
@@ -214,6 +232,12 @@ export const limits = {
   /** A line of the log that a peer can cause again and again is written once in so long, per peer and reason. */
   repeatedLineMs: 60_000,
   repeatedLineKinds: 256,
+  /** What is read for an answer with metrics and takes longer, such as of a disk, is left as it was. */
+  metricsSampleMs: 1000,
+  /** Error types that count for themselves in metrics; all others count together. */
+  metricsErrorTypes: 64,
+  /** Tasks given up whose policies are looked up for metrics at a time. */
+  metricsLookUps: 1000,
   peerReconnectMinMs: 50,
   peerReconnectMaxMs: 250,
   peerHelloTimeoutMs: 2000,
@@ -320,6 +344,8 @@ invariant(
   limits.statusLeaderWaitMs + limits.reportTimeoutMs < limits.statusTimeoutMs,
   'the state of the cluster with its reports fits the time for it',
 );
+invariant(limits.alertRetryLeastMs <= limits.alertRetryMostMs, 'waits for webhooks grow');
+invariant(limits.alertRequestMs < limits.forwardTimeoutMs, 'a webhook is tried while its caller waits');
 invariant(limits.forwardTimeoutMs < limits.routeTimeoutMs, 'one try fits the time for all');
 invariant(limits.eventSignMs < limits.httpStallMs, 'a stream of events is written to before it stalls');
 invariant(limits.routeTimeoutMs < limits.httpTimeoutMs, 'HTTP waits for what a route may take');

@@ -9,13 +9,23 @@ export const ALERT_EVENTS = [
 ] as const;
 export type AlertEvent = (typeof ALERT_EVENTS)[number];
 
+/** What a webhook is sent: a document of Jarvis, or what incoming webhooks of Slack take. */
+export const ALERT_FORMATS = ['json', 'slack'] as const;
+export type AlertFormat = (typeof ALERT_FORMATS)[number];
+
 export interface Webhook {
   readonly url: string;
   readonly events: readonly AlertEvent[];
   /** Signs what is sent. Never shown. Null: nothing is signed. */
   readonly secret: string | null;
+  /** Absent: by its address. */
+  readonly format?: AlertFormat;
 }
 
 export interface Alerts {
   readonly webhooks: readonly Webhook[];
+}
+
+export function alertsOf(config: { readonly alerts?: Alerts } | undefined): Alerts {
+  return config?.alerts ?? { webhooks: [] };
 }

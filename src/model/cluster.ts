@@ -27,6 +27,8 @@ export interface ClusterRow {
   readonly settling?: SettlingTimeout | null;
   /** Absent until the first entry that a version which keeps account has applied. */
   readonly retained?: Retained;
+  /** While one more lost voter stops the cluster; null, or absent in rows of before there was any: it does not. */
+  readonly quorumRisk?: QuorumRisk | null;
   /** In the order of the queue, `headsPerPriority` of each at the most; absent: none has been overtaken so far. */
   readonly heads?: readonly QueueHead[];
 }
@@ -35,6 +37,12 @@ export interface SettlingTimeout {
   readonly timeoutMs: number;
   /** Of the log: whoever ends it names the shortening that has been waited for. */
   readonly index: number;
+}
+
+export interface QuorumRisk {
+  readonly sinceMs: number;
+  /** For people. */
+  readonly reason: string;
 }
 
 /** What is kept of what is over, and from where on; counted as rows come and go, so that nothing is ever scanned for it. */

@@ -55,7 +55,10 @@ export type Command =
   | AdvanceGroupCommand
   | CreateJoinTokenCommand
   | DeleteJoinTokenCommand
-  | UseJoinTokenCommand;
+  | UseJoinTokenCommand
+  | AdvanceAlertsCommand
+  | QuorumRiskCommand
+  | AutoscalerFailedCommand;
 
 interface Stamped {
   /** The leader's wall time at the proposal, milliseconds since 1970 UTC. */
@@ -520,6 +523,41 @@ export interface UseJoinTokenCommand extends Stamped {
   readonly node: string;
   /** As in `JoinTokenUse`. */
   readonly holder: string;
+}
+
+/** A request for a message to a webhook whose outcome is known. */
+export interface AlertAttempt {
+  readonly id: string;
+  /** Which of the message's, from 1 on: another leader may have recorded it. */
+  readonly attempt: number;
+  /** What went wrong, for people; null: it was delivered. */
+  readonly failure: string | null;
+  /** As the receiver asks; null: it does not. */
+  readonly retryAfterMs: number | null;
+}
+
+export interface AdvanceAlertsCommand extends LeaderDecision {
+  readonly type: 'advanceAlerts';
+  readonly attempts: readonly AlertAttempt[];
+  /** Messages that have gathered for long enough. */
+  readonly close: readonly string[];
+}
+
+/** One more lost voter stops the cluster; or not any more. */
+export interface QuorumRiskCommand extends LeaderDecision {
+  readonly type: 'quorumRisk';
+  readonly atRisk: boolean;
+  /** For people. */
+  readonly reason: string;
+}
+
+/** The autoscaler could not do what its rules ask for. To be said once, not each time it tries. */
+export interface AutoscalerFailedCommand extends LeaderDecision {
+  readonly type: 'autoscalerFailed';
+  /** Of nodes. */
+  readonly provider: string;
+  /** For people. */
+  readonly reason: string;
 }
 
 /** What a command came to. A refusal is a value: nothing has changed. */

@@ -2,7 +2,7 @@
  * Rows that were written by earlier versions lack what came later, such as containers, and stay as they are: their
  * digests are made of their bytes. Whoever reads such a field reads it through here.
  */
-import type { ClusterRow, SettlingTimeout } from './cluster.ts';
+import type { ClusterRow, QuorumRisk, SettlingTimeout } from './cluster.ts';
 import type { GroupRow } from './group.ts';
 import type { LabelChanges, NodeDrain, NodeRow, Pressure, RestartGrace } from './node.ts';
 import type { NodePolicy } from './policy.ts';
@@ -53,6 +53,11 @@ export function bootSessionOf({ bootSession }: Earlier<NodeRow, 'bootSession'>):
 /** Null: the T in the configuration counts. */
 export function settlingOf({ settling }: Earlier<ClusterRow, 'settling'>): SettlingTimeout | null {
   return settling ?? null;
+}
+
+/** Null: the cluster can lose another voter. */
+export function quorumRiskOf({ quorumRisk }: Earlier<ClusterRow, 'quorumRisk'>): QuorumRisk | null {
+  return quorumRisk ?? null;
 }
 
 /** What the node runs short of. */

@@ -1,11 +1,16 @@
 /** Changes of state as rows of their own: one row for each entry that made any, kept until retention takes it. */
 
+import type { AlertEvent } from './alerts.ts';
+
 /** What an event is about. An alert says once more, beside the event itself, what needs a person. */
 export const EVENT_KINDS = ['task', 'batch', 'dag', 'node', 'cluster', 'alert'] as const;
 type EventKind = (typeof EVENT_KINDS)[number];
 
-/** Alerts, by the names under which people subscribe to them (docs/contract.md, section 6). */
-export type Alert = 'task.permanently_failed' | 'node.unhealthy' | 'node.offline';
+/**
+ * Alerts, by the names under which people subscribe to them (docs/contract.md, section 6); and what became of one that was
+ * told to nobody, to which nobody can subscribe.
+ */
+export type Alert = AlertEvent | 'alert.given_up' | 'alert.withdrawn';
 
 /** Of an alert: `name` says which, `id` and the statuses are those of the object that it is about. */
 export interface StateEvent {

@@ -1,3 +1,4 @@
+import type { AlertChannelRow, AlertRow } from './alert-outbox.ts';
 import type { ClusterRow, IdempotencyRow } from './cluster.ts';
 import type { EventRow, FinishedRow, UsedKeysRow } from './events.ts';
 import type { BatchRow, BlueprintRow, DagNameRow, DagRow, GraphRow } from './group.ts';
@@ -19,6 +20,10 @@ export interface Tables {
   readonly token: TokenRow;
   /** By id. Gone when it has expired. */
   readonly joinToken: JoinTokenRow;
+  /** Messages to webhooks, by id. */
+  readonly alert: AlertRow;
+  /** By event and address of the webhook. */
+  readonly alertChannel: AlertChannelRow;
   /** By id. Open ones live in memory, finished ones only in the store. */
   readonly task: TaskRow;
   readonly spec: SpecRow;

@@ -189,6 +189,11 @@ export class RaftNode {
     return heardMs === undefined ? null : this.#clock.monotonicMs() - heardMs;
   }
 
+  /** Tries to send a snapshot that failed, since the start. */
+  get failedSnapshotSends(): number {
+    return this.#sends.failedTries;
+  }
+
   /** The snapshot that is being sent to the member, where one is. */
   snapshotTransfer(to: RaftId): SnapshotTransfer | null {
     return this.#sends.transfer(to);

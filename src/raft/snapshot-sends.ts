@@ -65,6 +65,7 @@ export class SnapshotSends {
   readonly #random: Random;
   readonly #tries = new Map<RaftId, Tries>();
   readonly #stopping = new AbortController();
+  #failedTries = 0;
 
   constructor(options: {
     transport: Transport;
@@ -98,6 +99,11 @@ export class SnapshotSends {
     }
     tries.phase = 'sending';
     void this.#carryOut(message, tries);
+  }
+
+  /** Since the start. */
+  get failedTries(): number {
+    return this.#failedTries;
   }
 
   /** The transfer to that follower, where there is one. */
@@ -142,6 +148,7 @@ export class SnapshotSends {
       this.#tries.delete(to);
     } else if (!signal.aborted) {
       tries.failures += 1;
+      this.#failedTries += 1;
       tries.lastFailure = messageOf(failure);
       const retryMs = tries.backoff.next();
       this.#logger.warn(

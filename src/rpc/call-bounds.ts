@@ -15,7 +15,7 @@ import type { Clock } from '../lib/clock.ts';
 import { ByteBudget } from '../lib/byte-budget.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
-import { toStatus } from './errors.ts';
+import { codeIn, toStatus } from './errors.ts';
 import { ReceivedBytes } from './received-bytes.ts';
 import { serviceName } from './service-name.ts';
 
@@ -26,7 +26,22 @@ const CALLERS: ReadonlySet<string> = new Set(
 
 type Call = grpc.ServerInterceptingCallInterface;
 type Listener = Parameters<grpc.ServerInterceptingCall['start']>[0];
+
+/** A call that has got its status. */
+export interface EndedCall {
+  /** As `service/method`. */
+  readonly method: string;
+  /** By its name. */
+  readonly status: string;
+  /** Code of the JarvisError that it ended with; null: none, or a library's own status. */
+  readonly error: string | null;
+  readonly isStream: boolean;
+  readonly durationMs: number;
+}
+
 type Status = Parameters<grpc.ServerInterceptingCall['sendStatus']>[0];
+
+type StatusReading = Pick<Status, 'code' | 'metadata'>;
 
 /** None of these carries a code of ours: whether a write has happened is for the client to judge. */
 const STOPPING: Status = { code: grpc.status.UNAVAILABLE, details: 'this node is stopping' };
@@ -43,14 +58,19 @@ const FULL = toStatus(
 export class CallBounds {
   readonly #clock: Clock;
   readonly #budget: ByteBudget;
+  readonly #onEnded: (call: EndedCall) => void;
   readonly #calls = new Set<BoundedCall>();
   #isStopping = false;
   #cancelLook: (() => void) | null = null;
 
-  /** @param receivedBytes that all calls of callers may hold together */
-  constructor(clock: Clock, receivedBytes: number) {
+  /** @param options.receivedBytes that all calls of callers may hold together */
+  constructor(
+    clock: Clock,
+    options: { readonly receivedBytes: number; readonly onEnded?: (call: EndedCall) => void },
+  ) {
     this.#clock = clock;
-    this.#budget = new ByteBudget(receivedBytes);
+    this.#budget = new ByteBudget(options.receivedBytes);
+    this.#onEnded = options.onEnded ?? (() => {});
   }
 
   readonly interceptor: grpc.ServerInterceptor = (method, call) => {
@@ -59,9 +79,21 @@ export class CallBounds {
     // The intercepting call of the library's own does nothing.
     if (isStream && !isCallers) return new grpc.ServerInterceptingCall(call);
     const stream = streamOf(call);
-    const bounded = new BoundedCall(call, { isStream, stream, clock: this.#clock });
+    const beganMs = this.#clock.monotonicMs();
+    const onStatus = ({ code, metadata }: StatusReading): void =>
+      this.#onEnded({
+        method: method.path.slice(1),
+        status: grpc.status[code] ?? 'UNKNOWN',
+        error: codeIn(metadata),
+        isStream,
+        durationMs: this.#clock.monotonicMs() - beganMs,
+      });
+    const bounded = new BoundedCall(call, { isStream, stream, clock: this.#clock, onStatus });
     this.#calls.add(bounded);
-    stream.once('close', () => this.#calls.delete(bounded));
+    stream.once('close', () => {
+      this.#calls.delete(bounded);
+      bounded.gone();
+    });
     if (isCallers) this.#count(bounded, { call, stream, isAnsweredEach: method.requestStream });
     if (isStream && this.#isStopping) bounded.end(STOPPING);
     this.#cancelLook ??= this.#clock.after(limits.rpcLookMs, () => this.#look());
@@ -109,6 +141,8 @@ interface BoundedCallOptions {
   readonly isStream: boolean;
   readonly stream: ServerHttp2Stream;
   readonly clock: Clock;
+  /** Once. */
+  readonly onStatus: (status: StatusReading) => void;
 }
 
 class BoundedCall extends grpc.ServerInterceptingCall {
@@ -156,14 +190,14 @@ class BoundedCall extends grpc.ServerInterceptingCall {
 
   override sendStatus(status: Status): void {
     if (this.#hasStatus) return;
-    this.#noteStatus();
+    this.#noteStatus(status);
     super.sendStatus(status);
   }
 
   /** The operation hears of it as if the caller had gone. */
   end(status: Status): void {
     if (this.#hasStatus) return;
-    this.#noteStatus();
+    this.#noteStatus(status);
     this.#call.sendStatus(status);
   }
 
@@ -181,8 +215,15 @@ class BoundedCall extends grpc.ServerInterceptingCall {
     else if (nowMs >= this.#endMs) this.end(this.isStream ? TOO_OLD : TOO_LONG);
   }
 
-  #noteStatus(): void {
+  /** Its client, or the connection. */
+  gone(): void {
+    if (!this.#hasStatus) this.#options.onStatus({ code: grpc.status.CANCELLED });
     this.#hasStatus = true;
+  }
+
+  #noteStatus(status: StatusReading): void {
+    this.#hasStatus = true;
+    this.#options.onStatus(status);
     this.#unreadSinceMs ??= this.#options.clock.monotonicMs();
   }
 }

@@ -23,6 +23,12 @@ export function toStatus(error: unknown): grpc.StatusObject {
   return { code, details: shorten(known.message), metadata };
 }
 
+/** The code of ours that a status carries, where it does. */
+export function codeIn(metadata: grpc.Metadata | null | undefined): ErrorCode | null {
+  const [code] = metadata?.get(CODE_KEY) ?? [];
+  return isErrorCode(code) ? code : null;
+}
+
 /**
  * What a failed call means to the caller.
  * @param options.address who was asked, for the message
@@ -34,9 +40,8 @@ export function fromServiceError(
 ): JarvisError {
   if (error instanceof JarvisError) return error;
   if (!isServiceError(error)) return new JarvisError('internal', messageOf(error), { cause: error });
-  const [code] = error.metadata.get(CODE_KEY);
-  if (isErrorCode(code))
-    return new JarvisError(code, error.details, { cause: error, faults: faultsIn(error) });
+  const code = codeIn(error.metadata);
+  if (code !== null) return new JarvisError(code, error.details, { cause: error, faults: faultsIn(error) });
   const { address, write } = options;
   return new JarvisError(codeOfStatus(error.code, write), `${address}: ${error.details}`, { cause: error });
 }

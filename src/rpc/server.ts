@@ -12,7 +12,7 @@ import { limits } from '../lib/limits.ts';
 import { silentLog, type Log } from '../lib/log.ts';
 import { RepeatedLines } from '../lib/repeated-lines.ts';
 import type { TlsSource } from '../lib/tls-watch.ts';
-import { CallBounds } from './call-bounds.ts';
+import { CallBounds, type EndedCall } from './call-bounds.ts';
 import { serverOptions } from './channel.ts';
 import { TlsListener, type OnRefused } from './tls-listener.ts';
 
@@ -50,10 +50,13 @@ export async function createServer(options: {
   readonly log?: Log;
   /** Default: as in limits.ts. */
   readonly receivedBytes?: number;
+  /** Of calls that are answered once, and streams of clients. */
+  readonly onEnded?: (call: EndedCall) => void;
 }): Promise<RpcServer> {
   const { host, port: wanted } = splitAddress(options.listen);
   const { clock = systemClock, log = silentLog, tls = null, onRefused = () => {} } = options;
-  const bounds = new CallBounds(clock, options.receivedBytes ?? limits.rpcReceivedBytes);
+  const { receivedBytes = limits.rpcReceivedBytes, onEnded } = options;
+  const bounds = new CallBounds(clock, { receivedBytes, ...(onEnded === undefined ? {} : { onEnded }) });
   const secured = (socket: Socket): void => injector.injectConnection(socket);
   const front = tls === null ? null : new TlsListener({ source: tls, secured, onRefused, clock, log });
   // The first is the nearest to the connection.

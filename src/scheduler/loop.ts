@@ -39,6 +39,8 @@ export interface SchedulingLoopOptions {
   readonly nextTurn?: (action: () => void) => void;
   /** What is measured on the nodes, as far as the leader knows it. */
   readonly loadOf?: MeasuredLoad;
+  /** So many assignments are committed, so long after the pass that planned them began. */
+  readonly onAssigned?: (tasks: number, durationMs: number) => void;
 }
 
 export class SchedulingLoop {
@@ -77,6 +79,7 @@ class LeadingLoop {
   readonly #term: number;
   readonly #nextTurn: (action: () => void) => void;
   readonly #onUnexplained: (count: number) => void;
+  readonly #onAssigned: (tasks: number, durationMs: number) => void;
   readonly #time: ClusterTime;
   readonly #plans: PlansInFlight;
   readonly #planner: Planner;
@@ -101,6 +104,7 @@ class LeadingLoop {
     this.#term = term;
     this.#nextTurn = options.nextTurn ?? ((action) => void setImmediate(action));
     this.#onUnexplained = onUnexplained;
+    this.#onAssigned = options.onAssigned ?? (() => {});
     const { state } = options.replica;
     this.#plans = new PlansInFlight(() => headsOf(state.cluster));
     this.#planner = new Planner(state, this.#plans);
@@ -172,11 +176,12 @@ class LeadingLoop {
     if (this.#replica.state.cluster?.awaitsLeases === true) return;
     this.#measure();
     while (this.#plans.count < PLANS_IN_FLIGHT) {
+      const beganMs = this.#clock.monotonicMs();
       const { assignments, overtakes, more } = this.#planner.plan(limits.assignmentsPerCommand);
       if (assignments.length > 0) {
         const planned = { planIndex: this.#replica.appliedIndex, assignments };
         this.#plans.add(planned);
-        void this.#assign(planned, overtakes);
+        void this.#assign(planned, overtakes, beganMs);
       }
       if (!more) break;
     }
@@ -192,7 +197,7 @@ class LeadingLoop {
 
   // Assignments
 
-  async #assign(planned: PlanInFlight, overtakes: string | null): Promise<void> {
+  async #assign(planned: PlanInFlight, overtakes: string | null, beganMs: number): Promise<void> {
     const outcome = await this.#propose({
       type: 'assign',
       term: this.#term,
@@ -204,6 +209,10 @@ class LeadingLoop {
     else this.#plans.settle(planned);
     this.#planner.touch(planned.assignments.map(({ node }) => node));
     if (outcome?.type === 'refused') this.#onRefused(outcome);
+    if (outcome?.type === 'done') {
+      const { accepted } = outcome.result as CommandResults['assign'];
+      this.#onAssigned(accepted.length, this.#clock.monotonicMs() - beganMs);
+    }
     this.#wake();
   }
 

@@ -64,6 +64,9 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   createJoinToken: true,
   deleteJoinToken: true,
   useJoinToken: true,
+  advanceAlerts: true,
+  quorumRisk: true,
+  autoscalerFailed: true,
 };
 
 /**
@@ -77,6 +80,8 @@ const TABLES: readonly TableName[] = [
     'logHolder',
     'token',
     'joinToken',
+    'alert',
+    'alertChannel',
     'batch',
     'dag',
     'graph',

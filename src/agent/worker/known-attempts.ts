@@ -75,6 +75,16 @@ export class KnownAttempts {
     return this.#attempts.size;
   }
 
+  /** Those that are being started, and those that run or are being stopped. */
+  get counts(): { readonly starting: number; readonly running: number } {
+    let [starting, running] = [0, 0];
+    for (const { phase } of this.#attempts.values()) {
+      if (phase === 'starting') starting += 1;
+      else if (phase !== 'ended') running += 1;
+    }
+    return { starting, running };
+  }
+
   /**
    * Takes over what the drivers listed and tells what the node knows of: of earlier sessions (`isFirst`: nothing has been
    * listed in this one yet) only what a driver lists, or what has an end to report. A start of an older session that no

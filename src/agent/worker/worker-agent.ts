@@ -36,6 +36,8 @@ export interface WorkerAgentOptions {
   readonly openReports?: () => Promise<OpenedReports>;
   /** In step with the leader, again on each connection. */
   readonly onSynced?: () => void;
+  /** An attempt is over on this node. Once each, save that a restart may repeat it. */
+  readonly onEnded?: (end: AttemptReport) => void;
   readonly usage: UsageSource;
   readonly clock: Clock;
   readonly random: Random;
@@ -55,6 +57,11 @@ export interface WorkerStatus {
   /** Registered, and following the leader's desired set at present. */
   readonly isSynced: boolean;
   readonly knownAttempts: number;
+  /** Attempts that are being started, and those that run or are being stopped. */
+  readonly starting: number;
+  readonly running: number;
+  /** Of the lease; null: none was granted yet. */
+  readonly leaseRemainingMs: number | null;
 }
 
 interface LiveStream {
@@ -122,8 +129,10 @@ export class WorkerAgent {
   }
 
   status(): WorkerStatus {
-    const { session, isSynced, knownAttempts } = this.#core;
-    return { session, isSynced, knownAttempts };
+    const { session, isSynced, knownAttempts, attemptCounts, leaseDeadlineMs } = this.#core;
+    const leftMs = Math.max(0, leaseDeadlineMs - this.#options.bootMs());
+    const leaseRemainingMs = Number.isFinite(leaseDeadlineMs) ? leftMs : null;
+    return { session, isSynced, knownAttempts, ...attemptCounts, leaseRemainingMs };
   }
 
   /**
@@ -281,6 +290,7 @@ export class WorkerAgent {
       case 'lookForLeased':
         return this.#carryOut(this.#runner.lookForLeased());
       case 'persist':
+        this.#options.onEnded?.(effect.report);
         return this.#carryOut(this.#persist(effect.report));
       case 'forget':
         return this.#carryOut(this.#forget(effect.driver, effect.key));

@@ -94,6 +94,11 @@ export class WorkerCore {
     return this.#attempts.size;
   }
 
+  /** Of those, the ones that are being started, and the ones that run or are being stopped. */
+  get attemptCounts(): { readonly starting: number; readonly running: number } {
+    return this.#attempts.counts;
+  }
+
   /** CLOCK_BOOTTIME; -Infinity before anything was granted. */
   get leaseDeadlineMs(): number {
     return this.#lease.deadlineMs;

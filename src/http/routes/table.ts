@@ -7,6 +7,7 @@ import { groupRoutes } from './groups.ts';
 import { healthRoutes } from './health.ts';
 import { joinTokenRoutes } from './join-tokens.ts';
 import { memberRoutes } from './members.ts';
+import { metricsRoutes } from './metrics.ts';
 import { nodeRoutes } from './nodes.ts';
 import { prometheusRoutes } from './prometheus.ts';
 import { schemaRoutes } from './schemas.ts';
@@ -24,6 +25,7 @@ export const ROUTES: readonly Route[] = [
   ...eventRoutes,
   ...prometheusRoutes,
   ...healthRoutes,
+  ...metricsRoutes,
   ...schemaRoutes,
   documentRoute(() => ROUTES),
 ];

@@ -125,6 +125,7 @@ function askForVotes(member: Member, kind: 'preVote' | 'vote' | 'transfer'): voi
   const pre = kind === 'preVote';
   if (pre) member.becomePreCandidate();
   else member.becomeCandidate();
+  if (!pre) member.elections += 1;
   // A pre-vote asks about the term after this one, without entering it.
   const term = pre ? member.term + 1 : member.term;
   for (const to of member.voters) {

@@ -42,6 +42,8 @@ export class Member {
   isDeferred = false;
   /** Ticks since this member began without having heard of a leader: a lease from before may still hold. */
   quietTicks = 0;
+  /** Elections that it has stood in, pre-votes not among them. */
+  elections = 0;
   transferTarget: RaftId = 0;
   /** A change of membership may be pending up to this index; no other is proposed before it is applied. */
   pendingConfIndex = 0;

@@ -32,12 +32,15 @@ export interface RaftStatus {
   readonly transferTarget: RaftId;
   /** Payload proposed here and not yet applied. */
   readonly uncommittedBytes: number;
+  /** Elections that it has stood in. */
+  readonly elections: number;
   /** Of every member, as this leader sees it; empty elsewhere. */
   readonly progress: readonly ProgressStatus[];
 }
 
 export function statusOf(member: Member): RaftStatus {
-  const { id, role, term, vote, leader, log, confState, transferTarget, uncommittedBytes } = member;
+  const { id, role, term, vote, leader, log, confState, transferTarget, uncommittedBytes, elections } =
+    member;
   const progress = member.isLeader ? [...member.progress] : [];
   return {
     id,
@@ -53,6 +56,7 @@ export function statusOf(member: Member): RaftStatus {
     confState,
     transferTarget,
     uncommittedBytes,
+    elections,
     progress: progress.map(([peer, known]) => ({
       id: peer,
       match: known.match,

@@ -2,8 +2,9 @@
  * What an entry has come to, derived in one place from the rows that it changed: its events, what it has ended and which
  * idempotency keys it has used (both for retention), and the counts of what is kept. One row of each kind per entry.
  */
+import type { AlertEvent } from '../../model/alerts.ts';
 import type { Retained } from '../../model/cluster.ts';
-import { pressureOf } from '../../model/earlier-rows.ts';
+import { pressureOf, quorumRiskOf } from '../../model/earlier-rows.ts';
 import type { Alert, EntryRow, StoredEvent } from '../../model/events.ts';
 import { entryKey, ITEMS_PER_ROW } from '../../model/events.ts';
 import type { GroupRow } from '../../model/group.ts';
@@ -13,12 +14,15 @@ import { isTerminal } from '../../model/phases.ts';
 import type { RowChange } from '../../model/rows.ts';
 import type { TaskRow } from '../../model/task.ts';
 import { retainedOf } from './expiry.ts';
-import type { Transaction } from './transaction.ts';
+import type { RaisedAlert, Transaction } from './transaction.ts';
 
 type Change<T extends RowChange['table']> = Extract<RowChange, { table: T }>;
 
+type Statuses = readonly [old: string | null, now: string | null, reason: string | null];
+
 class Journal {
   readonly events: StoredEvent[] = [];
+  readonly alerts: RaisedAlert[] = [];
   readonly finished: string[] = [];
   /** After the tasks of the same entry, which go before what they belong to. */
   readonly finishedGroups: string[] = [];
@@ -48,6 +52,12 @@ class Journal {
         this.eventsGone += change.after === null ? (change.before?.items.length ?? 0) : 0;
         break;
       case 'cluster':
+        this.#cluster(change);
+        break;
+      case 'alert':
+        this.#message(change);
+        break;
+      case 'alertChannel':
       case 'logHolder':
       case 'token':
       case 'joinToken':
@@ -71,7 +81,8 @@ class Journal {
     if (after === null || !isNews(before, after)) return;
     const statuses = [before?.status ?? null, after.status, after.statusReason] as const;
     this.events.push(['task', key, after.name, ...statuses]);
-    if (after.status === 'PERMANENTLY_FAILED') this.#alert('task.permanently_failed', key, statuses);
+    if (after.status === 'PERMANENTLY_FAILED')
+      this.#raise('task.permanently_failed', key, after.name, statuses);
   }
 
   #group({ table, key, before, after }: Change<'batch'> | Change<'dag'>): void {
@@ -88,15 +99,50 @@ class Journal {
     const statuses = [before?.status ?? null, after?.status ?? null, reasonOf(before, after)] as const;
     this.events.push(['node', key, key, ...statuses]);
     if (before?.status === after?.status) return;
-    if (after?.status === 'UNHEALTHY') this.#alert('node.unhealthy', key, statuses);
-    if (after?.status === 'OFFLINE') this.#alert('node.offline', key, statuses);
+    if (after?.status === 'UNHEALTHY') this.#raise('node.unhealthy', key, key, statuses);
+    if (after?.status === 'OFFLINE') this.#raise('node.offline', key, key, statuses);
   }
 
-  #alert(
-    name: Alert,
-    id: string,
-    statuses: readonly [old: string | null, now: string | null, reason: string | null],
-  ): void {
+  #cluster({ before, after }: Change<'cluster'>): void {
+    const past = before === null ? null : quorumRiskOf(before);
+    const risk = after === null ? null : quorumRiskOf(after);
+    if (after === null || (past === null) === (risk === null)) return;
+    const { clusterId } = after;
+    if (risk === null)
+      this.#raise('quorum.at_risk', clusterId, 'quorum', [
+        'AT_RISK',
+        'SAFE',
+        'the cluster can lose a voter again',
+      ]);
+    else this.#raise('quorum.at_risk', clusterId, 'quorum', ['SAFE', 'AT_RISK', risk.reason]);
+  }
+
+  /** Its end is told where it has reached nobody. */
+  #message({ key, before, after }: Change<'alert'>): void {
+    if (before === null || before.status === after?.status) return;
+    const { event, count, status, failure } = after ?? before;
+    const text = `${event}, ${count === 1 ? 'once' : `${count} times`}`;
+    if (status === 'GIVEN_UP' && after !== null)
+      this.#alert('alert.given_up', key, [before.status, status, `${text}: ${failure ?? ''}`]);
+    if (after === null && before.endedAtMs === null)
+      this.#alert('alert.withdrawn', key, [
+        before.status,
+        null,
+        `${text}: its webhook does not ask for it any more`,
+      ]);
+  }
+
+  raise({ event, id, name, oldStatus, newStatus, reason }: RaisedAlert): void {
+    this.#raise(event, id, name, [oldStatus, newStatus, reason]);
+  }
+
+  #raise(event: AlertEvent, id: string, name: string, statuses: Statuses): void {
+    this.#alert(event, id, statuses);
+    const [oldStatus, newStatus, reason] = statuses;
+    this.alerts.push({ event, id, name, oldStatus, newStatus, reason });
+  }
+
+  #alert(name: Alert, id: string, statuses: Statuses): void {
     this.events.push(['alert', id, name, ...statuses]);
   }
 }
@@ -153,9 +199,10 @@ function shortageOf(node: NodeRow | null): string {
   return node === null ? '' : pressureOf(node).join(' and ');
 }
 
-/** To be called once, when the command has done its work. */
-export function keepJournal(transaction: Transaction): void {
+/** To be called once, when the command has done its work. @returns what needs a person, in order */
+export function keepJournal(transaction: Transaction): readonly RaisedAlert[] {
   const journal = new Journal();
+  for (const alert of transaction.raised) journal.raise(alert);
   for (const change of transaction.changes()) journal.note(change);
   const { events, usedKeys } = journal;
   const finished = [...journal.finished, ...journal.finishedGroups];
@@ -169,8 +216,9 @@ export function keepJournal(transaction: Transaction): void {
     finishedTaskCount: atLeastNone(before.finishedTaskCount + journal.finishedDifference),
     idempotencyKeyCount: atLeastNone(before.idempotencyKeyCount + journal.usedKeysDifference),
   };
-  if (isSame(before, after) && transaction.cluster.retained !== undefined) return;
-  transaction.putCluster({ retained: after });
+  if (!isSame(before, after) || transaction.cluster.retained === undefined)
+    transaction.putCluster({ retained: after });
+  return journal.alerts;
 }
 
 function* rowsOf<Item>({ entry, nowMs }: Transaction, items: readonly Item[]): Generator<EntryRow<Item>> {

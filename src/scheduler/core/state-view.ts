@@ -1,9 +1,10 @@
+import type { AlertChannelRow, AlertRow } from '../../model/alert-outbox.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
 import type { JoinTokenRow } from '../../model/join-token.ts';
 import type { LogHolderRow } from '../../model/log-holder.ts';
 import type { NodeRow } from '../../model/node.ts';
-import type { Resources, SpecRow, TaskRow } from '../../model/task.ts';
+import type { Resources, SpecRow, TaskRow, TaskStatus } from '../../model/task.ts';
 import type { TokenRow } from '../../model/token.ts';
 import type { KeyUse } from './concurrency-keys.ts';
 import type { QueuedRequest } from './pending-queue.ts';
@@ -20,6 +21,10 @@ export interface StateView {
   readonly tokens: ReadonlyMap<string, TokenRow>;
   /** By id; some may have expired. */
   readonly joinTokens: ReadonlyMap<string, JoinTokenRow>;
+  /** Messages to webhooks, by id; also the newest of those that are over. */
+  readonly alerts: ReadonlyMap<string, AlertRow>;
+  /** By event and webhook. */
+  readonly alertChannels: ReadonlyMap<string, AlertChannelRow>;
   /** Open tasks only; finished ones are read from the store. */
   readonly tasks: ReadonlyMap<string, TaskRow>;
   /** Specs of open tasks. */
@@ -36,6 +41,10 @@ export interface StateView {
   placeOf(taskName: string): string | null;
   /** Open tasks that are on no node, also those of batches and DAGs whose rows are not made yet. */
   readonly queuedCount: number;
+  /** Those of batches and DAGs whose rows are not made yet. */
+  readonly unmadeCount: number;
+  /** Open tasks whose rows are made. */
+  statusCount(status: TaskStatus): number;
   /**
    * PENDING tasks that are due, in scheduling order: priority, then submission.
    * @param skip asked again before each task; what has such a request is passed over at once, however much of it there is

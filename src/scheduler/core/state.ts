@@ -5,6 +5,7 @@
 import { unreachable } from '../../lib/assert.ts';
 import { idKey } from '../../lib/ids.ts';
 import type { IdKey } from '../../lib/ids.ts';
+import type { AlertChannelRow, AlertRow } from '../../model/alert-outbox.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
 import type { JoinTokenRow } from '../../model/join-token.ts';
@@ -12,7 +13,7 @@ import type { LogHolderRow } from '../../model/log-holder.ts';
 import type { NodeRow } from '../../model/node.ts';
 import { isTerminal } from '../../model/phases.ts';
 import type { RowChange, TableName, Tables } from '../../model/rows.ts';
-import type { Resources, SpecRow, TaskRow } from '../../model/task.ts';
+import type { Resources, SpecRow, TaskRow, TaskStatus } from '../../model/task.ts';
 import type { TokenRow } from '../../model/token.ts';
 import type { KeyUse } from './concurrency-keys.ts';
 import { ConcurrencyKeys } from './concurrency-keys.ts';
@@ -34,6 +35,8 @@ export class ClusterState implements StateView {
   readonly #logHolders = new Map<string, LogHolderRow>();
   readonly #tokens = new Map<string, TokenRow>();
   readonly #joinTokens = new Map<string, JoinTokenRow>();
+  readonly #alerts = new Map<string, AlertRow>();
+  readonly #alertChannels = new Map<string, AlertChannelRow>();
   readonly #tasks = new Map<string, TaskRow>();
   readonly #specs = new Map<string, SpecRow>();
   /** How many open tasks need each spec. */
@@ -46,6 +49,7 @@ export class ClusterState implements StateView {
   readonly #pending = new PendingQueue();
   readonly #retries = new RetryTimers();
   readonly #groups = new GroupIndex();
+  readonly #statusCounts = new Map<TaskStatus, number>();
 
   get cluster(): ClusterRow | null {
     return this.#cluster;
@@ -69,6 +73,14 @@ export class ClusterState implements StateView {
 
   get joinTokens(): ReadonlyMap<string, JoinTokenRow> {
     return this.#joinTokens;
+  }
+
+  get alerts(): ReadonlyMap<string, AlertRow> {
+    return this.#alerts;
+  }
+
+  get alertChannels(): ReadonlyMap<string, AlertChannelRow> {
+    return this.#alertChannels;
   }
 
   get tasks(): ReadonlyMap<string, TaskRow> {
@@ -101,6 +113,14 @@ export class ClusterState implements StateView {
 
   get queuedCount(): number {
     return this.#tasks.size - this.#loads.held + this.#groups.unmade;
+  }
+
+  get unmadeCount(): number {
+    return this.#groups.unmade;
+  }
+
+  statusCount(status: TaskStatus): number {
+    return this.#statusCounts.get(status) ?? 0;
   }
 
   pending(skip: SkipRequest = skipNothing, skipGroup?: SkipGroup): Iterable<TaskRow> {
@@ -194,6 +214,10 @@ export class ClusterState implements StateView {
         return this.#tokens.get(key) ?? null;
       case 'joinToken':
         return this.#joinTokens.get(key) ?? null;
+      case 'alert':
+        return this.#alerts.get(key) ?? null;
+      case 'alertChannel':
+        return this.#alertChannels.get(key) ?? null;
       case 'task':
         return this.#tasks.get(key) ?? null;
       case 'spec':
@@ -260,6 +284,12 @@ export class ClusterState implements StateView {
       case 'joinToken':
         set(this.#joinTokens, change.key, change.after);
         break;
+      case 'alert':
+        set(this.#alerts, change.key, change.after);
+        break;
+      case 'alertChannel':
+        set(this.#alertChannels, change.key, change.after);
+        break;
       case 'spec':
         set(this.#specs, change.key, change.after);
         break;
@@ -323,7 +353,12 @@ export class ClusterState implements StateView {
     return Math.max(createdAtMs, notBeforeMs ?? 0, attempts.at(-1)?.finishedAtMs ?? 0);
   }
 
+  #count({ status }: TaskRow, difference: 1 | -1): void {
+    this.#statusCounts.set(status, this.statusCount(status) + difference);
+  }
+
   #index(task: TaskRow, sinceMs: number): void {
+    this.#count(task, 1);
     const dueMs = dueMsOf(task);
     if (dueMs !== null) this.#retries.set(task.id, dueMs);
     else if (task.status === 'PENDING') this.#pending.add(task, sinceMs);
@@ -333,6 +368,7 @@ export class ClusterState implements StateView {
 
   /** @returns since when it could run; null: it was not in the queue */
   #unindex(task: TaskRow): number | null {
+    this.#count(task, -1);
     this.#loads.remove(task);
     this.#keys.remove(task);
     if (dueMsOf(task) === null) return task.status === 'PENDING' ? this.#pending.remove(task) : null;

@@ -3,6 +3,8 @@
  * what was staged, then memory, then the rows that were loaded for the command.
  */
 import { invariant } from '../../lib/assert.ts';
+import type { AlertOccurrence } from '../../model/alert-outbox.ts';
+import type { AlertEvent } from '../../model/alerts.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
 import { groupOf } from '../../model/group.ts';
 import type { GroupRef } from '../../model/group.ts';
@@ -18,6 +20,11 @@ export type LoadedRows = ReadonlyMap<string, Tables[TableName]>;
 export interface EntryPosition {
   readonly term: number;
   readonly index: number;
+}
+
+/** What needs a person. */
+export interface RaisedAlert extends Omit<AlertOccurrence, 'atMs'> {
+  readonly event: AlertEvent;
 }
 
 interface Staged {
@@ -42,6 +49,8 @@ export class Transaction {
   readonly nowMs: number;
   /** Maxima of concurrency keys that this command has brought. */
   readonly newMaxima = new Map<string, number>();
+  /** Raised by the command itself: what no row says. */
+  readonly raised: RaisedAlert[] = [];
   readonly #loaded: LoadedRows;
   readonly #staged = new Map<string, Staged>();
   /** Tasks of groups that were put, by group and position: memory does not have those that are new. */

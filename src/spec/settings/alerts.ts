@@ -2,7 +2,7 @@
 import { z } from 'zod';
 
 import type { Alerts, AlertEvent, Webhook } from '../../model/alerts.ts';
-import { ALERT_EVENTS } from '../../model/alerts.ts';
+import { ALERT_EVENTS, ALERT_FORMATS } from '../../model/alerts.ts';
 import { show } from '../faults.ts';
 import { refuse, text } from '../fields.ts';
 import { SettingsBlock } from './block.ts';
@@ -57,12 +57,18 @@ const webhookFields = {
   url: url.meta({ title: 'without name and password; each only once' }),
   events: events.meta({ title: 'what is sent; all of them where it is absent' }).nullish(),
   secret: secret.meta({ title: 'signs what is sent; never shown again' }).nullish(),
+  format: z
+    .enum(ALERT_FORMATS)
+    .meta({ title: 'what is sent; default: `slack` to `hooks.slack.com`, else `json`' })
+    .nullish(),
 };
 
 const webhook = z.strictObject(webhookFields).transform((plain): Webhook => ({
   url: plain.url,
   events: ordered(plain.events ?? ALERT_EVENTS),
   secret: plain.secret ?? null,
+  // Also in what was written before there was a choice.
+  ...(plain.format === undefined || plain.format === null ? {} : { format: plain.format }),
 }));
 
 function ordered(given: readonly AlertEvent[]): readonly AlertEvent[] {
@@ -92,8 +98,9 @@ export const alerts = new SettingsBlock<Alerts>('alerts', {
     }),
 });
 
-function shown({ url: address, events: told, secret: hidden }: Webhook): object {
-  return { url: address, events: told, secret: hidden === null ? null : HIDDEN };
+function shown({ url: address, events: told, secret: hidden, format }: Webhook): object {
+  const shape = format === undefined ? {} : { format };
+  return { url: address, events: told, secret: hidden === null ? null : HIDDEN, ...shape };
 }
 
 /** What was shown, and comes back, keeps the secret that it has. */

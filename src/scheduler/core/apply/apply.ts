@@ -11,6 +11,8 @@ import type { RowChange, RowKey } from '../../../model/rows.ts';
 import { settleGroups } from '../groups/settle.ts';
 import type { ClusterState } from '../state.ts';
 import { Transaction, type EntryPosition, type LoadedRows } from '../transaction.ts';
+import { raiseAlerts } from '../alerts/outbox.ts';
+import { advanceAlerts, autoscalerFailed, quorumRisk } from './alerts.ts';
 import { assign } from './assign.ts';
 import { advanceGroup, cancelGroup, retryGroup } from './change-group.ts';
 import { cancelTask } from './cancel-task.ts';
@@ -72,7 +74,7 @@ function conclude(transaction: Transaction, command: Command): void {
   settleGroups(transaction, groupNamedBy(command));
   settleHeads(transaction);
   if (transaction.cluster.timeMs < transaction.nowMs) transaction.putCluster({ timeMs: transaction.nowMs });
-  keepJournal(transaction);
+  raiseAlerts(transaction, keepJournal(transaction));
 }
 
 function carryOut(transaction: Transaction, command: Command): Outcome {
@@ -172,6 +174,12 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return deleteJoinToken(transaction, command);
     case 'useJoinToken':
       return useJoinToken(transaction, command);
+    case 'advanceAlerts':
+      return advanceAlerts(transaction, command);
+    case 'quorumRisk':
+      return quorumRisk(transaction, command);
+    case 'autoscalerFailed':
+      return autoscalerFailed(transaction, command);
     default:
       return unreachable(command);
   }

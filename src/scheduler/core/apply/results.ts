@@ -63,4 +63,7 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly createJoinToken: CreateJoinTokenResult;
   readonly deleteJoinToken: null;
   readonly useJoinToken: null;
+  readonly advanceAlerts: null;
+  readonly quorumRisk: null;
+  readonly autoscalerFailed: null;
 }

@@ -4,8 +4,10 @@ import type {
   SetHeartbeatCommand,
   TimeoutSettledCommand,
 } from '../../../model/commands.ts';
+import { alertsOf } from '../../../model/alerts.ts';
 import { settlingOf } from '../../../model/earlier-rows.ts';
 import { clusterTimeoutMs, heartbeatFault } from '../../../model/timeouts.ts';
+import { withdrawAlerts } from '../alerts/outbox.ts';
 import type { Transaction } from '../transaction.ts';
 import { once } from './idempotency.ts';
 import { done, refuse } from './outcomes.ts';
@@ -34,6 +36,7 @@ function change(
   const fault = heartbeatFault(heartbeat);
   if (fault !== null) return refuse('invalid', `heartbeat: ${fault}`);
   const config = { ...cluster.config, ...blocks, heartbeat };
+  withdrawAlerts(transaction, alertsOf(config));
   if (heartbeat.timeoutMs === cluster.config.heartbeat.timeoutMs) {
     transaction.putCluster({ config });
     return done(null);
