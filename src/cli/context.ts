@@ -24,14 +24,19 @@ export interface Context {
   exitStatus: number;
 }
 
-/** Gives the peers to `use` and closes them afterwards, however it ends. */
+/**
+ * Gives the peers to `use` and closes them afterwards, however it ends. Where the user asks for stale answers it says how
+ * old they are. @param options.stale answers may be old, and nobody has to be told
+ */
 export async function withPeers<T>(
   context: Context,
   command: Command,
   use: (peers: Peers) => Promise<T>,
+  options: DialOptions = {},
 ): Promise<T> {
   const { peers: addresses, token, tls } = connectionSettings(context.terminal.env, command);
-  const { stale = false } = command.opts<StaleOptions>();
+  const { stale: isAskedFor = false } = command.opts<StaleOptions>();
+  const stale = isAskedFor || options.stale === true;
   const peers = new Peers({
     addresses,
     dial: (address) => context.dial(address, { token, tls }, { stale }),
@@ -40,7 +45,7 @@ export async function withPeers<T>(
   try {
     const result = await use(peers);
     const { address, freshness } = peers;
-    if (freshness !== null) await notify(context.terminal, staleness(address, freshness));
+    if (isAskedFor && freshness !== null) await notify(context.terminal, staleness(address, freshness));
     return result;
   } finally {
     peers.close();

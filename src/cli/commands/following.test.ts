@@ -248,7 +248,7 @@ describe('run', () => {
     };
     const { stderr, status } = await runInProcess(['run', ...peer, 'x']);
     expect(status).toBe(5);
-    expect(stderr).toBe(`jarvisctl: output of attempt 1 of ${ID} is not available: n1 has removed them\n`);
+    expect(stderr).toBe(`jarvisctl: not all output of attempt 1 can be shown: n1 has removed them\n`);
   });
 
   it('asks again for a log that is not there yet', async () => {

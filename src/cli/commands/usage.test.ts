@@ -76,6 +76,23 @@ describe('bad usage', () => {
 });
 
 describe('help', () => {
+  it('is that of the command that its words lead to', async () => {
+    const asked = await runInProcess(['help', 'dag', 'graph']);
+    expect(asked).toEqual(await runInProcess(['dag', 'graph', '--help']));
+    expect(asked.stdout).toContain('Usage: jarvisctl dag graph');
+    expect(await runInProcess(['help'])).toEqual(await runInProcess(['--help']));
+  });
+
+  it.each([
+    ['help dag grph', 'unknown command "grph" (did you mean graph?); allowed: ls, get, wait,'],
+    ['help cancel task-1', 'cancel has no command "task-1"'],
+    ['help lst', 'unknown command "lst" (did you mean ls?); allowed: dev, run,'],
+  ])('%s does nothing, and says what is wrong', async (line, message) => {
+    const { stdout, stderr, status } = await runInProcess(line.split(' '));
+    expect({ stdout, status }).toEqual({ stdout: '', status: 2 });
+    expect(stderr).toContain(message);
+  });
+
   const commands = [
     'batch ls',
     'batch wait',
