@@ -1,7 +1,7 @@
 /** What `autoscaler simulate` shows: nodes and queue over time, as text and as a picture. */
 import { scaleLinear } from 'd3-scale';
 import { curveStepAfter, line } from 'd3-shape';
-import plot from 'simple-ascii-chart';
+import { plot } from 'simple-ascii-chart';
 
 import type { Simulation, Step } from '../../autoscaler/core/simulator.ts';
 import { formatDurationMs } from '../../lib/quantities.ts';
@@ -28,9 +28,7 @@ export function simulationText(simulation: Simulation, columns: number): string 
       formatter: (value, { axis }) => (axis === 'x' ? hours(value) : value),
       customXAxisTicks: evenly(points, TICKS),
     });
-    return `${title}\n${String(chart)
-      .replaceAll(/[ \t]+$/gm, '')
-      .replace(/^\n+/, '')}`;
+    return `${title}\n${chart.replaceAll(/[ \t]+$/gm, '').replace(/^\n+/, '')}`;
   });
   return `${charts.join('\n')}\n${summaryOf(simulation).join('\n')}\n`;
 }
