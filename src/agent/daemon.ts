@@ -59,6 +59,7 @@ import { memberQuestions } from './member-questions.ts';
 import { memberTransport } from './member-transport.ts';
 import { memberWatches } from './member-watches.ts';
 import { LeaderMembershipControl } from './membership-control.ts';
+import { ResourceMonitor, usageOf } from './monitor/resource-monitor.ts';
 import { NodeDrivers } from './node-drivers.ts';
 import { NodeMetrics } from './node-metrics.ts';
 import type { NodeSecurity } from './node-security.ts';
@@ -72,11 +73,9 @@ import { SettingsNotice } from './settings-notice.ts';
 import { StartingOperations } from './starting-operations.ts';
 import { DEFAULT_PATH } from './worker/environment.ts';
 import { GrpcSessionConnector } from './worker/session-connector.ts';
-import { UsageMeter } from './worker/usage-meter.ts';
 import { WorkerAgent } from './worker/worker-agent.ts';
 
 const KILL_TASKS_TIMEOUT_MS = 3000;
-const USAGE_INTERVAL_MS = 2000;
 
 interface Closer {
   readonly name: string;
@@ -98,6 +97,7 @@ export class Daemon {
   /** Null until it is part of a cluster. */
   #raft: RaftNode | null = null;
   #admission: Admission | null = null;
+  #monitor: ResourceMonitor | null = null;
   #drain: ((signal: AbortSignal) => Promise<void>) | null = null;
   #readiness: () => Readiness = () => ({ ready: false, reason: 'the node is starting' });
 
@@ -297,6 +297,7 @@ export class Daemon {
       local,
       remotes,
       localLogs,
+      localUsage: usageOf(() => this.#monitor),
       clock: this.#clock,
       uniqueId: randomUUID,
       freshness: () => freshness.now(),
@@ -496,15 +497,17 @@ export class Daemon {
     for (const driver of drivers.all) this.#closing(`driver ${driver.name}`, () => driver.close());
     const { incarnation } = directory.identity;
     const confinement = nodeConfinement({ node: config.name, incarnation, dataDirectory: config.dataDir });
-    const usage = new UsageMeter({
+    const monitor = new ResourceMonitor({
+      node: config.name,
       directory: config.dataDir,
       confinement,
-      intervalMs: USAGE_INTERVAL_MS,
+      drivers: drivers.all,
       clock: this.#clock,
       log: this.#log,
     });
-    usage.start();
-    this.#closing('usage', () => usage.close());
+    monitor.start();
+    this.#closing('monitor', () => monitor.close());
+    this.#monitor = monitor;
     const notice = new SettingsNotice(config.stated, this.#log);
     const worker = await WorkerAgent.start({
       registration: () => {
@@ -523,13 +526,13 @@ export class Daemon {
       onSynced: () => notice.look(replica.state.cluster),
       onEnded: (end) => this.#metrics.worker.ended(end),
       reportsDirectory: path.join(directory.paths.root, 'reports'),
-      usage,
+      usage: monitor,
       clock: this.#clock,
       random: Math.random,
       log: this.#log,
     });
     agent = worker;
-    this.#metrics.runs(worker, usage);
+    this.#metrics.runs(worker, monitor);
     this.#closing('worker', async () => {
       if (!config.killTasksOnExit) await worker.prepareRestart(config.restartGraceMs);
       await worker.close();

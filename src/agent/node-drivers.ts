@@ -10,12 +10,13 @@ import { findProcessGroups } from './cgroups/process-groups.ts';
 import type { NodeConfig } from './config.ts';
 import type { AttemptGuard } from './drivers/docker/attempt-guard.ts';
 import type { DockerDriver } from './drivers/docker/docker-driver.ts';
-import type { Driver, DriverName } from './drivers/driver.ts';
+import type { AttemptKey, Driver, DriverName } from './drivers/driver.ts';
 import { NoopDriver } from './drivers/noop/noop-driver.ts';
 import { ProcessDriver } from './drivers/process/process-driver.ts';
 import type { LeaseHolder } from './worker/lease-keeper.ts';
 import { WatchdogClient } from './watchdog/client.ts';
-import { watchdogDirectory } from './watchdog/paths.ts';
+import { groupPrefixOf } from './watchdog/cgroup-containment.ts';
+import { attemptName, watchdogDirectory } from './watchdog/paths.ts';
 
 /** What keeps the processes of attempts apart: control groups of that version, or sessions and markers alone. */
 type Isolation = 'cgroup2' | 'cgroup1' | 'none';
@@ -61,6 +62,9 @@ export class NodeDrivers {
       log.warn({ error: messageOf(error) }, 'no watchdog for what an earlier start left');
     });
     const groups = findProcessGroups();
+    const prefix = groupPrefixOf(path.resolve(config.dataDir));
+    const groupOf = (key: AttemptKey): string | null =>
+      groups?.groupOf(`${prefix}${attemptName(key)}`) ?? null;
     const isolation = groups === null ? 'none' : (`cgroup${groups.version}` as const);
     // What an earlier start left is looked after, also by a driver that the settings do not name any more: an inventory
     // that lacks it would be taken for the proof that it does not run.
@@ -70,7 +74,7 @@ export class NodeDrivers {
       ? await createDocker(options, { isolation, guard: watchdog, isNeeded: left.includes('docker') })
       : null;
     const all = needed.flatMap((name): readonly Driver[] => {
-      if (name === 'process') return [new ProcessDriver(watchdog, config.policy.shared)];
+      if (name === 'process') return [new ProcessDriver(watchdog, config.policy.shared, groupOf)];
       if (name === 'noop') return [new NoopDriver(clock)];
       return docker === null ? [] : [docker];
     });

@@ -33,8 +33,11 @@ import type {
   Node,
   NodeChange,
   NodeRequest,
+  NodeUsage,
+  NodeUsageRequest,
   RemoveNodeRequest,
   TaskRequest,
+  TaskUsageRequest,
   UpdateTaskRequest,
 } from '../generated/cluster.ts';
 import type { LogChunk } from '../generated/worker.ts';
@@ -65,6 +68,8 @@ export class FakeCluster {
   readonly authorizations: string[] = [];
   readonly tasks = new Map<string, Task>();
   nodes: Node[] = [];
+  /** By name of the node; one that is not in it does not answer. */
+  readonly usage = new Map<string, NodeUsage>();
   /** What a drained node shows, from the answer to the drain on; the last of them stays. */
   drains: Drain[] = [];
   /** Of whoever changes a node. */
@@ -268,6 +273,17 @@ export class FakeCluster {
         const drain = asked.drain === undefined ? undefined : (this.drains.shift() ?? asked.drain);
         const status = drain?.finished_at === undefined ? asked.status : 'DRAINED';
         return this.#changeNode(name, { drain, status }).node;
+      }),
+      getNodeUsage: unary('getNodeUsage', ({ name }: NodeUsageRequest) => {
+        const usage = this.usage.get(this.#node(name).name);
+        if (usage === undefined) throw new JarvisError('unavailable', `${name} does not answer`);
+        return usage;
+      }),
+      getTaskUsage: unary('getTaskUsage', ({ id }: TaskUsageRequest) => {
+        const { id: taskId, status, node = '' } = this.#find(id);
+        const found = this.usage.get(node)?.attempts.find((one) => one.task_id === taskId);
+        if (found === undefined) throw new JarvisError('conflict', `${taskId} is ${status}`);
+        return { task_id: taskId, node, interval: 10, usage: found };
       }),
       cordonNode: unary('cordonNode', ({ name }: NodeRequest) =>
         this.#changeNode(name, { schedulable: false }),

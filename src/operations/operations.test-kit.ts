@@ -12,7 +12,15 @@ import type { Applied, CommandInput, GroupPage, Leadership, Replica, TaskPage } 
 import { orderedRows } from '../scheduler/testing/ordered-rows.ts';
 import { FreshnessWatch } from './freshness.ts';
 import { LocalOperations } from './local.ts';
-import type { CallContext, ClusterInsight, LocalLogs, MembershipControl, Remotes } from './port.ts';
+import { NodeUsage } from '../generated/cluster.ts';
+import type {
+  CallContext,
+  ClusterInsight,
+  LocalLogs,
+  LocalUsage,
+  MembershipControl,
+  Remotes,
+} from './port.ts';
 import { RoutingOperations } from './router.ts';
 
 type Listener<T> = (value: T) => void;
@@ -287,6 +295,10 @@ function insightOf(cluster: TestCluster, name: string): ClusterInsight {
       memory_bytes: 1024,
       disk_bytes: 0,
       network_bytes_per_second: 0,
+      network_receive_bytes_per_second: 0,
+      network_transmit_bytes_per_second: 0,
+      disk_size_bytes: 0,
+      memory_size_bytes: 0,
       wall_ms: 0,
       pressure: [],
       cpu_scope: '',
@@ -357,6 +369,7 @@ export function testOperations(
   parts: {
     readonly remotes: Remotes;
     readonly localLogs?: LocalLogs;
+    readonly localUsage?: LocalUsage;
     readonly clock?: Clock;
     readonly membership?: MembershipControl;
     readonly authorityHash?: () => string;
@@ -372,6 +385,7 @@ export function testOperations(
     authorityHash: parts.authorityHash ?? (() => null),
     remotes: parts.remotes,
     localLogs: parts.localLogs ?? noLogs,
+    localUsage: parts.localUsage ?? { read: async () => NodeUsage.create({ node: name }) },
     clock,
     freshness: () => freshness.now(),
     uniqueId: () => `${name}-${(keys += 1)}`,
@@ -448,6 +462,11 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         revokeToken: (request, context) => node.revokeToken(request, forwarded(context)),
       };
     },
+    nodeUsage: async (address, request, context) => {
+      const node = nodes.get(address);
+      if (node === undefined) throw new JarvisError('unavailable', `${address} cannot be reached`);
+      return await node.getNodeUsage(request, forwarded(context));
+    },
     readLog: (address) => {
       throw new JarvisError('unavailable', `${address} cannot be reached`);
     },
@@ -466,6 +485,7 @@ export function silentAt(address: string, others: Remotes): Remotes {
         getTask: (_request, { signal }) => neverAnswered(signal, 'timeout'),
       };
     },
+    nodeUsage: (...args) => others.nodeUsage(...args),
     readLog: (...args) => others.readLog(...args),
   };
 }

@@ -17,6 +17,8 @@ import type {
   LogsRequest,
   Node,
   NodeRequest,
+  NodeUsage,
+  NodeUsageRequest,
   PlanRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
@@ -28,6 +30,8 @@ import type {
   Task,
   TaskPlan,
   TaskRequest,
+  TaskUsage,
+  TaskUsageRequest,
   TransferLeadershipRequest,
   UpdateTaskRequest,
   VersionInfo,
@@ -53,11 +57,13 @@ import type {
   GroupOperations,
   JoinTokenOperations,
   LocalLogs,
+  LocalUsage,
   NodeOperations,
   RemoteOperations,
   Remotes,
   TokenOperations,
 } from './port.ts';
+import { nodeUsage, taskUsage } from './usage.ts';
 import { pause, throwIfAborted } from './waiting.ts';
 
 export interface RouterOptions {
@@ -66,6 +72,7 @@ export interface RouterOptions {
   readonly local: RemoteOperations;
   readonly remotes: Remotes;
   readonly localLogs: LocalLogs;
+  readonly localUsage: LocalUsage;
   readonly clock: Clock;
   /** Makes idempotency keys: never the same twice. */
   readonly uniqueId: () => string;
@@ -290,6 +297,14 @@ export class RoutingOperations implements ClusterOperations {
       request,
       context,
     );
+  }
+
+  getNodeUsage(request: NodeUsageRequest, context: CallContext): Promise<NodeUsage> {
+    return nodeUsage({ ...this.#options, operations: this }, request, context);
+  }
+
+  getTaskUsage(request: TaskUsageRequest, context: CallContext): Promise<TaskUsage> {
+    return taskUsage({ ...this.#options, operations: this }, request, context);
   }
 
   watchEvents(request: EventsRequest, context: CallContext): AsyncIterable<EventsPiece> {

@@ -24,9 +24,6 @@ const CALLERS: ReadonlySet<string> = new Set(
   [ClusterService, HealthService, NodeLogsService].map(serviceName),
 );
 
-type Call = grpc.ServerInterceptingCallInterface;
-type Listener = Parameters<grpc.ServerInterceptingCall['start']>[0];
-
 /** A call that has got its status. */
 export interface EndedCall {
   /** As `service/method`. */
@@ -39,6 +36,8 @@ export interface EndedCall {
   readonly durationMs: number;
 }
 
+type Call = grpc.ServerInterceptingCallInterface;
+type Listener = Parameters<grpc.ServerInterceptingCall['start']>[0];
 type Status = Parameters<grpc.ServerInterceptingCall['sendStatus']>[0];
 
 type StatusReading = Pick<Status, 'code' | 'metadata'>;
@@ -57,20 +56,20 @@ const FULL = toStatus(
 
 export class CallBounds {
   readonly #clock: Clock;
-  readonly #budget: ByteBudget;
   readonly #onEnded: (call: EndedCall) => void;
+  readonly #budget: ByteBudget;
   readonly #calls = new Set<BoundedCall>();
   #isStopping = false;
   #cancelLook: (() => void) | null = null;
 
-  /** @param options.receivedBytes that all calls of callers may hold together */
-  constructor(
-    clock: Clock,
-    options: { readonly receivedBytes: number; readonly onEnded?: (call: EndedCall) => void },
-  ) {
+  /**
+   * @param receivedBytes that all calls of callers may hold together
+   * @param onEnded told each call that got its status, or was given up
+   */
+  constructor(clock: Clock, receivedBytes: number, onEnded: (call: EndedCall) => void = () => {}) {
     this.#clock = clock;
-    this.#budget = new ByteBudget(options.receivedBytes);
-    this.#onEnded = options.onEnded ?? (() => {});
+    this.#budget = new ByteBudget(receivedBytes);
+    this.#onEnded = onEnded;
   }
 
   readonly interceptor: grpc.ServerInterceptor = (method, call) => {

@@ -48,15 +48,14 @@ export async function createServer(options: {
   readonly onRefused?: OnRefused;
   readonly clock?: Clock;
   readonly log?: Log;
-  /** Default: as in limits.ts. */
-  readonly receivedBytes?: number;
   /** Of calls that are answered once, and streams of clients. */
   readonly onEnded?: (call: EndedCall) => void;
+  /** Default: as in limits.ts. */
+  readonly receivedBytes?: number;
 }): Promise<RpcServer> {
   const { host, port: wanted } = splitAddress(options.listen);
   const { clock = systemClock, log = silentLog, tls = null, onRefused = () => {} } = options;
-  const { receivedBytes = limits.rpcReceivedBytes, onEnded } = options;
-  const bounds = new CallBounds(clock, { receivedBytes, ...(onEnded === undefined ? {} : { onEnded }) });
+  const bounds = new CallBounds(clock, options.receivedBytes ?? limits.rpcReceivedBytes, options.onEnded);
   const secured = (socket: Socket): void => injector.injectConnection(socket);
   const front = tls === null ? null : new TlsListener({ source: tls, secured, onRefused, clock, log });
   // The first is the nearest to the connection.

@@ -180,6 +180,11 @@ export class WatchdogClient {
     }
   }
 
+  /** From what this daemon was told; nothing is asked. */
+  running(): readonly Extract<AttemptView, { type: 'running' }>[] {
+    return this.#cache.running();
+  }
+
   async wait(key: AttemptKey, signal: AbortSignal, onStopping?: (stop: AttemptStop) => void): Promise<Exit> {
     if (this.#cache.get(key) === undefined) await this.#within(this.#timeoutMs, signal, () => this.#linked());
     return this.#cache.wait(key, signal, onStopping);

@@ -148,6 +148,12 @@ export class ContainerAttempt implements TableAttempt {
     return this.#record.containerId;
   }
 
+  /** That holds its container, from the root of the hierarchies; null: it has none yet. */
+  get cgroup(): string | null {
+    const { cgroupParent } = this.#record;
+    return cgroupParent === null ? null : cgroupPathOf(cgroupParent);
+  }
+
   /** Who wants to know what a start that takes long is doing. */
   listen(onProgress: (note: string) => void): void {
     if (this.view.type === 'registered') this.#onProgress.add(onProgress);
