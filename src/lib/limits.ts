@@ -133,6 +133,7 @@ export const limits = {
   /** Connections of one node, and the time for the first byte of each. */
   rpcConnections: 4096,
   rpcFirstByteMs: 10_000,
+  rpcHandshakeMs: 10_000,
   /** Of what callers have sent, over all of their calls: see rpc/received-bytes.ts. */
   rpcReceivedBytes: 512 * 1024 * 1024,
   /** Of answers that callers have not read; beyond it whoever has read nothing for longest is cut off. */
