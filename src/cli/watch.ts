@@ -4,14 +4,13 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { stringify } from 'yaml';
-
 import { unreachable } from '../lib/assert.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Context } from './context.ts';
 import { showFullScreen } from './full-screen.ts';
 import { clientLimits } from './limits.ts';
 import type { OutputOptions, WatchOptions } from './options.ts';
+import { jsonText, yamlText } from './output/documents.ts';
 import type { Answer, OutputFormat } from './output/format.ts';
 import { printAnswer, tableOf } from './output/format.ts';
 import { isTransient } from './peers.ts';
@@ -159,9 +158,9 @@ function textOf<T>(terminal: Terminal, format: OutputFormat, answer: Answer<T>, 
   const jsonOf = answer.itemJson ?? ((item: T): unknown => item);
   switch (format) {
     case 'json':
-      return items.map((item) => `${JSON.stringify(jsonOf(item))}\n`).join('');
+      return items.map((item) => `${jsonText(jsonOf(item))}\n`).join('');
     case 'yaml':
-      return items.map((item) => `---\n${stringify(jsonOf(item), { lineWidth: 0 })}`).join('');
+      return items.map((item) => `---\n${yamlText(jsonOf(item))}`).join('');
     case 'name':
       return items.map((item) => `${nameOf(item)}\n`).join('');
     case 'table':

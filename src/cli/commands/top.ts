@@ -141,5 +141,5 @@ function summaryOf({ leader, term }: ClusterStatus, nodes: readonly Node[]): str
   const available = nodes.filter(({ status, schedulable }) => status === 'AVAILABLE' && schedulable).length;
   const tasks = nodes.reduce((sum, node) => sum + node.active_tasks, 0);
   const led = leader === '' ? 'no leader' : `leader ${printable(leader)}`;
-  return `${led}, term ${term}; ${available} of ${nodes.length} nodes take work; ${tasks} tasks on them`;
+  return `${led}, term ${term}; ${available} of ${nodes.length} nodes take work; ${tasks} ${tasks === 1 ? 'task' : 'tasks'} on them`;
 }
