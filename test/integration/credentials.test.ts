@@ -120,6 +120,7 @@ function expected(least: Role): readonly (readonly [kind: string, outcome: strin
 const OPERATIONS: Readonly<Record<string, Operation>> = {
   listMembers: 'getCluster',
   getMetrics: 'getCluster',
+  listPrometheusTargets: 'listNodes',
   addMember: 'changeMember',
   removeMember: 'changeMember',
   promoteMember: 'changeMember',
