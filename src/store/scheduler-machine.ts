@@ -67,6 +67,8 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   advanceAlerts: true,
   quorumRisk: true,
   autoscalerFailed: true,
+  autoscalerDecided: true,
+  instanceProgress: true,
 };
 
 /**
@@ -82,6 +84,9 @@ const TABLES: readonly TableName[] = [
     'joinToken',
     'alert',
     'alertChannel',
+    'scaling',
+    'instance',
+    'scalingDecision',
     'batch',
     'dag',
     'graph',
