@@ -25,12 +25,25 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   rpc: ['operations', 'spec', 'generated', 'model', 'lib'],
   http: ['operations', 'spec', 'generated', 'model', 'lib'],
   metrics: ['model', 'lib'],
+  'autoscaler/core': ['model', 'lib'],
+  autoscaler: [
+    'autoscaler/core',
+    'scheduler',
+    'scheduler/core',
+    'rpc',
+    'generated',
+    'operations',
+    'model',
+    'lib',
+  ],
   'agent/watchdog': ['agent/drivers', 'agent/cgroups', 'lib'],
   'agent/cgroups': ['lib'],
   'agent/drivers': ['agent/watchdog', 'agent/cgroups', 'model', 'lib'],
   'agent/worker': ['agent/drivers', 'agent/watchdog', 'rpc', 'generated', 'model', 'lib'],
   'agent/leader': ['scheduler', 'scheduler/core', 'rpc', 'generated', 'operations', 'model', 'lib'],
   agent: [
+    'autoscaler',
+    'autoscaler/core',
     'agent/cgroups',
     'agent/watchdog',
     'agent/drivers',
@@ -50,10 +63,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'model',
     'lib',
   ],
-  cli: ['rpc', 'spec', 'generated', 'model', 'lib'],
+  cli: ['autoscaler/core', 'rpc', 'spec', 'generated', 'model', 'lib'],
 };
 
-const PURE = ['raft/core', 'scheduler/core'];
+const PURE = ['raft/core', 'scheduler/core', 'autoscaler/core'];
 /** Pure cores and the vocabulary beneath them take time, chance and I/O as arguments. */
 const BANNED_IN_CORES: readonly (readonly [what: string, pattern: RegExp])[] = [
   ['a clock', /\b(Date\.now|new Date|performance\.now|process\.hrtime)\b/],
