@@ -73,7 +73,7 @@ function registerGet(node: Command, context: Context): void {
     .addOption(peerOption())
     .action(async (names: readonly string[], options: OutputOptions & WatchOptions & StaleOptions) => {
       await withPeers(context, command, (peers) =>
-        showNamed(context, peers, options, {
+        showNamed<Node>(context, peers, options, {
           names,
           ask: (name, signal) => peers.call((peer, inner) => peer.getNode({ name }, inner), signal),
           nameOf: ({ name }) => name,
