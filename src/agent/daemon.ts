@@ -345,7 +345,7 @@ export class Daemon {
     const moving = { config, directory, pool, clock: this.#clock, signal, log: this.#log };
     void announceAddress(moving, raft.membership.peers);
     this.#closing('leadership', () => handOver(raft, this.#clock));
-    const worker = await this.#startWorker(directory, replica, raft);
+    const worker = await this.#startWorker(directory, { replica, raft, logs });
     this.#closing('logs', () => logs.close());
     await logs.start();
     // First of all, while everything that the requests under way need is there.
@@ -481,9 +481,9 @@ export class Daemon {
 
   async #startWorker(
     directory: DataDirectory,
-    replica: ClusterReplica,
-    raft: RaftNode,
+    parts: { readonly replica: ClusterReplica; readonly raft: RaftNode; readonly logs: NodeLogs },
   ): Promise<WorkerAgent> {
+    const { replica, raft, logs } = parts;
     const config = this.#config;
     let agent: WorkerAgent | null = null;
     const drivers = await NodeDrivers.create({
@@ -532,7 +532,7 @@ export class Daemon {
       log: this.#log,
     });
     agent = worker;
-    this.#metrics.runs(worker, monitor);
+    this.#metrics.runs(worker, { monitor, drivers, logs });
     this.#closing('worker', async () => {
       if (!config.killTasksOnExit) await worker.prepareRestart(config.restartGraceMs);
       await worker.close();

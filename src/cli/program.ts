@@ -6,6 +6,7 @@ import { JarvisError } from '../lib/errors.ts';
 import { closest } from '../spec/suggest.ts';
 import { suggestChoices } from './choices.ts';
 import { CommandLine } from './command-line.ts';
+import { registerAutoscaler } from './commands/autoscaler.ts';
 import { registerCancel } from './commands/cancel.ts';
 import { registerCert } from './commands/cert.ts';
 import { registerCluster } from './commands/cluster.ts';
@@ -94,6 +95,7 @@ export function createProgram(context: Context): Command {
     registerNode,
     registerTop,
     registerCluster,
+    registerAutoscaler,
     registerSnapshot,
     registerConfig,
     group('This program:'),

@@ -117,5 +117,9 @@ describe('dag graph', () => {
     const dot = await runInProcess(['dag', 'graph', 'etl', '--format', 'dot', ...peer]);
     expect(dot.stdout).toContain('digraph "etl" {');
     expect(dot.stdout).toContain('  "extract" -> "transform";\n');
+    // Graphviz takes no colour of three digits.
+    const colours = [...dot.stdout.matchAll(/fillcolor="([^"]*)"/g)].map(([, colour]) => colour);
+    expect(colours).not.toEqual([]);
+    for (const colour of colours) expect(colour).toMatch(/^#[0-9a-f]{6}$/);
   });
 });

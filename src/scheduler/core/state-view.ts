@@ -7,6 +7,7 @@ import type { NodeRow } from '../../model/node.ts';
 import type { Resources, SpecRow, TaskRow, TaskStatus } from '../../model/task.ts';
 import type { TokenRow } from '../../model/token.ts';
 import type { KeyUse } from './concurrency-keys.ts';
+import type { QueuedRequest } from './pending-queue.ts';
 import type { TaskRequest } from './request.ts';
 import type { TaskGroups } from './task-groups.ts';
 
@@ -54,6 +55,8 @@ export interface StateView {
     skipGroup?: (task: TaskRow) => boolean,
   ): Iterable<TaskRow>;
   readonly pendingCount: number;
+  /** The same tasks by what they ask for, with how many there are and since when they could run. */
+  queuedRequests(): Iterable<QueuedRequest>;
   /** The task's place among them, from 1; null: it is none of them. */
   positionOf(task: TaskRow): number | null;
   /** FAILED tasks whose next try is due at or before the time, and PENDING ones that are not to run before. */

@@ -20,7 +20,7 @@ import { ConcurrencyKeys } from './concurrency-keys.ts';
 import { NodeLoads } from './node-loads.ts';
 import { GroupIndex } from './group-index.ts';
 import { PendingQueue } from './pending-queue.ts';
-import type { SkipGroup, SkipRequest } from './pending-queue.ts';
+import type { QueuedRequest, SkipGroup, SkipRequest } from './pending-queue.ts';
 import { RecentPlaces } from './recent-places.ts';
 import { dueMsOf, RetryTimers } from './retry-timers.ts';
 import type { StateView } from './state-view.ts';
@@ -125,6 +125,10 @@ export class ClusterState implements StateView {
 
   pending(skip: SkipRequest = skipNothing, skipGroup?: SkipGroup): Iterable<TaskRow> {
     return this.#pending.tasks(skip, skipGroup);
+  }
+
+  queuedRequests(): Iterable<QueuedRequest> {
+    return this.#pending.requests();
   }
 
   positionOf(task: TaskRow): number | null {
@@ -254,6 +258,8 @@ export class ClusterState implements StateView {
   commit(changes: readonly RowChange[]): void {
     this.#unclaimedSpecs.clear();
     this.#groups.forgetUnclaimed();
+    // The time before the rest: what comes into the queue is there since then.
+    for (const change of changes) if (change.table === 'cluster') this.#setCluster(change.after);
     for (const change of changes) this.#commitOne(change);
     // Of tasks that were over as soon as they were made.
     for (const { table, key } of changes) {
@@ -320,10 +326,10 @@ export class ClusterState implements StateView {
     if (open !== null && !this.#tasks.has(id)) this.#useSpec(open.specId, 1);
     if (open === null && this.#tasks.has(id) && before !== null) this.#useSpec(before.specId, -1);
     // What is over stands in no index, also where it expires or is begun anew.
-    if (before !== null && !isTerminal(before.status)) this.#unindex(before);
+    const queuedMs = before !== null && !isTerminal(before.status) ? this.#unindex(before) : null;
     set(this.#tasks, id, open);
     this.#groups.setTask(before, open);
-    if (open !== null) this.#index(open);
+    if (open !== null) this.#index(open, queuedMs ?? this.#runnableSinceMs(before, open));
     if (after !== null && after.attempts !== before?.attempts) this.#places.note(after);
   }
 
@@ -341,25 +347,33 @@ export class ClusterState implements StateView {
     this.#specs.set(specId, unclaimed);
   }
 
+  /** Of a row that was not in the queue: as the time stands or, where it is read from the store, as the row has it. */
+  #runnableSinceMs(before: TaskRow | null, { createdAtMs, notBeforeMs, attempts }: TaskRow): number {
+    if (before !== null) return this.#cluster?.timeMs ?? 0;
+    return Math.max(createdAtMs, notBeforeMs ?? 0, attempts.at(-1)?.finishedAtMs ?? 0);
+  }
+
   #count({ status }: TaskRow, difference: 1 | -1): void {
     this.#statusCounts.set(status, this.statusCount(status) + difference);
   }
 
-  #index(task: TaskRow): void {
+  #index(task: TaskRow, sinceMs: number): void {
     this.#count(task, 1);
     const dueMs = dueMsOf(task);
     if (dueMs !== null) this.#retries.set(task.id, dueMs);
-    else if (task.status === 'PENDING') this.#pending.add(task);
+    else if (task.status === 'PENDING') this.#pending.add(task, sinceMs);
     this.#loads.add(task);
     this.#keys.add(task);
   }
 
-  #unindex(task: TaskRow): void {
+  /** @returns since when it could run; null: it was not in the queue */
+  #unindex(task: TaskRow): number | null {
     this.#count(task, -1);
-    if (dueMsOf(task) !== null) this.#retries.delete(task.id);
-    else if (task.status === 'PENDING') this.#pending.remove(task);
     this.#loads.remove(task);
     this.#keys.remove(task);
+    if (dueMsOf(task) === null) return task.status === 'PENDING' ? this.#pending.remove(task) : null;
+    this.#retries.delete(task.id);
+    return null;
   }
 }
 

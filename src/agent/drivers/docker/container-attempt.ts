@@ -428,7 +428,7 @@ export class ContainerAttempt implements TableAttempt {
   }
 
   async #openLog(): Promise<void> {
-    const { engine, policy } = this.#tools;
+    const { engine, policy, output } = this.#tools;
     await mkdir(this.#exchangeDirectory, { recursive: true, mode: 0o700 });
     // Whoever the container's user is; those above it keep everybody else out. The umask does not count here.
     await chmod(this.#exchangeDirectory, 0o777);
@@ -436,6 +436,7 @@ export class ContainerAttempt implements TableAttempt {
     this.#output = await ContainerLog.open({
       directory: this.#directory,
       limits: policy.logLimits,
+      output,
       engine,
       log: this.#log,
     });

@@ -10,6 +10,7 @@ import type { Log } from '../../../lib/log.ts';
 import { Slots } from '../../../lib/slots.ts';
 import { Cgroups } from '../../cgroups/cgroups.ts';
 import { AttemptTable } from '../../watchdog/attempt-table.ts';
+import { OutputCounters } from '../../watchdog/output-counters.ts';
 import { attemptName, isAttemptKey } from '../../watchdog/paths.ts';
 import { readBootId } from '../../watchdog/processes.ts';
 import { isSpec } from '../../watchdog/protocol.ts';
@@ -37,6 +38,8 @@ export interface DockerDriverOptions {
   /** Its data directory is that of the node. */
   readonly owner: ContainerOwner;
   readonly policy: DockerPolicy;
+  /** To which it adds; default: its own. */
+  readonly output?: OutputCounters;
   readonly guard: AttemptGuard;
   readonly log: Log;
   /** The engine has come or gone: with it, what this node can run. */
@@ -93,6 +96,7 @@ export class DockerDriver implements Driver {
       bootId: readBootId(),
       owner,
       policy,
+      output: options.output ?? new OutputCounters(),
       engine,
       images,
       cgroups,
