@@ -134,8 +134,12 @@ export const limits = {
   /** Connections of one node, and the time for the first byte of each. */
   rpcConnections: 4096,
   rpcFirstByteMs: 10_000,
-  /** Of what callers have sent, over all of their calls: see rpc/received-bytes.ts. The same of bodies over HTTP. */
+  rpcHandshakeMs: 10_000,
+  /** Of what callers have sent, over all of their calls: see rpc/received-bytes.ts. */
   rpcReceivedBytes: 512 * 1024 * 1024,
+  /** Of answers that callers have not read; beyond it whoever has read nothing for longest is cut off. */
+  rpcUnreadBytes: 512 * 1024 * 1024,
+  /** Of bodies over HTTP that are not answered. */
   httpReceivedBytes: 256 * 1024 * 1024,
   /** For a call that is no stream, where its client sets no deadline and where it does; for a caller's stream. */
   rpcCallMs: 30_000,

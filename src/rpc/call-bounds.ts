@@ -1,7 +1,7 @@
 /**
  * Bounds of every call that a server takes, whichever service it belongs to and whatever its client says: how long it may
- * take, how long its reader may leave what is sent unread, how much all of them may hold of what they have sent, and that
- * callers hear of a stop.
+ * take, how long its reader may leave what is sent unread, how much all of them may hold of what they have sent and have not
+ * read, and that callers hear of a stop.
  */
 import { constants, type ServerHttp2Stream } from 'node:http2';
 
@@ -12,7 +12,7 @@ import { HealthService } from '../generated/health.ts';
 import { NodeLogsService } from '../generated/worker.ts';
 import { invariant } from '../lib/assert.ts';
 import type { Clock } from '../lib/clock.ts';
-import { ByteBudget } from '../lib/byte-budget.ts';
+import { ByteBudget, type Holding } from '../lib/byte-budget.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import { toStatus } from './errors.ts';
@@ -42,15 +42,17 @@ const FULL = toStatus(
 
 export class CallBounds {
   readonly #clock: Clock;
-  readonly #budget: ByteBudget;
+  readonly #received: ByteBudget;
+  readonly #unread: ByteBudget;
   readonly #calls = new Set<BoundedCall>();
   #isStopping = false;
   #cancelLook: (() => void) | null = null;
 
-  /** @param receivedBytes that all calls of callers may hold together */
-  constructor(clock: Clock, receivedBytes: number) {
+  /** @param bytes that all calls of callers may hold together: of what they have sent, and of what they have not read */
+  constructor(clock: Clock, bytes: { readonly received: number; readonly unread: number }) {
     this.#clock = clock;
-    this.#budget = new ByteBudget(receivedBytes);
+    this.#received = new ByteBudget(bytes.received);
+    this.#unread = new ByteBudget(bytes.unread);
   }
 
   readonly interceptor: grpc.ServerInterceptor = (method, call) => {
@@ -89,12 +91,42 @@ export class CallBounds {
     parts: { call: Call; stream: ServerHttp2Stream; isAnsweredEach: boolean },
   ): void {
     const { call, stream, isAnsweredEach } = parts;
-    const received = new ReceivedBytes(this.#budget, { isCompressed: isCompressed(call) });
+    const received = new ReceivedBytes(this.#received, { isCompressed: isCompressed(call) });
+    const unread = this.#unread.hold();
     if (isAnsweredEach) bounded.received = received;
+    bounded.unread = {
+      take: (bytes) => this.#makeRoom(bounded, unread, bytes),
+      give: (bytes) => unread.give(bytes),
+      close: () => unread.close(),
+    };
     stream.on('data', ({ length }: Buffer) => {
-      if (!received.came(length)) bounded.refuse();
+      // What comes after the end of the answer is dropped by grpc-js.
+      if (stream.writableEnded) received.close();
+      else if (!received.came(length)) bounded.refuse();
     });
-    stream.once('close', () => received.close());
+    stream.once('close', () => {
+      received.close();
+      unread.close();
+    });
+  }
+
+  /** Whoever has read nothing for longest makes room for the others. */
+  #makeRoom(bounded: BoundedCall, unread: Holding, bytes: number): void {
+    while (!unread.take(bytes)) {
+      const slowest = this.#slowest();
+      slowest.reset();
+      this.#calls.delete(slowest);
+      if (slowest === bounded) return;
+    }
+  }
+
+  #slowest(): BoundedCall {
+    let slowest: BoundedCall | null = null;
+    for (const call of this.#calls)
+      if (call.unreadSinceMs !== null && call.unreadSinceMs < (slowest?.unreadSinceMs ?? Infinity))
+        slowest = call;
+    invariant(slowest !== null, 'a call that sends waits for its reader');
+    return slowest;
   }
 
   #look(): void {
@@ -115,6 +147,8 @@ class BoundedCall extends grpc.ServerInterceptingCall {
   readonly isStream: boolean;
   /** Of a stream whose messages are each answered. */
   received: ReceivedBytes | null = null;
+  /** Of a call of a caller. */
+  unread: (Omit<Holding, 'take'> & { take(bytes: number): void }) | null = null;
   readonly #call: grpc.ServerInterceptingCallInterface;
   readonly #options: BoundedCallOptions;
   readonly #endMs: number;
@@ -148,10 +182,17 @@ class BoundedCall extends grpc.ServerInterceptingCall {
     if (this.#hasStatus) return;
     this.received?.answered();
     this.#unreadSinceMs ??= this.#options.clock.monotonicMs();
+    let isRead = false;
+    let held = 0;
     super.sendMessage(message, () => {
+      isRead = true;
+      this.unread?.give(held);
       if (!this.#hasStatus) this.#unreadSinceMs = null;
       callback();
     });
+    if (isRead || this.#options.stream.closed) return;
+    held = this.#options.stream.writableLength;
+    this.unread?.take(held);
   }
 
   override sendStatus(status: Status): void {
@@ -174,10 +215,19 @@ class BoundedCall extends grpc.ServerInterceptingCall {
     this.#options.stream.close(constants.NGHTTP2_NO_ERROR);
   }
 
+  get unreadSinceMs(): number | null {
+    return this.#unreadSinceMs;
+  }
+
+  /** A status would wait behind what is not read. */
+  reset(): void {
+    this.#options.stream.close(constants.NGHTTP2_CANCEL);
+    this.unread?.close();
+  }
+
   look(nowMs: number): void {
     const isUnread = this.#unreadSinceMs !== null && nowMs - this.#unreadSinceMs >= limits.rpcUnreadMs;
-    // A status would wait behind what is not read.
-    if (isUnread) this.#options.stream.close(constants.NGHTTP2_CANCEL);
+    if (isUnread) this.reset();
     else if (nowMs >= this.#endMs) this.end(this.isStream ? TOO_OLD : TOO_LONG);
   }
 

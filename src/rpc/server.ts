@@ -50,14 +50,22 @@ export async function createServer(options: {
   readonly onRefused?: OnRefused;
   readonly clock?: Clock;
   readonly log?: Log;
-  /** Default: as in limits.ts. */
+  /** Of callers, see {@link CallBounds}; default: as in limits.ts. */
   readonly receivedBytes?: number;
+  readonly unreadBytes?: number;
+  /** For the handshake of TLS; default: as in limits.ts. */
+  readonly handshakeMs?: number;
 }): Promise<RpcServer> {
   const { host, port: wanted } = splitAddress(options.listen);
   const { clock = systemClock, log = silentLog, tls = null, onRefused = () => {} } = options;
-  const bounds = new CallBounds(clock, options.receivedBytes ?? limits.rpcReceivedBytes);
+  const bounds = new CallBounds(clock, {
+    received: options.receivedBytes ?? limits.rpcReceivedBytes,
+    unread: options.unreadBytes ?? limits.rpcUnreadBytes,
+  });
   const secured = (socket: Socket): void => injector.injectConnection(socket);
-  const front = tls === null ? null : new TlsListener({ source: tls, secured, onRefused, clock, log });
+  const { handshakeMs = limits.rpcHandshakeMs } = options;
+  const front =
+    tls === null ? null : new TlsListener({ source: tls, secured, handshakeMs, onRefused, clock, log });
   // The first is the nearest to the connection.
   const interceptors = [bounds.interceptor, ...(front === null ? [] : [front.interceptor])];
   const server = new grpc.Server({ ...serverOptions, interceptors });

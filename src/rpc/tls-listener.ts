@@ -34,7 +34,6 @@ import {
   type PeerRefusal,
 } from './peer-rules.ts';
 
-const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Of a connection with a certificate that is refused: for its first call to hear why. */
 const REFUSED_STAY_MS = 5000;
 /** A timer for longer fires at once. */
@@ -81,6 +80,7 @@ export class TlsListener {
   constructor(options: {
     readonly source: TlsSource;
     readonly secured: (socket: Socket) => void;
+    readonly handshakeMs: number;
     readonly onRefused: OnRefused;
     readonly clock: Clock;
     readonly log: Log;
@@ -100,7 +100,7 @@ export class TlsListener {
       requestCert: true,
       // Node.js would close the connection without a word.
       rejectUnauthorized: false,
-      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      handshakeTimeout: options.handshakeMs,
     });
     this.#server.on('secureConnection', (socket) => {
       this.#secured(socket);
@@ -109,6 +109,8 @@ export class TlsListener {
     this.#server.on('tlsClientError', (error, socket) => {
       // It may have gone already, and its address with it.
       const from = socket.remoteAddress ?? 'unknown';
+      // Node.js leaves it open.
+      socket.destroy();
       this.#lines.write(`handshake ${from}`, (heldBack) =>
         this.#log.warn({ from, error: messageOf(error).trim(), heldBack }, 'a TLS handshake failed'),
       );

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import http2 from 'node:http2';
+import { connect as connectTcp, type Socket } from 'node:net';
 import { connect } from 'node:tls';
 
 import * as grpc from '@grpc/grpc-js';
@@ -372,3 +373,25 @@ function openSession(address: string, credentials: grpc.ChannelCredentials) {
   });
   return { open, ended };
 }
+
+it('2,000 connections that stop in the middle of the handshake are closed, and keep nobody from being answered', async () => {
+  const tls = new ExchangeableTls(n1);
+  const listen = '127.0.0.1:0';
+  const server = await createServer({ listen, services: services(), tls, handshakeMs: 1000 });
+  opened.push(() => server.close(0));
+  const begin = async (): Promise<Socket> => {
+    const socket = connectTcp(server.port, '127.0.0.1');
+    opened.push(() => socket.destroy());
+    socket.on('error', () => undefined);
+    await once(socket, 'connect');
+    socket.write(Buffer.from('1603010200010001fc0303', 'hex'));
+    return socket.resume();
+  };
+  const begun: Socket[] = [];
+  while (begun.length < 2000) begun.push(...(await Promise.all(Array.from({ length: 200 }, begin))));
+  const closed = begun.map(async (socket) => {
+    if (!socket.closed) await once(socket, 'close');
+  });
+  await expect(caller(n2).say(server.address, 'n2')).resolves.toEqual({});
+  await Promise.all(closed);
+}, 60_000);

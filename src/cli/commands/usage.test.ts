@@ -1,8 +1,11 @@
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
+import { createServer as createSecureServer } from 'node:tls';
+
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { JarvisError } from '../../lib/errors.ts';
+import { materialOf, newAuthority } from '../../lib/testing/tls.test-kit.ts';
 import { FakeCluster, fakeTask } from '../fake-cluster.test-kit.ts';
 import { CliProcess, runInProcess } from '../run-cli.test-kit.ts';
 
@@ -151,6 +154,26 @@ describe('peers', () => {
     } finally {
       for (const socket of sockets) socket.destroy();
       silent.close();
+    }
+  });
+
+  it('says where one is asked in plain text that speaks TLS, and asks for certificates', async () => {
+    const authority = await newAuthority();
+    const { certificatePem: cert, keyPem: key } = await materialOf(authority, { kind: 'node', name: 'n1' });
+    const ca = authority.certificatePem;
+    const secure = createSecureServer({ cert, key, ca, requestCert: true, rejectUnauthorized: true });
+    secure.on('tlsClientError', () => undefined);
+    await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve));
+    try {
+      const { port } = secure.address() as AddressInfo;
+      const { stderr, status } = await runInProcess(['ls', '--peer', `127.0.0.1:1,127.0.0.1:${port}`]);
+      expect(stderr).toBe(
+        `jarvisctl: no peer can be reached, tried 127.0.0.1:1, 127.0.0.1:${port}; ` +
+          `127.0.0.1:${port} speaks TLS: --context, or --tls-ca, --tls-cert and --tls-key\n`,
+      );
+      expect(status).toBe(3);
+    } finally {
+      secure.close();
     }
   });
 
