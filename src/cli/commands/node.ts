@@ -98,7 +98,7 @@ async function resourcesOf(
     const answer = await usageOfNode(peers, node, 1, signal);
     return 'why' in answer ? [answer.why] : nodeResources(answer.usage);
   });
-  return blocks.filter((block) => block.length > 0).flatMap((block) => ['', ...block]);
+  return blocks.flatMap((block) => (block.length === 0 ? [] : ['', ...block]));
 }
 
 /** Whoever asks for one by name wants to know all of it. */

@@ -96,7 +96,7 @@ describe('node get', () => {
   });
 });
 
-describe('describe', () => {
+describe('a description', () => {
   it('shows what the running attempt uses', async () => {
     const { stdout } = await runInProcess(['describe', 'task-a', ...peer]);
     const lines = stdout.split('\n');
