@@ -17,7 +17,7 @@ import { MetricsRegistry } from '../../src/metrics/registry.ts';
 import { serviceName } from '../../src/rpc/service-name.ts';
 import type { Benchmark, BenchmarkContext, Result } from '../benchmark.ts';
 import { resultOf } from '../compare.ts';
-import { rounded } from '../statistics.ts';
+import { rounded, type Better } from '../statistics.ts';
 import { type AppliedHere, CoreCluster } from '../support/core-cluster.ts';
 
 const NODES = 1000;
@@ -70,25 +70,21 @@ async function run({ isQuick, say, scope }: BenchmarkContext): Promise<readonly 
     figures.scrapeMs.push(ms);
     figures.counted.push(counted);
   }
-  const against = (own: readonly number[], aim: number): readonly number[] => own.map(() => aim);
   const { series, scrapeMs, counted } = figures;
   return [
-    resultOf(
-      { name: 'metrics series', unit: 'series', better: 'lower', goal: 1 },
-      series,
-      against(series, SERIES_AIM),
-    ),
-    resultOf(
-      { name: 'metrics answer', unit: 'ms', better: 'lower', goal: 1 },
-      scrapeMs,
-      against(scrapeMs, SCRAPE_AIM_MS),
-    ),
-    resultOf(
-      { name: 'metrics counted', unit: 'changes/s', better: 'higher', goal: 1 },
-      counted,
-      against(counted, COUNT_AIM),
-    ),
+    row({ name: 'metrics series', unit: 'series', better: 'lower' }, series, SERIES_AIM),
+    row({ name: 'metrics answer', unit: 'ms', better: 'lower' }, scrapeMs, SCRAPE_AIM_MS),
+    row({ name: 'metrics counted', unit: 'changes/s', better: 'higher' }, counted, COUNT_AIM),
   ];
+}
+
+function row(
+  what: { readonly name: string; readonly unit: string; readonly better: Better },
+  figures: readonly number[],
+  aim: number,
+): Result {
+  const aims = figures.map(() => aim);
+  return resultOf({ ...what, goal: 1 }, figures, aims);
 }
 
 /** Changes of rows per second of processor time that the counting of a leader takes. */
@@ -113,11 +109,10 @@ async function scrapes(registry: MetricsRegistry): Promise<{ readonly series: nu
 /** As a node has them that leads, has been called in every way, and has refused some of it. */
 function metricsOf(cluster: CoreCluster) {
   const registry = new MetricsRegistry({ clock: systemClock, log: silentLog });
-  const isLeading = (): boolean => true;
   const tasks = new TaskMetrics(registry);
   tasks.leads(1);
   tasks.follow({
-    isLeading,
+    isLeading: () => true,
     nowMs: Date.now,
     pendingCount: () => cluster.state.pendingCount,
     unmadeCount: () => cluster.state.unmadeCount,
@@ -126,7 +121,7 @@ function metricsOf(cluster: CoreCluster) {
     spec: () => Promise.resolve(null),
   });
   new NodesMetrics(registry).follow({
-    isLeading,
+    isLeading: () => true,
     nodes: () => cluster.state.nodes.values(),
     allocated: (node) => cluster.state.allocated(node),
   });
