@@ -29,6 +29,7 @@ import { channelOptions, ChannelPool } from '../rpc/channel.ts';
 import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import { createRemotes } from '../rpc/remotes.ts';
+import type { RpcServer } from '../rpc/server.ts';
 import { Retention } from '../scheduler/retention.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { adminTokenFile } from './admin-token-file.ts';
@@ -228,6 +229,7 @@ export class Daemon {
     const member = await this.#recover(directory, cluster);
     const { raft, machine, wal, snapshots, transport } = member;
     lastWords.follow(() => raft.membership.peers);
+    this.#serveMembers(rpc, raft);
     const replica = new ClusterReplica({
       nodeName: config.name,
       raft,
@@ -278,6 +280,7 @@ export class Daemon {
       clock: this.#clock,
       targetVoters: () => targetVotersOf(replica.state.cluster, raft.membership.peers.length),
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+      bar: async (name) => void (await replica.propose({ type: 'barMember', name })),
       ask: (address, caller) => questions.identity(address, caller),
     });
     const saved = new SavedSnapshots({ raft, machine, dataDirectory: directory.paths.root });
@@ -317,6 +320,7 @@ export class Daemon {
       raft,
       cluster,
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+      isBarred: (name) => tls !== null && replica.state.formerMembers.has(name),
       // With TLS the certificate that it shows is what lets it in.
       tokens: { areRequired: config.auth && tls === null, use: (user) => local.useJoinToken(user, signal) },
       audit: this.#guarding.nodes,
@@ -366,6 +370,14 @@ export class Daemon {
     const { incarnation } = directory.identity;
     const self = { name, incarnation, peers, config: foundingText(cluster) };
     return new ClusterFormation({ self, formed: directory.identity.cluster, log: this.#log });
+  }
+
+  /** Those alone; this node itself also where it has not applied the entry yet that has let it in. */
+  #serveMembers(rpc: RpcServer, raft: RaftNode): void {
+    const follow = (): void =>
+      rpc.setMembers(new Set([this.#config.name, ...raft.membership.peers.map(({ name }) => name)]));
+    follow();
+    this.#closing('members', raft.onMembership(follow));
   }
 
   async #admit(request: JoinRequest, caller: Caller | undefined) {

@@ -14,6 +14,7 @@ import {
   Explanation,
   JoinToken,
   ListTasksResponse,
+  NodeUsage,
   SubmitBatchResponse,
   Task,
   TaskPlan,
@@ -33,7 +34,6 @@ import type {
   Node,
   NodeChange,
   NodeRequest,
-  NodeUsage,
   NodeUsageRequest,
   RemoveNodeRequest,
   TaskRequest,
@@ -68,7 +68,7 @@ export class FakeCluster {
   readonly authorizations: string[] = [];
   readonly tasks = new Map<string, Task>();
   nodes: Node[] = [];
-  /** By name of the node; one that is not in it does not answer. */
+  /** By name of the node; one that is not in it has measured nothing. */
   readonly usage = new Map<string, NodeUsage>();
   /** What a drained node shows, from the answer to the drain on; the last of them stays. */
   drains: Drain[] = [];
@@ -275,9 +275,7 @@ export class FakeCluster {
         return this.#changeNode(name, { drain, status }).node;
       }),
       getNodeUsage: unary('getNodeUsage', ({ name }: NodeUsageRequest) => {
-        const usage = this.usage.get(this.#node(name).name);
-        if (usage === undefined) throw new JarvisError('unavailable', `${name} does not answer`);
-        return usage;
+        return this.usage.get(this.#node(name).name) ?? NodeUsage.create({ node: name });
       }),
       getTaskUsage: unary('getTaskUsage', ({ id }: TaskUsageRequest) => {
         const { id: taskId, status, node = '' } = this.#find(id);

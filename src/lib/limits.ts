@@ -102,6 +102,7 @@ export const limits = {
   auditWaitingBytes: 4 * 1024 * 1024,
   /** That have not expired, and what may be asked of one. */
   joinTokens: 100,
+  formerMembers: 1000,
   joinTokenUses: 100,
   joinTokenMs: 7 * 24 * 3_600_000,
   /** Of one event for one webhook a message is sent at once, and then one in so long, which tells of all since. */

@@ -8,6 +8,7 @@ import type { IdKey } from '../../lib/ids.ts';
 import type { AlertChannelRow, AlertRow } from '../../model/alert-outbox.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
+import type { FormerMemberRow } from '../../model/former-member.ts';
 import type { JoinTokenRow } from '../../model/join-token.ts';
 import type { LogHolderRow } from '../../model/log-holder.ts';
 import type { NodeRow } from '../../model/node.ts';
@@ -37,6 +38,7 @@ export class ClusterState implements StateView {
   readonly #joinTokens = new Map<string, JoinTokenRow>();
   readonly #alerts = new Map<string, AlertRow>();
   readonly #alertChannels = new Map<string, AlertChannelRow>();
+  readonly #formerMembers = new Map<string, FormerMemberRow>();
   readonly #tasks = new Map<string, TaskRow>();
   readonly #specs = new Map<string, SpecRow>();
   /** How many open tasks need each spec. */
@@ -81,6 +83,10 @@ export class ClusterState implements StateView {
 
   get alertChannels(): ReadonlyMap<string, AlertChannelRow> {
     return this.#alertChannels;
+  }
+
+  get formerMembers(): ReadonlyMap<string, FormerMemberRow> {
+    return this.#formerMembers;
   }
 
   get tasks(): ReadonlyMap<string, TaskRow> {
@@ -218,6 +224,8 @@ export class ClusterState implements StateView {
         return this.#alerts.get(key) ?? null;
       case 'alertChannel':
         return this.#alertChannels.get(key) ?? null;
+      case 'formerMember':
+        return this.#formerMembers.get(key) ?? null;
       case 'task':
         return this.#tasks.get(key) ?? null;
       case 'spec':
@@ -289,6 +297,9 @@ export class ClusterState implements StateView {
         break;
       case 'alertChannel':
         set(this.#alertChannels, change.key, change.after);
+        break;
+      case 'formerMember':
+        set(this.#formerMembers, change.key, change.after);
         break;
       case 'spec':
         set(this.#specs, change.key, change.after);

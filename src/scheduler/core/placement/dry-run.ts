@@ -118,6 +118,7 @@ function viewOf(state: StateView, queue: PendingQueue, rooms: ReadonlyMap<string
     joinTokens: state.joinTokens,
     alerts: state.alerts,
     alertChannels: state.alertChannels,
+    formerMembers: state.formerMembers,
     tasks: state.tasks,
     specs: state.specs,
     allocated: (node) => state.allocated(node),
