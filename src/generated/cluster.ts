@@ -1184,7 +1184,7 @@ export const Resources: MessageFns<Resources> = {
               break;
             }
 
-            message.cpu = reader.string();
+            message.cpu = reader.string(true);
             continue;
           }
           case 2: {
@@ -1192,7 +1192,7 @@ export const Resources: MessageFns<Resources> = {
               break;
             }
 
-            message.memory = reader.string();
+            message.memory = reader.string(true);
             continue;
           }
         }
@@ -1254,7 +1254,7 @@ export const Limits: MessageFns<Limits> = {
               break;
             }
 
-            message.cpu = reader.string();
+            message.cpu = reader.string(true);
             continue;
           }
           case 2: {
@@ -1262,7 +1262,7 @@ export const Limits: MessageFns<Limits> = {
               break;
             }
 
-            message.memory = reader.string();
+            message.memory = reader.string(true);
             continue;
           }
           case 3: {
@@ -1369,7 +1369,7 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
               break;
             }
 
-            message.backoff_strategy = reader.string();
+            message.backoff_strategy = reader.string(true);
             continue;
           }
           case 3: {
@@ -1393,7 +1393,7 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
               break;
             }
 
-            message.retryable_errors.push(reader.string());
+            message.retryable_errors.push(reader.string(true));
             continue;
           }
           case 6: {
@@ -1401,7 +1401,7 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
               break;
             }
 
-            message.non_retryable_errors.push(reader.string());
+            message.non_retryable_errors.push(reader.string(true));
             continue;
           }
           case 7: {
@@ -1574,7 +1574,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 11: {
@@ -1582,7 +1582,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.image = reader.string();
+            message.image = reader.string(true);
             continue;
           }
           case 12: {
@@ -1590,7 +1590,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.user = reader.string();
+            message.user = reader.string(true);
             continue;
           }
           case 13: {
@@ -1606,7 +1606,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.network = reader.string();
+            message.network = reader.string(true);
             continue;
           }
           case 15: {
@@ -1614,7 +1614,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.pull_policy = reader.string();
+            message.pull_policy = reader.string(true);
             continue;
           }
           case 16: {
@@ -1630,7 +1630,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.command.push(reader.string());
+            message.command.push(reader.string(true));
             continue;
           }
           case 3: {
@@ -1640,6 +1640,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
 
             const entry3 = TaskSpec_EnvEntry.decode(reader, reader.uint32());
             if (entry3.value !== undefined) {
+              if (entry3.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.env[entry3.key] = entry3.value;
             }
             continue;
@@ -1649,7 +1650,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.working_dir = reader.string();
+            message.working_dir = reader.string(true);
             continue;
           }
           case 5: {
@@ -1665,7 +1666,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.priority = reader.string();
+            message.priority = reader.string(true);
             continue;
           }
           case 7: {
@@ -1673,7 +1674,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.timeout = reader.string();
+            message.timeout = reader.string(true);
             continue;
           }
           case 8: {
@@ -1681,7 +1682,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.stop_grace = reader.string();
+            message.stop_grace = reader.string(true);
             continue;
           }
           case 9: {
@@ -1699,6 +1700,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
 
             const entry10 = TaskSpec_LabelsEntry.decode(reader, reader.uint32());
             if (entry10.value !== undefined) {
+              if (entry10.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry10.key] = entry10.value;
             }
             continue;
@@ -1708,7 +1710,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.on_node_loss = reader.string();
+            message.on_node_loss = reader.string(true);
             continue;
           }
           case 18: {
@@ -1716,7 +1718,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.not_before = reader.string();
+            message.not_before = reader.string(true);
             continue;
           }
           case 19: {
@@ -1750,6 +1752,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
 
             const entry22 = TaskSpec_SensitiveEnvEntry.decode(reader, reader.uint32());
             if (entry22.value !== undefined) {
+              if (entry22.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.sensitive_env[entry22.key] = entry22.value;
             }
             continue;
@@ -1866,7 +1869,7 @@ export const TaskSpec_EnvEntry: MessageFns<TaskSpec_EnvEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -1874,7 +1877,7 @@ export const TaskSpec_EnvEntry: MessageFns<TaskSpec_EnvEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -1933,7 +1936,7 @@ export const TaskSpec_LabelsEntry: MessageFns<TaskSpec_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -1941,7 +1944,7 @@ export const TaskSpec_LabelsEntry: MessageFns<TaskSpec_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2000,7 +2003,7 @@ export const TaskSpec_SensitiveEnvEntry: MessageFns<TaskSpec_SensitiveEnvEntry> 
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2008,7 +2011,7 @@ export const TaskSpec_SensitiveEnvEntry: MessageFns<TaskSpec_SensitiveEnvEntry> 
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2067,7 +2070,7 @@ export const Concurrency: MessageFns<Concurrency> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2140,7 +2143,7 @@ export const LabelRule: MessageFns<LabelRule> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2148,7 +2151,7 @@ export const LabelRule: MessageFns<LabelRule> = {
               break;
             }
 
-            message.operator = reader.string();
+            message.operator = reader.string(true);
             continue;
           }
           case 3: {
@@ -2156,7 +2159,7 @@ export const LabelRule: MessageFns<LabelRule> = {
               break;
             }
 
-            message.values.push(reader.string());
+            message.values.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -2225,7 +2228,7 @@ export const AntiRule: MessageFns<AntiRule> = {
               break;
             }
 
-            message.batch = reader.string();
+            message.batch = reader.string(true);
             continue;
           }
           case 2: {
@@ -2235,6 +2238,7 @@ export const AntiRule: MessageFns<AntiRule> = {
 
             const entry2 = AntiRule_LabelsEntry.decode(reader, reader.uint32());
             if (entry2.value !== undefined) {
+              if (entry2.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry2.key] = entry2.value;
             }
             continue;
@@ -2303,7 +2307,7 @@ export const AntiRule_LabelsEntry: MessageFns<AntiRule_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2311,7 +2315,7 @@ export const AntiRule_LabelsEntry: MessageFns<AntiRule_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2449,7 +2453,7 @@ export const Near: MessageFns<Near> = {
               break;
             }
 
-            message.place = reader.string();
+            message.place = reader.string(true);
             continue;
           }
           case 2: {
@@ -2457,7 +2461,7 @@ export const Near: MessageFns<Near> = {
               break;
             }
 
-            message.task = reader.string();
+            message.task = reader.string(true);
             continue;
           }
         }
@@ -2571,7 +2575,7 @@ export const TaskError: MessageFns<TaskError> = {
               break;
             }
 
-            message.type = reader.string();
+            message.type = reader.string(true);
             continue;
           }
           case 2: {
@@ -2579,7 +2583,7 @@ export const TaskError: MessageFns<TaskError> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
         }
@@ -2693,7 +2697,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 3: {
@@ -2701,7 +2705,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 4: {
@@ -2717,7 +2721,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.signal = reader.string();
+            message.signal = reader.string(true);
             continue;
           }
           case 6: {
@@ -2733,7 +2737,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 8: {
@@ -2741,7 +2745,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
           case 9: {
@@ -2749,7 +2753,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.log_tail = reader.string();
+            message.log_tail = reader.string(true);
             continue;
           }
           case 10: {
@@ -2765,7 +2769,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.image_digest = reader.string();
+            message.image_digest = reader.string(true);
             continue;
           }
           case 12: {
@@ -2773,7 +2777,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.log_node = reader.string();
+            message.log_node = reader.string(true);
             continue;
           }
           case 13: {
@@ -2858,7 +2862,7 @@ export const Stopping: MessageFns<Stopping> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
           case 2: {
@@ -2866,7 +2870,7 @@ export const Stopping: MessageFns<Stopping> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
           case 3: {
@@ -2874,7 +2878,7 @@ export const Stopping: MessageFns<Stopping> = {
               break;
             }
 
-            message.kill_at = reader.string();
+            message.kill_at = reader.string(true);
             continue;
           }
         }
@@ -3097,7 +3101,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -3105,7 +3109,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 26: {
@@ -3113,7 +3117,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.image = reader.string();
+            message.image = reader.string(true);
             continue;
           }
           case 3: {
@@ -3121,7 +3125,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.command.push(reader.string());
+            message.command.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -3131,6 +3135,7 @@ export const Task: MessageFns<Task> = {
 
             const entry4 = Task_EnvEntry.decode(reader, reader.uint32());
             if (entry4.value !== undefined) {
+              if (entry4.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.env[entry4.key] = entry4.value;
             }
             continue;
@@ -3140,7 +3145,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.working_dir = reader.string();
+            message.working_dir = reader.string(true);
             continue;
           }
           case 27: {
@@ -3148,7 +3153,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.user = reader.string();
+            message.user = reader.string(true);
             continue;
           }
           case 28: {
@@ -3164,7 +3169,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.network = reader.string();
+            message.network = reader.string(true);
             continue;
           }
           case 30: {
@@ -3172,7 +3177,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.pull_policy = reader.string();
+            message.pull_policy = reader.string(true);
             continue;
           }
           case 6: {
@@ -3196,7 +3201,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.priority = reader.string();
+            message.priority = reader.string(true);
             continue;
           }
           case 8: {
@@ -3230,6 +3235,7 @@ export const Task: MessageFns<Task> = {
 
             const entry11 = Task_LabelsEntry.decode(reader, reader.uint32());
             if (entry11.value !== undefined) {
+              if (entry11.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry11.key] = entry11.value;
             }
             continue;
@@ -3239,7 +3245,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 13: {
@@ -3247,7 +3253,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.status_reason = reader.string();
+            message.status_reason = reader.string(true);
             continue;
           }
           case 14: {
@@ -3271,7 +3277,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 17: {
@@ -3287,7 +3293,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.signal = reader.string();
+            message.signal = reader.string(true);
             continue;
           }
           case 19: {
@@ -3303,7 +3309,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.result = reader.string();
+            message.result = reader.string(true);
             continue;
           }
           case 21: {
@@ -3311,7 +3317,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 22: {
@@ -3319,7 +3325,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.scheduled_at = reader.string();
+            message.scheduled_at = reader.string(true);
             continue;
           }
           case 23: {
@@ -3327,7 +3333,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 24: {
@@ -3335,7 +3341,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
           case 25: {
@@ -3351,7 +3357,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.on_node_loss = reader.string();
+            message.on_node_loss = reader.string(true);
             continue;
           }
           case 33: {
@@ -3359,7 +3365,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.not_before = reader.string();
+            message.not_before = reader.string(true);
             continue;
           }
           case 34: {
@@ -3391,7 +3397,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.batch_id = reader.string();
+            message.batch_id = reader.string(true);
             continue;
           }
           case 38: {
@@ -3407,7 +3413,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.dag_id = reader.string();
+            message.dag_id = reader.string(true);
             continue;
           }
           case 40: {
@@ -3415,7 +3421,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.dag_task = reader.string();
+            message.dag_task = reader.string(true);
             continue;
           }
           case 41: {
@@ -3423,7 +3429,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.dependencies.push(reader.string());
+            message.dependencies.push(reader.string(true));
             continue;
           }
           case 42: {
@@ -3431,7 +3437,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.sensitive_env.push(reader.string());
+            message.sensitive_env.push(reader.string(true));
             continue;
           }
         }
@@ -3560,7 +3566,7 @@ export const Task_EnvEntry: MessageFns<Task_EnvEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -3568,7 +3574,7 @@ export const Task_EnvEntry: MessageFns<Task_EnvEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -3627,7 +3633,7 @@ export const Task_LabelsEntry: MessageFns<Task_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -3635,7 +3641,7 @@ export const Task_LabelsEntry: MessageFns<Task_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -3702,7 +3708,7 @@ export const SubmitTasksRequest: MessageFns<SubmitTasksRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -3816,7 +3822,7 @@ export const SubmitAnswer: MessageFns<SubmitAnswer> = {
               break;
             }
 
-            message.task_ids.push(reader.string());
+            message.task_ids.push(reader.string(true));
             continue;
           }
           case 2: {
@@ -3888,7 +3894,7 @@ export const Refusal: MessageFns<Refusal> = {
               break;
             }
 
-            message.code = reader.string();
+            message.code = reader.string(true);
             continue;
           }
           case 2: {
@@ -3896,7 +3902,7 @@ export const Refusal: MessageFns<Refusal> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
           case 3: {
@@ -3964,7 +3970,7 @@ export const Fault: MessageFns<Fault> = {
               break;
             }
 
-            message.path = reader.string();
+            message.path = reader.string(true);
             continue;
           }
           case 2: {
@@ -3972,7 +3978,7 @@ export const Fault: MessageFns<Fault> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
         }
@@ -4031,7 +4037,7 @@ export const TaskRequest: MessageFns<TaskRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4039,7 +4045,7 @@ export const TaskRequest: MessageFns<TaskRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -4101,7 +4107,7 @@ export const Reason: MessageFns<Reason> = {
               break;
             }
 
-            message.filter = reader.string();
+            message.filter = reader.string(true);
             continue;
           }
           case 2: {
@@ -4117,7 +4123,7 @@ export const Reason: MessageFns<Reason> = {
               break;
             }
 
-            message.nearest_miss = reader.string();
+            message.nearest_miss = reader.string(true);
             continue;
           }
         }
@@ -4183,7 +4189,7 @@ export const Explanation: MessageFns<Explanation> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4191,7 +4197,7 @@ export const Explanation: MessageFns<Explanation> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 3: {
@@ -4353,7 +4359,7 @@ export const PlanItem: MessageFns<PlanItem> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -4369,7 +4375,7 @@ export const PlanItem: MessageFns<PlanItem> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 4: {
@@ -4505,7 +4511,7 @@ export const CancelTaskRequest: MessageFns<CancelTaskRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4513,7 +4519,7 @@ export const CancelTaskRequest: MessageFns<CancelTaskRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -4572,7 +4578,7 @@ export const RetryTaskRequest: MessageFns<RetryTaskRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4580,7 +4586,7 @@ export const RetryTaskRequest: MessageFns<RetryTaskRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -4651,7 +4657,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4659,7 +4665,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 3: {
@@ -4667,7 +4673,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.priority = reader.string();
+            message.priority = reader.string(true);
             continue;
           }
           case 4: {
@@ -4677,6 +4683,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
 
             const entry4 = UpdateTaskRequest_LabelsEntry.decode(reader, reader.uint32());
             if (entry4.value !== undefined) {
+              if (entry4.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry4.key] = entry4.value;
             }
             continue;
@@ -4686,7 +4693,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.remove_labels.push(reader.string());
+            message.remove_labels.push(reader.string(true));
             continue;
           }
           case 6: {
@@ -4694,7 +4701,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.not_before = reader.string();
+            message.not_before = reader.string(true);
             continue;
           }
         }
@@ -4765,7 +4772,7 @@ export const UpdateTaskRequest_LabelsEntry: MessageFns<UpdateTaskRequest_LabelsE
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -4773,7 +4780,7 @@ export const UpdateTaskRequest_LabelsEntry: MessageFns<UpdateTaskRequest_LabelsE
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -4863,7 +4870,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.status.push(reader.string());
+            message.status.push(reader.string(true));
             continue;
           }
           case 2: {
@@ -4871,7 +4878,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 3: {
@@ -4879,7 +4886,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 4: {
@@ -4887,7 +4894,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.label.push(reader.string());
+            message.label.push(reader.string(true));
             continue;
           }
           case 5: {
@@ -4903,7 +4910,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.cursor = reader.string();
+            message.cursor = reader.string(true);
             continue;
           }
           case 10: {
@@ -4911,7 +4918,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.batch_id = reader.string();
+            message.batch_id = reader.string(true);
             continue;
           }
           case 11: {
@@ -4919,7 +4926,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.dag_id = reader.string();
+            message.dag_id = reader.string(true);
             continue;
           }
           case 12: {
@@ -4927,7 +4934,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -5001,7 +5008,7 @@ export const ListTasksResponse: MessageFns<ListTasksResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -5072,7 +5079,7 @@ export const LogsRequest: MessageFns<LogsRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -5096,7 +5103,7 @@ export const LogsRequest: MessageFns<LogsRequest> = {
               break;
             }
 
-            message.stream = reader.string();
+            message.stream = reader.string(true);
             continue;
           }
           case 5: {
@@ -5104,7 +5111,7 @@ export const LogsRequest: MessageFns<LogsRequest> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
           case 6: {
@@ -5172,7 +5179,7 @@ export const ListNodesRequest: MessageFns<ListNodesRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -5238,7 +5245,7 @@ export const ListNodesResponse: MessageFns<ListNodesResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -5297,7 +5304,7 @@ export const NodeRequest: MessageFns<NodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5305,7 +5312,7 @@ export const NodeRequest: MessageFns<NodeRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -5364,7 +5371,7 @@ export const CordonNodeRequest: MessageFns<CordonNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5372,7 +5379,7 @@ export const CordonNodeRequest: MessageFns<CordonNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -5440,7 +5447,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5448,7 +5455,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 3: {
@@ -5456,7 +5463,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.deadline = reader.string();
+            message.deadline = reader.string(true);
             continue;
           }
           case 4: {
@@ -5464,7 +5471,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.grace = reader.string();
+            message.grace = reader.string(true);
             continue;
           }
           case 5: {
@@ -5472,7 +5479,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.start_id = reader.string();
+            message.start_id = reader.string(true);
             continue;
           }
         }
@@ -5534,7 +5541,7 @@ export const UndrainNodeRequest: MessageFns<UndrainNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5542,7 +5549,7 @@ export const UndrainNodeRequest: MessageFns<UndrainNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -5607,7 +5614,7 @@ export const LabelNodeRequest: MessageFns<LabelNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5615,7 +5622,7 @@ export const LabelNodeRequest: MessageFns<LabelNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 3: {
@@ -5625,6 +5632,7 @@ export const LabelNodeRequest: MessageFns<LabelNodeRequest> = {
 
             const entry3 = LabelNodeRequest_LabelsEntry.decode(reader, reader.uint32());
             if (entry3.value !== undefined) {
+              if (entry3.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry3.key] = entry3.value;
             }
             continue;
@@ -5634,7 +5642,7 @@ export const LabelNodeRequest: MessageFns<LabelNodeRequest> = {
               break;
             }
 
-            message.remove_labels.push(reader.string());
+            message.remove_labels.push(reader.string(true));
             continue;
           }
         }
@@ -5703,7 +5711,7 @@ export const LabelNodeRequest_LabelsEntry: MessageFns<LabelNodeRequest_LabelsEnt
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -5711,7 +5719,7 @@ export const LabelNodeRequest_LabelsEntry: MessageFns<LabelNodeRequest_LabelsEnt
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -5778,7 +5786,7 @@ export const NodeChange: MessageFns<NodeChange> = {
               break;
             }
 
-            message.warnings.push(reader.string());
+            message.warnings.push(reader.string(true));
             continue;
           }
         }
@@ -5840,7 +5848,7 @@ export const RemoveNodeRequest: MessageFns<RemoveNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5856,7 +5864,7 @@ export const RemoveNodeRequest: MessageFns<RemoveNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -5919,7 +5927,7 @@ export const RemoveNodeResponse: MessageFns<RemoveNodeResponse> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5935,7 +5943,7 @@ export const RemoveNodeResponse: MessageFns<RemoveNodeResponse> = {
               break;
             }
 
-            message.member = reader.string();
+            message.member = reader.string(true);
             continue;
           }
         }
@@ -6062,7 +6070,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -6070,7 +6078,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 3: {
@@ -6078,7 +6086,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 4: {
@@ -6086,7 +6094,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.address = reader.string();
+            message.address = reader.string(true);
             continue;
           }
           case 5: {
@@ -6094,7 +6102,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.http = reader.string();
+            message.http = reader.string(true);
             continue;
           }
           case 6: {
@@ -6102,7 +6110,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.version = reader.string();
+            message.version = reader.string(true);
             continue;
           }
           case 7: {
@@ -6112,6 +6120,7 @@ export const Node: MessageFns<Node> = {
 
             const entry7 = Node_LabelsEntry.decode(reader, reader.uint32());
             if (entry7.value !== undefined) {
+              if (entry7.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry7.key] = entry7.value;
             }
             continue;
@@ -6121,7 +6130,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.drivers.push(reader.string());
+            message.drivers.push(reader.string(true));
             continue;
           }
           case 9: {
@@ -6129,7 +6138,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.isolation = reader.string();
+            message.isolation = reader.string(true);
             continue;
           }
           case 10: {
@@ -6169,7 +6178,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.last_heartbeat_at = reader.string();
+            message.last_heartbeat_at = reader.string(true);
             continue;
           }
           case 15: {
@@ -6177,7 +6186,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.joined_at = reader.string();
+            message.joined_at = reader.string(true);
             continue;
           }
           case 16: {
@@ -6193,7 +6202,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.pressure.push(reader.string());
+            message.pressure.push(reader.string(true));
             continue;
           }
           case 20: {
@@ -6288,7 +6297,7 @@ export const Node_LabelsEntry: MessageFns<Node_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -6296,7 +6305,7 @@ export const Node_LabelsEntry: MessageFns<Node_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -6378,7 +6387,7 @@ export const Drain: MessageFns<Drain> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 2: {
@@ -6386,7 +6395,7 @@ export const Drain: MessageFns<Drain> = {
               break;
             }
 
-            message.deadline = reader.string();
+            message.deadline = reader.string(true);
             continue;
           }
           case 3: {
@@ -6418,7 +6427,7 @@ export const Drain: MessageFns<Drain> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
           case 7: {
@@ -6487,7 +6496,7 @@ export const GetClusterRequest: MessageFns<GetClusterRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -6608,7 +6617,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -6624,7 +6633,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.address = reader.string();
+            message.address = reader.string(true);
             continue;
           }
           case 4: {
@@ -6632,7 +6641,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 5: {
@@ -6656,7 +6665,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.state = reader.string();
+            message.state = reader.string(true);
             continue;
           }
           case 8: {
@@ -6712,7 +6721,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.version = reader.string();
+            message.version = reader.string(true);
             continue;
           }
           case 15: {
@@ -6720,7 +6729,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.node_status = reader.string();
+            message.node_status = reader.string(true);
             continue;
           }
           case 16: {
@@ -6855,7 +6864,7 @@ export const SnapshotTransfer: MessageFns<SnapshotTransfer> = {
               break;
             }
 
-            message.last_failure = reader.string();
+            message.last_failure = reader.string(true);
             continue;
           }
         }
@@ -6980,7 +6989,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -6996,7 +7005,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 4: {
@@ -7012,7 +7021,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.vote = reader.string();
+            message.vote = reader.string(true);
             continue;
           }
           case 6: {
@@ -7020,7 +7029,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.leader = reader.string();
+            message.leader = reader.string(true);
             continue;
           }
           case 7: {
@@ -7092,7 +7101,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.version = reader.string();
+            message.version = reader.string(true);
             continue;
           }
           case 16: {
@@ -7102,6 +7111,7 @@ export const NodeReport: MessageFns<NodeReport> = {
 
             const entry16 = NodeReport_RefusalsEntry.decode(reader, reader.uint32());
             if (entry16.value !== undefined) {
+              if (entry16.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.refusals[entry16.key] = entry16.value;
             }
             continue;
@@ -7195,7 +7205,7 @@ export const NodeReport_RefusalsEntry: MessageFns<NodeReport_RefusalsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -7272,6 +7282,7 @@ export const StateDifference: MessageFns<StateDifference> = {
 
             const entry2 = StateDifference_DigestsEntry.decode(reader, reader.uint32());
             if (entry2.value !== undefined) {
+              if (entry2.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.digests[entry2.key] = entry2.value;
             }
             continue;
@@ -7340,7 +7351,7 @@ export const StateDifference_DigestsEntry: MessageFns<StateDifference_DigestsEnt
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -7348,7 +7359,7 @@ export const StateDifference_DigestsEntry: MessageFns<StateDifference_DigestsEnt
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -7504,7 +7515,7 @@ export const DiskError: MessageFns<DiskError> = {
               break;
             }
 
-            message.kind = reader.string();
+            message.kind = reader.string(true);
             continue;
           }
           case 2: {
@@ -7512,7 +7523,7 @@ export const DiskError: MessageFns<DiskError> = {
               break;
             }
 
-            message.path = reader.string();
+            message.path = reader.string(true);
             continue;
           }
           case 3: {
@@ -7520,7 +7531,7 @@ export const DiskError: MessageFns<DiskError> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
           case 4: {
@@ -7528,7 +7539,7 @@ export const DiskError: MessageFns<DiskError> = {
               break;
             }
 
-            message.at = reader.string();
+            message.at = reader.string(true);
             continue;
           }
         }
@@ -7595,7 +7606,7 @@ export const JointConfiguration: MessageFns<JointConfiguration> = {
               break;
             }
 
-            message.incoming.push(reader.string());
+            message.incoming.push(reader.string(true));
             continue;
           }
           case 2: {
@@ -7603,7 +7614,7 @@ export const JointConfiguration: MessageFns<JointConfiguration> = {
               break;
             }
 
-            message.outgoing.push(reader.string());
+            message.outgoing.push(reader.string(true));
             continue;
           }
           case 3: {
@@ -7611,7 +7622,7 @@ export const JointConfiguration: MessageFns<JointConfiguration> = {
               break;
             }
 
-            message.learners_next.push(reader.string());
+            message.learners_next.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -7731,7 +7742,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.cluster_id = reader.string();
+            message.cluster_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -7739,7 +7750,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.leader = reader.string();
+            message.leader = reader.string(true);
             continue;
           }
           case 3: {
@@ -7771,7 +7782,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.voters.push(reader.string());
+            message.voters.push(reader.string(true));
             continue;
           }
           case 7: {
@@ -7779,7 +7790,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.learners.push(reader.string());
+            message.learners.push(reader.string(true));
             continue;
           }
           case 8: {
@@ -7819,7 +7830,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.transfer_target = reader.string();
+            message.transfer_target = reader.string(true);
             continue;
           }
           case 13: {
@@ -7956,7 +7967,7 @@ export const VersionInfo: MessageFns<VersionInfo> = {
               break;
             }
 
-            message.version = reader.string();
+            message.version = reader.string(true);
             continue;
           }
           case 2: {
@@ -7964,7 +7975,7 @@ export const VersionInfo: MessageFns<VersionInfo> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -7972,7 +7983,7 @@ export const VersionInfo: MessageFns<VersionInfo> = {
               break;
             }
 
-            message.node_version = reader.string();
+            message.node_version = reader.string(true);
             continue;
           }
         }
@@ -8041,7 +8052,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.action = reader.string();
+            message.action = reader.string(true);
             continue;
           }
           case 2: {
@@ -8049,7 +8060,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -8057,7 +8068,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.address = reader.string();
+            message.address = reader.string(true);
             continue;
           }
           case 4: {
@@ -8065,7 +8076,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.other = reader.string();
+            message.other = reader.string(true);
             continue;
           }
           case 5: {
@@ -8073,7 +8084,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -8135,7 +8146,7 @@ export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = 
               break;
             }
 
-            message.to = reader.string();
+            message.to = reader.string(true);
             continue;
           }
           case 2: {
@@ -8143,7 +8154,7 @@ export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = 
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -8199,7 +8210,7 @@ export const GetConfigRequest: MessageFns<GetConfigRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -8268,7 +8279,7 @@ export const SetConfigRequest: MessageFns<SetConfigRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 3: {
@@ -8276,7 +8287,7 @@ export const SetConfigRequest: MessageFns<SetConfigRequest> = {
               break;
             }
 
-            message.changes = reader.string();
+            message.changes = reader.string(true);
             continue;
           }
         }
@@ -8341,7 +8352,7 @@ export const HeartbeatChange: MessageFns<HeartbeatChange> = {
               break;
             }
 
-            message.interval = reader.string();
+            message.interval = reader.string(true);
             continue;
           }
           case 2: {
@@ -8349,7 +8360,7 @@ export const HeartbeatChange: MessageFns<HeartbeatChange> = {
               break;
             }
 
-            message.warning = reader.string();
+            message.warning = reader.string(true);
             continue;
           }
           case 3: {
@@ -8357,7 +8368,7 @@ export const HeartbeatChange: MessageFns<HeartbeatChange> = {
               break;
             }
 
-            message.timeout = reader.string();
+            message.timeout = reader.string(true);
             continue;
           }
         }
@@ -8447,7 +8458,7 @@ export const ClusterSettings: MessageFns<ClusterSettings> = {
               break;
             }
 
-            message.blocks = reader.string();
+            message.blocks = reader.string(true);
             continue;
           }
         }
@@ -8774,7 +8785,7 @@ export const EventsRequest: MessageFns<EventsRequest> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
           case 2: {
@@ -8790,7 +8801,7 @@ export const EventsRequest: MessageFns<EventsRequest> = {
               break;
             }
 
-            message.kind.push(reader.string());
+            message.kind.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -8798,7 +8809,7 @@ export const EventsRequest: MessageFns<EventsRequest> = {
               break;
             }
 
-            message.id.push(reader.string());
+            message.id.push(reader.string(true));
             continue;
           }
         }
@@ -8870,7 +8881,7 @@ export const EventsPiece: MessageFns<EventsPiece> = {
               break;
             }
 
-            message.position = reader.string();
+            message.position = reader.string(true);
             continue;
           }
           case 3: {
@@ -8985,7 +8996,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.time = reader.string();
+            message.time = reader.string(true);
             continue;
           }
           case 4: {
@@ -8993,7 +9004,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.kind = reader.string();
+            message.kind = reader.string(true);
             continue;
           }
           case 5: {
@@ -9001,7 +9012,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 6: {
@@ -9009,7 +9020,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 7: {
@@ -9017,7 +9028,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.old_status = reader.string();
+            message.old_status = reader.string(true);
             continue;
           }
           case 8: {
@@ -9025,7 +9036,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.new_status = reader.string();
+            message.new_status = reader.string(true);
             continue;
           }
           case 9: {
@@ -9033,7 +9044,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
         }
@@ -9126,7 +9137,7 @@ export const SubmitBatchRequest: MessageFns<SubmitBatchRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -9182,7 +9193,7 @@ export const SubmitBatchRequest: MessageFns<SubmitBatchRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -9248,6 +9259,7 @@ export const Parameters: MessageFns<Parameters> = {
 
             const entry1 = Parameters_ValuesEntry.decode(reader, reader.uint32());
             if (entry1.value !== undefined) {
+              if (entry1.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.values[entry1.key] = entry1.value;
             }
             continue;
@@ -9315,7 +9327,7 @@ export const Parameters_ValuesEntry: MessageFns<Parameters_ValuesEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -9323,7 +9335,7 @@ export const Parameters_ValuesEntry: MessageFns<Parameters_ValuesEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -9382,7 +9394,7 @@ export const SubmitBatchResponse: MessageFns<SubmitBatchResponse> = {
               break;
             }
 
-            message.batch_id = reader.string();
+            message.batch_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -9449,7 +9461,7 @@ export const NamedTask: MessageFns<NamedTask> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -9457,7 +9469,7 @@ export const NamedTask: MessageFns<NamedTask> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
         }
@@ -9519,7 +9531,7 @@ export const DagTaskSpec: MessageFns<DagTaskSpec> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -9535,7 +9547,7 @@ export const DagTaskSpec: MessageFns<DagTaskSpec> = {
               break;
             }
 
-            message.dependencies.push(reader.string());
+            message.dependencies.push(reader.string(true));
             continue;
           }
         }
@@ -9604,7 +9616,7 @@ export const SubmitDagRequest: MessageFns<SubmitDagRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -9636,7 +9648,7 @@ export const SubmitDagRequest: MessageFns<SubmitDagRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -9698,7 +9710,7 @@ export const GroupRequest: MessageFns<GroupRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -9706,7 +9718,7 @@ export const GroupRequest: MessageFns<GroupRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -9765,7 +9777,7 @@ export const ChangeGroupRequest: MessageFns<ChangeGroupRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -9773,7 +9785,7 @@ export const ChangeGroupRequest: MessageFns<ChangeGroupRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -9843,7 +9855,7 @@ export const ListGroupsRequest: MessageFns<ListGroupsRequest> = {
               break;
             }
 
-            message.cursor = reader.string();
+            message.cursor = reader.string(true);
             continue;
           }
           case 3: {
@@ -9851,7 +9863,7 @@ export const ListGroupsRequest: MessageFns<ListGroupsRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -9950,7 +9962,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -9958,7 +9970,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -9966,7 +9978,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 4: {
@@ -9974,7 +9986,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.status_reason = reader.string();
+            message.status_reason = reader.string(true);
             continue;
           }
           case 5: {
@@ -9992,6 +10004,7 @@ export const Batch: MessageFns<Batch> = {
 
             const entry6 = Batch_CountsEntry.decode(reader, reader.uint32());
             if (entry6.value !== undefined) {
+              if (entry6.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.counts[entry6.key] = entry6.value;
             }
             continue;
@@ -10017,7 +10030,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 10: {
@@ -10025,7 +10038,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 11: {
@@ -10033,7 +10046,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
         }
@@ -10109,7 +10122,7 @@ export const Batch_CountsEntry: MessageFns<Batch_CountsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -10219,7 +10232,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -10227,7 +10240,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -10235,7 +10248,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 4: {
@@ -10243,7 +10256,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.status_reason = reader.string();
+            message.status_reason = reader.string(true);
             continue;
           }
           case 5: {
@@ -10261,6 +10274,7 @@ export const Dag: MessageFns<Dag> = {
 
             const entry6 = Dag_CountsEntry.decode(reader, reader.uint32());
             if (entry6.value !== undefined) {
+              if (entry6.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.counts[entry6.key] = entry6.value;
             }
             continue;
@@ -10286,7 +10300,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 10: {
@@ -10294,7 +10308,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 11: {
@@ -10302,7 +10316,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
           case 12: {
@@ -10387,7 +10401,7 @@ export const Dag_CountsEntry: MessageFns<Dag_CountsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -10493,7 +10507,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -10501,7 +10515,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -10509,7 +10523,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.dag_task = reader.string();
+            message.dag_task = reader.string(true);
             continue;
           }
           case 4: {
@@ -10517,7 +10531,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.dependencies.push(reader.string());
+            message.dependencies.push(reader.string(true));
             continue;
           }
           case 5: {
@@ -10525,7 +10539,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 6: {
@@ -10533,7 +10547,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.status_reason = reader.string();
+            message.status_reason = reader.string(true);
             continue;
           }
           case 7: {
@@ -10549,7 +10563,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 9: {
@@ -10565,7 +10579,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 11: {
@@ -10573,7 +10587,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
         }
@@ -10649,7 +10663,7 @@ export const ListBatchesResponse: MessageFns<ListBatchesResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -10716,7 +10730,7 @@ export const ListDagsResponse: MessageFns<ListDagsResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -10790,7 +10804,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -10798,7 +10812,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -10806,7 +10820,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 4: {
@@ -10814,7 +10828,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 5: {
@@ -10822,7 +10836,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.created_by = reader.string();
+            message.created_by = reader.string(true);
             continue;
           }
           case 6: {
@@ -10830,7 +10844,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.expires_at = reader.string();
+            message.expires_at = reader.string(true);
             continue;
           }
           case 7: {
@@ -10838,7 +10852,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.revoked_at = reader.string();
+            message.revoked_at = reader.string(true);
             continue;
           }
         }
@@ -10908,7 +10922,7 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 2: {
@@ -10916,7 +10930,7 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -10924,7 +10938,7 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
               break;
             }
 
-            message.expires_in = reader.string();
+            message.expires_in = reader.string(true);
             continue;
           }
           case 4: {
@@ -10932,7 +10946,7 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -11001,7 +11015,7 @@ export const CreateTokenResponse: MessageFns<CreateTokenResponse> = {
               break;
             }
 
-            message.text = reader.string();
+            message.text = reader.string(true);
             continue;
           }
         }
@@ -11057,7 +11071,7 @@ export const ListTokensRequest: MessageFns<ListTokensRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -11123,7 +11137,7 @@ export const ListTokensResponse: MessageFns<ListTokensResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -11182,7 +11196,7 @@ export const RevokeTokenRequest: MessageFns<RevokeTokenRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -11190,7 +11204,7 @@ export const RevokeTokenRequest: MessageFns<RevokeTokenRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -11258,7 +11272,7 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
               break;
             }
 
-            message.expires = reader.string();
+            message.expires = reader.string(true);
             continue;
           }
           case 2: {
@@ -11274,7 +11288,7 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 4: {
@@ -11282,7 +11296,7 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 5: {
@@ -11290,7 +11304,7 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
               break;
             }
 
-            message.secret_hash = reader.string();
+            message.secret_hash = reader.string(true);
             continue;
           }
         }
@@ -11360,7 +11374,7 @@ export const CreatedJoinToken: MessageFns<CreatedJoinToken> = {
               break;
             }
 
-            message.token = reader.string();
+            message.token = reader.string(true);
             continue;
           }
         }
@@ -11419,7 +11433,7 @@ export const JoinTokenRequest: MessageFns<JoinTokenRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -11427,7 +11441,7 @@ export const JoinTokenRequest: MessageFns<JoinTokenRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -11483,7 +11497,7 @@ export const ListJoinTokensRequest: MessageFns<ListJoinTokensRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -11541,7 +11555,7 @@ export const GetJoinTokenRequest: MessageFns<GetJoinTokenRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -11549,7 +11563,7 @@ export const GetJoinTokenRequest: MessageFns<GetJoinTokenRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -11690,7 +11704,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -11698,7 +11712,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -11706,7 +11720,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 4: {
@@ -11714,7 +11728,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.created_by = reader.string();
+            message.created_by = reader.string(true);
             continue;
           }
           case 5: {
@@ -11722,7 +11736,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.expires_at = reader.string();
+            message.expires_at = reader.string(true);
             continue;
           }
           case 6: {
@@ -11811,7 +11825,7 @@ export const JoinTokenUse: MessageFns<JoinTokenUse> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 2: {
@@ -11819,7 +11833,7 @@ export const JoinTokenUse: MessageFns<JoinTokenUse> = {
               break;
             }
 
-            message.at = reader.string();
+            message.at = reader.string(true);
             continue;
           }
         }

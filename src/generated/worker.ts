@@ -565,7 +565,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -573,7 +573,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.incarnation = reader.string();
+            message.incarnation = reader.string(true);
             continue;
           }
           case 3: {
@@ -581,7 +581,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.machine_id = reader.string();
+            message.machine_id = reader.string(true);
             continue;
           }
           case 4: {
@@ -589,7 +589,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.boot_id = reader.string();
+            message.boot_id = reader.string(true);
             continue;
           }
           case 5: {
@@ -597,7 +597,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.start_id = reader.string();
+            message.start_id = reader.string(true);
             continue;
           }
           case 6: {
@@ -605,7 +605,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.version = reader.string();
+            message.version = reader.string(true);
             continue;
           }
           case 7: {
@@ -613,7 +613,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.address = reader.string();
+            message.address = reader.string(true);
             continue;
           }
           case 8: {
@@ -621,7 +621,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.http = reader.string();
+            message.http = reader.string(true);
             continue;
           }
           case 9: {
@@ -631,6 +631,7 @@ export const Register: MessageFns<Register> = {
 
             const entry9 = Register_LabelsEntry.decode(reader, reader.uint32());
             if (entry9.value !== undefined) {
+              if (entry9.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry9.key] = entry9.value;
             }
             continue;
@@ -640,7 +641,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.drivers.push(reader.string());
+            message.drivers.push(reader.string(true));
             continue;
           }
           case 11: {
@@ -648,7 +649,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.isolation = reader.string();
+            message.isolation = reader.string(true);
             continue;
           }
           case 12: {
@@ -755,7 +756,7 @@ export const Register_LabelsEntry: MessageFns<Register_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -763,7 +764,7 @@ export const Register_LabelsEntry: MessageFns<Register_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -917,7 +918,7 @@ export const AllowedMount: MessageFns<AllowedMount> = {
               break;
             }
 
-            message.source = reader.string();
+            message.source = reader.string(true);
             continue;
           }
           case 2: {
@@ -981,7 +982,7 @@ export const AllowedNames: MessageFns<AllowedNames> = {
               break;
             }
 
-            message.names.push(reader.string());
+            message.names.push(reader.string(true));
             continue;
           }
         }
@@ -1106,7 +1107,7 @@ export const InventoryItem: MessageFns<InventoryItem> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -1236,7 +1237,7 @@ export const Usage: MessageFns<Usage> = {
               break;
             }
 
-            message.pressure.push(reader.string());
+            message.pressure.push(reader.string(true));
             continue;
           }
           case 7: {
@@ -1244,7 +1245,7 @@ export const Usage: MessageFns<Usage> = {
               break;
             }
 
-            message.cpu_scope = reader.string();
+            message.cpu_scope = reader.string(true);
             continue;
           }
         }
@@ -1529,7 +1530,7 @@ export const Report: MessageFns<Report> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -1545,7 +1546,7 @@ export const Report: MessageFns<Report> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 4: {
@@ -1569,7 +1570,7 @@ export const Report: MessageFns<Report> = {
               break;
             }
 
-            message.signal = reader.string();
+            message.signal = reader.string(true);
             continue;
           }
           case 7: {
@@ -1577,7 +1578,7 @@ export const Report: MessageFns<Report> = {
               break;
             }
 
-            message.error_type = reader.string();
+            message.error_type = reader.string(true);
             continue;
           }
           case 8: {
@@ -1585,7 +1586,7 @@ export const Report: MessageFns<Report> = {
               break;
             }
 
-            message.error_message = reader.string();
+            message.error_message = reader.string(true);
             continue;
           }
           case 9: {
@@ -1593,7 +1594,7 @@ export const Report: MessageFns<Report> = {
               break;
             }
 
-            message.result = reader.string();
+            message.result = reader.string(true);
             continue;
           }
           case 10: {
@@ -1601,7 +1602,7 @@ export const Report: MessageFns<Report> = {
               break;
             }
 
-            message.log_tail = reader.string();
+            message.log_tail = reader.string(true);
             continue;
           }
           case 11: {
@@ -1617,7 +1618,7 @@ export const Report: MessageFns<Report> = {
               break;
             }
 
-            message.note = reader.string();
+            message.note = reader.string(true);
             continue;
           }
           case 13: {
@@ -1625,7 +1626,7 @@ export const Report: MessageFns<Report> = {
               break;
             }
 
-            message.image_digest = reader.string();
+            message.image_digest = reader.string(true);
             continue;
           }
           case 14: {
@@ -1709,7 +1710,7 @@ export const Stopping: MessageFns<Stopping> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
           case 2: {
@@ -2295,7 +2296,7 @@ export const Assignment: MessageFns<Assignment> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -2335,7 +2336,7 @@ export const Assignment: MessageFns<Assignment> = {
               break;
             }
 
-            message.fencing_token = reader.string();
+            message.fencing_token = reader.string(true);
             continue;
           }
           case 7: {
@@ -2343,7 +2344,7 @@ export const Assignment: MessageFns<Assignment> = {
               break;
             }
 
-            message.driver = reader.string();
+            message.driver = reader.string(true);
             continue;
           }
           case 8: {
@@ -2351,7 +2352,7 @@ export const Assignment: MessageFns<Assignment> = {
               break;
             }
 
-            message.command.push(reader.string());
+            message.command.push(reader.string(true));
             continue;
           }
           case 9: {
@@ -2361,6 +2362,7 @@ export const Assignment: MessageFns<Assignment> = {
 
             const entry9 = Assignment_EnvEntry.decode(reader, reader.uint32());
             if (entry9.value !== undefined) {
+              if (entry9.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.env[entry9.key] = entry9.value;
             }
             continue;
@@ -2370,7 +2372,7 @@ export const Assignment: MessageFns<Assignment> = {
               break;
             }
 
-            message.working_dir = reader.string();
+            message.working_dir = reader.string(true);
             continue;
           }
           case 11: {
@@ -2434,7 +2436,7 @@ export const Assignment: MessageFns<Assignment> = {
               break;
             }
 
-            message.user = reader.string();
+            message.user = reader.string(true);
             continue;
           }
         }
@@ -2521,7 +2523,7 @@ export const Assignment_EnvEntry: MessageFns<Assignment_EnvEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2529,7 +2531,7 @@ export const Assignment_EnvEntry: MessageFns<Assignment_EnvEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2600,7 +2602,7 @@ export const Container: MessageFns<Container> = {
               break;
             }
 
-            message.image = reader.string();
+            message.image = reader.string(true);
             continue;
           }
           case 2: {
@@ -2608,7 +2610,7 @@ export const Container: MessageFns<Container> = {
               break;
             }
 
-            message.user = reader.string();
+            message.user = reader.string(true);
             continue;
           }
           case 3: {
@@ -2624,7 +2626,7 @@ export const Container: MessageFns<Container> = {
               break;
             }
 
-            message.network = reader.string();
+            message.network = reader.string(true);
             continue;
           }
           case 5: {
@@ -2632,7 +2634,7 @@ export const Container: MessageFns<Container> = {
               break;
             }
 
-            message.pull_policy = reader.string();
+            message.pull_policy = reader.string(true);
             continue;
           }
           case 6: {
@@ -2642,6 +2644,7 @@ export const Container: MessageFns<Container> = {
 
             const entry6 = Container_LabelsEntry.decode(reader, reader.uint32());
             if (entry6.value !== undefined) {
+              if (entry6.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry6.key] = entry6.value;
             }
             continue;
@@ -2714,7 +2717,7 @@ export const Container_LabelsEntry: MessageFns<Container_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2722,7 +2725,7 @@ export const Container_LabelsEntry: MessageFns<Container_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2784,7 +2787,7 @@ export const Mount: MessageFns<Mount> = {
               break;
             }
 
-            message.source = reader.string();
+            message.source = reader.string(true);
             continue;
           }
           case 2: {
@@ -2792,7 +2795,7 @@ export const Mount: MessageFns<Mount> = {
               break;
             }
 
-            message.target = reader.string();
+            message.target = reader.string(true);
             continue;
           }
           case 3: {
@@ -2945,7 +2948,7 @@ export const Stop: MessageFns<Stop> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -3053,7 +3056,7 @@ export const ReadLogRequest: MessageFns<ReadLogRequest> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -3085,7 +3088,7 @@ export const ReadLogRequest: MessageFns<ReadLogRequest> = {
               break;
             }
 
-            message.stream = reader.string();
+            message.stream = reader.string(true);
             continue;
           }
           case 6: {
@@ -3168,7 +3171,7 @@ export const LogChunk: MessageFns<LogChunk> = {
               break;
             }
 
-            message.stream = reader.string();
+            message.stream = reader.string(true);
             continue;
           }
           case 2: {
