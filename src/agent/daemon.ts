@@ -216,6 +216,7 @@ export class Daemon {
     this.#lastWords = lastWords;
     const { raft, machine, wal, snapshots, transport } = await this.#recover(directory, cluster);
     lastWords.follow(() => raft.membership.peers);
+    this.#serveMembers(rpc, raft);
     const replica = new ClusterReplica({ nodeName: config.name, raft, machine, clock: this.#clock });
     const duties = this.#leaderDuties(replica, cluster, raft, pool);
     const sessions = new SessionService({
@@ -259,6 +260,7 @@ export class Daemon {
       clock: this.#clock,
       targetVoters: () => targetVotersOf(replica.state.cluster, raft.membership.peers.length),
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+      bar: async (name) => void (await replica.propose({ type: 'barMember', name })),
       ask: (address, caller) => questions.identity(address, caller),
     });
     const saved = new SavedSnapshots({ raft, machine, dataDirectory: directory.paths.root });
@@ -297,6 +299,7 @@ export class Daemon {
       raft,
       cluster,
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+      isBarred: (name) => tls !== null && replica.state.formerMembers.has(name),
       // With TLS the certificate that it shows is what lets it in.
       tokens: { areRequired: config.auth && tls === null, use: (user) => local.useJoinToken(user, signal) },
       audit: this.#guarding.nodes,
@@ -383,6 +386,14 @@ export class Daemon {
     this.#closing('gRPC', () => rpc.close(CLOSE_GRACE_MS));
     this.#log.info({ listen: this.#config.listen, http: this.#config.http }, 'listening');
     return { http, rpc };
+  }
+
+  /** Those alone; this node itself also where it has not applied the entry yet that has let it in. */
+  #serveMembers(rpc: RpcServer, raft: RaftNode): void {
+    const follow = (): void =>
+      rpc.setMembers(new Set([this.#config.name, ...raft.membership.peers.map(({ name }) => name)]));
+    follow();
+    this.#closing('members', raft.onMembership(follow));
   }
 
   async #admit(request: JoinRequest, caller: Caller | undefined) {

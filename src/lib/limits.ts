@@ -102,6 +102,7 @@ export const limits = {
   auditWaitingBytes: 4 * 1024 * 1024,
   /** That have not expired, and what may be asked of one. */
   joinTokens: 100,
+  formerMembers: 1000,
   joinTokenUses: 100,
   joinTokenMs: 7 * 24 * 3_600_000,
   /** Of a certificate that a node is given by the cluster; it renews it at two thirds of that. */

@@ -64,6 +64,7 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   createJoinToken: true,
   deleteJoinToken: true,
   useJoinToken: true,
+  barMember: true,
 };
 
 /**
@@ -77,6 +78,7 @@ const TABLES: readonly TableName[] = [
     'logHolder',
     'token',
     'joinToken',
+    'formerMember',
     'batch',
     'dag',
     'graph',

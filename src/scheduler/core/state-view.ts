@@ -1,5 +1,6 @@
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
+import type { FormerMemberRow } from '../../model/former-member.ts';
 import type { JoinTokenRow } from '../../model/join-token.ts';
 import type { LogHolderRow } from '../../model/log-holder.ts';
 import type { NodeRow } from '../../model/node.ts';
@@ -19,6 +20,8 @@ export interface StateView {
   readonly tokens: ReadonlyMap<string, TokenRow>;
   /** By id; some may have expired. */
   readonly joinTokens: ReadonlyMap<string, JoinTokenRow>;
+  /** By name. */
+  readonly formerMembers: ReadonlyMap<string, FormerMemberRow>;
   /** Open tasks only; finished ones are read from the store. */
   readonly tasks: ReadonlyMap<string, TaskRow>;
   /** Specs of open tasks. */

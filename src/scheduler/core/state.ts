@@ -7,6 +7,7 @@ import { idKey } from '../../lib/ids.ts';
 import type { IdKey } from '../../lib/ids.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
+import type { FormerMemberRow } from '../../model/former-member.ts';
 import type { JoinTokenRow } from '../../model/join-token.ts';
 import type { LogHolderRow } from '../../model/log-holder.ts';
 import type { NodeRow } from '../../model/node.ts';
@@ -34,6 +35,7 @@ export class ClusterState implements StateView {
   readonly #logHolders = new Map<string, LogHolderRow>();
   readonly #tokens = new Map<string, TokenRow>();
   readonly #joinTokens = new Map<string, JoinTokenRow>();
+  readonly #formerMembers = new Map<string, FormerMemberRow>();
   readonly #tasks = new Map<string, TaskRow>();
   readonly #specs = new Map<string, SpecRow>();
   /** How many open tasks need each spec. */
@@ -69,6 +71,10 @@ export class ClusterState implements StateView {
 
   get joinTokens(): ReadonlyMap<string, JoinTokenRow> {
     return this.#joinTokens;
+  }
+
+  get formerMembers(): ReadonlyMap<string, FormerMemberRow> {
+    return this.#formerMembers;
   }
 
   get tasks(): ReadonlyMap<string, TaskRow> {
@@ -190,6 +196,8 @@ export class ClusterState implements StateView {
         return this.#tokens.get(key) ?? null;
       case 'joinToken':
         return this.#joinTokens.get(key) ?? null;
+      case 'formerMember':
+        return this.#formerMembers.get(key) ?? null;
       case 'task':
         return this.#tasks.get(key) ?? null;
       case 'spec':
@@ -253,6 +261,9 @@ export class ClusterState implements StateView {
         break;
       case 'joinToken':
         set(this.#joinTokens, change.key, change.after);
+        break;
+      case 'formerMember':
+        set(this.#formerMembers, change.key, change.after);
         break;
       case 'spec':
         set(this.#specs, change.key, change.after);

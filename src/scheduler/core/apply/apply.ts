@@ -18,6 +18,7 @@ import { keepJournal } from '../journal.ts';
 import { cordonNode, drainNode, undrainNode } from './drain-node.ts';
 import { drainOverdue, nodeDrained } from './drain-steps.ts';
 import { expire, rowsOfExpiry } from './expire.ts';
+import { barMember } from './former-members.ts';
 import { reserveNodes, settleHeads } from './heads.ts';
 import { initCluster } from './init-cluster.ts';
 import { createJoinToken, deleteJoinToken, useJoinToken } from './join-tokens.ts';
@@ -172,6 +173,8 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return deleteJoinToken(transaction, command);
     case 'useJoinToken':
       return useJoinToken(transaction, command);
+    case 'barMember':
+      return barMember(transaction, command);
     default:
       return unreachable(command);
   }

@@ -63,4 +63,5 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly createJoinToken: CreateJoinTokenResult;
   readonly deleteJoinToken: null;
   readonly useJoinToken: null;
+  readonly barMember: null;
 }

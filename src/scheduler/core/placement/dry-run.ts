@@ -116,6 +116,7 @@ function viewOf(state: StateView, queue: PendingQueue, rooms: ReadonlyMap<string
     logHolders: state.logHolders,
     tokens: state.tokens,
     joinTokens: state.joinTokens,
+    formerMembers: state.formerMembers,
     tasks: state.tasks,
     specs: state.specs,
     allocated: (node) => state.allocated(node),
