@@ -135,6 +135,12 @@ async function ask(method: string, request: Plain): Promise<Answer> {
   });
 }
 
+/** A key that no map can keep makes a request that cannot be decoded. */
+function expectedOf(request: Plain): RegExp {
+  if (JSON.stringify(request).includes('"__proto__":')) return /^INTERNAL$/;
+  return /^(OK|INVALID_ARGUMENT|NOT_FOUND|FAILED_PRECONDITION|ALREADY_EXISTS|RESOURCE_EXHAUSTED)$/;
+}
+
 const names = Object.entries(service)
   .filter(([, method]) => !method.requestStream && !method.responseStream)
   .map(([name]) => name);
@@ -144,17 +150,11 @@ describe('whatever stands in the strings of', () => {
     const type = service[name]?.requestType.type ?? { field: [] };
     for (const text of name in BASES ? HOSTILE : [...HOSTILE, LONG]) {
       for (const request of filled(type, BASES[name] ?? {}, text)) {
-        const isPrototypeKey = JSON.stringify(request).includes('"__proto__":');
         const answer = { request: JSON.stringify(request).slice(0, 500), ...(await ask(name, request)) };
-        // The one request that cannot be decoded.
-        if (isPrototypeKey) expect(answer).toMatchObject({ status: 'INTERNAL', unclean: [] });
-        else
-          expect(answer).toMatchObject({
-            status: expect.stringMatching(
-              /^(OK|INVALID_ARGUMENT|NOT_FOUND|FAILED_PRECONDITION|ALREADY_EXISTS|RESOURCE_EXHAUSTED)$/,
-            ) as string,
-            unclean: [],
-          });
+        expect(answer).toMatchObject({
+          status: expect.stringMatching(expectedOf(request)) as string,
+          unclean: [],
+        });
       }
     }
     expect(await ask(name, BASES[name] ?? {})).toMatchObject({ unclean: [] });
