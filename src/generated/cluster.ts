@@ -6488,7 +6488,7 @@ export const NodeUsageRequest: MessageFns<NodeUsageRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -6496,7 +6496,7 @@ export const NodeUsageRequest: MessageFns<NodeUsageRequest> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
           case 3: {
@@ -6575,7 +6575,7 @@ export const AttemptName: MessageFns<AttemptName> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -6665,7 +6665,7 @@ export const NodeUsage: MessageFns<NodeUsage> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 2: {
@@ -6673,7 +6673,7 @@ export const NodeUsage: MessageFns<NodeUsage> = {
               break;
             }
 
-            message.sampled_at = reader.string();
+            message.sampled_at = reader.string(true);
             continue;
           }
           case 3: {
@@ -6796,7 +6796,7 @@ export const NodeSample: MessageFns<NodeSample> = {
               break;
             }
 
-            message.at = reader.string();
+            message.at = reader.string(true);
             continue;
           }
           case 2: {
@@ -6950,7 +6950,7 @@ export const AttemptUsage: MessageFns<AttemptUsage> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -6974,7 +6974,7 @@ export const AttemptUsage: MessageFns<AttemptUsage> = {
               break;
             }
 
-            message.driver = reader.string();
+            message.driver = reader.string(true);
             continue;
           }
           case 5: {
@@ -6982,7 +6982,7 @@ export const AttemptUsage: MessageFns<AttemptUsage> = {
               break;
             }
 
-            message.sampled_at = reader.string();
+            message.sampled_at = reader.string(true);
             continue;
           }
           case 6: {
@@ -7152,7 +7152,7 @@ export const AttemptSample: MessageFns<AttemptSample> = {
               break;
             }
 
-            message.at = reader.string();
+            message.at = reader.string(true);
             continue;
           }
           case 2: {
@@ -7273,7 +7273,7 @@ export const TaskUsageRequest: MessageFns<TaskUsageRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -7281,7 +7281,7 @@ export const TaskUsageRequest: MessageFns<TaskUsageRequest> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
         }
@@ -7346,7 +7346,7 @@ export const TaskUsage: MessageFns<TaskUsage> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -7354,7 +7354,7 @@ export const TaskUsage: MessageFns<TaskUsage> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 3: {
