@@ -77,9 +77,8 @@ class Bed {
   }
 
   async up(token: string): Promise<void> {
-    await vi.waitFor(() => expect(existsSync(path.join(this.files.pathsOf(token).data, 'up'))).toBe(true), {
-      timeout: 15_000,
-    });
+    const file = path.join(this.files.pathsOf(token).data, 'up');
+    await vi.waitUntil(() => existsSync(file), { timeout: 15_000 });
   }
 
   async kill(token: string): Promise<void> {
