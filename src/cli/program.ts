@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { JarvisError } from '../lib/errors.ts';
 import { suggestChoices } from './choices.ts';
 import { CommandLine } from './command-line.ts';
+import { registerAlerts } from './commands/alerts.ts';
 import { registerCancel } from './commands/cancel.ts';
 import { registerCert } from './commands/cert.ts';
 import { registerCluster } from './commands/cluster.ts';
@@ -95,6 +96,7 @@ export function createProgram(context: Context): Command {
     registerCluster,
     registerSnapshot,
     registerConfig,
+    registerAlerts,
     group('This program:'),
     registerContext,
     registerToken,
