@@ -1,6 +1,6 @@
 // Installs what the suites with real containers need, or with `power` the power cuts, or with `faults` the disks that
-// fail, or with `examples` what the examples of the API are typed with, where it may: as root on Debian and its kin. It starts
-// no service.
+// fail, or with `examples` what the examples of the API are typed with, or with `metrics` what judges metrics, where it may: as
+// root on Debian and its kin. It starts no service.
 // Prints one line; exits 0 when the suites can run, 3 when they must be skipped (never with CI=true), else 1.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,6 +8,7 @@ import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'nod
 import { EXAMPLE_PROGRAMS } from '../test/support/api-examples.ts';
 import { missingPrograms } from '../test/support/docker-bed/programs.ts';
 import { FAULT_PROGRAMS } from '../test/support/fault-injection.ts';
+import { METRICS_PROGRAMS } from '../test/support/metrics.ts';
 import { POWER_PROGRAMS } from '../test/power/programs.ts';
 
 const INSTALL_DEADLINE_MS = 10 * 60_000;
@@ -16,7 +17,13 @@ const POLICY = '/usr/sbin/policy-rc.d';
 const SAVED_POLICY = `${POLICY}.saved-by-jarvis-test-bed`;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 /** Services that these packages bring and enable; the tests start programs of their own instead. */
-const UNITS = ['docker.service', 'docker.socket', 'containerd.service', 'docker-registry.service'];
+const UNITS = [
+  'docker.service',
+  'docker.socket',
+  'containerd.service',
+  'docker-registry.service',
+  'prometheus.service',
+];
 
 const SUITES = {
   docker: {
@@ -39,6 +46,7 @@ const SUITES = {
   },
   // They need nothing once the program is there.
   examples: { title: 'examples of the API', missing: () => missingPrograms(EXAMPLE_PROGRAMS) },
+  metrics: { title: 'metrics', missing: () => missingPrograms(METRICS_PROGRAMS) },
 };
 const suite = SUITES[process.argv[2] ?? 'docker'];
 if (suite === undefined) {

@@ -109,14 +109,15 @@ async function docker() {
 }
 
 /**
- * Real processes; in some of them the disk is made to fail, and some are called with curl. Where one cannot be the reason is
- * printed and those are left out, and with CI=true that fails.
+ * Real processes; in some of them the disk is made to fail, some are called with curl, and metrics are judged by promtool. Where
+ * one cannot be the reason is printed and those are left out, and with CI=true that fails.
  */
 async function integration() {
   const CANNOT_RUN_HERE = 3;
   for (const [name, suite] of [
     ['programs of failing disks', 'faults'],
     ['programs of examples', 'examples'],
+    ['programs of metrics', 'metrics'],
   ]) {
     const status = await run(name, 'node', ['scripts/test-bed.mjs', suite]);
     if (status !== 0 && status !== CANNOT_RUN_HERE) fail(name, tail);

@@ -31,6 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'agent/worker': ['agent/drivers', 'agent/watchdog', 'rpc', 'generated', 'model', 'lib'],
   'agent/leader': ['scheduler', 'scheduler/core', 'rpc', 'generated', 'operations', 'model', 'lib'],
   agent: [
+    'autoscaler/core',
     'agent/cgroups',
     'agent/watchdog',
     'agent/drivers',
@@ -50,10 +51,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'model',
     'lib',
   ],
-  cli: ['rpc', 'spec', 'generated', 'model', 'lib'],
+  'autoscaler/core': ['scheduler/core', 'model', 'lib'],
+  cli: ['autoscaler/core', 'rpc', 'spec', 'generated', 'model', 'lib'],
 };
 
-const PURE = ['raft/core', 'scheduler/core'];
+const PURE = ['raft/core', 'scheduler/core', 'autoscaler/core'];
 /** Pure cores and the vocabulary beneath them take time, chance and I/O as arguments. */
 const BANNED_IN_CORES: readonly (readonly [what: string, pattern: RegExp])[] = [
   ['a clock', /\b(Date\.now|new Date|performance\.now|process\.hrtime)\b/],

@@ -29,6 +29,7 @@ import { channelOptions, ChannelPool } from '../rpc/channel.ts';
 import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import { createRemotes } from '../rpc/remotes.ts';
+import type { RpcServer } from '../rpc/server.ts';
 import { Retention } from '../scheduler/retention.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { adminTokenFile } from './admin-token-file.ts';
@@ -60,6 +61,7 @@ import { memberQuestions } from './member-questions.ts';
 import { memberTransport } from './member-transport.ts';
 import { memberWatches } from './member-watches.ts';
 import { LeaderMembershipControl } from './membership-control.ts';
+import { ResourceMonitor, usageOf } from './monitor/resource-monitor.ts';
 import { NodeDrivers } from './node-drivers.ts';
 import { NodeMetrics } from './node-metrics.ts';
 import type { NodeSecurity } from './node-security.ts';
@@ -73,11 +75,9 @@ import { SettingsNotice } from './settings-notice.ts';
 import { StartingOperations } from './starting-operations.ts';
 import { DEFAULT_PATH } from './worker/environment.ts';
 import { GrpcSessionConnector } from './worker/session-connector.ts';
-import { UsageMeter } from './worker/usage-meter.ts';
 import { WorkerAgent } from './worker/worker-agent.ts';
 
 const KILL_TASKS_TIMEOUT_MS = 3000;
-const USAGE_INTERVAL_MS = 2000;
 
 interface Closer {
   readonly name: string;
@@ -99,6 +99,7 @@ export class Daemon {
   /** Null until it is part of a cluster. */
   #raft: RaftNode | null = null;
   #admission: Admission | null = null;
+  #monitor: ResourceMonitor | null = null;
   #drain: ((signal: AbortSignal) => Promise<void>) | null = null;
   #readiness: () => Readiness = () => ({ ready: false, reason: 'the node is starting' });
 
@@ -229,6 +230,7 @@ export class Daemon {
     const member = await this.#recover(directory, cluster);
     const { raft, machine, wal, snapshots, transport } = member;
     lastWords.follow(() => raft.membership.peers);
+    this.#serveMembers(rpc, raft);
     const replica = new ClusterReplica({
       nodeName: config.name,
       raft,
@@ -279,6 +281,7 @@ export class Daemon {
       clock: this.#clock,
       targetVoters: () => targetVotersOf(replica.state.cluster, raft.membership.peers.length),
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+      bar: async (name) => void (await replica.propose({ type: 'barMember', name })),
       ask: (address, caller) => questions.identity(address, caller),
     });
     const saved = new SavedSnapshots({ raft, machine, dataDirectory: directory.paths.root });
@@ -299,6 +302,7 @@ export class Daemon {
       local,
       remotes,
       localLogs,
+      localUsage: usageOf(() => this.#monitor),
       clock: this.#clock,
       uniqueId: randomUUID,
       freshness: () => freshness.now(),
@@ -318,6 +322,7 @@ export class Daemon {
       raft,
       cluster,
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+      isBarred: (name) => tls !== null && replica.state.formerMembers.has(name),
       // With TLS the certificate that it shows is what lets it in.
       tokens: { areRequired: config.auth && tls === null, use: (user) => local.useJoinToken(user, signal) },
       audit: this.#guarding.nodes,
@@ -346,7 +351,7 @@ export class Daemon {
     const moving = { config, directory, pool, clock: this.#clock, signal, log: this.#log };
     void announceAddress(moving, raft.membership.peers);
     this.#closing('leadership', () => handOver(raft, this.#clock));
-    const worker = await this.#startWorker(directory, replica, raft);
+    const worker = await this.#startWorker(directory, { replica, raft, logs });
     this.#closing('logs', () => logs.close());
     await logs.start();
     // First of all, while everything that the requests under way need is there.
@@ -367,6 +372,14 @@ export class Daemon {
     const { incarnation } = directory.identity;
     const self = { name, incarnation, peers, config: foundingText(cluster) };
     return new ClusterFormation({ self, formed: directory.identity.cluster, log: this.#log });
+  }
+
+  /** Those alone; this node itself also where it has not applied the entry yet that has let it in. */
+  #serveMembers(rpc: RpcServer, raft: RaftNode): void {
+    const follow = (): void =>
+      rpc.setMembers(new Set([this.#config.name, ...raft.membership.peers.map(({ name }) => name)]));
+    follow();
+    this.#closing('members', raft.onMembership(follow));
   }
 
   async #admit(request: JoinRequest, caller: Caller | undefined) {
@@ -482,9 +495,9 @@ export class Daemon {
 
   async #startWorker(
     directory: DataDirectory,
-    replica: ClusterReplica,
-    raft: RaftNode,
+    parts: { readonly replica: ClusterReplica; readonly raft: RaftNode; readonly logs: NodeLogs },
   ): Promise<WorkerAgent> {
+    const { replica, raft, logs } = parts;
     const config = this.#config;
     let agent: WorkerAgent | null = null;
     const drivers = await NodeDrivers.create({
@@ -498,15 +511,17 @@ export class Daemon {
     for (const driver of drivers.all) this.#closing(`driver ${driver.name}`, () => driver.close());
     const { incarnation } = directory.identity;
     const confinement = nodeConfinement({ node: config.name, incarnation, dataDirectory: config.dataDir });
-    const usage = new UsageMeter({
+    const monitor = new ResourceMonitor({
+      node: config.name,
       directory: config.dataDir,
       confinement,
-      intervalMs: USAGE_INTERVAL_MS,
+      drivers: drivers.all,
       clock: this.#clock,
       log: this.#log,
     });
-    usage.start();
-    this.#closing('usage', () => usage.close());
+    monitor.start();
+    this.#closing('monitor', () => monitor.close());
+    this.#monitor = monitor;
     const notice = new SettingsNotice(config.stated, this.#log);
     const worker = await WorkerAgent.start({
       registration: () => {
@@ -525,13 +540,13 @@ export class Daemon {
       onSynced: () => notice.look(replica.state.cluster),
       onEnded: (end) => this.#metrics.worker.ended(end),
       reportsDirectory: path.join(directory.paths.root, 'reports'),
-      usage,
+      usage: monitor,
       clock: this.#clock,
       random: Math.random,
       log: this.#log,
     });
     agent = worker;
-    this.#metrics.runs(worker, usage);
+    this.#metrics.runs(worker, { monitor, drivers, logs });
     this.#closing('worker', async () => {
       if (!config.killTasksOnExit) await worker.prepareRestart(config.restartGraceMs);
       await worker.close();

@@ -10,12 +10,14 @@ import { findProcessGroups } from './cgroups/process-groups.ts';
 import type { NodeConfig } from './config.ts';
 import type { AttemptGuard } from './drivers/docker/attempt-guard.ts';
 import type { DockerDriver } from './drivers/docker/docker-driver.ts';
-import type { Driver, DriverName } from './drivers/driver.ts';
+import type { AttemptKey, Driver, DriverName } from './drivers/driver.ts';
 import { NoopDriver } from './drivers/noop/noop-driver.ts';
 import { ProcessDriver } from './drivers/process/process-driver.ts';
 import type { LeaseHolder } from './worker/lease-keeper.ts';
+import { OutputCounters, type OutputCounts } from './watchdog/output-counters.ts';
 import { WatchdogClient } from './watchdog/client.ts';
-import { watchdogDirectory } from './watchdog/paths.ts';
+import { groupPrefixOf } from './watchdog/cgroup-containment.ts';
+import { attemptName, watchdogDirectory } from './watchdog/paths.ts';
 
 /** What keeps the processes of attempts apart: control groups of that version, or sessions and markers alone. */
 type Isolation = 'cgroup2' | 'cgroup1' | 'none';
@@ -36,6 +38,8 @@ export class NodeDrivers {
   readonly #wanted: readonly DriverName[];
   readonly #watchdog: WatchdogClient;
   readonly #docker: DockerDriver | null;
+  /** Of containers, which the daemon keeps the output of itself. */
+  readonly #output: OutputCounts;
 
   private constructor(options: {
     readonly all: readonly Driver[];
@@ -43,12 +47,14 @@ export class NodeDrivers {
     readonly isolation: Isolation;
     readonly watchdog: WatchdogClient;
     readonly docker: DockerDriver | null;
+    readonly output: OutputCounts;
   }) {
     this.all = options.all;
     this.#wanted = options.wanted;
     this.isolation = options.isolation;
     this.#watchdog = options.watchdog;
     this.#docker = options.docker;
+    this.#output = options.output;
   }
 
   /** @throws JarvisError where a driver that the settings name cannot work on this machine */
@@ -61,20 +67,24 @@ export class NodeDrivers {
       log.warn({ error: messageOf(error) }, 'no watchdog for what an earlier start left');
     });
     const groups = findProcessGroups();
+    const prefix = groupPrefixOf(path.resolve(config.dataDir));
+    const groupOf = (key: AttemptKey): string | null =>
+      groups?.groupOf(`${prefix}${attemptName(key)}`) ?? null;
     const isolation = groups === null ? 'none' : (`cgroup${groups.version}` as const);
     // What an earlier start left is looked after, also by a driver that the settings do not name any more: an inventory
     // that lacks it would be taken for the proof that it does not run.
     const left = await driversWithRecords(config.dataDir);
+    const output = new OutputCounters();
     const needed = [...new Set([...wanted, ...left])];
     const docker = needed.includes('docker')
-      ? await createDocker(options, { isolation, guard: watchdog, isNeeded: left.includes('docker') })
+      ? await createDocker(options, { isolation, guard: watchdog, output, isNeeded: left.includes('docker') })
       : null;
     const all = needed.flatMap((name): readonly Driver[] => {
-      if (name === 'process') return [new ProcessDriver(watchdog, config.policy.shared)];
+      if (name === 'process') return [new ProcessDriver(watchdog, config.policy.shared, groupOf)];
       if (name === 'noop') return [new NoopDriver(clock)];
       return docker === null ? [] : [docker];
     });
-    return new NodeDrivers({ all, wanted, isolation, watchdog, docker });
+    return new NodeDrivers({ all, wanted, isolation, watchdog, docker, output });
   }
 
   /** Those that can run something new at present. */
@@ -88,6 +98,11 @@ export class NodeDrivers {
   /** Whoever keeps the lease: also where nothing runs as a process. */
   get lease(): LeaseHolder {
     return this.#watchdog;
+  }
+
+  /** Output of tasks that was put into logs: by the watchdog, null where it does not say, and of containers by the daemon. */
+  async output(signal: AbortSignal): Promise<readonly (OutputCounts | null)[]> {
+    return [await this.#watchdog.output(signal), { ...this.#output }];
   }
 
   /** Ends all attempts of this node. */
@@ -107,10 +122,12 @@ async function createDocker(
   {
     isolation,
     guard,
+    output,
     isNeeded,
   }: {
     readonly isolation: Isolation;
     readonly guard: AttemptGuard;
+    readonly output: OutputCounters;
     /** There are containers of an earlier start. */
     readonly isNeeded: boolean;
   },
@@ -125,6 +142,7 @@ async function createDocker(
       owner,
       policy: config.policy,
       guard,
+      output,
       log: log.child({ driver: 'docker' }),
       onAvailability: onChange,
     });

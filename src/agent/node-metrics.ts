@@ -14,14 +14,17 @@ import { ProcessMetrics } from '../metrics/families/process.ts';
 import { RaftMetrics, type RaftReading } from '../metrics/families/raft.ts';
 import { StorageMetrics, type SnapshotReading } from '../metrics/families/storage.ts';
 import { TaskMetrics } from '../metrics/families/tasks.ts';
-import { WorkerMetrics } from '../metrics/families/worker.ts';
+import { WorkerMetrics, type UsageReading } from '../metrics/families/worker.ts';
 import { failureTolerance } from '../model/quorum.ts';
 import { MetricsRegistry } from '../metrics/registry.ts';
 import type { DiskErrors } from './disk-errors.ts';
 import { EventLoopLag } from './event-loop-lag.ts';
+import type { NodeLogs } from './logs/node-logs.ts';
+import type { ResourceMonitor } from './monitor/resource-monitor.ts';
+import type { NodeDrivers } from './node-drivers.ts';
 import type { RecoveredMember } from './recovery.ts';
 import type { ClusterReplica } from './replica.ts';
-import type { UsageSource } from './worker/usage-meter.ts';
+import type { Measured } from './worker/usage-meter.ts';
 import type { WorkerAgent } from './worker/worker-agent.ts';
 
 export class NodeMetrics {
@@ -36,6 +39,7 @@ export class NodeMetrics {
   readonly #lag: EventLoopLag;
   readonly #clock: Clock;
   readonly #name: string;
+  readonly #closing = new AbortController();
   #unsubscribe: readonly (() => void)[] = [];
 
   constructor(options: {
@@ -133,22 +137,44 @@ export class NodeMetrics {
   }
 
   /** Its worker runs. */
-  runs(worker: Pick<WorkerAgent, 'status'>, usage: UsageSource): void {
+  runs(
+    worker: Pick<WorkerAgent, 'status'>,
+    parts: {
+      readonly monitor: Pick<ResourceMonitor, 'measured'>;
+      readonly logs: Pick<NodeLogs, 'keptBytes'>;
+      readonly drivers: Pick<NodeDrivers, 'output'>;
+    },
+  ): void {
+    const { monitor, logs, drivers } = parts;
     this.worker.follow({
       node: this.#name,
       usage: () => {
-        const latest = usage.latest();
-        return latest === null ? null : { cpuPercent: latest.cpu_percent, memoryBytes: latest.memory_bytes };
+        const measured = monitor.measured();
+        return measured === null ? null : usageReading(measured);
       },
       attempts: () => worker.status(),
       leaseRemainingMs: () => worker.status().leaseRemainingMs,
+      logBytes: () => logs.keptBytes,
+      output: () => drivers.output(this.#closing.signal),
     });
   }
 
   close(): void {
+    this.#closing.abort();
     for (const stop of this.#unsubscribe) stop();
     this.#lag.close();
   }
+}
+
+function usageReading({ usage, network }: Measured): UsageReading {
+  return {
+    cpuPercent: usage.cpu_percent,
+    memoryBytes: usage.memory_bytes,
+    memorySizeBytes: usage.memory_size_bytes,
+    diskBytes: usage.disk_bytes,
+    diskSizeBytes: usage.disk_size_bytes,
+    ...network,
+  };
 }
 
 function raftReading(raft: RecoveredMember['raft']): RaftReading {

@@ -25,6 +25,8 @@ import type {
   LogsRequest,
   Node,
   NodeRequest,
+  NodeUsage,
+  NodeUsageRequest,
   PlanRequest,
   CordonNodeRequest,
   CreateTokenRequest,
@@ -56,6 +58,8 @@ import type {
   Task,
   TaskPlan,
   TaskRequest,
+  TaskUsage,
+  TaskUsageRequest,
   Token,
   TransferLeadershipRequest,
   UpdateTaskRequest,
@@ -84,6 +88,8 @@ export interface ClusterConnection {
   readLogs(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogChunk>;
   watchEvents(request: EventsRequest, signal: AbortSignal): AsyncIterable<EventsPiece>;
   getNode(request: NodeRequest, signal: AbortSignal): Promise<Node>;
+  getNodeUsage(request: NodeUsageRequest, signal: AbortSignal): Promise<NodeUsage>;
+  getTaskUsage(request: TaskUsageRequest, signal: AbortSignal): Promise<TaskUsage>;
   cordonNode(request: CordonNodeRequest, signal: AbortSignal): Promise<NodeChange>;
   drainNode(request: DrainNodeRequest, signal: AbortSignal): Promise<NodeChange>;
   undrainNode(request: UndrainNodeRequest, signal: AbortSignal): Promise<NodeChange>;

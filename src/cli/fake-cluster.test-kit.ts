@@ -16,6 +16,7 @@ import {
   Explanation,
   JoinToken,
   ListTasksResponse,
+  NodeUsage,
   SubmitBatchResponse,
   Task,
   TaskPlan,
@@ -35,8 +36,10 @@ import type {
   Node,
   NodeChange,
   NodeRequest,
+  NodeUsageRequest,
   RemoveNodeRequest,
   TaskRequest,
+  TaskUsageRequest,
   UpdateTaskRequest,
 } from '../generated/cluster.ts';
 import type { LogChunk } from '../generated/worker.ts';
@@ -67,6 +70,8 @@ export class FakeCluster {
   readonly authorizations: string[] = [];
   readonly tasks = new Map<string, Task>();
   nodes: Node[] = [];
+  /** By name of the node; one that is not in it has measured nothing. */
+  readonly usage = new Map<string, NodeUsage>();
   /** What a drained node shows, from the answer to the drain on; the last of them stays. */
   drains: Drain[] = [];
   /** Of whoever changes a node. */
@@ -272,6 +277,15 @@ export class FakeCluster {
         const drain = asked.drain === undefined ? undefined : (this.drains.shift() ?? asked.drain);
         const status = drain?.finished_at === undefined ? asked.status : 'DRAINED';
         return this.#changeNode(name, { drain, status }).node;
+      }),
+      getNodeUsage: unary('getNodeUsage', ({ name }: NodeUsageRequest) => {
+        return this.usage.get(this.#node(name).name) ?? NodeUsage.create({ node: name });
+      }),
+      getTaskUsage: unary('getTaskUsage', ({ id }: TaskUsageRequest) => {
+        const { id: taskId, status, node = '' } = this.#find(id);
+        const found = this.usage.get(node)?.attempts.find((one) => one.task_id === taskId);
+        if (found === undefined) throw new JarvisError('conflict', `${taskId} is ${status}`);
+        return { task_id: taskId, node, interval: 10, usage: found };
       }),
       cordonNode: unary('cordonNode', ({ name }: NodeRequest) =>
         this.#changeNode(name, { schedulable: false }),

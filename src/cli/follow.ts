@@ -193,7 +193,7 @@ class AttemptFollower {
           overSinceMs ??= performance.now();
           if (!isTransient(error) || performance.now() - overSinceMs > clientLimits.outputPatienceMs) {
             await this.#options.onNotice(
-              `output of attempt ${attempt.attempt} of ${id} is not available: ${messageOf(error)}`,
+              `not all output of attempt ${attempt.attempt} can be shown: ${messageOf(error)}`,
             );
             return;
           }

@@ -81,6 +81,8 @@ export function dialGrpc(
     watchEvents: (request, signal) =>
       streamCall({ pool, address, method: methods.watchEvents, request, ...own(), signal }),
     getNode: read(methods.getNode),
+    getNodeUsage: ask(methods.getNodeUsage),
+    getTaskUsage: ask(methods.getTaskUsage),
     cordonNode: ask(methods.cordonNode, true),
     drainNode: ask(methods.drainNode, true),
     undrainNode: ask(methods.undrainNode, true),

@@ -3,9 +3,11 @@ import { CommanderError } from 'commander';
 import type { Command } from 'commander';
 
 import { JarvisError } from '../lib/errors.ts';
+import { closest } from '../spec/suggest.ts';
 import { suggestChoices } from './choices.ts';
 import { CommandLine } from './command-line.ts';
 import { registerAlerts } from './commands/alerts.ts';
+import { registerAutoscaler } from './commands/autoscaler.ts';
 import { registerCancel } from './commands/cancel.ts';
 import { registerCert } from './commands/cert.ts';
 import { registerCluster } from './commands/cluster.ts';
@@ -94,6 +96,7 @@ export function createProgram(context: Context): Command {
     registerNode,
     registerTop,
     registerCluster,
+    registerAutoscaler,
     registerSnapshot,
     registerConfig,
     registerAlerts,
@@ -106,7 +109,7 @@ export function createProgram(context: Context): Command {
   ]) {
     register(program, context);
   }
-  program.helpCommand('help [command]', 'show the help of a command');
+  registerHelp(program);
   addConnectionOptions(program);
   suggestChoices(program);
   addExamples(
@@ -116,6 +119,34 @@ export function createProgram(context: Context): Command {
     'jarvisctl run --help',
   );
   return program;
+}
+
+/** `help dag graph` is `dag graph --help`; commander's own takes one word. */
+function registerHelp(program: Command): void {
+  program.helpCommand(false);
+  program
+    .command('help')
+    .description('Show the help of a command.')
+    .argument('[command...]', 'the words that lead to it; absent: of the program')
+    .action((words: readonly string[]) => {
+      let command = program;
+      for (const word of words) {
+        const child = command.commands.find((one) => one.name() === word);
+        if (child === undefined) throw unknownCommand(command, word);
+        command = child;
+      }
+      command.help();
+    });
+}
+
+function unknownCommand(parent: Command, word: string): JarvisError {
+  const known = parent.createHelp().visibleCommands(parent);
+  const names = known.map((command) => command.name());
+  const said = JSON.stringify(word);
+  if (names.length === 0) return new JarvisError('invalid', `${parent.name()} has no command ${said}`);
+  const meant = closest(word, names);
+  const hint = meant === null ? '' : ` (did you mean ${meant}?)`;
+  return new JarvisError('invalid', `unknown command ${said}${hint}; allowed: ${names.join(', ')}`);
 }
 
 /** The title in `--help` of the commands that follow. */

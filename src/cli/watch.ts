@@ -4,14 +4,13 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { stringify } from 'yaml';
-
 import { unreachable } from '../lib/assert.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Context } from './context.ts';
 import { showFullScreen } from './full-screen.ts';
 import { clientLimits } from './limits.ts';
 import type { OutputOptions, WatchOptions } from './options.ts';
+import { jsonText, yamlText } from './output/documents.ts';
 import type { Answer, OutputFormat } from './output/format.ts';
 import { printAnswer, tableOf } from './output/format.ts';
 import { isTransient } from './peers.ts';
@@ -50,9 +49,11 @@ export async function showNamed<T>(
     readonly ask: (name: string, signal: AbortSignal) => Promise<T>;
     readonly nameOf: (item: T) => string;
     readonly answerOf: (items: readonly T[]) => Answer<T>;
+    /** Lines below a table that is shown once. */
+    readonly below?: (items: readonly T[]) => Promise<readonly string[]>;
   },
 ): Promise<void> {
-  const { names, ask, nameOf, answerOf } = named;
+  const { names, ask, nameOf, answerOf, below } = named;
   const found = await eachTask(context, names, (name) => ask(name, context.terminal.interrupted));
   if (found.length === 0) return;
   let known: readonly T[] | null = found;
@@ -62,6 +63,10 @@ export async function showNamed<T>(
     known = null;
     return answerOf(items);
   });
+  const isTable = options.output === 'table' || options.output === 'wide';
+  if (below === undefined || !isTable || options.watch === true) return;
+  const lines = await below(found);
+  if (lines.length > 0) await writeLine(context.terminal.stdout, lines.join('\n'));
 }
 
 /** What was answered last, and why there is nothing newer. */
@@ -159,9 +164,9 @@ function textOf<T>(terminal: Terminal, format: OutputFormat, answer: Answer<T>, 
   const jsonOf = answer.itemJson ?? ((item: T): unknown => item);
   switch (format) {
     case 'json':
-      return items.map((item) => `${JSON.stringify(jsonOf(item))}\n`).join('');
+      return items.map((item) => `${jsonText(jsonOf(item))}\n`).join('');
     case 'yaml':
-      return items.map((item) => `---\n${stringify(jsonOf(item), { lineWidth: 0 })}`).join('');
+      return items.map((item) => `---\n${yamlText(jsonOf(item))}`).join('');
     case 'name':
       return items.map((item) => `${nameOf(item)}\n`).join('');
     case 'table':

@@ -540,6 +540,124 @@ export interface Node_LabelsEntry {
   value: string;
 }
 
+/** Of which node, and how much of it. */
+export interface NodeUsageRequest {
+  name: string;
+  /** RFC 3339: history from before then is left out. Absent: all that is kept. */
+  since?:
+    | string
+    | undefined;
+  /** Attempts in the answer, the most demanding first; absent: all of them. */
+  limit?:
+    | number
+    | undefined;
+  /** Set: that attempt alone, with its history. */
+  attempt?: AttemptName | undefined;
+}
+
+/** An attempt as its node knows it. */
+export interface AttemptName {
+  task_id: string;
+  assignment: number;
+}
+
+/** What a node uses. */
+export interface NodeUsage {
+  node: string;
+  /** Of `usage`; absent: nothing is known, as before the first measurement. */
+  sampled_at?:
+    | string
+    | undefined;
+  /** Seconds between two samples of a history, at least. */
+  interval: number;
+  usage?:
+    | Usage
+    | undefined;
+  /** The oldest first. */
+  history: NodeSample[];
+  /** Those that run, and have been measured. */
+  attempts: AttemptUsage[];
+  /** How many those are, where `limit` leaves some out. */
+  attempts_total: number;
+}
+
+/** A node over one interval: cpu and network as the mean of it, memory and disk at its end. */
+export interface NodeSample {
+  at: string;
+  cpu_percent: number;
+  memory_bytes: number;
+  disk_bytes: number;
+  network_receive_bytes_per_second: number;
+  network_transmit_bytes_per_second: number;
+}
+
+/** What a running attempt uses. Absent: it cannot be told on that node. */
+export interface AttemptUsage {
+  task_id: string;
+  attempt: number;
+  assignment: number;
+  /** process or docker */
+  driver: string;
+  sampled_at: string;
+  /** Of 1.5: one core and half of another. Since the sample before, or since its start where there is none. */
+  cpu_cores?:
+    | number
+    | undefined;
+  /** Without the part of the page cache that is given up first. */
+  memory_bytes?:
+    | number
+    | undefined;
+  /** Absent: no limit. */
+  memory_limit_bytes?:
+    | number
+    | undefined;
+  /** Threads of all its processes. */
+  pids?:
+    | number
+    | undefined;
+  /** From and to disks. */
+  read_bytes_per_second?: number | undefined;
+  write_bytes_per_second?:
+    | number
+    | undefined;
+  /** Of a container with a network of its own. */
+  network_receive_bytes_per_second?: number | undefined;
+  network_transmit_bytes_per_second?:
+    | number
+    | undefined;
+  /** The oldest first; empty where it was not asked for by itself. */
+  history: AttemptSample[];
+}
+
+/** An attempt over one interval: memory and pids at its end, the rest as the mean of it. */
+export interface AttemptSample {
+  at: string;
+  cpu_cores?: number | undefined;
+  memory_bytes?: number | undefined;
+  pids?: number | undefined;
+  read_bytes_per_second?: number | undefined;
+  write_bytes_per_second?: number | undefined;
+  network_receive_bytes_per_second?: number | undefined;
+  network_transmit_bytes_per_second?: number | undefined;
+}
+
+/** Of which task. */
+export interface TaskUsageRequest {
+  /** The id or an unambiguous prefix of it. */
+  id: string;
+  /** As in NodeUsageRequest. */
+  since?: string | undefined;
+}
+
+/** What the running attempt of a task uses. */
+export interface TaskUsage {
+  task_id: string;
+  node: string;
+  /** As in NodeUsage. */
+  interval: number;
+  usage: AttemptUsage | undefined;
+}
+
 /** A node that is being emptied. */
 export interface Drain {
   started_at: string;
@@ -6400,6 +6518,957 @@ export const Node_LabelsEntry: MessageFns<Node_LabelsEntry> = {
     const message = createBaseNode_LabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseNodeUsageRequest(): NodeUsageRequest {
+  return { name: "", since: undefined, limit: undefined, attempt: undefined };
+}
+
+export const NodeUsageRequest: MessageFns<NodeUsageRequest> = {
+  encode(message: NodeUsageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.since !== undefined) {
+      writer.uint32(18).string(message.since);
+    }
+    if (message.limit !== undefined) {
+      writer.uint32(24).uint32(message.limit);
+    }
+    if (message.attempt !== undefined) {
+      AttemptName.encode(message.attempt, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeUsageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeUsageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.since = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.limit = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.attempt = AttemptName.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<NodeUsageRequest>): NodeUsageRequest {
+    return NodeUsageRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeUsageRequest>): NodeUsageRequest {
+    const message = createBaseNodeUsageRequest();
+    message.name = object.name ?? "";
+    message.since = object.since ?? undefined;
+    message.limit = object.limit ?? undefined;
+    message.attempt = (object.attempt !== undefined && object.attempt !== null)
+      ? AttemptName.fromPartial(object.attempt)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseAttemptName(): AttemptName {
+  return { task_id: "", assignment: 0 };
+}
+
+export const AttemptName: MessageFns<AttemptName> = {
+  encode(message: AttemptName, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.task_id !== "") {
+      writer.uint32(10).string(message.task_id);
+    }
+    if (message.assignment !== 0) {
+      writer.uint32(16).uint64(message.assignment);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttemptName {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttemptName();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.task_id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.assignment = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AttemptName>): AttemptName {
+    return AttemptName.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AttemptName>): AttemptName {
+    const message = createBaseAttemptName();
+    message.task_id = object.task_id ?? "";
+    message.assignment = object.assignment ?? 0;
+    return message;
+  },
+};
+
+function createBaseNodeUsage(): NodeUsage {
+  return {
+    node: "",
+    sampled_at: undefined,
+    interval: 0,
+    usage: undefined,
+    history: [],
+    attempts: [],
+    attempts_total: 0,
+  };
+}
+
+export const NodeUsage: MessageFns<NodeUsage> = {
+  encode(message: NodeUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    if (message.sampled_at !== undefined) {
+      writer.uint32(18).string(message.sampled_at);
+    }
+    if (message.interval !== 0) {
+      writer.uint32(25).double(message.interval);
+    }
+    if (message.usage !== undefined) {
+      Usage.encode(message.usage, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.history) {
+      NodeSample.encode(v!, writer.uint32(42).fork()).join();
+    }
+    for (const v of message.attempts) {
+      AttemptUsage.encode(v!, writer.uint32(50).fork()).join();
+    }
+    if (message.attempts_total !== 0) {
+      writer.uint32(56).uint32(message.attempts_total);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeUsage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.sampled_at = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.interval = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.usage = Usage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.history.push(NodeSample.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.attempts.push(AttemptUsage.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.attempts_total = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<NodeUsage>): NodeUsage {
+    return NodeUsage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeUsage>): NodeUsage {
+    const message = createBaseNodeUsage();
+    message.node = object.node ?? "";
+    message.sampled_at = object.sampled_at ?? undefined;
+    message.interval = object.interval ?? 0;
+    message.usage = (object.usage !== undefined && object.usage !== null) ? Usage.fromPartial(object.usage) : undefined;
+    message.history = object.history?.map((e) => NodeSample.fromPartial(e)) || [];
+    message.attempts = object.attempts?.map((e) => AttemptUsage.fromPartial(e)) || [];
+    message.attempts_total = object.attempts_total ?? 0;
+    return message;
+  },
+};
+
+function createBaseNodeSample(): NodeSample {
+  return {
+    at: "",
+    cpu_percent: 0,
+    memory_bytes: 0,
+    disk_bytes: 0,
+    network_receive_bytes_per_second: 0,
+    network_transmit_bytes_per_second: 0,
+  };
+}
+
+export const NodeSample: MessageFns<NodeSample> = {
+  encode(message: NodeSample, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.at !== "") {
+      writer.uint32(10).string(message.at);
+    }
+    if (message.cpu_percent !== 0) {
+      writer.uint32(17).double(message.cpu_percent);
+    }
+    if (message.memory_bytes !== 0) {
+      writer.uint32(24).uint64(message.memory_bytes);
+    }
+    if (message.disk_bytes !== 0) {
+      writer.uint32(32).uint64(message.disk_bytes);
+    }
+    if (message.network_receive_bytes_per_second !== 0) {
+      writer.uint32(41).double(message.network_receive_bytes_per_second);
+    }
+    if (message.network_transmit_bytes_per_second !== 0) {
+      writer.uint32(49).double(message.network_transmit_bytes_per_second);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeSample {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeSample();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.at = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.cpu_percent = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.memory_bytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.disk_bytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.network_receive_bytes_per_second = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.network_transmit_bytes_per_second = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<NodeSample>): NodeSample {
+    return NodeSample.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeSample>): NodeSample {
+    const message = createBaseNodeSample();
+    message.at = object.at ?? "";
+    message.cpu_percent = object.cpu_percent ?? 0;
+    message.memory_bytes = object.memory_bytes ?? 0;
+    message.disk_bytes = object.disk_bytes ?? 0;
+    message.network_receive_bytes_per_second = object.network_receive_bytes_per_second ?? 0;
+    message.network_transmit_bytes_per_second = object.network_transmit_bytes_per_second ?? 0;
+    return message;
+  },
+};
+
+function createBaseAttemptUsage(): AttemptUsage {
+  return {
+    task_id: "",
+    attempt: 0,
+    assignment: 0,
+    driver: "",
+    sampled_at: "",
+    cpu_cores: undefined,
+    memory_bytes: undefined,
+    memory_limit_bytes: undefined,
+    pids: undefined,
+    read_bytes_per_second: undefined,
+    write_bytes_per_second: undefined,
+    network_receive_bytes_per_second: undefined,
+    network_transmit_bytes_per_second: undefined,
+    history: [],
+  };
+}
+
+export const AttemptUsage: MessageFns<AttemptUsage> = {
+  encode(message: AttemptUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.task_id !== "") {
+      writer.uint32(10).string(message.task_id);
+    }
+    if (message.attempt !== 0) {
+      writer.uint32(16).uint32(message.attempt);
+    }
+    if (message.assignment !== 0) {
+      writer.uint32(24).uint64(message.assignment);
+    }
+    if (message.driver !== "") {
+      writer.uint32(34).string(message.driver);
+    }
+    if (message.sampled_at !== "") {
+      writer.uint32(42).string(message.sampled_at);
+    }
+    if (message.cpu_cores !== undefined) {
+      writer.uint32(49).double(message.cpu_cores);
+    }
+    if (message.memory_bytes !== undefined) {
+      writer.uint32(56).uint64(message.memory_bytes);
+    }
+    if (message.memory_limit_bytes !== undefined) {
+      writer.uint32(64).uint64(message.memory_limit_bytes);
+    }
+    if (message.pids !== undefined) {
+      writer.uint32(72).uint32(message.pids);
+    }
+    if (message.read_bytes_per_second !== undefined) {
+      writer.uint32(81).double(message.read_bytes_per_second);
+    }
+    if (message.write_bytes_per_second !== undefined) {
+      writer.uint32(89).double(message.write_bytes_per_second);
+    }
+    if (message.network_receive_bytes_per_second !== undefined) {
+      writer.uint32(97).double(message.network_receive_bytes_per_second);
+    }
+    if (message.network_transmit_bytes_per_second !== undefined) {
+      writer.uint32(105).double(message.network_transmit_bytes_per_second);
+    }
+    for (const v of message.history) {
+      AttemptSample.encode(v!, writer.uint32(114).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttemptUsage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttemptUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.task_id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.attempt = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.assignment = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.driver = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.sampled_at = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.cpu_cores = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.memory_bytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.memory_limit_bytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.pids = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.read_bytes_per_second = reader.double();
+            continue;
+          }
+          case 11: {
+            if (tag !== 89) {
+              break;
+            }
+
+            message.write_bytes_per_second = reader.double();
+            continue;
+          }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.network_receive_bytes_per_second = reader.double();
+            continue;
+          }
+          case 13: {
+            if (tag !== 105) {
+              break;
+            }
+
+            message.network_transmit_bytes_per_second = reader.double();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.history.push(AttemptSample.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AttemptUsage>): AttemptUsage {
+    return AttemptUsage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AttemptUsage>): AttemptUsage {
+    const message = createBaseAttemptUsage();
+    message.task_id = object.task_id ?? "";
+    message.attempt = object.attempt ?? 0;
+    message.assignment = object.assignment ?? 0;
+    message.driver = object.driver ?? "";
+    message.sampled_at = object.sampled_at ?? "";
+    message.cpu_cores = object.cpu_cores ?? undefined;
+    message.memory_bytes = object.memory_bytes ?? undefined;
+    message.memory_limit_bytes = object.memory_limit_bytes ?? undefined;
+    message.pids = object.pids ?? undefined;
+    message.read_bytes_per_second = object.read_bytes_per_second ?? undefined;
+    message.write_bytes_per_second = object.write_bytes_per_second ?? undefined;
+    message.network_receive_bytes_per_second = object.network_receive_bytes_per_second ?? undefined;
+    message.network_transmit_bytes_per_second = object.network_transmit_bytes_per_second ?? undefined;
+    message.history = object.history?.map((e) => AttemptSample.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseAttemptSample(): AttemptSample {
+  return {
+    at: "",
+    cpu_cores: undefined,
+    memory_bytes: undefined,
+    pids: undefined,
+    read_bytes_per_second: undefined,
+    write_bytes_per_second: undefined,
+    network_receive_bytes_per_second: undefined,
+    network_transmit_bytes_per_second: undefined,
+  };
+}
+
+export const AttemptSample: MessageFns<AttemptSample> = {
+  encode(message: AttemptSample, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.at !== "") {
+      writer.uint32(10).string(message.at);
+    }
+    if (message.cpu_cores !== undefined) {
+      writer.uint32(17).double(message.cpu_cores);
+    }
+    if (message.memory_bytes !== undefined) {
+      writer.uint32(24).uint64(message.memory_bytes);
+    }
+    if (message.pids !== undefined) {
+      writer.uint32(32).uint32(message.pids);
+    }
+    if (message.read_bytes_per_second !== undefined) {
+      writer.uint32(41).double(message.read_bytes_per_second);
+    }
+    if (message.write_bytes_per_second !== undefined) {
+      writer.uint32(49).double(message.write_bytes_per_second);
+    }
+    if (message.network_receive_bytes_per_second !== undefined) {
+      writer.uint32(57).double(message.network_receive_bytes_per_second);
+    }
+    if (message.network_transmit_bytes_per_second !== undefined) {
+      writer.uint32(65).double(message.network_transmit_bytes_per_second);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttemptSample {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttemptSample();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.at = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.cpu_cores = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.memory_bytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.pids = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.read_bytes_per_second = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.write_bytes_per_second = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.network_receive_bytes_per_second = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.network_transmit_bytes_per_second = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AttemptSample>): AttemptSample {
+    return AttemptSample.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AttemptSample>): AttemptSample {
+    const message = createBaseAttemptSample();
+    message.at = object.at ?? "";
+    message.cpu_cores = object.cpu_cores ?? undefined;
+    message.memory_bytes = object.memory_bytes ?? undefined;
+    message.pids = object.pids ?? undefined;
+    message.read_bytes_per_second = object.read_bytes_per_second ?? undefined;
+    message.write_bytes_per_second = object.write_bytes_per_second ?? undefined;
+    message.network_receive_bytes_per_second = object.network_receive_bytes_per_second ?? undefined;
+    message.network_transmit_bytes_per_second = object.network_transmit_bytes_per_second ?? undefined;
+    return message;
+  },
+};
+
+function createBaseTaskUsageRequest(): TaskUsageRequest {
+  return { id: "", since: undefined };
+}
+
+export const TaskUsageRequest: MessageFns<TaskUsageRequest> = {
+  encode(message: TaskUsageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.since !== undefined) {
+      writer.uint32(18).string(message.since);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskUsageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskUsageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.since = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TaskUsageRequest>): TaskUsageRequest {
+    return TaskUsageRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TaskUsageRequest>): TaskUsageRequest {
+    const message = createBaseTaskUsageRequest();
+    message.id = object.id ?? "";
+    message.since = object.since ?? undefined;
+    return message;
+  },
+};
+
+function createBaseTaskUsage(): TaskUsage {
+  return { task_id: "", node: "", interval: 0, usage: undefined };
+}
+
+export const TaskUsage: MessageFns<TaskUsage> = {
+  encode(message: TaskUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.task_id !== "") {
+      writer.uint32(10).string(message.task_id);
+    }
+    if (message.node !== "") {
+      writer.uint32(18).string(message.node);
+    }
+    if (message.interval !== 0) {
+      writer.uint32(25).double(message.interval);
+    }
+    if (message.usage !== undefined) {
+      AttemptUsage.encode(message.usage, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskUsage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.task_id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.interval = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.usage = AttemptUsage.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TaskUsage>): TaskUsage {
+    return TaskUsage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TaskUsage>): TaskUsage {
+    const message = createBaseTaskUsage();
+    message.task_id = object.task_id ?? "";
+    message.node = object.node ?? "";
+    message.interval = object.interval ?? 0;
+    message.usage = (object.usage !== undefined && object.usage !== null)
+      ? AttemptUsage.fromPartial(object.usage)
+      : undefined;
     return message;
   },
 };
@@ -12849,6 +13918,26 @@ export const ClusterService = {
     responseSerialize: (value: Node): Buffer => Buffer.from(Node.encode(value).finish()),
     responseDeserialize: (value: Buffer): Node => Node.decode(value),
   },
+  /** What a node and the attempts that run on it use, as that node has measured it, whoever leads (docs/monitoring.md). */
+  getNodeUsage: {
+    path: "/jarvis.cluster.Cluster/GetNodeUsage" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: NodeUsageRequest): Buffer => Buffer.from(NodeUsageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NodeUsageRequest => NodeUsageRequest.decode(value),
+    responseSerialize: (value: NodeUsage): Buffer => Buffer.from(NodeUsage.encode(value).finish()),
+    responseDeserialize: (value: Buffer): NodeUsage => NodeUsage.decode(value),
+  },
+  /** What the running attempt of a task uses, as its node has measured it. CONFLICT where none runs. */
+  getTaskUsage: {
+    path: "/jarvis.cluster.Cluster/GetTaskUsage" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: TaskUsageRequest): Buffer => Buffer.from(TaskUsageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): TaskUsageRequest => TaskUsageRequest.decode(value),
+    responseSerialize: (value: TaskUsage): Buffer => Buffer.from(TaskUsage.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TaskUsage => TaskUsage.decode(value),
+  },
   /**
    * Changes of state in the order of the log, from a position on. Any node answers by itself, whoever leads; where the
    * stream breaks, go on at the position of the last piece.
@@ -13208,6 +14297,10 @@ export interface ClusterServer extends UntypedServiceImplementation {
   listNodes: handleUnaryCall<ListNodesRequest, ListNodesResponse>;
   /** One node, with its capacity and what it is used for. */
   getNode: handleUnaryCall<NodeRequest, Node>;
+  /** What a node and the attempts that run on it use, as that node has measured it, whoever leads (docs/monitoring.md). */
+  getNodeUsage: handleUnaryCall<NodeUsageRequest, NodeUsage>;
+  /** What the running attempt of a task uses, as its node has measured it. CONFLICT where none runs. */
+  getTaskUsage: handleUnaryCall<TaskUsageRequest, TaskUsage>;
   /**
    * Changes of state in the order of the log, from a position on. Any node answers by itself, whoever leads; where the
    * stream breaks, go on at the position of the last piece.
@@ -13441,6 +14534,38 @@ export interface ClusterClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Node) => void,
+  ): ClientUnaryCall;
+  /** What a node and the attempts that run on it use, as that node has measured it, whoever leads (docs/monitoring.md). */
+  getNodeUsage(
+    request: NodeUsageRequest,
+    callback: (error: ServiceError | null, response: NodeUsage) => void,
+  ): ClientUnaryCall;
+  getNodeUsage(
+    request: NodeUsageRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: NodeUsage) => void,
+  ): ClientUnaryCall;
+  getNodeUsage(
+    request: NodeUsageRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: NodeUsage) => void,
+  ): ClientUnaryCall;
+  /** What the running attempt of a task uses, as its node has measured it. CONFLICT where none runs. */
+  getTaskUsage(
+    request: TaskUsageRequest,
+    callback: (error: ServiceError | null, response: TaskUsage) => void,
+  ): ClientUnaryCall;
+  getTaskUsage(
+    request: TaskUsageRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TaskUsage) => void,
+  ): ClientUnaryCall;
+  getTaskUsage(
+    request: TaskUsageRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TaskUsage) => void,
   ): ClientUnaryCall;
   /**
    * Changes of state in the order of the log, from a position on. Any node answers by itself, whoever leads; where the

@@ -116,6 +116,13 @@ export interface Usage {
    * same for all nodes that are in it, and no other's since the machine was booted.
    */
   cpu_scope: string;
+  /** What was received and what was sent: their sum is network_bytes_per_second. Of an earlier version: 0, as the sizes. */
+  network_receive_bytes_per_second: number;
+  network_transmit_bytes_per_second: number;
+  /** Of the file system that holds the data directory. */
+  disk_size_bytes: number;
+  /** Of the machine, or what the control group may use that the node is confined to. */
+  memory_size_bytes: number;
 }
 
 export interface Heartbeat {
@@ -1149,6 +1156,10 @@ function createBaseUsage(): Usage {
     wall_ms: 0,
     pressure: [],
     cpu_scope: "",
+    network_receive_bytes_per_second: 0,
+    network_transmit_bytes_per_second: 0,
+    disk_size_bytes: 0,
+    memory_size_bytes: 0,
   };
 }
 
@@ -1174,6 +1185,18 @@ export const Usage: MessageFns<Usage> = {
     }
     if (message.cpu_scope !== "") {
       writer.uint32(58).string(message.cpu_scope);
+    }
+    if (message.network_receive_bytes_per_second !== 0) {
+      writer.uint32(65).double(message.network_receive_bytes_per_second);
+    }
+    if (message.network_transmit_bytes_per_second !== 0) {
+      writer.uint32(73).double(message.network_transmit_bytes_per_second);
+    }
+    if (message.disk_size_bytes !== 0) {
+      writer.uint32(80).uint64(message.disk_size_bytes);
+    }
+    if (message.memory_size_bytes !== 0) {
+      writer.uint32(88).uint64(message.memory_size_bytes);
     }
     return writer;
   },
@@ -1247,6 +1270,38 @@ export const Usage: MessageFns<Usage> = {
             message.cpu_scope = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.network_receive_bytes_per_second = reader.double();
+            continue;
+          }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.network_transmit_bytes_per_second = reader.double();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.disk_size_bytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.memory_size_bytes = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1271,6 +1326,10 @@ export const Usage: MessageFns<Usage> = {
     message.wall_ms = object.wall_ms ?? 0;
     message.pressure = object.pressure?.map((e) => e) || [];
     message.cpu_scope = object.cpu_scope ?? "";
+    message.network_receive_bytes_per_second = object.network_receive_bytes_per_second ?? 0;
+    message.network_transmit_bytes_per_second = object.network_transmit_bytes_per_second ?? 0;
+    message.disk_size_bytes = object.disk_size_bytes ?? 0;
+    message.memory_size_bytes = object.memory_size_bytes ?? 0;
     return message;
   },
 };

@@ -21,6 +21,7 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   submitTask: 'submitTasks',
   // Any node answers alone, whatever may be said of the cluster at that moment.
   getMetrics: 'getCluster',
+  listPrometheusTargets: 'listNodes',
   listMembers: 'getCluster',
   addMember: 'changeMember',
   removeMember: 'changeMember',

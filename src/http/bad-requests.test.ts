@@ -1,4 +1,5 @@
 /** What strangers send: each refused with one clear problem, and nothing done. */
+import { once } from 'node:events';
 import { gzipSync } from 'node:zlib';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -6,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { limits } from '../lib/limits.ts';
 import { silentLog } from '../lib/log.ts';
 import { TestCluster, inProcessRemotes, testOperations } from '../operations/operations.test-kit.ts';
+import { answerTo, open, postHead, serve as serveOver } from './listeners.test-kit.ts';
 import type { HttpServer } from './server.ts';
 import { createHttpServer } from './server.ts';
 
@@ -103,6 +105,48 @@ describe('a body', () => {
   it('of 100,000 lists within each other is refused', async () => {
     const deep = `{"command":${'['.repeat(100_000)}${']'.repeat(100_000)}}`;
     expect((await send(deep)).status).toBe(422);
+  });
+});
+
+describe('the bodies of all requests', () => {
+  it('are bounded together: what is too much is refused, and later taken', async () => {
+    const { address } = await serveOver('HTTP', { receivedBytes: 100_000 });
+    const held = await open('HTTP', address);
+    held.write(`${postHead(200_000)}\r\n${' '.repeat(99_000)}`);
+    const task = '{"command":["true"]}';
+    const send = async (body: string): Promise<string> =>
+      await answerTo('HTTP', address, `${postHead(body.length, { Connection: 'close' })}\r\n${body}`);
+    expect(await send(task)).toContain('201 Created');
+    // The server has what was sent first by the time it has answered.
+    const refused = await send(task.padEnd(2000));
+    expect(refused).toContain('429 Too Many Requests');
+    expect(refused).toContain('"code":"too_many"');
+    expect(refused).toMatch(/retry-after: 1\r\n/i);
+    expect(await send(task)).toContain('201 Created');
+    held.write(' '.repeat(2000));
+    held.write(' '.repeat(99_000));
+    const [answer] = (await once(held, 'data')) as [Buffer];
+    expect(String(answer)).toContain('429 Too Many Requests');
+    expect(await send(task.padEnd(90_000))).toContain('201 Created');
+  });
+
+  it('that are too large are no reason to refuse others', async () => {
+    const { address } = await serveOver('HTTP', { receivedBytes: 2 * limits.httpBodyBytes });
+    const flood = await open('HTTP', address);
+    flood.write('POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n');
+    flood.write('Transfer-Encoding: chunked\r\n\r\n');
+    const piece = `${(1024 * 1024).toString(16)}\r\n${' '.repeat(1024 * 1024)}\r\n`;
+    const answered = once(flood, 'data');
+    for (let sent = 0; sent < 64; sent += 1)
+      await new Promise<void>((resolve) => flood.write(piece, () => resolve()));
+    expect(String((await answered)[0])).toContain('413 Payload Too Large');
+    const body = '{"command":["true"]}';
+    const answer = await answerTo(
+      'HTTP',
+      address,
+      `${postHead(body.length, { Connection: 'close' })}\r\n${body}`,
+    );
+    expect(answer).toContain('201 Created');
   });
 });
 

@@ -23,7 +23,9 @@ const DETAILS: Readonly<Record<number, string>> = {
 export interface ConnectionBounds {
   /** For the first request to begin, and for its headers. */
   readonly headersTimeoutMs: number;
-  /** Between looks for headers that are late. */
+  /** For a request to arrive in full. */
+  readonly requestTimeoutMs: number;
+  /** Between looks for headers and bodies that are late. */
   readonly checkIntervalMs: number;
   /** For so long a reader may take nothing of what is written to it, which is held up to the bounds of streams. */
   readonly stallMs: number;
@@ -33,8 +35,8 @@ export class Connections {
   readonly #bounds: ConnectionBounds;
   /** That can be written to: with TLS once its handshake is done. */
   readonly #open = new WeakSet<Socket>();
-  /** Answers under way. */
-  readonly #answering = new WeakMap<Socket, number>();
+  /** Answers under way, in the order of their requests. */
+  readonly #answering = new WeakMap<Socket, Set<ServerResponse>>();
 
   constructor(bounds: ConnectionBounds) {
     this.#bounds = bounds;
@@ -53,10 +55,11 @@ export class Connections {
       });
     // Ahead of whoever answers, who can see then that nobody is there for it.
     server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
-      this.#count(socket, 1);
+      const answers = this.#answering.get(socket) ?? new Set();
+      this.#answering.set(socket, answers.add(response));
       socket.setTimeout(stallMs);
-      if ((this.#answering.get(socket) ?? 0) > limits.httpPipelined) socket.destroy();
-      response.once('close', () => this.#count(socket, -1));
+      if (answers.size > limits.httpPipelined) socket.destroy();
+      response.once('close', () => answers.delete(response));
     });
     server.on('timeout', (socket: Socket) => {
       // A stream without news has nothing to be taken.
@@ -68,9 +71,9 @@ export class Connections {
 
   /** What never became a request is answered, too, and its connection closed. */
   refuse(error: Error & { readonly code?: string }, socket: Socket): void {
-    // An answer that is under way must not have another one in its middle; one that waits for a handshake is never sent.
+    // An answer that has begun must not have another one in its middle; one that waits for a handshake is never sent.
     const isOpen = this.#open.has(socket) && socket.writable;
-    if (error.code === 'ECONNRESET' || !isOpen || this.#isAnswering(socket)) {
+    if (error.code === 'ECONNRESET' || !isOpen || !this.#isNext(socket)) {
       socket.destroy();
       return;
     }
@@ -89,10 +92,12 @@ export class Connections {
   }
 
   #isAnswering(socket: Socket): boolean {
-    return (this.#answering.get(socket) ?? 0) > 0;
+    return (this.#answering.get(socket)?.size ?? 0) > 0;
   }
 
-  #count(socket: Socket, change: number): void {
-    this.#answering.set(socket, (this.#answering.get(socket) ?? 0) + change);
+  /** What is wrong is the only request without an answer, and nothing of that has been sent: its body may have gone wrong. */
+  #isNext(socket: Socket): boolean {
+    const [first, second] = this.#answering.get(socket) ?? [];
+    return second === undefined && first?.headersSent !== true;
   }
 }

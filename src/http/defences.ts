@@ -51,6 +51,8 @@ export function defend(app: FastifyInstance, options: DefenceOptions): void {
       const error = new JarvisError('too_large', `more than ${limits.httpHeaders} headers`);
       return sendProblem(reply, error, 431);
     }
+    if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
+      throw new JarvisError('malformed', 'Host: a header that says which host is meant is needed');
     if (hosts !== null) expectHost(request, hosts);
     return expectPlain(request, reply);
   });

@@ -1,14 +1,24 @@
 /** Bodies: JSON in UTF-8 that says everything once and is kept as it was written. */
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Readable } from 'node:stream';
 
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+
+import type { ByteBudget } from '../lib/byte-budget.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { jsonFindings } from '../lib/json-text.ts';
 import { formatPath, isSecretPlace, show } from '../spec/faults.ts';
 import { routeOf } from './route.ts';
 
+const FULL = 'this node holds as much of what its callers have sent as it may: later';
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-export function takeJson(app: FastifyInstance): void {
+/** @param budget of all bodies that are not answered yet: each may be within its bound, and all of them be more than there is */
+export function takeJson(app: FastifyInstance, budget: ByteBudget): void {
+  app.addHook('preParsing', ({ method }, reply, payload, done) => {
+    if (method !== 'GET' && method !== 'HEAD') hold(payload, reply, budget);
+    // In the same turn: by the first piece whoever reads is there.
+    done(null, payload);
+  });
   // Refuses names that reach for prototypes.
   const parse = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('text/plain');
@@ -22,6 +32,22 @@ export function takeJson(app: FastifyInstance): void {
         if (error === null) done(faultOf(text), value);
         else done(error);
       });
+  });
+}
+
+function hold(payload: Readable, reply: FastifyReply, budget: ByteBudget): void {
+  const holding = budget.hold();
+  const count = ({ length }: Buffer): void => {
+    if (holding.take(length)) return;
+    payload.off('data', count);
+    const error = new JarvisError('too_many', FULL, { retryAfterMs: 1000 });
+    // As if it could not be read on: what still comes is dropped. Whoever has stopped reading hears of nothing.
+    if (payload.listenerCount('error') > 0) payload.emit('error', error);
+  };
+  payload.on('data', count);
+  reply.raw.once('close', () => {
+    payload.off('data', count);
+    holding.close();
   });
 }
 

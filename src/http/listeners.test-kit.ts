@@ -88,3 +88,10 @@ export async function ask(scheme: Scheme, address: string, path: string): Promis
   const request = `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`;
   return await answerTo(scheme, address, request);
 }
+
+/** Of a task in JSON, but for the empty line and the body. */
+export function postHead(length: number, headers: Readonly<Record<string, string>> = {}): string {
+  const all = { Host: 'localhost', 'Content-Type': 'application/json', 'Content-Length': length, ...headers };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `POST /tasks HTTP/1.1\r\n${lines.join('')}`;
+}

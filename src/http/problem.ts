@@ -34,6 +34,8 @@ export function problemOf(error: JarvisError, status: number = ERROR_CODES[error
 export function requestFault(
   error: unknown,
 ): { readonly error: JarvisError; readonly status: number } | null {
+  // It knows itself what it is, whatever fastify has written on it.
+  if (error instanceof JarvisError) return null;
   if (!(error instanceof Error) || !('code' in error) || !('statusCode' in error)) return null;
   const status = error.statusCode;
   if (typeof status !== 'number' || status < 400 || status > 499) return null;

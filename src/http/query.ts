@@ -75,6 +75,17 @@ export const logsQuery = z.strictObject({
     ),
 });
 
+/** Of what a node uses. */
+export const nodeUsageQuery = z.strictObject({
+  since: text.optional(),
+  limit: count
+    .refine((value) => Number(value) !== 0, { error: '0 is not allowed: 1 or more' })
+    .transform(Number)
+    .optional(),
+});
+
+export const taskUsageQuery = z.strictObject({ since: text.optional() });
+
 export const eventsQuery = z.strictObject({
   since: optionalText('What came after that position; `oldest`; or from that time on (RFC 3339)'),
   follow: truth(true, 'Goes on as long as the connection does'),

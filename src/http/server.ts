@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { fastify } from 'fastify';
 
 import { cannotListen, joinAddress, splitAddress } from '../lib/address.ts';
+import { ByteBudget } from '../lib/byte-budget.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
@@ -47,6 +48,7 @@ export interface AnsweredRequest {
 
 const DEFAULT_BOUNDS: ConnectionBounds = {
   headersTimeoutMs: limits.httpHeadersTimeoutMs,
+  requestTimeoutMs: limits.httpRequestTimeoutMs,
   checkIntervalMs: limits.httpCheckIntervalMs,
   stallMs: limits.httpStallMs,
 };
@@ -68,6 +70,8 @@ export function createHttpServer(options: {
   readonly hosts?: readonly string[] | null;
   /** See {@link DefenceOptions}; absent: as by default. */
   readonly requestsPerSecond?: number;
+  /** Of bodies, all together; absent: as by default. */
+  readonly receivedBytes?: number;
   /** Tests have less patience. */
   readonly bounds?: Partial<ConnectionBounds>;
 }): HttpServer {
@@ -78,6 +82,8 @@ export function createHttpServer(options: {
     headersTimeout: bounds.headersTimeoutMs,
     connectionsCheckingInterval: bounds.checkIntervalMs,
     maxHeaderSize: limits.httpHeaderBytes,
+    // Node.js would refuse it without a word of what is wrong.
+    requireHostHeader: false,
     // A peer that has gone without a word is found out in the end.
     keepAlive: true,
     keepAliveInitialDelay: limits.httpKeepAliveMs,
@@ -90,7 +96,7 @@ export function createHttpServer(options: {
         }),
     logger: false,
     bodyLimit: limits.httpBodyBytes,
-    requestTimeout: limits.httpRequestTimeoutMs,
+    requestTimeout: bounds.requestTimeoutMs,
     keepAliveTimeout: limits.httpKeepAliveMs,
     forceCloseConnections: 'idle',
     clientErrorHandler: (error, socket) => connections.refuse(error, socket),
@@ -135,7 +141,7 @@ export function createHttpServer(options: {
   const { onAnswered } = options;
   if (onAnswered !== undefined)
     app.addHook('onResponse', async (request, reply) => onAnswered(answeredRequest(request, reply)));
-  takeJson(app);
+  takeJson(app, new ByteBudget(options.receivedBytes ?? limits.httpReceivedBytes));
   const calls = new Calls();
   void app.register(compress, {
     encodings: ['br', 'gzip'],

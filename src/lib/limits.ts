@@ -102,6 +102,7 @@ export const limits = {
   auditWaitingBytes: 4 * 1024 * 1024,
   /** That have not expired, and what may be asked of one. */
   joinTokens: 100,
+  formerMembers: 1000,
   joinTokenUses: 100,
   joinTokenMs: 7 * 24 * 3_600_000,
   /** Of one event for one webhook a message is sent at once, and then one in so long, which tells of all since. */
@@ -153,6 +154,13 @@ export const limits = {
   /** Connections of one node, and the time for the first byte of each. */
   rpcConnections: 4096,
   rpcFirstByteMs: 10_000,
+  rpcHandshakeMs: 10_000,
+  /** Of what callers have sent, over all of their calls: see rpc/received-bytes.ts. */
+  rpcReceivedBytes: 512 * 1024 * 1024,
+  /** Of answers that callers have not read; beyond it whoever has read nothing for longest is cut off. */
+  rpcUnreadBytes: 512 * 1024 * 1024,
+  /** Of bodies over HTTP that are not answered. */
+  httpReceivedBytes: 256 * 1024 * 1024,
   /** For a call that is no stream, where its client sets no deadline and where it does; for a caller's stream. */
   rpcCallMs: 30_000,
   rpcLongestCallMs: 600_000,

@@ -87,9 +87,10 @@ export class MetricsRegistry {
       add,
       follow(total, ...labels) {
         const key = JSON.stringify(labels);
-        const risen = total - (followed.get(key) ?? 0);
+        const before = followed.get(key) ?? 0;
         followed.set(key, total);
-        if (risen > 0) add(risen, ...labels);
+        // What has fallen has begun anew.
+        add(total < before ? total : total - before, ...labels);
       },
     };
   }

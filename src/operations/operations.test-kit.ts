@@ -12,10 +12,12 @@ import type { Applied, CommandInput, GroupPage, Leadership, Replica, TaskPage } 
 import { orderedRows } from '../scheduler/testing/ordered-rows.ts';
 import { FreshnessWatch } from './freshness.ts';
 import { LocalOperations } from './local.ts';
+import { NodeUsage } from '../generated/cluster.ts';
 import type {
   CallContext,
   ClusterInsight,
   LocalLogs,
+  LocalUsage,
   MembershipControl,
   Remotes,
   TestWebhook,
@@ -294,6 +296,10 @@ function insightOf(cluster: TestCluster, name: string): ClusterInsight {
       memory_bytes: 1024,
       disk_bytes: 0,
       network_bytes_per_second: 0,
+      network_receive_bytes_per_second: 0,
+      network_transmit_bytes_per_second: 0,
+      disk_size_bytes: 0,
+      memory_size_bytes: 0,
       wall_ms: 0,
       pressure: [],
       cpu_scope: '',
@@ -364,6 +370,7 @@ export function testOperations(
   parts: {
     readonly remotes: Remotes;
     readonly localLogs?: LocalLogs;
+    readonly localUsage?: LocalUsage;
     readonly clock?: Clock;
     readonly membership?: MembershipControl;
     readonly authorityHash?: () => string;
@@ -380,6 +387,7 @@ export function testOperations(
     authorityHash: parts.authorityHash ?? (() => null),
     remotes: parts.remotes,
     localLogs: parts.localLogs ?? noLogs,
+    localUsage: parts.localUsage ?? { read: async () => NodeUsage.create({ node: name }) },
     clock,
     freshness: () => freshness.now(),
     uniqueId: () => `${name}-${(keys += 1)}`,
@@ -463,6 +471,11 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         revokeToken: (request, context) => node.revokeToken(request, forwarded(context)),
       };
     },
+    nodeUsage: async (address, request, context) => {
+      const node = nodes.get(address);
+      if (node === undefined) throw new JarvisError('unavailable', `${address} cannot be reached`);
+      return await node.getNodeUsage(request, forwarded(context));
+    },
     readLog: (address) => {
       throw new JarvisError('unavailable', `${address} cannot be reached`);
     },
@@ -481,6 +494,7 @@ export function silentAt(address: string, others: Remotes): Remotes {
         getTask: (_request, { signal }) => neverAnswered(signal, 'timeout'),
       };
     },
+    nodeUsage: (...args) => others.nodeUsage(...args),
     readLog: (...args) => others.readLog(...args),
   };
 }

@@ -50,6 +50,8 @@ export const PERMISSIONS = {
   retryDag: submit,
   listNodes: read,
   getNode: read,
+  getNodeUsage: read,
+  getTaskUsage: read,
   cordonNode: operate,
   drainNode: operate,
   undrainNode: operate,

@@ -42,6 +42,8 @@ import type {
   LogsRequest,
   Node,
   NodeRequest,
+  NodeUsage,
+  NodeUsageRequest,
   PlanRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
@@ -57,6 +59,8 @@ import type {
   Task,
   TaskPlan,
   TaskRequest,
+  TaskUsage,
+  TaskUsageRequest,
   Token,
   TransferLeadershipRequest,
   UpdateTaskRequest,
@@ -219,6 +223,9 @@ export interface ClusterOperations
   watchEvents(request: EventsRequest, context: CallContext): AsyncIterable<EventsPiece>;
   listNodes(context: CallContext): Promise<ListNodesResponse>;
   getNode(request: NodeRequest, context: CallContext): Promise<Node>;
+  /** See `operations/usage.ts`: answered by the node that it is about, whoever leads. */
+  getNodeUsage(request: NodeUsageRequest, context: CallContext): Promise<NodeUsage>;
+  getTaskUsage(request: TaskUsageRequest, context: CallContext): Promise<TaskUsage>;
   removeNode(request: RemoveNodeRequest, context: CallContext): Promise<RemoveNodeResponse>;
   /** The leader's answer; with `consistency: 'stale'` this node's own, without a leader too. */
   getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus>;
@@ -274,6 +281,24 @@ export interface Remotes {
   operations(address: string): RemoteOperations;
   /** The output of an attempt that ran on that node. @throws JarvisError unavailable, not_found */
   readLog(address: string, request: ReadLogRequest, context: CallContext): AsyncIterable<LogChunk>;
+  /** What that node and its attempts use. @throws JarvisError unavailable, not_found */
+  nodeUsage(address: string, request: NodeUsageRequest, context: CallContext): Promise<NodeUsage>;
+}
+
+/** What is asked of a node about what is used on it. */
+export interface UsageQuestion {
+  /** Wall time: of histories what is older is left out; null: nothing. */
+  readonly sinceMs: number | null;
+  /** Attempts at most, the most demanding first; null: all. */
+  readonly limit: number | null;
+  /** That one alone, with its history; null: all, without. */
+  readonly attempt: { readonly taskId: string; readonly assignment: number } | null;
+}
+
+/** What this node and the attempts that run on it use. */
+export interface LocalUsage {
+  /** @throws JarvisError not_found where the attempt does not run here, or nothing of it can be told */
+  read(question: UsageQuestion): Promise<NodeUsage>;
 }
 
 /** The output of the attempts that ran on this node. */

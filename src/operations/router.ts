@@ -17,6 +17,8 @@ import type {
   LogsRequest,
   Node,
   NodeRequest,
+  NodeUsage,
+  NodeUsageRequest,
   PlanRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
@@ -28,6 +30,8 @@ import type {
   Task,
   TaskPlan,
   TaskRequest,
+  TaskUsage,
+  TaskUsageRequest,
   TransferLeadershipRequest,
   UpdateTaskRequest,
   VersionInfo,
@@ -54,11 +58,13 @@ import type {
   AlertOperations,
   JoinTokenOperations,
   LocalLogs,
+  LocalUsage,
   NodeOperations,
   RemoteOperations,
   Remotes,
   TokenOperations,
 } from './port.ts';
+import { nodeUsage, taskUsage } from './usage.ts';
 import { pause, throwIfAborted } from './waiting.ts';
 
 export interface RouterOptions {
@@ -67,6 +73,7 @@ export interface RouterOptions {
   readonly local: RemoteOperations;
   readonly remotes: Remotes;
   readonly localLogs: LocalLogs;
+  readonly localUsage: LocalUsage;
   readonly clock: Clock;
   /** Makes idempotency keys: never the same twice. */
   readonly uniqueId: () => string;
@@ -294,6 +301,14 @@ export class RoutingOperations implements ClusterOperations {
       request,
       context,
     );
+  }
+
+  getNodeUsage(request: NodeUsageRequest, context: CallContext): Promise<NodeUsage> {
+    return nodeUsage({ ...this.#options, operations: this }, request, context);
+  }
+
+  getTaskUsage(request: TaskUsageRequest, context: CallContext): Promise<TaskUsage> {
+    return taskUsage({ ...this.#options, operations: this }, request, context);
   }
 
   watchEvents(request: EventsRequest, context: CallContext): AsyncIterable<EventsPiece> {

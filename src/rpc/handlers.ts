@@ -2,10 +2,10 @@
 import type * as grpc from '@grpc/grpc-js';
 
 import { callerOf as certificateOf, type CallWithPeer } from '../lib/certificate-identity.ts';
+import { onAbort } from '../lib/abort.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { CallContext } from '../operations/port.ts';
-import { drained } from './drained.ts';
 import { toStatus } from './errors.ts';
 import { callerOf, FORWARDED_KEY } from './forwarded.ts';
 
@@ -84,16 +84,37 @@ export function streamHandler<Request, Response>(
   };
 }
 
-/** Never further ahead of the reader than the stream's buffer. How long it waits is bounded by call-bounds.ts. */
+/**
+ * One message is on its way to the reader, and one more waits for it: messages may be large, and streams many. How long it
+ * waits is bounded by call-bounds.ts.
+ */
 async function pump<Request, Response>(
   call: grpc.ServerWritableStream<Request, Response>,
   messages: () => AsyncIterable<Response>,
   signal: AbortSignal,
 ): Promise<void> {
+  let before: Promise<void> | null = null;
   for await (const message of messages()) {
     if (signal.aborted) return;
-    if (!call.write(message)) await drained(call, signal);
+    const sent = taken(call, message, signal);
+    await before;
+    before = sent;
   }
+}
+
+/** Resolves when the message was taken, or the signal is aborted. */
+async function taken<Response>(
+  call: { write(message: Response, callback: () => void): boolean },
+  message: Response,
+  signal: AbortSignal,
+): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const stop = onAbort(signal, resolve);
+    call.write(message, () => {
+      stop();
+      resolve();
+    });
+  });
 }
 
 /**

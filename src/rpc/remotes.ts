@@ -15,6 +15,17 @@ export function createRemotes(pool: ChannelPool): Remotes & { readonly close: ()
   return {
     operations: (address) => remoteOperations({ pool, submits }, address),
     close: () => submits.close(),
+    nodeUsage: (address, request, context) =>
+      unaryCall({
+        pool,
+        address,
+        method: ClusterService.getNodeUsage,
+        request,
+        metadata: forwarded(context),
+        signal: context.signal,
+        timeoutMs: timeoutOf(context),
+        write: false,
+      }),
     readLog: (address, request, context) =>
       streamCall({
         pool,
@@ -41,11 +52,7 @@ function remoteOperations(
         request,
         metadata: forwarded(context),
         signal: context.signal,
-        // Never longer than its caller waits.
-        timeoutMs: Math.min(
-          limits.forwardTimeoutMs,
-          Math.max(0, (context.deadlineMs ?? Infinity) - Date.now()),
-        ),
+        timeoutMs: timeoutOf(context),
         write,
       });
   const listNodes = unary(ClusterService.listNodes, false);
@@ -112,4 +119,9 @@ function remoteOperations(
     listTokens: (context) => listTokens({}, context),
     revokeToken: unary(ClusterService.revokeToken, true),
   };
+}
+
+/** Never longer than its caller waits. */
+function timeoutOf({ deadlineMs = Infinity }: CallContext): number {
+  return Math.min(limits.forwardTimeoutMs, Math.max(0, deadlineMs - Date.now()));
 }

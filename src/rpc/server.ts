@@ -28,6 +28,8 @@ export interface RpcServer {
   /** `host:port`, with the port that was bound. */
   readonly address: string;
   readonly port: number;
+  /** With TLS only those serve each other, beside Raft's own rules: names of nodes. */
+  setMembers(names: ReadonlySet<string>): void;
   /** From now on callers' streams end with UNAVAILABLE, those that are open and those that come. */
   endStreams(): void;
   /** Takes no new calls; those under way have `graceMs` to end. */
@@ -50,12 +52,23 @@ export async function createServer(options: {
   readonly log?: Log;
   /** Of calls that are answered once, and streams of clients. */
   readonly onEnded?: (call: EndedCall) => void;
+  /** Of callers, see {@link CallBounds}; default: as in limits.ts. */
+  readonly receivedBytes?: number;
+  readonly unreadBytes?: number;
+  /** For the handshake of TLS; default: as in limits.ts. */
+  readonly handshakeMs?: number;
 }): Promise<RpcServer> {
   const { host, port: wanted } = splitAddress(options.listen);
   const { clock = systemClock, log = silentLog, tls = null, onRefused = () => {} } = options;
-  const bounds = new CallBounds(clock, options.onEnded);
+  const bytes = {
+    received: options.receivedBytes ?? limits.rpcReceivedBytes,
+    unread: options.unreadBytes ?? limits.rpcUnreadBytes,
+  };
+  const bounds = new CallBounds(clock, bytes, options.onEnded);
   const secured = (socket: Socket): void => injector.injectConnection(socket);
-  const front = tls === null ? null : new TlsListener({ source: tls, secured, onRefused, clock, log });
+  const { handshakeMs = limits.rpcHandshakeMs } = options;
+  const front =
+    tls === null ? null : new TlsListener({ source: tls, secured, handshakeMs, onRefused, clock, log });
   // The first is the nearest to the connection.
   const interceptors = [bounds.interceptor, ...(front === null ? [] : [front.interceptor])];
   const server = new grpc.Server({ ...serverOptions, interceptors });
@@ -73,6 +86,7 @@ export async function createServer(options: {
   return {
     address: joinAddress(host, port),
     port,
+    setMembers: (names) => front?.setMembers(names),
     endStreams: () => bounds.endStreams(),
     async close(graceMs) {
       bounds.endStreams();

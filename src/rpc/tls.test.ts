@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import http2 from 'node:http2';
+import { connect as connectTcp, type Socket } from 'node:net';
 import { connect } from 'node:tls';
 
 import * as grpc from '@grpc/grpc-js';
@@ -69,7 +70,7 @@ async function serve(material: TlsMaterial, clock: Clock = systemClock) {
   const listen = '127.0.0.1:0';
   const server = await createServer({ listen, services: services(), tls, onRefused, clock, log });
   opened.push(() => server.close(0));
-  return { address: server.address, port: server.port, tls, lines, refused };
+  return { address: server.address, port: server.port, tls, lines, refused, server };
 }
 
 function word(name: string): LastWord {
@@ -197,6 +198,27 @@ describe('who may call a node', () => {
       [true, undefined],
       [true, 'n2'],
     ]);
+  });
+
+  it('is no node any more that was removed: its calls end, whatever its certificate', async () => {
+    const { address, server, lines } = await serve(n1);
+    const { say, health } = caller(n2);
+    // Before this node knows who is a member.
+    await expect(say(address, 'n2')).resolves.toEqual({});
+    server.setMembers(new Set(['n1', 'n2']));
+    const session = openSession(address, new TlsChannels(new ExchangeableTls(n2)).credentials());
+    await session.open;
+    await expect(say(address, 'n2')).resolves.toEqual({});
+    server.setMembers(new Set(['n1']));
+    expect(await session.ended).toMatchObject({
+      code: grpc.status.PERMISSION_DENIED,
+      details: 'node "n2" is no member of the cluster',
+    });
+    await expect(say(address, 'n2')).rejects.toMatchObject({ code: 'forbidden' });
+    await expect(health(address)).resolves.toMatchObject({ status: 'SERVING' });
+    expect(lines).toMatchObject([{ fields: { code: 'not_member', from: '127.0.0.1' } }]);
+    server.setMembers(new Set(['n1', 'n2']));
+    await expect(say(address, 'n2')).resolves.toEqual({});
   });
 
   it('is nobody in plain text, or with an older TLS', async () => {
@@ -351,3 +373,25 @@ function openSession(address: string, credentials: grpc.ChannelCredentials) {
   });
   return { open, ended };
 }
+
+it('2,000 connections that stop in the middle of the handshake are closed, and keep nobody from being answered', async () => {
+  const tls = new ExchangeableTls(n1);
+  const listen = '127.0.0.1:0';
+  const server = await createServer({ listen, services: services(), tls, handshakeMs: 1000 });
+  opened.push(() => server.close(0));
+  const begin = async (): Promise<Socket> => {
+    const socket = connectTcp(server.port, '127.0.0.1');
+    opened.push(() => socket.destroy());
+    socket.on('error', () => undefined);
+    await once(socket, 'connect');
+    socket.write(Buffer.from('1603010200010001fc0303', 'hex'));
+    return socket.resume();
+  };
+  const begun: Socket[] = [];
+  while (begun.length < 2000) begun.push(...(await Promise.all(Array.from({ length: 200 }, begin))));
+  const closed = begun.map(async (socket) => {
+    if (!socket.closed) await once(socket, 'close');
+  });
+  await expect(caller(n2).say(server.address, 'n2')).resolves.toEqual({});
+  await Promise.all(closed);
+}, 60_000);

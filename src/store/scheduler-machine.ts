@@ -67,6 +67,7 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   advanceAlerts: true,
   quorumRisk: true,
   autoscalerFailed: true,
+  barMember: true,
 };
 
 /**
@@ -82,6 +83,7 @@ const TABLES: readonly TableName[] = [
     'joinToken',
     'alert',
     'alertChannel',
+    'formerMember',
     'batch',
     'dag',
     'graph',

@@ -280,6 +280,11 @@ describe.skipIf(obstacle !== null && process.env['CI'] !== 'true')('the API', ()
       },
     );
 
+    it.each(all)('$operationId is called with no other method', async (operation) => {
+      const asked = { method: 'OPTIONS', path: nowhere(operation), token: admin };
+      expect(await faultsOfRefusal(operation, asked)).toEqual({ status: 405, faults: [] });
+    });
+
     it.each(all.filter(({ requestBody }) => requestBody !== undefined))(
       '$operationId takes no other body',
       async (operation) => {

@@ -119,6 +119,8 @@ function expected(least: Role): readonly (readonly [kind: string, outcome: strin
 /** Names of routes that are one operation under another name. */
 const OPERATIONS: Readonly<Record<string, Operation>> = {
   listMembers: 'getCluster',
+  getMetrics: 'getCluster',
+  listPrometheusTargets: 'listNodes',
   addMember: 'changeMember',
   removeMember: 'changeMember',
   promoteMember: 'changeMember',

@@ -3,22 +3,25 @@
  * files of the nodes, answers, events, command lines, and what the command line prints.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { ROUTES } from '../../src/http/routes/table.ts';
 import type { TaskJson } from '../support/api.ts';
+import { BareEngine } from '../support/bare-engine.ts';
 import { CanarySearch, openToOthers, type Canary } from '../support/canaries.ts';
 import { SHORT_HEARTBEAT, type TestCluster } from '../support/cluster.ts';
 import { prepareCluster } from '../support/test-cluster.ts';
+import { waitFor } from '../support/wait.ts';
 
 /**
- * Passed over: the log of Raft, snapshots and the store hold the state, which the cluster needs to give a task its variables and to sign what it
+ * Passed over: the file that the first token is given in; and the log of Raft, snapshots and the store hold the state, which the cluster needs to give a task its variables and to sign what it
  * sends. They are for the owner of the node alone, which is looked at instead.
  */
-const STATE = new Set(['log', 'wal', 'snapshots', 'state', 'store']);
+const STATE = new Set(['log', 'wal', 'snapshots', 'state', 'store', 'admin-token']);
 
 /** Some twenty programs are run, one after the other. */
 const TIMEOUT_MS = 400_000;
@@ -31,6 +34,8 @@ const variable = made('a sensitive variable');
 const webhook = made('the secret of a webhook');
 const registry = made('the password of a registry');
 const refused = made('a sensitive variable that was refused');
+const mistaken = made('what was shown in the place of a token');
+const REGISTRY = 'registry.example.com';
 
 /** Everything that anybody was told, by what was asked. */
 class Told {
@@ -48,27 +53,52 @@ class Told {
 
 class Bench {
   readonly cluster: TestCluster;
+  readonly engine: BareEngine;
+  /** The credentials of the registry, on every node. */
+  readonly credentialsFile: string;
+  /** Of the first admin. */
+  readonly token: string;
   readonly told = new Told();
 
-  constructor(cluster: TestCluster) {
-    this.cluster = cluster;
+  constructor(parts: Pick<Bench, 'cluster' | 'engine' | 'credentialsFile' | 'token'>) {
+    this.cluster = parts.cluster;
+    this.engine = parts.engine;
+    this.credentialsFile = parts.credentialsFile;
+    this.token = parts.token;
   }
 
-  async ask(method: string, url: string, body?: object | string): Promise<{ status: number; text: string }> {
+  async ask(
+    method: string,
+    url: string,
+    body?: object | string,
+    token = this.token,
+  ): Promise<{ status: number; text: string }> {
+    const answer = await this.askSilently(method, url, body, token);
+    this.told.note(`${method} ${url}`, JSON.stringify([...answer.headers]) + answer.text);
+    return answer;
+  }
+
+  /** The one answer that shows a secret is not among what is searched. */
+  async askSilently(method: string, url: string, body?: object | string, token = this.token) {
     const [follower] = await this.cluster.followers();
     const sent = typeof body === 'object' ? JSON.stringify(body) : body;
+    const type = sent === undefined ? {} : { 'content-type': 'application/json' };
     const response = await fetch(`http://${follower?.settings.http ?? ''}${url}`, {
       method,
-      ...(sent === undefined ? {} : { body: sent, headers: { 'content-type': 'application/json' } }),
+      body: sent ?? null,
+      headers: { ...type, authorization: `Bearer ${token}` },
       signal: AbortSignal.timeout(30_000),
     });
-    const text = await response.text();
-    this.told.note(`${method} ${url}`, JSON.stringify([...response.headers]) + text);
-    return { status: response.status, text };
+    return { status: response.status, headers: response.headers, text: await response.text() };
   }
 
-  async cli(args: readonly string[], stdin = ''): Promise<string> {
-    const { stdout, stderr } = await this.cluster.cli(args, { stdin });
+  async cli(
+    args: readonly string[],
+    stdin = '',
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<string> {
+    const withToken = { JARVIS_TOKEN: this.token, ...env };
+    const { stdout, stderr } = await this.cluster.cli(args, { stdin, env: withToken });
     this.told.note(`jarvisctl ${args.join(' ')}`, stdout + stderr);
     return stdout;
   }
@@ -76,6 +106,10 @@ class Bench {
 
 interface Planted {
   readonly canaries: readonly Canary[];
+}
+
+function secretOf(token: string): string {
+  return token.split('_').slice(2).join('_');
 }
 
 /** A row for each kind of secret: how it comes into the cluster, and what must not be seen of it. */
@@ -95,8 +129,45 @@ const ROWS: readonly { readonly what: string; readonly plant: (bench: Bench) => 
   },
   {
     what: 'registries',
-    // Its file is named in the policy of each node; see below.
-    plant: async () => ({ canaries: [registry] }),
+    plant: async (bench) => {
+      // The engine repeats them in the words with which it refuses.
+      await refusedPull(bench, JSON.stringify({ username: 'jarvis', password: registry.secret }));
+      expect(bench.engine.credentials.join('')).toContain(registry.secret);
+      // What is no JSON may be the password itself.
+      await refusedPull(bench, registry.secret);
+      return { canaries: [registry] };
+    },
+  },
+  {
+    what: 'tokens of callers',
+    plant: async (bench) => {
+      const body = { role: 'viewer', name: 'canary' };
+      const { status, text } = await bench.askSilently('POST', '/tokens', body);
+      expect(status).toBe(201);
+      const { id, token } = JSON.parse(text) as { readonly id: string; readonly token: string };
+      expect((await bench.ask('GET', '/tasks', undefined, token)).status).toBe(200);
+      // It may not, is named where ids are, is cut short, and is used by the command line.
+      expect((await bench.ask('DELETE', '/tasks/x', undefined, token)).status).toBe(403);
+      for (const url of [`/tasks/${token}`, `/batches/${token}`, `/nodes/${token}`, `/tasks?name=${token}`])
+        await bench.ask('GET', url);
+      await bench.ask('DELETE', `/tokens/${token}`);
+      await bench.ask('POST', '/tokens', { role: token, name: token });
+      await bench.ask('GET', '/tasks', undefined, token.slice(0, -1));
+      await bench.ask('GET', '/tasks', undefined, mistaken.secret);
+      await bench.cli(['get', token]);
+      await bench.cli(['ls'], '', { JARVIS_TOKEN: token });
+      await bench.cli(['node', 'cordon', 'n1'], '', { JARVIS_TOKEN: token });
+      await bench.cli(['token', 'revoke', id]);
+      expect((await bench.ask('GET', '/tasks', undefined, token)).status).toBe(401);
+      await bench.cli(['ls'], '', { JARVIS_TOKEN: token });
+      return {
+        canaries: [
+          { what: 'the token of a caller', secret: secretOf(token) },
+          { what: 'the token of the first admin', secret: secretOf(bench.token) },
+          mistaken,
+        ],
+      };
+    },
   },
   {
     what: 'sensitive variables',
@@ -108,20 +179,33 @@ const ROWS: readonly { readonly what: string; readonly plant: (bench: Bench) => 
   {
     what: 'join tokens',
     plant: async (bench) => {
-      const [follower] = await bench.cluster.followers();
-      // The one answer that shows it is not among what is searched.
-      const response = await fetch(`http://${follower?.settings.http ?? ''}/cluster/join-tokens`, {
-        method: 'POST',
-      });
-      expect(response.status).toBe(201);
-      const { token } = (await response.json()) as { readonly token: string };
-      return { canaries: [{ what: 'a join token', secret: token.split('.').at(-1) ?? token }] };
+      const { status, text } = await bench.askSilently('POST', '/cluster/join-tokens');
+      expect(status).toBe(201);
+      const { token } = JSON.parse(text) as { readonly token: string };
+      await bench.ask('DELETE', `/cluster/join-tokens/${token}`);
+      await bench.cli(['cluster', 'join-token', 'rm', token]);
+      const [, , secret = ''] = token.split('_');
+      expect(secret).toHaveLength(64);
+      return { canaries: [{ what: 'a join token', secret }] };
     },
   },
 ];
 
 const env = { SHOWN: 'seen', TOKEN: { value: variable.secret, sensitive: true } };
 const digest = createHash('sha256').update(variable.secret).digest('hex');
+
+/** A task whose image is not to be had, with these credentials for it. */
+async function refusedPull(bench: Bench, credentials: string): Promise<void> {
+  writeFileSync(bench.credentialsFile, credentials, { mode: 0o600 });
+  const image = `${REGISTRY}/thing:1`;
+  const { status, text } = await bench.ask('POST', '/tasks', { name: 'pulls', image });
+  expect([status, text]).toEqual([201, expect.any(String)]);
+  const { id } = JSON.parse(text) as TaskJson;
+  expect((await bench.cluster.finalTask(id)).status).toBe('PERMANENTLY_FAILED');
+  await bench.ask('GET', `/tasks/${id}`);
+  await bench.cli(['describe', id]);
+  await bench.cli(['logs', id]);
+}
 
 /** Tasks that have one, by every way in; one that fails and is tried again; and requests that are refused. */
 async function useVariables(bench: Bench): Promise<void> {
@@ -134,6 +218,10 @@ async function useVariables(bench: Bench): Promise<void> {
   const flag = path.join(cluster.directory, 'tried');
   const script = `printf %s "$TOKEN" | sha256sum; [ -e ${flag} ] || { touch ${flag}; exit 75; }`;
   const retried = { name: 'again', command: ['sh', '-c', script], env, retry_policy: { backoff_base: 0 } };
+  const secretly = await bench.cli(['run', '--secret-env', 'TOKEN', '--', ...prints], '', {
+    TOKEN: variable.secret,
+  });
+  expect(secretly).toContain(digest);
   const yaml = JSON.stringify({ kind: 'Task', ...retried });
   const id = (await bench.cli(['submit', '-o', 'name', '-f', '-'], yaml)).trim().split('/').at(-1) ?? '';
   const done = await cluster.finalTask(id);
@@ -209,18 +297,38 @@ async function askEverything(bench: Bench): Promise<number> {
   return asked;
 }
 
+/** A cluster that asks for tokens, whose containers are to come from a registry that wants a login. */
+async function beginBench(): Promise<Bench> {
+  const directory = mkdtempSync(path.join(tmpdir(), 'jarvis-secrets-'));
+  const credentialsFile = path.join(directory, 'registry.json');
+  const engine = await BareEngine.start(path.join(directory, 'engine.sock'));
+  onTestFinished(async () => {
+    await engine.close();
+    rmSync(directory, { recursive: true });
+  });
+  const cluster = await prepareCluster({
+    heartbeat: SHORT_HEARTBEAT,
+    drivers: 'process,docker',
+    policy: { registries: { [REGISTRY]: { credentials: credentialsFile } } },
+    env: { JARVISD_AUTH: 'true', DOCKER_HOST: `unix://${engine.socket}` },
+  });
+  await cluster.start();
+  const token = await waitFor('the token of the first admin', async () => {
+    const file = cluster.nodes
+      .map(({ settings }) => path.join(settings.dataDir, 'admin-token'))
+      .find((each) => existsSync(each));
+    return file !== undefined && readFileSync(file, 'utf8').trim();
+  });
+  for (const node of cluster.nodes) node.api.token = token;
+  return new Bench({ cluster, engine, credentialsFile, token });
+}
+
 describe('secrets', () => {
   it(
     'are nowhere but where they are needed',
     async () => {
-      const cluster = await prepareCluster({
-        heartbeat: SHORT_HEARTBEAT,
-        policy: { registries: { 'registry.example.com': { credentials: '/run/jarvis-test/registry.json' } } },
-      });
-      // Beside the data directories, as an operator would have it.
-      writeFileSync(path.join(cluster.directory, 'home', 'registry.json'), registry.secret, { mode: 0o600 });
-      await cluster.start();
-      const bench = new Bench(cluster);
+      const bench = await beginBench();
+      const { cluster } = bench;
       const canaries: Canary[] = [];
       for (const { plant } of ROWS) canaries.push(...(await plant(bench)).canaries);
       const search = new CanarySearch(canaries);
@@ -244,6 +352,13 @@ describe('secrets', () => {
         files += search.lookBelow(node.settings.dataDir, STATE);
       }
       expect(files).toBeGreaterThan(10);
+      // The records of who did what are among them.
+      const [record = ''] = cluster.nodes
+        .map(({ settings }) => path.join(settings.dataDir, 'audit.log'))
+        .filter((file) => existsSync(file))
+        .map((file) => readFileSync(file, 'utf8'));
+      for (const what of ['createToken', 'createJoinToken', 'submitTasks', '"result":"unauthenticated"'])
+        expect(record).toContain(what);
       expect(bench.told.lookWith(search)).toBeGreaterThan(40);
       expect(search.found).toEqual([]);
 

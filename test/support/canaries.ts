@@ -36,13 +36,13 @@ export class CanarySearch {
     }
   }
 
-  /** @param passesOver names of folders that are not entered */
+  /** @param passesOver names of folders that are not entered, and of files that are not read */
   lookBelow(directory: string, passesOver: ReadonlySet<string>): number {
     let files = 0;
     for (const entry of readdirSync(directory, { withFileTypes: true })) {
       const place = path.join(directory, entry.name);
       if (entry.isDirectory() && !passesOver.has(entry.name)) files += this.lookBelow(place, passesOver);
-      if (!entry.isFile()) continue;
+      if (!entry.isFile() || passesOver.has(entry.name)) continue;
       files += 1;
       this.look(place, readFileSync(place));
     }

@@ -7,6 +7,7 @@
  * seen a session refuses requests of older ones.
  */
 import type { ContainerSpec, Resources, TaskLimits } from '../../model/task.ts';
+import type { AttemptCounters, RunningAttempt } from './attempt-counters.ts';
 
 export type DriverName = 'process' | 'docker' | 'noop';
 
@@ -147,6 +148,13 @@ export interface Driver {
   stop(key: AttemptKey, options: { readonly graceMs: number }, signal: AbortSignal): Promise<Exit | null>;
   /** Forgets an ended attempt; its log stays. Not known is fine. @throws `conflict` where it has not ended. */
   remove(key: AttemptKey, signal: AbortSignal): Promise<void>;
+  /** What runs, as far as is known in this daemon; costs next to nothing. Absent: its attempts use nothing of the node. */
+  running?(): readonly RunningAttempt[];
+  /**
+   * Where what an attempt consists of is not found on this machine: whatever else executes it is asked. Absent, or null:
+   * nobody knows. @throws where there is no answer
+   */
+  askCounters?(key: AttemptKey, signal: AbortSignal): Promise<AttemptCounters | null>;
   /** Lets go of the driver's resources in this daemon; attempts run on. */
   close(): Promise<void>;
 }

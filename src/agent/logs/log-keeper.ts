@@ -65,6 +65,11 @@ export class LogKeeper {
     over.abort();
   }
 
+  /** All that is kept, as of the last look; null before the first. */
+  get keptBytes(): number | null {
+    return this.#keptBytes;
+  }
+
   /** Room for the logs of others, as of the last look; 0 before the first. */
   get roomBytes(): number {
     const retention = this.#options.retention();

@@ -60,6 +60,11 @@ export class NodeLogs {
     });
   }
 
+  /** All the output that is kept here, as of the last look; null before the first. */
+  get keptBytes(): number | null {
+    return this.#keeper.keptBytes;
+  }
+
   async start(): Promise<void> {
     await this.#receiver.clear();
     await this.#keeper.start();

@@ -19,6 +19,10 @@ export class AttemptCache {
     return this.#views.get(attemptName(key));
   }
 
+  running(): readonly Extract<AttemptView, { type: 'running' }>[] {
+    return [...this.#views.values()].filter((view) => view.type === 'running');
+  }
+
   /**
    * Attempts only move forward: news that come late change nothing. They do come late, for whoever asked for an answer
    * learns it a turn after the events that arrived behind it.

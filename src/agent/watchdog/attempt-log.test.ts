@@ -8,6 +8,7 @@ import type { ReadLogOptions } from './attempt-log.ts';
 import { readLog } from './attempt-log.ts';
 import { logFileName } from './log-format.ts';
 import { AttemptLogWriter } from './log-writer.ts';
+import { OutputCounters } from './output-counters.ts';
 
 const LIMITS = { maxFileBytes: 4096, maxFiles: 3 };
 
@@ -157,7 +158,10 @@ describe('following a log', () => {
     await write(['stdout', 2, 'two\n']);
     await unlink(join(directory, logFileName(2)));
     const rest = iterator.next();
-    const writer = new AttemptLogWriter(directory, LIMITS, [4]);
+    const writer = new AttemptLogWriter(directory, LIMITS, {
+      present: [4],
+      counters: new OutputCounters(),
+    });
     writer.write('stderr', 3, Buffer.from('five\n'));
     await writer.end(4);
     expect((await rest).value?.data.toString()).toBe('five\n');

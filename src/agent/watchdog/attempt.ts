@@ -17,6 +17,7 @@ import type { Diagnose } from './diagnostics.ts';
 import type { LogLimits } from './limits.ts';
 import { AttemptLogWriter } from './log-writer.ts';
 import { OutputPump } from './output.ts';
+import type { OutputCounters } from './output-counters.ts';
 import { attemptDirectory, errorFilePath, resultFilePath } from './paths.ts';
 import type { PipePool } from './pipes.ts';
 import { readStat } from './processes.ts';
@@ -71,6 +72,7 @@ export interface AttemptTools {
   readonly containment: Containment;
   readonly pipes: PipePool;
   readonly logLimits: LogLimits;
+  readonly output: OutputCounters;
   readonly diagnose: Diagnose;
   readonly emit: (event: WatchdogEvent) => void;
   /** Asked in the moment of the fork. */
@@ -201,8 +203,8 @@ export class Attempt {
 
   async #openLog(): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-    const writer = await AttemptLogWriter.create(this.#directory, this.#tools.logLimits);
-    const { diagnose } = this.#tools;
+    const { diagnose, logLimits, output } = this.#tools;
+    const writer = await AttemptLogWriter.create(this.#directory, logLimits, output);
     this.#pump = await OutputPump.open(this.#directory, writer, { diagnose, wallMs: Date.now });
   }
 

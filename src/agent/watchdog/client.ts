@@ -18,6 +18,7 @@ import { leaseFile, recordedDeadline } from './lease.ts';
 import type { LogLimits } from './limits.ts';
 import { DEFAULT_IDLE_EXIT_MS, DEFAULT_LOG_LIMITS, WATCHDOG_LIMITS } from './limits.ts';
 import { ageMs, holds, lockHolder } from './lock-holder.ts';
+import type { OutputCounts } from './output-counters.ts';
 import { attemptName, watchdogDirectory } from './paths.ts';
 import { signalProcess } from './containment.ts';
 import { readBootId } from './processes.ts';
@@ -180,6 +181,11 @@ export class WatchdogClient {
     }
   }
 
+  /** From what this daemon was told; nothing is asked. */
+  running(): readonly Extract<AttemptView, { type: 'running' }>[] {
+    return this.#cache.running();
+  }
+
   async wait(key: AttemptKey, signal: AbortSignal, onStopping?: (stop: AttemptStop) => void): Promise<Exit> {
     if (this.#cache.get(key) === undefined) await this.#within(this.#timeoutMs, signal, () => this.#linked());
     return this.#cache.wait(key, signal, onStopping);
@@ -211,6 +217,13 @@ export class WatchdogClient {
     await this.#request({ type: 'shutdown', session, killAll }, signal);
     const connection = this.#connection;
     if (killAll && connection !== null) await this.#within(this.#timeoutMs, signal, () => connection.closed);
+  }
+
+  /** What the watchdog has counted since it started; null: it counts nothing, or there may be none. */
+  async output(signal: AbortSignal): Promise<OutputCounts | null> {
+    const session = this.#session;
+    if (session === null || this.#shutDown) return null;
+    return (await this.#request({ type: 'ping', session }, signal)).output ?? null;
   }
 
   /** The process that the connection leads to. */

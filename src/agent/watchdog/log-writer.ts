@@ -10,10 +10,12 @@ import type { LogLimits } from './limits.ts';
 import { WATCHDOG_LIMITS } from './limits.ts';
 import type { LogStream } from './log-format.ts';
 import { encodeLogFrame, listLogFiles, logFileName, MAX_LOG_DATA_BYTES } from './log-format.ts';
+import { OutputCounters } from './output-counters.ts';
 
 export class AttemptLogWriter {
   readonly #directory: string;
   readonly #limits: LogLimits;
+  readonly #counters: OutputCounters;
   #file: FileHandle | null = null;
   #fileBytes = 0;
   /** The files there are, the newest last. */
@@ -26,15 +28,27 @@ export class AttemptLogWriter {
   #lastError: unknown = null;
 
   /** Use {@link AttemptLogWriter.create}. */
-  constructor(directory: string, limits: LogLimits, present: readonly number[]) {
+  constructor(
+    directory: string,
+    limits: LogLimits,
+    { present, counters }: { readonly present: readonly number[]; readonly counters: OutputCounters },
+  ) {
     this.#directory = directory;
     this.#limits = limits;
+    this.#counters = counters;
     this.#files = [...present];
   }
 
-  /** Begins a new file after those that are there: their tails may be torn. The directory must exist. */
-  static async create(directory: string, limits: LogLimits): Promise<AttemptLogWriter> {
-    return new AttemptLogWriter(directory, limits, await listLogFiles(directory));
+  /**
+   * Begins a new file after those that are there: their tails may be torn. The directory must exist.
+   * @param counters of the process, to which it adds
+   */
+  static async create(
+    directory: string,
+    limits: LogLimits,
+    counters: OutputCounters = new OutputCounters(),
+  ): Promise<AttemptLogWriter> {
+    return new AttemptLogWriter(directory, limits, { present: await listLogFiles(directory), counters });
   }
 
   /** Output that the disk did not take, and why. */
@@ -105,8 +119,10 @@ export class AttemptLogWriter {
       if (this.#file === null || full) await this.#nextFile();
       await this.#file?.appendFile(batch);
       this.#fileBytes += batch.length;
+      this.#counters.writtenBytes += batch.length;
     } catch (error) {
       this.#lostBytes += batch.length;
+      this.#counters.lostBytes += batch.length;
       this.#lastError = error;
       await this.#cutTorn();
     }

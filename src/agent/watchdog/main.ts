@@ -28,6 +28,7 @@ import { closeInherited } from './inherited.ts';
 import { Lease, leaseFile } from './lease.ts';
 import { WATCHDOG_LIMITS } from './limits.ts';
 import { lockText } from './lock-holder.ts';
+import { OutputCounters } from './output-counters.ts';
 import { DIAGNOSTICS_FILE, LOCK_FILE, socketAddress, watchdogDirectory } from './paths.ts';
 import { PipePool } from './pipes.ts';
 import { readBootId } from './processes.ts';
@@ -75,6 +76,7 @@ class Watchdog {
       onChange: () => this.#review(),
     });
     this.#guards = guards;
+    const output = new OutputCounters();
     const tools: AttemptTools = {
       dataDirectory: this.#options.dataDirectory,
       bootId,
@@ -83,6 +85,7 @@ class Watchdog {
       containment,
       pipes: new PipePool(join(this.#directory, 'fifos'), this.#diagnose),
       logLimits: this.#options.logLimits,
+      output,
       diagnose: this.#diagnose,
       emit: (event) => this.#server?.broadcast(event),
     };
@@ -97,6 +100,7 @@ class Watchdog {
       session: stored.session,
       lease,
       guards,
+      output,
       saveSession: (session) => store.writeSession(session),
       diagnose: this.#diagnose,
       onConnections: () => this.#review(),

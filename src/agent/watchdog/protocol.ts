@@ -3,6 +3,7 @@
  * ends): the daemon names the newest protocol it speaks, the watchdog answers with the one to use.
  */
 import type { AttemptKey, AttemptSpec, AttemptView, Exit } from '../drivers/driver.ts';
+import type { OutputCounts } from './output-counters.ts';
 import { isAttemptKey } from './paths.ts';
 
 /** 2: leases. */
@@ -48,7 +49,8 @@ export interface Answers {
   /** Whether the lease was over and what was in the group ended. */
   isGuardOver: { readonly isOver: boolean };
   release: Record<string, never>;
-  ping: Record<string, never>;
+  /** Absent: of a watchdog from before they were counted. */
+  ping: { readonly output?: OutputCounts };
   shutdown: Record<string, never>;
 }
 

@@ -5,6 +5,7 @@ import type { AttemptTable, TableAttempt } from './attempt-table.ts';
 import type { Diagnose } from './diagnostics.ts';
 import type { Guards } from './guards.ts';
 import type { Lease } from './lease.ts';
+import type { OutputCounts } from './output-counters.ts';
 import type { Answers, Reply, Request } from './protocol.ts';
 import { PROTOCOL } from './protocol.ts';
 
@@ -14,6 +15,8 @@ export interface RequestsOptions {
   readonly session: number;
   readonly lease: Pick<Lease, 'permits' | 'extend'>;
   readonly guards: Pick<Guards, 'beginSession' | 'guard' | 'isOver' | 'recorded' | 'release'>;
+  /** Absent: none are kept. */
+  readonly output?: OutputCounts;
   readonly saveSession: (session: number) => Promise<void>;
   readonly diagnose: Diagnose;
   readonly onShutdown: (killAll: boolean) => void;
@@ -81,7 +84,7 @@ export class Requests {
         await guards.release(request);
         return {};
       case 'ping':
-        return {};
+        return this.#options.output === undefined ? {} : { output: { ...this.#options.output } };
       case 'shutdown':
         this.#options.onShutdown(request.killAll);
         return {};

@@ -7,7 +7,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { silentLog } from '../../lib/log.ts';
 import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
 import { measuredCapacity, nodeCapacity } from './capacity.ts';
-import { parseCpuTicks, parseNetworkBytes, rates, UsageMeter } from './usage-meter.ts';
+import { parseCpuTicks, rates, UsageMeter, type Measured } from './usage-meter.ts';
 
 describe('usage', () => {
   it('reads busy and all ticks, waiting for disks not counted as busy', () => {
@@ -15,29 +15,28 @@ describe('usage', () => {
     expect(parseCpuTicks(stat)).toEqual({ busyTicks: 19, totalTicks: 139 });
   });
 
-  it('adds up what all interfaces but the loopback received and sent', () => {
-    const table = [
-      'Inter-|   Receive                                                |  Transmit',
-      ' face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets',
-      '    lo: 999 1 0 0 0 0 0 0 999 1 0 0 0 0 0 0',
-      '  eth0: 100 1 0 0 0 0 0 0 20 1 0 0 0 0 0 0',
-      '  eth1:7 1 0 0 0 0 0 0 3 1 0 0 0 0 0 0',
-      '',
-    ].join('\n');
-    expect(parseNetworkBytes(table)).toBe(130);
-  });
-
   it('takes rates from two samples', () => {
-    const first = { atMs: 0, quota: null, busyTicks: 10, totalTicks: 100, networkBytes: 500 };
-    expect(rates(null, first)).toEqual({ cpu_percent: 0, network_bytes_per_second: 0 });
-    const second = { atMs: 2000, quota: null, busyTicks: 60, totalTicks: 300, networkBytes: 2500 };
-    expect(rates(first, second)).toEqual({ cpu_percent: 25, network_bytes_per_second: 1000 });
-    // An interface that went away takes its counters with it.
-    expect(rates(second, { ...first, atMs: 3000 })).toEqual({ cpu_percent: 0, network_bytes_per_second: 0 });
+    const none = {
+      cpu_percent: 0,
+      network_bytes_per_second: 0,
+      network_receive_bytes_per_second: 0,
+      network_transmit_bytes_per_second: 0,
+    };
+    const machine = { quota: null, busyTicks: 10, totalTicks: 100 };
+    const first = { ...machine, atMs: 0, receivedBytes: 500, transmittedBytes: 0 };
+    expect(rates(null, first)).toEqual(none);
+    const second = { ...first, atMs: 2000, busyTicks: 60, totalTicks: 300, receivedBytes: 1500 };
+    expect(rates(first, { ...second, transmittedBytes: 1000 })).toEqual({
+      cpu_percent: 25,
+      network_bytes_per_second: 1000,
+      network_receive_bytes_per_second: 500,
+      network_transmit_bytes_per_second: 500,
+    });
+    expect(rates(second, { ...first, atMs: 3000 })).toEqual(none);
   });
 
   it('takes the share of a quota, of which parts come and go', () => {
-    const machine = { busyTicks: 0, totalTicks: 0, networkBytes: 0 };
+    const machine = { busyTicks: 0, totalTicks: 0, receivedBytes: 0, transmittedBytes: 0 };
     const at = (atMs: number, scope: string, used: Record<string, number>) => ({
       ...machine,
       atMs,
@@ -64,16 +63,21 @@ describe('usage', () => {
     };
     const cpu = { scope: '7', quotaMillis: 500, usedUs: new Map() };
     const confinement = { measure: async () => ({ cpu, memoryBytes: 77, memoryLimitBytes: 80 }) };
+    const told: Measured[] = [];
     const meter = new UsageMeter({
       directory: tmpdir(),
       confinement,
       intervalMs: 1000,
       clock,
       log: silentLog,
+      onMeasured: (measurement) => told.push(measurement),
     });
     meter.start();
     await measured;
-    expect(meter.latest()).toMatchObject({ cpu_scope: '7', memory_bytes: 77, pressure: ['memory'] });
+    const usage = { cpu_scope: '7', memory_bytes: 77, memory_size_bytes: 80, pressure: ['memory'] };
+    expect(meter.latest()).toMatchObject(usage);
+    expect(meter.latest()?.disk_size_bytes).toBeGreaterThan(meter.latest()?.disk_bytes ?? Infinity);
+    expect(told).toEqual([meter.measured()]);
     meter.close();
   });
 

@@ -15,6 +15,7 @@ import type { Log } from '../../lib/log.ts';
 import { RepeatedLines } from '../../lib/repeated-lines.ts';
 import type { Pressure } from '../../model/node.ts';
 import { WORKER_LIMITS } from './limits.ts';
+import { NetworkCounters, type NetworkBytes } from './network-counters.ts';
 import { pressureOfRooms, type Room } from './pressure.ts';
 
 export interface UsageSource {
@@ -42,12 +43,18 @@ export interface ConfinementSource {
   measure(): Promise<ConfinedUse>;
 }
 
-interface Counters {
+/** One measurement of the node. */
+export interface Measured {
+  readonly usage: Usage;
+  /** Counters that never fall while this daemon lives; since about the boot of the machine. */
+  readonly network: NetworkBytes;
+}
+
+interface Counters extends NetworkBytes {
   readonly atMs: number;
   readonly quota: QuotaUse | null;
   readonly busyTicks: number;
   readonly totalTicks: number;
-  readonly networkBytes: number;
 }
 
 interface Reading {
@@ -64,8 +71,10 @@ export class UsageMeter implements UsageSource {
     readonly intervalMs: number;
     readonly clock: Clock;
     readonly log: Log;
+    readonly onMeasured?: (measured: Measured) => void;
   };
-  #latest: Usage | null = null;
+  readonly #network = new NetworkCounters();
+  #latest: Measured | null = null;
   #previous: Counters | null = null;
   #pressure: readonly Pressure[] = [];
   #latestAtMs = 0;
@@ -75,13 +84,17 @@ export class UsageMeter implements UsageSource {
   readonly #complaints: RepeatedLines;
   #closed = false;
 
-  /** @param options.directory on the file system whose use is reported */
+  /**
+   * @param options.directory on the file system whose use is reported
+   * @param options.onMeasured told each measurement; must not throw
+   */
   constructor(options: {
     directory: string;
     confinement: ConfinementSource;
     intervalMs: number;
     clock: Clock;
     log: Log;
+    onMeasured?: (measured: Measured) => void;
   }) {
     this.#options = options;
     const { clock } = options;
@@ -97,6 +110,11 @@ export class UsageMeter implements UsageSource {
   }
 
   latest(): Usage | null {
+    return this.measured()?.usage ?? null;
+  }
+
+  /** As {@link latest}, with the counters. */
+  measured(): Measured | null {
     const { clock, intervalMs } = this.#options;
     const ageMs = clock.monotonicMs() - this.#latestAtMs;
     return ageMs > WORKER_LIMITS.usageIntervalsKept * intervalMs ? null : this.#latest;
@@ -142,7 +160,7 @@ export class UsageMeter implements UsageSource {
       atMs: clock.monotonicMs(),
       quota: confined.cpu,
       ...parseCpuTicks(stat),
-      networkBytes: parseNetworkBytes(network),
+      ...this.#network.take(network),
     };
     return { counters, memory, disk, confined };
   }
@@ -168,16 +186,21 @@ export class UsageMeter implements UsageSource {
       memory: memoryRoom(confined, memory),
     };
     this.#pressure = pressureOfRooms(rooms, this.#pressure);
-    this.#latest = {
+    const usage: Usage = {
       ...rates(this.#previous, counters),
       memory_bytes: confined.memoryBytes ?? memory.active,
+      memory_size_bytes: rooms.memory.total,
       disk_bytes: (disk.blocks - disk.bfree) * disk.bsize,
+      disk_size_bytes: rooms.disk.total,
       wall_ms: this.#options.clock.wallMs(),
       pressure: [...this.#pressure],
       cpu_scope: confined.cpu?.scope ?? '',
     };
+    const { receivedBytes, transmittedBytes } = counters;
+    this.#latest = { usage, network: { receivedBytes, transmittedBytes } };
     this.#latestAtMs = counters.atMs;
     this.#previous = counters;
+    this.#options.onMeasured?.(this.#latest);
   }
 }
 
@@ -195,12 +218,23 @@ function memoryRoom(
 export function rates(
   before: Counters | null,
   now: Counters,
-): { readonly cpu_percent: number; readonly network_bytes_per_second: number } {
-  if (before === null || now.atMs <= before.atMs) return { cpu_percent: 0, network_bytes_per_second: 0 };
-  const bytes = Math.max(0, now.networkBytes - before.networkBytes);
+): Pick<
+  Usage,
+  | 'cpu_percent'
+  | 'network_bytes_per_second'
+  | 'network_receive_bytes_per_second'
+  | 'network_transmit_bytes_per_second'
+> {
+  const isFirst = before === null || now.atMs <= before.atMs;
+  const perSecond = (of: (counters: Counters) => number): number =>
+    isFirst ? 0 : (Math.max(0, of(now) - of(before)) * 1000) / (now.atMs - before.atMs);
+  const received = perSecond(({ receivedBytes }) => receivedBytes);
+  const transmitted = perSecond(({ transmittedBytes }) => transmittedBytes);
   return {
-    cpu_percent: Math.min(100, Math.max(0, 100 * busyShare(before, now))),
-    network_bytes_per_second: (bytes * 1000) / (now.atMs - before.atMs),
+    cpu_percent: isFirst ? 0 : Math.min(100, Math.max(0, 100 * busyShare(before, now))),
+    network_bytes_per_second: received + transmitted,
+    network_receive_bytes_per_second: received,
+    network_transmit_bytes_per_second: transmitted,
   };
 }
 
@@ -226,16 +260,4 @@ export function parseCpuTicks(stat: string): { readonly busyTicks: number; reado
   const totalTicks = ticks.reduce((sum, value) => sum + value, 0);
   const [, , , idle = 0, waiting = 0] = ticks;
   return { busyTicks: totalTicks - idle - waiting, totalTicks };
-}
-
-/** Received and sent by every interface of /proc/net/dev but the loopback. */
-export function parseNetworkBytes(table: string): number {
-  let bytes = 0;
-  for (const line of table.split('\n')) {
-    const [name, counters] = line.split(':');
-    if (counters === undefined || name?.trim() === 'lo') continue;
-    const fields = counters.trim().split(/\s+/).map(Number);
-    bytes += (fields[0] ?? 0) + (fields[8] ?? 0);
-  }
-  return bytes;
 }

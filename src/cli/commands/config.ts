@@ -17,7 +17,7 @@ import type { OutputOptions } from '../options.ts';
 import { printAnswer } from '../output/format.ts';
 import type { Answer } from '../output/format.ts';
 import { readText } from '../spec-input.ts';
-import { notify } from '../terminal.ts';
+import { notify, printable } from '../terminal.ts';
 import type { Terminal } from '../terminal.ts';
 
 const MAX_ALIASES = 100;
@@ -164,7 +164,7 @@ function answerOf(settings: ClusterSettings, names: readonly string[]): Answer<L
   const lines = Object.entries(blocks).flatMap(([block, fields]) =>
     Object.entries(fields ?? {}).map(([field, value]: [string, unknown]): Line => {
       const key = `${block}.${field}`;
-      return [key, cellOf(key, value)];
+      return [key, printable(cellOf(key, value))];
     }),
   );
   const wanted = (key: string) =>

@@ -1,6 +1,5 @@
 /** `jarvisctl events`: changes of state in the order in which they happened, also while they do. */
 import type { Command } from 'commander';
-import { stringify } from 'yaml';
 
 import type { Event, EventsPiece, EventsRequest } from '../../generated/cluster.ts';
 import { unreachable } from '../../lib/assert.ts';
@@ -11,6 +10,7 @@ import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
 import { addExamples, collectList, outputOption, parseSince, peerOption } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
+import { jsonText, yamlText } from '../output/documents.ts';
 import type { OutputFormat } from '../output/format.ts';
 import { backOff, type Peers } from '../peers.ts';
 import { fitted, printable, write } from '../terminal.ts';
@@ -99,9 +99,9 @@ async function* eventPieces(
 function shown(stdout: OutputStream, event: Event, format: OutputFormat): string {
   switch (format) {
     case 'json':
-      return `${JSON.stringify(eventToJson(event))}\n`;
+      return `${jsonText(eventToJson(event))}\n`;
     case 'yaml':
-      return `---\n${stringify(eventToJson(event), { lineWidth: 0 })}`;
+      return `---\n${yamlText(eventToJson(event))}`;
     case 'name':
       return `${printable(event.id)}\n`;
     case 'table':

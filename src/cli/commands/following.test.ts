@@ -1,4 +1,8 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 
 import { Member } from '../../generated/cluster.ts';
 import type { LogsRequest, SubmitTasksRequest, Task } from '../../generated/cluster.ts';
@@ -98,6 +102,41 @@ describe('run', () => {
     expect(second?.tasks).toMatchObject([{ retry_policy: { max_attempts: 4 } }]);
     expect(first?.idempotency_key).toMatch(/^[0-9a-f-]{36}$/);
     expect(second?.idempotency_key).not.toBe(first?.idempotency_key);
+  });
+
+  it('takes sensitive variables from its environment and from files, and tells nobody their values', async () => {
+    endAtOnce({});
+    const directory = mkdtempSync(path.join(tmpdir(), 'jarvis-secret-env-'));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    const file = path.join(directory, 'password');
+    writeFileSync(file, 'canary-2\n');
+    const env = { KEY: 'canary-1', EMPTY: '' };
+    const flags = ['--env', 'A=1', '--secret-env', 'KEY', '--secret-env', `PASSWORD=@${file}`];
+    const sent = await runInProcess(['run', ...flags, '--secret-env', 'EMPTY', ...peer, 'x'], { env });
+    expect(sent).toMatchObject({ status: 0 });
+    const [first] = cluster.requests<SubmitTasksRequest>('submitTasks');
+    expect(first?.tasks).toMatchObject([
+      { env: { A: '1' }, sensitive_env: { KEY: 'canary-1', PASSWORD: 'canary-2', EMPTY: '' } },
+    ]);
+    writeFileSync(path.join(directory, 'binary'), Buffer.from([0xff, 0xfe]));
+    writeFileSync(path.join(directory, 'large'), Buffer.alloc(2 ** 20 + 1));
+    for (const [words, message] of [
+      [['--secret-env', 'OTHER'], /^jarvisctl: --secret-env: "OTHER" is not set in the environment/],
+      [['--secret-env', 'KEY=canary-3'], /the value of "KEY" must not stand in the command line/],
+      [['--secret-env', 'KEY=@'], /allowed: --secret-env NAME, which takes it from/],
+      [['--secret-env', '=@x'], /a name is missing/],
+      [['--secret-env', 'KEY', '--secret-env', 'KEY'], /"KEY" is given twice/],
+      [['--secret-env', 'KEY', '--env', 'KEY=1'], /"KEY" is given twice/],
+      [['--secret-env', 'KEY=@/nowhere'], /cannot read "\/nowhere": ENOENT/],
+      [['--secret-env', `KEY=@${directory}/binary`], /is not UTF-8/],
+      [['--secret-env', `KEY=@${directory}/large`], /more than 1 MiB/],
+      [['--secret-env', 'KEY', '--name', 'no name'], /--name/],
+    ] as const) {
+      const { stdout, stderr, status } = await runInProcess(['run', ...words, ...peer, 'x'], { env });
+      expect([status, stderr]).toEqual([2, expect.stringMatching(message)]);
+      expect(stdout + stderr).not.toContain('canary');
+    }
+    expect(cluster.requests('submitTasks')).toHaveLength(1);
   });
 
   it.each([
@@ -248,7 +287,7 @@ describe('run', () => {
     };
     const { stderr, status } = await runInProcess(['run', ...peer, 'x']);
     expect(status).toBe(5);
-    expect(stderr).toBe(`jarvisctl: output of attempt 1 of ${ID} is not available: n1 has removed them\n`);
+    expect(stderr).toBe(`jarvisctl: not all output of attempt 1 can be shown: n1 has removed them\n`);
   });
 
   it('asks again for a log that is not there yet', async () => {

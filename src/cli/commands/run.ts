@@ -25,6 +25,7 @@ import type { MountOption } from '../options.ts';
 import { describeEnd } from '../output/tasks.ts';
 import type { Peers } from '../peers.ts';
 import { RunProgress } from '../run-progress.ts';
+import { collectSecrets, secretEnvironment } from '../secret-environment.ts';
 import { notify, programName, writeLine } from '../terminal.ts';
 import type { Terminal } from '../terminal.ts';
 import { writeChunk } from './logs.ts';
@@ -43,6 +44,7 @@ interface RunOptions {
   readonly pull?: string;
   readonly priority?: string;
   readonly env?: ReadonlyMap<string, string>;
+  readonly secretEnv?: readonly string[];
   readonly label?: ReadonlyMap<string, string>;
   readonly workingDir?: string;
   readonly timeout?: string;
@@ -66,6 +68,11 @@ export function registerRun(program: Command, context: Context): void {
     .option('--memory <quantity>', 'what is set aside for it, such as 64Mi or 1Gi; default: 64Mi')
     .addOption(new Option('--priority <priority>', 'default: normal').choices(PRIORITIES))
     .option('--env <key=value>', 'a variable of its environment (repeat)', collectPairs)
+    .option(
+      '--secret-env <name[=@file]>',
+      'a sensitive one, shown to nobody; its value is that of the variable name here, or stands in the file (repeat)',
+      collectSecrets,
+    )
     .option('-l, --label <key=value>', 'a label (repeat)', collectPairs)
     .option('--working-dir <path>', "where it starts; default: an empty directory, or the image's own")
     .option('--timeout <duration>', "the task's own limit, such as 5m, per attempt")
@@ -99,6 +106,7 @@ export function registerRun(program: Command, context: Context): void {
     command,
     "jarvisctl run -- sh -c 'echo hello; hostname'",
     'jarvisctl run --cpu 2 --memory 1Gi --env LEVEL=9 --timeout 5m -- ./convert.sh input.mkv',
+    'jarvisctl run --secret-env API_KEY --secret-env DB_PASSWORD=@db.password -- ./report.sh',
     "jarvisctl run --image python:3.9 --limit-memory 256Mi -- python -c 'print(6 * 7)'",
   );
 }
@@ -111,7 +119,7 @@ async function run(
   options: RunOptions,
 ): Promise<void> {
   const { terminal } = context;
-  const plain = plainTask(words, options);
+  const plain = plainTask(words, options, terminal.env);
   checkTask(plain);
   const request = { tasks: [wireFromPlain(plain)], idempotency_key: randomUUID() };
   using deadline = new Deadline(terminal.interrupted, options.waitTimeout);
@@ -163,7 +171,11 @@ async function follow(terminal: Terminal, peers: Peers, task: Task, signal: Abor
 }
 
 /** The task as a file would have it; what was not given is absent. */
-function plainTask(words: readonly string[], options: RunOptions): Readonly<Record<string, unknown>> {
+function plainTask(
+  words: readonly string[],
+  options: RunOptions,
+  env: Terminal['env'],
+): Readonly<Record<string, unknown>> {
   return {
     command: words.length === 0 ? undefined : words,
     name: options.name,
@@ -173,7 +185,7 @@ function plainTask(words: readonly string[], options: RunOptions): Readonly<Reco
     network: options.network,
     pull_policy: options.pull,
     limits: limitsOf(options),
-    env: options.env && Object.fromEntries(options.env),
+    env: environmentOf(options, env),
     working_dir: options.workingDir,
     resources: { cpu: options.cpu, memory: options.memory },
     priority: options.priority,
@@ -182,6 +194,16 @@ function plainTask(words: readonly string[], options: RunOptions): Readonly<Reco
     retry_policy: { max_attempts: options.maxAttempts ?? 1 },
     labels: options.label && Object.fromEntries(options.label),
   };
+}
+
+/** Absent where none is given. @throws JarvisError invalid */
+function environmentOf(
+  { env: shown, secretEnv: secrets }: RunOptions,
+  env: Terminal['env'],
+): Readonly<Record<string, unknown>> | undefined {
+  if (secrets === undefined) return shown && Object.fromEntries(shown);
+  const pairs = shown ?? new Map<string, string>();
+  return { ...Object.fromEntries(pairs), ...secretEnvironment(secrets, pairs, env) };
 }
 
 /** Absent where none is given: a task without an image may have none. */

@@ -1,8 +1,11 @@
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
+import { createServer as createSecureServer } from 'node:tls';
+
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { JarvisError } from '../../lib/errors.ts';
+import { materialOf, newAuthority } from '../../lib/testing/tls.test-kit.ts';
 import { FakeCluster, fakeTask } from '../fake-cluster.test-kit.ts';
 import { CliProcess, runInProcess } from '../run-cli.test-kit.ts';
 
@@ -76,6 +79,23 @@ describe('bad usage', () => {
 });
 
 describe('help', () => {
+  it('is that of the command that its words lead to', async () => {
+    const asked = await runInProcess(['help', 'dag', 'graph']);
+    expect(asked).toEqual(await runInProcess(['dag', 'graph', '--help']));
+    expect(asked.stdout).toContain('Usage: jarvisctl dag graph');
+    expect(await runInProcess(['help'])).toEqual(await runInProcess(['--help']));
+  });
+
+  it.each([
+    ['help dag grph', 'unknown command "grph" (did you mean graph?); allowed: ls, get, wait,'],
+    ['help cancel task-1', 'cancel has no command "task-1"'],
+    ['help lst', 'unknown command "lst" (did you mean ls?); allowed: dev, run,'],
+  ])('%s does nothing, and says what is wrong', async (line, message) => {
+    const { stdout, stderr, status } = await runInProcess(line.split(' '));
+    expect({ stdout, status }).toEqual({ stdout: '', status: 2 });
+    expect(stderr).toContain(message);
+  });
+
   const commands = [
     'batch ls',
     'batch wait',
@@ -134,6 +154,26 @@ describe('peers', () => {
     } finally {
       for (const socket of sockets) socket.destroy();
       silent.close();
+    }
+  });
+
+  it('says where one is asked in plain text that speaks TLS, and asks for certificates', async () => {
+    const authority = await newAuthority();
+    const { certificatePem: cert, keyPem: key } = await materialOf(authority, { kind: 'node', name: 'n1' });
+    const ca = authority.certificatePem;
+    const secure = createSecureServer({ cert, key, ca, requestCert: true, rejectUnauthorized: true });
+    secure.on('tlsClientError', () => undefined);
+    await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve));
+    try {
+      const { port } = secure.address() as AddressInfo;
+      const { stderr, status } = await runInProcess(['ls', '--peer', `127.0.0.1:1,127.0.0.1:${port}`]);
+      expect(stderr).toBe(
+        `jarvisctl: no peer can be reached, tried 127.0.0.1:1, 127.0.0.1:${port}; ` +
+          `127.0.0.1:${port} speaks TLS: --context, or --tls-ca, --tls-cert and --tls-key\n`,
+      );
+      expect(status).toBe(3);
+    } finally {
+      secure.close();
     }
   });
 

@@ -64,8 +64,10 @@ describe('completion', () => {
     expect(await offered('node', 'drain', 'n')).toEqual(['n1', 'n2']);
     expect(await offered('batch', 'get', '')).toEqual(['batch-a']);
     expect(await offered('dag', 'graph', '')).toEqual(['etl', 'dag-a']);
-    const { stdout } = await runInProcess(['__complete', '--', 'get', 'task-abc'], { env });
-    expect(stdout).toBe('task-abc\tone RUNNING\n');
+    const { stdout, stderr } = await runInProcess(['__complete', '--', 'get', 'task-abc'], { env });
+    expect([stdout, stderr]).toEqual(['task-abc\tone RUNNING\n', '']);
+    // Any node will do, also while there is no leader.
+    for (const { request } of cluster.calls) expect(request).toMatchObject({ consistency: 'stale' });
   });
 
   it('asks the cluster that the words before mean', async () => {

@@ -24,7 +24,8 @@ export async function valuesOf(
     context.terminal.interrupted,
     AbortSignal.timeout(clientLimits.completionMs),
   ]);
-  return await withPeers(context, command, (peers) => ask(peers, source, signal));
+  // What is old will do here, and any node has it, also without a leader.
+  return await withPeers(context, command, (peers) => ask(peers, source, signal), { stale: true });
 }
 
 async function ask(
@@ -32,7 +33,6 @@ async function ask(
   source: Exclude<Source, 'files' | 'directories' | 'contexts'>,
   signal: AbortSignal,
 ): Promise<readonly Candidate[]> {
-  // What is old will do here, and any node has it.
   const page = { limit: clientLimits.pageItems, cursor: '' };
   switch (source) {
     case 'tasks': {

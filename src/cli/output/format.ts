@@ -1,10 +1,10 @@
 /** `-o table|wide|json|yaml|name`: one way to print whatever a reading command has found. */
 import stringWidth from 'string-width';
-import { stringify } from 'yaml';
 
 import { unreachable } from '../../lib/assert.ts';
 import { columnsOf, writeLine, write } from '../terminal.ts';
 import type { Terminal } from '../terminal.ts';
+import { jsonText, yamlText } from './documents.ts';
 import type { Fit } from './fit.ts';
 import { renderTable } from './table.ts';
 
@@ -78,6 +78,6 @@ function blockOf<T>(columns: readonly Column<T>[], row: readonly string[]): stri
 }
 
 export function printJson(terminal: Terminal, format: 'json' | 'yaml', value: unknown): Promise<void> {
-  if (format === 'json') return writeLine(terminal.stdout, JSON.stringify(value, null, 2));
-  return write(terminal.stdout, stringify(value, { lineWidth: 0 }));
+  if (format === 'json') return writeLine(terminal.stdout, jsonText(value, 2));
+  return write(terminal.stdout, yamlText(value));
 }

@@ -6,13 +6,14 @@ import { printable } from '../terminal.ts';
 export const GRAPH_FORMATS = ['text', 'mermaid', 'dot'] as const;
 export type GraphFormat = (typeof GRAPH_FORMATS)[number];
 
+/** Of six digits: Graphviz knows no shorter ones. */
 const COLOURS: Readonly<Record<string, string>> = {
-  RUNNING: '#8cf',
-  COMPLETED: '#8d8',
-  FAILED: '#fc6',
-  PERMANENTLY_FAILED: '#f88',
-  CANCELLED: '#d9d',
-  SKIPPED: '#ccc',
+  RUNNING: '#88ccff',
+  COMPLETED: '#88dd88',
+  FAILED: '#ffcc66',
+  PERMANENTLY_FAILED: '#ff8888',
+  CANCELLED: '#dd99dd',
+  SKIPPED: '#cccccc',
 };
 
 /** Ends with an end of line. */

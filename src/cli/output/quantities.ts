@@ -14,5 +14,5 @@ export function formatBytes(bytes: number): string {
     value /= 1024;
     unit += 1;
   }
-  return `${Math.round(value * 10) / 10}${UNITS[unit] ?? ''}`;
+  return `${unit === 0 ? Math.round(value) : Math.round(value * 10) / 10}${UNITS[unit] ?? ''}`;
 }

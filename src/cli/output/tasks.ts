@@ -83,8 +83,10 @@ function reasonOf(task: Task): string | null {
 /** Of a task or an attempt. */
 export function durationOf(timed: Pick<Task, 'started_at' | 'finished_at'>, nowMs: number): string {
   if (timed.started_at === undefined) return '-';
-  const endMs = timed.finished_at === undefined ? nowMs : Date.parse(timed.finished_at);
-  return humanDuration(endMs - Date.parse(timed.started_at));
+  const startMs = Date.parse(timed.started_at);
+  if (timed.finished_at === undefined) return humanDuration(nowMs - startMs);
+  const tookMs = Date.parse(timed.finished_at) - startMs;
+  return tookMs > 0 && tookMs < 1000 ? `${tookMs}ms` : humanDuration(tookMs);
 }
 
 function shorten(text: string): string {

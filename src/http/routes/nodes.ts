@@ -1,13 +1,15 @@
 /** The nodes, and what operators say of them. */
 import { formatDurationMs } from '../../lib/quantities.ts';
 import { listToJson, nodeChangeToJson, nodeToJson, removalToJson } from '../../spec/json.ts';
+import { nodeUsageToJson } from '../../spec/usage-json.ts';
 import { parseDrain, parseNodeUpdate } from '../../spec/node-changes.ts';
-import { removeNodeQuery } from '../query.ts';
+import { nodeUsageQuery, refusedQuery, removeNodeQuery } from '../query.ts';
 import { idempotencyKey, labelsToWire } from '../requests.ts';
 import type { RouteCall } from '../route.ts';
 import { route } from '../route.ts';
 import { drain, nodeUpdate } from '../schemas/bodies.ts';
 import { node, nodeChange, nodeList, removal } from '../schemas/nodes.ts';
+import { nodeUsage } from '../schemas/usage.ts';
 
 /** The name in the URL, and the caller's key. */
 function nodeNamed({ request, parameter }: Pick<RouteCall<unknown>, 'parameter' | 'request'>) {
@@ -36,6 +38,18 @@ export const nodeRoutes = [
     answer: node,
     handler: async ({ operations, parameter, context }) =>
       nodeToJson(await operations.getNode({ name: parameter('name') }, context())),
+  }),
+  route({
+    method: 'GET',
+    path: '/nodes/:name/usage',
+    operation: 'getNodeUsage',
+    summary: 'What a node and the attempts on it use, with a short history',
+    answer: nodeUsage,
+    query: nodeUsageQuery,
+    handler: async ({ operations, parameter, query, context }) => {
+      const asked = { name: parameter('name'), since: query.since, limit: query.limit };
+      return nodeUsageToJson(await refusedQuery(operations.getNodeUsage(asked, context())));
+    },
   }),
   route({
     method: 'PATCH',

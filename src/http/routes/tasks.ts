@@ -5,14 +5,16 @@ import { formatTime } from '../../lib/times.ts';
 import { explanationToJson, listToJson, planToJson, taskToJson } from '../../spec/json.ts';
 import { parseTaskSpec } from '../../spec/task-schema.ts';
 import { parseTaskUpdate } from '../../spec/task-update.ts';
+import { taskUsageToJson } from '../../spec/usage-json.ts';
 import { wireFromPlain } from '../../spec/wire.ts';
 import { sendLogs } from '../logs-route.ts';
 import { planRequest } from '../plan-request.ts';
-import { logsQuery, logsRequest, refusedQuery, tasksQuery } from '../query.ts';
+import { logsQuery, logsRequest, refusedQuery, tasksQuery, taskUsageQuery } from '../query.ts';
 import { idempotencyKey, labelsToWire } from '../requests.ts';
 import { route } from '../route.ts';
 import { planSpec, taskSpec, taskUpdate } from '../schemas/bodies.ts';
 import { explanation, plan, task, taskList } from '../schemas/tasks.ts';
+import { taskUsage } from '../schemas/usage.ts';
 
 export const taskRoutes = [
   route({
@@ -108,6 +110,18 @@ export const taskRoutes = [
     answer: explanation,
     handler: async ({ operations, parameter, context }) =>
       explanationToJson(await operations.explainTask({ id: parameter('id') }, context())),
+  }),
+  route({
+    method: 'GET',
+    path: '/tasks/:id/usage',
+    operation: 'getTaskUsage',
+    summary: 'What the running attempt of a task uses, with a short history; 409 where none runs',
+    answer: taskUsage,
+    query: taskUsageQuery,
+    handler: async ({ operations, parameter, query, context }) => {
+      const asked = { id: parameter('id'), since: query.since };
+      return taskUsageToJson(await refusedQuery(operations.getTaskUsage(asked, context())));
+    },
   }),
   route({
     method: 'GET',

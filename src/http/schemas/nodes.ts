@@ -2,6 +2,7 @@
 import { z } from 'zod';
 
 import { component, count, flag, list, number, text, texts, textsByName, time } from './components.ts';
+import { usage } from './usage.ts';
 
 const capacity = z.object({ cpu_millis: count, memory_bytes: count });
 
@@ -19,17 +20,7 @@ export const node = component(
     isolation: text,
     capacity,
     allocated: capacity,
-    usage: z
-      .object({
-        cpu_percent: number,
-        memory_bytes: count,
-        disk_bytes: count,
-        network_bytes_per_second: number,
-        wall_ms: count,
-        pressure: texts,
-        cpu_scope: text,
-      })
-      .nullable(),
+    usage: usage.nullable(),
     active_tasks: count,
     last_heartbeat_at: time.nullable(),
     joined_at: time,

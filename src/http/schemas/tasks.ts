@@ -67,7 +67,9 @@ const placement = {
       anti: z.array(z.object({ batch: text.optional(), labels: textsByName.optional() })).optional(),
     })
     .nullable(),
-  locality: z.object({ near: z.array(z.looseObject({})) }).nullable(),
+  locality: z
+    .object({ near: z.array(z.union([text.describe('Such as zone=a'), z.object({ task: text })])) })
+    .nullable(),
 };
 
 export const task = component(

@@ -43,7 +43,7 @@ describe('PendingQueue', () => {
         const model = new Set<number>();
         for (const { add, place } of list) {
           if (add) {
-            queue.add(rowAt(place));
+            queue.add(rowAt(place), place);
             model.add(place);
           } else {
             queue.remove(rowAt(place));
@@ -53,6 +53,11 @@ describe('PendingQueue', () => {
         expect(queue.size).toBe(model.size);
         const ids = [...queue.tasks(() => false)].map(({ id }) => id);
         expect(ids).toEqual(inOrder(model));
+        const requests = [...queue.requests()];
+        const sums = requests.reduce((sum, one) => sum + one.sinceSumMs, 0);
+        expect(sums).toBe([...model].reduce((sum, each) => sum + each, 0));
+        expect(requests.reduce((sum, one) => sum + one.count, 0)).toBe(model.size);
+        for (const { first, firstSinceMs } of requests) expect(first.id).toBe(`task-${firstSinceMs}`);
         const place = list[0]?.place ?? 0;
         const position = ids.indexOf(`task-${place}`) + 1;
         expect(queue.positionOf(rowAt(place)) ?? 0).toBe(position);
@@ -72,9 +77,9 @@ describe('PendingQueue', () => {
 
   it('gives its holes back', () => {
     const queue = new PendingQueue();
-    for (let place = 0; place < 1000; place += 1) queue.add(rowAt(place));
+    for (let place = 0; place < 1000; place += 1) queue.add(rowAt(place), place);
     for (let place = 0; place < 1000; place += 2) queue.remove(rowAt(place));
-    for (let place = 0; place < 1000; place += 4) queue.add(rowAt(place));
+    for (let place = 0; place < 1000; place += 4) queue.add(rowAt(place), place);
     const left = Array.from({ length: 1000 }, (_, place) => place).filter((place) => place % 4 !== 2);
     expect([...queue.tasks(() => false)].map(({ id }) => id)).toEqual(inOrder(left));
   });

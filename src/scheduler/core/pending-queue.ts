@@ -27,7 +27,8 @@ export class PendingQueue {
     return this.#size;
   }
 
-  add(task: TaskRow): void {
+  /** @param sinceMs since when it could run; of no meaning for the order */
+  add(task: TaskRow, sinceMs: number): void {
     const lane = this.#lanes.get(task.priority);
     const key = requestKey(task);
     let bucket = lane?.get(key);
@@ -35,16 +36,24 @@ export class PendingQueue {
       bucket = new Bucket(requestOf(task));
       lane?.set(key, bucket);
     }
-    if (bucket.add(task)) this.#size += 1;
+    if (bucket.add(task, sinceMs)) this.#size += 1;
   }
 
-  remove(task: TaskRow): void {
+  /** @returns since when it could run; null: it was not there */
+  remove(task: TaskRow): number | null {
     const lane = this.#lanes.get(task.priority);
     const key = requestKey(task);
     const bucket = lane?.get(key);
-    if (bucket?.remove(task) !== true) return;
+    const sinceMs = bucket?.remove(task) ?? null;
+    if (bucket === undefined || sinceMs === null) return null;
     this.#size -= 1;
     if (bucket.isEmpty) lane?.delete(key);
+    return sinceMs;
+  }
+
+  /** What there is of each request and priority, in no order that matters. Costs as much as there are of these. */
+  *requests(): Generator<QueuedRequest> {
+    for (const lane of this.#lanes.values()) for (const bucket of lane.values()) yield bucket.summary();
   }
 
   /** From 1; null: it is not there. Costs as much as there is of its priority. */
@@ -93,9 +102,22 @@ function comparePlaces(a: Place, b: Place): number {
   return a.createdIndex - b.createdIndex || a.createdPosition - b.createdPosition;
 }
 
+/** Tasks of one request and priority. */
+export interface QueuedRequest {
+  readonly request: TaskRequest;
+  /** The one that would be placed first. */
+  readonly first: TaskRow;
+  readonly count: number;
+  /** Sum of the times since when each could run. */
+  readonly sinceSumMs: number;
+  /** When the first of them could. A task that is queued anew stands where it stood, so another may wait for longer. */
+  readonly firstSinceMs: number;
+}
+
 /** A slot keeps its place in the order also where its task has been taken out of it. */
 interface Slot extends Place {
   task: TaskRow | null;
+  sinceMs: number;
 }
 
 /**
@@ -108,6 +130,7 @@ class Bucket {
   /** Before it are only holes. */
   #start = 0;
   #holes = 0;
+  #sinceSumMs = 0;
 
   constructor(request: TaskRequest) {
     this.request = request;
@@ -117,19 +140,34 @@ class Bucket {
     return this.#holes === this.#slots.length;
   }
 
+  summary(): QueuedRequest {
+    const first = this.next(0);
+    invariant(first !== null, 'empty buckets are removed');
+    return {
+      request: this.request,
+      first: first.task,
+      count: this.size,
+      sinceSumMs: this.#sinceSumMs,
+      firstSinceMs: this.#slots[first.after - 1]?.sinceMs ?? 0,
+    };
+  }
+
   /** @returns whether it was not there already */
-  add(task: TaskRow): boolean {
+  add(task: TaskRow, sinceMs: number): boolean {
     const at = this.#find(task);
     const slot = this.#slots[at];
     this.#start = Math.min(this.#start, at);
     if (slot === undefined || comparePlaces(slot, task) !== 0) {
       const { createdIndex, createdPosition } = task;
-      this.#slots.splice(at, 0, { createdIndex, createdPosition, task });
+      this.#slots.splice(at, 0, { createdIndex, createdPosition, task, sinceMs });
+      this.#sinceSumMs += sinceMs;
       return true;
     }
     const isNew = slot.task === null;
     if (isNew) this.#holes -= 1;
+    this.#sinceSumMs += sinceMs - (isNew ? 0 : slot.sinceMs);
     slot.task = task;
+    slot.sinceMs = sinceMs;
     return isNew;
   }
 
@@ -148,11 +186,12 @@ class Bucket {
     return count;
   }
 
-  /** @returns whether it was there */
-  remove(task: TaskRow): boolean {
+  /** @returns since when it could run; null: it was not there */
+  remove(task: TaskRow): number | null {
     const slot = this.#slots[this.#find(task)];
-    if (slot?.task?.id !== task.id) return false;
+    if (slot?.task?.id !== task.id) return null;
     slot.task = null;
+    this.#sinceSumMs -= slot.sinceMs;
     this.#holes += 1;
     while (this.#start < this.#slots.length && this.#slots[this.#start]?.task === null) this.#start += 1;
     if (this.#holes > 64 && this.#holes * 2 > this.#slots.length) {
@@ -160,7 +199,7 @@ class Bucket {
       this.#start = 0;
       this.#holes = 0;
     }
-    return true;
+    return slot.sinceMs;
   }
 
   /** The first task at or after a slot, and the slot after it. */

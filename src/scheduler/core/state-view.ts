@@ -1,12 +1,14 @@
 import type { AlertChannelRow, AlertRow } from '../../model/alert-outbox.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
+import type { FormerMemberRow } from '../../model/former-member.ts';
 import type { JoinTokenRow } from '../../model/join-token.ts';
 import type { LogHolderRow } from '../../model/log-holder.ts';
 import type { NodeRow } from '../../model/node.ts';
 import type { Resources, SpecRow, TaskRow, TaskStatus } from '../../model/task.ts';
 import type { TokenRow } from '../../model/token.ts';
 import type { KeyUse } from './concurrency-keys.ts';
+import type { QueuedRequest } from './pending-queue.ts';
 import type { TaskRequest } from './request.ts';
 import type { TaskGroups } from './task-groups.ts';
 
@@ -24,6 +26,8 @@ export interface StateView {
   readonly alerts: ReadonlyMap<string, AlertRow>;
   /** By event and webhook. */
   readonly alertChannels: ReadonlyMap<string, AlertChannelRow>;
+  /** By name. */
+  readonly formerMembers: ReadonlyMap<string, FormerMemberRow>;
   /** Open tasks only; finished ones are read from the store. */
   readonly tasks: ReadonlyMap<string, TaskRow>;
   /** Specs of open tasks. */
@@ -54,6 +58,8 @@ export interface StateView {
     skipGroup?: (task: TaskRow) => boolean,
   ): Iterable<TaskRow>;
   readonly pendingCount: number;
+  /** The same tasks by what they ask for, with how many there are and since when they could run. */
+  queuedRequests(): Iterable<QueuedRequest>;
   /** The task's place among them, from 1; null: it is none of them. */
   positionOf(task: TaskRow): number | null;
   /** FAILED tasks whose next try is due at or before the time, and PENDING ones that are not to run before. */

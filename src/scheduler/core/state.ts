@@ -8,6 +8,7 @@ import type { IdKey } from '../../lib/ids.ts';
 import type { AlertChannelRow, AlertRow } from '../../model/alert-outbox.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
+import type { FormerMemberRow } from '../../model/former-member.ts';
 import type { JoinTokenRow } from '../../model/join-token.ts';
 import type { LogHolderRow } from '../../model/log-holder.ts';
 import type { NodeRow } from '../../model/node.ts';
@@ -20,7 +21,7 @@ import { ConcurrencyKeys } from './concurrency-keys.ts';
 import { NodeLoads } from './node-loads.ts';
 import { GroupIndex } from './group-index.ts';
 import { PendingQueue } from './pending-queue.ts';
-import type { SkipGroup, SkipRequest } from './pending-queue.ts';
+import type { QueuedRequest, SkipGroup, SkipRequest } from './pending-queue.ts';
 import { RecentPlaces } from './recent-places.ts';
 import { dueMsOf, RetryTimers } from './retry-timers.ts';
 import type { StateView } from './state-view.ts';
@@ -37,6 +38,7 @@ export class ClusterState implements StateView {
   readonly #joinTokens = new Map<string, JoinTokenRow>();
   readonly #alerts = new Map<string, AlertRow>();
   readonly #alertChannels = new Map<string, AlertChannelRow>();
+  readonly #formerMembers = new Map<string, FormerMemberRow>();
   readonly #tasks = new Map<string, TaskRow>();
   readonly #specs = new Map<string, SpecRow>();
   /** How many open tasks need each spec. */
@@ -83,6 +85,10 @@ export class ClusterState implements StateView {
     return this.#alertChannels;
   }
 
+  get formerMembers(): ReadonlyMap<string, FormerMemberRow> {
+    return this.#formerMembers;
+  }
+
   get tasks(): ReadonlyMap<string, TaskRow> {
     return this.#tasks;
   }
@@ -125,6 +131,10 @@ export class ClusterState implements StateView {
 
   pending(skip: SkipRequest = skipNothing, skipGroup?: SkipGroup): Iterable<TaskRow> {
     return this.#pending.tasks(skip, skipGroup);
+  }
+
+  queuedRequests(): Iterable<QueuedRequest> {
+    return this.#pending.requests();
   }
 
   positionOf(task: TaskRow): number | null {
@@ -214,6 +224,8 @@ export class ClusterState implements StateView {
         return this.#alerts.get(key) ?? null;
       case 'alertChannel':
         return this.#alertChannels.get(key) ?? null;
+      case 'formerMember':
+        return this.#formerMembers.get(key) ?? null;
       case 'task':
         return this.#tasks.get(key) ?? null;
       case 'spec':
@@ -254,6 +266,8 @@ export class ClusterState implements StateView {
   commit(changes: readonly RowChange[]): void {
     this.#unclaimedSpecs.clear();
     this.#groups.forgetUnclaimed();
+    // The time before the rest: what comes into the queue is there since then.
+    for (const change of changes) if (change.table === 'cluster') this.#setCluster(change.after);
     for (const change of changes) this.#commitOne(change);
     // Of tasks that were over as soon as they were made.
     for (const { table, key } of changes) {
@@ -283,6 +297,9 @@ export class ClusterState implements StateView {
         break;
       case 'alertChannel':
         set(this.#alertChannels, change.key, change.after);
+        break;
+      case 'formerMember':
+        set(this.#formerMembers, change.key, change.after);
         break;
       case 'spec':
         set(this.#specs, change.key, change.after);
@@ -320,10 +337,10 @@ export class ClusterState implements StateView {
     if (open !== null && !this.#tasks.has(id)) this.#useSpec(open.specId, 1);
     if (open === null && this.#tasks.has(id) && before !== null) this.#useSpec(before.specId, -1);
     // What is over stands in no index, also where it expires or is begun anew.
-    if (before !== null && !isTerminal(before.status)) this.#unindex(before);
+    const queuedMs = before !== null && !isTerminal(before.status) ? this.#unindex(before) : null;
     set(this.#tasks, id, open);
     this.#groups.setTask(before, open);
-    if (open !== null) this.#index(open);
+    if (open !== null) this.#index(open, queuedMs ?? this.#runnableSinceMs(before, open));
     if (after !== null && after.attempts !== before?.attempts) this.#places.note(after);
   }
 
@@ -341,25 +358,33 @@ export class ClusterState implements StateView {
     this.#specs.set(specId, unclaimed);
   }
 
+  /** Of a row that was not in the queue: as the time stands or, where it is read from the store, as the row has it. */
+  #runnableSinceMs(before: TaskRow | null, { createdAtMs, notBeforeMs, attempts }: TaskRow): number {
+    if (before !== null) return this.#cluster?.timeMs ?? 0;
+    return Math.max(createdAtMs, notBeforeMs ?? 0, attempts.at(-1)?.finishedAtMs ?? 0);
+  }
+
   #count({ status }: TaskRow, difference: 1 | -1): void {
     this.#statusCounts.set(status, this.statusCount(status) + difference);
   }
 
-  #index(task: TaskRow): void {
+  #index(task: TaskRow, sinceMs: number): void {
     this.#count(task, 1);
     const dueMs = dueMsOf(task);
     if (dueMs !== null) this.#retries.set(task.id, dueMs);
-    else if (task.status === 'PENDING') this.#pending.add(task);
+    else if (task.status === 'PENDING') this.#pending.add(task, sinceMs);
     this.#loads.add(task);
     this.#keys.add(task);
   }
 
-  #unindex(task: TaskRow): void {
+  /** @returns since when it could run; null: it was not in the queue */
+  #unindex(task: TaskRow): number | null {
     this.#count(task, -1);
-    if (dueMsOf(task) !== null) this.#retries.delete(task.id);
-    else if (task.status === 'PENDING') this.#pending.remove(task);
     this.#loads.remove(task);
     this.#keys.remove(task);
+    if (dueMsOf(task) === null) return task.status === 'PENDING' ? this.#pending.remove(task) : null;
+    this.#retries.delete(task.id);
+    return null;
   }
 }
 

@@ -148,6 +148,12 @@ export class ContainerAttempt implements TableAttempt {
     return this.#record.containerId;
   }
 
+  /** That holds its container, from the root of the hierarchies; null: it has none yet. */
+  get cgroup(): string | null {
+    const { cgroupParent } = this.#record;
+    return cgroupParent === null ? null : cgroupPathOf(cgroupParent);
+  }
+
   /** Who wants to know what a start that takes long is doing. */
   listen(onProgress: (note: string) => void): void {
     if (this.view.type === 'registered') this.#onProgress.add(onProgress);
@@ -422,7 +428,7 @@ export class ContainerAttempt implements TableAttempt {
   }
 
   async #openLog(): Promise<void> {
-    const { engine, policy } = this.#tools;
+    const { engine, policy, output } = this.#tools;
     await mkdir(this.#exchangeDirectory, { recursive: true, mode: 0o700 });
     // Whoever the container's user is; those above it keep everybody else out. The umask does not count here.
     await chmod(this.#exchangeDirectory, 0o777);
@@ -430,6 +436,7 @@ export class ContainerAttempt implements TableAttempt {
     this.#output = await ContainerLog.open({
       directory: this.#directory,
       limits: policy.logLimits,
+      output,
       engine,
       log: this.#log,
     });

@@ -9,6 +9,7 @@ import type { Log } from '../../../lib/log.ts';
 import { readNewestLog } from '../../watchdog/attempt-log.ts';
 import type { LogLimits } from '../../watchdog/limits.ts';
 import { AttemptLogWriter } from '../../watchdog/log-writer.ts';
+import type { OutputCounters } from '../../watchdog/output-counters.ts';
 import { OutputTail } from '../../watchdog/output-tail.ts';
 import type { Engine } from './engine.ts';
 import { chunksOf } from './engine.ts';
@@ -21,6 +22,7 @@ export interface ContainerLogOptions {
   /** Of the attempt; must exist. */
   readonly directory: string;
   readonly limits: LogLimits;
+  readonly output: OutputCounters;
   readonly engine: Engine;
   readonly log: Log;
 }
@@ -55,7 +57,7 @@ export class ContainerLog {
       position.add(atMs);
       tail.add(data);
     }
-    const writer = await AttemptLogWriter.create(options.directory, options.limits);
+    const writer = await AttemptLogWriter.create(options.directory, options.limits, options.output);
     return new ContainerLog(options, { writer, position, tail });
   }
 

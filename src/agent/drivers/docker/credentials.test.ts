@@ -4,7 +4,7 @@ import path from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { credentialsFor } from './credentials.ts';
+import { credentialsFor, withoutPassword } from './credentials.ts';
 
 const SECRET = 'canary-4711';
 
@@ -50,5 +50,23 @@ describe('credentialsFor', () => {
   it('says that it is not there', async () => {
     const missing = credentialsFor('r', new Map([['r', path.join(directory, 'missing')]]));
     await expect(missing).rejects.toThrow('missing');
+  });
+});
+
+describe('what a registry says', () => {
+  const credentials = { username: 'ci', password: 's3cr3t/pass' };
+
+  it.each([
+    ['denied: s3cr3t/pass', 'denied: …'],
+    [`Basic ${Buffer.from('ci:s3cr3t/pass').toString('base64')} is wrong`, 'Basic …= is wrong'],
+    [`{"auth":"${Buffer.from(JSON.stringify(credentials)).toString('base64url')}"}`, '{"auth":"…"}'],
+    ['registry.example.com/thing:1: denied', 'registry.example.com/thing:1: denied'],
+  ])('is told without the password: %s', (said, told) => {
+    expect(withoutPassword(said, credentials)).toBe(told);
+  });
+
+  it('is told as it is where there is none', () => {
+    expect(withoutPassword('denied', null)).toBe('denied');
+    expect(withoutPassword('denied', { username: 'ci', password: '' })).toBe('denied');
   });
 });

@@ -45,6 +45,20 @@ export async function credentialsFor(
   return { username: decoded.slice(0, colon), password: decoded.slice(colon + 1) };
 }
 
+/** What could carry a password in another form: base64 of either alphabet. */
+const ENCODED = /[A-Za-z0-9+/_-]{4,}/g;
+
+/** What an engine or a registry has said, without the password, should it repeat it: plain, or within base64. */
+export function withoutPassword(text: string, credentials: Credentials | null): string {
+  const password = credentials?.password ?? '';
+  if (password === '') return text;
+  return text
+    .replaceAll(password, '…')
+    .replaceAll(ENCODED, (word) =>
+      Buffer.from(word, 'base64').toString('utf8').includes(password) ? '…' : word,
+    );
+}
+
 function failure(registry: string, file: string, why: string): StartFailure {
   const message = `the credentials of this node for ${registry} cannot be used: ${file} ${why}`;
   return new StartFailure(message, { errorType: 'AuthenticationError' });

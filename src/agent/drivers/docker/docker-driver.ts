@@ -10,10 +10,12 @@ import type { Log } from '../../../lib/log.ts';
 import { Slots } from '../../../lib/slots.ts';
 import { Cgroups } from '../../cgroups/cgroups.ts';
 import { AttemptTable } from '../../watchdog/attempt-table.ts';
+import { OutputCounters } from '../../watchdog/output-counters.ts';
 import { attemptName, isAttemptKey } from '../../watchdog/paths.ts';
 import { readBootId } from '../../watchdog/processes.ts';
 import { isSpec } from '../../watchdog/protocol.ts';
 import { RecordStore } from '../../watchdog/record-store.ts';
+import type { AttemptCounters, RunningAttempt } from '../attempt-counters.ts';
 import type { AttemptKey, AttemptSpec, AttemptStop, AttemptView, Driver, Exit } from '../driver.ts';
 import type { AttemptGuard } from './attempt-guard.ts';
 import type { DockerTools } from './docker-tools.ts';
@@ -22,6 +24,7 @@ import type { ContainerRecord } from './container-record.ts';
 import { parseContainerRecord } from './container-record.ts';
 import { ContainerReconciler } from './container-reconciler.ts';
 import type { ContainerSummary } from './engine.ts';
+import { countersOfStats } from './container-stats.ts';
 import { Engine } from './engine.ts';
 import { EngineMonitor } from './engine-monitor.ts';
 import { ImageCollector } from './image-collector.ts';
@@ -35,6 +38,8 @@ export interface DockerDriverOptions {
   /** Its data directory is that of the node. */
   readonly owner: ContainerOwner;
   readonly policy: DockerPolicy;
+  /** To which it adds; default: its own. */
+  readonly output?: OutputCounters;
   readonly guard: AttemptGuard;
   readonly log: Log;
   /** The engine has come or gone: with it, what this node can run. */
@@ -45,6 +50,7 @@ export interface DockerDriverOptions {
 const STARTS_AT_ONCE = 10_000;
 
 interface Parts {
+  readonly engine: Engine;
   readonly store: RecordStore<ContainerRecord>;
   readonly session: number;
   readonly table: AttemptTable<ContainerAttempt>;
@@ -90,6 +96,7 @@ export class DockerDriver implements Driver {
       bootId: readBootId(),
       owner,
       policy,
+      output: options.output ?? new OutputCounters(),
       engine,
       images,
       cgroups,
@@ -132,6 +139,7 @@ export class DockerDriver implements Driver {
     await monitor.start();
     collector.start();
     return new DockerDriver({
+      engine,
       store,
       session: stored.session,
       table,
@@ -207,6 +215,21 @@ export class DockerDriver implements Driver {
     const isGone = (await orAborted(table.find(key)?.cleaned() ?? Promise.resolve(null), signal)) ?? true;
     if (!isGone) throw new JarvisError('unavailable', `something is left of ${attemptName(key)}`);
     await table.remove(key);
+  }
+
+  running(): readonly RunningAttempt[] {
+    return [...this.#parts.table.all()].flatMap(({ view, cgroup }) => {
+      if (view.type !== 'running') return [];
+      const { taskId, assignment, attempt, fencingToken, startedAtMs } = view;
+      return [{ taskId, assignment, attempt, fencingToken, startedAtMs, cgroup, isContainer: true }];
+    });
+  }
+
+  /** The engine's own measurement: where its groups are not on this machine, or cannot be read. */
+  async askCounters(key: AttemptKey, signal: AbortSignal): Promise<AttemptCounters | null> {
+    const { table, engine } = this.#parts;
+    const id = table.find(key)?.containerId ?? null;
+    return id === null ? null : countersOfStats(await engine.stats(id, signal));
   }
 
   /** Removes images that are no longer needed, as is done now and then by itself. */

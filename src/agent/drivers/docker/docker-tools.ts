@@ -2,6 +2,7 @@ import type { Log } from '../../../lib/log.ts';
 import type { Slots } from '../../../lib/slots.ts';
 import type { Cgroups } from '../../cgroups/cgroups.ts';
 import type { RecordStore } from '../../watchdog/record-store.ts';
+import type { OutputCounters } from '../../watchdog/output-counters.ts';
 import type { AttemptGuard } from './attempt-guard.ts';
 import type { ContainerRecord } from './container-record.ts';
 import type { Engine } from './engine.ts';
@@ -15,6 +16,7 @@ export interface DockerTools {
   readonly bootId: string;
   readonly owner: ContainerOwner;
   readonly policy: DockerPolicy;
+  readonly output: OutputCounters;
   readonly engine: Engine;
   readonly images: Images;
   readonly cgroups: Cgroups;

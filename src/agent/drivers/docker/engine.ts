@@ -77,6 +77,7 @@ type AbortableDocker = Dockerode & {
 type AbortableImage = Dockerode.Image & { inspect(options: Abortable): Promise<Dockerode.ImageInspectInfo> };
 type AbortableContainer = Dockerode.Container & {
   kill(options: Abortable & { readonly signal: string }): Promise<unknown>;
+  stats(options: Abortable & { readonly stream: false; readonly 'one-shot': true }): Promise<unknown>;
 };
 
 /** Architectures as the kernel calls them, and as images do. */
@@ -176,6 +177,19 @@ export class Engine {
   async inspect(id: string, signal: AbortSignal): Promise<ContainerDetails | null> {
     return unlessMissing(
       this.#quick(signal, (abortSignal) => this.#docker.getContainer(id).inspect({ abortSignal })),
+    );
+  }
+
+  /** What it has used so far, without the second that the engine otherwise takes to compare. @returns null where it is gone */
+  async stats(id: string, signal: AbortSignal): Promise<unknown> {
+    return unlessMissing(
+      this.#quick(signal, (abortSignal) =>
+        (this.#docker.getContainer(id) as AbortableContainer).stats({
+          stream: false,
+          'one-shot': true,
+          abortSignal,
+        }),
+      ),
     );
   }
 

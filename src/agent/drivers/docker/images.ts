@@ -7,7 +7,7 @@ import { canonicalImage, parseImageReference } from '../../../lib/image-referenc
 import type { Log } from '../../../lib/log.ts';
 import { Slots } from '../../../lib/slots.ts';
 import type { ContainerSpec } from '../../../model/task.ts';
-import { credentialsFor } from './credentials.ts';
+import { credentialsFor, withoutPassword } from './credentials.ts';
 import type { Credentials, Engine, EngineFacts, ImageDetails } from './engine.ts';
 import { EngineRefusal, NoAnswer } from './engine.ts';
 import { insist } from './insist.ts';
@@ -189,7 +189,8 @@ export class Images {
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof EngineRefusal) && !(error instanceof NoAnswer)) throw error;
-      this.#log.warn({ image: canonicalImage(reference), error: messageOf(error) }, 'a pull failed');
+      const said = withoutPassword(messageOf(error), credentials);
+      this.#log.warn({ image: canonicalImage(reference), error: said }, 'a pull failed');
       const { architecture, operatingSystem: os } = await this.facts(signal);
       const platform = { architecture, os };
       throw await explainPullFailure({

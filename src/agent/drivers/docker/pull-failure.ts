@@ -5,6 +5,7 @@
 import { messageOf } from '../../../lib/errors.ts';
 import type { ImageReference } from '../../../lib/image-reference.ts';
 import { canonicalImage } from '../../../lib/image-reference.ts';
+import { withoutPassword } from './credentials.ts';
 import type { Credentials, Engine } from './engine.ts';
 import { EngineRefusal } from './engine.ts';
 import { StartFailure } from './start-failure.ts';
@@ -24,9 +25,10 @@ export async function explainPullFailure(options: {
 }): Promise<StartFailure> {
   const { engine, reference, credentials, error, platform, signal } = options;
   const name = canonicalImage(reference);
+  const said = (failure: Error): string => withoutPassword(failure.message, credentials);
   const missing = (why: string): StartFailure =>
     new StartFailure(`${name}: ${why}`, { errorType: 'ImageNotFound', cause: error });
-  if (error instanceof EngineRefusal && error.status === 404) return missing(error.message);
+  if (error instanceof EngineRefusal && error.status === 404) return missing(said(error));
   if (error.message.includes(NO_CREDENTIALS)) return loginNeeded(reference, credentials, error);
   try {
     const platforms = await engine.platforms(reference, credentials, signal);
@@ -41,10 +43,10 @@ export async function explainPullFailure(options: {
     signal.throwIfAborted();
     if (second instanceof EngineRefusal && (second.status === 401 || second.status === 403))
       return loginNeeded(reference, credentials, error);
-    if (second instanceof EngineRefusal && second.status === 404) return missing(second.message);
+    if (second instanceof EngineRefusal && second.status === 404) return missing(said(second));
     if (messageOf(second).includes(NO_CREDENTIALS)) return loginNeeded(reference, credentials, error);
   }
-  return new StartFailure(`${name}: ${error.message}`, { errorType: 'ImagePullFailed', cause: error });
+  return new StartFailure(`${name}: ${said(error)}`, { errorType: 'ImagePullFailed', cause: error });
 }
 
 function loginNeeded(reference: ImageReference, credentials: Credentials | null, error: Error): StartFailure {

@@ -5,6 +5,7 @@ import { DEFAULT_POLICY, violationsOfNeeds } from '../../../model/policy.ts';
 import type { WatchdogClient } from '../../watchdog/client.ts';
 import { isAttemptKey } from '../../watchdog/paths.ts';
 import { isSpec } from '../../watchdog/protocol.ts';
+import type { RunningAttempt } from '../attempt-counters.ts';
 import type { AttemptKey, AttemptSpec, AttemptStop, AttemptView, Driver, Exit } from '../driver.ts';
 import { CHEAP_STARTS_AT_ONCE } from '../driver.ts';
 import { noImages } from '../no-images.ts';
@@ -14,11 +15,20 @@ export class ProcessDriver implements Driver {
   readonly startsAtOnce = CHEAP_STARTS_AT_ONCE;
   readonly #client: WatchdogClient;
   readonly #policy: NodePolicy;
+  readonly #groupOf: (key: AttemptKey) => string | null;
 
-  /** The client is the driver's from then on: `close` closes it. */
-  constructor(client: WatchdogClient, policy: NodePolicy = DEFAULT_POLICY) {
+  /**
+   * The client is the driver's from then on: `close` closes it.
+   * @param groupOf where the watchdog puts an attempt, from the root of the hierarchies; null: control groups cannot be used
+   */
+  constructor(
+    client: WatchdogClient,
+    policy: NodePolicy = DEFAULT_POLICY,
+    groupOf: (key: AttemptKey) => string | null = () => null,
+  ) {
     this.#client = client;
     this.#policy = policy;
+    this.#groupOf = groupOf;
   }
 
   async open(session: number, signal: AbortSignal): Promise<void> {
@@ -59,6 +69,18 @@ export class ProcessDriver implements Driver {
   async remove(key: AttemptKey, signal: AbortSignal): Promise<void> {
     checkKey(key);
     await this.#client.remove(key, signal);
+  }
+
+  running(): readonly RunningAttempt[] {
+    return this.#client.running().map(({ taskId, assignment, attempt, fencingToken, startedAtMs }) => ({
+      taskId,
+      assignment,
+      attempt,
+      fencingToken,
+      startedAtMs,
+      cgroup: this.#groupOf({ taskId, assignment }),
+      isContainer: false,
+    }));
   }
 
   async close(): Promise<void> {

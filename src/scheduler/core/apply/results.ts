@@ -66,4 +66,5 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly advanceAlerts: null;
   readonly quorumRisk: null;
   readonly autoscalerFailed: null;
+  readonly barMember: null;
 }

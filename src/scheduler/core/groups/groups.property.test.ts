@@ -36,6 +36,7 @@ import { MIB, reportOf, specOf } from '../testing/values.ts';
 import { runs } from '../../../lib/testing/property-runs.ts';
 
 const NODES = ['n1', 'n2'] as const;
+const OPEN_STATUSES = ['WAITING', 'PENDING', 'ASSIGNED', 'RUNNING', 'FAILED'] as const;
 const ENDS = ['COMPLETED', 'COMPLETED', 'FAILED', 'FAILED', 'LOST', 'CANCELLED'] as const;
 
 const step = fc.record({
@@ -224,6 +225,11 @@ function checkQueue({ state }: TestCluster): void {
   const unmade = groups.reduce((sum, { size, made }) => sum + size - made, 0);
   const waiting = [...state.tasks.values()].filter((task) => nodeHolding(task) === null).length;
   expect(state.queuedCount).toBe(waiting + unmade);
+  expect(state.unmadeCount).toBe(unmade);
+  for (const status of OPEN_STATUSES) {
+    const tasks = [...state.tasks.values()].filter((task) => task.status === status);
+    expect(state.statusCount(status)).toBe(tasks.length);
+  }
   expect(state.keyUse('db')?.holding ?? 0).toBeLessThanOrEqual(2);
 }
 

@@ -79,7 +79,7 @@ class Placing {
   constructor(state: StateView, tasks: readonly TaskRow[], { loadOf, rooms = new Map() }: DryRunOptions) {
     const queue = new PendingQueue();
     // What is not due yet is planned as if it were: where it would run is what was asked.
-    for (const task of tasks) queue.add(task);
+    for (const task of tasks) queue.add(task, task.createdAtMs);
     this.#view = viewOf(state, queue, rooms);
     const planner = new Planner(this.#view, NOTHING_IN_FLIGHT);
     if (loadOf !== null) planner.measure(loadOf);
@@ -118,6 +118,7 @@ function viewOf(state: StateView, queue: PendingQueue, rooms: ReadonlyMap<string
     joinTokens: state.joinTokens,
     alerts: state.alerts,
     alertChannels: state.alertChannels,
+    formerMembers: state.formerMembers,
     tasks: state.tasks,
     specs: state.specs,
     allocated: (node) => state.allocated(node),
@@ -126,6 +127,7 @@ function viewOf(state: StateView, queue: PendingQueue, rooms: ReadonlyMap<string
     keyUse: (key) => state.keyUse(key),
     placeOf: (taskName) => state.placeOf(taskName),
     queuedCount: state.queuedCount,
+    queuedRequests: () => queue.requests(),
     unmadeCount: state.unmadeCount,
     statusCount: (status) => state.statusCount(status),
     pending: (skip = () => false, skipGroup) => queue.tasks(skip, skipGroup),

@@ -1,0 +1,165 @@
+/**
+ * What the control group of an attempt has counted. Of version 1 each controller has a hierarchy of its own, and the group
+ * need not be in all of them; of version 2 a controller may not be given to the group. What is missing reads as null.
+ */
+import { statSync } from 'node:fs';
+import path from 'node:path';
+
+import { parseMounts, pidsBelow, readOrEmpty, subfolders, type Hierarchy } from '../cgroups/hierarchies.ts';
+import { NO_COUNTERS, type AttemptCounters } from '../drivers/attempt-counters.ts';
+import { readSmall } from './small-file.ts';
+
+/** Every process of the machine is in each hierarchy of version 1; groups of processes are made in the first of these. */
+const REFERENCES = ['freezer', 'pids', 'memory'];
+/** Version 1 says "no limit" as the largest number of whole pages. */
+const NO_LIMIT = 2 ** 60;
+
+/** The folders of one group that are there, by controller; of version 2 all are the same one. */
+interface Folders {
+  readonly version: 1 | 2;
+  readonly cpu: string | null;
+  readonly memory: string | null;
+  readonly io: string | null;
+  readonly pids: string | null;
+  /** Says which processes are in it. */
+  readonly reference: string;
+}
+
+export class GroupHierarchies {
+  readonly #hierarchies: readonly Hierarchy[];
+
+  /** @param mountinfo proc_pid_mountinfo(5) */
+  constructor(mountinfo: string = readOrEmpty('/proc/self/mountinfo')) {
+    this.#hierarchies = parseMounts(mountinfo);
+  }
+
+  /** @param cgroup from the root of the hierarchies @returns null where no such group is there */
+  find(cgroup: string): GroupCounters | null {
+    const folderOf = (...controllers: readonly string[]): string | null => {
+      for (const controller of controllers) {
+        const found = this.#hierarchies.find(
+          (one) => one.version === 1 && one.controllers.includes(controller),
+        );
+        const folder = found === undefined ? null : existing(path.join(found.folder, cgroup));
+        if (folder !== null) return folder;
+      }
+      return null;
+    };
+    if (this.#hierarchies.some(({ version }) => version === 1)) {
+      const reference = folderOf(...REFERENCES);
+      if (reference === null) return null;
+      return new GroupCounters({
+        version: 1,
+        cpu: folderOf('cpuacct'),
+        memory: folderOf('memory'),
+        io: folderOf('blkio'),
+        pids: folderOf('pids'),
+        reference,
+      });
+    }
+    const [unified] = this.#hierarchies;
+    const folder = unified === undefined ? null : existing(path.join(unified.folder, cgroup));
+    return folder === null
+      ? null
+      : new GroupCounters({
+          version: 2,
+          cpu: folder,
+          memory: folder,
+          io: folder,
+          pids: folder,
+          reference: folder,
+        });
+  }
+}
+
+export class GroupCounters {
+  readonly #folders: Folders;
+
+  constructor(folders: Folders) {
+    this.#folders = folders;
+  }
+
+  /** @returns null where the group is gone */
+  read(): AttemptCounters | null {
+    const { version, cpu, memory, io, pids } = this.#folders;
+    const counters = {
+      ...NO_COUNTERS,
+      cpuUs: cpu === null ? null : cpuUsedUs(cpu, version),
+      ...(memory === null ? {} : memoryOf(memory, version)),
+      ...(io === null ? {} : transferredBytes(io, version)),
+      pids: pids === null ? null : numberOrNull(readSmall(path.join(pids, 'pids.current'))),
+    };
+    const isEmpty = Object.values(counters).every((value) => value === null);
+    return isEmpty && existing(this.#folders.reference) === null ? null : counters;
+  }
+
+  /** Of what is in it and below it. */
+  processes(): readonly number[] {
+    return pidsBelow(this.#folders.reference);
+  }
+}
+
+function existing(folder: string): string | null {
+  return statSync(folder, { throwIfNoEntry: false }) === undefined ? null : folder;
+}
+
+function cpuUsedUs(folder: string, version: 1 | 2): number | null {
+  if (version === 2) return field(readSmall(path.join(folder, 'cpu.stat')), 'usage_usec');
+  const nanoseconds = numberOrNull(readSmall(path.join(folder, 'cpuacct.usage')));
+  return nanoseconds === null ? null : nanoseconds / 1000;
+}
+
+function memoryOf(folder: string, version: 1 | 2): Pick<AttemptCounters, 'memoryBytes' | 'memoryLimitBytes'> {
+  const [limit, low] =
+    version === 2 ? ['memory.max', 'inactive_file'] : ['memory.limit_in_bytes', 'total_inactive_file'];
+  const limitBytes = numberOrNull(readSmall(path.join(folder, limit)));
+  return {
+    memoryBytes: memoryUsed(folder, version, low),
+    memoryLimitBytes: limitBytes === null || limitBytes >= NO_LIMIT ? null : limitBytes,
+  };
+}
+
+function memoryUsed(folder: string, version: 1 | 2, low: string): number | null {
+  const file = version === 2 ? 'memory.current' : 'memory.usage_in_bytes';
+  const used = numberOrNull(readSmall(path.join(folder, file)));
+  if (used === null) return null;
+  const cache = field(readSmall(path.join(folder, 'memory.stat')), low) ?? 0;
+  if (used > 0 || version === 2) return Math.max(0, used - cache);
+  // Kernels before 5.11 may count in version 1 for each group by itself: the one that an engine makes is below.
+  const below = subfolders(folder).map((name) => memoryUsed(path.join(folder, name), version, low) ?? 0);
+  return below.reduce((sum, bytes) => sum + bytes, 0);
+}
+
+function transferredBytes(
+  folder: string,
+  version: 1 | 2,
+): Pick<AttemptCounters, 'readBytes' | 'writtenBytes'> {
+  if (version === 2) {
+    const text = readSmall(path.join(folder, 'io.stat'));
+    return { readBytes: sumOf(text, / rbytes=(\d+)/g), writtenBytes: sumOf(text, / wbytes=(\d+)/g) };
+  }
+  const text =
+    readSmall(path.join(folder, 'blkio.throttle.io_service_bytes_recursive')) ??
+    readSmall(path.join(folder, 'blkio.throttle.io_service_bytes'));
+  return { readBytes: sumOf(text, / Read (\d+)/g), writtenBytes: sumOf(text, / Write (\d+)/g) };
+}
+
+/** Over all disks; a group that has read nothing yet lists none of them. */
+function sumOf(text: string | null, pattern: RegExp): number | null {
+  if (text === null) return null;
+  let sum = 0;
+  for (const [, digits] of text.matchAll(pattern)) sum += Number(digits);
+  return sum;
+}
+
+/** Of a file with lines `name value`. */
+function field(text: string | null, name: string): number | null {
+  const digits = text === null ? undefined : new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1];
+  return digits === undefined ? null : Number(digits);
+}
+
+/** `max`, or nothing: null. */
+function numberOrNull(text: string | null): number | null {
+  const digits = text === null ? undefined : /^\d+/.exec(text)?.[0];
+  return digits === undefined ? null : Number(digits);
+}

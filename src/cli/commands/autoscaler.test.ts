@@ -1,0 +1,99 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import type { Simulation } from '../../autoscaler/core/simulator.ts';
+import { runInProcess } from '../run-cli.test-kit.ts';
+
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'jarvis-simulate-'));
+});
+
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function fileOf(name: string, text: string): string {
+  const file = path.join(folder, name);
+  writeFileSync(file, text);
+  return file;
+}
+
+async function simulate(load: string, ...words: readonly string[]) {
+  return await runInProcess(['autoscaler', 'simulate', '-f', fileOf('load.csv', load), ...words]);
+}
+
+describe('autoscaler simulate', () => {
+  const BURST = 'time,tasks,duration\n0,500,2m\n';
+
+  it('draws nodes and queue over time, and sums up what it took', async () => {
+    const { stdout, status } = await simulate(BURST, '--until', '3h');
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^nodes at work\n/);
+    expect(stdout).toMatch(/\ntasks that wait\n/);
+    expect(stdout).toMatch(/\ntasks: {2}500 completed; waited .* on average/);
+    expect(stdout).toMatch(/\ncost: .* node hours, \d\.\d\d of what who knows the future pays\n$/);
+    expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(100);
+  });
+
+  it('lists the decisions with -o wide, and has all of it as JSON', async () => {
+    const { stdout } = await simulate(BURST, '-o', 'wide');
+    expect(stdout).toMatch(/\n +0s {2}\+2 to 5 {2}queue_depth 470 above 100\n/);
+    const json = JSON.parse((await simulate(BURST, '-o', 'json')).stdout) as Simulation;
+    expect(json).toMatchObject({ completed: 500 });
+    expect(json.steps[0]).toMatchObject({ atMs: 0, active: 3, queued: 470 });
+  });
+
+  it('writes a picture', async () => {
+    const file = path.join(folder, 'load.svg');
+    const { stderr, status } = await simulate(BURST, '--svg', file);
+    expect([status, stderr]).toEqual([0, expect.stringContaining(`${file} is written`)]);
+    const svg = readFileSync(file, 'utf8');
+    expect(svg).toMatch(/^<svg xmlns="http:\/\/www.w3.org\/2000\/svg"/);
+    expect(svg.match(/<path d="M[\d.,LHV]+"/g)).toHaveLength(2);
+    expect(svg).not.toMatch(/NaN|undefined/);
+  });
+
+  it('goes by the rules of a file', async () => {
+    const config = fileOf(
+      'node.yaml',
+      'autoscaling:\n  max_nodes: 4\n  scale_up_rules: [{ metric: queue_depth, threshold: 10, count: 9 }]\n',
+    );
+    const { stdout } = await simulate(BURST, '--config', config, '-o', 'json');
+    const { steps } = JSON.parse(stdout) as Simulation;
+    expect(Math.max(...steps.map(({ active, joining }) => active + joining))).toBe(4);
+  });
+
+  it.each([
+    ['time,tasks\n0,1\n', /no column duration; the first line must name time,tasks,duration/],
+    ['time,tasks,duration\n', /no row after the heading/],
+    ['', /no row after the heading/],
+    ['time,tasks,duration\n0,1,1m\n0,-1,1m\n', /line 3: tasks "-1" is not allowed: 1 to 1000000/],
+    ['time,tasks,duration\nsoon,1,1m\n', /line 2: time "soon" is not allowed: seconds, or a duration/],
+    ['time,tasks,duration\n0,1,400d\n', /line 2: duration 400d is too long: at most 31d/],
+    ['time,tasks,duration\n0,1\n', /Invalid Record Length/],
+  ])('refuses the load %j', async (load, message) => {
+    const { stderr, stdout, status } = await simulate(load);
+    expect([status, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(message);
+  });
+
+  it.each([
+    ['heartbeat: {}\n', /no block autoscaling/],
+    ['autoscaling: { max_nodes: 0 }\n', /autoscaling.max_nodes/],
+    ['autoscaling: { max_node: 5 }\n', /autoscaling.max_node.*max_nodes/s],
+  ])('refuses the rules %j', async (config, message) => {
+    const { stderr, status } = await simulate(BURST, '--config', fileOf('node.yaml', config));
+    expect(status).toBe(2);
+    expect(stderr).toMatch(message);
+  });
+
+  it('says where it cannot write', async () => {
+    const { stderr, status } = await simulate(BURST, '--svg', path.join(folder, 'none', 'load.svg'));
+    expect([status, stderr]).toEqual([2, expect.stringMatching(/cannot write .*ENOENT/)]);
+  });
+});
