@@ -1384,7 +1384,7 @@ export const Resources: MessageFns<Resources> = {
               break;
             }
 
-            message.cpu = reader.string();
+            message.cpu = reader.string(true);
             continue;
           }
           case 2: {
@@ -1392,7 +1392,7 @@ export const Resources: MessageFns<Resources> = {
               break;
             }
 
-            message.memory = reader.string();
+            message.memory = reader.string(true);
             continue;
           }
         }
@@ -1454,7 +1454,7 @@ export const Limits: MessageFns<Limits> = {
               break;
             }
 
-            message.cpu = reader.string();
+            message.cpu = reader.string(true);
             continue;
           }
           case 2: {
@@ -1462,7 +1462,7 @@ export const Limits: MessageFns<Limits> = {
               break;
             }
 
-            message.memory = reader.string();
+            message.memory = reader.string(true);
             continue;
           }
           case 3: {
@@ -1569,7 +1569,7 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
               break;
             }
 
-            message.backoff_strategy = reader.string();
+            message.backoff_strategy = reader.string(true);
             continue;
           }
           case 3: {
@@ -1593,7 +1593,7 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
               break;
             }
 
-            message.retryable_errors.push(reader.string());
+            message.retryable_errors.push(reader.string(true));
             continue;
           }
           case 6: {
@@ -1601,7 +1601,7 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
               break;
             }
 
-            message.non_retryable_errors.push(reader.string());
+            message.non_retryable_errors.push(reader.string(true));
             continue;
           }
           case 7: {
@@ -1774,7 +1774,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 11: {
@@ -1782,7 +1782,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.image = reader.string();
+            message.image = reader.string(true);
             continue;
           }
           case 12: {
@@ -1790,7 +1790,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.user = reader.string();
+            message.user = reader.string(true);
             continue;
           }
           case 13: {
@@ -1806,7 +1806,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.network = reader.string();
+            message.network = reader.string(true);
             continue;
           }
           case 15: {
@@ -1814,7 +1814,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.pull_policy = reader.string();
+            message.pull_policy = reader.string(true);
             continue;
           }
           case 16: {
@@ -1830,7 +1830,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.command.push(reader.string());
+            message.command.push(reader.string(true));
             continue;
           }
           case 3: {
@@ -1840,6 +1840,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
 
             const entry3 = TaskSpec_EnvEntry.decode(reader, reader.uint32());
             if (entry3.value !== undefined) {
+              if (entry3.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.env[entry3.key] = entry3.value;
             }
             continue;
@@ -1849,7 +1850,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.working_dir = reader.string();
+            message.working_dir = reader.string(true);
             continue;
           }
           case 5: {
@@ -1865,7 +1866,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.priority = reader.string();
+            message.priority = reader.string(true);
             continue;
           }
           case 7: {
@@ -1873,7 +1874,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.timeout = reader.string();
+            message.timeout = reader.string(true);
             continue;
           }
           case 8: {
@@ -1881,7 +1882,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.stop_grace = reader.string();
+            message.stop_grace = reader.string(true);
             continue;
           }
           case 9: {
@@ -1899,6 +1900,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
 
             const entry10 = TaskSpec_LabelsEntry.decode(reader, reader.uint32());
             if (entry10.value !== undefined) {
+              if (entry10.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry10.key] = entry10.value;
             }
             continue;
@@ -1908,7 +1910,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.on_node_loss = reader.string();
+            message.on_node_loss = reader.string(true);
             continue;
           }
           case 18: {
@@ -1916,7 +1918,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.not_before = reader.string();
+            message.not_before = reader.string(true);
             continue;
           }
           case 19: {
@@ -1950,6 +1952,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
 
             const entry22 = TaskSpec_SensitiveEnvEntry.decode(reader, reader.uint32());
             if (entry22.value !== undefined) {
+              if (entry22.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.sensitive_env[entry22.key] = entry22.value;
             }
             continue;
@@ -2066,7 +2069,7 @@ export const TaskSpec_EnvEntry: MessageFns<TaskSpec_EnvEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2074,7 +2077,7 @@ export const TaskSpec_EnvEntry: MessageFns<TaskSpec_EnvEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2133,7 +2136,7 @@ export const TaskSpec_LabelsEntry: MessageFns<TaskSpec_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2141,7 +2144,7 @@ export const TaskSpec_LabelsEntry: MessageFns<TaskSpec_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2200,7 +2203,7 @@ export const TaskSpec_SensitiveEnvEntry: MessageFns<TaskSpec_SensitiveEnvEntry> 
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2208,7 +2211,7 @@ export const TaskSpec_SensitiveEnvEntry: MessageFns<TaskSpec_SensitiveEnvEntry> 
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2267,7 +2270,7 @@ export const Concurrency: MessageFns<Concurrency> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2340,7 +2343,7 @@ export const LabelRule: MessageFns<LabelRule> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2348,7 +2351,7 @@ export const LabelRule: MessageFns<LabelRule> = {
               break;
             }
 
-            message.operator = reader.string();
+            message.operator = reader.string(true);
             continue;
           }
           case 3: {
@@ -2356,7 +2359,7 @@ export const LabelRule: MessageFns<LabelRule> = {
               break;
             }
 
-            message.values.push(reader.string());
+            message.values.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -2425,7 +2428,7 @@ export const AntiRule: MessageFns<AntiRule> = {
               break;
             }
 
-            message.batch = reader.string();
+            message.batch = reader.string(true);
             continue;
           }
           case 2: {
@@ -2435,6 +2438,7 @@ export const AntiRule: MessageFns<AntiRule> = {
 
             const entry2 = AntiRule_LabelsEntry.decode(reader, reader.uint32());
             if (entry2.value !== undefined) {
+              if (entry2.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry2.key] = entry2.value;
             }
             continue;
@@ -2503,7 +2507,7 @@ export const AntiRule_LabelsEntry: MessageFns<AntiRule_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2511,7 +2515,7 @@ export const AntiRule_LabelsEntry: MessageFns<AntiRule_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2649,7 +2653,7 @@ export const Near: MessageFns<Near> = {
               break;
             }
 
-            message.place = reader.string();
+            message.place = reader.string(true);
             continue;
           }
           case 2: {
@@ -2657,7 +2661,7 @@ export const Near: MessageFns<Near> = {
               break;
             }
 
-            message.task = reader.string();
+            message.task = reader.string(true);
             continue;
           }
         }
@@ -2771,7 +2775,7 @@ export const TaskError: MessageFns<TaskError> = {
               break;
             }
 
-            message.type = reader.string();
+            message.type = reader.string(true);
             continue;
           }
           case 2: {
@@ -2779,7 +2783,7 @@ export const TaskError: MessageFns<TaskError> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
         }
@@ -2893,7 +2897,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 3: {
@@ -2901,7 +2905,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 4: {
@@ -2917,7 +2921,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.signal = reader.string();
+            message.signal = reader.string(true);
             continue;
           }
           case 6: {
@@ -2933,7 +2937,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 8: {
@@ -2941,7 +2945,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
           case 9: {
@@ -2949,7 +2953,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.log_tail = reader.string();
+            message.log_tail = reader.string(true);
             continue;
           }
           case 10: {
@@ -2965,7 +2969,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.image_digest = reader.string();
+            message.image_digest = reader.string(true);
             continue;
           }
           case 12: {
@@ -2973,7 +2977,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.log_node = reader.string();
+            message.log_node = reader.string(true);
             continue;
           }
           case 13: {
@@ -3058,7 +3062,7 @@ export const Stopping: MessageFns<Stopping> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
           case 2: {
@@ -3066,7 +3070,7 @@ export const Stopping: MessageFns<Stopping> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
           case 3: {
@@ -3074,7 +3078,7 @@ export const Stopping: MessageFns<Stopping> = {
               break;
             }
 
-            message.kill_at = reader.string();
+            message.kill_at = reader.string(true);
             continue;
           }
         }
@@ -3297,7 +3301,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -3305,7 +3309,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 26: {
@@ -3313,7 +3317,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.image = reader.string();
+            message.image = reader.string(true);
             continue;
           }
           case 3: {
@@ -3321,7 +3325,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.command.push(reader.string());
+            message.command.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -3331,6 +3335,7 @@ export const Task: MessageFns<Task> = {
 
             const entry4 = Task_EnvEntry.decode(reader, reader.uint32());
             if (entry4.value !== undefined) {
+              if (entry4.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.env[entry4.key] = entry4.value;
             }
             continue;
@@ -3340,7 +3345,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.working_dir = reader.string();
+            message.working_dir = reader.string(true);
             continue;
           }
           case 27: {
@@ -3348,7 +3353,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.user = reader.string();
+            message.user = reader.string(true);
             continue;
           }
           case 28: {
@@ -3364,7 +3369,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.network = reader.string();
+            message.network = reader.string(true);
             continue;
           }
           case 30: {
@@ -3372,7 +3377,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.pull_policy = reader.string();
+            message.pull_policy = reader.string(true);
             continue;
           }
           case 6: {
@@ -3396,7 +3401,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.priority = reader.string();
+            message.priority = reader.string(true);
             continue;
           }
           case 8: {
@@ -3430,6 +3435,7 @@ export const Task: MessageFns<Task> = {
 
             const entry11 = Task_LabelsEntry.decode(reader, reader.uint32());
             if (entry11.value !== undefined) {
+              if (entry11.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry11.key] = entry11.value;
             }
             continue;
@@ -3439,7 +3445,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 13: {
@@ -3447,7 +3453,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.status_reason = reader.string();
+            message.status_reason = reader.string(true);
             continue;
           }
           case 14: {
@@ -3471,7 +3477,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 17: {
@@ -3487,7 +3493,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.signal = reader.string();
+            message.signal = reader.string(true);
             continue;
           }
           case 19: {
@@ -3503,7 +3509,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.result = reader.string();
+            message.result = reader.string(true);
             continue;
           }
           case 21: {
@@ -3511,7 +3517,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 22: {
@@ -3519,7 +3525,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.scheduled_at = reader.string();
+            message.scheduled_at = reader.string(true);
             continue;
           }
           case 23: {
@@ -3527,7 +3533,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 24: {
@@ -3535,7 +3541,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
           case 25: {
@@ -3551,7 +3557,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.on_node_loss = reader.string();
+            message.on_node_loss = reader.string(true);
             continue;
           }
           case 33: {
@@ -3559,7 +3565,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.not_before = reader.string();
+            message.not_before = reader.string(true);
             continue;
           }
           case 34: {
@@ -3591,7 +3597,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.batch_id = reader.string();
+            message.batch_id = reader.string(true);
             continue;
           }
           case 38: {
@@ -3607,7 +3613,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.dag_id = reader.string();
+            message.dag_id = reader.string(true);
             continue;
           }
           case 40: {
@@ -3615,7 +3621,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.dag_task = reader.string();
+            message.dag_task = reader.string(true);
             continue;
           }
           case 41: {
@@ -3623,7 +3629,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.dependencies.push(reader.string());
+            message.dependencies.push(reader.string(true));
             continue;
           }
           case 42: {
@@ -3631,7 +3637,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.sensitive_env.push(reader.string());
+            message.sensitive_env.push(reader.string(true));
             continue;
           }
         }
@@ -3760,7 +3766,7 @@ export const Task_EnvEntry: MessageFns<Task_EnvEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -3768,7 +3774,7 @@ export const Task_EnvEntry: MessageFns<Task_EnvEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -3827,7 +3833,7 @@ export const Task_LabelsEntry: MessageFns<Task_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -3835,7 +3841,7 @@ export const Task_LabelsEntry: MessageFns<Task_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -3902,7 +3908,7 @@ export const SubmitTasksRequest: MessageFns<SubmitTasksRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -4016,7 +4022,7 @@ export const SubmitAnswer: MessageFns<SubmitAnswer> = {
               break;
             }
 
-            message.task_ids.push(reader.string());
+            message.task_ids.push(reader.string(true));
             continue;
           }
           case 2: {
@@ -4088,7 +4094,7 @@ export const Refusal: MessageFns<Refusal> = {
               break;
             }
 
-            message.code = reader.string();
+            message.code = reader.string(true);
             continue;
           }
           case 2: {
@@ -4096,7 +4102,7 @@ export const Refusal: MessageFns<Refusal> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
           case 3: {
@@ -4164,7 +4170,7 @@ export const Fault: MessageFns<Fault> = {
               break;
             }
 
-            message.path = reader.string();
+            message.path = reader.string(true);
             continue;
           }
           case 2: {
@@ -4172,7 +4178,7 @@ export const Fault: MessageFns<Fault> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
         }
@@ -4231,7 +4237,7 @@ export const TaskRequest: MessageFns<TaskRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4239,7 +4245,7 @@ export const TaskRequest: MessageFns<TaskRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -4301,7 +4307,7 @@ export const Reason: MessageFns<Reason> = {
               break;
             }
 
-            message.filter = reader.string();
+            message.filter = reader.string(true);
             continue;
           }
           case 2: {
@@ -4317,7 +4323,7 @@ export const Reason: MessageFns<Reason> = {
               break;
             }
 
-            message.nearest_miss = reader.string();
+            message.nearest_miss = reader.string(true);
             continue;
           }
         }
@@ -4383,7 +4389,7 @@ export const Explanation: MessageFns<Explanation> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4391,7 +4397,7 @@ export const Explanation: MessageFns<Explanation> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 3: {
@@ -4553,7 +4559,7 @@ export const PlanItem: MessageFns<PlanItem> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -4569,7 +4575,7 @@ export const PlanItem: MessageFns<PlanItem> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 4: {
@@ -4705,7 +4711,7 @@ export const CancelTaskRequest: MessageFns<CancelTaskRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4713,7 +4719,7 @@ export const CancelTaskRequest: MessageFns<CancelTaskRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -4772,7 +4778,7 @@ export const RetryTaskRequest: MessageFns<RetryTaskRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4780,7 +4786,7 @@ export const RetryTaskRequest: MessageFns<RetryTaskRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -4851,7 +4857,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4859,7 +4865,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 3: {
@@ -4867,7 +4873,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.priority = reader.string();
+            message.priority = reader.string(true);
             continue;
           }
           case 4: {
@@ -4877,6 +4883,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
 
             const entry4 = UpdateTaskRequest_LabelsEntry.decode(reader, reader.uint32());
             if (entry4.value !== undefined) {
+              if (entry4.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry4.key] = entry4.value;
             }
             continue;
@@ -4886,7 +4893,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.remove_labels.push(reader.string());
+            message.remove_labels.push(reader.string(true));
             continue;
           }
           case 6: {
@@ -4894,7 +4901,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.not_before = reader.string();
+            message.not_before = reader.string(true);
             continue;
           }
         }
@@ -4965,7 +4972,7 @@ export const UpdateTaskRequest_LabelsEntry: MessageFns<UpdateTaskRequest_LabelsE
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -4973,7 +4980,7 @@ export const UpdateTaskRequest_LabelsEntry: MessageFns<UpdateTaskRequest_LabelsE
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -5063,7 +5070,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.status.push(reader.string());
+            message.status.push(reader.string(true));
             continue;
           }
           case 2: {
@@ -5071,7 +5078,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 3: {
@@ -5079,7 +5086,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 4: {
@@ -5087,7 +5094,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.label.push(reader.string());
+            message.label.push(reader.string(true));
             continue;
           }
           case 5: {
@@ -5103,7 +5110,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.cursor = reader.string();
+            message.cursor = reader.string(true);
             continue;
           }
           case 10: {
@@ -5111,7 +5118,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.batch_id = reader.string();
+            message.batch_id = reader.string(true);
             continue;
           }
           case 11: {
@@ -5119,7 +5126,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.dag_id = reader.string();
+            message.dag_id = reader.string(true);
             continue;
           }
           case 12: {
@@ -5127,7 +5134,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -5201,7 +5208,7 @@ export const ListTasksResponse: MessageFns<ListTasksResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -5272,7 +5279,7 @@ export const LogsRequest: MessageFns<LogsRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -5296,7 +5303,7 @@ export const LogsRequest: MessageFns<LogsRequest> = {
               break;
             }
 
-            message.stream = reader.string();
+            message.stream = reader.string(true);
             continue;
           }
           case 5: {
@@ -5304,7 +5311,7 @@ export const LogsRequest: MessageFns<LogsRequest> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
           case 6: {
@@ -5372,7 +5379,7 @@ export const ListNodesRequest: MessageFns<ListNodesRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -5438,7 +5445,7 @@ export const ListNodesResponse: MessageFns<ListNodesResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -5497,7 +5504,7 @@ export const NodeRequest: MessageFns<NodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5505,7 +5512,7 @@ export const NodeRequest: MessageFns<NodeRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -5564,7 +5571,7 @@ export const CordonNodeRequest: MessageFns<CordonNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5572,7 +5579,7 @@ export const CordonNodeRequest: MessageFns<CordonNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -5640,7 +5647,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5648,7 +5655,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 3: {
@@ -5656,7 +5663,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.deadline = reader.string();
+            message.deadline = reader.string(true);
             continue;
           }
           case 4: {
@@ -5664,7 +5671,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.grace = reader.string();
+            message.grace = reader.string(true);
             continue;
           }
           case 5: {
@@ -5672,7 +5679,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.start_id = reader.string();
+            message.start_id = reader.string(true);
             continue;
           }
         }
@@ -5734,7 +5741,7 @@ export const UndrainNodeRequest: MessageFns<UndrainNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5742,7 +5749,7 @@ export const UndrainNodeRequest: MessageFns<UndrainNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -5807,7 +5814,7 @@ export const LabelNodeRequest: MessageFns<LabelNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5815,7 +5822,7 @@ export const LabelNodeRequest: MessageFns<LabelNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 3: {
@@ -5825,6 +5832,7 @@ export const LabelNodeRequest: MessageFns<LabelNodeRequest> = {
 
             const entry3 = LabelNodeRequest_LabelsEntry.decode(reader, reader.uint32());
             if (entry3.value !== undefined) {
+              if (entry3.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry3.key] = entry3.value;
             }
             continue;
@@ -5834,7 +5842,7 @@ export const LabelNodeRequest: MessageFns<LabelNodeRequest> = {
               break;
             }
 
-            message.remove_labels.push(reader.string());
+            message.remove_labels.push(reader.string(true));
             continue;
           }
         }
@@ -5903,7 +5911,7 @@ export const LabelNodeRequest_LabelsEntry: MessageFns<LabelNodeRequest_LabelsEnt
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -5911,7 +5919,7 @@ export const LabelNodeRequest_LabelsEntry: MessageFns<LabelNodeRequest_LabelsEnt
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -5978,7 +5986,7 @@ export const NodeChange: MessageFns<NodeChange> = {
               break;
             }
 
-            message.warnings.push(reader.string());
+            message.warnings.push(reader.string(true));
             continue;
           }
         }
@@ -6040,7 +6048,7 @@ export const RemoveNodeRequest: MessageFns<RemoveNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -6056,7 +6064,7 @@ export const RemoveNodeRequest: MessageFns<RemoveNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -6119,7 +6127,7 @@ export const RemoveNodeResponse: MessageFns<RemoveNodeResponse> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -6135,7 +6143,7 @@ export const RemoveNodeResponse: MessageFns<RemoveNodeResponse> = {
               break;
             }
 
-            message.member = reader.string();
+            message.member = reader.string(true);
             continue;
           }
         }
@@ -6262,7 +6270,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -6270,7 +6278,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 3: {
@@ -6278,7 +6286,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 4: {
@@ -6286,7 +6294,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.address = reader.string();
+            message.address = reader.string(true);
             continue;
           }
           case 5: {
@@ -6294,7 +6302,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.http = reader.string();
+            message.http = reader.string(true);
             continue;
           }
           case 6: {
@@ -6302,7 +6310,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.version = reader.string();
+            message.version = reader.string(true);
             continue;
           }
           case 7: {
@@ -6312,6 +6320,7 @@ export const Node: MessageFns<Node> = {
 
             const entry7 = Node_LabelsEntry.decode(reader, reader.uint32());
             if (entry7.value !== undefined) {
+              if (entry7.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry7.key] = entry7.value;
             }
             continue;
@@ -6321,7 +6330,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.drivers.push(reader.string());
+            message.drivers.push(reader.string(true));
             continue;
           }
           case 9: {
@@ -6329,7 +6338,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.isolation = reader.string();
+            message.isolation = reader.string(true);
             continue;
           }
           case 10: {
@@ -6369,7 +6378,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.last_heartbeat_at = reader.string();
+            message.last_heartbeat_at = reader.string(true);
             continue;
           }
           case 15: {
@@ -6377,7 +6386,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.joined_at = reader.string();
+            message.joined_at = reader.string(true);
             continue;
           }
           case 16: {
@@ -6393,7 +6402,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.pressure.push(reader.string());
+            message.pressure.push(reader.string(true));
             continue;
           }
           case 20: {
@@ -6488,7 +6497,7 @@ export const Node_LabelsEntry: MessageFns<Node_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -6496,7 +6505,7 @@ export const Node_LabelsEntry: MessageFns<Node_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -7529,7 +7538,7 @@ export const Drain: MessageFns<Drain> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 2: {
@@ -7537,7 +7546,7 @@ export const Drain: MessageFns<Drain> = {
               break;
             }
 
-            message.deadline = reader.string();
+            message.deadline = reader.string(true);
             continue;
           }
           case 3: {
@@ -7569,7 +7578,7 @@ export const Drain: MessageFns<Drain> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
           case 7: {
@@ -7638,7 +7647,7 @@ export const GetClusterRequest: MessageFns<GetClusterRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -7759,7 +7768,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -7775,7 +7784,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.address = reader.string();
+            message.address = reader.string(true);
             continue;
           }
           case 4: {
@@ -7783,7 +7792,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 5: {
@@ -7807,7 +7816,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.state = reader.string();
+            message.state = reader.string(true);
             continue;
           }
           case 8: {
@@ -7863,7 +7872,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.version = reader.string();
+            message.version = reader.string(true);
             continue;
           }
           case 15: {
@@ -7871,7 +7880,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.node_status = reader.string();
+            message.node_status = reader.string(true);
             continue;
           }
           case 16: {
@@ -8006,7 +8015,7 @@ export const SnapshotTransfer: MessageFns<SnapshotTransfer> = {
               break;
             }
 
-            message.last_failure = reader.string();
+            message.last_failure = reader.string(true);
             continue;
           }
         }
@@ -8131,7 +8140,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -8147,7 +8156,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 4: {
@@ -8163,7 +8172,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.vote = reader.string();
+            message.vote = reader.string(true);
             continue;
           }
           case 6: {
@@ -8171,7 +8180,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.leader = reader.string();
+            message.leader = reader.string(true);
             continue;
           }
           case 7: {
@@ -8243,7 +8252,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.version = reader.string();
+            message.version = reader.string(true);
             continue;
           }
           case 16: {
@@ -8253,6 +8262,7 @@ export const NodeReport: MessageFns<NodeReport> = {
 
             const entry16 = NodeReport_RefusalsEntry.decode(reader, reader.uint32());
             if (entry16.value !== undefined) {
+              if (entry16.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.refusals[entry16.key] = entry16.value;
             }
             continue;
@@ -8346,7 +8356,7 @@ export const NodeReport_RefusalsEntry: MessageFns<NodeReport_RefusalsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -8423,6 +8433,7 @@ export const StateDifference: MessageFns<StateDifference> = {
 
             const entry2 = StateDifference_DigestsEntry.decode(reader, reader.uint32());
             if (entry2.value !== undefined) {
+              if (entry2.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.digests[entry2.key] = entry2.value;
             }
             continue;
@@ -8491,7 +8502,7 @@ export const StateDifference_DigestsEntry: MessageFns<StateDifference_DigestsEnt
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -8499,7 +8510,7 @@ export const StateDifference_DigestsEntry: MessageFns<StateDifference_DigestsEnt
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -8655,7 +8666,7 @@ export const DiskError: MessageFns<DiskError> = {
               break;
             }
 
-            message.kind = reader.string();
+            message.kind = reader.string(true);
             continue;
           }
           case 2: {
@@ -8663,7 +8674,7 @@ export const DiskError: MessageFns<DiskError> = {
               break;
             }
 
-            message.path = reader.string();
+            message.path = reader.string(true);
             continue;
           }
           case 3: {
@@ -8671,7 +8682,7 @@ export const DiskError: MessageFns<DiskError> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
           case 4: {
@@ -8679,7 +8690,7 @@ export const DiskError: MessageFns<DiskError> = {
               break;
             }
 
-            message.at = reader.string();
+            message.at = reader.string(true);
             continue;
           }
         }
@@ -8746,7 +8757,7 @@ export const JointConfiguration: MessageFns<JointConfiguration> = {
               break;
             }
 
-            message.incoming.push(reader.string());
+            message.incoming.push(reader.string(true));
             continue;
           }
           case 2: {
@@ -8754,7 +8765,7 @@ export const JointConfiguration: MessageFns<JointConfiguration> = {
               break;
             }
 
-            message.outgoing.push(reader.string());
+            message.outgoing.push(reader.string(true));
             continue;
           }
           case 3: {
@@ -8762,7 +8773,7 @@ export const JointConfiguration: MessageFns<JointConfiguration> = {
               break;
             }
 
-            message.learners_next.push(reader.string());
+            message.learners_next.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -8882,7 +8893,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.cluster_id = reader.string();
+            message.cluster_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -8890,7 +8901,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.leader = reader.string();
+            message.leader = reader.string(true);
             continue;
           }
           case 3: {
@@ -8922,7 +8933,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.voters.push(reader.string());
+            message.voters.push(reader.string(true));
             continue;
           }
           case 7: {
@@ -8930,7 +8941,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.learners.push(reader.string());
+            message.learners.push(reader.string(true));
             continue;
           }
           case 8: {
@@ -8970,7 +8981,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.transfer_target = reader.string();
+            message.transfer_target = reader.string(true);
             continue;
           }
           case 13: {
@@ -9107,7 +9118,7 @@ export const VersionInfo: MessageFns<VersionInfo> = {
               break;
             }
 
-            message.version = reader.string();
+            message.version = reader.string(true);
             continue;
           }
           case 2: {
@@ -9115,7 +9126,7 @@ export const VersionInfo: MessageFns<VersionInfo> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -9123,7 +9134,7 @@ export const VersionInfo: MessageFns<VersionInfo> = {
               break;
             }
 
-            message.node_version = reader.string();
+            message.node_version = reader.string(true);
             continue;
           }
         }
@@ -9192,7 +9203,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.action = reader.string();
+            message.action = reader.string(true);
             continue;
           }
           case 2: {
@@ -9200,7 +9211,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -9208,7 +9219,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.address = reader.string();
+            message.address = reader.string(true);
             continue;
           }
           case 4: {
@@ -9216,7 +9227,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.other = reader.string();
+            message.other = reader.string(true);
             continue;
           }
           case 5: {
@@ -9224,7 +9235,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -9286,7 +9297,7 @@ export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = 
               break;
             }
 
-            message.to = reader.string();
+            message.to = reader.string(true);
             continue;
           }
           case 2: {
@@ -9294,7 +9305,7 @@ export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = 
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -9350,7 +9361,7 @@ export const GetConfigRequest: MessageFns<GetConfigRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -9419,7 +9430,7 @@ export const SetConfigRequest: MessageFns<SetConfigRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 3: {
@@ -9427,7 +9438,7 @@ export const SetConfigRequest: MessageFns<SetConfigRequest> = {
               break;
             }
 
-            message.changes = reader.string();
+            message.changes = reader.string(true);
             continue;
           }
         }
@@ -9492,7 +9503,7 @@ export const HeartbeatChange: MessageFns<HeartbeatChange> = {
               break;
             }
 
-            message.interval = reader.string();
+            message.interval = reader.string(true);
             continue;
           }
           case 2: {
@@ -9500,7 +9511,7 @@ export const HeartbeatChange: MessageFns<HeartbeatChange> = {
               break;
             }
 
-            message.warning = reader.string();
+            message.warning = reader.string(true);
             continue;
           }
           case 3: {
@@ -9508,7 +9519,7 @@ export const HeartbeatChange: MessageFns<HeartbeatChange> = {
               break;
             }
 
-            message.timeout = reader.string();
+            message.timeout = reader.string(true);
             continue;
           }
         }
@@ -9598,7 +9609,7 @@ export const ClusterSettings: MessageFns<ClusterSettings> = {
               break;
             }
 
-            message.blocks = reader.string();
+            message.blocks = reader.string(true);
             continue;
           }
         }
@@ -9925,7 +9936,7 @@ export const EventsRequest: MessageFns<EventsRequest> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
           case 2: {
@@ -9941,7 +9952,7 @@ export const EventsRequest: MessageFns<EventsRequest> = {
               break;
             }
 
-            message.kind.push(reader.string());
+            message.kind.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -9949,7 +9960,7 @@ export const EventsRequest: MessageFns<EventsRequest> = {
               break;
             }
 
-            message.id.push(reader.string());
+            message.id.push(reader.string(true));
             continue;
           }
         }
@@ -10021,7 +10032,7 @@ export const EventsPiece: MessageFns<EventsPiece> = {
               break;
             }
 
-            message.position = reader.string();
+            message.position = reader.string(true);
             continue;
           }
           case 3: {
@@ -10136,7 +10147,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.time = reader.string();
+            message.time = reader.string(true);
             continue;
           }
           case 4: {
@@ -10144,7 +10155,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.kind = reader.string();
+            message.kind = reader.string(true);
             continue;
           }
           case 5: {
@@ -10152,7 +10163,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 6: {
@@ -10160,7 +10171,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 7: {
@@ -10168,7 +10179,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.old_status = reader.string();
+            message.old_status = reader.string(true);
             continue;
           }
           case 8: {
@@ -10176,7 +10187,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.new_status = reader.string();
+            message.new_status = reader.string(true);
             continue;
           }
           case 9: {
@@ -10184,7 +10195,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
         }
@@ -10277,7 +10288,7 @@ export const SubmitBatchRequest: MessageFns<SubmitBatchRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -10333,7 +10344,7 @@ export const SubmitBatchRequest: MessageFns<SubmitBatchRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -10399,6 +10410,7 @@ export const Parameters: MessageFns<Parameters> = {
 
             const entry1 = Parameters_ValuesEntry.decode(reader, reader.uint32());
             if (entry1.value !== undefined) {
+              if (entry1.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.values[entry1.key] = entry1.value;
             }
             continue;
@@ -10466,7 +10478,7 @@ export const Parameters_ValuesEntry: MessageFns<Parameters_ValuesEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -10474,7 +10486,7 @@ export const Parameters_ValuesEntry: MessageFns<Parameters_ValuesEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -10533,7 +10545,7 @@ export const SubmitBatchResponse: MessageFns<SubmitBatchResponse> = {
               break;
             }
 
-            message.batch_id = reader.string();
+            message.batch_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -10600,7 +10612,7 @@ export const NamedTask: MessageFns<NamedTask> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -10608,7 +10620,7 @@ export const NamedTask: MessageFns<NamedTask> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
         }
@@ -10670,7 +10682,7 @@ export const DagTaskSpec: MessageFns<DagTaskSpec> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -10686,7 +10698,7 @@ export const DagTaskSpec: MessageFns<DagTaskSpec> = {
               break;
             }
 
-            message.dependencies.push(reader.string());
+            message.dependencies.push(reader.string(true));
             continue;
           }
         }
@@ -10755,7 +10767,7 @@ export const SubmitDagRequest: MessageFns<SubmitDagRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -10787,7 +10799,7 @@ export const SubmitDagRequest: MessageFns<SubmitDagRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -10849,7 +10861,7 @@ export const GroupRequest: MessageFns<GroupRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -10857,7 +10869,7 @@ export const GroupRequest: MessageFns<GroupRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -10916,7 +10928,7 @@ export const ChangeGroupRequest: MessageFns<ChangeGroupRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -10924,7 +10936,7 @@ export const ChangeGroupRequest: MessageFns<ChangeGroupRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -10994,7 +11006,7 @@ export const ListGroupsRequest: MessageFns<ListGroupsRequest> = {
               break;
             }
 
-            message.cursor = reader.string();
+            message.cursor = reader.string(true);
             continue;
           }
           case 3: {
@@ -11002,7 +11014,7 @@ export const ListGroupsRequest: MessageFns<ListGroupsRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -11101,7 +11113,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -11109,7 +11121,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -11117,7 +11129,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 4: {
@@ -11125,7 +11137,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.status_reason = reader.string();
+            message.status_reason = reader.string(true);
             continue;
           }
           case 5: {
@@ -11143,6 +11155,7 @@ export const Batch: MessageFns<Batch> = {
 
             const entry6 = Batch_CountsEntry.decode(reader, reader.uint32());
             if (entry6.value !== undefined) {
+              if (entry6.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.counts[entry6.key] = entry6.value;
             }
             continue;
@@ -11168,7 +11181,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 10: {
@@ -11176,7 +11189,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 11: {
@@ -11184,7 +11197,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
         }
@@ -11260,7 +11273,7 @@ export const Batch_CountsEntry: MessageFns<Batch_CountsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -11370,7 +11383,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -11378,7 +11391,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -11386,7 +11399,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 4: {
@@ -11394,7 +11407,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.status_reason = reader.string();
+            message.status_reason = reader.string(true);
             continue;
           }
           case 5: {
@@ -11412,6 +11425,7 @@ export const Dag: MessageFns<Dag> = {
 
             const entry6 = Dag_CountsEntry.decode(reader, reader.uint32());
             if (entry6.value !== undefined) {
+              if (entry6.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.counts[entry6.key] = entry6.value;
             }
             continue;
@@ -11437,7 +11451,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 10: {
@@ -11445,7 +11459,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 11: {
@@ -11453,7 +11467,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
           case 12: {
@@ -11538,7 +11552,7 @@ export const Dag_CountsEntry: MessageFns<Dag_CountsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -11644,7 +11658,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -11652,7 +11666,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -11660,7 +11674,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.dag_task = reader.string();
+            message.dag_task = reader.string(true);
             continue;
           }
           case 4: {
@@ -11668,7 +11682,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.dependencies.push(reader.string());
+            message.dependencies.push(reader.string(true));
             continue;
           }
           case 5: {
@@ -11676,7 +11690,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 6: {
@@ -11684,7 +11698,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.status_reason = reader.string();
+            message.status_reason = reader.string(true);
             continue;
           }
           case 7: {
@@ -11700,7 +11714,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 9: {
@@ -11716,7 +11730,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 11: {
@@ -11724,7 +11738,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
         }
@@ -11800,7 +11814,7 @@ export const ListBatchesResponse: MessageFns<ListBatchesResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -11867,7 +11881,7 @@ export const ListDagsResponse: MessageFns<ListDagsResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -11941,7 +11955,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -11949,7 +11963,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -11957,7 +11971,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 4: {
@@ -11965,7 +11979,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 5: {
@@ -11973,7 +11987,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.created_by = reader.string();
+            message.created_by = reader.string(true);
             continue;
           }
           case 6: {
@@ -11981,7 +11995,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.expires_at = reader.string();
+            message.expires_at = reader.string(true);
             continue;
           }
           case 7: {
@@ -11989,7 +12003,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.revoked_at = reader.string();
+            message.revoked_at = reader.string(true);
             continue;
           }
         }
@@ -12059,7 +12073,7 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 2: {
@@ -12067,7 +12081,7 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -12075,7 +12089,7 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
               break;
             }
 
-            message.expires_in = reader.string();
+            message.expires_in = reader.string(true);
             continue;
           }
           case 4: {
@@ -12083,7 +12097,7 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -12152,7 +12166,7 @@ export const CreateTokenResponse: MessageFns<CreateTokenResponse> = {
               break;
             }
 
-            message.text = reader.string();
+            message.text = reader.string(true);
             continue;
           }
         }
@@ -12208,7 +12222,7 @@ export const ListTokensRequest: MessageFns<ListTokensRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -12274,7 +12288,7 @@ export const ListTokensResponse: MessageFns<ListTokensResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -12333,7 +12347,7 @@ export const RevokeTokenRequest: MessageFns<RevokeTokenRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -12341,7 +12355,7 @@ export const RevokeTokenRequest: MessageFns<RevokeTokenRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -12409,7 +12423,7 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
               break;
             }
 
-            message.expires = reader.string();
+            message.expires = reader.string(true);
             continue;
           }
           case 2: {
@@ -12425,7 +12439,7 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 4: {
@@ -12433,7 +12447,7 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 5: {
@@ -12441,7 +12455,7 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
               break;
             }
 
-            message.secret_hash = reader.string();
+            message.secret_hash = reader.string(true);
             continue;
           }
         }
@@ -12511,7 +12525,7 @@ export const CreatedJoinToken: MessageFns<CreatedJoinToken> = {
               break;
             }
 
-            message.token = reader.string();
+            message.token = reader.string(true);
             continue;
           }
         }
@@ -12570,7 +12584,7 @@ export const JoinTokenRequest: MessageFns<JoinTokenRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -12578,7 +12592,7 @@ export const JoinTokenRequest: MessageFns<JoinTokenRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -12634,7 +12648,7 @@ export const ListJoinTokensRequest: MessageFns<ListJoinTokensRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -12692,7 +12706,7 @@ export const GetJoinTokenRequest: MessageFns<GetJoinTokenRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -12700,7 +12714,7 @@ export const GetJoinTokenRequest: MessageFns<GetJoinTokenRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -12841,7 +12855,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -12849,7 +12863,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -12857,7 +12871,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 4: {
@@ -12865,7 +12879,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.created_by = reader.string();
+            message.created_by = reader.string(true);
             continue;
           }
           case 5: {
@@ -12873,7 +12887,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.expires_at = reader.string();
+            message.expires_at = reader.string(true);
             continue;
           }
           case 6: {
@@ -12962,7 +12976,7 @@ export const JoinTokenUse: MessageFns<JoinTokenUse> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 2: {
@@ -12970,7 +12984,7 @@ export const JoinTokenUse: MessageFns<JoinTokenUse> = {
               break;
             }
 
-            message.at = reader.string();
+            message.at = reader.string(true);
             continue;
           }
         }
