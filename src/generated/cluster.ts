@@ -6570,7 +6570,7 @@ export const NodeUsageRequest: MessageFns<NodeUsageRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -6578,7 +6578,7 @@ export const NodeUsageRequest: MessageFns<NodeUsageRequest> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
           case 3: {
@@ -6657,7 +6657,7 @@ export const AttemptName: MessageFns<AttemptName> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -6747,7 +6747,7 @@ export const NodeUsage: MessageFns<NodeUsage> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 2: {
@@ -6755,7 +6755,7 @@ export const NodeUsage: MessageFns<NodeUsage> = {
               break;
             }
 
-            message.sampled_at = reader.string();
+            message.sampled_at = reader.string(true);
             continue;
           }
           case 3: {
@@ -6878,7 +6878,7 @@ export const NodeSample: MessageFns<NodeSample> = {
               break;
             }
 
-            message.at = reader.string();
+            message.at = reader.string(true);
             continue;
           }
           case 2: {
@@ -7032,7 +7032,7 @@ export const AttemptUsage: MessageFns<AttemptUsage> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -7056,7 +7056,7 @@ export const AttemptUsage: MessageFns<AttemptUsage> = {
               break;
             }
 
-            message.driver = reader.string();
+            message.driver = reader.string(true);
             continue;
           }
           case 5: {
@@ -7064,7 +7064,7 @@ export const AttemptUsage: MessageFns<AttemptUsage> = {
               break;
             }
 
-            message.sampled_at = reader.string();
+            message.sampled_at = reader.string(true);
             continue;
           }
           case 6: {
@@ -7234,7 +7234,7 @@ export const AttemptSample: MessageFns<AttemptSample> = {
               break;
             }
 
-            message.at = reader.string();
+            message.at = reader.string(true);
             continue;
           }
           case 2: {
@@ -7355,7 +7355,7 @@ export const TaskUsageRequest: MessageFns<TaskUsageRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -7363,7 +7363,7 @@ export const TaskUsageRequest: MessageFns<TaskUsageRequest> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
         }
@@ -7428,7 +7428,7 @@ export const TaskUsage: MessageFns<TaskUsage> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -7436,7 +7436,7 @@ export const TaskUsage: MessageFns<TaskUsage> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 3: {
@@ -13054,7 +13054,7 @@ export const ListAlertsRequest: MessageFns<ListAlertsRequest> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 3: {
@@ -13062,7 +13062,7 @@ export const ListAlertsRequest: MessageFns<ListAlertsRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -13232,7 +13232,7 @@ export const Alert: MessageFns<Alert> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -13248,7 +13248,7 @@ export const Alert: MessageFns<Alert> = {
               break;
             }
 
-            message.target = reader.string();
+            message.target = reader.string(true);
             continue;
           }
           case 4: {
@@ -13256,7 +13256,7 @@ export const Alert: MessageFns<Alert> = {
               break;
             }
 
-            message.event = reader.string();
+            message.event = reader.string(true);
             continue;
           }
           case 5: {
@@ -13264,7 +13264,7 @@ export const Alert: MessageFns<Alert> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 6: {
@@ -13288,7 +13288,7 @@ export const Alert: MessageFns<Alert> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 9: {
@@ -13296,7 +13296,7 @@ export const Alert: MessageFns<Alert> = {
               break;
             }
 
-            message.next_attempt_at = reader.string();
+            message.next_attempt_at = reader.string(true);
             continue;
           }
           case 10: {
@@ -13304,7 +13304,7 @@ export const Alert: MessageFns<Alert> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
           case 11: {
@@ -13312,7 +13312,7 @@ export const Alert: MessageFns<Alert> = {
               break;
             }
 
-            message.error = reader.string();
+            message.error = reader.string(true);
             continue;
           }
           case 12: {
@@ -13401,7 +13401,7 @@ export const AlertOccurrence: MessageFns<AlertOccurrence> = {
               break;
             }
 
-            message.at = reader.string();
+            message.at = reader.string(true);
             continue;
           }
           case 2: {
@@ -13409,7 +13409,7 @@ export const AlertOccurrence: MessageFns<AlertOccurrence> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 3: {
@@ -13417,7 +13417,7 @@ export const AlertOccurrence: MessageFns<AlertOccurrence> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 4: {
@@ -13425,7 +13425,7 @@ export const AlertOccurrence: MessageFns<AlertOccurrence> = {
               break;
             }
 
-            message.old_status = reader.string();
+            message.old_status = reader.string(true);
             continue;
           }
           case 5: {
@@ -13433,7 +13433,7 @@ export const AlertOccurrence: MessageFns<AlertOccurrence> = {
               break;
             }
 
-            message.new_status = reader.string();
+            message.new_status = reader.string(true);
             continue;
           }
           case 6: {
@@ -13441,7 +13441,7 @@ export const AlertOccurrence: MessageFns<AlertOccurrence> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
         }
@@ -13530,7 +13530,7 @@ export const AlertWebhook: MessageFns<AlertWebhook> = {
               break;
             }
 
-            message.target = reader.string();
+            message.target = reader.string(true);
             continue;
           }
           case 3: {
@@ -13538,7 +13538,7 @@ export const AlertWebhook: MessageFns<AlertWebhook> = {
               break;
             }
 
-            message.format = reader.string();
+            message.format = reader.string(true);
             continue;
           }
           case 4: {
@@ -13554,7 +13554,7 @@ export const AlertWebhook: MessageFns<AlertWebhook> = {
               break;
             }
 
-            message.events.push(reader.string());
+            message.events.push(reader.string(true));
             continue;
           }
           case 6: {
@@ -13651,7 +13651,7 @@ export const TestAlertRequest: MessageFns<TestAlertRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -13722,7 +13722,7 @@ export const AlertTest: MessageFns<AlertTest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -13738,7 +13738,7 @@ export const AlertTest: MessageFns<AlertTest> = {
               break;
             }
 
-            message.target = reader.string();
+            message.target = reader.string(true);
             continue;
           }
           case 4: {
@@ -13762,7 +13762,7 @@ export const AlertTest: MessageFns<AlertTest> = {
               break;
             }
 
-            message.error = reader.string();
+            message.error = reader.string(true);
             continue;
           }
         }
