@@ -4,7 +4,7 @@ export const SCALING_METRICS = ['queue_depth', 'average_wait_time', 'cluster_uti
 type ScalingMetric = (typeof SCALING_METRICS)[number];
 
 export const SCALING_PROVIDERS = ['process', 'docker', 'aws', 'command'] as const;
-type ScalingProvider = (typeof SCALING_PROVIDERS)[number];
+export type ScalingProvider = (typeof SCALING_PROVIDERS)[number];
 
 export interface ScalingRule {
   readonly metric: ScalingMetric;
