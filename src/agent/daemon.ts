@@ -35,6 +35,7 @@ import { Retention } from '../scheduler/retention.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { adminTokenFile } from './admin-token-file.ts';
 import { alertDuties } from './alerts/duties.ts';
+import { webhookTester } from './alerts/webhooks.ts';
 import { Admission } from './admission.ts';
 import { authRequired, type NodeConfig } from './config.ts';
 import { announceAddress, enterCluster } from './enter-cluster.ts';
@@ -295,6 +296,7 @@ export class Daemon {
       snapshots: saved,
       remotes,
       clock: this.#clock,
+      testWebhook: webhookTester({ clock: this.#clock, version: this.#version }),
     });
     const freshness = new FreshnessWatch({ replica, insight, clock: this.#clock });
     const { tls } = this.#security;

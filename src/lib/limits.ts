@@ -120,6 +120,8 @@ export const limits = {
   /** Of one request; and how many there are at once. */
   alertRequestMs: 10_000,
   alertRequests: 8,
+  /** Tests of webhooks that people have asked for, at once. */
+  alertTests: 4,
   /** A quorum that hangs on every living voter is told of after so long, and so is that it does not any more. */
   quorumRiskMs: 5000,
   quorumLookMs: 1000,
