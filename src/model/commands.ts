@@ -62,7 +62,8 @@ export type Command =
   | QuorumRiskCommand
   | AutoscalerFailedCommand
   | AutoscalerDecidedCommand
-  | InstanceProgressCommand;
+  | InstanceProgressCommand
+  | BarMemberCommand;
 
 interface Stamped {
   /** The leader's wall time at the proposal, milliseconds since 1970 UTC. */
@@ -497,6 +498,12 @@ export interface AdvanceGroupCommand extends LeaderDecision, NamedGroup {
   readonly at: number;
   /** Of a `retry`: of the tasks from there on, in order. */
   readonly taskIds: readonly string[];
+}
+
+/** Before an operator's removal of a member, so that none is removed and not barred. */
+export interface BarMemberCommand extends Stamped {
+  readonly type: 'barMember';
+  readonly name: string;
 }
 
 /** An admin's. The secret itself never comes near the log. */

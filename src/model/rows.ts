@@ -1,6 +1,7 @@
 import type { AlertChannelRow, AlertRow } from './alert-outbox.ts';
 import type { ClusterRow, IdempotencyRow } from './cluster.ts';
 import type { EventRow, FinishedRow, UsedKeysRow } from './events.ts';
+import type { FormerMemberRow } from './former-member.ts';
 import type { BatchRow, BlueprintRow, DagNameRow, DagRow, GraphRow } from './group.ts';
 import type { JoinTokenRow } from './join-token.ts';
 import type { LogHolderRow } from './log-holder.ts';
@@ -19,6 +20,8 @@ export interface Tables {
   readonly logHolder: LogHolderRow;
   /** By id. */
   readonly token: TokenRow;
+  /** By name. Gone when a join token lets one of that name in again. */
+  readonly formerMember: FormerMemberRow;
   /** By id. Gone when it has expired. */
   readonly joinToken: JoinTokenRow;
   /** Messages to webhooks, by id. */

@@ -69,6 +69,7 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   autoscalerFailed: true,
   autoscalerDecided: true,
   instanceProgress: true,
+  barMember: true,
 };
 
 /**
@@ -87,6 +88,7 @@ const TABLES: readonly TableName[] = [
     'scaling',
     'instance',
     'scalingDecision',
+    'formerMember',
     'batch',
     'dag',
     'graph',

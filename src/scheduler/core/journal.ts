@@ -66,6 +66,7 @@ class Journal {
       case 'logHolder':
       case 'token':
       case 'joinToken':
+      case 'formerMember':
       case 'spec':
       case 'graph':
       case 'blueprint':

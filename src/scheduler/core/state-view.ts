@@ -1,6 +1,7 @@
 import type { AlertChannelRow, AlertRow } from '../../model/alert-outbox.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
+import type { FormerMemberRow } from '../../model/former-member.ts';
 import type { JoinTokenRow } from '../../model/join-token.ts';
 import type { LogHolderRow } from '../../model/log-holder.ts';
 import type { NodeRow } from '../../model/node.ts';
@@ -32,6 +33,8 @@ export interface StateView {
   readonly instances: ReadonlyMap<string, InstanceRow>;
   /** By key; not in order. */
   readonly scalingDecisions: ReadonlyMap<string, ScalingDecisionRow>;
+  /** By name. */
+  readonly formerMembers: ReadonlyMap<string, FormerMemberRow>;
   /** Open tasks only; finished ones are read from the store. */
   readonly tasks: ReadonlyMap<string, TaskRow>;
   /** Specs of open tasks. */

@@ -8,6 +8,7 @@ import type { IdKey } from '../../lib/ids.ts';
 import type { AlertChannelRow, AlertRow } from '../../model/alert-outbox.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
+import type { FormerMemberRow } from '../../model/former-member.ts';
 import type { JoinTokenRow } from '../../model/join-token.ts';
 import type { LogHolderRow } from '../../model/log-holder.ts';
 import type { NodeRow } from '../../model/node.ts';
@@ -41,6 +42,7 @@ export class ClusterState implements StateView {
   #scaling: ScalingRow | null = null;
   readonly #instances = new Map<string, InstanceRow>();
   readonly #scalingDecisions = new Map<string, ScalingDecisionRow>();
+  readonly #formerMembers = new Map<string, FormerMemberRow>();
   readonly #tasks = new Map<string, TaskRow>();
   readonly #specs = new Map<string, SpecRow>();
   /** How many open tasks need each spec. */
@@ -97,6 +99,10 @@ export class ClusterState implements StateView {
 
   get scalingDecisions(): ReadonlyMap<string, ScalingDecisionRow> {
     return this.#scalingDecisions;
+  }
+
+  get formerMembers(): ReadonlyMap<string, FormerMemberRow> {
+    return this.#formerMembers;
   }
 
   get tasks(): ReadonlyMap<string, TaskRow> {
@@ -240,6 +246,8 @@ export class ClusterState implements StateView {
         return this.#instances.get(key) ?? null;
       case 'scalingDecision':
         return this.#scalingDecisions.get(key) ?? null;
+      case 'formerMember':
+        return this.#formerMembers.get(key) ?? null;
       case 'task':
         return this.#tasks.get(key) ?? null;
       case 'spec':
@@ -320,6 +328,9 @@ export class ClusterState implements StateView {
         break;
       case 'scalingDecision':
         set(this.#scalingDecisions, change.key, change.after);
+        break;
+      case 'formerMember':
+        set(this.#formerMembers, change.key, change.after);
         break;
       case 'spec':
         set(this.#specs, change.key, change.after);

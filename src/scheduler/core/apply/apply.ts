@@ -20,6 +20,7 @@ import { keepJournal } from '../journal.ts';
 import { cordonNode, drainNode, undrainNode } from './drain-node.ts';
 import { drainOverdue, nodeDrained } from './drain-steps.ts';
 import { expire, rowsOfExpiry } from './expire.ts';
+import { barMember } from './former-members.ts';
 import { reserveNodes, settleHeads } from './heads.ts';
 import { initCluster } from './init-cluster.ts';
 import { createJoinToken, deleteJoinToken, useJoinToken } from './join-tokens.ts';
@@ -185,6 +186,8 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return autoscalerDecided(transaction, command);
     case 'instanceProgress':
       return instanceProgress(transaction, command);
+    case 'barMember':
+      return barMember(transaction, command);
     default:
       return unreachable(command);
   }

@@ -69,4 +69,5 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly autoscalerFailed: null;
   readonly autoscalerDecided: AutoscalerDecidedResult;
   readonly instanceProgress: InstanceProgressResult;
+  readonly barMember: null;
 }

@@ -121,6 +121,7 @@ function viewOf(state: StateView, queue: PendingQueue, rooms: ReadonlyMap<string
     scaling: state.scaling,
     instances: state.instances,
     scalingDecisions: state.scalingDecisions,
+    formerMembers: state.formerMembers,
     tasks: state.tasks,
     specs: state.specs,
     allocated: (node) => state.allocated(node),
