@@ -84,7 +84,7 @@ interface ScalingFailure {
 export const NO_SCALING: ScalingRow = { sequence: 0, lastUpAtMs: null, lastDownAtMs: null, failure: null };
 
 /** As it was when it was decided. Percent, tasks, seconds and nodes. */
-interface ScalingLoad {
+export interface ScalingLoad {
   readonly queueDepth: number;
   readonly averageWaitTime: number;
   readonly longestWaitTime: number;
@@ -94,7 +94,7 @@ interface ScalingLoad {
 }
 
 /** What one rule came to. */
-interface ScalingVerdict {
+export interface ScalingVerdict {
   readonly action: 'add_nodes' | 'remove_nodes';
   readonly metric: string;
   readonly threshold: number;
