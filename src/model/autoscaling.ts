@@ -54,6 +54,8 @@ export interface CommandScaling {
 
 export interface Autoscaling {
   readonly enabled: boolean;
+  /** What the rules come to is recorded, and nothing is done. */
+  readonly dryRun: boolean;
   readonly minNodes: number;
   readonly maxNodes: number;
   readonly scaleUpRules: readonly ScalingRule[];

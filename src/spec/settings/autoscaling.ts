@@ -144,6 +144,12 @@ const command: z.ZodType<CommandScaling> = z.strictObject(commandFields);
 export const autoscaling = new SettingsBlock<Autoscaling>('autoscaling', {
   fields: {
     enabled: { key: 'enabled', schema: flag, show: same, meaning: 'whether the rules count' },
+    dry_run: {
+      key: 'dryRun',
+      schema: flag,
+      show: same,
+      meaning: 'what the rules come to is recorded, and nothing is done',
+    },
     min_nodes: {
       key: 'minNodes',
       schema: count(1, MOST_NODES),
