@@ -51,7 +51,7 @@ class Bed {
       name: 'process',
       clusterId: CLUSTER_ID,
       host: { name: 'n1', address: this.#address },
-      container: () => null,
+      settings: () => ({ process: null, docker: null }),
       pool: this.pool,
       ...changes,
     });
@@ -90,7 +90,10 @@ describe('a provider of another node', () => {
         network: 'cluster',
         mounts: ['/a:/b:ro'],
       };
-      const remote = bed.remote({ name: 'docker', container: () => container });
+      const remote = bed.remote({
+        name: 'docker',
+        settings: () => ({ process: null, docker: container }),
+      });
       const request = instanceRequest({ capacity: { cpuMillis: null, memoryBytes: 900 }, joinToken: null });
       const made = await remote.create(request, never);
       const kept = bed.memory.kept.get('token-1');
@@ -98,6 +101,18 @@ describe('a provider of another node', () => {
       expect(made).toEqual(kept?.instance);
       const sent = { ...container, capacity: { cpuMillis: null, memoryBytes: null } };
       expect(bed.asked).toEqual([['docker', sent]]);
+    } finally {
+      await bed.dispose();
+    }
+  });
+
+  it('says the capacity that is set for processes where none is asked for', async () => {
+    const bed = await new Bed().start();
+    try {
+      const capacity = { cpuMillis: 700, memoryBytes: null };
+      const remote = bed.remote({ settings: () => ({ process: { capacity }, docker: null }) });
+      await remote.create(instanceRequest({ capacity: { cpuMillis: null, memoryBytes: null } }), never);
+      expect(bed.memory.kept.get('token-1')?.request.capacity).toEqual(capacity);
     } finally {
       await bed.dispose();
     }

@@ -2,7 +2,7 @@
 import type { Instance as InstanceMessage, ProviderFailure } from '../../../generated/instance_host.ts';
 import { InstanceHostService } from '../../../generated/instance_host.ts';
 import { JarvisError } from '../../../lib/errors.ts';
-import type { DockerScaling } from '../../../model/autoscaling.ts';
+import type { DockerScaling, ProcessScaling } from '../../../model/autoscaling.ts';
 import type { ChannelPool } from '../../../rpc/channel.ts';
 import { unaryCall, type Method } from '../../../rpc/client.ts';
 import {
@@ -23,8 +23,11 @@ export interface RemoteProviderOptions {
   readonly clusterId: string;
   /** Whose machine it is. */
   readonly host: { readonly name: string; readonly address: string };
-  /** Of docker, at present; null: none are set. */
-  readonly container: () => DockerScaling | null;
+  /** Of each, at present; null: none are set. */
+  readonly settings: () => {
+    readonly process: ProcessScaling | null;
+    readonly docker: DockerScaling | null;
+  };
   readonly pool: ChannelPool;
 }
 
@@ -40,7 +43,9 @@ export class RemoteProvider implements Provider {
   async create(request: InstanceRequest, signal: AbortSignal): Promise<Instance> {
     checkRequest(request);
     const { clientToken, clusterId, node, join, joinToken, capacity, labels } = request;
-    const container = this.#options.container();
+    const settings = this.#options.settings();
+    const container = this.name === 'docker' ? settings.docker : null;
+    const set = settings[this.name]?.capacity;
     const { instance } = await this.#call(
       InstanceHostService.create,
       {
@@ -50,11 +55,11 @@ export class RemoteProvider implements Provider {
         node,
         join: [...join],
         join_token: joinToken ?? '',
-        cpu_millis: capacity.cpuMillis ?? container?.capacity.cpuMillis ?? 0,
-        memory_bytes: capacity.memoryBytes ?? container?.capacity.memoryBytes ?? 0,
+        cpu_millis: capacity.cpuMillis ?? set?.cpuMillis ?? 0,
+        memory_bytes: capacity.memoryBytes ?? set?.memoryBytes ?? 0,
         labels: { ...labels },
         container:
-          this.name === 'docker' && container !== null
+          container !== null
             ? {
                 image: container.image,
                 network: container.network ?? '',
