@@ -35,6 +35,7 @@ import { Retention } from '../scheduler/retention.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { adminTokenFile } from './admin-token-file.ts';
 import { alertDuties } from './alerts/duties.ts';
+import { autoscalerOf } from './autoscaling.ts';
 import { webhookTester } from './alerts/webhooks.ts';
 import { Admission } from './admission.ts';
 import { authRequired, type NodeConfig } from './config.ts';
@@ -477,6 +478,17 @@ export class Daemon {
       file: adminTokenFile(this.#config.dataDir),
     });
     this.#closing('tokens', () => tokens.close());
+    const autoscaler = autoscalerOf({
+      ...parts,
+      config: this.#config,
+      clusterId: cluster.clusterId,
+      raft,
+      pool,
+      tls: this.#security.tls,
+      silentMs: (node) => duties.silentMs(node),
+      observer: this.#metrics.autoscaler,
+    });
+    this.#metrics.scales(autoscaler, replica);
     const duties: LeaderDuties = new LeaderDuties({
       ...parts,
       formation: { clusterId: cluster.clusterId, epoch: cluster.epoch, config: this.#config.cluster },
@@ -492,6 +504,7 @@ export class Daemon {
         new Retention(parts),
         ...alertDuties({ ...parts, raft, version: this.#version }),
         tokens,
+        autoscaler,
       ],
     });
     this.#closing('duties', () => duties.close());

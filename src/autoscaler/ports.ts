@@ -2,22 +2,25 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import type { ScalingProvider } from '../model/autoscaling.ts';
-import type { NodeRow } from '../model/node.ts';
 import type { Replica } from '../scheduler/ports.ts';
 import type { ScalingMember } from './core/evaluation.ts';
 import type { Provider } from './providers/provider.ts';
 
 export interface InstanceProviders {
   /**
-   * @param host whose machine it is; null for a provider that knows no machines
+   * @param host the node whose machine it is; null for a provider that knows no machines
    * @throws ProviderError where its settings are missing
    */
-  of(name: ScalingProvider, host: NodeRow | null): Provider;
+  of(name: ScalingProvider, host: string | null): Provider;
 }
 
 export interface JoinTokenMaker {
   /** Good for one node of that name. @throws JarvisError */
-  make(node: string, validMs: number, signal: AbortSignal): Promise<{ readonly id: string; readonly token: string }>;
+  make(
+    node: string,
+    validMs: number,
+    signal: AbortSignal,
+  ): Promise<{ readonly id: string; readonly token: string }>;
   /** What is gone already is fine. */
   remove(id: string): Promise<void>;
 }

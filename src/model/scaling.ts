@@ -94,7 +94,7 @@ export interface ScalingLoad {
 }
 
 /** What one rule came to. */
-export interface ScalingVerdict {
+interface ScalingVerdict {
   readonly action: 'add_nodes' | 'remove_nodes';
   readonly metric: string;
   readonly threshold: number;

@@ -53,14 +53,20 @@ export function evaluate(input: EvaluationInput): Evaluation {
   const nothing = { load, size, add: 0, keep: [], remove: [] };
   if (decision.action === 'add_nodes') {
     if (failure !== null && nowMs < failure.heldUntilMs)
-      return { ...nothing, decision: withheld(decision, size, `nothing is asked for after a failure: ${failure.reason}`) };
+      return {
+        ...nothing,
+        decision: withheld(decision, size, `nothing is asked for after a failure: ${failure.reason}`),
+      };
     const keep = staying(state).slice(0, decision.count);
     return { ...nothing, decision, keep, add: decision.count - keep.length };
   }
   if (decision.action === 'none') return { ...nothing, decision };
   const remove = victims(input, decision.count);
   if (remove.length === 0)
-    return { ...nothing, decision: withheld(decision, size, 'no node is there that the autoscaler may take away') };
+    return {
+      ...nothing,
+      decision: withheld(decision, size, 'no node is there that the autoscaler may take away'),
+    };
   const desired = decision.desired + decision.count - remove.length;
   return { ...nothing, decision: { ...decision, count: remove.length, desired }, remove };
 }
@@ -125,7 +131,8 @@ function zoneOf(node: NodeRow | undefined): string | null {
 
 /** What those would be like that could be added, as far as the settings say it: like one that there is, but for that. */
 function newNodes({ nodes }: StateView, settings: Autoscaling): readonly NodeRow[] {
-  const stated = settings.provider === 'process' || settings.provider === 'docker' ? settings[settings.provider] : null;
+  const stated =
+    settings.provider === 'process' || settings.provider === 'docker' ? settings[settings.provider] : null;
   const like = [...nodes.values()].find(({ status }) => status === 'AVAILABLE');
   if (stated === null || like === undefined) return [];
   const { cpuMillis, memoryBytes } = stated.capacity;

@@ -89,7 +89,10 @@ function ofRequested(row: InstanceRow, { seen }: Sighting, input: LifecycleInput
   const { nowMs, nodes, mayBegin } = input;
   if (nodes.has(row.node)) return moved(row, 'JOINED', 'its node is there', seen?.id);
   if (seen?.state === 'gone' || seen?.state === 'stopping')
-    return failed(row, `instance ${seen.id} has ended before its node came: ${seen.message ?? 'no reason is known'}`);
+    return failed(
+      row,
+      `instance ${seen.id} has ended before its node came: ${seen.message ?? 'no reason is known'}`,
+    );
   if (seen !== null) return moved(row, 'CREATED', 'the provider has made it', seen.id);
   if (nowMs - row.createdAtMs >= LIFECYCLE_LIMITS.bootMs)
     return failed(row, `it was not made in time: ${row.error ?? 'the provider was not asked'}`);
@@ -97,7 +100,11 @@ function ofRequested(row: InstanceRow, { seen }: Sighting, input: LifecycleInput
   return nowMs < row.notBeforeMs ? null : { type: 'create', row };
 }
 
-function ofCreated(row: InstanceRow, { seen, missing }: Sighting, input: LifecycleInput): LifecycleAction | null {
+function ofCreated(
+  row: InstanceRow,
+  { seen, missing }: Sighting,
+  input: LifecycleInput,
+): LifecycleAction | null {
   if (input.nodes.has(row.node)) return moved(row, 'JOINED', 'its node is there');
   if (seen?.state === 'gone' || seen?.state === 'stopping')
     return failed(row, `it has ended before its node came: ${seen.message ?? 'no reason is known'}`);
@@ -154,15 +161,12 @@ function ofTerminating(row: InstanceRow, sighting: Sighting, input: LifecycleInp
   }
   const providerId = row.providerId ?? seen?.id ?? null;
   if (providerId !== null) return terminate(row, providerId, input);
-  const isUnmade = missing >= LIFECYCLE_LIMITS.missingLists && nowMs - row.phaseSinceMs >= LIFECYCLE_LIMITS.unmadeMs;
+  const isUnmade =
+    missing >= LIFECYCLE_LIMITS.missingLists && nowMs - row.phaseSinceMs >= LIFECYCLE_LIMITS.unmadeMs;
   return isUnmade ? finish(false) : null;
 }
 
-function terminate(
-  row: InstanceRow,
-  providerId: string,
-  { nowMs }: LifecycleInput,
-): LifecycleAction | null {
+function terminate(row: InstanceRow, providerId: string, { nowMs }: LifecycleInput): LifecycleAction | null {
   return nowMs < row.notBeforeMs ? null : { type: 'terminate', row, providerId };
 }
 

@@ -3,7 +3,7 @@ import type { ScalingProvider } from '../../model/autoscaling.ts';
 import type { InstanceRow } from '../../model/scaling.ts';
 
 /** As providers list it. */
-export interface SeenInstance {
+interface SeenInstance {
   /** The provider's. */
   readonly id: string;
   readonly clientToken: string | null;
@@ -30,7 +30,7 @@ export interface Sighting {
 }
 
 /** In lists, and in no row. */
-export interface Stray {
+interface Stray {
   readonly provider: ScalingProvider;
   readonly host: string | null;
   readonly seen: SeenInstance;
@@ -48,7 +48,11 @@ export interface Sightings {
 export const NO_SIGHTINGS: Sightings = { known: new Map(), strays: new Map() };
 
 /** @param rows as they are now. What was asked for after the list began cannot be missed in it. */
-export function noteList(before: Sightings, list: InstanceList, rows: ReadonlyMap<string, InstanceRow>): Sightings {
+export function noteList(
+  before: Sightings,
+  list: InstanceList,
+  rows: ReadonlyMap<string, InstanceRow>,
+): Sightings {
   const known = new Map([...before.known].filter(([id]) => rows.has(id)));
   const taken = new Set<SeenInstance>();
   for (const row of rows.values()) {

@@ -37,12 +37,16 @@ export function chooseVictims(
 ): readonly string[] {
   const left = [...candidates];
   const chosen: string[] = [];
+  /** Who takes the votes of those chosen: each of them only one. */
+  const heirs = new Set<OtherNode>();
   while (chosen.length < count) {
     const staying = [...others, ...left];
     const best = left
-      .filter((one) => !one.isVoter || hasHeir(one, staying))
+      .filter((one) => !heirs.has(one) && (!one.isVoter || heirOf(one, staying, heirs) !== null))
       .sort((a, b) => compare(a, b, staying))[0];
     if (best === undefined) break;
+    const heir = best.isVoter ? heirOf(best, staying, heirs) : null;
+    if (heir !== null) heirs.add(heir);
     chosen.push(best.id);
     left.splice(left.indexOf(best), 1);
   }
@@ -64,10 +68,15 @@ function inZone(nodes: readonly OtherNode[], zone: string | null): number {
   return zone === null ? 0 : nodes.filter((node) => node.zone === zone).length;
 }
 
-/** Whoever takes its vote; in its own zone, where its vote is the only one there. */
-function hasHeir(voter: LeavingCandidate, staying: readonly OtherNode[]): boolean {
-  const heirs = staying.filter((node) => node !== voter && !node.isVoter && node.isCaughtUp);
-  const votesThere = staying.filter((node) => node.isVoter && node.zone === voter.zone).length;
-  if (voter.zone === null || votesThere > 1) return heirs.length > 0;
-  return heirs.some(({ zone }) => zone === voter.zone);
+/** Whoever takes its vote; in its own zone, where its vote is the only one there. Null: nobody can. */
+function heirOf(
+  voter: LeavingCandidate,
+  staying: readonly OtherNode[],
+  taken: ReadonlySet<OtherNode>,
+): OtherNode | null {
+  const free = staying.filter((node) => !node.isVoter && node.isCaughtUp && !taken.has(node));
+  const there = free.find(({ zone }) => zone === voter.zone);
+  const votes = staying.filter((node) => (node.isVoter || taken.has(node)) && node.zone === voter.zone);
+  const isLast = voter.zone !== null && votes.length === 1;
+  return there ?? (isLast ? null : (free[0] ?? null));
 }
