@@ -1302,7 +1302,7 @@ export const Resources: MessageFns<Resources> = {
               break;
             }
 
-            message.cpu = reader.string();
+            message.cpu = reader.string(true);
             continue;
           }
           case 2: {
@@ -1310,7 +1310,7 @@ export const Resources: MessageFns<Resources> = {
               break;
             }
 
-            message.memory = reader.string();
+            message.memory = reader.string(true);
             continue;
           }
         }
@@ -1372,7 +1372,7 @@ export const Limits: MessageFns<Limits> = {
               break;
             }
 
-            message.cpu = reader.string();
+            message.cpu = reader.string(true);
             continue;
           }
           case 2: {
@@ -1380,7 +1380,7 @@ export const Limits: MessageFns<Limits> = {
               break;
             }
 
-            message.memory = reader.string();
+            message.memory = reader.string(true);
             continue;
           }
           case 3: {
@@ -1487,7 +1487,7 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
               break;
             }
 
-            message.backoff_strategy = reader.string();
+            message.backoff_strategy = reader.string(true);
             continue;
           }
           case 3: {
@@ -1511,7 +1511,7 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
               break;
             }
 
-            message.retryable_errors.push(reader.string());
+            message.retryable_errors.push(reader.string(true));
             continue;
           }
           case 6: {
@@ -1519,7 +1519,7 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
               break;
             }
 
-            message.non_retryable_errors.push(reader.string());
+            message.non_retryable_errors.push(reader.string(true));
             continue;
           }
           case 7: {
@@ -1692,7 +1692,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 11: {
@@ -1700,7 +1700,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.image = reader.string();
+            message.image = reader.string(true);
             continue;
           }
           case 12: {
@@ -1708,7 +1708,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.user = reader.string();
+            message.user = reader.string(true);
             continue;
           }
           case 13: {
@@ -1724,7 +1724,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.network = reader.string();
+            message.network = reader.string(true);
             continue;
           }
           case 15: {
@@ -1732,7 +1732,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.pull_policy = reader.string();
+            message.pull_policy = reader.string(true);
             continue;
           }
           case 16: {
@@ -1748,7 +1748,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.command.push(reader.string());
+            message.command.push(reader.string(true));
             continue;
           }
           case 3: {
@@ -1758,6 +1758,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
 
             const entry3 = TaskSpec_EnvEntry.decode(reader, reader.uint32());
             if (entry3.value !== undefined) {
+              if (entry3.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.env[entry3.key] = entry3.value;
             }
             continue;
@@ -1767,7 +1768,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.working_dir = reader.string();
+            message.working_dir = reader.string(true);
             continue;
           }
           case 5: {
@@ -1783,7 +1784,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.priority = reader.string();
+            message.priority = reader.string(true);
             continue;
           }
           case 7: {
@@ -1791,7 +1792,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.timeout = reader.string();
+            message.timeout = reader.string(true);
             continue;
           }
           case 8: {
@@ -1799,7 +1800,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.stop_grace = reader.string();
+            message.stop_grace = reader.string(true);
             continue;
           }
           case 9: {
@@ -1817,6 +1818,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
 
             const entry10 = TaskSpec_LabelsEntry.decode(reader, reader.uint32());
             if (entry10.value !== undefined) {
+              if (entry10.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry10.key] = entry10.value;
             }
             continue;
@@ -1826,7 +1828,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.on_node_loss = reader.string();
+            message.on_node_loss = reader.string(true);
             continue;
           }
           case 18: {
@@ -1834,7 +1836,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.not_before = reader.string();
+            message.not_before = reader.string(true);
             continue;
           }
           case 19: {
@@ -1868,6 +1870,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
 
             const entry22 = TaskSpec_SensitiveEnvEntry.decode(reader, reader.uint32());
             if (entry22.value !== undefined) {
+              if (entry22.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.sensitive_env[entry22.key] = entry22.value;
             }
             continue;
@@ -1984,7 +1987,7 @@ export const TaskSpec_EnvEntry: MessageFns<TaskSpec_EnvEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -1992,7 +1995,7 @@ export const TaskSpec_EnvEntry: MessageFns<TaskSpec_EnvEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2051,7 +2054,7 @@ export const TaskSpec_LabelsEntry: MessageFns<TaskSpec_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2059,7 +2062,7 @@ export const TaskSpec_LabelsEntry: MessageFns<TaskSpec_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2118,7 +2121,7 @@ export const TaskSpec_SensitiveEnvEntry: MessageFns<TaskSpec_SensitiveEnvEntry> 
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2126,7 +2129,7 @@ export const TaskSpec_SensitiveEnvEntry: MessageFns<TaskSpec_SensitiveEnvEntry> 
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2185,7 +2188,7 @@ export const Concurrency: MessageFns<Concurrency> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2258,7 +2261,7 @@ export const LabelRule: MessageFns<LabelRule> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2266,7 +2269,7 @@ export const LabelRule: MessageFns<LabelRule> = {
               break;
             }
 
-            message.operator = reader.string();
+            message.operator = reader.string(true);
             continue;
           }
           case 3: {
@@ -2274,7 +2277,7 @@ export const LabelRule: MessageFns<LabelRule> = {
               break;
             }
 
-            message.values.push(reader.string());
+            message.values.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -2343,7 +2346,7 @@ export const AntiRule: MessageFns<AntiRule> = {
               break;
             }
 
-            message.batch = reader.string();
+            message.batch = reader.string(true);
             continue;
           }
           case 2: {
@@ -2353,6 +2356,7 @@ export const AntiRule: MessageFns<AntiRule> = {
 
             const entry2 = AntiRule_LabelsEntry.decode(reader, reader.uint32());
             if (entry2.value !== undefined) {
+              if (entry2.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry2.key] = entry2.value;
             }
             continue;
@@ -2421,7 +2425,7 @@ export const AntiRule_LabelsEntry: MessageFns<AntiRule_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2429,7 +2433,7 @@ export const AntiRule_LabelsEntry: MessageFns<AntiRule_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2567,7 +2571,7 @@ export const Near: MessageFns<Near> = {
               break;
             }
 
-            message.place = reader.string();
+            message.place = reader.string(true);
             continue;
           }
           case 2: {
@@ -2575,7 +2579,7 @@ export const Near: MessageFns<Near> = {
               break;
             }
 
-            message.task = reader.string();
+            message.task = reader.string(true);
             continue;
           }
         }
@@ -2689,7 +2693,7 @@ export const TaskError: MessageFns<TaskError> = {
               break;
             }
 
-            message.type = reader.string();
+            message.type = reader.string(true);
             continue;
           }
           case 2: {
@@ -2697,7 +2701,7 @@ export const TaskError: MessageFns<TaskError> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
         }
@@ -2811,7 +2815,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 3: {
@@ -2819,7 +2823,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 4: {
@@ -2835,7 +2839,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.signal = reader.string();
+            message.signal = reader.string(true);
             continue;
           }
           case 6: {
@@ -2851,7 +2855,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 8: {
@@ -2859,7 +2863,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
           case 9: {
@@ -2867,7 +2871,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.log_tail = reader.string();
+            message.log_tail = reader.string(true);
             continue;
           }
           case 10: {
@@ -2883,7 +2887,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.image_digest = reader.string();
+            message.image_digest = reader.string(true);
             continue;
           }
           case 12: {
@@ -2891,7 +2895,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.log_node = reader.string();
+            message.log_node = reader.string(true);
             continue;
           }
           case 13: {
@@ -2976,7 +2980,7 @@ export const Stopping: MessageFns<Stopping> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
           case 2: {
@@ -2984,7 +2988,7 @@ export const Stopping: MessageFns<Stopping> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
           case 3: {
@@ -2992,7 +2996,7 @@ export const Stopping: MessageFns<Stopping> = {
               break;
             }
 
-            message.kill_at = reader.string();
+            message.kill_at = reader.string(true);
             continue;
           }
         }
@@ -3215,7 +3219,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -3223,7 +3227,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 26: {
@@ -3231,7 +3235,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.image = reader.string();
+            message.image = reader.string(true);
             continue;
           }
           case 3: {
@@ -3239,7 +3243,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.command.push(reader.string());
+            message.command.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -3249,6 +3253,7 @@ export const Task: MessageFns<Task> = {
 
             const entry4 = Task_EnvEntry.decode(reader, reader.uint32());
             if (entry4.value !== undefined) {
+              if (entry4.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.env[entry4.key] = entry4.value;
             }
             continue;
@@ -3258,7 +3263,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.working_dir = reader.string();
+            message.working_dir = reader.string(true);
             continue;
           }
           case 27: {
@@ -3266,7 +3271,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.user = reader.string();
+            message.user = reader.string(true);
             continue;
           }
           case 28: {
@@ -3282,7 +3287,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.network = reader.string();
+            message.network = reader.string(true);
             continue;
           }
           case 30: {
@@ -3290,7 +3295,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.pull_policy = reader.string();
+            message.pull_policy = reader.string(true);
             continue;
           }
           case 6: {
@@ -3314,7 +3319,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.priority = reader.string();
+            message.priority = reader.string(true);
             continue;
           }
           case 8: {
@@ -3348,6 +3353,7 @@ export const Task: MessageFns<Task> = {
 
             const entry11 = Task_LabelsEntry.decode(reader, reader.uint32());
             if (entry11.value !== undefined) {
+              if (entry11.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry11.key] = entry11.value;
             }
             continue;
@@ -3357,7 +3363,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 13: {
@@ -3365,7 +3371,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.status_reason = reader.string();
+            message.status_reason = reader.string(true);
             continue;
           }
           case 14: {
@@ -3389,7 +3395,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 17: {
@@ -3405,7 +3411,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.signal = reader.string();
+            message.signal = reader.string(true);
             continue;
           }
           case 19: {
@@ -3421,7 +3427,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.result = reader.string();
+            message.result = reader.string(true);
             continue;
           }
           case 21: {
@@ -3429,7 +3435,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 22: {
@@ -3437,7 +3443,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.scheduled_at = reader.string();
+            message.scheduled_at = reader.string(true);
             continue;
           }
           case 23: {
@@ -3445,7 +3451,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 24: {
@@ -3453,7 +3459,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
           case 25: {
@@ -3469,7 +3475,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.on_node_loss = reader.string();
+            message.on_node_loss = reader.string(true);
             continue;
           }
           case 33: {
@@ -3477,7 +3483,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.not_before = reader.string();
+            message.not_before = reader.string(true);
             continue;
           }
           case 34: {
@@ -3509,7 +3515,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.batch_id = reader.string();
+            message.batch_id = reader.string(true);
             continue;
           }
           case 38: {
@@ -3525,7 +3531,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.dag_id = reader.string();
+            message.dag_id = reader.string(true);
             continue;
           }
           case 40: {
@@ -3533,7 +3539,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.dag_task = reader.string();
+            message.dag_task = reader.string(true);
             continue;
           }
           case 41: {
@@ -3541,7 +3547,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.dependencies.push(reader.string());
+            message.dependencies.push(reader.string(true));
             continue;
           }
           case 42: {
@@ -3549,7 +3555,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.sensitive_env.push(reader.string());
+            message.sensitive_env.push(reader.string(true));
             continue;
           }
         }
@@ -3678,7 +3684,7 @@ export const Task_EnvEntry: MessageFns<Task_EnvEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -3686,7 +3692,7 @@ export const Task_EnvEntry: MessageFns<Task_EnvEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -3745,7 +3751,7 @@ export const Task_LabelsEntry: MessageFns<Task_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -3753,7 +3759,7 @@ export const Task_LabelsEntry: MessageFns<Task_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -3820,7 +3826,7 @@ export const SubmitTasksRequest: MessageFns<SubmitTasksRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -3934,7 +3940,7 @@ export const SubmitAnswer: MessageFns<SubmitAnswer> = {
               break;
             }
 
-            message.task_ids.push(reader.string());
+            message.task_ids.push(reader.string(true));
             continue;
           }
           case 2: {
@@ -4006,7 +4012,7 @@ export const Refusal: MessageFns<Refusal> = {
               break;
             }
 
-            message.code = reader.string();
+            message.code = reader.string(true);
             continue;
           }
           case 2: {
@@ -4014,7 +4020,7 @@ export const Refusal: MessageFns<Refusal> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
           case 3: {
@@ -4082,7 +4088,7 @@ export const Fault: MessageFns<Fault> = {
               break;
             }
 
-            message.path = reader.string();
+            message.path = reader.string(true);
             continue;
           }
           case 2: {
@@ -4090,7 +4096,7 @@ export const Fault: MessageFns<Fault> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
         }
@@ -4149,7 +4155,7 @@ export const TaskRequest: MessageFns<TaskRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4157,7 +4163,7 @@ export const TaskRequest: MessageFns<TaskRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -4219,7 +4225,7 @@ export const Reason: MessageFns<Reason> = {
               break;
             }
 
-            message.filter = reader.string();
+            message.filter = reader.string(true);
             continue;
           }
           case 2: {
@@ -4235,7 +4241,7 @@ export const Reason: MessageFns<Reason> = {
               break;
             }
 
-            message.nearest_miss = reader.string();
+            message.nearest_miss = reader.string(true);
             continue;
           }
         }
@@ -4301,7 +4307,7 @@ export const Explanation: MessageFns<Explanation> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4309,7 +4315,7 @@ export const Explanation: MessageFns<Explanation> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 3: {
@@ -4471,7 +4477,7 @@ export const PlanItem: MessageFns<PlanItem> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -4487,7 +4493,7 @@ export const PlanItem: MessageFns<PlanItem> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 4: {
@@ -4623,7 +4629,7 @@ export const CancelTaskRequest: MessageFns<CancelTaskRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4631,7 +4637,7 @@ export const CancelTaskRequest: MessageFns<CancelTaskRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -4690,7 +4696,7 @@ export const RetryTaskRequest: MessageFns<RetryTaskRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4698,7 +4704,7 @@ export const RetryTaskRequest: MessageFns<RetryTaskRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -4769,7 +4775,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4777,7 +4783,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 3: {
@@ -4785,7 +4791,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.priority = reader.string();
+            message.priority = reader.string(true);
             continue;
           }
           case 4: {
@@ -4795,6 +4801,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
 
             const entry4 = UpdateTaskRequest_LabelsEntry.decode(reader, reader.uint32());
             if (entry4.value !== undefined) {
+              if (entry4.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry4.key] = entry4.value;
             }
             continue;
@@ -4804,7 +4811,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.remove_labels.push(reader.string());
+            message.remove_labels.push(reader.string(true));
             continue;
           }
           case 6: {
@@ -4812,7 +4819,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.not_before = reader.string();
+            message.not_before = reader.string(true);
             continue;
           }
         }
@@ -4883,7 +4890,7 @@ export const UpdateTaskRequest_LabelsEntry: MessageFns<UpdateTaskRequest_LabelsE
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -4891,7 +4898,7 @@ export const UpdateTaskRequest_LabelsEntry: MessageFns<UpdateTaskRequest_LabelsE
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -4981,7 +4988,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.status.push(reader.string());
+            message.status.push(reader.string(true));
             continue;
           }
           case 2: {
@@ -4989,7 +4996,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 3: {
@@ -4997,7 +5004,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 4: {
@@ -5005,7 +5012,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.label.push(reader.string());
+            message.label.push(reader.string(true));
             continue;
           }
           case 5: {
@@ -5021,7 +5028,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.cursor = reader.string();
+            message.cursor = reader.string(true);
             continue;
           }
           case 10: {
@@ -5029,7 +5036,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.batch_id = reader.string();
+            message.batch_id = reader.string(true);
             continue;
           }
           case 11: {
@@ -5037,7 +5044,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.dag_id = reader.string();
+            message.dag_id = reader.string(true);
             continue;
           }
           case 12: {
@@ -5045,7 +5052,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -5119,7 +5126,7 @@ export const ListTasksResponse: MessageFns<ListTasksResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -5190,7 +5197,7 @@ export const LogsRequest: MessageFns<LogsRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -5214,7 +5221,7 @@ export const LogsRequest: MessageFns<LogsRequest> = {
               break;
             }
 
-            message.stream = reader.string();
+            message.stream = reader.string(true);
             continue;
           }
           case 5: {
@@ -5222,7 +5229,7 @@ export const LogsRequest: MessageFns<LogsRequest> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
           case 6: {
@@ -5290,7 +5297,7 @@ export const ListNodesRequest: MessageFns<ListNodesRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -5356,7 +5363,7 @@ export const ListNodesResponse: MessageFns<ListNodesResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -5415,7 +5422,7 @@ export const NodeRequest: MessageFns<NodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5423,7 +5430,7 @@ export const NodeRequest: MessageFns<NodeRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -5482,7 +5489,7 @@ export const CordonNodeRequest: MessageFns<CordonNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5490,7 +5497,7 @@ export const CordonNodeRequest: MessageFns<CordonNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -5558,7 +5565,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5566,7 +5573,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 3: {
@@ -5574,7 +5581,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.deadline = reader.string();
+            message.deadline = reader.string(true);
             continue;
           }
           case 4: {
@@ -5582,7 +5589,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.grace = reader.string();
+            message.grace = reader.string(true);
             continue;
           }
           case 5: {
@@ -5590,7 +5597,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.start_id = reader.string();
+            message.start_id = reader.string(true);
             continue;
           }
         }
@@ -5652,7 +5659,7 @@ export const UndrainNodeRequest: MessageFns<UndrainNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5660,7 +5667,7 @@ export const UndrainNodeRequest: MessageFns<UndrainNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -5725,7 +5732,7 @@ export const LabelNodeRequest: MessageFns<LabelNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5733,7 +5740,7 @@ export const LabelNodeRequest: MessageFns<LabelNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 3: {
@@ -5743,6 +5750,7 @@ export const LabelNodeRequest: MessageFns<LabelNodeRequest> = {
 
             const entry3 = LabelNodeRequest_LabelsEntry.decode(reader, reader.uint32());
             if (entry3.value !== undefined) {
+              if (entry3.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry3.key] = entry3.value;
             }
             continue;
@@ -5752,7 +5760,7 @@ export const LabelNodeRequest: MessageFns<LabelNodeRequest> = {
               break;
             }
 
-            message.remove_labels.push(reader.string());
+            message.remove_labels.push(reader.string(true));
             continue;
           }
         }
@@ -5821,7 +5829,7 @@ export const LabelNodeRequest_LabelsEntry: MessageFns<LabelNodeRequest_LabelsEnt
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -5829,7 +5837,7 @@ export const LabelNodeRequest_LabelsEntry: MessageFns<LabelNodeRequest_LabelsEnt
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -5896,7 +5904,7 @@ export const NodeChange: MessageFns<NodeChange> = {
               break;
             }
 
-            message.warnings.push(reader.string());
+            message.warnings.push(reader.string(true));
             continue;
           }
         }
@@ -5958,7 +5966,7 @@ export const RemoveNodeRequest: MessageFns<RemoveNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5974,7 +5982,7 @@ export const RemoveNodeRequest: MessageFns<RemoveNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -6037,7 +6045,7 @@ export const RemoveNodeResponse: MessageFns<RemoveNodeResponse> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -6053,7 +6061,7 @@ export const RemoveNodeResponse: MessageFns<RemoveNodeResponse> = {
               break;
             }
 
-            message.member = reader.string();
+            message.member = reader.string(true);
             continue;
           }
         }
@@ -6180,7 +6188,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -6188,7 +6196,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 3: {
@@ -6196,7 +6204,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 4: {
@@ -6204,7 +6212,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.address = reader.string();
+            message.address = reader.string(true);
             continue;
           }
           case 5: {
@@ -6212,7 +6220,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.http = reader.string();
+            message.http = reader.string(true);
             continue;
           }
           case 6: {
@@ -6220,7 +6228,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.version = reader.string();
+            message.version = reader.string(true);
             continue;
           }
           case 7: {
@@ -6230,6 +6238,7 @@ export const Node: MessageFns<Node> = {
 
             const entry7 = Node_LabelsEntry.decode(reader, reader.uint32());
             if (entry7.value !== undefined) {
+              if (entry7.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry7.key] = entry7.value;
             }
             continue;
@@ -6239,7 +6248,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.drivers.push(reader.string());
+            message.drivers.push(reader.string(true));
             continue;
           }
           case 9: {
@@ -6247,7 +6256,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.isolation = reader.string();
+            message.isolation = reader.string(true);
             continue;
           }
           case 10: {
@@ -6287,7 +6296,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.last_heartbeat_at = reader.string();
+            message.last_heartbeat_at = reader.string(true);
             continue;
           }
           case 15: {
@@ -6295,7 +6304,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.joined_at = reader.string();
+            message.joined_at = reader.string(true);
             continue;
           }
           case 16: {
@@ -6311,7 +6320,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.pressure.push(reader.string());
+            message.pressure.push(reader.string(true));
             continue;
           }
           case 20: {
@@ -6406,7 +6415,7 @@ export const Node_LabelsEntry: MessageFns<Node_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -6414,7 +6423,7 @@ export const Node_LabelsEntry: MessageFns<Node_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -7447,7 +7456,7 @@ export const Drain: MessageFns<Drain> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 2: {
@@ -7455,7 +7464,7 @@ export const Drain: MessageFns<Drain> = {
               break;
             }
 
-            message.deadline = reader.string();
+            message.deadline = reader.string(true);
             continue;
           }
           case 3: {
@@ -7487,7 +7496,7 @@ export const Drain: MessageFns<Drain> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
           case 7: {
@@ -7556,7 +7565,7 @@ export const GetClusterRequest: MessageFns<GetClusterRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -7677,7 +7686,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -7693,7 +7702,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.address = reader.string();
+            message.address = reader.string(true);
             continue;
           }
           case 4: {
@@ -7701,7 +7710,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 5: {
@@ -7725,7 +7734,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.state = reader.string();
+            message.state = reader.string(true);
             continue;
           }
           case 8: {
@@ -7781,7 +7790,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.version = reader.string();
+            message.version = reader.string(true);
             continue;
           }
           case 15: {
@@ -7789,7 +7798,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.node_status = reader.string();
+            message.node_status = reader.string(true);
             continue;
           }
           case 16: {
@@ -7924,7 +7933,7 @@ export const SnapshotTransfer: MessageFns<SnapshotTransfer> = {
               break;
             }
 
-            message.last_failure = reader.string();
+            message.last_failure = reader.string(true);
             continue;
           }
         }
@@ -8049,7 +8058,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -8065,7 +8074,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 4: {
@@ -8081,7 +8090,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.vote = reader.string();
+            message.vote = reader.string(true);
             continue;
           }
           case 6: {
@@ -8089,7 +8098,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.leader = reader.string();
+            message.leader = reader.string(true);
             continue;
           }
           case 7: {
@@ -8161,7 +8170,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.version = reader.string();
+            message.version = reader.string(true);
             continue;
           }
           case 16: {
@@ -8171,6 +8180,7 @@ export const NodeReport: MessageFns<NodeReport> = {
 
             const entry16 = NodeReport_RefusalsEntry.decode(reader, reader.uint32());
             if (entry16.value !== undefined) {
+              if (entry16.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.refusals[entry16.key] = entry16.value;
             }
             continue;
@@ -8264,7 +8274,7 @@ export const NodeReport_RefusalsEntry: MessageFns<NodeReport_RefusalsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -8341,6 +8351,7 @@ export const StateDifference: MessageFns<StateDifference> = {
 
             const entry2 = StateDifference_DigestsEntry.decode(reader, reader.uint32());
             if (entry2.value !== undefined) {
+              if (entry2.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.digests[entry2.key] = entry2.value;
             }
             continue;
@@ -8409,7 +8420,7 @@ export const StateDifference_DigestsEntry: MessageFns<StateDifference_DigestsEnt
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -8417,7 +8428,7 @@ export const StateDifference_DigestsEntry: MessageFns<StateDifference_DigestsEnt
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -8573,7 +8584,7 @@ export const DiskError: MessageFns<DiskError> = {
               break;
             }
 
-            message.kind = reader.string();
+            message.kind = reader.string(true);
             continue;
           }
           case 2: {
@@ -8581,7 +8592,7 @@ export const DiskError: MessageFns<DiskError> = {
               break;
             }
 
-            message.path = reader.string();
+            message.path = reader.string(true);
             continue;
           }
           case 3: {
@@ -8589,7 +8600,7 @@ export const DiskError: MessageFns<DiskError> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
           case 4: {
@@ -8597,7 +8608,7 @@ export const DiskError: MessageFns<DiskError> = {
               break;
             }
 
-            message.at = reader.string();
+            message.at = reader.string(true);
             continue;
           }
         }
@@ -8664,7 +8675,7 @@ export const JointConfiguration: MessageFns<JointConfiguration> = {
               break;
             }
 
-            message.incoming.push(reader.string());
+            message.incoming.push(reader.string(true));
             continue;
           }
           case 2: {
@@ -8672,7 +8683,7 @@ export const JointConfiguration: MessageFns<JointConfiguration> = {
               break;
             }
 
-            message.outgoing.push(reader.string());
+            message.outgoing.push(reader.string(true));
             continue;
           }
           case 3: {
@@ -8680,7 +8691,7 @@ export const JointConfiguration: MessageFns<JointConfiguration> = {
               break;
             }
 
-            message.learners_next.push(reader.string());
+            message.learners_next.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -8800,7 +8811,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.cluster_id = reader.string();
+            message.cluster_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -8808,7 +8819,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.leader = reader.string();
+            message.leader = reader.string(true);
             continue;
           }
           case 3: {
@@ -8840,7 +8851,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.voters.push(reader.string());
+            message.voters.push(reader.string(true));
             continue;
           }
           case 7: {
@@ -8848,7 +8859,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.learners.push(reader.string());
+            message.learners.push(reader.string(true));
             continue;
           }
           case 8: {
@@ -8888,7 +8899,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.transfer_target = reader.string();
+            message.transfer_target = reader.string(true);
             continue;
           }
           case 13: {
@@ -9025,7 +9036,7 @@ export const VersionInfo: MessageFns<VersionInfo> = {
               break;
             }
 
-            message.version = reader.string();
+            message.version = reader.string(true);
             continue;
           }
           case 2: {
@@ -9033,7 +9044,7 @@ export const VersionInfo: MessageFns<VersionInfo> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -9041,7 +9052,7 @@ export const VersionInfo: MessageFns<VersionInfo> = {
               break;
             }
 
-            message.node_version = reader.string();
+            message.node_version = reader.string(true);
             continue;
           }
         }
@@ -9110,7 +9121,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.action = reader.string();
+            message.action = reader.string(true);
             continue;
           }
           case 2: {
@@ -9118,7 +9129,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -9126,7 +9137,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.address = reader.string();
+            message.address = reader.string(true);
             continue;
           }
           case 4: {
@@ -9134,7 +9145,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.other = reader.string();
+            message.other = reader.string(true);
             continue;
           }
           case 5: {
@@ -9142,7 +9153,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -9204,7 +9215,7 @@ export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = 
               break;
             }
 
-            message.to = reader.string();
+            message.to = reader.string(true);
             continue;
           }
           case 2: {
@@ -9212,7 +9223,7 @@ export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = 
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -9268,7 +9279,7 @@ export const GetConfigRequest: MessageFns<GetConfigRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -9337,7 +9348,7 @@ export const SetConfigRequest: MessageFns<SetConfigRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 3: {
@@ -9345,7 +9356,7 @@ export const SetConfigRequest: MessageFns<SetConfigRequest> = {
               break;
             }
 
-            message.changes = reader.string();
+            message.changes = reader.string(true);
             continue;
           }
         }
@@ -9410,7 +9421,7 @@ export const HeartbeatChange: MessageFns<HeartbeatChange> = {
               break;
             }
 
-            message.interval = reader.string();
+            message.interval = reader.string(true);
             continue;
           }
           case 2: {
@@ -9418,7 +9429,7 @@ export const HeartbeatChange: MessageFns<HeartbeatChange> = {
               break;
             }
 
-            message.warning = reader.string();
+            message.warning = reader.string(true);
             continue;
           }
           case 3: {
@@ -9426,7 +9437,7 @@ export const HeartbeatChange: MessageFns<HeartbeatChange> = {
               break;
             }
 
-            message.timeout = reader.string();
+            message.timeout = reader.string(true);
             continue;
           }
         }
@@ -9516,7 +9527,7 @@ export const ClusterSettings: MessageFns<ClusterSettings> = {
               break;
             }
 
-            message.blocks = reader.string();
+            message.blocks = reader.string(true);
             continue;
           }
         }
@@ -9843,7 +9854,7 @@ export const EventsRequest: MessageFns<EventsRequest> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
           case 2: {
@@ -9859,7 +9870,7 @@ export const EventsRequest: MessageFns<EventsRequest> = {
               break;
             }
 
-            message.kind.push(reader.string());
+            message.kind.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -9867,7 +9878,7 @@ export const EventsRequest: MessageFns<EventsRequest> = {
               break;
             }
 
-            message.id.push(reader.string());
+            message.id.push(reader.string(true));
             continue;
           }
         }
@@ -9939,7 +9950,7 @@ export const EventsPiece: MessageFns<EventsPiece> = {
               break;
             }
 
-            message.position = reader.string();
+            message.position = reader.string(true);
             continue;
           }
           case 3: {
@@ -10054,7 +10065,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.time = reader.string();
+            message.time = reader.string(true);
             continue;
           }
           case 4: {
@@ -10062,7 +10073,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.kind = reader.string();
+            message.kind = reader.string(true);
             continue;
           }
           case 5: {
@@ -10070,7 +10081,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 6: {
@@ -10078,7 +10089,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 7: {
@@ -10086,7 +10097,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.old_status = reader.string();
+            message.old_status = reader.string(true);
             continue;
           }
           case 8: {
@@ -10094,7 +10105,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.new_status = reader.string();
+            message.new_status = reader.string(true);
             continue;
           }
           case 9: {
@@ -10102,7 +10113,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
         }
@@ -10195,7 +10206,7 @@ export const SubmitBatchRequest: MessageFns<SubmitBatchRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -10251,7 +10262,7 @@ export const SubmitBatchRequest: MessageFns<SubmitBatchRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -10317,6 +10328,7 @@ export const Parameters: MessageFns<Parameters> = {
 
             const entry1 = Parameters_ValuesEntry.decode(reader, reader.uint32());
             if (entry1.value !== undefined) {
+              if (entry1.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.values[entry1.key] = entry1.value;
             }
             continue;
@@ -10384,7 +10396,7 @@ export const Parameters_ValuesEntry: MessageFns<Parameters_ValuesEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -10392,7 +10404,7 @@ export const Parameters_ValuesEntry: MessageFns<Parameters_ValuesEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -10451,7 +10463,7 @@ export const SubmitBatchResponse: MessageFns<SubmitBatchResponse> = {
               break;
             }
 
-            message.batch_id = reader.string();
+            message.batch_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -10518,7 +10530,7 @@ export const NamedTask: MessageFns<NamedTask> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -10526,7 +10538,7 @@ export const NamedTask: MessageFns<NamedTask> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
         }
@@ -10588,7 +10600,7 @@ export const DagTaskSpec: MessageFns<DagTaskSpec> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -10604,7 +10616,7 @@ export const DagTaskSpec: MessageFns<DagTaskSpec> = {
               break;
             }
 
-            message.dependencies.push(reader.string());
+            message.dependencies.push(reader.string(true));
             continue;
           }
         }
@@ -10673,7 +10685,7 @@ export const SubmitDagRequest: MessageFns<SubmitDagRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -10705,7 +10717,7 @@ export const SubmitDagRequest: MessageFns<SubmitDagRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -10767,7 +10779,7 @@ export const GroupRequest: MessageFns<GroupRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -10775,7 +10787,7 @@ export const GroupRequest: MessageFns<GroupRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -10834,7 +10846,7 @@ export const ChangeGroupRequest: MessageFns<ChangeGroupRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -10842,7 +10854,7 @@ export const ChangeGroupRequest: MessageFns<ChangeGroupRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -10912,7 +10924,7 @@ export const ListGroupsRequest: MessageFns<ListGroupsRequest> = {
               break;
             }
 
-            message.cursor = reader.string();
+            message.cursor = reader.string(true);
             continue;
           }
           case 3: {
@@ -10920,7 +10932,7 @@ export const ListGroupsRequest: MessageFns<ListGroupsRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -11019,7 +11031,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -11027,7 +11039,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -11035,7 +11047,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 4: {
@@ -11043,7 +11055,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.status_reason = reader.string();
+            message.status_reason = reader.string(true);
             continue;
           }
           case 5: {
@@ -11061,6 +11073,7 @@ export const Batch: MessageFns<Batch> = {
 
             const entry6 = Batch_CountsEntry.decode(reader, reader.uint32());
             if (entry6.value !== undefined) {
+              if (entry6.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.counts[entry6.key] = entry6.value;
             }
             continue;
@@ -11086,7 +11099,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 10: {
@@ -11094,7 +11107,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 11: {
@@ -11102,7 +11115,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
         }
@@ -11178,7 +11191,7 @@ export const Batch_CountsEntry: MessageFns<Batch_CountsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -11288,7 +11301,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -11296,7 +11309,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -11304,7 +11317,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 4: {
@@ -11312,7 +11325,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.status_reason = reader.string();
+            message.status_reason = reader.string(true);
             continue;
           }
           case 5: {
@@ -11330,6 +11343,7 @@ export const Dag: MessageFns<Dag> = {
 
             const entry6 = Dag_CountsEntry.decode(reader, reader.uint32());
             if (entry6.value !== undefined) {
+              if (entry6.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.counts[entry6.key] = entry6.value;
             }
             continue;
@@ -11355,7 +11369,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 10: {
@@ -11363,7 +11377,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 11: {
@@ -11371,7 +11385,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
           case 12: {
@@ -11456,7 +11470,7 @@ export const Dag_CountsEntry: MessageFns<Dag_CountsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -11562,7 +11576,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -11570,7 +11584,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -11578,7 +11592,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.dag_task = reader.string();
+            message.dag_task = reader.string(true);
             continue;
           }
           case 4: {
@@ -11586,7 +11600,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.dependencies.push(reader.string());
+            message.dependencies.push(reader.string(true));
             continue;
           }
           case 5: {
@@ -11594,7 +11608,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 6: {
@@ -11602,7 +11616,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.status_reason = reader.string();
+            message.status_reason = reader.string(true);
             continue;
           }
           case 7: {
@@ -11618,7 +11632,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 9: {
@@ -11634,7 +11648,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 11: {
@@ -11642,7 +11656,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
         }
@@ -11718,7 +11732,7 @@ export const ListBatchesResponse: MessageFns<ListBatchesResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -11785,7 +11799,7 @@ export const ListDagsResponse: MessageFns<ListDagsResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -11859,7 +11873,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -11867,7 +11881,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -11875,7 +11889,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 4: {
@@ -11883,7 +11897,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 5: {
@@ -11891,7 +11905,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.created_by = reader.string();
+            message.created_by = reader.string(true);
             continue;
           }
           case 6: {
@@ -11899,7 +11913,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.expires_at = reader.string();
+            message.expires_at = reader.string(true);
             continue;
           }
           case 7: {
@@ -11907,7 +11921,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.revoked_at = reader.string();
+            message.revoked_at = reader.string(true);
             continue;
           }
         }
@@ -11977,7 +11991,7 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 2: {
@@ -11985,7 +11999,7 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -11993,7 +12007,7 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
               break;
             }
 
-            message.expires_in = reader.string();
+            message.expires_in = reader.string(true);
             continue;
           }
           case 4: {
@@ -12001,7 +12015,7 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -12070,7 +12084,7 @@ export const CreateTokenResponse: MessageFns<CreateTokenResponse> = {
               break;
             }
 
-            message.text = reader.string();
+            message.text = reader.string(true);
             continue;
           }
         }
@@ -12126,7 +12140,7 @@ export const ListTokensRequest: MessageFns<ListTokensRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -12192,7 +12206,7 @@ export const ListTokensResponse: MessageFns<ListTokensResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -12251,7 +12265,7 @@ export const RevokeTokenRequest: MessageFns<RevokeTokenRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -12259,7 +12273,7 @@ export const RevokeTokenRequest: MessageFns<RevokeTokenRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -12327,7 +12341,7 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
               break;
             }
 
-            message.expires = reader.string();
+            message.expires = reader.string(true);
             continue;
           }
           case 2: {
@@ -12343,7 +12357,7 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 4: {
@@ -12351,7 +12365,7 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 5: {
@@ -12359,7 +12373,7 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
               break;
             }
 
-            message.secret_hash = reader.string();
+            message.secret_hash = reader.string(true);
             continue;
           }
         }
@@ -12429,7 +12443,7 @@ export const CreatedJoinToken: MessageFns<CreatedJoinToken> = {
               break;
             }
 
-            message.token = reader.string();
+            message.token = reader.string(true);
             continue;
           }
         }
@@ -12488,7 +12502,7 @@ export const JoinTokenRequest: MessageFns<JoinTokenRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -12496,7 +12510,7 @@ export const JoinTokenRequest: MessageFns<JoinTokenRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -12552,7 +12566,7 @@ export const ListJoinTokensRequest: MessageFns<ListJoinTokensRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -12610,7 +12624,7 @@ export const GetJoinTokenRequest: MessageFns<GetJoinTokenRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -12618,7 +12632,7 @@ export const GetJoinTokenRequest: MessageFns<GetJoinTokenRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -12759,7 +12773,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -12767,7 +12781,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -12775,7 +12789,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 4: {
@@ -12783,7 +12797,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.created_by = reader.string();
+            message.created_by = reader.string(true);
             continue;
           }
           case 5: {
@@ -12791,7 +12805,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.expires_at = reader.string();
+            message.expires_at = reader.string(true);
             continue;
           }
           case 6: {
@@ -12880,7 +12894,7 @@ export const JoinTokenUse: MessageFns<JoinTokenUse> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 2: {
@@ -12888,7 +12902,7 @@ export const JoinTokenUse: MessageFns<JoinTokenUse> = {
               break;
             }
 
-            message.at = reader.string();
+            message.at = reader.string(true);
             continue;
           }
         }
