@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 
 import { ClusterService } from '../generated/cluster.ts';
 import { EnrolmentService } from '../generated/enrolment.ts';
+import { InstanceHostService } from '../generated/instance_host.ts';
 import { LastWordsService } from '../generated/last_words.ts';
 import { LogHandOverService } from '../generated/log_hand_over.ts';
 import type { JoinRequest } from '../generated/raft.ts';
@@ -34,6 +35,7 @@ import { Retention } from '../scheduler/retention.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { adminTokenFile } from './admin-token-file.ts';
 import { alertDuties } from './alerts/duties.ts';
+import { webhookTester } from './alerts/webhooks.ts';
 import { Admission } from './admission.ts';
 import { authRequired, type NodeConfig } from './config.ts';
 import { announceAddress, enterCluster } from './enter-cluster.ts';
@@ -63,6 +65,7 @@ import { LeaderMembershipControl } from './membership-control.ts';
 import { ResourceMonitor, usageOf } from './monitor/resource-monitor.ts';
 import { NodeDrivers } from './node-drivers.ts';
 import { NodeMetrics } from './node-metrics.ts';
+import { nodeProviderService } from './node-providers.ts';
 import type { NodeSecurity } from './node-security.ts';
 import { readinessOf } from './readiness.ts';
 import { recoverMember } from './recovery.ts';
@@ -177,6 +180,7 @@ export class Daemon {
       lastWords: lateService(LastWordsService),
       handOver: lateService(LogHandOverService),
       digests: lateService(StateDigestsService),
+      instances: lateService(InstanceHostService),
       // Without TLS there is nothing to be had by it.
       ...(this.#security.tls === null ? {} : { enrolment: lateService(EnrolmentService) }),
     };
@@ -292,6 +296,7 @@ export class Daemon {
       snapshots: saved,
       remotes,
       clock: this.#clock,
+      testWebhook: webhookTester({ clock: this.#clock, version: this.#version }),
     });
     const freshness = new FreshnessWatch({ replica, insight, clock: this.#clock });
     const { tls } = this.#security;
@@ -316,6 +321,8 @@ export class Daemon {
     services.handOver.become(logs.service);
     services.lastWords.become(lastWords.service());
     services.digests.become(watches.digests);
+    const { clusterId } = cluster;
+    services.instances.become(nodeProviderService({ config, clusterId, clock: this.#clock, log: this.#log }));
     this.#admission = new Admission({
       raft,
       cluster,

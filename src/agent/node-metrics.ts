@@ -7,6 +7,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import { certificatesIn } from '../lib/tls-files.ts';
 import type { TlsSource } from '../lib/tls-watch.ts';
+import { AlertMetrics } from '../metrics/families/alerts.ts';
 import { CallMetrics } from '../metrics/families/calls.ts';
 import { NodesMetrics } from '../metrics/families/nodes.ts';
 import { ProcessMetrics } from '../metrics/families/process.ts';
@@ -34,6 +35,7 @@ export class NodeMetrics {
   readonly calls: CallMetrics;
   readonly #registry: MetricsRegistry;
   readonly #nodes: NodesMetrics;
+  readonly #alerts: AlertMetrics;
   readonly #lag: EventLoopLag;
   readonly #clock: Clock;
   readonly #name: string;
@@ -57,6 +59,7 @@ export class NodeMetrics {
     this.tasks = new TaskMetrics(this.#registry);
     this.worker = new WorkerMetrics(this.#registry);
     this.#nodes = new NodesMetrics(this.#registry);
+    this.#alerts = new AlertMetrics(this.#registry);
     this.raft = new RaftMetrics(this.#registry);
     this.storage = new StorageMetrics(this.#registry);
     this.calls = new CallMetrics(this.#registry);
@@ -107,6 +110,7 @@ export class NodeMetrics {
       nodes: () => replica.state.nodes.values(),
       allocated: (node) => replica.state.allocated(node),
     });
+    this.#alerts.follow({ isLeading, messages: () => replica.state.alerts.values() });
     this.tasks.follow({
       isLeading,
       nowMs: () => Math.max(this.#clock.wallMs(), replica.state.cluster?.timeMs ?? 0),
@@ -121,10 +125,13 @@ export class NodeMetrics {
     });
     this.#unsubscribe = [
       replica.onApplied((applied) => this.tasks.applied(applied)),
+      replica.onApplied((applied) => this.#alerts.applied(applied)),
       machine.onInstalled(() => this.tasks.installed()),
       replica.onLeadership(({ isLeader, term, leader }) => {
         this.raft.leadership(leader?.name ?? null, term);
-        if (isLeader) this.tasks.leads(term);
+        if (!isLeader) return;
+        this.tasks.leads(term);
+        this.#alerts.leads(term);
       }),
     ];
   }

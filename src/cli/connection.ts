@@ -31,11 +31,15 @@ import type {
   CordonNodeRequest,
   CreateTokenRequest,
   CreateTokenResponse,
+  AlertTest,
   CreatedJoinToken,
   CreateJoinTokenRequest,
   JoinToken,
   JoinTokenRequest,
+  ListAlertsRequest,
+  ListAlertsResponse,
   ListJoinTokensResponse,
+  TestAlertRequest,
   DrainNodeRequest,
   LabelNodeRequest,
   NodeChange,
@@ -110,6 +114,8 @@ export interface ClusterConnection {
   createJoinToken(request: CreateJoinTokenRequest, signal: AbortSignal): Promise<CreatedJoinToken>;
   listJoinTokens(signal: AbortSignal): Promise<ListJoinTokensResponse>;
   deleteJoinToken(request: JoinTokenRequest, signal: AbortSignal): Promise<JoinToken>;
+  listAlerts(request: ListAlertsRequest, signal: AbortSignal): Promise<ListAlertsResponse>;
+  testAlert(request: TestAlertRequest, signal: AbortSignal): Promise<AlertTest>;
   setConfig(request: SetConfigRequest, signal: AbortSignal): Promise<ClusterSettings>;
   createToken(request: CreateTokenRequest, signal: AbortSignal): Promise<CreateTokenResponse>;
   listTokens(signal: AbortSignal): Promise<ListTokensResponse>;

@@ -6,6 +6,8 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 
 import {
+  AlertTest,
+  ListAlertsResponse,
   Attempt,
   Batch,
   ClusterService,
@@ -91,6 +93,8 @@ export class FakeCluster {
   };
   joinTokens: readonly JoinToken[] = [JoinToken.create({ id: 'join-a', uses: 1, uses_left: 1 })];
   joinToken = '';
+  alerts = ListAlertsResponse.create();
+  alertTest = AlertTest.create({ id: 'test-a', webhook: 1, target: 'https://a.example/…', delivered: true });
   /** Of whatever is asked for as it may be old. */
   freshness: Freshness = { index: 41, ageMs: 1250 };
   /** Of each task, but for its id. */
@@ -322,6 +326,8 @@ export class FakeCluster {
       })),
       listJoinTokens: unary('listJoinTokens', () => ({ items: this.joinTokens })),
       getJoinToken: unary('getJoinToken', ({ id }: JoinTokenRequest) => JoinToken.create({ id })),
+      listAlerts: unary('listAlerts', () => this.alerts),
+      testAlert: unary('testAlert', () => this.alertTest),
       deleteJoinToken: unary('deleteJoinToken', ({ id }: JoinTokenRequest) => JoinToken.create({ id })),
       submitBatch: unary('submitBatch', () => this.groups.submitted),
       getBatch: unary('getBatch', () => this.groups.batch()),

@@ -109,6 +109,8 @@ export function dialGrpc(
     createJoinToken: ask(methods.createJoinToken, true),
     listJoinTokens: (signal) => listJoinTokens({}, signal),
     deleteJoinToken: ask(methods.deleteJoinToken, true),
+    listAlerts: ask(methods.listAlerts),
+    testAlert: ask(methods.testAlert, true),
     createToken: ask(methods.createToken, true),
     listTokens: (signal) => listTokens({}, signal),
     revokeToken: ask(methods.revokeToken, true),

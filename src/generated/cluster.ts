@@ -1269,6 +1269,88 @@ export interface JoinTokenUse {
   at: string;
 }
 
+export interface ListAlertsRequest {
+  /** Number of the webhook in the settings, from 1 on; 0: of all. */
+  webhook: number;
+  /** Empty: any. */
+  status: string;
+  /** As in TaskRequest. */
+  consistency?: string | undefined;
+}
+
+/** Those that are not over, and the newest of those that are; the newest first. */
+export interface ListAlertsResponse {
+  items: Alert[];
+  webhooks: AlertWebhook[];
+}
+
+/** One message to a webhook. */
+export interface Alert {
+  id: string;
+  webhook: number;
+  /** The webhook's address without what may be a secret in it. */
+  target: string;
+  event: string;
+  /** GATHERING, PENDING, DELIVERED or GIVEN_UP. */
+  status: string;
+  /** Occurrences that it tells of. */
+  count: number;
+  /** Requests whose outcome is known. */
+  attempts: number;
+  created_at: string;
+  /** Neither closed nor sent before. */
+  next_attempt_at?: string | undefined;
+  finished_at?:
+    | string
+    | undefined;
+  /** What became of the newest request, where it came to nothing. */
+  error?:
+    | string
+    | undefined;
+  /** The first of them. */
+  occurrences: AlertOccurrence[];
+}
+
+export interface AlertOccurrence {
+  at: string;
+  id: string;
+  name: string;
+  old_status?: string | undefined;
+  new_status?: string | undefined;
+  reason?: string | undefined;
+}
+
+/** One webhook of the settings, with the number of its messages. */
+export interface AlertWebhook {
+  webhook: number;
+  target: string;
+  format: string;
+  signed: boolean;
+  events: string[];
+  /** Gathering or to be sent. */
+  pending: number;
+  delivered: number;
+  given_up: number;
+}
+
+export interface TestAlertRequest {
+  /** Number of the webhook in the settings, from 1 on. */
+  webhook: number;
+  idempotency_key: string;
+}
+
+/** What became of a test. */
+export interface AlertTest {
+  /** The message's. */
+  id: string;
+  webhook: number;
+  target: string;
+  delivered: boolean;
+  /** Of the answer; absent: there was none. */
+  status?: number | undefined;
+  error?: string | undefined;
+}
+
 function createBaseResources(): Resources {
   return { cpu: "", memory: "" };
 }
@@ -6488,7 +6570,7 @@ export const NodeUsageRequest: MessageFns<NodeUsageRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -6496,7 +6578,7 @@ export const NodeUsageRequest: MessageFns<NodeUsageRequest> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
           case 3: {
@@ -6575,7 +6657,7 @@ export const AttemptName: MessageFns<AttemptName> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -6665,7 +6747,7 @@ export const NodeUsage: MessageFns<NodeUsage> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 2: {
@@ -6673,7 +6755,7 @@ export const NodeUsage: MessageFns<NodeUsage> = {
               break;
             }
 
-            message.sampled_at = reader.string();
+            message.sampled_at = reader.string(true);
             continue;
           }
           case 3: {
@@ -6796,7 +6878,7 @@ export const NodeSample: MessageFns<NodeSample> = {
               break;
             }
 
-            message.at = reader.string();
+            message.at = reader.string(true);
             continue;
           }
           case 2: {
@@ -6950,7 +7032,7 @@ export const AttemptUsage: MessageFns<AttemptUsage> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -6974,7 +7056,7 @@ export const AttemptUsage: MessageFns<AttemptUsage> = {
               break;
             }
 
-            message.driver = reader.string();
+            message.driver = reader.string(true);
             continue;
           }
           case 5: {
@@ -6982,7 +7064,7 @@ export const AttemptUsage: MessageFns<AttemptUsage> = {
               break;
             }
 
-            message.sampled_at = reader.string();
+            message.sampled_at = reader.string(true);
             continue;
           }
           case 6: {
@@ -7152,7 +7234,7 @@ export const AttemptSample: MessageFns<AttemptSample> = {
               break;
             }
 
-            message.at = reader.string();
+            message.at = reader.string(true);
             continue;
           }
           case 2: {
@@ -7273,7 +7355,7 @@ export const TaskUsageRequest: MessageFns<TaskUsageRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -7281,7 +7363,7 @@ export const TaskUsageRequest: MessageFns<TaskUsageRequest> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
         }
@@ -7346,7 +7428,7 @@ export const TaskUsage: MessageFns<TaskUsage> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -7354,7 +7436,7 @@ export const TaskUsage: MessageFns<TaskUsage> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 3: {
@@ -12928,6 +13010,788 @@ export const JoinTokenUse: MessageFns<JoinTokenUse> = {
   },
 };
 
+function createBaseListAlertsRequest(): ListAlertsRequest {
+  return { webhook: 0, status: "", consistency: undefined };
+}
+
+export const ListAlertsRequest: MessageFns<ListAlertsRequest> = {
+  encode(message: ListAlertsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.webhook !== 0) {
+      writer.uint32(8).uint32(message.webhook);
+    }
+    if (message.status !== "") {
+      writer.uint32(18).string(message.status);
+    }
+    if (message.consistency !== undefined) {
+      writer.uint32(26).string(message.consistency);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListAlertsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListAlertsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.webhook = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.status = reader.string(true);
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.consistency = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListAlertsRequest>): ListAlertsRequest {
+    return ListAlertsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListAlertsRequest>): ListAlertsRequest {
+    const message = createBaseListAlertsRequest();
+    message.webhook = object.webhook ?? 0;
+    message.status = object.status ?? "";
+    message.consistency = object.consistency ?? undefined;
+    return message;
+  },
+};
+
+function createBaseListAlertsResponse(): ListAlertsResponse {
+  return { items: [], webhooks: [] };
+}
+
+export const ListAlertsResponse: MessageFns<ListAlertsResponse> = {
+  encode(message: ListAlertsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.items) {
+      Alert.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.webhooks) {
+      AlertWebhook.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListAlertsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListAlertsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.items.push(Alert.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.webhooks.push(AlertWebhook.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListAlertsResponse>): ListAlertsResponse {
+    return ListAlertsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListAlertsResponse>): ListAlertsResponse {
+    const message = createBaseListAlertsResponse();
+    message.items = object.items?.map((e) => Alert.fromPartial(e)) || [];
+    message.webhooks = object.webhooks?.map((e) => AlertWebhook.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseAlert(): Alert {
+  return {
+    id: "",
+    webhook: 0,
+    target: "",
+    event: "",
+    status: "",
+    count: 0,
+    attempts: 0,
+    created_at: "",
+    next_attempt_at: undefined,
+    finished_at: undefined,
+    error: undefined,
+    occurrences: [],
+  };
+}
+
+export const Alert: MessageFns<Alert> = {
+  encode(message: Alert, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.webhook !== 0) {
+      writer.uint32(16).uint32(message.webhook);
+    }
+    if (message.target !== "") {
+      writer.uint32(26).string(message.target);
+    }
+    if (message.event !== "") {
+      writer.uint32(34).string(message.event);
+    }
+    if (message.status !== "") {
+      writer.uint32(42).string(message.status);
+    }
+    if (message.count !== 0) {
+      writer.uint32(48).uint32(message.count);
+    }
+    if (message.attempts !== 0) {
+      writer.uint32(56).uint32(message.attempts);
+    }
+    if (message.created_at !== "") {
+      writer.uint32(66).string(message.created_at);
+    }
+    if (message.next_attempt_at !== undefined) {
+      writer.uint32(74).string(message.next_attempt_at);
+    }
+    if (message.finished_at !== undefined) {
+      writer.uint32(82).string(message.finished_at);
+    }
+    if (message.error !== undefined) {
+      writer.uint32(90).string(message.error);
+    }
+    for (const v of message.occurrences) {
+      AlertOccurrence.encode(v!, writer.uint32(98).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Alert {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAlert();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.webhook = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.target = reader.string(true);
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.event = reader.string(true);
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.status = reader.string(true);
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.attempts = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.created_at = reader.string(true);
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.next_attempt_at = reader.string(true);
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.finished_at = reader.string(true);
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.error = reader.string(true);
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.occurrences.push(AlertOccurrence.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Alert>): Alert {
+    return Alert.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Alert>): Alert {
+    const message = createBaseAlert();
+    message.id = object.id ?? "";
+    message.webhook = object.webhook ?? 0;
+    message.target = object.target ?? "";
+    message.event = object.event ?? "";
+    message.status = object.status ?? "";
+    message.count = object.count ?? 0;
+    message.attempts = object.attempts ?? 0;
+    message.created_at = object.created_at ?? "";
+    message.next_attempt_at = object.next_attempt_at ?? undefined;
+    message.finished_at = object.finished_at ?? undefined;
+    message.error = object.error ?? undefined;
+    message.occurrences = object.occurrences?.map((e) => AlertOccurrence.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseAlertOccurrence(): AlertOccurrence {
+  return { at: "", id: "", name: "", old_status: undefined, new_status: undefined, reason: undefined };
+}
+
+export const AlertOccurrence: MessageFns<AlertOccurrence> = {
+  encode(message: AlertOccurrence, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.at !== "") {
+      writer.uint32(10).string(message.at);
+    }
+    if (message.id !== "") {
+      writer.uint32(18).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(26).string(message.name);
+    }
+    if (message.old_status !== undefined) {
+      writer.uint32(34).string(message.old_status);
+    }
+    if (message.new_status !== undefined) {
+      writer.uint32(42).string(message.new_status);
+    }
+    if (message.reason !== undefined) {
+      writer.uint32(50).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AlertOccurrence {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAlertOccurrence();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.at = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.id = reader.string(true);
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string(true);
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.old_status = reader.string(true);
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.new_status = reader.string(true);
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.reason = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AlertOccurrence>): AlertOccurrence {
+    return AlertOccurrence.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AlertOccurrence>): AlertOccurrence {
+    const message = createBaseAlertOccurrence();
+    message.at = object.at ?? "";
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
+    message.old_status = object.old_status ?? undefined;
+    message.new_status = object.new_status ?? undefined;
+    message.reason = object.reason ?? undefined;
+    return message;
+  },
+};
+
+function createBaseAlertWebhook(): AlertWebhook {
+  return { webhook: 0, target: "", format: "", signed: false, events: [], pending: 0, delivered: 0, given_up: 0 };
+}
+
+export const AlertWebhook: MessageFns<AlertWebhook> = {
+  encode(message: AlertWebhook, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.webhook !== 0) {
+      writer.uint32(8).uint32(message.webhook);
+    }
+    if (message.target !== "") {
+      writer.uint32(18).string(message.target);
+    }
+    if (message.format !== "") {
+      writer.uint32(26).string(message.format);
+    }
+    if (message.signed !== false) {
+      writer.uint32(32).bool(message.signed);
+    }
+    for (const v of message.events) {
+      writer.uint32(42).string(v!);
+    }
+    if (message.pending !== 0) {
+      writer.uint32(48).uint32(message.pending);
+    }
+    if (message.delivered !== 0) {
+      writer.uint32(56).uint32(message.delivered);
+    }
+    if (message.given_up !== 0) {
+      writer.uint32(64).uint32(message.given_up);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AlertWebhook {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAlertWebhook();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.webhook = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.target = reader.string(true);
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.format = reader.string(true);
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.signed = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.events.push(reader.string(true));
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.pending = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.delivered = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.given_up = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AlertWebhook>): AlertWebhook {
+    return AlertWebhook.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AlertWebhook>): AlertWebhook {
+    const message = createBaseAlertWebhook();
+    message.webhook = object.webhook ?? 0;
+    message.target = object.target ?? "";
+    message.format = object.format ?? "";
+    message.signed = object.signed ?? false;
+    message.events = object.events?.map((e) => e) || [];
+    message.pending = object.pending ?? 0;
+    message.delivered = object.delivered ?? 0;
+    message.given_up = object.given_up ?? 0;
+    return message;
+  },
+};
+
+function createBaseTestAlertRequest(): TestAlertRequest {
+  return { webhook: 0, idempotency_key: "" };
+}
+
+export const TestAlertRequest: MessageFns<TestAlertRequest> = {
+  encode(message: TestAlertRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.webhook !== 0) {
+      writer.uint32(8).uint32(message.webhook);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(18).string(message.idempotency_key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TestAlertRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTestAlertRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.webhook = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.idempotency_key = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TestAlertRequest>): TestAlertRequest {
+    return TestAlertRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TestAlertRequest>): TestAlertRequest {
+    const message = createBaseTestAlertRequest();
+    message.webhook = object.webhook ?? 0;
+    message.idempotency_key = object.idempotency_key ?? "";
+    return message;
+  },
+};
+
+function createBaseAlertTest(): AlertTest {
+  return { id: "", webhook: 0, target: "", delivered: false, status: undefined, error: undefined };
+}
+
+export const AlertTest: MessageFns<AlertTest> = {
+  encode(message: AlertTest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.webhook !== 0) {
+      writer.uint32(16).uint32(message.webhook);
+    }
+    if (message.target !== "") {
+      writer.uint32(26).string(message.target);
+    }
+    if (message.delivered !== false) {
+      writer.uint32(32).bool(message.delivered);
+    }
+    if (message.status !== undefined) {
+      writer.uint32(40).uint32(message.status);
+    }
+    if (message.error !== undefined) {
+      writer.uint32(50).string(message.error);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AlertTest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAlertTest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.webhook = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.target = reader.string(true);
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.delivered = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.status = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.error = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AlertTest>): AlertTest {
+    return AlertTest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AlertTest>): AlertTest {
+    const message = createBaseAlertTest();
+    message.id = object.id ?? "";
+    message.webhook = object.webhook ?? 0;
+    message.target = object.target ?? "";
+    message.delivered = object.delivered ?? false;
+    message.status = object.status ?? undefined;
+    message.error = object.error ?? undefined;
+    return message;
+  },
+};
+
 /**
  * What there is to ask of a cluster: docs/grpc.md. Reads are the leader's answers unless they say `stale`; a write with the
  * same idempotency key happens once.
@@ -13394,6 +14258,26 @@ export const ClusterService = {
     responseSerialize: (value: JoinToken): Buffer => Buffer.from(JoinToken.encode(value).finish()),
     responseDeserialize: (value: Buffer): JoinToken => JoinToken.decode(value),
   },
+  /** Messages to webhooks. */
+  listAlerts: {
+    path: "/jarvis.cluster.Cluster/ListAlerts" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListAlertsRequest): Buffer => Buffer.from(ListAlertsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListAlertsRequest => ListAlertsRequest.decode(value),
+    responseSerialize: (value: ListAlertsResponse): Buffer => Buffer.from(ListAlertsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListAlertsResponse => ListAlertsResponse.decode(value),
+  },
+  /** Sends a test to one webhook, now. What comes again with the same key has the same id. */
+  testAlert: {
+    path: "/jarvis.cluster.Cluster/TestAlert" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: TestAlertRequest): Buffer => Buffer.from(TestAlertRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): TestAlertRequest => TestAlertRequest.decode(value),
+    responseSerialize: (value: AlertTest): Buffer => Buffer.from(AlertTest.encode(value).finish()),
+    responseDeserialize: (value: Buffer): AlertTest => AlertTest.decode(value),
+  },
 } as const;
 
 export interface ClusterServer extends UntypedServiceImplementation {
@@ -13493,6 +14377,10 @@ export interface ClusterServer extends UntypedServiceImplementation {
   getJoinToken: handleUnaryCall<GetJoinTokenRequest, JoinToken>;
   /** Answers with what it was. */
   deleteJoinToken: handleUnaryCall<JoinTokenRequest, JoinToken>;
+  /** Messages to webhooks. */
+  listAlerts: handleUnaryCall<ListAlertsRequest, ListAlertsResponse>;
+  /** Sends a test to one webhook, now. What comes again with the same key has the same id. */
+  testAlert: handleUnaryCall<TestAlertRequest, AlertTest>;
 }
 
 export interface ClusterClient extends Client {
@@ -14144,6 +15032,38 @@ export interface ClusterClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: JoinToken) => void,
+  ): ClientUnaryCall;
+  /** Messages to webhooks. */
+  listAlerts(
+    request: ListAlertsRequest,
+    callback: (error: ServiceError | null, response: ListAlertsResponse) => void,
+  ): ClientUnaryCall;
+  listAlerts(
+    request: ListAlertsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListAlertsResponse) => void,
+  ): ClientUnaryCall;
+  listAlerts(
+    request: ListAlertsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListAlertsResponse) => void,
+  ): ClientUnaryCall;
+  /** Sends a test to one webhook, now. What comes again with the same key has the same id. */
+  testAlert(
+    request: TestAlertRequest,
+    callback: (error: ServiceError | null, response: AlertTest) => void,
+  ): ClientUnaryCall;
+  testAlert(
+    request: TestAlertRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: AlertTest) => void,
+  ): ClientUnaryCall;
+  testAlert(
+    request: TestAlertRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: AlertTest) => void,
   ): ClientUnaryCall;
 }
 
