@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 
 import { ClusterService } from '../generated/cluster.ts';
 import { EnrolmentService } from '../generated/enrolment.ts';
+import { InstanceHostService } from '../generated/instance_host.ts';
 import { LastWordsService } from '../generated/last_words.ts';
 import { LogHandOverService } from '../generated/log_hand_over.ts';
 import type { JoinRequest } from '../generated/raft.ts';
@@ -34,6 +35,7 @@ import { Retention } from '../scheduler/retention.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { adminTokenFile } from './admin-token-file.ts';
 import { alertDuties } from './alerts/duties.ts';
+import { autoscalerOf } from './autoscaling.ts';
 import { webhookTester } from './alerts/webhooks.ts';
 import { Admission } from './admission.ts';
 import { authRequired, type NodeConfig } from './config.ts';
@@ -64,6 +66,7 @@ import { LeaderMembershipControl } from './membership-control.ts';
 import { ResourceMonitor, usageOf } from './monitor/resource-monitor.ts';
 import { NodeDrivers } from './node-drivers.ts';
 import { NodeMetrics } from './node-metrics.ts';
+import { nodeProviderService } from './node-providers.ts';
 import type { NodeSecurity } from './node-security.ts';
 import { readinessOf } from './readiness.ts';
 import { recoverMember } from './recovery.ts';
@@ -178,6 +181,7 @@ export class Daemon {
       lastWords: lateService(LastWordsService),
       handOver: lateService(LogHandOverService),
       digests: lateService(StateDigestsService),
+      instances: lateService(InstanceHostService),
       // Without TLS there is nothing to be had by it.
       ...(this.#security.tls === null ? {} : { enrolment: lateService(EnrolmentService) }),
     };
@@ -318,6 +322,8 @@ export class Daemon {
     services.handOver.become(logs.service);
     services.lastWords.become(lastWords.service());
     services.digests.become(watches.digests);
+    const { clusterId } = cluster;
+    services.instances.become(nodeProviderService({ config, clusterId, clock: this.#clock, log: this.#log }));
     this.#admission = new Admission({
       raft,
       cluster,
@@ -472,6 +478,17 @@ export class Daemon {
       file: adminTokenFile(this.#config.dataDir),
     });
     this.#closing('tokens', () => tokens.close());
+    const autoscaler = autoscalerOf({
+      ...parts,
+      config: this.#config,
+      clusterId: cluster.clusterId,
+      raft,
+      pool,
+      tls: this.#security.tls,
+      silentMs: (node) => duties.silentMs(node),
+      observer: this.#metrics.autoscaler,
+    });
+    this.#metrics.scales(autoscaler, replica);
     const duties: LeaderDuties = new LeaderDuties({
       ...parts,
       formation: { clusterId: cluster.clusterId, epoch: cluster.epoch, config: this.#config.cluster },
@@ -487,6 +504,7 @@ export class Daemon {
         new Retention(parts),
         ...alertDuties({ ...parts, raft, version: this.#version }),
         tokens,
+        autoscaler,
       ],
     });
     this.#closing('duties', () => duties.close());

@@ -125,6 +125,11 @@ export const limits = {
   /** A quorum that hangs on every living voter is told of after so long, and so is that it does not any more. */
   quorumRiskMs: 5000,
   quorumLookMs: 1000,
+  /** Decisions of the autoscaler that are kept, and nodes that one may ask for. */
+  scalingDecisions: 1000,
+  scalingNodes: 10_000,
+  /** What one entry carries of their progress. */
+  scalingSteps: 1000,
   /** Of a certificate that a node is given by the cluster; it renews it at two thirds of that. */
   enrolledCertificateMs: 90 * 24 * 3_600_000,
   renewalLookMs: 3_600_000,

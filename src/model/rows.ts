@@ -6,6 +6,7 @@ import type { BatchRow, BlueprintRow, DagNameRow, DagRow, GraphRow } from './gro
 import type { JoinTokenRow } from './join-token.ts';
 import type { LogHolderRow } from './log-holder.ts';
 import type { NodeRow } from './node.ts';
+import type { InstanceRow, ScalingDecisionRow, ScalingRow } from './scaling.ts';
 import type { SpecRow, TaskRow } from './task.ts';
 import type { TokenRow } from './token.ts';
 
@@ -27,6 +28,12 @@ export interface Tables {
   readonly alert: AlertRow;
   /** By event and address of the webhook. */
   readonly alertChannel: AlertChannelRow;
+  /** One row, key `scaling`. */
+  readonly scaling: ScalingRow;
+  /** By id, which is the client token. */
+  readonly instance: InstanceRow;
+  /** By its sequence. */
+  readonly scalingDecision: ScalingDecisionRow;
   /** By id. Open ones live in memory, finished ones only in the store. */
   readonly task: TaskRow;
   readonly spec: SpecRow;

@@ -67,6 +67,8 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   advanceAlerts: true,
   quorumRisk: true,
   autoscalerFailed: true,
+  autoscalerDecided: true,
+  instanceProgress: true,
   barMember: true,
 };
 
@@ -83,6 +85,9 @@ const TABLES: readonly TableName[] = [
     'joinToken',
     'alert',
     'alertChannel',
+    'scaling',
+    'instance',
+    'scalingDecision',
     'formerMember',
     'batch',
     'dag',

@@ -22,7 +22,7 @@ export interface InstanceRequest {
   readonly labels: Readonly<Record<string, string>>;
 }
 
-const INSTANCE_STATES = ['pending', 'running', 'stopping', 'gone'] as const;
+export const INSTANCE_STATES = ['pending', 'running', 'stopping', 'gone'] as const;
 type InstanceState = (typeof INSTANCE_STATES)[number];
 
 export interface Instance {
@@ -59,7 +59,14 @@ export interface Provider {
   terminate(id: string, signal: AbortSignal): Promise<void>;
 }
 
-const PROVIDER_ERROR_KINDS = ['throttled', 'quota', 'capacity', 'denied', 'invalid', 'unavailable'] as const;
+export const PROVIDER_ERROR_KINDS = [
+  'throttled',
+  'quota',
+  'capacity',
+  'denied',
+  'invalid',
+  'unavailable',
+] as const;
 /**
  * `throttled`: asked too often; later. `quota`: no more are allowed, until one is ended or a person changes that. `capacity`: there
  * is no room now. `denied`: credentials or rights are missing. `invalid`: the settings or the request are wrong; asking again does
@@ -89,6 +96,12 @@ export class ProviderError extends JarvisError {
     super(CODES[kind], message, { cause, ...(retryAfterMs === null ? {} : { retryAfterMs }) });
     this.kind = kind;
   }
+}
+
+/** Anything thrown, as providers throw it. */
+export function providerErrorOf(error: unknown): ProviderError {
+  if (error instanceof ProviderError) return error;
+  return new ProviderError('unavailable', messageOf(error), { cause: error });
 }
 
 /** Client tokens become names of files, containers and tags: nothing else may get through. @throws ProviderError invalid */

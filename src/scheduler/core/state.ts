@@ -14,6 +14,7 @@ import type { LogHolderRow } from '../../model/log-holder.ts';
 import type { NodeRow } from '../../model/node.ts';
 import { isTerminal } from '../../model/phases.ts';
 import type { RowChange, TableName, Tables } from '../../model/rows.ts';
+import type { InstanceRow, ScalingDecisionRow, ScalingRow } from '../../model/scaling.ts';
 import type { Resources, SpecRow, TaskRow, TaskStatus } from '../../model/task.ts';
 import type { TokenRow } from '../../model/token.ts';
 import type { KeyUse } from './concurrency-keys.ts';
@@ -38,6 +39,9 @@ export class ClusterState implements StateView {
   readonly #joinTokens = new Map<string, JoinTokenRow>();
   readonly #alerts = new Map<string, AlertRow>();
   readonly #alertChannels = new Map<string, AlertChannelRow>();
+  #scaling: ScalingRow | null = null;
+  readonly #instances = new Map<string, InstanceRow>();
+  readonly #scalingDecisions = new Map<string, ScalingDecisionRow>();
   readonly #formerMembers = new Map<string, FormerMemberRow>();
   readonly #tasks = new Map<string, TaskRow>();
   readonly #specs = new Map<string, SpecRow>();
@@ -83,6 +87,18 @@ export class ClusterState implements StateView {
 
   get alertChannels(): ReadonlyMap<string, AlertChannelRow> {
     return this.#alertChannels;
+  }
+
+  get scaling(): ScalingRow | null {
+    return this.#scaling;
+  }
+
+  get instances(): ReadonlyMap<string, InstanceRow> {
+    return this.#instances;
+  }
+
+  get scalingDecisions(): ReadonlyMap<string, ScalingDecisionRow> {
+    return this.#scalingDecisions;
   }
 
   get formerMembers(): ReadonlyMap<string, FormerMemberRow> {
@@ -224,6 +240,12 @@ export class ClusterState implements StateView {
         return this.#alerts.get(key) ?? null;
       case 'alertChannel':
         return this.#alertChannels.get(key) ?? null;
+      case 'scaling':
+        return this.#scaling;
+      case 'instance':
+        return this.#instances.get(key) ?? null;
+      case 'scalingDecision':
+        return this.#scalingDecisions.get(key) ?? null;
       case 'formerMember':
         return this.#formerMembers.get(key) ?? null;
       case 'task':
@@ -297,6 +319,15 @@ export class ClusterState implements StateView {
         break;
       case 'alertChannel':
         set(this.#alertChannels, change.key, change.after);
+        break;
+      case 'scaling':
+        this.#scaling = change.after;
+        break;
+      case 'instance':
+        set(this.#instances, change.key, change.after);
+        break;
+      case 'scalingDecision':
+        set(this.#scalingDecisions, change.key, change.after);
         break;
       case 'formerMember':
         set(this.#formerMembers, change.key, change.after);
