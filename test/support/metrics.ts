@@ -24,7 +24,7 @@ export function promtoolSays(text: string): { readonly status: number | null; re
   return { status, output: `${stdout}${stderr}` };
 }
 
-export interface Sample {
+interface Sample {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
@@ -44,7 +44,7 @@ export async function scrape({ api }: NodeProcess): Promise<Scrape> {
 }
 
 /** Label values of ours have neither quotes nor backslashes. */
-export function parseMetrics(text: string): Scrape {
+function parseMetrics(text: string): Scrape {
   const lines = text.split('\n').filter((line) => line !== '');
   const types = lines.flatMap((line) => {
     const [, name, type] = /^# TYPE (\S+) (\S+)$/.exec(line) ?? [];

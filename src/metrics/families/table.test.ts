@@ -21,15 +21,15 @@ describe('the table of families', () => {
 
   it('has the names, types and labels of use case 7', () => {
     const named = families.filter(({ name }) => !name.startsWith('jarvis_'));
-    expect(named.map(({ name, type, labels }) => [name, type, ...labels]).sort()).toEqual([
-      ['scheduler_latency_seconds', 'histogram'],
-      ['scheduler_queue_depth', 'gauge'],
-      ['scheduler_tasks_scheduled_total', 'counter'],
-      ['task_duration_seconds', 'histogram'],
-      ['task_failures_total', 'counter', 'error_type'],
-      ['worker_active_tasks', 'gauge', 'node_id'],
-      ['worker_cpu_usage_percent', 'gauge', 'node_id'],
-      ['worker_memory_bytes', 'gauge', 'node_id'],
+    expect(named.map(({ name, type, labels }) => [name, type, ...labels].join(' ')).toSorted()).toEqual([
+      'scheduler_latency_seconds histogram',
+      'scheduler_queue_depth gauge',
+      'scheduler_tasks_scheduled_total counter',
+      'task_duration_seconds histogram',
+      'task_failures_total counter error_type',
+      'worker_active_tasks gauge node_id',
+      'worker_cpu_usage_percent gauge node_id',
+      'worker_memory_bytes gauge node_id',
     ]);
   });
 
