@@ -5,12 +5,14 @@ import { dockerBenchmark } from './benchmarks/docker.ts';
 import { failoverBenchmark } from './benchmarks/failover.ts';
 import { idleBenchmark } from './benchmarks/idle.ts';
 import { lifecycleBenchmark } from './benchmarks/lifecycle.ts';
+import { metricsBenchmark } from './benchmarks/metrics.ts';
 import { outputBenchmark } from './benchmarks/output.ts';
 import { placementBenchmark } from './benchmarks/placement.ts';
 import { processBenchmark } from './benchmarks/process.ts';
 
 export const CATALOGUE: readonly Benchmark[] = [
   placementBenchmark,
+  metricsBenchmark,
   lifecycleBenchmark,
   processBenchmark,
   commitBenchmark,

@@ -87,7 +87,7 @@ describe('the OpenAPI document as a judge', () => {
         process: { capacity },
         docker: { image: 'jarvis:1', capacity: { cpu: 2 } },
         aws: { region: 'eu-central-1', instance_type: 't3.small' },
-        command: { add: ['add-node'], remove: ['remove-node'] },
+        command: { add: ['add-node'], remove: ['remove-node'], list: ['list-nodes'] },
       },
       alerts: { webhooks: [{ url: 'https://alerts.example.com/', events: ['node.offline'], secret: 's' }] },
     };

@@ -31,6 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'agent/worker': ['agent/drivers', 'agent/watchdog', 'rpc', 'generated', 'model', 'lib'],
   'agent/leader': ['scheduler', 'scheduler/core', 'rpc', 'generated', 'operations', 'model', 'lib'],
   agent: [
+    'autoscaler',
     'autoscaler/core',
     'agent/cgroups',
     'agent/watchdog',
@@ -52,6 +53,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'lib',
   ],
   'autoscaler/core': ['scheduler/core', 'model', 'lib'],
+  autoscaler: [
+    'autoscaler/core',
+    'scheduler',
+    'scheduler/core',
+    'rpc',
+    'generated',
+    'operations',
+    'model',
+    'lib',
+  ],
   cli: ['autoscaler/core', 'rpc', 'spec', 'generated', 'model', 'lib'],
 };
 

@@ -8,6 +8,7 @@ import { toAssignments } from '../../src/scheduler/core/placement/plan.ts';
 import { Planner } from '../../src/scheduler/core/placement/planner.ts';
 import { PlansInFlight } from '../../src/scheduler/core/placement/plans-in-flight.ts';
 import { ClusterState } from '../../src/scheduler/core/state.ts';
+import type { StateView } from '../../src/scheduler/core/state-view.ts';
 import { MIB, registrationOf, reportOf, specOf } from '../../src/scheduler/core/testing/values.ts';
 import type { CommandInput } from '../../src/scheduler/ports.ts';
 
@@ -31,14 +32,28 @@ export interface Placed {
   readonly applyMs: number;
 }
 
+export interface AppliedHere {
+  readonly term: number;
+  readonly command: Command;
+  readonly changes: ApplyResult['changes'];
+}
+
 export class CoreCluster {
   readonly #state = new ClusterState();
   readonly #plans = new PlansInFlight(() => []);
   readonly #planner: Planner;
+  readonly #onApplied: (entry: AppliedHere) => void;
   #index = 0;
 
-  constructor(options: { readonly nodes: number; readonly queued: number; readonly rules: AffinityRules }) {
+  constructor(options: {
+    readonly nodes: number;
+    readonly queued: number;
+    readonly rules: AffinityRules;
+    /** Told of each command; default: nobody is. */
+    readonly onApplied?: (entry: AppliedHere) => void;
+  }) {
     const { nodes, queued, rules } = options;
+    this.#onApplied = options.onApplied ?? (() => {});
     this.#run({
       type: 'initCluster',
       term: 1,
@@ -56,6 +71,10 @@ export class CoreCluster {
       this.#run({ type: 'submitTasks', tasks, idempotency: null });
     }
     this.#planner = new Planner(this.#state, this.#plans);
+  }
+
+  get state(): StateView {
+    return this.#state;
   }
 
   /** Plans and applies in turn until so many are placed. */
@@ -124,7 +143,9 @@ export class CoreCluster {
   #run(input: CommandInput): ApplyResult {
     this.#index += 1;
     const command: Command = { ...input, atMs: AT_MS };
-    return apply(this.#state, command, { term: 1, index: this.#index }, new Map());
+    const result = apply(this.#state, command, { term: 1, index: this.#index }, new Map());
+    this.#onApplied({ term: 1, command, changes: result.changes });
+    return result;
   }
 }
 

@@ -23,6 +23,7 @@ export class Admission {
   readonly #raft: RaftNode;
   readonly #cluster: ClusterRecord;
   readonly #learnersAllowed: () => number;
+  readonly #isBarred: (name: string) => boolean;
   readonly #tokens: JoinTokens;
   readonly #audit: NodeAudit;
   readonly #log: Log;
@@ -32,6 +33,8 @@ export class Admission {
     cluster: ClusterRecord;
     /** At present. */
     learnersAllowed: () => number;
+    /** A member of that name was removed, and no certificate lets it in. */
+    isBarred: (name: string) => boolean;
     tokens: JoinTokens;
     audit: NodeAudit;
     log: Log;
@@ -39,6 +42,7 @@ export class Admission {
     this.#raft = options.raft;
     this.#cluster = options.cluster;
     this.#learnersAllowed = options.learnersAllowed;
+    this.#isBarred = options.isBarred;
     this.#tokens = options.tokens;
     this.#audit = options.audit;
     this.#log = options.log;
@@ -77,6 +81,7 @@ export class Admission {
       return { reply, joinToken: null };
     }
     this.#checkFormer(request);
+    this.#checkBarred(request);
     const joinToken = await this.#checkToken(request);
     const node = { name, incarnation, address };
     const { peers } = await this.#raft.changeMembership({
@@ -105,6 +110,18 @@ export class Admission {
     throw new JarvisError(
       'forbidden',
       `${name} was removed from the cluster, and cannot take its former place`,
+    );
+  }
+
+  /** Nor with a new data directory and nothing but the certificate that it has still. @throws JarvisError forbidden */
+  #checkBarred({ name: node, incarnation, join_token: text }: JoinRequest): void {
+    const { peers } = this.#raft.membership;
+    if (text !== '' || peers.some((peer) => peer.incarnation === incarnation || peer.name === node)) return;
+    if (!this.#isBarred(node)) return;
+    throw new JarvisError(
+      'forbidden',
+      `${node} was removed from the cluster, and its certificate alone does not let it in again: ` +
+        `with a join token it does (\`jarvisctl cluster join-token --name ${node}\`)`,
     );
   }
 

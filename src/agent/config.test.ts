@@ -251,6 +251,7 @@ describe('the settings of a node', () => {
         scheduling: { policy: 'spread' },
         autoscaling: {
           enabled: false,
+          dryRun: false,
           minNodes: 1,
           maxNodes: 20,
           scaleUpRules: [],

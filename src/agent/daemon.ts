@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 
 import { ClusterService } from '../generated/cluster.ts';
 import { EnrolmentService } from '../generated/enrolment.ts';
+import { InstanceHostService } from '../generated/instance_host.ts';
 import { LastWordsService } from '../generated/last_words.ts';
 import { LogHandOverService } from '../generated/log_hand_over.ts';
 import type { JoinRequest } from '../generated/raft.ts';
@@ -29,10 +30,13 @@ import { channelOptions, ChannelPool } from '../rpc/channel.ts';
 import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import { createRemotes } from '../rpc/remotes.ts';
+import type { RpcServer } from '../rpc/server.ts';
 import { Retention } from '../scheduler/retention.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { adminTokenFile } from './admin-token-file.ts';
 import { alertDuties } from './alerts/duties.ts';
+import { autoscalerOf } from './autoscaling.ts';
+import { webhookTester } from './alerts/webhooks.ts';
 import { Admission } from './admission.ts';
 import { authRequired, type NodeConfig } from './config.ts';
 import { announceAddress, enterCluster } from './enter-cluster.ts';
@@ -62,6 +66,7 @@ import { LeaderMembershipControl } from './membership-control.ts';
 import { ResourceMonitor, usageOf } from './monitor/resource-monitor.ts';
 import { NodeDrivers } from './node-drivers.ts';
 import { NodeMetrics } from './node-metrics.ts';
+import { nodeProviderService } from './node-providers.ts';
 import type { NodeSecurity } from './node-security.ts';
 import { readinessOf } from './readiness.ts';
 import { recoverMember } from './recovery.ts';
@@ -176,6 +181,7 @@ export class Daemon {
       lastWords: lateService(LastWordsService),
       handOver: lateService(LogHandOverService),
       digests: lateService(StateDigestsService),
+      instances: lateService(InstanceHostService),
       // Without TLS there is nothing to be had by it.
       ...(this.#security.tls === null ? {} : { enrolment: lateService(EnrolmentService) }),
     };
@@ -228,6 +234,7 @@ export class Daemon {
     const member = await this.#recover(directory, cluster);
     const { raft, machine, wal, snapshots, transport } = member;
     lastWords.follow(() => raft.membership.peers);
+    this.#serveMembers(rpc, raft);
     const replica = new ClusterReplica({
       nodeName: config.name,
       raft,
@@ -278,6 +285,7 @@ export class Daemon {
       clock: this.#clock,
       targetVoters: () => targetVotersOf(replica.state.cluster, raft.membership.peers.length),
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+      bar: async (name) => void (await replica.propose({ type: 'barMember', name })),
       ask: (address, caller) => questions.identity(address, caller),
     });
     const saved = new SavedSnapshots({ raft, machine, dataDirectory: directory.paths.root });
@@ -289,6 +297,7 @@ export class Daemon {
       snapshots: saved,
       remotes,
       clock: this.#clock,
+      testWebhook: webhookTester({ clock: this.#clock, version: this.#version }),
     });
     const freshness = new FreshnessWatch({ replica, insight, clock: this.#clock });
     const { tls } = this.#security;
@@ -313,10 +322,13 @@ export class Daemon {
     services.handOver.become(logs.service);
     services.lastWords.become(lastWords.service());
     services.digests.become(watches.digests);
+    const { clusterId } = cluster;
+    services.instances.become(nodeProviderService({ config, clusterId, clock: this.#clock, log: this.#log }));
     this.#admission = new Admission({
       raft,
       cluster,
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+      isBarred: (name) => tls !== null && replica.state.formerMembers.has(name),
       // With TLS the certificate that it shows is what lets it in.
       tokens: { areRequired: config.auth && tls === null, use: (user) => local.useJoinToken(user, signal) },
       audit: this.#guarding.nodes,
@@ -366,6 +378,14 @@ export class Daemon {
     const { incarnation } = directory.identity;
     const self = { name, incarnation, peers, config: foundingText(cluster) };
     return new ClusterFormation({ self, formed: directory.identity.cluster, log: this.#log });
+  }
+
+  /** Those alone; this node itself also where it has not applied the entry yet that has let it in. */
+  #serveMembers(rpc: RpcServer, raft: RaftNode): void {
+    const follow = (): void =>
+      rpc.setMembers(new Set([this.#config.name, ...raft.membership.peers.map(({ name }) => name)]));
+    follow();
+    this.#closing('members', raft.onMembership(follow));
   }
 
   async #admit(request: JoinRequest, caller: Caller | undefined) {
@@ -458,6 +478,17 @@ export class Daemon {
       file: adminTokenFile(this.#config.dataDir),
     });
     this.#closing('tokens', () => tokens.close());
+    const autoscaler = autoscalerOf({
+      ...parts,
+      config: this.#config,
+      clusterId: cluster.clusterId,
+      raft,
+      pool,
+      tls: this.#security.tls,
+      silentMs: (node) => duties.silentMs(node),
+      observer: this.#metrics.autoscaler,
+    });
+    this.#metrics.scales(autoscaler, replica);
     const duties: LeaderDuties = new LeaderDuties({
       ...parts,
       formation: { clusterId: cluster.clusterId, epoch: cluster.epoch, config: this.#config.cluster },
@@ -473,6 +504,7 @@ export class Daemon {
         new Retention(parts),
         ...alertDuties({ ...parts, raft, version: this.#version }),
         tokens,
+        autoscaler,
       ],
     });
     this.#closing('duties', () => duties.close());

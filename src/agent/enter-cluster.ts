@@ -12,6 +12,7 @@ import type { Peer } from '../raft/ports.ts';
 import type { ChannelPool } from '../rpc/channel.ts';
 import { unaryCall } from '../rpc/client.ts';
 import type { NodeConfig } from './config.ts';
+import { isOfCluster } from './enrolment/with-certificate.ts';
 import { joinTokenOf } from './join-credentials.ts';
 import { newEpoch } from './leader/leader-duties.ts';
 
@@ -113,8 +114,8 @@ async function ask(
     log,
   }: Pick<EntranceOptions, 'config' | 'directory' | 'pool' | 'clock' | 'signal' | 'log'>,
 ): Promise<ClusterRecord> {
-  // With TLS the certificate says that it may.
-  const showsToken = directory.identity.cluster === null && config.tls === null;
+  // Where its certificate was given for the token, that has been counted already.
+  const showsToken = directory.identity.cluster === null && !isOfCluster(config);
   return await joinCluster({
     request: {
       name: config.name,

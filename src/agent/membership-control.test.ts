@@ -41,11 +41,15 @@ async function begin(size = 3) {
   await cluster.until(() => cluster.members.every(({ id }) => id === leader.id || leader.node.isActive(id)));
   let voters = size;
   const nodes = new Map<string, BootstrapReply>([['n4:1', blank('n4')]]);
+  /** With whether it was a member still. */
+  const barred: (readonly [name: string, isMember: boolean])[] = [];
   const control = new LeaderMembershipControl({
     raft: leader.node,
     clock: cluster.clock,
     targetVoters: () => voters,
     learnersAllowed: () => 2,
+    bar: async (name) =>
+      void barred.push([name, leader.node.membership.peers.some((peer) => peer.name === name)]),
     ask: async (address) => {
       const node = nodes.get(address);
       if (node === undefined) throw new JarvisError('unavailable', `${address} does not answer`);
@@ -61,7 +65,7 @@ async function begin(size = 3) {
   const keep = (count: number): void => {
     voters = count;
   };
-  return { cluster, leader, nodes, change, transfer, keep };
+  return { cluster, leader, nodes, barred, change, transfer, keep };
 }
 
 /** 'done', or the error. */
@@ -197,6 +201,18 @@ describe('an operator moves the leadership', () => {
   });
 });
 
+describe('a member that is removed', () => {
+  it('is barred before it is none any more', async () => {
+    const { leader, barred, change } = await begin();
+    const { name = '' } = leader.node.membership.peers.find(({ raftId }) => raftId !== leader.id) ?? {};
+    expect(await change('remove', name)).toBe('done');
+    expect(barred).toEqual([[name, true]]);
+    expect(leader.node.membership.peers.some((peer) => peer.name === name)).toBe(false);
+    expect(await change('remove', 'nobody')).toMatchObject({ code: 'not_found' });
+    expect(barred).toHaveLength(1);
+  });
+});
+
 describe('the last voter', () => {
   it('stays', async () => {
     const { leader, change } = await begin(1);
@@ -217,8 +233,12 @@ describe('a node that asks to be let in', () => {
   };
 
   const recorded: AuditRecord[] = [];
+  const barred = new Set<string>();
 
-  beforeEach(() => void recorded.splice(0));
+  beforeEach(() => {
+    recorded.splice(0);
+    barred.clear();
+  });
 
   async function ask(
     cluster: MemoryCluster,
@@ -232,6 +252,7 @@ describe('a node that asks to be let in', () => {
       raft,
       cluster: record,
       learnersAllowed: () => 2,
+      isBarred: (name) => barred.has(name),
       tokens,
       audit: new NodeAudit({ record: (line) => void recorded.push(line) }),
       log: silentLog,
@@ -271,6 +292,25 @@ describe('a node that asks to be let in', () => {
       message: 'n4 was removed from the cluster, and cannot take its former place',
     });
     expect(leader.node.membership.peers).toHaveLength(3);
+  });
+
+  it('does not come back by its certificate alone once it was removed', async () => {
+    const { cluster, leader } = await begin();
+    barred.add('n4');
+    expect(await ask(cluster, leader)).toMatchObject({
+      code: 'forbidden',
+      message: expect.stringContaining(
+        'with a join token it does (`jarvisctl cluster join-token --name n4`)',
+      ) as string,
+    });
+    // A member is one by its data directory, whatever was to become of it.
+    const [member] = leader.node.membership.peers;
+    const { name = '', incarnation = '', address = '' } = member ?? {};
+    barred.add(name);
+    expect(await ask(cluster, leader, { name, incarnation, address })).toMatchObject({ cluster_id: 'c' });
+    const tokens: JoinTokens = { areRequired: false, use: async () => {} };
+    const token = `jarvisjoin_join-${'a'.repeat(18)}_${'b'.repeat(64)}`;
+    expect(await ask(cluster, leader, { join_token: token }, tokens)).toMatchObject({ cluster_id: 'c' });
   });
 
   it('shows a join token where one is asked for, the first time', async () => {

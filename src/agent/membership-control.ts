@@ -17,6 +17,8 @@ export interface MembershipControlOptions {
   readonly targetVoters: () => number;
   /** How many learners there may be at present. */
   readonly learnersAllowed: () => number;
+  /** From then on the certificate of that name lets nobody in. */
+  readonly bar: (name: string) => Promise<void>;
   /** Asks the node at the address who it is. @throws JarvisError unavailable, timeout */
   readonly ask: (address: string, signal: AbortSignal) => Promise<BootstrapReply>;
 }
@@ -42,6 +44,7 @@ export class LeaderMembershipControl implements MembershipControl {
     if (action === 'add') return this.#add(request, signal);
     const member = this.#member(request.name);
     if (action === 'remove') {
+      await this.#options.bar(member.name);
       await raft.changeMembership({ type: 'remove', id: member.raftId });
       return undefined;
     }

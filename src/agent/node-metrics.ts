@@ -2,11 +2,14 @@
 import { X509Certificate } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
 
+import type { Autoscaler } from '../autoscaler/loop.ts';
 import type { MetricsText } from '../http/route.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import { certificatesIn } from '../lib/tls-files.ts';
 import type { TlsSource } from '../lib/tls-watch.ts';
+import { AlertMetrics } from '../metrics/families/alerts.ts';
+import { AutoscalerMetrics } from '../metrics/families/autoscaler.ts';
 import { CallMetrics } from '../metrics/families/calls.ts';
 import { NodesMetrics } from '../metrics/families/nodes.ts';
 import { ProcessMetrics } from '../metrics/families/process.ts';
@@ -15,6 +18,7 @@ import { StorageMetrics, type SnapshotReading } from '../metrics/families/storag
 import { TaskMetrics } from '../metrics/families/tasks.ts';
 import { WorkerMetrics, type UsageReading } from '../metrics/families/worker.ts';
 import { failureTolerance } from '../model/quorum.ts';
+import { scalingSizeOf } from '../scheduler/core/scaling-size.ts';
 import { MetricsRegistry } from '../metrics/registry.ts';
 import type { DiskErrors } from './disk-errors.ts';
 import { EventLoopLag } from './event-loop-lag.ts';
@@ -32,8 +36,10 @@ export class NodeMetrics {
   readonly storage: StorageMetrics;
   readonly worker: WorkerMetrics;
   readonly calls: CallMetrics;
+  readonly autoscaler: AutoscalerMetrics;
   readonly #registry: MetricsRegistry;
   readonly #nodes: NodesMetrics;
+  readonly #alerts: AlertMetrics;
   readonly #lag: EventLoopLag;
   readonly #clock: Clock;
   readonly #name: string;
@@ -56,7 +62,9 @@ export class NodeMetrics {
     this.#lag = new EventLoopLag(clock);
     this.tasks = new TaskMetrics(this.#registry);
     this.worker = new WorkerMetrics(this.#registry);
+    this.autoscaler = new AutoscalerMetrics(this.#registry);
     this.#nodes = new NodesMetrics(this.#registry);
+    this.#alerts = new AlertMetrics(this.#registry);
     this.raft = new RaftMetrics(this.#registry);
     this.storage = new StorageMetrics(this.#registry);
     this.calls = new CallMetrics(this.#registry);
@@ -107,6 +115,7 @@ export class NodeMetrics {
       nodes: () => replica.state.nodes.values(),
       allocated: (node) => replica.state.allocated(node),
     });
+    this.#alerts.follow({ isLeading, messages: () => replica.state.alerts.values() });
     this.tasks.follow({
       isLeading,
       nowMs: () => Math.max(this.#clock.wallMs(), replica.state.cluster?.timeMs ?? 0),
@@ -121,12 +130,24 @@ export class NodeMetrics {
     });
     this.#unsubscribe = [
       replica.onApplied((applied) => this.tasks.applied(applied)),
+      replica.onApplied((applied) => this.#alerts.applied(applied)),
       machine.onInstalled(() => this.tasks.installed()),
       replica.onLeadership(({ isLeader, term, leader }) => {
         this.raft.leadership(leader?.name ?? null, term);
-        if (isLeader) this.tasks.leads(term);
+        if (!isLeader) return;
+        this.tasks.leads(term);
+        this.#alerts.leads(term);
       }),
     ];
+  }
+
+  scales(autoscaler: Autoscaler, replica: ClusterReplica): void {
+    this.autoscaler.follow({
+      isLeading: () => replica.leadership().isLeader,
+      settings: () => replica.state.cluster?.config.autoscaling ?? null,
+      size: () => scalingSizeOf(replica.state),
+      evaluatedAtMs: () => autoscaler.evaluatedAtMs,
+    });
   }
 
   /** Its worker runs. */

@@ -42,6 +42,8 @@ export class StartingOperations implements ClusterOperations {
   listJoinTokens: ClusterOperations['listJoinTokens'] = async (...call) =>
     this.#ready().listJoinTokens(...call);
   getJoinToken: ClusterOperations['getJoinToken'] = async (...call) => this.#ready().getJoinToken(...call);
+  listAlerts: ClusterOperations['listAlerts'] = async (...call) => this.#ready().listAlerts(...call);
+  testAlert: ClusterOperations['testAlert'] = async (...call) => this.#ready().testAlert(...call);
   deleteJoinToken: ClusterOperations['deleteJoinToken'] = async (...call) =>
     this.#ready().deleteJoinToken(...call);
   submitBatch: ClusterOperations['submitBatch'] = async (...call) => this.#ready().submitBatch(...call);

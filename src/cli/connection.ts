@@ -25,15 +25,21 @@ import type {
   LogsRequest,
   Node,
   NodeRequest,
+  NodeUsage,
+  NodeUsageRequest,
   PlanRequest,
   CordonNodeRequest,
   CreateTokenRequest,
   CreateTokenResponse,
+  AlertTest,
   CreatedJoinToken,
   CreateJoinTokenRequest,
   JoinToken,
   JoinTokenRequest,
+  ListAlertsRequest,
+  ListAlertsResponse,
   ListJoinTokensResponse,
+  TestAlertRequest,
   DrainNodeRequest,
   LabelNodeRequest,
   NodeChange,
@@ -52,6 +58,8 @@ import type {
   Task,
   TaskPlan,
   TaskRequest,
+  TaskUsage,
+  TaskUsageRequest,
   Token,
   TransferLeadershipRequest,
   UpdateTaskRequest,
@@ -80,6 +88,8 @@ export interface ClusterConnection {
   readLogs(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogChunk>;
   watchEvents(request: EventsRequest, signal: AbortSignal): AsyncIterable<EventsPiece>;
   getNode(request: NodeRequest, signal: AbortSignal): Promise<Node>;
+  getNodeUsage(request: NodeUsageRequest, signal: AbortSignal): Promise<NodeUsage>;
+  getTaskUsage(request: TaskUsageRequest, signal: AbortSignal): Promise<TaskUsage>;
   cordonNode(request: CordonNodeRequest, signal: AbortSignal): Promise<NodeChange>;
   drainNode(request: DrainNodeRequest, signal: AbortSignal): Promise<NodeChange>;
   undrainNode(request: UndrainNodeRequest, signal: AbortSignal): Promise<NodeChange>;
@@ -104,6 +114,8 @@ export interface ClusterConnection {
   createJoinToken(request: CreateJoinTokenRequest, signal: AbortSignal): Promise<CreatedJoinToken>;
   listJoinTokens(signal: AbortSignal): Promise<ListJoinTokensResponse>;
   deleteJoinToken(request: JoinTokenRequest, signal: AbortSignal): Promise<JoinToken>;
+  listAlerts(request: ListAlertsRequest, signal: AbortSignal): Promise<ListAlertsResponse>;
+  testAlert(request: TestAlertRequest, signal: AbortSignal): Promise<AlertTest>;
   setConfig(request: SetConfigRequest, signal: AbortSignal): Promise<ClusterSettings>;
   createToken(request: CreateTokenRequest, signal: AbortSignal): Promise<CreateTokenResponse>;
   listTokens(signal: AbortSignal): Promise<ListTokensResponse>;

@@ -6,6 +6,8 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 
 import {
+  AlertTest,
+  ListAlertsResponse,
   Attempt,
   Batch,
   ClusterService,
@@ -14,6 +16,7 @@ import {
   Explanation,
   JoinToken,
   ListTasksResponse,
+  NodeUsage,
   SubmitBatchResponse,
   Task,
   TaskPlan,
@@ -33,7 +36,6 @@ import type {
   Node,
   NodeChange,
   NodeRequest,
-  NodeUsage,
   NodeUsageRequest,
   RemoveNodeRequest,
   TaskRequest,
@@ -68,7 +70,7 @@ export class FakeCluster {
   readonly authorizations: string[] = [];
   readonly tasks = new Map<string, Task>();
   nodes: Node[] = [];
-  /** By name of the node; one that is not in it does not answer. */
+  /** By name of the node; one that is not in it has measured nothing. */
   readonly usage = new Map<string, NodeUsage>();
   /** What a drained node shows, from the answer to the drain on; the last of them stays. */
   drains: Drain[] = [];
@@ -91,6 +93,8 @@ export class FakeCluster {
   };
   joinTokens: readonly JoinToken[] = [JoinToken.create({ id: 'join-a', uses: 1, uses_left: 1 })];
   joinToken = '';
+  alerts = ListAlertsResponse.create();
+  alertTest = AlertTest.create({ id: 'test-a', webhook: 1, target: 'https://a.example/…', delivered: true });
   /** Of whatever is asked for as it may be old. */
   freshness: Freshness = { index: 41, ageMs: 1250 };
   /** Of each task, but for its id. */
@@ -275,9 +279,7 @@ export class FakeCluster {
         return this.#changeNode(name, { drain, status }).node;
       }),
       getNodeUsage: unary('getNodeUsage', ({ name }: NodeUsageRequest) => {
-        const usage = this.usage.get(this.#node(name).name);
-        if (usage === undefined) throw new JarvisError('unavailable', `${name} does not answer`);
-        return usage;
+        return this.usage.get(this.#node(name).name) ?? NodeUsage.create({ node: name });
       }),
       getTaskUsage: unary('getTaskUsage', ({ id }: TaskUsageRequest) => {
         const { id: taskId, status, node = '' } = this.#find(id);
@@ -324,6 +326,8 @@ export class FakeCluster {
       })),
       listJoinTokens: unary('listJoinTokens', () => ({ items: this.joinTokens })),
       getJoinToken: unary('getJoinToken', ({ id }: JoinTokenRequest) => JoinToken.create({ id })),
+      listAlerts: unary('listAlerts', () => this.alerts),
+      testAlert: unary('testAlert', () => this.alertTest),
       deleteJoinToken: unary('deleteJoinToken', ({ id }: JoinTokenRequest) => JoinToken.create({ id })),
       submitBatch: unary('submitBatch', () => this.groups.submitted),
       getBatch: unary('getBatch', () => this.groups.batch()),

@@ -81,6 +81,8 @@ export function dialGrpc(
     watchEvents: (request, signal) =>
       streamCall({ pool, address, method: methods.watchEvents, request, ...own(), signal }),
     getNode: read(methods.getNode),
+    getNodeUsage: ask(methods.getNodeUsage),
+    getTaskUsage: ask(methods.getTaskUsage),
     cordonNode: ask(methods.cordonNode, true),
     drainNode: ask(methods.drainNode, true),
     undrainNode: ask(methods.undrainNode, true),
@@ -107,6 +109,8 @@ export function dialGrpc(
     createJoinToken: ask(methods.createJoinToken, true),
     listJoinTokens: (signal) => listJoinTokens({}, signal),
     deleteJoinToken: ask(methods.deleteJoinToken, true),
+    listAlerts: ask(methods.listAlerts),
+    testAlert: ask(methods.testAlert, true),
     createToken: ask(methods.createToken, true),
     listTokens: (signal) => listTokens({}, signal),
     revokeToken: ask(methods.revokeToken, true),

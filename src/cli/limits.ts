@@ -20,6 +20,8 @@ export const clientLimits = {
   learnTimeoutMs: 1000,
   /** A shell that completes a word is kept waiting so long for ids and names, and then does without. */
   completionMs: 1000,
+  /** What nodes and tasks use is shown beside other things: it is done without after so long. */
+  usageMs: 2000,
   /** Tasks watched at the same time by one `wait`. */
   concurrentWatches: 64,
   /** Between looks at a batch or a DAG that is waited for. */

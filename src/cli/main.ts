@@ -7,6 +7,12 @@ import type { Terminal } from './terminal.ts';
 
 const interruption = new AbortController();
 
+// It moves no cursor and shows no colours, such as a shell in an editor: all is as in a pipe.
+if (process.env['TERM'] === 'dumb') {
+  process.stdout.isTTY = false;
+  process.stderr.isTTY = false;
+}
+
 const terminal: Terminal = {
   stdin: process.stdin,
   stdout: process.stdout,

@@ -6,6 +6,7 @@ import { JarvisError } from '../lib/errors.ts';
 import { closest } from '../spec/suggest.ts';
 import { suggestChoices } from './choices.ts';
 import { CommandLine } from './command-line.ts';
+import { registerAlerts } from './commands/alerts.ts';
 import { registerAutoscaler } from './commands/autoscaler.ts';
 import { registerCancel } from './commands/cancel.ts';
 import { registerCert } from './commands/cert.ts';
@@ -98,6 +99,7 @@ export function createProgram(context: Context): Command {
     registerAutoscaler,
     registerSnapshot,
     registerConfig,
+    registerAlerts,
     group('This program:'),
     registerContext,
     registerToken,

@@ -49,9 +49,11 @@ export async function showNamed<T>(
     readonly ask: (name: string, signal: AbortSignal) => Promise<T>;
     readonly nameOf: (item: T) => string;
     readonly answerOf: (items: readonly T[]) => Answer<T>;
+    /** Lines below a table that is shown once. */
+    readonly below?: (items: readonly T[]) => Promise<readonly string[]>;
   },
 ): Promise<void> {
-  const { names, ask, nameOf, answerOf } = named;
+  const { names, ask, nameOf, answerOf, below } = named;
   const found = await eachTask(context, names, (name) => ask(name, context.terminal.interrupted));
   if (found.length === 0) return;
   let known: readonly T[] | null = found;
@@ -61,6 +63,10 @@ export async function showNamed<T>(
     known = null;
     return answerOf(items);
   });
+  const isTable = options.output === 'table' || options.output === 'wide';
+  if (below === undefined || !isTable || options.watch === true) return;
+  const lines = await below(found);
+  if (lines.length > 0) await writeLine(context.terminal.stdout, lines.join('\n'));
 }
 
 /** What was answered last, and why there is nothing newer. */

@@ -1269,6 +1269,88 @@ export interface JoinTokenUse {
   at: string;
 }
 
+export interface ListAlertsRequest {
+  /** Number of the webhook in the settings, from 1 on; 0: of all. */
+  webhook: number;
+  /** Empty: any. */
+  status: string;
+  /** As in TaskRequest. */
+  consistency?: string | undefined;
+}
+
+/** Those that are not over, and the newest of those that are; the newest first. */
+export interface ListAlertsResponse {
+  items: Alert[];
+  webhooks: AlertWebhook[];
+}
+
+/** One message to a webhook. */
+export interface Alert {
+  id: string;
+  webhook: number;
+  /** The webhook's address without what may be a secret in it. */
+  target: string;
+  event: string;
+  /** GATHERING, PENDING, DELIVERED or GIVEN_UP. */
+  status: string;
+  /** Occurrences that it tells of. */
+  count: number;
+  /** Requests whose outcome is known. */
+  attempts: number;
+  created_at: string;
+  /** Neither closed nor sent before. */
+  next_attempt_at?: string | undefined;
+  finished_at?:
+    | string
+    | undefined;
+  /** What became of the newest request, where it came to nothing. */
+  error?:
+    | string
+    | undefined;
+  /** The first of them. */
+  occurrences: AlertOccurrence[];
+}
+
+export interface AlertOccurrence {
+  at: string;
+  id: string;
+  name: string;
+  old_status?: string | undefined;
+  new_status?: string | undefined;
+  reason?: string | undefined;
+}
+
+/** One webhook of the settings, with the number of its messages. */
+export interface AlertWebhook {
+  webhook: number;
+  target: string;
+  format: string;
+  signed: boolean;
+  events: string[];
+  /** Gathering or to be sent. */
+  pending: number;
+  delivered: number;
+  given_up: number;
+}
+
+export interface TestAlertRequest {
+  /** Number of the webhook in the settings, from 1 on. */
+  webhook: number;
+  idempotency_key: string;
+}
+
+/** What became of a test. */
+export interface AlertTest {
+  /** The message's. */
+  id: string;
+  webhook: number;
+  target: string;
+  delivered: boolean;
+  /** Of the answer; absent: there was none. */
+  status?: number | undefined;
+  error?: string | undefined;
+}
+
 function createBaseResources(): Resources {
   return { cpu: "", memory: "" };
 }
@@ -1302,7 +1384,7 @@ export const Resources: MessageFns<Resources> = {
               break;
             }
 
-            message.cpu = reader.string();
+            message.cpu = reader.string(true);
             continue;
           }
           case 2: {
@@ -1310,7 +1392,7 @@ export const Resources: MessageFns<Resources> = {
               break;
             }
 
-            message.memory = reader.string();
+            message.memory = reader.string(true);
             continue;
           }
         }
@@ -1372,7 +1454,7 @@ export const Limits: MessageFns<Limits> = {
               break;
             }
 
-            message.cpu = reader.string();
+            message.cpu = reader.string(true);
             continue;
           }
           case 2: {
@@ -1380,7 +1462,7 @@ export const Limits: MessageFns<Limits> = {
               break;
             }
 
-            message.memory = reader.string();
+            message.memory = reader.string(true);
             continue;
           }
           case 3: {
@@ -1487,7 +1569,7 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
               break;
             }
 
-            message.backoff_strategy = reader.string();
+            message.backoff_strategy = reader.string(true);
             continue;
           }
           case 3: {
@@ -1511,7 +1593,7 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
               break;
             }
 
-            message.retryable_errors.push(reader.string());
+            message.retryable_errors.push(reader.string(true));
             continue;
           }
           case 6: {
@@ -1519,7 +1601,7 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
               break;
             }
 
-            message.non_retryable_errors.push(reader.string());
+            message.non_retryable_errors.push(reader.string(true));
             continue;
           }
           case 7: {
@@ -1692,7 +1774,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 11: {
@@ -1700,7 +1782,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.image = reader.string();
+            message.image = reader.string(true);
             continue;
           }
           case 12: {
@@ -1708,7 +1790,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.user = reader.string();
+            message.user = reader.string(true);
             continue;
           }
           case 13: {
@@ -1724,7 +1806,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.network = reader.string();
+            message.network = reader.string(true);
             continue;
           }
           case 15: {
@@ -1732,7 +1814,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.pull_policy = reader.string();
+            message.pull_policy = reader.string(true);
             continue;
           }
           case 16: {
@@ -1748,7 +1830,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.command.push(reader.string());
+            message.command.push(reader.string(true));
             continue;
           }
           case 3: {
@@ -1758,6 +1840,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
 
             const entry3 = TaskSpec_EnvEntry.decode(reader, reader.uint32());
             if (entry3.value !== undefined) {
+              if (entry3.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.env[entry3.key] = entry3.value;
             }
             continue;
@@ -1767,7 +1850,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.working_dir = reader.string();
+            message.working_dir = reader.string(true);
             continue;
           }
           case 5: {
@@ -1783,7 +1866,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.priority = reader.string();
+            message.priority = reader.string(true);
             continue;
           }
           case 7: {
@@ -1791,7 +1874,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.timeout = reader.string();
+            message.timeout = reader.string(true);
             continue;
           }
           case 8: {
@@ -1799,7 +1882,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.stop_grace = reader.string();
+            message.stop_grace = reader.string(true);
             continue;
           }
           case 9: {
@@ -1817,6 +1900,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
 
             const entry10 = TaskSpec_LabelsEntry.decode(reader, reader.uint32());
             if (entry10.value !== undefined) {
+              if (entry10.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry10.key] = entry10.value;
             }
             continue;
@@ -1826,7 +1910,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.on_node_loss = reader.string();
+            message.on_node_loss = reader.string(true);
             continue;
           }
           case 18: {
@@ -1834,7 +1918,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
               break;
             }
 
-            message.not_before = reader.string();
+            message.not_before = reader.string(true);
             continue;
           }
           case 19: {
@@ -1868,6 +1952,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
 
             const entry22 = TaskSpec_SensitiveEnvEntry.decode(reader, reader.uint32());
             if (entry22.value !== undefined) {
+              if (entry22.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.sensitive_env[entry22.key] = entry22.value;
             }
             continue;
@@ -1984,7 +2069,7 @@ export const TaskSpec_EnvEntry: MessageFns<TaskSpec_EnvEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -1992,7 +2077,7 @@ export const TaskSpec_EnvEntry: MessageFns<TaskSpec_EnvEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2051,7 +2136,7 @@ export const TaskSpec_LabelsEntry: MessageFns<TaskSpec_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2059,7 +2144,7 @@ export const TaskSpec_LabelsEntry: MessageFns<TaskSpec_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2118,7 +2203,7 @@ export const TaskSpec_SensitiveEnvEntry: MessageFns<TaskSpec_SensitiveEnvEntry> 
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2126,7 +2211,7 @@ export const TaskSpec_SensitiveEnvEntry: MessageFns<TaskSpec_SensitiveEnvEntry> 
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2185,7 +2270,7 @@ export const Concurrency: MessageFns<Concurrency> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2258,7 +2343,7 @@ export const LabelRule: MessageFns<LabelRule> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2266,7 +2351,7 @@ export const LabelRule: MessageFns<LabelRule> = {
               break;
             }
 
-            message.operator = reader.string();
+            message.operator = reader.string(true);
             continue;
           }
           case 3: {
@@ -2274,7 +2359,7 @@ export const LabelRule: MessageFns<LabelRule> = {
               break;
             }
 
-            message.values.push(reader.string());
+            message.values.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -2343,7 +2428,7 @@ export const AntiRule: MessageFns<AntiRule> = {
               break;
             }
 
-            message.batch = reader.string();
+            message.batch = reader.string(true);
             continue;
           }
           case 2: {
@@ -2353,6 +2438,7 @@ export const AntiRule: MessageFns<AntiRule> = {
 
             const entry2 = AntiRule_LabelsEntry.decode(reader, reader.uint32());
             if (entry2.value !== undefined) {
+              if (entry2.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry2.key] = entry2.value;
             }
             continue;
@@ -2421,7 +2507,7 @@ export const AntiRule_LabelsEntry: MessageFns<AntiRule_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2429,7 +2515,7 @@ export const AntiRule_LabelsEntry: MessageFns<AntiRule_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2567,7 +2653,7 @@ export const Near: MessageFns<Near> = {
               break;
             }
 
-            message.place = reader.string();
+            message.place = reader.string(true);
             continue;
           }
           case 2: {
@@ -2575,7 +2661,7 @@ export const Near: MessageFns<Near> = {
               break;
             }
 
-            message.task = reader.string();
+            message.task = reader.string(true);
             continue;
           }
         }
@@ -2689,7 +2775,7 @@ export const TaskError: MessageFns<TaskError> = {
               break;
             }
 
-            message.type = reader.string();
+            message.type = reader.string(true);
             continue;
           }
           case 2: {
@@ -2697,7 +2783,7 @@ export const TaskError: MessageFns<TaskError> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
         }
@@ -2811,7 +2897,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 3: {
@@ -2819,7 +2905,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 4: {
@@ -2835,7 +2921,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.signal = reader.string();
+            message.signal = reader.string(true);
             continue;
           }
           case 6: {
@@ -2851,7 +2937,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 8: {
@@ -2859,7 +2945,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
           case 9: {
@@ -2867,7 +2953,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.log_tail = reader.string();
+            message.log_tail = reader.string(true);
             continue;
           }
           case 10: {
@@ -2883,7 +2969,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.image_digest = reader.string();
+            message.image_digest = reader.string(true);
             continue;
           }
           case 12: {
@@ -2891,7 +2977,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.log_node = reader.string();
+            message.log_node = reader.string(true);
             continue;
           }
           case 13: {
@@ -2976,7 +3062,7 @@ export const Stopping: MessageFns<Stopping> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
           case 2: {
@@ -2984,7 +3070,7 @@ export const Stopping: MessageFns<Stopping> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
           case 3: {
@@ -2992,7 +3078,7 @@ export const Stopping: MessageFns<Stopping> = {
               break;
             }
 
-            message.kill_at = reader.string();
+            message.kill_at = reader.string(true);
             continue;
           }
         }
@@ -3215,7 +3301,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -3223,7 +3309,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 26: {
@@ -3231,7 +3317,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.image = reader.string();
+            message.image = reader.string(true);
             continue;
           }
           case 3: {
@@ -3239,7 +3325,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.command.push(reader.string());
+            message.command.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -3249,6 +3335,7 @@ export const Task: MessageFns<Task> = {
 
             const entry4 = Task_EnvEntry.decode(reader, reader.uint32());
             if (entry4.value !== undefined) {
+              if (entry4.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.env[entry4.key] = entry4.value;
             }
             continue;
@@ -3258,7 +3345,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.working_dir = reader.string();
+            message.working_dir = reader.string(true);
             continue;
           }
           case 27: {
@@ -3266,7 +3353,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.user = reader.string();
+            message.user = reader.string(true);
             continue;
           }
           case 28: {
@@ -3282,7 +3369,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.network = reader.string();
+            message.network = reader.string(true);
             continue;
           }
           case 30: {
@@ -3290,7 +3377,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.pull_policy = reader.string();
+            message.pull_policy = reader.string(true);
             continue;
           }
           case 6: {
@@ -3314,7 +3401,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.priority = reader.string();
+            message.priority = reader.string(true);
             continue;
           }
           case 8: {
@@ -3348,6 +3435,7 @@ export const Task: MessageFns<Task> = {
 
             const entry11 = Task_LabelsEntry.decode(reader, reader.uint32());
             if (entry11.value !== undefined) {
+              if (entry11.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry11.key] = entry11.value;
             }
             continue;
@@ -3357,7 +3445,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 13: {
@@ -3365,7 +3453,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.status_reason = reader.string();
+            message.status_reason = reader.string(true);
             continue;
           }
           case 14: {
@@ -3389,7 +3477,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 17: {
@@ -3405,7 +3493,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.signal = reader.string();
+            message.signal = reader.string(true);
             continue;
           }
           case 19: {
@@ -3421,7 +3509,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.result = reader.string();
+            message.result = reader.string(true);
             continue;
           }
           case 21: {
@@ -3429,7 +3517,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 22: {
@@ -3437,7 +3525,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.scheduled_at = reader.string();
+            message.scheduled_at = reader.string(true);
             continue;
           }
           case 23: {
@@ -3445,7 +3533,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 24: {
@@ -3453,7 +3541,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
           case 25: {
@@ -3469,7 +3557,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.on_node_loss = reader.string();
+            message.on_node_loss = reader.string(true);
             continue;
           }
           case 33: {
@@ -3477,7 +3565,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.not_before = reader.string();
+            message.not_before = reader.string(true);
             continue;
           }
           case 34: {
@@ -3509,7 +3597,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.batch_id = reader.string();
+            message.batch_id = reader.string(true);
             continue;
           }
           case 38: {
@@ -3525,7 +3613,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.dag_id = reader.string();
+            message.dag_id = reader.string(true);
             continue;
           }
           case 40: {
@@ -3533,7 +3621,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.dag_task = reader.string();
+            message.dag_task = reader.string(true);
             continue;
           }
           case 41: {
@@ -3541,7 +3629,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.dependencies.push(reader.string());
+            message.dependencies.push(reader.string(true));
             continue;
           }
           case 42: {
@@ -3549,7 +3637,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.sensitive_env.push(reader.string());
+            message.sensitive_env.push(reader.string(true));
             continue;
           }
         }
@@ -3678,7 +3766,7 @@ export const Task_EnvEntry: MessageFns<Task_EnvEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -3686,7 +3774,7 @@ export const Task_EnvEntry: MessageFns<Task_EnvEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -3745,7 +3833,7 @@ export const Task_LabelsEntry: MessageFns<Task_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -3753,7 +3841,7 @@ export const Task_LabelsEntry: MessageFns<Task_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -3820,7 +3908,7 @@ export const SubmitTasksRequest: MessageFns<SubmitTasksRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -3934,7 +4022,7 @@ export const SubmitAnswer: MessageFns<SubmitAnswer> = {
               break;
             }
 
-            message.task_ids.push(reader.string());
+            message.task_ids.push(reader.string(true));
             continue;
           }
           case 2: {
@@ -4006,7 +4094,7 @@ export const Refusal: MessageFns<Refusal> = {
               break;
             }
 
-            message.code = reader.string();
+            message.code = reader.string(true);
             continue;
           }
           case 2: {
@@ -4014,7 +4102,7 @@ export const Refusal: MessageFns<Refusal> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
           case 3: {
@@ -4082,7 +4170,7 @@ export const Fault: MessageFns<Fault> = {
               break;
             }
 
-            message.path = reader.string();
+            message.path = reader.string(true);
             continue;
           }
           case 2: {
@@ -4090,7 +4178,7 @@ export const Fault: MessageFns<Fault> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
         }
@@ -4149,7 +4237,7 @@ export const TaskRequest: MessageFns<TaskRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4157,7 +4245,7 @@ export const TaskRequest: MessageFns<TaskRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -4219,7 +4307,7 @@ export const Reason: MessageFns<Reason> = {
               break;
             }
 
-            message.filter = reader.string();
+            message.filter = reader.string(true);
             continue;
           }
           case 2: {
@@ -4235,7 +4323,7 @@ export const Reason: MessageFns<Reason> = {
               break;
             }
 
-            message.nearest_miss = reader.string();
+            message.nearest_miss = reader.string(true);
             continue;
           }
         }
@@ -4301,7 +4389,7 @@ export const Explanation: MessageFns<Explanation> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4309,7 +4397,7 @@ export const Explanation: MessageFns<Explanation> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 3: {
@@ -4471,7 +4559,7 @@ export const PlanItem: MessageFns<PlanItem> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -4487,7 +4575,7 @@ export const PlanItem: MessageFns<PlanItem> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 4: {
@@ -4623,7 +4711,7 @@ export const CancelTaskRequest: MessageFns<CancelTaskRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4631,7 +4719,7 @@ export const CancelTaskRequest: MessageFns<CancelTaskRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -4690,7 +4778,7 @@ export const RetryTaskRequest: MessageFns<RetryTaskRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4698,7 +4786,7 @@ export const RetryTaskRequest: MessageFns<RetryTaskRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -4769,7 +4857,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -4777,7 +4865,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 3: {
@@ -4785,7 +4873,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.priority = reader.string();
+            message.priority = reader.string(true);
             continue;
           }
           case 4: {
@@ -4795,6 +4883,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
 
             const entry4 = UpdateTaskRequest_LabelsEntry.decode(reader, reader.uint32());
             if (entry4.value !== undefined) {
+              if (entry4.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry4.key] = entry4.value;
             }
             continue;
@@ -4804,7 +4893,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.remove_labels.push(reader.string());
+            message.remove_labels.push(reader.string(true));
             continue;
           }
           case 6: {
@@ -4812,7 +4901,7 @@ export const UpdateTaskRequest: MessageFns<UpdateTaskRequest> = {
               break;
             }
 
-            message.not_before = reader.string();
+            message.not_before = reader.string(true);
             continue;
           }
         }
@@ -4883,7 +4972,7 @@ export const UpdateTaskRequest_LabelsEntry: MessageFns<UpdateTaskRequest_LabelsE
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -4891,7 +4980,7 @@ export const UpdateTaskRequest_LabelsEntry: MessageFns<UpdateTaskRequest_LabelsE
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -4981,7 +5070,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.status.push(reader.string());
+            message.status.push(reader.string(true));
             continue;
           }
           case 2: {
@@ -4989,7 +5078,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 3: {
@@ -4997,7 +5086,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 4: {
@@ -5005,7 +5094,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.label.push(reader.string());
+            message.label.push(reader.string(true));
             continue;
           }
           case 5: {
@@ -5021,7 +5110,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.cursor = reader.string();
+            message.cursor = reader.string(true);
             continue;
           }
           case 10: {
@@ -5029,7 +5118,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.batch_id = reader.string();
+            message.batch_id = reader.string(true);
             continue;
           }
           case 11: {
@@ -5037,7 +5126,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.dag_id = reader.string();
+            message.dag_id = reader.string(true);
             continue;
           }
           case 12: {
@@ -5045,7 +5134,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -5119,7 +5208,7 @@ export const ListTasksResponse: MessageFns<ListTasksResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -5190,7 +5279,7 @@ export const LogsRequest: MessageFns<LogsRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -5214,7 +5303,7 @@ export const LogsRequest: MessageFns<LogsRequest> = {
               break;
             }
 
-            message.stream = reader.string();
+            message.stream = reader.string(true);
             continue;
           }
           case 5: {
@@ -5222,7 +5311,7 @@ export const LogsRequest: MessageFns<LogsRequest> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
           case 6: {
@@ -5290,7 +5379,7 @@ export const ListNodesRequest: MessageFns<ListNodesRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -5356,7 +5445,7 @@ export const ListNodesResponse: MessageFns<ListNodesResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -5415,7 +5504,7 @@ export const NodeRequest: MessageFns<NodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5423,7 +5512,7 @@ export const NodeRequest: MessageFns<NodeRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -5482,7 +5571,7 @@ export const CordonNodeRequest: MessageFns<CordonNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5490,7 +5579,7 @@ export const CordonNodeRequest: MessageFns<CordonNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -5558,7 +5647,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5566,7 +5655,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 3: {
@@ -5574,7 +5663,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.deadline = reader.string();
+            message.deadline = reader.string(true);
             continue;
           }
           case 4: {
@@ -5582,7 +5671,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.grace = reader.string();
+            message.grace = reader.string(true);
             continue;
           }
           case 5: {
@@ -5590,7 +5679,7 @@ export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
               break;
             }
 
-            message.start_id = reader.string();
+            message.start_id = reader.string(true);
             continue;
           }
         }
@@ -5652,7 +5741,7 @@ export const UndrainNodeRequest: MessageFns<UndrainNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5660,7 +5749,7 @@ export const UndrainNodeRequest: MessageFns<UndrainNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -5725,7 +5814,7 @@ export const LabelNodeRequest: MessageFns<LabelNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5733,7 +5822,7 @@ export const LabelNodeRequest: MessageFns<LabelNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 3: {
@@ -5743,6 +5832,7 @@ export const LabelNodeRequest: MessageFns<LabelNodeRequest> = {
 
             const entry3 = LabelNodeRequest_LabelsEntry.decode(reader, reader.uint32());
             if (entry3.value !== undefined) {
+              if (entry3.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry3.key] = entry3.value;
             }
             continue;
@@ -5752,7 +5842,7 @@ export const LabelNodeRequest: MessageFns<LabelNodeRequest> = {
               break;
             }
 
-            message.remove_labels.push(reader.string());
+            message.remove_labels.push(reader.string(true));
             continue;
           }
         }
@@ -5821,7 +5911,7 @@ export const LabelNodeRequest_LabelsEntry: MessageFns<LabelNodeRequest_LabelsEnt
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -5829,7 +5919,7 @@ export const LabelNodeRequest_LabelsEntry: MessageFns<LabelNodeRequest_LabelsEnt
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -5896,7 +5986,7 @@ export const NodeChange: MessageFns<NodeChange> = {
               break;
             }
 
-            message.warnings.push(reader.string());
+            message.warnings.push(reader.string(true));
             continue;
           }
         }
@@ -5958,7 +6048,7 @@ export const RemoveNodeRequest: MessageFns<RemoveNodeRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -5974,7 +6064,7 @@ export const RemoveNodeRequest: MessageFns<RemoveNodeRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -6037,7 +6127,7 @@ export const RemoveNodeResponse: MessageFns<RemoveNodeResponse> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -6053,7 +6143,7 @@ export const RemoveNodeResponse: MessageFns<RemoveNodeResponse> = {
               break;
             }
 
-            message.member = reader.string();
+            message.member = reader.string(true);
             continue;
           }
         }
@@ -6180,7 +6270,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -6188,7 +6278,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 3: {
@@ -6196,7 +6286,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 4: {
@@ -6204,7 +6294,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.address = reader.string();
+            message.address = reader.string(true);
             continue;
           }
           case 5: {
@@ -6212,7 +6302,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.http = reader.string();
+            message.http = reader.string(true);
             continue;
           }
           case 6: {
@@ -6220,7 +6310,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.version = reader.string();
+            message.version = reader.string(true);
             continue;
           }
           case 7: {
@@ -6230,6 +6320,7 @@ export const Node: MessageFns<Node> = {
 
             const entry7 = Node_LabelsEntry.decode(reader, reader.uint32());
             if (entry7.value !== undefined) {
+              if (entry7.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry7.key] = entry7.value;
             }
             continue;
@@ -6239,7 +6330,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.drivers.push(reader.string());
+            message.drivers.push(reader.string(true));
             continue;
           }
           case 9: {
@@ -6247,7 +6338,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.isolation = reader.string();
+            message.isolation = reader.string(true);
             continue;
           }
           case 10: {
@@ -6287,7 +6378,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.last_heartbeat_at = reader.string();
+            message.last_heartbeat_at = reader.string(true);
             continue;
           }
           case 15: {
@@ -6295,7 +6386,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.joined_at = reader.string();
+            message.joined_at = reader.string(true);
             continue;
           }
           case 16: {
@@ -6311,7 +6402,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.pressure.push(reader.string());
+            message.pressure.push(reader.string(true));
             continue;
           }
           case 20: {
@@ -6406,7 +6497,7 @@ export const Node_LabelsEntry: MessageFns<Node_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -6414,7 +6505,7 @@ export const Node_LabelsEntry: MessageFns<Node_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -6479,7 +6570,7 @@ export const NodeUsageRequest: MessageFns<NodeUsageRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -6487,7 +6578,7 @@ export const NodeUsageRequest: MessageFns<NodeUsageRequest> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
           case 3: {
@@ -6566,7 +6657,7 @@ export const AttemptName: MessageFns<AttemptName> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -6656,7 +6747,7 @@ export const NodeUsage: MessageFns<NodeUsage> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 2: {
@@ -6664,7 +6755,7 @@ export const NodeUsage: MessageFns<NodeUsage> = {
               break;
             }
 
-            message.sampled_at = reader.string();
+            message.sampled_at = reader.string(true);
             continue;
           }
           case 3: {
@@ -6787,7 +6878,7 @@ export const NodeSample: MessageFns<NodeSample> = {
               break;
             }
 
-            message.at = reader.string();
+            message.at = reader.string(true);
             continue;
           }
           case 2: {
@@ -6941,7 +7032,7 @@ export const AttemptUsage: MessageFns<AttemptUsage> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -6965,7 +7056,7 @@ export const AttemptUsage: MessageFns<AttemptUsage> = {
               break;
             }
 
-            message.driver = reader.string();
+            message.driver = reader.string(true);
             continue;
           }
           case 5: {
@@ -6973,7 +7064,7 @@ export const AttemptUsage: MessageFns<AttemptUsage> = {
               break;
             }
 
-            message.sampled_at = reader.string();
+            message.sampled_at = reader.string(true);
             continue;
           }
           case 6: {
@@ -7143,7 +7234,7 @@ export const AttemptSample: MessageFns<AttemptSample> = {
               break;
             }
 
-            message.at = reader.string();
+            message.at = reader.string(true);
             continue;
           }
           case 2: {
@@ -7264,7 +7355,7 @@ export const TaskUsageRequest: MessageFns<TaskUsageRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -7272,7 +7363,7 @@ export const TaskUsageRequest: MessageFns<TaskUsageRequest> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
         }
@@ -7337,7 +7428,7 @@ export const TaskUsage: MessageFns<TaskUsage> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -7345,7 +7436,7 @@ export const TaskUsage: MessageFns<TaskUsage> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 3: {
@@ -7447,7 +7538,7 @@ export const Drain: MessageFns<Drain> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 2: {
@@ -7455,7 +7546,7 @@ export const Drain: MessageFns<Drain> = {
               break;
             }
 
-            message.deadline = reader.string();
+            message.deadline = reader.string(true);
             continue;
           }
           case 3: {
@@ -7487,7 +7578,7 @@ export const Drain: MessageFns<Drain> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
           case 7: {
@@ -7556,7 +7647,7 @@ export const GetClusterRequest: MessageFns<GetClusterRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -7677,7 +7768,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -7693,7 +7784,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.address = reader.string();
+            message.address = reader.string(true);
             continue;
           }
           case 4: {
@@ -7701,7 +7792,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 5: {
@@ -7725,7 +7816,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.state = reader.string();
+            message.state = reader.string(true);
             continue;
           }
           case 8: {
@@ -7781,7 +7872,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.version = reader.string();
+            message.version = reader.string(true);
             continue;
           }
           case 15: {
@@ -7789,7 +7880,7 @@ export const Member: MessageFns<Member> = {
               break;
             }
 
-            message.node_status = reader.string();
+            message.node_status = reader.string(true);
             continue;
           }
           case 16: {
@@ -7924,7 +8015,7 @@ export const SnapshotTransfer: MessageFns<SnapshotTransfer> = {
               break;
             }
 
-            message.last_failure = reader.string();
+            message.last_failure = reader.string(true);
             continue;
           }
         }
@@ -8049,7 +8140,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -8065,7 +8156,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 4: {
@@ -8081,7 +8172,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.vote = reader.string();
+            message.vote = reader.string(true);
             continue;
           }
           case 6: {
@@ -8089,7 +8180,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.leader = reader.string();
+            message.leader = reader.string(true);
             continue;
           }
           case 7: {
@@ -8161,7 +8252,7 @@ export const NodeReport: MessageFns<NodeReport> = {
               break;
             }
 
-            message.version = reader.string();
+            message.version = reader.string(true);
             continue;
           }
           case 16: {
@@ -8171,6 +8262,7 @@ export const NodeReport: MessageFns<NodeReport> = {
 
             const entry16 = NodeReport_RefusalsEntry.decode(reader, reader.uint32());
             if (entry16.value !== undefined) {
+              if (entry16.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.refusals[entry16.key] = entry16.value;
             }
             continue;
@@ -8264,7 +8356,7 @@ export const NodeReport_RefusalsEntry: MessageFns<NodeReport_RefusalsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -8341,6 +8433,7 @@ export const StateDifference: MessageFns<StateDifference> = {
 
             const entry2 = StateDifference_DigestsEntry.decode(reader, reader.uint32());
             if (entry2.value !== undefined) {
+              if (entry2.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.digests[entry2.key] = entry2.value;
             }
             continue;
@@ -8409,7 +8502,7 @@ export const StateDifference_DigestsEntry: MessageFns<StateDifference_DigestsEnt
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -8417,7 +8510,7 @@ export const StateDifference_DigestsEntry: MessageFns<StateDifference_DigestsEnt
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -8573,7 +8666,7 @@ export const DiskError: MessageFns<DiskError> = {
               break;
             }
 
-            message.kind = reader.string();
+            message.kind = reader.string(true);
             continue;
           }
           case 2: {
@@ -8581,7 +8674,7 @@ export const DiskError: MessageFns<DiskError> = {
               break;
             }
 
-            message.path = reader.string();
+            message.path = reader.string(true);
             continue;
           }
           case 3: {
@@ -8589,7 +8682,7 @@ export const DiskError: MessageFns<DiskError> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
           case 4: {
@@ -8597,7 +8690,7 @@ export const DiskError: MessageFns<DiskError> = {
               break;
             }
 
-            message.at = reader.string();
+            message.at = reader.string(true);
             continue;
           }
         }
@@ -8664,7 +8757,7 @@ export const JointConfiguration: MessageFns<JointConfiguration> = {
               break;
             }
 
-            message.incoming.push(reader.string());
+            message.incoming.push(reader.string(true));
             continue;
           }
           case 2: {
@@ -8672,7 +8765,7 @@ export const JointConfiguration: MessageFns<JointConfiguration> = {
               break;
             }
 
-            message.outgoing.push(reader.string());
+            message.outgoing.push(reader.string(true));
             continue;
           }
           case 3: {
@@ -8680,7 +8773,7 @@ export const JointConfiguration: MessageFns<JointConfiguration> = {
               break;
             }
 
-            message.learners_next.push(reader.string());
+            message.learners_next.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -8800,7 +8893,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.cluster_id = reader.string();
+            message.cluster_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -8808,7 +8901,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.leader = reader.string();
+            message.leader = reader.string(true);
             continue;
           }
           case 3: {
@@ -8840,7 +8933,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.voters.push(reader.string());
+            message.voters.push(reader.string(true));
             continue;
           }
           case 7: {
@@ -8848,7 +8941,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.learners.push(reader.string());
+            message.learners.push(reader.string(true));
             continue;
           }
           case 8: {
@@ -8888,7 +8981,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
               break;
             }
 
-            message.transfer_target = reader.string();
+            message.transfer_target = reader.string(true);
             continue;
           }
           case 13: {
@@ -9025,7 +9118,7 @@ export const VersionInfo: MessageFns<VersionInfo> = {
               break;
             }
 
-            message.version = reader.string();
+            message.version = reader.string(true);
             continue;
           }
           case 2: {
@@ -9033,7 +9126,7 @@ export const VersionInfo: MessageFns<VersionInfo> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -9041,7 +9134,7 @@ export const VersionInfo: MessageFns<VersionInfo> = {
               break;
             }
 
-            message.node_version = reader.string();
+            message.node_version = reader.string(true);
             continue;
           }
         }
@@ -9110,7 +9203,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.action = reader.string();
+            message.action = reader.string(true);
             continue;
           }
           case 2: {
@@ -9118,7 +9211,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -9126,7 +9219,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.address = reader.string();
+            message.address = reader.string(true);
             continue;
           }
           case 4: {
@@ -9134,7 +9227,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.other = reader.string();
+            message.other = reader.string(true);
             continue;
           }
           case 5: {
@@ -9142,7 +9235,7 @@ export const ChangeMemberRequest: MessageFns<ChangeMemberRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -9204,7 +9297,7 @@ export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = 
               break;
             }
 
-            message.to = reader.string();
+            message.to = reader.string(true);
             continue;
           }
           case 2: {
@@ -9212,7 +9305,7 @@ export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = 
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -9268,7 +9361,7 @@ export const GetConfigRequest: MessageFns<GetConfigRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -9337,7 +9430,7 @@ export const SetConfigRequest: MessageFns<SetConfigRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 3: {
@@ -9345,7 +9438,7 @@ export const SetConfigRequest: MessageFns<SetConfigRequest> = {
               break;
             }
 
-            message.changes = reader.string();
+            message.changes = reader.string(true);
             continue;
           }
         }
@@ -9410,7 +9503,7 @@ export const HeartbeatChange: MessageFns<HeartbeatChange> = {
               break;
             }
 
-            message.interval = reader.string();
+            message.interval = reader.string(true);
             continue;
           }
           case 2: {
@@ -9418,7 +9511,7 @@ export const HeartbeatChange: MessageFns<HeartbeatChange> = {
               break;
             }
 
-            message.warning = reader.string();
+            message.warning = reader.string(true);
             continue;
           }
           case 3: {
@@ -9426,7 +9519,7 @@ export const HeartbeatChange: MessageFns<HeartbeatChange> = {
               break;
             }
 
-            message.timeout = reader.string();
+            message.timeout = reader.string(true);
             continue;
           }
         }
@@ -9516,7 +9609,7 @@ export const ClusterSettings: MessageFns<ClusterSettings> = {
               break;
             }
 
-            message.blocks = reader.string();
+            message.blocks = reader.string(true);
             continue;
           }
         }
@@ -9843,7 +9936,7 @@ export const EventsRequest: MessageFns<EventsRequest> = {
               break;
             }
 
-            message.since = reader.string();
+            message.since = reader.string(true);
             continue;
           }
           case 2: {
@@ -9859,7 +9952,7 @@ export const EventsRequest: MessageFns<EventsRequest> = {
               break;
             }
 
-            message.kind.push(reader.string());
+            message.kind.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -9867,7 +9960,7 @@ export const EventsRequest: MessageFns<EventsRequest> = {
               break;
             }
 
-            message.id.push(reader.string());
+            message.id.push(reader.string(true));
             continue;
           }
         }
@@ -9939,7 +10032,7 @@ export const EventsPiece: MessageFns<EventsPiece> = {
               break;
             }
 
-            message.position = reader.string();
+            message.position = reader.string(true);
             continue;
           }
           case 3: {
@@ -10054,7 +10147,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.time = reader.string();
+            message.time = reader.string(true);
             continue;
           }
           case 4: {
@@ -10062,7 +10155,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.kind = reader.string();
+            message.kind = reader.string(true);
             continue;
           }
           case 5: {
@@ -10070,7 +10163,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 6: {
@@ -10078,7 +10171,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 7: {
@@ -10086,7 +10179,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.old_status = reader.string();
+            message.old_status = reader.string(true);
             continue;
           }
           case 8: {
@@ -10094,7 +10187,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.new_status = reader.string();
+            message.new_status = reader.string(true);
             continue;
           }
           case 9: {
@@ -10102,7 +10195,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
         }
@@ -10195,7 +10288,7 @@ export const SubmitBatchRequest: MessageFns<SubmitBatchRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -10251,7 +10344,7 @@ export const SubmitBatchRequest: MessageFns<SubmitBatchRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -10317,6 +10410,7 @@ export const Parameters: MessageFns<Parameters> = {
 
             const entry1 = Parameters_ValuesEntry.decode(reader, reader.uint32());
             if (entry1.value !== undefined) {
+              if (entry1.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.values[entry1.key] = entry1.value;
             }
             continue;
@@ -10384,7 +10478,7 @@ export const Parameters_ValuesEntry: MessageFns<Parameters_ValuesEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -10392,7 +10486,7 @@ export const Parameters_ValuesEntry: MessageFns<Parameters_ValuesEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -10451,7 +10545,7 @@ export const SubmitBatchResponse: MessageFns<SubmitBatchResponse> = {
               break;
             }
 
-            message.batch_id = reader.string();
+            message.batch_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -10518,7 +10612,7 @@ export const NamedTask: MessageFns<NamedTask> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -10526,7 +10620,7 @@ export const NamedTask: MessageFns<NamedTask> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
         }
@@ -10588,7 +10682,7 @@ export const DagTaskSpec: MessageFns<DagTaskSpec> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -10604,7 +10698,7 @@ export const DagTaskSpec: MessageFns<DagTaskSpec> = {
               break;
             }
 
-            message.dependencies.push(reader.string());
+            message.dependencies.push(reader.string(true));
             continue;
           }
         }
@@ -10673,7 +10767,7 @@ export const SubmitDagRequest: MessageFns<SubmitDagRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -10705,7 +10799,7 @@ export const SubmitDagRequest: MessageFns<SubmitDagRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -10767,7 +10861,7 @@ export const GroupRequest: MessageFns<GroupRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -10775,7 +10869,7 @@ export const GroupRequest: MessageFns<GroupRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -10834,7 +10928,7 @@ export const ChangeGroupRequest: MessageFns<ChangeGroupRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -10842,7 +10936,7 @@ export const ChangeGroupRequest: MessageFns<ChangeGroupRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -10912,7 +11006,7 @@ export const ListGroupsRequest: MessageFns<ListGroupsRequest> = {
               break;
             }
 
-            message.cursor = reader.string();
+            message.cursor = reader.string(true);
             continue;
           }
           case 3: {
@@ -10920,7 +11014,7 @@ export const ListGroupsRequest: MessageFns<ListGroupsRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -11019,7 +11113,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -11027,7 +11121,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -11035,7 +11129,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 4: {
@@ -11043,7 +11137,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.status_reason = reader.string();
+            message.status_reason = reader.string(true);
             continue;
           }
           case 5: {
@@ -11061,6 +11155,7 @@ export const Batch: MessageFns<Batch> = {
 
             const entry6 = Batch_CountsEntry.decode(reader, reader.uint32());
             if (entry6.value !== undefined) {
+              if (entry6.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.counts[entry6.key] = entry6.value;
             }
             continue;
@@ -11086,7 +11181,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 10: {
@@ -11094,7 +11189,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 11: {
@@ -11102,7 +11197,7 @@ export const Batch: MessageFns<Batch> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
         }
@@ -11178,7 +11273,7 @@ export const Batch_CountsEntry: MessageFns<Batch_CountsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -11288,7 +11383,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -11296,7 +11391,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -11304,7 +11399,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 4: {
@@ -11312,7 +11407,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.status_reason = reader.string();
+            message.status_reason = reader.string(true);
             continue;
           }
           case 5: {
@@ -11330,6 +11425,7 @@ export const Dag: MessageFns<Dag> = {
 
             const entry6 = Dag_CountsEntry.decode(reader, reader.uint32());
             if (entry6.value !== undefined) {
+              if (entry6.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.counts[entry6.key] = entry6.value;
             }
             continue;
@@ -11355,7 +11451,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 10: {
@@ -11363,7 +11459,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 11: {
@@ -11371,7 +11467,7 @@ export const Dag: MessageFns<Dag> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
           case 12: {
@@ -11456,7 +11552,7 @@ export const Dag_CountsEntry: MessageFns<Dag_CountsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -11562,7 +11658,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -11570,7 +11666,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -11578,7 +11674,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.dag_task = reader.string();
+            message.dag_task = reader.string(true);
             continue;
           }
           case 4: {
@@ -11586,7 +11682,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.dependencies.push(reader.string());
+            message.dependencies.push(reader.string(true));
             continue;
           }
           case 5: {
@@ -11594,7 +11690,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 6: {
@@ -11602,7 +11698,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.status_reason = reader.string();
+            message.status_reason = reader.string(true);
             continue;
           }
           case 7: {
@@ -11618,7 +11714,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 9: {
@@ -11634,7 +11730,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.started_at = reader.string();
+            message.started_at = reader.string(true);
             continue;
           }
           case 11: {
@@ -11642,7 +11738,7 @@ export const DagTask: MessageFns<DagTask> = {
               break;
             }
 
-            message.finished_at = reader.string();
+            message.finished_at = reader.string(true);
             continue;
           }
         }
@@ -11718,7 +11814,7 @@ export const ListBatchesResponse: MessageFns<ListBatchesResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -11785,7 +11881,7 @@ export const ListDagsResponse: MessageFns<ListDagsResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -11859,7 +11955,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -11867,7 +11963,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -11875,7 +11971,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 4: {
@@ -11883,7 +11979,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 5: {
@@ -11891,7 +11987,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.created_by = reader.string();
+            message.created_by = reader.string(true);
             continue;
           }
           case 6: {
@@ -11899,7 +11995,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.expires_at = reader.string();
+            message.expires_at = reader.string(true);
             continue;
           }
           case 7: {
@@ -11907,7 +12003,7 @@ export const Token: MessageFns<Token> = {
               break;
             }
 
-            message.revoked_at = reader.string();
+            message.revoked_at = reader.string(true);
             continue;
           }
         }
@@ -11977,7 +12073,7 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
               break;
             }
 
-            message.role = reader.string();
+            message.role = reader.string(true);
             continue;
           }
           case 2: {
@@ -11985,7 +12081,7 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -11993,7 +12089,7 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
               break;
             }
 
-            message.expires_in = reader.string();
+            message.expires_in = reader.string(true);
             continue;
           }
           case 4: {
@@ -12001,7 +12097,7 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -12070,7 +12166,7 @@ export const CreateTokenResponse: MessageFns<CreateTokenResponse> = {
               break;
             }
 
-            message.text = reader.string();
+            message.text = reader.string(true);
             continue;
           }
         }
@@ -12126,7 +12222,7 @@ export const ListTokensRequest: MessageFns<ListTokensRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -12192,7 +12288,7 @@ export const ListTokensResponse: MessageFns<ListTokensResponse> = {
               break;
             }
 
-            message.next_cursor = reader.string();
+            message.next_cursor = reader.string(true);
             continue;
           }
         }
@@ -12251,7 +12347,7 @@ export const RevokeTokenRequest: MessageFns<RevokeTokenRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -12259,7 +12355,7 @@ export const RevokeTokenRequest: MessageFns<RevokeTokenRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -12327,7 +12423,7 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
               break;
             }
 
-            message.expires = reader.string();
+            message.expires = reader.string(true);
             continue;
           }
           case 2: {
@@ -12343,7 +12439,7 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 4: {
@@ -12351,7 +12447,7 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
           case 5: {
@@ -12359,7 +12455,7 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
               break;
             }
 
-            message.secret_hash = reader.string();
+            message.secret_hash = reader.string(true);
             continue;
           }
         }
@@ -12429,7 +12525,7 @@ export const CreatedJoinToken: MessageFns<CreatedJoinToken> = {
               break;
             }
 
-            message.token = reader.string();
+            message.token = reader.string(true);
             continue;
           }
         }
@@ -12488,7 +12584,7 @@ export const JoinTokenRequest: MessageFns<JoinTokenRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -12496,7 +12592,7 @@ export const JoinTokenRequest: MessageFns<JoinTokenRequest> = {
               break;
             }
 
-            message.idempotency_key = reader.string();
+            message.idempotency_key = reader.string(true);
             continue;
           }
         }
@@ -12552,7 +12648,7 @@ export const ListJoinTokensRequest: MessageFns<ListJoinTokensRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -12610,7 +12706,7 @@ export const GetJoinTokenRequest: MessageFns<GetJoinTokenRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -12618,7 +12714,7 @@ export const GetJoinTokenRequest: MessageFns<GetJoinTokenRequest> = {
               break;
             }
 
-            message.consistency = reader.string();
+            message.consistency = reader.string(true);
             continue;
           }
         }
@@ -12759,7 +12855,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -12767,7 +12863,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -12775,7 +12871,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.created_at = reader.string();
+            message.created_at = reader.string(true);
             continue;
           }
           case 4: {
@@ -12783,7 +12879,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.created_by = reader.string();
+            message.created_by = reader.string(true);
             continue;
           }
           case 5: {
@@ -12791,7 +12887,7 @@ export const JoinToken: MessageFns<JoinToken> = {
               break;
             }
 
-            message.expires_at = reader.string();
+            message.expires_at = reader.string(true);
             continue;
           }
           case 6: {
@@ -12880,7 +12976,7 @@ export const JoinTokenUse: MessageFns<JoinTokenUse> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 2: {
@@ -12888,7 +12984,7 @@ export const JoinTokenUse: MessageFns<JoinTokenUse> = {
               break;
             }
 
-            message.at = reader.string();
+            message.at = reader.string(true);
             continue;
           }
         }
@@ -12910,6 +13006,788 @@ export const JoinTokenUse: MessageFns<JoinTokenUse> = {
     const message = createBaseJoinTokenUse();
     message.node = object.node ?? "";
     message.at = object.at ?? "";
+    return message;
+  },
+};
+
+function createBaseListAlertsRequest(): ListAlertsRequest {
+  return { webhook: 0, status: "", consistency: undefined };
+}
+
+export const ListAlertsRequest: MessageFns<ListAlertsRequest> = {
+  encode(message: ListAlertsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.webhook !== 0) {
+      writer.uint32(8).uint32(message.webhook);
+    }
+    if (message.status !== "") {
+      writer.uint32(18).string(message.status);
+    }
+    if (message.consistency !== undefined) {
+      writer.uint32(26).string(message.consistency);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListAlertsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListAlertsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.webhook = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.status = reader.string(true);
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.consistency = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListAlertsRequest>): ListAlertsRequest {
+    return ListAlertsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListAlertsRequest>): ListAlertsRequest {
+    const message = createBaseListAlertsRequest();
+    message.webhook = object.webhook ?? 0;
+    message.status = object.status ?? "";
+    message.consistency = object.consistency ?? undefined;
+    return message;
+  },
+};
+
+function createBaseListAlertsResponse(): ListAlertsResponse {
+  return { items: [], webhooks: [] };
+}
+
+export const ListAlertsResponse: MessageFns<ListAlertsResponse> = {
+  encode(message: ListAlertsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.items) {
+      Alert.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.webhooks) {
+      AlertWebhook.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListAlertsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListAlertsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.items.push(Alert.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.webhooks.push(AlertWebhook.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListAlertsResponse>): ListAlertsResponse {
+    return ListAlertsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListAlertsResponse>): ListAlertsResponse {
+    const message = createBaseListAlertsResponse();
+    message.items = object.items?.map((e) => Alert.fromPartial(e)) || [];
+    message.webhooks = object.webhooks?.map((e) => AlertWebhook.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseAlert(): Alert {
+  return {
+    id: "",
+    webhook: 0,
+    target: "",
+    event: "",
+    status: "",
+    count: 0,
+    attempts: 0,
+    created_at: "",
+    next_attempt_at: undefined,
+    finished_at: undefined,
+    error: undefined,
+    occurrences: [],
+  };
+}
+
+export const Alert: MessageFns<Alert> = {
+  encode(message: Alert, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.webhook !== 0) {
+      writer.uint32(16).uint32(message.webhook);
+    }
+    if (message.target !== "") {
+      writer.uint32(26).string(message.target);
+    }
+    if (message.event !== "") {
+      writer.uint32(34).string(message.event);
+    }
+    if (message.status !== "") {
+      writer.uint32(42).string(message.status);
+    }
+    if (message.count !== 0) {
+      writer.uint32(48).uint32(message.count);
+    }
+    if (message.attempts !== 0) {
+      writer.uint32(56).uint32(message.attempts);
+    }
+    if (message.created_at !== "") {
+      writer.uint32(66).string(message.created_at);
+    }
+    if (message.next_attempt_at !== undefined) {
+      writer.uint32(74).string(message.next_attempt_at);
+    }
+    if (message.finished_at !== undefined) {
+      writer.uint32(82).string(message.finished_at);
+    }
+    if (message.error !== undefined) {
+      writer.uint32(90).string(message.error);
+    }
+    for (const v of message.occurrences) {
+      AlertOccurrence.encode(v!, writer.uint32(98).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Alert {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAlert();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.webhook = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.target = reader.string(true);
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.event = reader.string(true);
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.status = reader.string(true);
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.attempts = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.created_at = reader.string(true);
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.next_attempt_at = reader.string(true);
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.finished_at = reader.string(true);
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.error = reader.string(true);
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.occurrences.push(AlertOccurrence.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Alert>): Alert {
+    return Alert.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Alert>): Alert {
+    const message = createBaseAlert();
+    message.id = object.id ?? "";
+    message.webhook = object.webhook ?? 0;
+    message.target = object.target ?? "";
+    message.event = object.event ?? "";
+    message.status = object.status ?? "";
+    message.count = object.count ?? 0;
+    message.attempts = object.attempts ?? 0;
+    message.created_at = object.created_at ?? "";
+    message.next_attempt_at = object.next_attempt_at ?? undefined;
+    message.finished_at = object.finished_at ?? undefined;
+    message.error = object.error ?? undefined;
+    message.occurrences = object.occurrences?.map((e) => AlertOccurrence.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseAlertOccurrence(): AlertOccurrence {
+  return { at: "", id: "", name: "", old_status: undefined, new_status: undefined, reason: undefined };
+}
+
+export const AlertOccurrence: MessageFns<AlertOccurrence> = {
+  encode(message: AlertOccurrence, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.at !== "") {
+      writer.uint32(10).string(message.at);
+    }
+    if (message.id !== "") {
+      writer.uint32(18).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(26).string(message.name);
+    }
+    if (message.old_status !== undefined) {
+      writer.uint32(34).string(message.old_status);
+    }
+    if (message.new_status !== undefined) {
+      writer.uint32(42).string(message.new_status);
+    }
+    if (message.reason !== undefined) {
+      writer.uint32(50).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AlertOccurrence {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAlertOccurrence();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.at = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.id = reader.string(true);
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string(true);
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.old_status = reader.string(true);
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.new_status = reader.string(true);
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.reason = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AlertOccurrence>): AlertOccurrence {
+    return AlertOccurrence.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AlertOccurrence>): AlertOccurrence {
+    const message = createBaseAlertOccurrence();
+    message.at = object.at ?? "";
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
+    message.old_status = object.old_status ?? undefined;
+    message.new_status = object.new_status ?? undefined;
+    message.reason = object.reason ?? undefined;
+    return message;
+  },
+};
+
+function createBaseAlertWebhook(): AlertWebhook {
+  return { webhook: 0, target: "", format: "", signed: false, events: [], pending: 0, delivered: 0, given_up: 0 };
+}
+
+export const AlertWebhook: MessageFns<AlertWebhook> = {
+  encode(message: AlertWebhook, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.webhook !== 0) {
+      writer.uint32(8).uint32(message.webhook);
+    }
+    if (message.target !== "") {
+      writer.uint32(18).string(message.target);
+    }
+    if (message.format !== "") {
+      writer.uint32(26).string(message.format);
+    }
+    if (message.signed !== false) {
+      writer.uint32(32).bool(message.signed);
+    }
+    for (const v of message.events) {
+      writer.uint32(42).string(v!);
+    }
+    if (message.pending !== 0) {
+      writer.uint32(48).uint32(message.pending);
+    }
+    if (message.delivered !== 0) {
+      writer.uint32(56).uint32(message.delivered);
+    }
+    if (message.given_up !== 0) {
+      writer.uint32(64).uint32(message.given_up);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AlertWebhook {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAlertWebhook();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.webhook = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.target = reader.string(true);
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.format = reader.string(true);
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.signed = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.events.push(reader.string(true));
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.pending = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.delivered = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.given_up = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AlertWebhook>): AlertWebhook {
+    return AlertWebhook.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AlertWebhook>): AlertWebhook {
+    const message = createBaseAlertWebhook();
+    message.webhook = object.webhook ?? 0;
+    message.target = object.target ?? "";
+    message.format = object.format ?? "";
+    message.signed = object.signed ?? false;
+    message.events = object.events?.map((e) => e) || [];
+    message.pending = object.pending ?? 0;
+    message.delivered = object.delivered ?? 0;
+    message.given_up = object.given_up ?? 0;
+    return message;
+  },
+};
+
+function createBaseTestAlertRequest(): TestAlertRequest {
+  return { webhook: 0, idempotency_key: "" };
+}
+
+export const TestAlertRequest: MessageFns<TestAlertRequest> = {
+  encode(message: TestAlertRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.webhook !== 0) {
+      writer.uint32(8).uint32(message.webhook);
+    }
+    if (message.idempotency_key !== "") {
+      writer.uint32(18).string(message.idempotency_key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TestAlertRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTestAlertRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.webhook = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.idempotency_key = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TestAlertRequest>): TestAlertRequest {
+    return TestAlertRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TestAlertRequest>): TestAlertRequest {
+    const message = createBaseTestAlertRequest();
+    message.webhook = object.webhook ?? 0;
+    message.idempotency_key = object.idempotency_key ?? "";
+    return message;
+  },
+};
+
+function createBaseAlertTest(): AlertTest {
+  return { id: "", webhook: 0, target: "", delivered: false, status: undefined, error: undefined };
+}
+
+export const AlertTest: MessageFns<AlertTest> = {
+  encode(message: AlertTest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.webhook !== 0) {
+      writer.uint32(16).uint32(message.webhook);
+    }
+    if (message.target !== "") {
+      writer.uint32(26).string(message.target);
+    }
+    if (message.delivered !== false) {
+      writer.uint32(32).bool(message.delivered);
+    }
+    if (message.status !== undefined) {
+      writer.uint32(40).uint32(message.status);
+    }
+    if (message.error !== undefined) {
+      writer.uint32(50).string(message.error);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AlertTest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAlertTest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.webhook = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.target = reader.string(true);
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.delivered = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.status = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.error = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AlertTest>): AlertTest {
+    return AlertTest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AlertTest>): AlertTest {
+    const message = createBaseAlertTest();
+    message.id = object.id ?? "";
+    message.webhook = object.webhook ?? 0;
+    message.target = object.target ?? "";
+    message.delivered = object.delivered ?? false;
+    message.status = object.status ?? undefined;
+    message.error = object.error ?? undefined;
     return message;
   },
 };
@@ -13380,6 +14258,26 @@ export const ClusterService = {
     responseSerialize: (value: JoinToken): Buffer => Buffer.from(JoinToken.encode(value).finish()),
     responseDeserialize: (value: Buffer): JoinToken => JoinToken.decode(value),
   },
+  /** Messages to webhooks. */
+  listAlerts: {
+    path: "/jarvis.cluster.Cluster/ListAlerts" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListAlertsRequest): Buffer => Buffer.from(ListAlertsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListAlertsRequest => ListAlertsRequest.decode(value),
+    responseSerialize: (value: ListAlertsResponse): Buffer => Buffer.from(ListAlertsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListAlertsResponse => ListAlertsResponse.decode(value),
+  },
+  /** Sends a test to one webhook, now. What comes again with the same key has the same id. */
+  testAlert: {
+    path: "/jarvis.cluster.Cluster/TestAlert" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: TestAlertRequest): Buffer => Buffer.from(TestAlertRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): TestAlertRequest => TestAlertRequest.decode(value),
+    responseSerialize: (value: AlertTest): Buffer => Buffer.from(AlertTest.encode(value).finish()),
+    responseDeserialize: (value: Buffer): AlertTest => AlertTest.decode(value),
+  },
 } as const;
 
 export interface ClusterServer extends UntypedServiceImplementation {
@@ -13479,6 +14377,10 @@ export interface ClusterServer extends UntypedServiceImplementation {
   getJoinToken: handleUnaryCall<GetJoinTokenRequest, JoinToken>;
   /** Answers with what it was. */
   deleteJoinToken: handleUnaryCall<JoinTokenRequest, JoinToken>;
+  /** Messages to webhooks. */
+  listAlerts: handleUnaryCall<ListAlertsRequest, ListAlertsResponse>;
+  /** Sends a test to one webhook, now. What comes again with the same key has the same id. */
+  testAlert: handleUnaryCall<TestAlertRequest, AlertTest>;
 }
 
 export interface ClusterClient extends Client {
@@ -14130,6 +15032,38 @@ export interface ClusterClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: JoinToken) => void,
+  ): ClientUnaryCall;
+  /** Messages to webhooks. */
+  listAlerts(
+    request: ListAlertsRequest,
+    callback: (error: ServiceError | null, response: ListAlertsResponse) => void,
+  ): ClientUnaryCall;
+  listAlerts(
+    request: ListAlertsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListAlertsResponse) => void,
+  ): ClientUnaryCall;
+  listAlerts(
+    request: ListAlertsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListAlertsResponse) => void,
+  ): ClientUnaryCall;
+  /** Sends a test to one webhook, now. What comes again with the same key has the same id. */
+  testAlert(
+    request: TestAlertRequest,
+    callback: (error: ServiceError | null, response: AlertTest) => void,
+  ): ClientUnaryCall;
+  testAlert(
+    request: TestAlertRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: AlertTest) => void,
+  ): ClientUnaryCall;
+  testAlert(
+    request: TestAlertRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: AlertTest) => void,
   ): ClientUnaryCall;
 }
 

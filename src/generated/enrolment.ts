@@ -139,7 +139,7 @@ export const AuthoritiesReply: MessageFns<AuthoritiesReply> = {
               break;
             }
 
-            message.authorities = reader.string();
+            message.authorities = reader.string(true);
             continue;
           }
         }
@@ -203,7 +203,7 @@ export const EnrolRequest: MessageFns<EnrolRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -211,7 +211,7 @@ export const EnrolRequest: MessageFns<EnrolRequest> = {
               break;
             }
 
-            message.public_key = reader.string();
+            message.public_key = reader.string(true);
             continue;
           }
           case 3: {
@@ -219,7 +219,7 @@ export const EnrolRequest: MessageFns<EnrolRequest> = {
               break;
             }
 
-            message.hosts.push(reader.string());
+            message.hosts.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -227,7 +227,7 @@ export const EnrolRequest: MessageFns<EnrolRequest> = {
               break;
             }
 
-            message.join_token = reader.string();
+            message.join_token = reader.string(true);
             continue;
           }
         }
@@ -288,7 +288,7 @@ export const CertificateReply: MessageFns<CertificateReply> = {
               break;
             }
 
-            message.certificate = reader.string();
+            message.certificate = reader.string(true);
             continue;
           }
           case 2: {
@@ -296,7 +296,7 @@ export const CertificateReply: MessageFns<CertificateReply> = {
               break;
             }
 
-            message.authorities = reader.string();
+            message.authorities = reader.string(true);
             continue;
           }
         }
@@ -361,7 +361,7 @@ export const UseTokenRequest: MessageFns<UseTokenRequest> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -369,7 +369,7 @@ export const UseTokenRequest: MessageFns<UseTokenRequest> = {
               break;
             }
 
-            message.secret_hash = reader.string();
+            message.secret_hash = reader.string(true);
             continue;
           }
           case 3: {
@@ -377,7 +377,7 @@ export const UseTokenRequest: MessageFns<UseTokenRequest> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 4: {
@@ -385,7 +385,7 @@ export const UseTokenRequest: MessageFns<UseTokenRequest> = {
               break;
             }
 
-            message.holder = reader.string();
+            message.holder = reader.string(true);
             continue;
           }
         }
@@ -492,7 +492,7 @@ export const RenewRequest: MessageFns<RenewRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -500,7 +500,7 @@ export const RenewRequest: MessageFns<RenewRequest> = {
               break;
             }
 
-            message.public_key = reader.string();
+            message.public_key = reader.string(true);
             continue;
           }
           case 3: {
@@ -508,7 +508,7 @@ export const RenewRequest: MessageFns<RenewRequest> = {
               break;
             }
 
-            message.hosts.push(reader.string());
+            message.hosts.push(reader.string(true));
             continue;
           }
         }

@@ -76,7 +76,7 @@ export const LastWord: MessageFns<LastWord> = {
               break;
             }
 
-            message.cluster_id = reader.string();
+            message.cluster_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -100,7 +100,7 @@ export const LastWord: MessageFns<LastWord> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
         }

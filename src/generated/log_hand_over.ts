@@ -127,7 +127,7 @@ export const RoomRequest: MessageFns<RoomRequest> = {
               break;
             }
 
-            message.cluster_id = reader.string();
+            message.cluster_id = reader.string(true);
             continue;
           }
         }
@@ -347,7 +347,7 @@ export const LogHeader: MessageFns<LogHeader> = {
               break;
             }
 
-            message.cluster_id = reader.string();
+            message.cluster_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -355,7 +355,7 @@ export const LogHeader: MessageFns<LogHeader> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 3: {
@@ -636,7 +636,7 @@ export const RecordRequest: MessageFns<RecordRequest> = {
               break;
             }
 
-            message.cluster_id = reader.string();
+            message.cluster_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -644,7 +644,7 @@ export const RecordRequest: MessageFns<RecordRequest> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 3: {
@@ -652,7 +652,7 @@ export const RecordRequest: MessageFns<RecordRequest> = {
               break;
             }
 
-            message.incarnation = reader.string();
+            message.incarnation = reader.string(true);
             continue;
           }
           case 4: {
@@ -660,7 +660,7 @@ export const RecordRequest: MessageFns<RecordRequest> = {
               break;
             }
 
-            message.holder = reader.string();
+            message.holder = reader.string(true);
             continue;
           }
         }
@@ -761,7 +761,7 @@ export const BeginRequest: MessageFns<BeginRequest> = {
               break;
             }
 
-            message.cluster_id = reader.string();
+            message.cluster_id = reader.string(true);
             continue;
           }
         }
@@ -831,7 +831,7 @@ export const BeginReply: MessageFns<BeginReply> = {
               break;
             }
 
-            message.holder = reader.string();
+            message.holder = reader.string(true);
             continue;
           }
           case 2: {
@@ -863,7 +863,7 @@ export const BeginReply: MessageFns<BeginReply> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
           case 6: {

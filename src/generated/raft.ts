@@ -253,7 +253,7 @@ export const Hello: MessageFns<Hello> = {
               break;
             }
 
-            message.cluster_id = reader.string();
+            message.cluster_id = reader.string(true);
             continue;
           }
           case 3: {
@@ -269,7 +269,7 @@ export const Hello: MessageFns<Hello> = {
               break;
             }
 
-            message.incarnation = reader.string();
+            message.incarnation = reader.string(true);
             continue;
           }
           case 5: {
@@ -285,7 +285,7 @@ export const Hello: MessageFns<Hello> = {
               break;
             }
 
-            message.start_id = reader.string();
+            message.start_id = reader.string(true);
             continue;
           }
           case 7: {
@@ -301,7 +301,7 @@ export const Hello: MessageFns<Hello> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 9: {
@@ -309,7 +309,7 @@ export const Hello: MessageFns<Hello> = {
               break;
             }
 
-            message.address = reader.string();
+            message.address = reader.string(true);
             continue;
           }
           case 10: {
@@ -398,7 +398,7 @@ export const HelloReply: MessageFns<HelloReply> = {
               break;
             }
 
-            message.code = reader.string();
+            message.code = reader.string(true);
             continue;
           }
           case 3: {
@@ -406,7 +406,7 @@ export const HelloReply: MessageFns<HelloReply> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
           case 4: {
@@ -1046,7 +1046,7 @@ export const Message: MessageFns<Message> = {
               break;
             }
 
-            message.type = reader.string();
+            message.type = reader.string(true);
             continue;
           }
           case 2: {
@@ -1142,7 +1142,7 @@ export const Message: MessageFns<Message> = {
               break;
             }
 
-            message.context = reader.string();
+            message.context = reader.string(true);
             continue;
           }
         }
@@ -1309,7 +1309,7 @@ export const SnapshotHeader: MessageFns<SnapshotHeader> = {
               break;
             }
 
-            message.file_name = reader.string();
+            message.file_name = reader.string(true);
             continue;
           }
           case 3: {
@@ -1469,7 +1469,7 @@ export const Founder: MessageFns<Founder> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -1477,7 +1477,7 @@ export const Founder: MessageFns<Founder> = {
               break;
             }
 
-            message.incarnation = reader.string();
+            message.incarnation = reader.string(true);
             continue;
           }
           case 4: {
@@ -1485,7 +1485,7 @@ export const Founder: MessageFns<Founder> = {
               break;
             }
 
-            message.address = reader.string();
+            message.address = reader.string(true);
             continue;
           }
         }
@@ -1555,7 +1555,7 @@ export const BootstrapRequest: MessageFns<BootstrapRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -1563,7 +1563,7 @@ export const BootstrapRequest: MessageFns<BootstrapRequest> = {
               break;
             }
 
-            message.incarnation = reader.string();
+            message.incarnation = reader.string(true);
             continue;
           }
           case 3: {
@@ -1571,7 +1571,7 @@ export const BootstrapRequest: MessageFns<BootstrapRequest> = {
               break;
             }
 
-            message.peers.push(reader.string());
+            message.peers.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -1587,7 +1587,7 @@ export const BootstrapRequest: MessageFns<BootstrapRequest> = {
               break;
             }
 
-            message.config = reader.string();
+            message.config = reader.string(true);
             continue;
           }
         }
@@ -1664,7 +1664,7 @@ export const BootstrapReply: MessageFns<BootstrapReply> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -1672,7 +1672,7 @@ export const BootstrapReply: MessageFns<BootstrapReply> = {
               break;
             }
 
-            message.incarnation = reader.string();
+            message.incarnation = reader.string(true);
             continue;
           }
           case 3: {
@@ -1680,7 +1680,7 @@ export const BootstrapReply: MessageFns<BootstrapReply> = {
               break;
             }
 
-            message.peers.push(reader.string());
+            message.peers.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -1696,7 +1696,7 @@ export const BootstrapReply: MessageFns<BootstrapReply> = {
               break;
             }
 
-            message.cluster_id = reader.string();
+            message.cluster_id = reader.string(true);
             continue;
           }
           case 6: {
@@ -1712,7 +1712,7 @@ export const BootstrapReply: MessageFns<BootstrapReply> = {
               break;
             }
 
-            message.config = reader.string();
+            message.config = reader.string(true);
             continue;
           }
         }
@@ -1788,7 +1788,7 @@ export const JoinRequest: MessageFns<JoinRequest> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -1796,7 +1796,7 @@ export const JoinRequest: MessageFns<JoinRequest> = {
               break;
             }
 
-            message.incarnation = reader.string();
+            message.incarnation = reader.string(true);
             continue;
           }
           case 3: {
@@ -1804,7 +1804,7 @@ export const JoinRequest: MessageFns<JoinRequest> = {
               break;
             }
 
-            message.address = reader.string();
+            message.address = reader.string(true);
             continue;
           }
           case 4: {
@@ -1812,7 +1812,7 @@ export const JoinRequest: MessageFns<JoinRequest> = {
               break;
             }
 
-            message.cluster_id = reader.string();
+            message.cluster_id = reader.string(true);
             continue;
           }
           case 5: {
@@ -1820,7 +1820,7 @@ export const JoinRequest: MessageFns<JoinRequest> = {
               break;
             }
 
-            message.former_incarnation = reader.string();
+            message.former_incarnation = reader.string(true);
             continue;
           }
           case 6: {
@@ -1828,7 +1828,7 @@ export const JoinRequest: MessageFns<JoinRequest> = {
               break;
             }
 
-            message.join_token = reader.string();
+            message.join_token = reader.string(true);
             continue;
           }
         }
@@ -1900,7 +1900,7 @@ export const JoinReply: MessageFns<JoinReply> = {
               break;
             }
 
-            message.leader_address = reader.string();
+            message.leader_address = reader.string(true);
             continue;
           }
           case 2: {
@@ -1908,7 +1908,7 @@ export const JoinReply: MessageFns<JoinReply> = {
               break;
             }
 
-            message.cluster_id = reader.string();
+            message.cluster_id = reader.string(true);
             continue;
           }
           case 3: {

@@ -74,7 +74,7 @@ export const DigestsRequest: MessageFns<DigestsRequest> = {
               break;
             }
 
-            message.cluster_id = reader.string();
+            message.cluster_id = reader.string(true);
             continue;
           }
         }
@@ -231,7 +231,7 @@ export const StateDigest: MessageFns<StateDigest> = {
               break;
             }
 
-            message.digest = reader.string();
+            message.digest = reader.string(true);
             continue;
           }
         }

@@ -572,7 +572,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -580,7 +580,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.incarnation = reader.string();
+            message.incarnation = reader.string(true);
             continue;
           }
           case 3: {
@@ -588,7 +588,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.machine_id = reader.string();
+            message.machine_id = reader.string(true);
             continue;
           }
           case 4: {
@@ -596,7 +596,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.boot_id = reader.string();
+            message.boot_id = reader.string(true);
             continue;
           }
           case 5: {
@@ -604,7 +604,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.start_id = reader.string();
+            message.start_id = reader.string(true);
             continue;
           }
           case 6: {
@@ -612,7 +612,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.version = reader.string();
+            message.version = reader.string(true);
             continue;
           }
           case 7: {
@@ -620,7 +620,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.address = reader.string();
+            message.address = reader.string(true);
             continue;
           }
           case 8: {
@@ -628,7 +628,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.http = reader.string();
+            message.http = reader.string(true);
             continue;
           }
           case 9: {
@@ -638,6 +638,7 @@ export const Register: MessageFns<Register> = {
 
             const entry9 = Register_LabelsEntry.decode(reader, reader.uint32());
             if (entry9.value !== undefined) {
+              if (entry9.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry9.key] = entry9.value;
             }
             continue;
@@ -647,7 +648,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.drivers.push(reader.string());
+            message.drivers.push(reader.string(true));
             continue;
           }
           case 11: {
@@ -655,7 +656,7 @@ export const Register: MessageFns<Register> = {
               break;
             }
 
-            message.isolation = reader.string();
+            message.isolation = reader.string(true);
             continue;
           }
           case 12: {
@@ -762,7 +763,7 @@ export const Register_LabelsEntry: MessageFns<Register_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -770,7 +771,7 @@ export const Register_LabelsEntry: MessageFns<Register_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -924,7 +925,7 @@ export const AllowedMount: MessageFns<AllowedMount> = {
               break;
             }
 
-            message.source = reader.string();
+            message.source = reader.string(true);
             continue;
           }
           case 2: {
@@ -988,7 +989,7 @@ export const AllowedNames: MessageFns<AllowedNames> = {
               break;
             }
 
-            message.names.push(reader.string());
+            message.names.push(reader.string(true));
             continue;
           }
         }
@@ -1113,7 +1114,7 @@ export const InventoryItem: MessageFns<InventoryItem> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -1259,7 +1260,7 @@ export const Usage: MessageFns<Usage> = {
               break;
             }
 
-            message.pressure.push(reader.string());
+            message.pressure.push(reader.string(true));
             continue;
           }
           case 7: {
@@ -1267,7 +1268,7 @@ export const Usage: MessageFns<Usage> = {
               break;
             }
 
-            message.cpu_scope = reader.string();
+            message.cpu_scope = reader.string(true);
             continue;
           }
           case 8: {
@@ -1588,7 +1589,7 @@ export const Report: MessageFns<Report> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -1604,7 +1605,7 @@ export const Report: MessageFns<Report> = {
               break;
             }
 
-            message.status = reader.string();
+            message.status = reader.string(true);
             continue;
           }
           case 4: {
@@ -1628,7 +1629,7 @@ export const Report: MessageFns<Report> = {
               break;
             }
 
-            message.signal = reader.string();
+            message.signal = reader.string(true);
             continue;
           }
           case 7: {
@@ -1636,7 +1637,7 @@ export const Report: MessageFns<Report> = {
               break;
             }
 
-            message.error_type = reader.string();
+            message.error_type = reader.string(true);
             continue;
           }
           case 8: {
@@ -1644,7 +1645,7 @@ export const Report: MessageFns<Report> = {
               break;
             }
 
-            message.error_message = reader.string();
+            message.error_message = reader.string(true);
             continue;
           }
           case 9: {
@@ -1652,7 +1653,7 @@ export const Report: MessageFns<Report> = {
               break;
             }
 
-            message.result = reader.string();
+            message.result = reader.string(true);
             continue;
           }
           case 10: {
@@ -1660,7 +1661,7 @@ export const Report: MessageFns<Report> = {
               break;
             }
 
-            message.log_tail = reader.string();
+            message.log_tail = reader.string(true);
             continue;
           }
           case 11: {
@@ -1676,7 +1677,7 @@ export const Report: MessageFns<Report> = {
               break;
             }
 
-            message.note = reader.string();
+            message.note = reader.string(true);
             continue;
           }
           case 13: {
@@ -1684,7 +1685,7 @@ export const Report: MessageFns<Report> = {
               break;
             }
 
-            message.image_digest = reader.string();
+            message.image_digest = reader.string(true);
             continue;
           }
           case 14: {
@@ -1768,7 +1769,7 @@ export const Stopping: MessageFns<Stopping> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
           case 2: {
@@ -2354,7 +2355,7 @@ export const Assignment: MessageFns<Assignment> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -2394,7 +2395,7 @@ export const Assignment: MessageFns<Assignment> = {
               break;
             }
 
-            message.fencing_token = reader.string();
+            message.fencing_token = reader.string(true);
             continue;
           }
           case 7: {
@@ -2402,7 +2403,7 @@ export const Assignment: MessageFns<Assignment> = {
               break;
             }
 
-            message.driver = reader.string();
+            message.driver = reader.string(true);
             continue;
           }
           case 8: {
@@ -2410,7 +2411,7 @@ export const Assignment: MessageFns<Assignment> = {
               break;
             }
 
-            message.command.push(reader.string());
+            message.command.push(reader.string(true));
             continue;
           }
           case 9: {
@@ -2420,6 +2421,7 @@ export const Assignment: MessageFns<Assignment> = {
 
             const entry9 = Assignment_EnvEntry.decode(reader, reader.uint32());
             if (entry9.value !== undefined) {
+              if (entry9.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.env[entry9.key] = entry9.value;
             }
             continue;
@@ -2429,7 +2431,7 @@ export const Assignment: MessageFns<Assignment> = {
               break;
             }
 
-            message.working_dir = reader.string();
+            message.working_dir = reader.string(true);
             continue;
           }
           case 11: {
@@ -2493,7 +2495,7 @@ export const Assignment: MessageFns<Assignment> = {
               break;
             }
 
-            message.user = reader.string();
+            message.user = reader.string(true);
             continue;
           }
         }
@@ -2580,7 +2582,7 @@ export const Assignment_EnvEntry: MessageFns<Assignment_EnvEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2588,7 +2590,7 @@ export const Assignment_EnvEntry: MessageFns<Assignment_EnvEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2659,7 +2661,7 @@ export const Container: MessageFns<Container> = {
               break;
             }
 
-            message.image = reader.string();
+            message.image = reader.string(true);
             continue;
           }
           case 2: {
@@ -2667,7 +2669,7 @@ export const Container: MessageFns<Container> = {
               break;
             }
 
-            message.user = reader.string();
+            message.user = reader.string(true);
             continue;
           }
           case 3: {
@@ -2683,7 +2685,7 @@ export const Container: MessageFns<Container> = {
               break;
             }
 
-            message.network = reader.string();
+            message.network = reader.string(true);
             continue;
           }
           case 5: {
@@ -2691,7 +2693,7 @@ export const Container: MessageFns<Container> = {
               break;
             }
 
-            message.pull_policy = reader.string();
+            message.pull_policy = reader.string(true);
             continue;
           }
           case 6: {
@@ -2701,6 +2703,7 @@ export const Container: MessageFns<Container> = {
 
             const entry6 = Container_LabelsEntry.decode(reader, reader.uint32());
             if (entry6.value !== undefined) {
+              if (entry6.key === "__proto__") throw new globalThis.Error("a key __proto__");
               message.labels[entry6.key] = entry6.value;
             }
             continue;
@@ -2773,7 +2776,7 @@ export const Container_LabelsEntry: MessageFns<Container_LabelsEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2781,7 +2784,7 @@ export const Container_LabelsEntry: MessageFns<Container_LabelsEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2843,7 +2846,7 @@ export const Mount: MessageFns<Mount> = {
               break;
             }
 
-            message.source = reader.string();
+            message.source = reader.string(true);
             continue;
           }
           case 2: {
@@ -2851,7 +2854,7 @@ export const Mount: MessageFns<Mount> = {
               break;
             }
 
-            message.target = reader.string();
+            message.target = reader.string(true);
             continue;
           }
           case 3: {
@@ -3004,7 +3007,7 @@ export const Stop: MessageFns<Stop> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -3112,7 +3115,7 @@ export const ReadLogRequest: MessageFns<ReadLogRequest> = {
               break;
             }
 
-            message.task_id = reader.string();
+            message.task_id = reader.string(true);
             continue;
           }
           case 2: {
@@ -3144,7 +3147,7 @@ export const ReadLogRequest: MessageFns<ReadLogRequest> = {
               break;
             }
 
-            message.stream = reader.string();
+            message.stream = reader.string(true);
             continue;
           }
           case 6: {
@@ -3227,7 +3230,7 @@ export const LogChunk: MessageFns<LogChunk> = {
               break;
             }
 
-            message.stream = reader.string();
+            message.stream = reader.string(true);
             continue;
           }
           case 2: {

@@ -93,6 +93,21 @@ export const eventsQuery = z.strictObject({
   id: anyOf('Of any of these ids'),
 });
 
+export const alertsQuery = z.strictObject({
+  webhook: count
+    .transform(Number)
+    .default(0)
+    .meta(
+      described('Only to that webhook, by its number; 0: to any', {
+        type: 'integer',
+        minimum: 0,
+        maximum: 999_999_999,
+        default: 0,
+      }),
+    ),
+  status: optionalText('In that status: GATHERING, PENDING, DELIVERED or GIVEN_UP'),
+});
+
 /** Of every read. */
 export const consistency = z
   .enum(['linearizable', 'stale'], {

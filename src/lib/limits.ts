@@ -102,6 +102,7 @@ export const limits = {
   auditWaitingBytes: 4 * 1024 * 1024,
   /** That have not expired, and what may be asked of one. */
   joinTokens: 100,
+  formerMembers: 1000,
   joinTokenUses: 100,
   joinTokenMs: 7 * 24 * 3_600_000,
   /** Of one event for one webhook a message is sent at once, and then one in so long, which tells of all since. */
@@ -119,9 +120,16 @@ export const limits = {
   /** Of one request; and how many there are at once. */
   alertRequestMs: 10_000,
   alertRequests: 8,
+  /** Tests of webhooks that people have asked for, at once. */
+  alertTests: 4,
   /** A quorum that hangs on every living voter is told of after so long, and so is that it does not any more. */
   quorumRiskMs: 5000,
   quorumLookMs: 1000,
+  /** Decisions of the autoscaler that are kept, and nodes that one may ask for. */
+  scalingDecisions: 1000,
+  scalingNodes: 10_000,
+  /** What one entry carries of their progress. */
+  scalingSteps: 1000,
   /** Of a certificate that a node is given by the cluster; it renews it at two thirds of that. */
   enrolledCertificateMs: 90 * 24 * 3_600_000,
   renewalLookMs: 3_600_000,

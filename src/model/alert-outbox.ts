@@ -22,7 +22,8 @@ export interface AlertOccurrence {
  * GATHERING: waits for the end of its window, and for the message before it; may still grow. PENDING: is sent as it is, again
  * and again, until it is one of the others.
  */
-type AlertStatus = 'GATHERING' | 'PENDING' | 'DELIVERED' | 'GIVEN_UP';
+export const ALERT_STATUSES = ['GATHERING', 'PENDING', 'DELIVERED', 'GIVEN_UP'] as const;
+type AlertStatus = (typeof ALERT_STATUSES)[number];
 
 /** A message. By id. */
 export interface AlertRow {

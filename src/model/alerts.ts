@@ -29,3 +29,9 @@ export interface Alerts {
 export function alertsOf(config: { readonly alerts?: Alerts } | undefined): Alerts {
   return config?.alerts ?? { webhooks: [] };
 }
+
+const SLACK_URL = 'https://hooks.slack.com/';
+
+export function formatOf({ url, format }: Webhook): AlertFormat {
+  return format ?? (url.startsWith(SLACK_URL) ? 'slack' : 'json');
+}

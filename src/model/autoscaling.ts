@@ -4,7 +4,7 @@ export const SCALING_METRICS = ['queue_depth', 'average_wait_time', 'cluster_uti
 type ScalingMetric = (typeof SCALING_METRICS)[number];
 
 export const SCALING_PROVIDERS = ['process', 'docker', 'aws', 'command'] as const;
-type ScalingProvider = (typeof SCALING_PROVIDERS)[number];
+export type ScalingProvider = (typeof SCALING_PROVIDERS)[number];
 
 export interface ScalingRule {
   readonly metric: ScalingMetric;
@@ -29,6 +29,10 @@ export interface ProcessScaling {
 export interface DockerScaling {
   readonly image: string;
   readonly capacity: ScalingCapacity;
+  /** `host`, or the name of a network of the engine; null: `host`. */
+  readonly network: string | null;
+  /** SOURCE:TARGET or SOURCE:TARGET:ro; null: none. */
+  readonly mounts: readonly string[] | null;
 }
 
 export interface AwsScaling {
@@ -41,14 +45,17 @@ export interface AwsScaling {
   readonly instanceProfile: string | null;
 }
 
-/** Each a program with its arguments. */
+/** Each a program with its arguments (docs/providers.md). */
 export interface CommandScaling {
   readonly add: readonly string[];
   readonly remove: readonly string[];
+  readonly list: readonly string[];
 }
 
 export interface Autoscaling {
   readonly enabled: boolean;
+  /** What the rules come to is recorded, and nothing is done. */
+  readonly dryRun: boolean;
   readonly minNodes: number;
   readonly maxNodes: number;
   readonly scaleUpRules: readonly ScalingRule[];

@@ -2,6 +2,7 @@
  * Rows that were written by earlier versions lack what came later, such as containers, and stay as they are: their
  * digests are made of their bytes. Whoever reads such a field reads it through here.
  */
+import type { Autoscaling } from './autoscaling.ts';
 import type { ClusterRow, QuorumRisk, SettlingTimeout } from './cluster.ts';
 import type { GroupRow } from './group.ts';
 import type { LabelChanges, NodeDrain, NodeRow, Pressure, RestartGrace } from './node.ts';
@@ -73,6 +74,11 @@ export function graceOf({ grace }: Earlier<NodeRow, 'grace'>): RestartGrace | nu
 /** Null: the node is not being drained. */
 export function drainOf({ drain }: Earlier<NodeRow, 'drain'>): NodeDrain | null {
   return drain ?? null;
+}
+
+/** Of the settings of scaling, which are kept as they were stated. */
+export function dryRunOf({ dryRun }: Earlier<Autoscaling, 'dryRun'>): boolean {
+  return dryRun ?? false;
 }
 
 const NO_CHANGES: LabelChanges = [];

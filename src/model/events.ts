@@ -2,8 +2,10 @@
 
 import type { AlertEvent } from './alerts.ts';
 
-/** What an event is about. An alert says once more, beside the event itself, what needs a person. */
-export const EVENT_KINDS = ['task', 'batch', 'dag', 'node', 'cluster', 'alert'] as const;
+/**
+ * What an event is about. An instance is what the autoscaler has asked a provider for, by the name of its node. An alert says once more, beside the event itself, what needs a person.
+ */
+export const EVENT_KINDS = ['task', 'batch', 'dag', 'node', 'instance', 'cluster', 'alert'] as const;
 type EventKind = (typeof EVENT_KINDS)[number];
 
 /**

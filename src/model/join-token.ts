@@ -21,3 +21,6 @@ export interface JoinTokenUse {
   readonly holder: string;
   readonly atMs: number;
 }
+
+/** In the place of a holder that was removed since: the use counts, and nobody may repeat it. */
+export const REMOVED_HOLDER = 'removed';

@@ -1,10 +1,12 @@
 import type { AlertChannelRow, AlertRow } from './alert-outbox.ts';
 import type { ClusterRow, IdempotencyRow } from './cluster.ts';
 import type { EventRow, FinishedRow, UsedKeysRow } from './events.ts';
+import type { FormerMemberRow } from './former-member.ts';
 import type { BatchRow, BlueprintRow, DagNameRow, DagRow, GraphRow } from './group.ts';
 import type { JoinTokenRow } from './join-token.ts';
 import type { LogHolderRow } from './log-holder.ts';
 import type { NodeRow } from './node.ts';
+import type { InstanceRow, ScalingDecisionRow, ScalingRow } from './scaling.ts';
 import type { SpecRow, TaskRow } from './task.ts';
 import type { TokenRow } from './token.ts';
 
@@ -18,12 +20,20 @@ export interface Tables {
   readonly logHolder: LogHolderRow;
   /** By id. */
   readonly token: TokenRow;
+  /** By name. Gone when a join token lets one of that name in again. */
+  readonly formerMember: FormerMemberRow;
   /** By id. Gone when it has expired. */
   readonly joinToken: JoinTokenRow;
   /** Messages to webhooks, by id. */
   readonly alert: AlertRow;
   /** By event and address of the webhook. */
   readonly alertChannel: AlertChannelRow;
+  /** One row, key `scaling`. */
+  readonly scaling: ScalingRow;
+  /** By id, which is the client token. */
+  readonly instance: InstanceRow;
+  /** By its sequence. */
+  readonly scalingDecision: ScalingDecisionRow;
   /** By id. Open ones live in memory, finished ones only in the store. */
   readonly task: TaskRow;
   readonly spec: SpecRow;

@@ -45,6 +45,7 @@ import type {
   CallContext,
   ClusterInsight,
   GroupOperations,
+  AlertOperations,
   JoinTokenOperations,
   JoinTokenUser,
   MembershipControl,
@@ -52,6 +53,7 @@ import type {
   RemoteOperations,
   Remotes,
   SnapshotSource,
+  TestWebhook,
   TokenOperations,
 } from './port.ts';
 import { absent } from './absent.ts';
@@ -59,6 +61,7 @@ import { explanationOf, taskAsItWaits, taskPlanOf } from './explanations.ts';
 import type { StoredTask } from './group-members.ts';
 import { parsePlan } from './group-requests.ts';
 import { LocalGroups } from './groups.ts';
+import { LocalAlerts } from './alerts.ts';
 import { LocalJoinTokens } from './join-tokens.ts';
 import { MembershipRequests } from './membership-requests.ts';
 import { LocalNodes } from './node-changes.ts';
@@ -98,6 +101,7 @@ export class LocalOperations implements RemoteOperations {
   readonly #tokens: LocalTokens;
   readonly #settings: LocalSettings;
   readonly #joinTokens: LocalJoinTokens;
+  readonly #alerts: LocalAlerts;
 
   constructor(options: {
     replica: Replica;
@@ -106,6 +110,7 @@ export class LocalOperations implements RemoteOperations {
     snapshots: SnapshotSource;
     remotes: Pick<Remotes, 'operations'>;
     clock: Pick<Clock, 'wallMs'>;
+    testWebhook: TestWebhook;
   }) {
     this.#replica = options.replica;
     this.#insight = options.insight;
@@ -141,6 +146,11 @@ export class LocalOperations implements RemoteOperations {
       barrier: (context) => this.#barrier(context),
       outcome: (proposed, signal) => this.#outcome(proposed, signal),
       isRemembered: (idempotency) => this.#isRemembered(idempotency),
+    });
+    this.#alerts = new LocalAlerts({
+      replica: options.replica,
+      barrier: (context) => this.#barrier(context),
+      test: options.testWebhook,
     });
     this.#joinTokens = new LocalJoinTokens({
       replica: options.replica,
@@ -394,6 +404,9 @@ export class LocalOperations implements RemoteOperations {
     this.#joinTokens.getJoinToken(...call);
   readonly deleteJoinToken: JoinTokenOperations['deleteJoinToken'] = (...call) =>
     this.#joinTokens.deleteJoinToken(...call);
+
+  readonly listAlerts: AlertOperations['listAlerts'] = (...call) => this.#alerts.listAlerts(...call);
+  readonly testAlert: AlertOperations['testAlert'] = (...call) => this.#alerts.testAlert(...call);
 
   /** See {@link LocalJoinTokens.use}. */
   async useJoinToken(user: JoinTokenUser, signal: AbortSignal): Promise<void> {

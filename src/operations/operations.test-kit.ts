@@ -20,6 +20,7 @@ import type {
   LocalUsage,
   MembershipControl,
   Remotes,
+  TestWebhook,
 } from './port.ts';
 import { RoutingOperations } from './router.ts';
 
@@ -373,6 +374,7 @@ export function testOperations(
     readonly clock?: Clock;
     readonly membership?: MembershipControl;
     readonly authorityHash?: () => string;
+    readonly testWebhook?: TestWebhook;
   },
 ): RoutingOperations {
   const replica = cluster.replica(name);
@@ -397,7 +399,11 @@ export function testOperations(
 export function testLocal(
   cluster: TestCluster,
   name: string,
-  parts: { readonly remotes: Remotes; readonly membership?: MembershipControl },
+  parts: {
+    readonly remotes: Remotes;
+    readonly membership?: MembershipControl;
+    readonly testWebhook?: TestWebhook;
+  },
 ): LocalOperations {
   return new LocalOperations({
     replica: cluster.replica(name),
@@ -410,6 +416,7 @@ export function testLocal(
     },
     remotes: parts.remotes,
     clock: { wallMs: () => cluster.nowMs },
+    testWebhook: parts.testWebhook ?? (() => Promise.resolve({ failure: null, status: 200 })),
   });
 }
 
@@ -447,6 +454,8 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         listJoinTokens: (context) => node.listJoinTokens(forwarded(context)),
         getJoinToken: (request, context) => node.getJoinToken(request, forwarded(context)),
         deleteJoinToken: (request, context) => node.deleteJoinToken(request, forwarded(context)),
+        listAlerts: (request, context) => node.listAlerts(request, forwarded(context)),
+        testAlert: (request, context) => node.testAlert(request, forwarded(context)),
         submitBatch: (request, context) => node.submitBatch(request, forwarded(context)),
         getBatch: (request, context) => node.getBatch(request, forwarded(context)),
         listBatches: (request, context) => node.listBatches(request, forwarded(context)),

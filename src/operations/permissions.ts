@@ -68,6 +68,8 @@ export const PERMISSIONS = {
   listJoinTokens: { role: 'admin', changes: false, streams: false },
   getJoinToken: { role: 'admin', changes: false, streams: false },
   deleteJoinToken: administer,
+  listAlerts: read,
+  testAlert: operate,
   createToken: administer,
   listTokens: { role: 'admin', changes: false, streams: false },
   revokeToken: administer,

@@ -8,12 +8,16 @@ import type {
   CordonNodeRequest,
   CreateTokenRequest,
   CreateTokenResponse,
+  AlertTest,
   CreatedJoinToken,
   CreateJoinTokenRequest,
   JoinToken,
   JoinTokenRequest,
   GetJoinTokenRequest,
+  ListAlertsRequest,
+  ListAlertsResponse,
   ListJoinTokensResponse,
+  TestAlertRequest,
   DrainNodeRequest,
   LabelNodeRequest,
   NodeChange,
@@ -63,6 +67,7 @@ import type {
   VersionInfo,
 } from '../generated/cluster.ts';
 import type { LogChunk, ReadLogRequest, Usage } from '../generated/worker.ts';
+import type { Webhook } from '../model/alerts.ts';
 
 /** What came with a call, unchecked. */
 export interface Caller {
@@ -162,6 +167,31 @@ export interface JoinTokenOperations {
   deleteJoinToken(request: JoinTokenRequest, context: CallContext): Promise<JoinToken>;
 }
 
+/** What webhooks are told. */
+export interface AlertOperations {
+  listAlerts(request: ListAlertsRequest, context: CallContext): Promise<ListAlertsResponse>;
+  testAlert(request: TestAlertRequest, context: CallContext): Promise<AlertTest>;
+}
+
+/** A test of a webhook. */
+export interface WebhookTest {
+  readonly webhook: Webhook;
+  readonly clusterId: string;
+  /** Of the message. */
+  readonly id: string;
+  /** Who asks. */
+  readonly principal: string;
+  readonly signal: AbortSignal;
+}
+
+/** Sends to webhooks, signed and templated as alerts are. Never rejects. */
+export type TestWebhook = (test: WebhookTest) => Promise<{
+  /** For people; null: it was taken. */
+  readonly failure: string | null;
+  /** Of the answer; null: there was none. */
+  readonly status: number | null;
+}>;
+
 /** A node that has shown the secret of a join token. */
 export interface JoinTokenUser {
   /** Of the token. */
@@ -173,7 +203,7 @@ export interface JoinTokenUser {
 }
 
 export interface ClusterOperations
-  extends GroupOperations, NodeOperations, TokenOperations, JoinTokenOperations {
+  extends GroupOperations, NodeOperations, TokenOperations, JoinTokenOperations, AlertOperations {
   submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse>;
   /** The same, with nothing of the tasks but their ids in the answer: what streams of submits are made of. */
   acceptTasks(request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks>;
@@ -242,6 +272,7 @@ export type RemoteOperations = Pick<
   | keyof NodeOperations
   | keyof TokenOperations
   | keyof JoinTokenOperations
+  | keyof AlertOperations
 >;
 
 /** How this node reaches the others; implemented over gRPC. */

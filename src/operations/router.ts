@@ -55,6 +55,7 @@ import type {
   ClusterOperations,
   Freshness,
   GroupOperations,
+  AlertOperations,
   JoinTokenOperations,
   LocalLogs,
   LocalUsage,
@@ -88,7 +89,7 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set(['no_leader', 'unavailable', '
 const UNKNOWN: ReadonlySet<ErrorCode> = new Set(['timeout', 'outcome_unknown']);
 const MAX_RETRY_MS = 500;
 
-type Named = GroupOperations & NodeOperations & TokenOperations & JoinTokenOperations;
+type Named = GroupOperations & NodeOperations & TokenOperations & JoinTokenOperations & AlertOperations;
 type NamedWrite = {
   [K in keyof Named]: Parameters<Named[K]>[0] extends { idempotency_key: string } ? K : never;
 }[keyof Named];
@@ -181,6 +182,9 @@ export class RoutingOperations implements ClusterOperations {
     this.#read(context, (operations, inner) => operations.listJoinTokens(inner));
   readonly getJoinToken: JoinTokenOperations['getJoinToken'] = (request, context) =>
     this.#read(context, (operations, inner) => operations.getJoinToken(request, inner));
+  readonly testAlert = this.#writing('testAlert');
+  readonly listAlerts: AlertOperations['listAlerts'] = (request, context) =>
+    this.#read(context, (operations, inner) => operations.listAlerts(request, inner));
   readonly #createJoinToken = this.#writing('createJoinToken');
   readonly getBatch: GroupOperations['getBatch'] = (request, context) =>
     this.#read(context, (operations, inner) => operations.getBatch(request, inner));

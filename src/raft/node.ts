@@ -74,6 +74,7 @@ export class RaftNode {
   readonly #failed = Promise.withResolvers<never>();
   /** When a member was last heard of; the transport lets nobody else through. */
   readonly #heardMs = new Map<RaftId, number>();
+  readonly #membershipListeners = new Set<(membership: Membership) => void>();
   /** This node itself is in the membership: one that joins becomes so with the log. */
   #isMember: boolean;
   readonly #lacksSnapshot: boolean;
@@ -146,6 +147,12 @@ export class RaftNode {
 
   get appliedIndex(): number {
     return this.#applier.appliedIndex;
+  }
+
+  /** Told after each change, and of none that a restart has found. */
+  onMembership(listener: (membership: Membership) => void): () => void {
+    this.#membershipListeners.add(listener);
+    return () => this.#membershipListeners.delete(listener);
   }
 
   get membership(): Membership {
@@ -447,6 +454,7 @@ export class RaftNode {
     this.#logger.info({ index, members: peers.map(({ name }) => name) }, 'the membership has changed');
     this.#transport.setPeers(peers, index);
     this.#sends.keepOnly(peers);
+    for (const listener of this.#membershipListeners) listener(membership);
     this.#changes.changed();
     if (this.#isMember && !isMember) this.#removed();
     this.#isMember = isMember;

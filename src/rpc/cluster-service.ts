@@ -70,6 +70,8 @@ export function clusterService(
     listJoinTokens: readHandler((_request, context) => operations.listJoinTokens(context), read),
     getJoinToken: readHandler((request, context) => operations.getJoinToken(request, context), read),
     deleteJoinToken: unaryHandler((request, context) => operations.deleteJoinToken(request, context), log),
+    listAlerts: readHandler((request, context) => operations.listAlerts(request, context), read),
+    testAlert: unaryHandler((request, context) => operations.testAlert(request, context), log),
     submitBatch: unaryHandler((request, context) => operations.submitBatch(request, context), log),
     getBatch: readHandler((request, context) => operations.getBatch(request, context), read),
     listBatches: readHandler((request, context) => operations.listBatches(request, context), read),

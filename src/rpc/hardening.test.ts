@@ -6,7 +6,7 @@ import { deflateSync, gzipSync } from 'node:zlib';
 import * as grpc from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { ClusterService, Task, TaskRequest } from '../generated/cluster.ts';
+import { ClusterService, LabelNodeRequest, Task, TaskRequest } from '../generated/cluster.ts';
 import { limits } from '../lib/limits.ts';
 import { silentLog } from '../lib/log.ts';
 import { seededRandom } from '../lib/random.ts';
@@ -112,6 +112,7 @@ describe('a message', () => {
     ['ends in the middle of a string', framed(Buffer.from([0x0a, 0x05, 0x61]))],
     ['says that it is compressed', framed(Buffer.from('no gzip'), { compressed: true })],
     ['ends before its length', framed(taskRequest('x'), { length: 1000 })],
+    ['holds text that is no UTF-8', framed(Buffer.from([0x0a, 0x01, 0xff]))],
     ['is missing', Buffer.alloc(0)],
     ['is two', Buffer.concat([framed(taskRequest('x')), framed(taskRequest('y'))])],
   ])('that %s is refused', async (_what, body) => {
@@ -120,6 +121,19 @@ describe('a message', () => {
     expect(answer.status).toBeGreaterThan(0);
     expect(await usual(raw)).toBe(grpc.status.OK);
     expect(ids).toEqual(['x']);
+  });
+
+  it('with a key __proto__ in a map is refused, not taken without it', async () => {
+    const raw = await client();
+    const request = LabelNodeRequest.fromPartial({ name: 'n1', labels: { aaaaaaaaa: 'x' } });
+    const bytes = Buffer.from(LabelNodeRequest.encode(request).finish());
+    bytes.write('__proto__', bytes.indexOf('aaaaaaaaa'));
+    const answer = await raw.send(ClusterService.labelNode.path, framed(bytes));
+    expect(answer).toMatchObject({
+      status: grpc.status.INTERNAL,
+      message: 'Error deserializing request',
+    });
+    expect(await usual(raw)).toBe(grpc.status.OK);
   });
 
   it('of random bytes does no harm', async () => {

@@ -1,13 +1,14 @@
 import { describe, expect, it } from 'vitest';
 
 import { ClusterService } from '../generated/cluster.ts';
+import { EnrolmentService } from '../generated/enrolment.ts';
 import { HealthService } from '../generated/health.ts';
 import { LastWordsService } from '../generated/last_words.ts';
 import { LogHandOverService } from '../generated/log_hand_over.ts';
 import { RaftService } from '../generated/raft.ts';
 import { StateDigestsService } from '../generated/state_digests.ts';
 import { NodeLogsService, WorkerService } from '../generated/worker.ts';
-import { callRefusal, messageRefusal } from './peer-rules.ts';
+import { callRefusal, membershipRefusal, messageRefusal } from './peer-rules.ts';
 
 const VALID = { validFromMs: 1000, validToMs: 2000 };
 const node = { kind: 'node', name: 'n1', ...VALID } as const;
@@ -55,6 +56,30 @@ describe('a certificate', () => {
     [2000, 'expired'],
   ])('counts while it is valid: at %i ms %s', (nowMs, code) => {
     expect(callRefusal(RaftService.join.path, node, nowMs)?.code).toBe(code);
+  });
+});
+
+describe('a node that is no member', () => {
+  const members = new Set(['n2', 'n3']);
+  const members1 = new Set(['n1', 'n2', 'n3']);
+  const raft = paths(RaftService);
+
+  it.each(BETWEEN_NODES)('may call %s only where Raft decides by itself', (path) => {
+    const refusal = { code: 'not_member', message: 'node "n1" is no member of the cluster' };
+    expect(membershipRefusal(path, node, members)).toEqual(raft.includes(path) ? null : refusal);
+    expect(membershipRefusal(path, node, members1)).toBeNull();
+    // Whoever is no member itself knows none.
+    expect(membershipRefusal(path, node, null)).toBeNull();
+  });
+
+  it('may not use up a token for another, or have its certificate renewed', () => {
+    for (const { path } of [EnrolmentService.useToken, EnrolmentService.renew])
+      expect(membershipRefusal(path, node, members)).toMatchObject({ code: 'not_member' });
+  });
+
+  it.each(OPEN)('may call %s, as clients may', (path) => {
+    expect(membershipRefusal(path, node, members)).toBeNull();
+    expect(membershipRefusal(path, client, members)).toBeNull();
   });
 });
 

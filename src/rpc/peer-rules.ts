@@ -26,6 +26,12 @@ export function isOpenToAll(path: string): boolean {
   return OPEN_TO_ALL.has(path);
 }
 
+/**
+ * For nodes that are no members yet: they ask to be. Raft itself tells members by more than their names (docs/raft.md), and may have
+ * to listen to one that it does not know of yet.
+ */
+const OPEN_TO_NODES = '/jarvis.raft.Raft/';
+
 type Claim = (message: never) => string | undefined;
 
 /** The name under which a message's sender presents itself; undefined: it says none. */
@@ -46,13 +52,13 @@ const CLAIMS: ReadonlyMap<string, Claim> = new Map<string, Claim>([
 
 export interface PeerRefusal {
   /** Which rule, for counting and for logs: one line for each. */
-  readonly code: 'untrusted' | 'unknown_identity' | 'expired' | 'wrong_kind' | 'wrong_name';
+  readonly code: 'untrusted' | 'unknown_identity' | 'expired' | 'wrong_kind' | 'wrong_name' | 'not_member';
   readonly message: string;
 }
 
 /** The certificate is good, and not for that. */
 export function isOfWrongUse(code: PeerRefusal['code']): boolean {
-  return code === 'wrong_kind' || code === 'wrong_name';
+  return code === 'wrong_kind' || code === 'wrong_name' || code === 'not_member';
 }
 
 /** Whether the holder of a certificate may call the method now. @returns null where it may */
@@ -73,6 +79,22 @@ export function callRefusal(path: string, identity: DatedIdentity | null, nowMs:
   if (kind !== 'node' && !OPEN_SERVICES.some((service) => path.startsWith(service)))
     return { code: 'wrong_kind', message: `${who} is no node's, and ${path} is for nodes` };
   return null;
+}
+
+/**
+ * Whether a node is one of the cluster: what is between members is not for one that was removed, whose certificate may be good
+ * for long.
+ * @param members their names, as this node knows them; null: it is no member itself
+ * @returns null where it may call the method
+ */
+export function membershipRefusal(
+  path: string,
+  { kind, name }: DatedIdentity,
+  members: ReadonlySet<string> | null,
+): PeerRefusal | null {
+  if (kind !== 'node' || members === null || members.has(name)) return null;
+  if ([OPEN_TO_NODES, ...OPEN_SERVICES].some((service) => path.startsWith(service))) return null;
+  return { code: 'not_member', message: `node ${JSON.stringify(name)} is no member of the cluster` };
 }
 
 /** Whether it may send the message. @returns null where it may */

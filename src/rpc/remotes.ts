@@ -85,6 +85,8 @@ function remoteOperations(
     listJoinTokens: (context) => listJoinTokens({}, context),
     getJoinToken: unary(ClusterService.getJoinToken, false),
     deleteJoinToken: unary(ClusterService.deleteJoinToken, true),
+    listAlerts: unary(ClusterService.listAlerts, false),
+    testAlert: unary(ClusterService.testAlert, true),
     submitBatch: unary(ClusterService.submitBatch, true),
     getBatch: unary(ClusterService.getBatch, false),
     listBatches: unary(ClusterService.listBatches, false),

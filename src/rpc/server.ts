@@ -28,6 +28,8 @@ export interface RpcServer {
   /** `host:port`, with the port that was bound. */
   readonly address: string;
   readonly port: number;
+  /** With TLS only those serve each other, beside Raft's own rules: names of nodes. */
+  setMembers(names: ReadonlySet<string>): void;
   /** From now on callers' streams end with UNAVAILABLE, those that are open and those that come. */
   endStreams(): void;
   /** Takes no new calls; those under way have `graceMs` to end. */
@@ -84,6 +86,7 @@ export async function createServer(options: {
   return {
     address: joinAddress(host, port),
     port,
+    setMembers: (names) => front?.setMembers(names),
     endStreams: () => bounds.endStreams(),
     async close(graceMs) {
       bounds.endStreams();

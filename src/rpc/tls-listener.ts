@@ -25,7 +25,14 @@ import { authorityOf, certificatesIn, datedIdentityOf, type TlsMaterial } from '
 import type { TlsSource } from '../lib/tls-watch.ts';
 import { certificateProblem } from './certificate-words.ts';
 import { GuardedCall } from './guarded-call.ts';
-import { callRefusal, isOfWrongUse, isOpenToAll, messageRefusal, type PeerRefusal } from './peer-rules.ts';
+import {
+  callRefusal,
+  isOfWrongUse,
+  isOpenToAll,
+  membershipRefusal,
+  messageRefusal,
+  type PeerRefusal,
+} from './peer-rules.ts';
 
 /** Of a connection with a certificate that is refused: for its first call to hear why. */
 const REFUSED_STAY_MS = 5000;
@@ -41,7 +48,8 @@ interface Connection {
   readonly peer: string;
   readonly identity: DatedIdentity | null;
   readonly chain: readonly X509Certificate[];
-  readonly calls: Set<GuardedCall>;
+  /** Under way, with their paths. */
+  readonly calls: Map<GuardedCall, string>;
   /** What stands against its certificate, whatever is called. */
   refusal: PeerRefusal | null;
   /** The refusal is not in the log yet: whoever has no certificate may have come for what needs none. */
@@ -63,6 +71,8 @@ export class TlsListener {
   readonly #log: Log;
   readonly #lines: RepeatedLines;
   readonly #server: Server;
+  /** Null: this node is no member yet. */
+  #members: ReadonlySet<string> | null = null;
   readonly #connections = new Map<string, Connection>();
   readonly #unsubscribe: () => void;
 
@@ -119,6 +129,20 @@ export class TlsListener {
     this.#connections.clear();
   }
 
+  /** Calls of whoever is none of them any more end. */
+  setMembers(names: ReadonlySet<string>): void {
+    this.#members = names;
+    for (const { calls, identity, peer } of this.#connections.values()) {
+      if (identity === null) continue;
+      for (const [call, path] of calls) {
+        const refusal = membershipRefusal(path, identity, names);
+        if (refusal === null) continue;
+        this.#refused(peer, refusal);
+        call.refuse(refusal);
+      }
+    }
+  }
+
   readonly interceptor: grpc.ServerInterceptor = ({ path }, call) => {
     const connection = this.#connections.get(call.getPeer());
     const guarded: GuardedCall = new GuardedCall(call, {
@@ -131,7 +155,7 @@ export class TlsListener {
       },
       onOver: () => connection?.calls.delete(guarded),
     });
-    connection?.calls.add(guarded);
+    connection?.calls.set(guarded, path);
     return guarded;
   };
 
@@ -146,7 +170,10 @@ export class TlsListener {
       connection.isUnsaid = false;
       return connection.refusal;
     }
-    const refusal = callRefusal(path, connection.identity, this.#clock.wallMs());
+    const { identity } = connection;
+    const refusal =
+      callRefusal(path, identity, this.#clock.wallMs()) ??
+      (identity === null ? null : membershipRefusal(path, identity, this.#members));
     if (refusal !== null) this.#refused(connection.peer, refusal);
     return refusal;
   }
@@ -160,7 +187,7 @@ export class TlsListener {
       peer,
       identity: leaf === undefined ? null : datedIdentityOf(leaf),
       chain,
-      calls: new Set(),
+      calls: new Map(),
       refusal: null,
       isUnsaid: leaf === undefined,
       cancelEnd: () => {},
@@ -180,7 +207,7 @@ export class TlsListener {
     if (connection.refusal !== null) return;
     connection.refusal = refusal;
     if (!connection.isUnsaid) this.#refused(connection.peer, refusal);
-    for (const call of connection.calls) call.refuse(refusal);
+    for (const call of connection.calls.keys()) call.refuse(refusal);
     connection.cancelEnd();
     connection.cancelEnd = this.#clock.after(REFUSED_STAY_MS, () => connection.socket.destroy());
   }

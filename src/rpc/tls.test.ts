@@ -70,7 +70,7 @@ async function serve(material: TlsMaterial, clock: Clock = systemClock) {
   const listen = '127.0.0.1:0';
   const server = await createServer({ listen, services: services(), tls, onRefused, clock, log });
   opened.push(() => server.close(0));
-  return { address: server.address, port: server.port, tls, lines, refused };
+  return { address: server.address, port: server.port, tls, lines, refused, server };
 }
 
 function word(name: string): LastWord {
@@ -198,6 +198,27 @@ describe('who may call a node', () => {
       [true, undefined],
       [true, 'n2'],
     ]);
+  });
+
+  it('is no node any more that was removed: its calls end, whatever its certificate', async () => {
+    const { address, server, lines } = await serve(n1);
+    const { say, health } = caller(n2);
+    // Before this node knows who is a member.
+    await expect(say(address, 'n2')).resolves.toEqual({});
+    server.setMembers(new Set(['n1', 'n2']));
+    const session = openSession(address, new TlsChannels(new ExchangeableTls(n2)).credentials());
+    await session.open;
+    await expect(say(address, 'n2')).resolves.toEqual({});
+    server.setMembers(new Set(['n1']));
+    expect(await session.ended).toMatchObject({
+      code: grpc.status.PERMISSION_DENIED,
+      details: 'node "n2" is no member of the cluster',
+    });
+    await expect(say(address, 'n2')).rejects.toMatchObject({ code: 'forbidden' });
+    await expect(health(address)).resolves.toMatchObject({ status: 'SERVING' });
+    expect(lines).toMatchObject([{ fields: { code: 'not_member', from: '127.0.0.1' } }]);
+    server.setMembers(new Set(['n1', 'n2']));
+    await expect(say(address, 'n2')).resolves.toEqual({});
   });
 
   it('is nobody in plain text, or with an older TLS', async () => {

@@ -20,7 +20,8 @@ export function taskUsageToJson({ node, interval, usage }: TaskUsage): object {
   return { ...attemptToJson(usage), node, interval, history: usage.history.map(sampleToJson) };
 }
 
-function attemptToJson(usage: AttemptUsage): object {
+/** Without its history. */
+export function attemptToJson(usage: AttemptUsage): object {
   return {
     task_id: usage.task_id,
     attempt: usage.attempt,

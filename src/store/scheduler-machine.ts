@@ -67,6 +67,9 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   advanceAlerts: true,
   quorumRisk: true,
   autoscalerFailed: true,
+  autoscalerDecided: true,
+  instanceProgress: true,
+  barMember: true,
 };
 
 /**
@@ -82,6 +85,10 @@ const TABLES: readonly TableName[] = [
     'joinToken',
     'alert',
     'alertChannel',
+    'scaling',
+    'instance',
+    'scalingDecision',
+    'formerMember',
     'batch',
     'dag',
     'graph',

@@ -115,6 +115,13 @@ const FIRST: Readonly<Record<string, () => Promise<unknown>>> = {
       return items.some(({ name, state, lag }) => name === 'n4' && state === 'replicate' && lag === 0);
     });
   },
+  testAlert: async () => {
+    // Nobody listens there: the answer says so.
+    const body = JSON.stringify({ alerts: { webhooks: [{ url: `http://${HOST}:1/` }] } });
+    expect(await ask(follower, { method: 'PUT', path: '/config', token: admin, body })).toMatchObject({
+      status: 200,
+    });
+  },
   removeNode: async () => {
     expect(await cluster.node('n4').ended).toMatchObject({ code: 2 });
     await waitFor(

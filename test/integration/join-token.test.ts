@@ -4,11 +4,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { rootCertificates, setDefaultCACertificates } from 'node:tls';
 
+import * as grpc from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 
+import { LastWordsClient } from '../../src/generated/last_words.ts';
 import { CanarySearch } from '../support/canaries.ts';
 import { Certificates, clientEnvironment, nodeEnvironment } from '../support/certificates.ts';
-import { TestCluster } from '../support/cluster.ts';
+import { SHORT_HEARTBEAT, TestCluster } from '../support/cluster.ts';
 import type { NodeProcess } from '../support/node-process.ts';
 import type { RunResult } from '../support/program.ts';
 import { waitFor } from '../support/wait.ts';
@@ -28,6 +30,7 @@ beforeAll(async () => {
   setDefaultCACertificates([certificates.authorityPem]);
   cluster = await TestCluster.create({
     scheme: 'https',
+    heartbeat: SHORT_HEARTBEAT,
     joining: 3,
     envOf: () => Promise.resolve(environmentOf),
   });
@@ -93,6 +96,27 @@ function startWith(name: string, token: string): NodeProcess {
   const node = cluster.node(name);
   node.start([], { JARVISD_JOIN_TOKEN_FILE: tokenFileOf(name) });
   return node;
+}
+
+/** How a last word ends that a node says with its certificate: the status, and what is answered. */
+async function lastWord(
+  address: string,
+  credentials: grpc.ChannelCredentials,
+  name: string,
+): Promise<string> {
+  // Its certificate is that of its name; addresses are only beside it.
+  const options = { 'grpc.ssl_target_name_override': '127.0.0.1', 'grpc.use_local_subchannel_pool': 1 };
+  const caller = new LastWordsClient(address, credentials, options);
+  const word = { cluster_id: '', raft_id: 1, disk_errors: [], name };
+  try {
+    return await new Promise((resolve) => {
+      caller.say(word, (error) =>
+        resolve(error === null ? 'OK' : `${grpc.status[error.code]}: ${error.details}`),
+      );
+    });
+  } finally {
+    caller.close();
+  }
 }
 
 /** How the node ends that is not let in, and what it says. */
@@ -164,6 +188,41 @@ describe('a node with an address and a join token', () => {
     await waitFor('n6 asks', () => node.log().slice(before).includes('no certificate yet'));
     expect(await node.end('SIGTERM')).toEqual({ code: 0, signal: null });
     expect(node.log().slice(before)).toContain('"signal":"SIGTERM","msg":"stopping"');
+  });
+
+  it('is no node any more once it was removed, and comes back by no certificate', async () => {
+    const { dataDir } = cluster.node('n5').settings;
+    const [key, chain] = ['node.pem', 'node.pem'].map((name) =>
+      readFileSync(path.join(dataDir, 'tls', name)),
+    );
+    const credentials = grpc.credentials.createSsl(
+      Buffer.from(certificates.authorityPem),
+      key ?? null,
+      chain ?? null,
+    );
+    const say = (): Promise<string> => lastWord(cluster.node('n1').settings.listen, credentials, 'n5');
+    expect(await say()).not.toContain('no member of the cluster');
+    expect(await ctl('cluster', 'remove', 'n5')).toMatchObject({ status: 0 });
+    await cluster.node('n5').ended;
+    await waitFor('n1 knows it', async () =>
+      (await say()).includes('PERMISSION_DENIED: node "n5" is no member of the cluster'),
+    );
+    // With all that it was given, in a new data directory.
+    const files = { key: path.join(home, 'n5.pem'), authorities: path.join(home, 'n5-ca.pem') };
+    writeFileSync(files.key, readFileSync(path.join(dataDir, 'tls', 'node.pem')), { mode: 0o600 });
+    writeFileSync(files.authorities, certificates.authorityPem);
+    const flags = ['--data-dir', path.join(home, 'n5'), '--tls-ca', files.authorities];
+    flags.push('--tls-cert', files.key, '--tls-key', files.key);
+    const node = cluster.node('n5');
+    const before = node.log().length;
+    node.startWithout(['--data-dir'], flags);
+    expect((await node.ended).code).toBe(1);
+    expect(node.log().slice(before)).toContain('n5 was removed from the cluster, and its certificate alone');
+    // An admin lets it in again.
+    await waitFor('n5 is taken off the list', async () => (await ctl('node', 'remove', 'n5')).status === 0);
+    writeFileSync(tokenFileOf('n5'), await tokenFor('--name', 'n5'), { mode: 0o600 });
+    node.startWithout(['--data-dir'], [...flags, '--join-token-file', tokenFileOf('n5')]);
+    await node.ready();
   });
 
   it('leaves the secret in no file and no log of any node', () => {

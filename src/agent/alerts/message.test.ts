@@ -2,8 +2,9 @@ import { createHmac } from 'node:crypto';
 
 import { describe, expect, it } from 'vitest';
 
+import { formatOf } from '../../model/alerts.ts';
 import type { AlertMessage } from './message.ts';
-import { bodyOf, formatOf } from './message.ts';
+import { bodyOf } from './message.ts';
 import { signatureOf } from './signature.ts';
 
 const AT_MS = Date.UTC(2026, 10, 28);

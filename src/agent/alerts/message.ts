@@ -1,7 +1,7 @@
 /** What a webhook is sent (docs/alerts.md): a document of Jarvis, or a message as Slack's incoming webhooks take it. */
 import { formatTime } from '../../lib/times.ts';
 import type { AlertOccurrence, AlertRow } from '../../model/alert-outbox.ts';
-import type { AlertEvent, AlertFormat, Webhook } from '../../model/alerts.ts';
+import type { AlertEvent, AlertFormat } from '../../model/alerts.ts';
 
 /** `test` is what a person asks for, to see whether a webhook works. */
 type ToldEvent = AlertEvent | 'test';
@@ -11,7 +11,6 @@ export interface AlertMessage extends Pick<AlertRow, 'id' | 'createdAtMs' | 'cou
   readonly clusterId: string;
 }
 
-const SLACK_HOST = 'hooks.slack.com';
 /** Listed one by one in a message for people. */
 const MOST_LINES = 5;
 
@@ -50,10 +49,6 @@ function node() {
     path: (id: string) => `/nodes/${encodeURIComponent(id)}`,
     command: (id: string) => `jarvisctl node get ${id}`,
   };
-}
-
-export function formatOf({ url, format }: Webhook): AlertFormat {
-  return format ?? (new URL(url).hostname === SLACK_HOST ? 'slack' : 'json');
 }
 
 /** JSON, the same for the same message. */

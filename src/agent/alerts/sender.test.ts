@@ -4,10 +4,12 @@ import { JarvisError } from '../../lib/errors.ts';
 import { limits } from '../../lib/limits.ts';
 import { silentLog } from '../../lib/log.ts';
 import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
+import { AlertMetrics } from '../../metrics/families/alerts.ts';
+import { MetricsRegistry } from '../../metrics/registry.ts';
 import { ALERT_EVENTS } from '../../model/alerts.ts';
 import { MemoryCluster } from '../../scheduler/testing/memory-cluster.ts';
 import type { PostOutcome } from './post.ts';
-import { AlertSender, type DeliveryOutcome } from './sender.ts';
+import { AlertSender } from './sender.ts';
 import type { WebhookCall } from './webhooks.ts';
 
 const URL_A = 'https://a.example/hook';
@@ -51,25 +53,28 @@ async function formed(urls: readonly string[] = [URL_A]) {
   };
   cluster.execute({ type: 'initCluster', clusterId: 'c', epoch: 1, config, term: cluster.term });
   const receiver = new Receiver(clock);
-  const outcomes: DeliveryOutcome[] = [];
-  const sender = new AlertSender({
-    replica,
-    send: receiver.send,
-    clock,
-    log: silentLog,
-    onOutcome: (_event, outcome) => outcomes.push(outcome),
-  });
+  const metrics = new MetricsRegistry({ clock, log: silentLog });
+  const counts = new AlertMetrics(metrics);
+  counts.follow({ isLeading: () => true, messages: () => cluster.state.alerts.values() });
+  counts.leads(cluster.term);
+  replica.onApplied((applied) => counts.applied(applied));
+  const sender = new AlertSender({ replica, send: receiver.send, clock, log: silentLog });
   sender.start(cluster.term);
   await clock.advance(0);
   const fail = (provider = 'aws') =>
     cluster.execute({ type: 'autoscalerFailed', term: cluster.term, provider, reason: 'none' });
+  /** What is counted of them, but for what is 0. */
+  const scraped = async () =>
+    (await metrics.scrape())
+      .split('\n')
+      .filter((line) => line.startsWith('jarvis_alert') && !line.endsWith(' 0'));
   const statuses = () => [...cluster.state.alerts.values()].map(({ status }) => status);
-  return { clock, cluster, receiver, sender, outcomes, fail, statuses };
+  return { clock, cluster, receiver, sender, fail, statuses, scraped };
 }
 
 describe('the sender of alerts', () => {
   it('sends what happens at once, with its id, and says so in the log', async () => {
-    const { clock, cluster, receiver, fail, statuses, outcomes } = await formed();
+    const { clock, cluster, receiver, fail, statuses, scraped } = await formed();
     fail();
     await clock.advance(0);
     expect(receiver.calls).toMatchObject([
@@ -85,7 +90,9 @@ describe('the sender of alerts', () => {
       },
     ]);
     expect(statuses()).toEqual(['DELIVERED']);
-    expect(outcomes).toEqual(['delivered']);
+    expect(await scraped()).toEqual([
+      'jarvis_alert_deliveries_total{event="autoscaler.failed",outcome="delivered"} 1',
+    ]);
     await clock.advance(limits.alertGiveUpMs);
     expect(receiver.calls).toHaveLength(1);
   });
@@ -102,17 +109,22 @@ describe('the sender of alerts', () => {
   });
 
   it('tries again with the same id, later and later, and gives up after a day', async () => {
-    const { clock, receiver, fail, statuses, outcomes } = await formed();
+    const { clock, receiver, fail, statuses, scraped } = await formed();
     receiver.answer = () => REFUSED;
     fail();
     await clock.advance(600_000);
+    expect(await scraped()).toEqual([
+      'jarvis_alert_deliveries_total{event="autoscaler.failed",outcome="failed"} 7',
+      'jarvis_alerts_pending 1',
+    ]);
     expect(new Set(receiver.ids).size).toBe(1);
     expect(receiver.calls.map(({ attempt }) => attempt)).toEqual([1, 2, 3, 4, 5, 6, 7]);
     expect(receiver.calls.map(({ atMs }) => atMs / 1000)).toEqual([0, 5, 15, 35, 75, 155, 315]);
     await clock.advance(limits.alertGiveUpMs);
     expect(statuses()).toEqual(['GIVEN_UP']);
-    expect(outcomes.at(-1)).toBe('given_up');
-    expect(new Set(outcomes.slice(0, -1))).toEqual(new Set(['failed']));
+    expect(await scraped()).toContain(
+      'jarvis_alert_deliveries_total{event="autoscaler.failed",outcome="given_up"} 1',
+    );
     const { length } = receiver.calls;
     await clock.advance(limits.alertGiveUpMs);
     expect(receiver.calls).toHaveLength(length);

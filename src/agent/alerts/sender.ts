@@ -11,25 +11,19 @@ import type { Log } from '../../lib/log.ts';
 import { shownTarget } from '../../lib/webhook-target.ts';
 import type { AlertRow } from '../../model/alert-outbox.ts';
 import { channelKey } from '../../model/alert-outbox.ts';
-import type { AlertEvent } from '../../model/alerts.ts';
 import { alertsOf } from '../../model/alerts.ts';
 import type { AlertAttempt } from '../../model/commands.ts';
 import { ClusterTime } from '../../scheduler/cluster-time.ts';
 import { mayClose } from '../../scheduler/core/alerts/outbox.ts';
-import type { Applied, Replica } from '../../scheduler/ports.ts';
+import type { Replica } from '../../scheduler/ports.ts';
 import { LEADER_LIMITS } from '../leader/limits.ts';
 import type { SendToWebhook } from './webhooks.ts';
-
-/** FAILED: it is tried again. */
-export type DeliveryOutcome = 'delivered' | 'failed' | 'given_up';
 
 interface AlertSenderOptions {
   readonly replica: Replica;
   readonly send: SendToWebhook;
   readonly clock: Clock;
   readonly log: Log;
-  /** Told once of each request whose outcome is in the log, by the node that leads. */
-  readonly onOutcome?: (event: AlertEvent, outcome: DeliveryOutcome) => void;
 }
 
 /** From a start to its stop. */
@@ -72,7 +66,9 @@ export class AlertSender {
       isStale: false,
     };
     this.#run = run;
-    this.#unsubscribe = this.#options.replica.onApplied((applied) => this.#applied(run, applied));
+    this.#unsubscribe = this.#options.replica.onApplied(({ changes }) => {
+      if (changes.some(({ table }) => table === 'alert')) void this.#look(run);
+    });
     void this.#look(run);
   }
 
@@ -82,18 +78,6 @@ export class AlertSender {
     this.#cancelTimer();
     this.#unsubscribe();
     this.#unsubscribe = () => {};
-  }
-
-  #applied(run: Run, { term, changes }: Applied): void {
-    let isNews = false;
-    for (const change of changes) {
-      if (change.table !== 'alert') continue;
-      isNews = true;
-      const outcome = outcomeOf(change.before, change.after);
-      if (outcome !== null && change.after !== null && term === run.term)
-        this.#options.onOutcome?.(change.after.event, outcome);
-    }
-    if (isNews) void this.#look(run);
   }
 
   /** Never throws. One at a time. */
@@ -208,10 +192,4 @@ export class AlertSender {
 /** Those that have waited longest are sent first. */
 function byAge(one: AlertRow, other: AlertRow): number {
   return one.notBeforeMs - other.notBeforeMs || (one.id < other.id ? -1 : 1);
-}
-
-function outcomeOf(before: AlertRow | null, after: AlertRow | null): DeliveryOutcome | null {
-  if (before === null || after === null || after.attempts === before.attempts) return null;
-  if (after.status === 'DELIVERED') return 'delivered';
-  return after.status === 'GIVEN_UP' ? 'given_up' : 'failed';
 }

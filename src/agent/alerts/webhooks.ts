@@ -2,8 +2,10 @@
 import type { Clock } from '../../lib/clock.ts';
 import { limits } from '../../lib/limits.ts';
 import type { Webhook } from '../../model/alerts.ts';
+import { formatOf } from '../../model/alerts.ts';
+import type { TestWebhook } from '../../operations/port.ts';
 import type { AlertMessage } from './message.ts';
-import { bodyOf, formatOf } from './message.ts';
+import { bodyOf } from './message.ts';
 import type { PostOutcome } from './post.ts';
 import { post } from './post.ts';
 import { signatureOf } from './signature.ts';
@@ -32,5 +34,30 @@ export function webhookSender({ clock, version }: { clock: Clock; version: strin
     };
     if (secret !== null) headers['jarvis-signature'] = signatureOf(secret, clock.wallMs(), body);
     return post({ url, body, headers, timeoutMs: limits.alertRequestMs, clock, signal });
+  };
+}
+
+/** Sends a message that says that it is a test, once. */
+export function webhookTester(options: { clock: Clock; version: string }): TestWebhook {
+  const send = webhookSender(options);
+  return ({ webhook, clusterId, id, principal, signal }) => {
+    const atMs = options.clock.wallMs();
+    const occurrence = {
+      id: clusterId,
+      name: 'alerts',
+      oldStatus: null,
+      newStatus: null,
+      reason: `a test that ${principal} has asked for`,
+      atMs,
+    };
+    const message = {
+      id,
+      event: 'test',
+      clusterId,
+      createdAtMs: atMs,
+      count: 1,
+      occurrences: [occurrence],
+    } as const;
+    return send({ webhook, message, attempt: 1, signal });
   };
 }

@@ -41,6 +41,20 @@ describe('a control group of version 2', () => {
     expect(hierarchies.find('/other')).toBeNull();
   });
 
+  it('has the limit that an engine sets on the one group below it, and not one of several', () => {
+    const tree = new FakeTree();
+    tree.write({
+      'one/memory.max': 'max\n',
+      'one/container/memory.max': '4096\n',
+      'two/memory.max': '8192\n',
+      'two/a/memory.max': '4096\n',
+      'two/b/memory.max': '4096\n',
+    });
+    const hierarchies = new GroupHierarchies(tree.mountinfo(2));
+    const limits = ['/one', '/two'].map((name) => hierarchies.find(name)?.read()?.memoryLimitBytes);
+    expect(limits).toEqual([4096, 8192]);
+  });
+
   it('is gone once it is removed', () => {
     const tree = new FakeTree();
     tree.write({ 'job/cpu.stat': 'usage_usec 7\n' });

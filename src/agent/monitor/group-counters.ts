@@ -74,9 +74,14 @@ export class GroupHierarchies {
 
 export class GroupCounters {
   readonly #folders: Folders;
+  /** Where its memory may be limited: a container's by the group that its engine makes below the attempt's. */
+  readonly #limiting: readonly string[];
 
   constructor(folders: Folders) {
     this.#folders = folders;
+    const { memory } = folders;
+    const below = memory === null ? [] : subfolders(memory).map((name) => path.join(memory, name));
+    this.#limiting = memory === null ? [] : [memory, ...(below.length === 1 ? below : [])];
   }
 
   /** @returns null where the group is gone */
@@ -85,7 +90,8 @@ export class GroupCounters {
     const counters = {
       ...NO_COUNTERS,
       cpuUs: cpu === null ? null : cpuUsedUs(cpu, version),
-      ...(memory === null ? {} : memoryOf(memory, version)),
+      memoryBytes: memory === null ? null : memoryUsed(memory, version),
+      memoryLimitBytes: lowestLimit(this.#limiting, version),
       ...(io === null ? {} : transferredBytes(io, version)),
       pids: pids === null ? null : numberOrNull(readSmall(path.join(pids, 'pids.current'))),
     };
@@ -109,24 +115,22 @@ function cpuUsedUs(folder: string, version: 1 | 2): number | null {
   return nanoseconds === null ? null : nanoseconds / 1000;
 }
 
-function memoryOf(folder: string, version: 1 | 2): Pick<AttemptCounters, 'memoryBytes' | 'memoryLimitBytes'> {
-  const [limit, low] =
-    version === 2 ? ['memory.max', 'inactive_file'] : ['memory.limit_in_bytes', 'total_inactive_file'];
-  const limitBytes = numberOrNull(readSmall(path.join(folder, limit)));
-  return {
-    memoryBytes: memoryUsed(folder, version, low),
-    memoryLimitBytes: limitBytes === null || limitBytes >= NO_LIMIT ? null : limitBytes,
-  };
+function lowestLimit(folders: readonly string[], version: 1 | 2): number | null {
+  const file = version === 2 ? 'memory.max' : 'memory.limit_in_bytes';
+  const limits = folders.map((folder) => numberOrNull(readSmall(path.join(folder, file))) ?? NO_LIMIT);
+  const lowest = Math.min(NO_LIMIT, ...limits);
+  return lowest >= NO_LIMIT ? null : lowest;
 }
 
-function memoryUsed(folder: string, version: 1 | 2, low: string): number | null {
-  const file = version === 2 ? 'memory.current' : 'memory.usage_in_bytes';
+function memoryUsed(folder: string, version: 1 | 2): number | null {
+  const [file, low] =
+    version === 2 ? ['memory.current', 'inactive_file'] : ['memory.usage_in_bytes', 'total_inactive_file'];
   const used = numberOrNull(readSmall(path.join(folder, file)));
   if (used === null) return null;
   const cache = field(readSmall(path.join(folder, 'memory.stat')), low) ?? 0;
   if (used > 0 || version === 2) return Math.max(0, used - cache);
   // Kernels before 5.11 may count in version 1 for each group by itself: the one that an engine makes is below.
-  const below = subfolders(folder).map((name) => memoryUsed(path.join(folder, name), version, low) ?? 0);
+  const below = subfolders(folder).map((name) => memoryUsed(path.join(folder, name), version) ?? 0);
   return below.reduce((sum, bytes) => sum + bytes, 0);
 }
 

@@ -110,6 +110,17 @@ describe('dag graph', () => {
     );
   });
 
+  it('breaks long lines between words on a terminal, but none of those that programs read', async () => {
+    const dependencies = Array.from({ length: 12 }, (_, at) => `dependency-${at}`);
+    const tasks = [DagTask.create({ dag_task: 'load', status: 'WAITING', dependencies })];
+    cluster.groups.dag = () => ({ ...etl, name: 'n'.repeat(99), tasks });
+    const text = await runInProcess(['dag', 'graph', 'etl', ...peer], { rows: 24 });
+    expect(text.stdout.split('\n').filter((line) => line.length > 80)).toEqual([]);
+    expect(text.stdout).toMatch(/^load WAITING after dependency-0, .*,\n {2}dependency-\d/);
+    const dot = await runInProcess(['dag', 'graph', 'etl', '--format', 'dot', ...peer], { rows: 24 });
+    expect(dot.stdout).toContain(`digraph "${'n'.repeat(99)}" {\n`);
+  });
+
   it('speaks Mermaid and DOT', async () => {
     const mermaid = await runInProcess(['dag', 'graph', 'etl', '--format', 'mermaid', ...peer]);
     expect(mermaid.stdout).toContain('graph LR\n  t0["load"]:::WAITING\n');

@@ -27,7 +27,7 @@ import type { Group } from '../output/groups.ts';
 import { groupAnswer } from '../output/groups.ts';
 import type { Peers } from '../peers.ts';
 import { eachTask } from '../task-arguments.ts';
-import { write } from '../terminal.ts';
+import { fitted, writeLine } from '../terminal.ts';
 import { showNamed, showOrWatch } from '../watch.ts';
 import type { Kind } from './group-kind.ts';
 import { waitForAll } from './group-wait.ts';
@@ -215,7 +215,12 @@ function registerGraph(parent: Command, context: Context): void {
       await withPeers(context, command, async (peers) => {
         const { terminal } = context;
         const dag = await peers.call((peer, signal) => peer.getDag({ id }, signal), terminal.interrupted);
-        await write(terminal.stdout, graphOf(dag, options.format));
+        const graph = graphOf(dag, options.format);
+        const lines = graph.trimEnd().split('\n');
+        // Other programs read the languages: their lines stay whole.
+        const isText = options.format === 'text';
+        const shown = isText ? lines.map((line) => fitted(terminal.stdout, line)) : lines;
+        await writeLine(terminal.stdout, shown.join('\n'));
       });
     });
   addExamples(

@@ -7,14 +7,19 @@ import type { Node, RemoveNodeResponse } from '../../generated/cluster.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
+import { clientLimits } from '../limits.ts';
 import { addExamples, outputOption, peerOption, staleOption, watchOption } from '../options.ts';
-import type { OutputOptions, WatchOptions } from '../options.ts';
+import type { OutputOptions, StaleOptions, WatchOptions } from '../options.ts';
 import { printAnswer } from '../output/format.ts';
 import type { Answer } from '../output/format.ts';
 import { listToJson, nodeToJson, removalToJson } from '../../spec/json.ts';
 import { nodeAnswer } from '../output/nodes.ts';
+import { nodeResources } from '../output/resources.ts';
+import type { Peers } from '../peers.ts';
+import { mapBounded } from '../task-arguments.ts';
 import { notify, printable } from '../terminal.ts';
 import type { Terminal } from '../terminal.ts';
+import { usageOfNode } from '../usage-questions.ts';
 import { showNamed, showOrWatch } from '../watch.ts';
 import { registerNodeChanges } from './node-changes.ts';
 import { removeDrained, withDrainOptions } from './node-drain.ts';
@@ -66,17 +71,34 @@ function registerGet(node: Command, context: Context): void {
     .addOption(watchOption())
     .addOption(staleOption())
     .addOption(peerOption())
-    .action(async (names: readonly string[], options: OutputOptions & WatchOptions) => {
+    .action(async (names: readonly string[], options: OutputOptions & WatchOptions & StaleOptions) => {
       await withPeers(context, command, (peers) =>
-        showNamed(context, peers, options, {
+        showNamed<Node>(context, peers, options, {
           names,
           ask: (name, signal) => peers.call((peer, inner) => peer.getNode({ name }, inner), signal),
           nameOf: ({ name }) => name,
           answerOf: (nodes) => namedNodesAnswer(context.terminal, nodes),
+          // One node alone is asked then, and not those that the answer is about.
+          ...(options.stale === true
+            ? {}
+            : { below: (nodes) => resourcesOf(peers, nodes, context.terminal.interrupted) }),
         }),
       );
     });
   addExamples(command, 'jarvisctl node get n2 -o json');
+}
+
+/** What each uses, a block for each of which something is known. */
+async function resourcesOf(
+  peers: Peers,
+  nodes: readonly Node[],
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const blocks = await mapBounded(nodes, clientLimits.concurrentWatches, async (node) => {
+    const answer = await usageOfNode(peers, node, 1, signal);
+    return 'why' in answer ? [answer.why] : nodeResources(answer.usage);
+  });
+  return blocks.flatMap((block) => (block.length === 0 ? [] : ['', ...block]));
 }
 
 /** Whoever asks for one by name wants to know all of it. */

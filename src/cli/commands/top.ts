@@ -7,6 +7,7 @@ import type { Command } from 'commander';
 import type { ClusterStatus, Node, Task } from '../../generated/cluster.ts';
 import { messageOf } from '../../lib/errors.ts';
 import { listToJson, nodeToJson, taskToJson } from '../../spec/json.ts';
+import { attemptToJson } from '../../spec/usage-json.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
 import { rowsOf, showFullScreen } from '../full-screen.ts';
@@ -15,14 +16,17 @@ import { addExamples, parseDuration, peerOption, staleOption } from '../options.
 import { printJson } from '../output/format.ts';
 import { renderTable } from '../output/table.ts';
 import { busiestFirst, usageColumns } from '../output/usage.ts';
+import { ATTEMPT_COLUMNS } from '../output/resources.ts';
 import { taskRows } from '../output/tasks.ts';
 import type { Peers } from '../peers.ts';
 import type { Terminal } from '../terminal.ts';
+import { mostDemanding, type Demanding } from '../usage-questions.ts';
 import { columnsOf, onOneLine, printable, styled, writeLine } from '../terminal.ts';
 
 interface TopOptions {
   readonly interval: number;
   readonly once?: true;
+  readonly tasks?: true;
   readonly output: 'table' | 'json';
 }
 
@@ -32,6 +36,8 @@ interface Sample {
   readonly running: readonly Task[];
   /** There are more than those. */
   readonly areMore: boolean;
+  /** Of all nodes; null: they were not asked for. */
+  readonly attempts: Demanding | null;
 }
 
 const DEFAULT_INTERVAL = '2s';
@@ -48,6 +54,7 @@ export function registerTop(program: Command, context: Context): void {
         .default(parseDuration(DEFAULT_INTERVAL), DEFAULT_INTERVAL),
     )
     .option('--once', 'look once and end, as where the output is no terminal')
+    .option('--tasks', 'what the most demanding tasks use, instead of the newest that run')
     .addOption(
       new Option('-o, --output <format>', 'table or json').choices(['table', 'json']).default('table'),
     )
@@ -56,28 +63,34 @@ export function registerTop(program: Command, context: Context): void {
     .action(async (options: TopOptions) => {
       await withPeers(context, command, (peers) => show(context, peers, options));
     });
-  addExamples(command, 'jarvisctl top', 'jarvisctl top --once -o json');
+  addExamples(command, 'jarvisctl top', 'jarvisctl top --tasks', 'jarvisctl top --once -o json');
 }
 
 async function show({ terminal }: Context, peers: Peers, options: TopOptions): Promise<void> {
   const { stdout, interrupted } = terminal;
-  if (options.output === 'json') {
-    const { nodes, running, areMore } = await take(peers, clientLimits.pageItems, interrupted);
-    const items = listToJson(nodes.map(nodeToJson));
-    return printJson(terminal, 'json', { nodes: items, running: running.map(taskToJson), are_more: areMore });
-  }
+  const look = (tasks: number): Promise<Sample> =>
+    take(peers, { count: tasks, areDemanding: options.tasks === true }, interrupted);
+  if (options.output === 'json')
+    return printJson(terminal, 'json', jsonOf(await look(clientLimits.pageItems)));
   if (stdout.isTTY !== true || options.once === true) {
-    const lines = viewOf(terminal, await take(peers, PLAIN_TASKS, interrupted), PLAIN_TASKS);
+    const lines = viewOf(terminal, await look(PLAIN_TASKS), PLAIN_TASKS);
     return writeLine(stdout, lines.join('\n'));
   }
   await peers.learn(interrupted);
-  return showFullScreen(terminal, views(terminal, peers, options.interval));
+  return showFullScreen(terminal, views(terminal, look, options.interval));
+}
+
+function jsonOf({ nodes, running, areMore, attempts }: Sample): object {
+  const items = listToJson(nodes.map(nodeToJson));
+  if (attempts === null) return { nodes: items, running: running.map(taskToJson), are_more: areMore };
+  const json = attempts.items.map(({ node, usage }) => ({ ...attemptToJson(usage), node }));
+  return { nodes: items, attempts: json, are_more: attempts.areMore };
 }
 
 /** One after the other until the user has seen enough; an outage is shown above what was seen last. */
 async function* views(
   terminal: Terminal,
-  peers: Peers,
+  look: (tasks: number) => Promise<Sample>,
   intervalMs: number,
 ): AsyncGenerator<readonly string[], void> {
   const { interrupted, stdout } = terminal;
@@ -86,7 +99,7 @@ async function* views(
     const rows = rowsOf(stdout);
     let outage: readonly string[] = [];
     try {
-      last = await take(peers, rows, interrupted);
+      last = await look(rows);
     } catch (error) {
       if (interrupted.aborted) return;
       outage = [styled(stdout, 'red', onOneLine(messageOf(error)))];
@@ -98,7 +111,12 @@ async function* views(
   }
 }
 
-async function take(peers: Peers, taskCount: number, signal: AbortSignal): Promise<Sample> {
+/** So many tasks: the most demanding, or the newest. */
+async function take(
+  peers: Peers,
+  { count, areDemanding }: { readonly count: number; readonly areDemanding: boolean },
+  signal: AbortSignal,
+): Promise<Sample> {
   const request = {
     status: ['RUNNING'],
     node: '',
@@ -108,7 +126,8 @@ async function take(peers: Peers, taskCount: number, signal: AbortSignal): Promi
     batch_id: '',
     dag_id: '',
   };
-  const limit = Math.min(taskCount, clientLimits.pageItems);
+  // Names of demanding tasks are looked for in one whole page.
+  const limit = areDemanding ? clientLimits.pageItems : Math.min(count, clientLimits.pageItems);
   const [cluster, nodes, running] = await Promise.all([
     peers.call((peer, inner) => peer.getCluster({ consistency: '' }, inner), signal),
     peers.call((peer, inner) => peer.listNodes(inner), signal),
@@ -119,22 +138,32 @@ async function take(peers: Peers, taskCount: number, signal: AbortSignal): Promi
     nodes: busiestFirst(nodes.items),
     running: running.items,
     areMore: running.next_cursor !== '',
+    attempts: areDemanding
+      ? await mostDemanding(peers, { nodes: nodes.items, running: running.items, count }, signal)
+      : null,
   };
 }
 
 function viewOf(terminal: Terminal, sample: Sample, rows: number): readonly string[] {
-  const { cluster, nodes, running, areMore } = sample;
+  const { cluster, nodes } = sample;
   const columns = usageColumns(terminal, Date.now());
   const rowsOfNodes = nodes.map((node) => columns.map(({ cell }) => cell(node)));
   const table = renderTable(columns, rowsOfNodes, columnsOf(terminal.stdout)).split('\n');
   const summary = summaryOf(cluster, nodes);
   // Nodes first; tasks have what is left, and at least a few lines of it.
   const left = Math.max(4, rows - table.length - 4);
-  const shown = running.slice(0, left);
-  const isCut = areMore || running.length > shown.length;
-  const tasks = shown.length === 0 ? ['nothing runs'] : taskRows(terminal, shown).split('\n');
+  return [summary, '', ...table, '', ...tasksOf(terminal, sample, left)];
+}
+
+function tasksOf(terminal: Terminal, sample: Sample, left: number): readonly string[] {
+  const { running, attempts } = sample;
+  const all: readonly unknown[] = attempts === null ? running : attempts.items;
+  if (all.length === 0) return [attempts === null ? 'nothing runs' : 'nothing runs that has been measured'];
+  const isCut = (attempts ?? sample).areMore || all.length > left;
   const more = isCut ? ['more run: "jarvisctl ls --status RUNNING" lists them all'] : [];
-  return [summary, '', ...table, '', ...tasks, ...more];
+  if (attempts === null) return [...taskRows(terminal, running.slice(0, left)).split('\n'), ...more];
+  const rows = attempts.items.slice(0, left).map((one) => ATTEMPT_COLUMNS.map(({ cell }) => cell(one)));
+  return [...renderTable(ATTEMPT_COLUMNS, rows, columnsOf(terminal.stdout)).split('\n'), ...more];
 }
 
 function summaryOf({ leader, term }: ClusterStatus, nodes: readonly Node[]): string {

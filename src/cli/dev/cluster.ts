@@ -3,8 +3,9 @@ import { availableParallelism, totalmem } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { JarvisError } from '../../lib/errors.ts';
+import { processStartTime } from '../../lib/process-start.ts';
 import { printable } from '../terminal.ts';
-import { Daemon, lastLines, processStartTime } from './daemon.ts';
+import { Daemon, lastLines } from './daemon.ts';
 import { nodeLog, readRecord, removeData, writeRecord } from './layout.ts';
 import type { DevNode, DevRecord } from './layout.ts';
 import { FIRST_HTTP_PORT, FIRST_LISTEN_PORT, address, freePorts, isFree, portOf } from './ports.ts';

@@ -9,7 +9,7 @@ import { dev } from '../commands/dev.ts';
 import type { DevOptions } from '../commands/dev.ts';
 import { TestTerminal } from '../run-cli.test-kit.ts';
 import { capacityOf } from './cluster.ts';
-import { processStartTime } from './daemon.ts';
+import { processStartTime } from '../../lib/process-start.ts';
 import { devDirectory, readRecord, writeRecord } from './layout.ts';
 import type { DevRecord } from './layout.ts';
 import { portOf } from './ports.ts';

@@ -12,9 +12,11 @@ const INDENT = '  ';
 const NONE = '-';
 
 /** What is shown as it is, so that it can be copied. */
-const VERBATIM: ReadonlySet<string> = new Set(['Command', 'Environment', 'Log tail', 'Result']);
+const VERBATIM: ReadonlySet<string> = new Set(['Command', 'Environment', 'Log tail', 'Result', 'Uses']);
 
 export interface DescribeOptions {
+  /** Lines of what its running attempt uses. */
+  readonly uses?: readonly string[];
   readonly nowMs: number;
   /** Of the terminal; undefined: nothing has to fit. */
   readonly columns?: number | undefined;
@@ -22,7 +24,7 @@ export interface DescribeOptions {
 
 /** Ends with an end of line. @param why it does not run; empty: it does, or is over */
 export function describeTask(task: Task, why: readonly string[], options: DescribeOptions): string {
-  const { nowMs, columns = Number.POSITIVE_INFINITY } = options;
+  const { uses = [], nowMs, columns = Number.POSITIVE_INFINITY } = options;
   const lines = [
     ...fields(columns, [
       ['Name', task.name],
@@ -39,6 +41,10 @@ export function describeTask(task: Task, why: readonly string[], options: Descri
       ['Retries', String(task.retry_count)],
       ...ending(task),
       optional('Result', task.result),
+      several(
+        'Uses',
+        uses.map((line) => line.trimStart()),
+      ),
     ]),
     ...section('Times', columns, timesOfTask(task, nowMs)),
     ...section('Spec', columns, specOf(task)),

@@ -1,5 +1,6 @@
 /** Every call of the API (docs/contract.md, section 2). */
 import type { Route } from '../route.ts';
+import { alertRoutes } from './alerts.ts';
 import { clusterRoutes } from './cluster.ts';
 import { documentRoute } from './document.ts';
 import { eventRoutes } from './events.ts';
@@ -22,6 +23,7 @@ export const ROUTES: readonly Route[] = [
   ...memberRoutes,
   ...tokenRoutes,
   ...joinTokenRoutes,
+  ...alertRoutes,
   ...eventRoutes,
   ...prometheusRoutes,
   ...healthRoutes,

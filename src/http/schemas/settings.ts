@@ -26,7 +26,7 @@ const autoscaling = z.object({
   interval: seconds,
   provider: z.enum(SCALING_PROVIDERS),
   process: z.object({ capacity }).nullable(),
-  docker: z.object({ image: text, capacity }).nullable(),
+  docker: z.object({ image: text, capacity, network: text.nullable(), mounts: texts.nullable() }).nullable(),
   aws: z
     .object({
       region: text,
@@ -38,7 +38,7 @@ const autoscaling = z.object({
       instance_profile: text.nullable(),
     })
     .nullable(),
-  command: z.object({ add: texts, remove: texts }).nullable(),
+  command: z.object({ add: texts, remove: texts, list: texts }).nullable(),
 });
 
 const webhook = z.object({

@@ -1,6 +1,6 @@
 /** Whether a join token lets a node in: one rule for the leader, which asks before it proposes, and for `apply`. */
 import { formatTime } from '../../lib/times.ts';
-import type { JoinTokenRow, JoinTokenUse } from '../../model/join-token.ts';
+import { REMOVED_HOLDER, type JoinTokenRow, type JoinTokenUse } from '../../model/join-token.ts';
 
 export interface JoinAttempt {
   readonly node: string;
@@ -34,7 +34,7 @@ export function namesTakenBy(tokens: Iterable<JoinTokenRow>, nowMs: number): Rea
   const taken = new Map<string, string>();
   for (const { expiresAtMs, usedBy } of tokens) {
     if (expiresAtMs <= nowMs) continue;
-    for (const { node, holder } of usedBy) taken.set(node, holder);
+    for (const { node, holder } of usedBy) if (holder !== REMOVED_HOLDER) taken.set(node, holder);
   }
   return taken;
 }

@@ -57,10 +57,16 @@ class Journal {
       case 'alert':
         this.#message(change);
         break;
+      case 'instance':
+        this.#instance(change);
+        break;
+      case 'scaling':
+      case 'scalingDecision':
       case 'alertChannel':
       case 'logHolder':
       case 'token':
       case 'joinToken':
+      case 'formerMember':
       case 'spec':
       case 'graph':
       case 'blueprint':
@@ -101,6 +107,13 @@ class Journal {
     if (before?.status === after?.status) return;
     if (after?.status === 'UNHEALTHY') this.#raise('node.unhealthy', key, key, statuses);
     if (after?.status === 'OFFLINE') this.#raise('node.offline', key, key, statuses);
+  }
+
+  #instance({ key, before, after }: Change<'instance'>): void {
+    if (before?.phase === after?.phase) return;
+    const row = after ?? before;
+    const reason = after === null ? 'nothing of it is left' : after.reason;
+    this.events.push(['instance', key, row?.node ?? '', before?.phase ?? null, after?.phase ?? null, reason]);
   }
 
   #cluster({ before, after }: Change<'cluster'>): void {

@@ -1,9 +1,11 @@
 import type { AlertChannelRow, AlertRow } from '../../model/alert-outbox.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
+import type { FormerMemberRow } from '../../model/former-member.ts';
 import type { JoinTokenRow } from '../../model/join-token.ts';
 import type { LogHolderRow } from '../../model/log-holder.ts';
 import type { NodeRow } from '../../model/node.ts';
+import type { InstanceRow, ScalingDecisionRow, ScalingRow } from '../../model/scaling.ts';
 import type { Resources, SpecRow, TaskRow, TaskStatus } from '../../model/task.ts';
 import type { TokenRow } from '../../model/token.ts';
 import type { KeyUse } from './concurrency-keys.ts';
@@ -25,6 +27,14 @@ export interface StateView {
   readonly alerts: ReadonlyMap<string, AlertRow>;
   /** By event and webhook. */
   readonly alertChannels: ReadonlyMap<string, AlertChannelRow>;
+  /** Null: the autoscaler has never decided anything. */
+  readonly scaling: ScalingRow | null;
+  /** By id. */
+  readonly instances: ReadonlyMap<string, InstanceRow>;
+  /** By key; not in order. */
+  readonly scalingDecisions: ReadonlyMap<string, ScalingDecisionRow>;
+  /** By name. */
+  readonly formerMembers: ReadonlyMap<string, FormerMemberRow>;
   /** Open tasks only; finished ones are read from the store. */
   readonly tasks: ReadonlyMap<string, TaskRow>;
   /** Specs of open tasks. */

@@ -8,11 +8,13 @@ import type { IdKey } from '../../lib/ids.ts';
 import type { AlertChannelRow, AlertRow } from '../../model/alert-outbox.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
+import type { FormerMemberRow } from '../../model/former-member.ts';
 import type { JoinTokenRow } from '../../model/join-token.ts';
 import type { LogHolderRow } from '../../model/log-holder.ts';
 import type { NodeRow } from '../../model/node.ts';
 import { isTerminal } from '../../model/phases.ts';
 import type { RowChange, TableName, Tables } from '../../model/rows.ts';
+import type { InstanceRow, ScalingDecisionRow, ScalingRow } from '../../model/scaling.ts';
 import type { Resources, SpecRow, TaskRow, TaskStatus } from '../../model/task.ts';
 import type { TokenRow } from '../../model/token.ts';
 import type { KeyUse } from './concurrency-keys.ts';
@@ -37,6 +39,10 @@ export class ClusterState implements StateView {
   readonly #joinTokens = new Map<string, JoinTokenRow>();
   readonly #alerts = new Map<string, AlertRow>();
   readonly #alertChannels = new Map<string, AlertChannelRow>();
+  #scaling: ScalingRow | null = null;
+  readonly #instances = new Map<string, InstanceRow>();
+  readonly #scalingDecisions = new Map<string, ScalingDecisionRow>();
+  readonly #formerMembers = new Map<string, FormerMemberRow>();
   readonly #tasks = new Map<string, TaskRow>();
   readonly #specs = new Map<string, SpecRow>();
   /** How many open tasks need each spec. */
@@ -81,6 +87,22 @@ export class ClusterState implements StateView {
 
   get alertChannels(): ReadonlyMap<string, AlertChannelRow> {
     return this.#alertChannels;
+  }
+
+  get scaling(): ScalingRow | null {
+    return this.#scaling;
+  }
+
+  get instances(): ReadonlyMap<string, InstanceRow> {
+    return this.#instances;
+  }
+
+  get scalingDecisions(): ReadonlyMap<string, ScalingDecisionRow> {
+    return this.#scalingDecisions;
+  }
+
+  get formerMembers(): ReadonlyMap<string, FormerMemberRow> {
+    return this.#formerMembers;
   }
 
   get tasks(): ReadonlyMap<string, TaskRow> {
@@ -218,6 +240,14 @@ export class ClusterState implements StateView {
         return this.#alerts.get(key) ?? null;
       case 'alertChannel':
         return this.#alertChannels.get(key) ?? null;
+      case 'scaling':
+        return this.#scaling;
+      case 'instance':
+        return this.#instances.get(key) ?? null;
+      case 'scalingDecision':
+        return this.#scalingDecisions.get(key) ?? null;
+      case 'formerMember':
+        return this.#formerMembers.get(key) ?? null;
       case 'task':
         return this.#tasks.get(key) ?? null;
       case 'spec':
@@ -289,6 +319,18 @@ export class ClusterState implements StateView {
         break;
       case 'alertChannel':
         set(this.#alertChannels, change.key, change.after);
+        break;
+      case 'scaling':
+        this.#scaling = change.after;
+        break;
+      case 'instance':
+        set(this.#instances, change.key, change.after);
+        break;
+      case 'scalingDecision':
+        set(this.#scalingDecisions, change.key, change.after);
+        break;
+      case 'formerMember':
+        set(this.#formerMembers, change.key, change.after);
         break;
       case 'spec':
         set(this.#specs, change.key, change.after);

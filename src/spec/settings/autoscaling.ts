@@ -23,6 +23,9 @@ const MOST_ADDED = 1000;
 const MOST_RULES = 50;
 const MOST_GROUPS = 50;
 const MOST_TEXT = 256;
+const MOST_MOUNTS = 32;
+const MOST_MOUNT_TEXT = 4096;
+const MOUNT = /^\/[^:]*:\/[^:]*(?::ro)?$/;
 const SECOND_MS = 1000;
 const DAY_MS = 24 * 3_600_000;
 
@@ -89,10 +92,28 @@ const process: z.ZodType<ProcessScaling> = z
   .strictObject(processFields)
   .transform((plain) => ({ capacity: plain.capacity ?? ANY_CAPACITY }));
 
-const dockerFields = { image, capacity: capacity.nullish() };
-const docker: z.ZodType<DockerScaling> = z
-  .strictObject(dockerFields)
-  .transform((plain) => ({ image: plain.image, capacity: plain.capacity ?? ANY_CAPACITY }));
+const mount = z
+  .string()
+  .max(MOST_MOUNT_TEXT)
+  .regex(MOUNT, 'is not SOURCE:TARGET or SOURCE:TARGET:ro, both absolute paths');
+const dockerFields = {
+  image,
+  capacity: capacity.nullish(),
+  network: line(MOST_TEXT)
+    .meta({ title: '`host`, or the name of a network of the engine; `host` where it is absent' })
+    .nullish(),
+  mounts: z
+    .array(mount)
+    .max(MOST_MOUNTS)
+    .meta({ title: 'SOURCE:TARGET or SOURCE:TARGET:ro, on the machine of the node that makes it' })
+    .nullish(),
+};
+const docker: z.ZodType<DockerScaling> = z.strictObject(dockerFields).transform((plain) => ({
+  image: plain.image,
+  capacity: plain.capacity ?? ANY_CAPACITY,
+  network: plain.network ?? null,
+  mounts: plain.mounts ?? null,
+}));
 
 const name = line(MOST_TEXT);
 const awsFields = {
@@ -117,12 +138,18 @@ const aws: z.ZodType<AwsScaling> = z.strictObject(awsFields).transform((plain) =
 const program = words
   .refine((list) => list.length > 0, 'must name a program')
   .meta({ title: 'a program and its arguments' });
-const commandFields = { add: program, remove: program };
+const commandFields = { add: program, remove: program, list: program };
 const command: z.ZodType<CommandScaling> = z.strictObject(commandFields);
 
 export const autoscaling = new SettingsBlock<Autoscaling>('autoscaling', {
   fields: {
     enabled: { key: 'enabled', schema: flag, show: same, meaning: 'whether the rules count' },
+    dry_run: {
+      key: 'dryRun',
+      schema: flag,
+      show: same,
+      meaning: 'what the rules come to is recorded, and nothing is done',
+    },
     min_nodes: {
       key: 'minNodes',
       schema: count(1, MOST_NODES),
@@ -163,7 +190,13 @@ export const autoscaling = new SettingsBlock<Autoscaling>('autoscaling', {
     docker: {
       key: 'docker',
       schema: docker,
-      show: (given) => given && { image: given.image, capacity: shownCapacity(given.capacity) },
+      show: (given) =>
+        given && {
+          image: given.image,
+          capacity: shownCapacity(given.capacity),
+          network: given.network,
+          mounts: given.mounts,
+        },
       meaning: 'nodes as containers',
     },
     aws: {
@@ -176,7 +209,7 @@ export const autoscaling = new SettingsBlock<Autoscaling>('autoscaling', {
       key: 'command',
       schema: command,
       show: same,
-      meaning: 'nodes that programs of yours add and remove',
+      meaning: 'nodes that programs of yours add, remove and list (docs/providers.md)',
     },
   },
   known: {

@@ -68,6 +68,7 @@ export function defaultSettings(voters: number): AllSettings {
     scheduling: { policy: 'spread' },
     autoscaling: {
       enabled: false,
+      dryRun: false,
       minNodes: 1,
       maxNodes: 20,
       scaleUpRules: [],
@@ -89,6 +90,7 @@ export function allSettings(config: ClusterConfig, defaults: AllSettings): AllSe
     ...defaults,
     ...config,
     retention: { ...defaults.retention, ...config.retention },
+    autoscaling: { ...defaults.autoscaling, ...config.autoscaling },
   };
 }
 

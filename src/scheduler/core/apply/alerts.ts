@@ -1,10 +1,5 @@
 import { limits } from '../../../lib/limits.ts';
-import type {
-  AdvanceAlertsCommand,
-  AutoscalerFailedCommand,
-  Outcome,
-  QuorumRiskCommand,
-} from '../../../model/commands.ts';
+import type { AdvanceAlertsCommand, Outcome, QuorumRiskCommand } from '../../../model/commands.ts';
 import { quorumRiskOf } from '../../../model/earlier-rows.ts';
 import { closeMessage, recordAttempt } from '../alerts/outbox.ts';
 import { firstBytes } from '../text.ts';
@@ -28,20 +23,5 @@ export function quorumRisk(transaction: Transaction, { atRisk, reason }: QuorumR
   if (isKnown === atRisk) return done(null);
   const risk = { sinceMs: nowMs, reason: firstBytes(reason, limits.errorMessageBytes) };
   transaction.putCluster({ quorumRisk: atRisk ? risk : null });
-  return done(null);
-}
-
-export function autoscalerFailed(
-  transaction: Transaction,
-  { provider, reason }: AutoscalerFailedCommand,
-): Outcome<null> {
-  transaction.raised.push({
-    event: 'autoscaler.failed',
-    id: provider,
-    name: provider,
-    oldStatus: null,
-    newStatus: 'FAILED',
-    reason: firstBytes(reason, limits.errorMessageBytes),
-  });
   return done(null);
 }

@@ -12,7 +12,7 @@ import { settleGroups } from '../groups/settle.ts';
 import type { ClusterState } from '../state.ts';
 import { Transaction, type EntryPosition, type LoadedRows } from '../transaction.ts';
 import { raiseAlerts } from '../alerts/outbox.ts';
-import { advanceAlerts, autoscalerFailed, quorumRisk } from './alerts.ts';
+import { advanceAlerts, quorumRisk } from './alerts.ts';
 import { assign } from './assign.ts';
 import { advanceGroup, cancelGroup, retryGroup } from './change-group.ts';
 import { cancelTask } from './cancel-task.ts';
@@ -20,6 +20,7 @@ import { keepJournal } from '../journal.ts';
 import { cordonNode, drainNode, undrainNode } from './drain-node.ts';
 import { drainOverdue, nodeDrained } from './drain-steps.ts';
 import { expire, rowsOfExpiry } from './expire.ts';
+import { barMember } from './former-members.ts';
 import { reserveNodes, settleHeads } from './heads.ts';
 import { initCluster } from './init-cluster.ts';
 import { createJoinToken, deleteJoinToken, useJoinToken } from './join-tokens.ts';
@@ -37,6 +38,7 @@ import { graceOver, grantGrace } from './restart-grace.ts';
 import { retryTask } from './retry-task.ts';
 import { updateTask } from './update-task.ts';
 import { retryDue } from './retry-due.ts';
+import { autoscalerDecided, autoscalerFailed, instanceProgress } from './scaling.ts';
 import { setConfig, setHeartbeat, timeoutSettled } from './set-config.ts';
 import { submitBatch, submitDag } from './submit-group.ts';
 import { submitMany, submitTasks } from './submit-tasks.ts';
@@ -180,6 +182,12 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return quorumRisk(transaction, command);
     case 'autoscalerFailed':
       return autoscalerFailed(transaction, command);
+    case 'autoscalerDecided':
+      return autoscalerDecided(transaction, command);
+    case 'instanceProgress':
+      return instanceProgress(transaction, command);
+    case 'barMember':
+      return barMember(transaction, command);
     default:
       return unreachable(command);
   }

@@ -33,8 +33,7 @@ export function drainNode(transaction: Transaction, command: DrainNodeCommand): 
       );
     if (command.startId !== null && command.startId !== node.startId)
       return refuse('conflict', `another start of node ${node.name} has registered since`);
-    const drain = drainAfter(drainOf(node), command, transaction);
-    transaction.put('node', node.name, { ...node, drain, status: statusOf(drain) });
+    beginDrain(transaction, node, command);
     return done(null);
   });
 }
@@ -42,11 +41,25 @@ export function drainNode(transaction: Transaction, command: DrainNodeCommand): 
 /** Ends a drain, and what a cordon says: it takes work again. */
 export function undrainNode(transaction: Transaction, command: UndrainNodeCommand): Outcome {
   return change(transaction, command, (node) => {
-    if (drainOf(node) === null && node.schedulable) return done(null);
-    if (drainOf(node) !== null) keepWithdrawn(transaction, node);
-    transaction.put('node', node.name, { ...withoutDrain(node), schedulable: true });
+    endDrain(transaction, node);
     return done(null);
   });
+}
+
+/** @param node whose session stands */
+export function beginDrain(
+  transaction: Transaction,
+  node: NodeRow,
+  asked: Pick<DrainNodeCommand, 'graceMs' | 'startId' | 'withinMs'>,
+): void {
+  const drain = drainAfter(drainOf(node), asked, transaction);
+  transaction.put('node', node.name, { ...node, drain, status: statusOf(drain) });
+}
+
+export function endDrain(transaction: Transaction, node: NodeRow): void {
+  if (drainOf(node) === null && node.schedulable) return;
+  if (drainOf(node) !== null) keepWithdrawn(transaction, node);
+  transaction.put('node', node.name, { ...withoutDrain(node), schedulable: true });
 }
 
 /**
@@ -74,7 +87,7 @@ export function withoutDrain({ drain: _drain, ...node }: NodeRow): NodeRow {
 
 function drainAfter(
   before: NodeDrain | null,
-  { withinMs, graceMs, startId }: DrainNodeCommand,
+  { withinMs, graceMs, startId }: Pick<DrainNodeCommand, 'graceMs' | 'startId' | 'withinMs'>,
   { nowMs, entry }: Transaction,
 ): NodeDrain {
   const asked = { index: entry.index, deadlineMs: nowMs + withinMs, graceMs };

@@ -161,3 +161,43 @@ describe('join tokens', () => {
     expect(cluster.state.joinTokens.size).toBe(0);
   });
 });
+
+describe('a member that was removed', () => {
+  it('is barred, also after a restart, until a join token lets one of its name in', () => {
+    const { cluster, using } = made();
+    cluster.done({ type: 'barMember', name: 'n4' });
+    expect(cluster.restored().formerMembers.get('n4')).toEqual({ name: 'n4', removedAtMs: cluster.atMs });
+    cluster.done(using('n4'));
+    expect(cluster.state.formerMembers.size).toBe(0);
+    expect(cluster.stored.has('formerMember/n4')).toBe(false);
+  });
+
+  it('comes in no more by the token that it came in by, and another may have its name', () => {
+    const { cluster, using } = made();
+    cluster.done(using('n4', 'key'));
+    cluster.done({ type: 'barMember', name: 'n4' });
+    expect(cluster.refusal(using('n4', 'key')).message).toContain('is used up: n4 came in by it');
+    const { id } = cluster.done(creation());
+    cluster.done(useOf(id, 'n4', 'other'));
+    expect(cluster.state.formerMembers.size).toBe(0);
+  });
+
+  it('is forgotten where there are too many, the one first that was removed first', () => {
+    const cluster = TestCluster.formed();
+    for (let at = 0; at < limits.formerMembers; at += 1) {
+      cluster.atMs += 1;
+      cluster.done({ type: 'barMember', name: `n${at}` });
+    }
+    cluster.atMs += 1;
+    // Again, and so the newest.
+    cluster.done({ type: 'barMember', name: 'n0' });
+    cluster.done({ type: 'barMember', name: 'another' });
+    expect(cluster.state.formerMembers.size).toBe(limits.formerMembers);
+    expect(['n0', 'n1', 'n2', 'another'].map((name) => cluster.state.formerMembers.has(name))).toEqual([
+      true,
+      false,
+      true,
+      true,
+    ]);
+  });
+});

@@ -10,6 +10,7 @@ import type {
 import type { JoinTokenRow } from '../../../model/join-token.ts';
 import { faultOfUse, isSameUse, namesTakenBy } from '../join-tokens.ts';
 import type { Transaction } from '../transaction.ts';
+import { unbarMember } from './former-members.ts';
 import { once } from './idempotency.ts';
 import { done, refuse } from './outcomes.ts';
 
@@ -78,6 +79,7 @@ export function useJoinToken(transaction: Transaction, command: UseJoinTokenComm
     ...token,
     usedBy: [...token.usedBy, { node, holder, atMs: nowMs }],
   });
+  unbarMember(transaction, node);
   return done(null);
 }
 

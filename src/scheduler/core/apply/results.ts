@@ -15,6 +15,7 @@ import type { UpdateTaskResult } from './update-task.ts';
 import type { RetryDueResult } from './retry-due.ts';
 import type { SubmitGroupResult } from './submit-group.ts';
 import type { SubmitManyResult, SubmitTasksResult } from './submit-tasks.ts';
+import type { AutoscalerDecidedResult, InstanceProgressResult } from './scaling.ts';
 import type { CreateTokenResult, ExpireTokensResult } from './tokens.ts';
 
 /** What an outcome `done` carries, by command: plain data, also for idempotency keys, which remember it. */
@@ -66,4 +67,7 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly advanceAlerts: null;
   readonly quorumRisk: null;
   readonly autoscalerFailed: null;
+  readonly autoscalerDecided: AutoscalerDecidedResult;
+  readonly instanceProgress: InstanceProgressResult;
+  readonly barMember: null;
 }

@@ -1,0 +1,144 @@
+/** One look at the load: what it is, what the rules come to, and what of that can be done. Pure. */
+import type { Autoscaling } from '../../model/autoscaling.ts';
+import type { NodeRow } from '../../model/node.ts';
+import type { InstanceRow, ScalingLoad } from '../../model/scaling.ts';
+import { NO_SCALING } from '../../model/scaling.ts';
+import { scalingSizeOf, type ScalingSize } from '../../scheduler/core/scaling-size.ts';
+import type { StateView } from '../../scheduler/core/state-view.ts';
+import { loadOf, type Load } from './load.ts';
+import { decide, type Decision } from './policy.ts';
+import { chooseVictims, type LeavingCandidate } from './victims.ts';
+
+/** A node that has the log. */
+export interface ScalingMember {
+  readonly name: string;
+  readonly isVoter: boolean;
+  readonly isCaughtUp: boolean;
+}
+
+export interface EvaluationInput {
+  readonly state: StateView;
+  /** The cluster's. */
+  readonly nowMs: number;
+  readonly settings: Autoscaling;
+  readonly members: readonly ScalingMember[];
+  /** How many members there may be: nodes beyond them would not be let in. */
+  readonly mostMembers: number;
+  /** That are kept. */
+  readonly voters: number;
+}
+
+export interface Evaluation {
+  readonly load: Load;
+  readonly size: ScalingSize;
+  readonly decision: Decision;
+  /** Instances to be asked for. */
+  readonly add: number;
+  /** Ids of instances that are being drained, and stay. */
+  readonly keep: readonly string[];
+  /** Ids of instances that leave. */
+  readonly remove: readonly string[];
+}
+
+const ZONE_LABEL = 'zone';
+
+export function evaluate(input: EvaluationInput): Evaluation {
+  const { state, nowMs, settings, mostMembers, voters } = input;
+  const load = loadOf(state, nowMs, newNodes(state, settings));
+  const size = scalingSizeOf(state);
+  const { lastUpAtMs, lastDownAtMs, failure } = state.scaling ?? NO_SCALING;
+  const maxNodes = Math.max(settings.minNodes, Math.min(settings.maxNodes, mostMembers));
+  const bounded = { ...settings, maxNodes };
+  const decision = decide({ nowMs, settings: bounded, load, nodes: size, voters, lastUpAtMs, lastDownAtMs });
+  const nothing = { load, size, add: 0, keep: [], remove: [] };
+  if (decision.action === 'add_nodes') {
+    if (failure !== null && nowMs < failure.heldUntilMs)
+      return {
+        ...nothing,
+        decision: withheld(decision, size, `nothing is asked for after a failure: ${failure.reason}`),
+      };
+    const keep = staying(state).slice(0, decision.count);
+    return { ...nothing, decision, keep, add: decision.count - keep.length };
+  }
+  if (decision.action === 'none') return { ...nothing, decision };
+  const remove = victims(input, decision.count);
+  if (remove.length === 0)
+    return {
+      ...nothing,
+      decision: withheld(decision, size, 'no node is there that the autoscaler may take away'),
+    };
+  const desired = decision.desired + decision.count - remove.length;
+  return { ...nothing, decision: { ...decision, count: remove.length, desired }, remove };
+}
+
+function withheld(decision: Decision, size: ScalingSize, why: string): Decision {
+  const desired = size.active + size.joining;
+  return { ...decision, action: 'none', count: 0, desired, reason: `${decision.reason}; ${why}` };
+}
+
+export function scalingLoadOf(load: Load): ScalingLoad {
+  const { queueDepth, averageWaitTime, longestWaitTime, utilization, unplaceable, nodes } = load;
+  return { queueDepth, averageWaitTime, longestWaitTime, utilization, unplaceable, nodes };
+}
+
+/** Being drained, and the last to be told so first: it has most left to do. */
+function staying({ instances, nodes }: StateView): readonly string[] {
+  return [...instances.values()]
+    .filter(({ phase, node }) => phase === 'DRAINING' && nodes.get(node)?.sessionOpen === true)
+    .sort((a, b) => b.phaseSinceMs - a.phaseSinceMs || (a.id < b.id ? -1 : 1))
+    .map(({ id }) => id);
+}
+
+function victims({ state, members }: EvaluationInput, count: number): readonly string[] {
+  const candidates: LeavingCandidate[] = [];
+  const own = new Set<string>();
+  for (const instance of state.instances.values()) {
+    const node = state.nodes.get(instance.node);
+    const works = node?.status === 'AVAILABLE' || node?.status === 'UNHEALTHY';
+    if (instance.phase !== 'JOINED' || node === undefined || !works) continue;
+    own.add(node.name);
+    candidates.push(candidateOf(instance, node, { state, members }));
+  }
+  const others = members
+    .filter(({ name }) => !own.has(name))
+    .map(({ name, ...member }) => ({ ...member, zone: zoneOf(state.nodes.get(name)) }));
+  return chooseVictims(candidates, others, count);
+}
+
+function candidateOf(
+  { id, createdAtMs }: InstanceRow,
+  node: NodeRow,
+  { state, members }: Pick<EvaluationInput, 'members' | 'state'>,
+): LeavingCandidate {
+  const used = state.allocated(node.name);
+  const { cpuMillis, memoryBytes } = node.capacity;
+  const member = members.find(({ name }) => name === node.name);
+  return {
+    id,
+    node: node.name,
+    zone: zoneOf(node),
+    isVoter: member?.isVoter ?? false,
+    isCaughtUp: member?.isCaughtUp ?? false,
+    filling: Math.max(used.cpuMillis / Math.max(1, cpuMillis), used.memoryBytes / Math.max(1, memoryBytes)),
+    tasks: state.tasksOn(node.name).size,
+    createdAtMs,
+  };
+}
+
+function zoneOf(node: NodeRow | undefined): string | null {
+  return node?.labels.find(([label]) => label === ZONE_LABEL)?.[1] ?? null;
+}
+
+/** What those would be like that could be added, as far as the settings say it: like one that there is, but for that. */
+function newNodes({ nodes }: StateView, settings: Autoscaling): readonly NodeRow[] {
+  const stated =
+    settings.provider === 'process' || settings.provider === 'docker' ? settings[settings.provider] : null;
+  const like = [...nodes.values()].find(({ status }) => status === 'AVAILABLE');
+  if (stated === null || like === undefined) return [];
+  const { cpuMillis, memoryBytes } = stated.capacity;
+  const capacity = {
+    cpuMillis: cpuMillis ?? like.capacity.cpuMillis,
+    memoryBytes: memoryBytes ?? like.capacity.memoryBytes,
+  };
+  return [{ ...like, name: '', capacity }];
+}

@@ -1,0 +1,33 @@
+import { describe, expect, it } from 'vitest';
+
+import { holdMs, isTold, RETRY_LIMITS, retryDelayMs } from './retry.ts';
+
+describe('what a provider has refused', () => {
+  it('is asked for again later and later, up to a bound', () => {
+    expect([0, 1, 2, 6, 50].map((failures) => retryDelayMs('unavailable', failures, null))).toEqual([
+      5000, 10_000, 20_000, 300_000, 300_000,
+    ]);
+  });
+
+  it.each(['quota', 'capacity', 'denied', 'invalid'] as const)(
+    'is left for long where it is %s, and told of at once',
+    (kind) => {
+      expect(retryDelayMs(kind, 0, null)).toBe(RETRY_LIMITS.longLeastMs);
+      expect(retryDelayMs(kind, 50, null)).toBe(RETRY_LIMITS.longMostMs);
+      expect(isTold(kind, 0)).toBe(true);
+    },
+  );
+
+  it('is waited for as long as the provider asks, within reason', () => {
+    expect(retryDelayMs('throttled', 0, 60_000)).toBe(60_000);
+    expect(retryDelayMs('throttled', 0, 1e12)).toBe(RETRY_LIMITS.longMostMs);
+  });
+
+  it('is told of where it does not mend by itself', () => {
+    expect([0, 3, 4, 9].map((failures) => isTold('throttled', failures))).toEqual([false, false, true, true]);
+  });
+
+  it('holds further nodes back for longer each time', () => {
+    expect([0, 1, 2, 30].map(holdMs)).toEqual([60_000, 120_000, 240_000, 3_600_000]);
+  });
+});

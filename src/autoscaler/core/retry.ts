@@ -1,0 +1,42 @@
+/** When what a provider has refused is asked for again, and when a person is told. Pure. */
+export type FailureKind = 'throttled' | 'quota' | 'capacity' | 'denied' | 'invalid' | 'unavailable';
+
+export const RETRY_LIMITS = {
+  leastMs: 5000,
+  mostMs: 300_000,
+  /** What time alone rarely mends. */
+  longLeastMs: 300_000,
+  longMostMs: 3_600_000,
+  /** Failures in a row of what may mend by itself that nobody is told of. */
+  untold: 4,
+  /** After instances that did not come to be none is asked for: so long, twice as long after the next, at the most. */
+  holdLeastMs: 60_000,
+  holdMostMs: 3_600_000,
+} as const;
+
+const DOUBLINGS = 20;
+
+/** @param failures before this one, in a row. @param retryAfterMs what the provider asks for; null: nothing */
+export function retryDelayMs(kind: FailureKind, failures: number, retryAfterMs: number | null): number {
+  const { leastMs, mostMs, longLeastMs, longMostMs } = RETRY_LIMITS;
+  const [least, most] = isLasting(kind) ? [longLeastMs, longMostMs] : [leastMs, mostMs];
+  return Math.min(longMostMs, Math.max(doubled(least, most, failures), retryAfterMs ?? 0));
+}
+
+/** Whether a person is to be told now. */
+export function isTold(kind: FailureKind, failures: number): boolean {
+  return isLasting(kind) || failures >= RETRY_LIMITS.untold;
+}
+
+/** @param failures of the episode so far */
+export function holdMs(failures: number): number {
+  return doubled(RETRY_LIMITS.holdLeastMs, RETRY_LIMITS.holdMostMs, failures);
+}
+
+function isLasting(kind: FailureKind): boolean {
+  return kind !== 'throttled' && kind !== 'unavailable';
+}
+
+function doubled(least: number, most: number, times: number): number {
+  return Math.min(most, least * 2 ** Math.min(times, DOUBLINGS));
+}

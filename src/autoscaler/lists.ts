@@ -1,0 +1,133 @@
+/** Asks providers for what they have, each machine by itself, and keeps what the lists have shown since this leader leads. */
+import type { Clock } from '../lib/clock.ts';
+import { JarvisError, messageOf } from '../lib/errors.ts';
+import type { ScalingProvider } from '../model/autoscaling.ts';
+import type { StateView } from '../scheduler/ports.ts';
+import { NO_SIGHTINGS, noteList, type Sightings } from './core/sightings.ts';
+import { AUTOSCALER_LIMITS } from './limits.ts';
+import type { InstanceProviders } from './ports.ts';
+
+interface Place {
+  readonly provider: ScalingProvider;
+  readonly host: string | null;
+}
+
+interface Listing {
+  /** Monotonic. */
+  dueMs: number;
+  isUnderWay: boolean;
+  failures: number;
+}
+
+interface InstanceListsOptions {
+  readonly providers: InstanceProviders;
+  readonly state: () => StateView;
+  /** The cluster's time. */
+  readonly nowMs: () => number;
+  readonly clock: Clock;
+  /** A provider that cannot be listed, again and again. */
+  readonly onFailure: (provider: ScalingProvider, reason: string) => void;
+  /** There is news. */
+  readonly onList: () => void;
+}
+
+export class InstanceLists {
+  readonly #options: InstanceListsOptions;
+  readonly #listings = new Map<string, Listing>();
+  #sightings: Sightings = NO_SIGHTINGS;
+
+  constructor(options: InstanceListsOptions) {
+    this.#options = options;
+  }
+
+  get sightings(): Sightings {
+    return this.#sightings;
+  }
+
+  /** Whether a provider fails to answer at present. */
+  get isFailing(): boolean {
+    return [...this.#listings.values()].some(({ failures }) => failures > 0);
+  }
+
+  /** Begins the lists that are due. @param isBusy something is on its way: they are due more often */
+  look(isBusy: boolean, provider: ScalingProvider | null, signal: AbortSignal): void {
+    const places = this.#places(provider);
+    for (const key of this.#listings.keys()) if (!places.has(key)) this.#listings.delete(key);
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const [key, place] of places) {
+      const known = this.#listings.get(key) ?? { dueMs: nowMs, isUnderWay: false, failures: 0 };
+      this.#listings.set(key, known);
+      if (isBusy) known.dueMs = Math.min(known.dueMs, nowMs + AUTOSCALER_LIMITS.listBusyMs);
+      if (!known.isUnderWay && known.dueMs <= nowMs) void this.#list(place, known, isBusy, signal);
+    }
+  }
+
+  /** Where instances are, and where some may be that nobody knows. @param provider that is in use; null: none */
+  #places(provider: ScalingProvider | null): ReadonlyMap<string, Place> {
+    const { instances, nodes } = this.#options.state();
+    const places = new Map<string, Place>();
+    const add = (place: Place): void => {
+      if (place.host !== null && nodes.get(place.host)?.sessionOpen !== true) return;
+      places.set(`${place.provider} ${place.host ?? ''}`, place);
+    };
+    for (const row of instances.values())
+      if (row.host !== null || !isOfMachine(row.provider)) add({ provider: row.provider, host: row.host });
+    if (provider === null) return places;
+    if (!isOfMachine(provider)) add({ provider, host: null });
+    else
+      for (const { name } of nodes.values()) if (!isInstance(name, instances)) add({ provider, host: name });
+    return places;
+  }
+
+  /** Never throws. */
+  async #list(place: Place, listing: Listing, isBusy: boolean, signal: AbortSignal): Promise<void> {
+    const { providers, state, nowMs, clock, onFailure, onList } = this.#options;
+    listing.isUnderWay = true;
+    const beganAtMs = nowMs();
+    try {
+      const instances = await withDeadline(clock, AUTOSCALER_LIMITS.callMs, signal, (limit) =>
+        providers.of(place.provider, place.host).list(limit),
+      );
+      if (signal.aborted) return;
+      listing.failures = 0;
+      this.#sightings = noteList(this.#sightings, { ...place, beganAtMs, instances }, state().instances);
+      onList();
+    } catch (error) {
+      if (signal.aborted) return;
+      listing.failures += 1;
+      if (listing.failures === AUTOSCALER_LIMITS.listFailures)
+        onFailure(place.provider, `what it has cannot be listed: ${messageOf(error)}`);
+    } finally {
+      listing.isUnderWay = false;
+      const delayMs = isBusy ? AUTOSCALER_LIMITS.listBusyMs : AUTOSCALER_LIMITS.listMs;
+      listing.dueMs = clock.monotonicMs() + delayMs;
+    }
+  }
+}
+
+/** Its instances are on machines of nodes. */
+export function isOfMachine(provider: ScalingProvider): boolean {
+  return provider === 'process' || provider === 'docker';
+}
+
+function isInstance(name: string, instances: StateView['instances']): boolean {
+  for (const { node } of instances.values()) if (node === name) return true;
+  return false;
+}
+
+/** @throws what the work throws; by then at the latest it is told to end */
+export async function withDeadline<T>(
+  clock: Clock,
+  deadlineMs: number,
+  signal: AbortSignal,
+  work: (limit: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const timeout = new AbortController();
+  const error = new JarvisError('timeout', `no answer within ${deadlineMs / 1000} s`);
+  const cancel = clock.after(deadlineMs, () => timeout.abort(error));
+  try {
+    return await work(AbortSignal.any([signal, timeout.signal]));
+  } finally {
+    cancel();
+  }
+}

@@ -1,0 +1,50 @@
+/** What the autoscaler needs of the node that leads. */
+import type { Clock } from '../lib/clock.ts';
+import type { Log } from '../lib/log.ts';
+import type { ScalingProvider } from '../model/autoscaling.ts';
+import type { Replica } from '../scheduler/ports.ts';
+import type { ScalingMember } from './core/evaluation.ts';
+import type { Provider } from './providers/provider.ts';
+
+export interface InstanceProviders {
+  /**
+   * @param host the node whose machine it is; null for a provider that knows no machines
+   * @throws ProviderError where its settings are missing
+   */
+  of(name: ScalingProvider, host: string | null): Provider;
+}
+
+export interface JoinTokenMaker {
+  /** Good for one node of that name. @throws JarvisError */
+  make(
+    node: string,
+    validMs: number,
+    signal: AbortSignal,
+  ): Promise<{ readonly id: string; readonly token: string }>;
+  /** What is gone already is fine. */
+  remove(id: string): Promise<void>;
+}
+
+export interface Departures {
+  /**
+   * The next thing that is to be done for a node to leave members and list.
+   * @param isGone the provider's word that nothing of it runs any more
+   * @returns whether it has left; false: it is under way, and this is to be called again
+   * @throws JarvisError what stands against it
+   */
+  leave(node: string, isGone: boolean, signal: AbortSignal): Promise<boolean>;
+}
+
+export interface AutoscalerParts {
+  readonly replica: Pick<Replica, 'onApplied' | 'propose' | 'state'>;
+  readonly clusterId: string;
+  readonly providers: InstanceProviders;
+  readonly members: () => readonly (ScalingMember & { readonly address: string })[];
+  /** Voters that are kept, and members that there may be. */
+  readonly bounds: () => { readonly voters: number; readonly mostMembers: number };
+  /** Null: nodes come in without. */
+  readonly joinTokens: JoinTokenMaker | null;
+  readonly departures: Departures;
+  readonly clock: Clock;
+  readonly log: Log;
+}
