@@ -99,7 +99,7 @@ const FIRST: Readonly<Record<string, () => Promise<unknown>>> = {
     const body = JSON.stringify({ command: ['sleep', '300'] });
     const { text } = await ask(follower, { method: 'POST', path: '/tasks', token: admin, body });
     const { id } = JSON.parse(text) as { readonly id: string };
-    values.set('RUNNING', id);
+    shell.set('RUNNING', id);
     await waitFor('the use of a task is known', () => read<object>(`/tasks/${id}/usage`));
   },
   retryTask: () => over(`/tasks/${values.get('TASK')}`),

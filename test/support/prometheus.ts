@@ -6,7 +6,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -34,14 +34,15 @@ export function prometheusObstacle(): string | null {
     : `not installed: ${missing.join(', ')} (node scripts/test-bed.mjs metrics)`;
 }
 
-/** As Alertmanager posts it to a webhook. */
-export interface Notification {
+interface Alert {
   readonly status: 'firing' | 'resolved';
-  readonly alerts: readonly {
-    readonly status: 'firing' | 'resolved';
-    readonly labels: Readonly<Record<string, string>>;
-    readonly annotations: Readonly<Record<string, string>>;
-  }[];
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** As Alertmanager posts it to a webhook. */
+interface Notification {
+  readonly alerts: readonly Alert[];
 }
 
 interface Series {
@@ -69,13 +70,14 @@ export class Monitoring {
   #said = '';
 
   constructor() {
-    this.#receiver = createServer((request, response) => {
-      void text(request).then((body) => {
-        if (request.url === '/page') this.pages.push(JSON.parse(body) as Notification);
-        else this.slack.push(body);
-        response.end('ok');
-      });
-    });
+    this.#receiver = createServer((request, response) => void this.#take(request, response));
+  }
+
+  async #take(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await text(request);
+    if (request.url === '/page') this.pages.push(JSON.parse(body) as Notification);
+    else this.slack.push(body);
+    response.end('ok');
   }
 
   /** @param nodes addresses of HTTP, to be asked for their targets */
@@ -137,22 +139,22 @@ export class Monitoring {
     return answer.data?.result ?? [];
   }
 
-  /** Once the pager has been told. */
+  /** Once the pager has been told. @returns the alert */
   async page(
     alertname: string,
     status: 'firing' | 'resolved',
     labels: Readonly<Record<string, string>>,
-  ): Promise<void> {
-    await waitFor(
+  ): Promise<Alert> {
+    const wanted = Object.entries({ ...labels, alertname });
+    return await waitFor(
       `the pager hears that ${alertname} is ${status}`,
       () =>
-        this.pages.some(({ alerts }) =>
-          alerts.some(
+        this.pages
+          .flatMap(({ alerts }) => alerts)
+          .find(
             (alert) =>
-              alert.status === status &&
-              Object.entries({ ...labels, alertname }).every(([name, value]) => alert.labels[name] === value),
-          ),
-        ),
+              alert.status === status && wanted.every(([name, value]) => alert.labels[name] === value),
+          ) ?? null,
       { timeoutMs: 90_000 },
     );
   }
