@@ -149,8 +149,11 @@ class NodeDepartures implements Departures {
     const heir = confState.voters.includes(member.raftId)
       ? raft.membership.peers.find((peer) => this.#mayVote(peer) && peer !== member)
       : undefined;
-    if (heir === undefined) await raft.changeMembership({ type: 'remove', id: member.raftId });
-    else
+    if (heir === undefined) {
+      // Its certificate, where it has one, is good for some time yet.
+      await this.#propose({ type: 'barMember', name: member.name });
+      await raft.changeMembership({ type: 'remove', id: member.raftId });
+    } else
       await raft.changeMembership({
         type: 'together',
         changes: [

@@ -36,6 +36,7 @@ import { SchedulingLoop } from '../scheduler/loop.ts';
 import { adminTokenFile } from './admin-token-file.ts';
 import { alertDuties } from './alerts/duties.ts';
 import { autoscalerOf } from './autoscaling.ts';
+import type { Autoscaler } from '../autoscaler/loop.ts';
 import { webhookTester } from './alerts/webhooks.ts';
 import { Admission } from './admission.ts';
 import { authRequired, type NodeConfig } from './config.ts';
@@ -243,7 +244,21 @@ export class Daemon {
       observer: this.#metrics.raft,
     });
     this.#metrics.member(member, { replica, diskErrors });
-    const duties = this.#leaderDuties(replica, cluster, raft, pool);
+    const autoscaler = autoscalerOf({
+      config,
+      clusterId: cluster.clusterId,
+      replica,
+      raft,
+      pool,
+      tls: this.#security.tls,
+      // Asked only while it leads, which is after the duties have begun.
+      silentMs: (node) => duties.silentMs(node),
+      observer: this.#metrics.autoscaler,
+      clock: this.#clock,
+      log: this.#log,
+    });
+    this.#metrics.scales(autoscaler, replica);
+    const duties: LeaderDuties = this.#leaderDuties(replica, cluster, raft, pool, autoscaler);
     const sessions = new SessionService({
       replica,
       accept: (call) => duties.accept(call),
@@ -298,6 +313,7 @@ export class Daemon {
       remotes,
       clock: this.#clock,
       testWebhook: webhookTester({ clock: this.#clock, version: this.#version }),
+      scaling: autoscaler,
     });
     const freshness = new FreshnessWatch({ replica, insight, clock: this.#clock });
     const { tls } = this.#security;
@@ -463,6 +479,7 @@ export class Daemon {
     cluster: ClusterRecord,
     raft: RaftNode,
     pool: ChannelPool,
+    autoscaler: Autoscaler,
   ): LeaderDuties {
     const parts = { replica, clock: this.#clock, log: this.#log };
     // Asked only while it leads, which is after the duties have begun.
@@ -478,17 +495,6 @@ export class Daemon {
       file: adminTokenFile(this.#config.dataDir),
     });
     this.#closing('tokens', () => tokens.close());
-    const autoscaler = autoscalerOf({
-      ...parts,
-      config: this.#config,
-      clusterId: cluster.clusterId,
-      raft,
-      pool,
-      tls: this.#security.tls,
-      silentMs: (node) => duties.silentMs(node),
-      observer: this.#metrics.autoscaler,
-    });
-    this.#metrics.scales(autoscaler, replica);
     const duties: LeaderDuties = new LeaderDuties({
       ...parts,
       formation: { clusterId: cluster.clusterId, epoch: cluster.epoch, config: this.#config.cluster },

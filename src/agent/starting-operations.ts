@@ -43,6 +43,9 @@ export class StartingOperations implements ClusterOperations {
     this.#ready().listJoinTokens(...call);
   getJoinToken: ClusterOperations['getJoinToken'] = async (...call) => this.#ready().getJoinToken(...call);
   listAlerts: ClusterOperations['listAlerts'] = async (...call) => this.#ready().listAlerts(...call);
+  getAutoscaler: ClusterOperations['getAutoscaler'] = async (...call) => this.#ready().getAutoscaler(...call);
+  listScalingDecisions: ClusterOperations['listScalingDecisions'] = async (...call) =>
+    this.#ready().listScalingDecisions(...call);
   testAlert: ClusterOperations['testAlert'] = async (...call) => this.#ready().testAlert(...call);
   deleteJoinToken: ClusterOperations['deleteJoinToken'] = async (...call) =>
     this.#ready().deleteJoinToken(...call);

@@ -32,6 +32,10 @@ import type {
   CreateTokenRequest,
   CreateTokenResponse,
   AlertTest,
+  AutoscalerStatus,
+  GetAutoscalerRequest,
+  ListScalingDecisionsRequest,
+  ListScalingDecisionsResponse,
   CreatedJoinToken,
   CreateJoinTokenRequest,
   JoinToken,
@@ -116,6 +120,11 @@ export interface ClusterConnection {
   deleteJoinToken(request: JoinTokenRequest, signal: AbortSignal): Promise<JoinToken>;
   listAlerts(request: ListAlertsRequest, signal: AbortSignal): Promise<ListAlertsResponse>;
   testAlert(request: TestAlertRequest, signal: AbortSignal): Promise<AlertTest>;
+  getAutoscaler(request: GetAutoscalerRequest, signal: AbortSignal): Promise<AutoscalerStatus>;
+  listScalingDecisions(
+    request: ListScalingDecisionsRequest,
+    signal: AbortSignal,
+  ): Promise<ListScalingDecisionsResponse>;
   setConfig(request: SetConfigRequest, signal: AbortSignal): Promise<ClusterSettings>;
   createToken(request: CreateTokenRequest, signal: AbortSignal): Promise<CreateTokenResponse>;
   listTokens(signal: AbortSignal): Promise<ListTokensResponse>;

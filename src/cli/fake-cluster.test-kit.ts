@@ -7,6 +7,8 @@ import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc
 
 import {
   AlertTest,
+  AutoscalerStatus,
+  ListScalingDecisionsResponse,
   ListAlertsResponse,
   Attempt,
   Batch,
@@ -94,6 +96,8 @@ export class FakeCluster {
   joinTokens: readonly JoinToken[] = [JoinToken.create({ id: 'join-a', uses: 1, uses_left: 1 })];
   joinToken = '';
   alerts = ListAlertsResponse.create();
+  autoscaler = AutoscalerStatus.create();
+  scalingDecisions = ListScalingDecisionsResponse.create();
   alertTest = AlertTest.create({ id: 'test-a', webhook: 1, target: 'https://a.example/…', delivered: true });
   /** Of whatever is asked for as it may be old. */
   freshness: Freshness = { index: 41, ageMs: 1250 };
@@ -328,6 +332,8 @@ export class FakeCluster {
       getJoinToken: unary('getJoinToken', ({ id }: JoinTokenRequest) => JoinToken.create({ id })),
       listAlerts: unary('listAlerts', () => this.alerts),
       testAlert: unary('testAlert', () => this.alertTest),
+      getAutoscaler: unary('getAutoscaler', () => this.autoscaler),
+      listScalingDecisions: unary('listScalingDecisions', () => this.scalingDecisions),
       deleteJoinToken: unary('deleteJoinToken', ({ id }: JoinTokenRequest) => JoinToken.create({ id })),
       submitBatch: unary('submitBatch', () => this.groups.submitted),
       getBatch: unary('getBatch', () => this.groups.batch()),

@@ -111,6 +111,8 @@ export function dialGrpc(
     deleteJoinToken: ask(methods.deleteJoinToken, true),
     listAlerts: ask(methods.listAlerts),
     testAlert: ask(methods.testAlert, true),
+    getAutoscaler: read(methods.getAutoscaler),
+    listScalingDecisions: read(methods.listScalingDecisions),
     createToken: ask(methods.createToken, true),
     listTokens: (signal) => listTokens({}, signal),
     revokeToken: ask(methods.revokeToken, true),

@@ -957,7 +957,7 @@ export interface EventsRequest {
   since: string;
   /** Go on for ever; otherwise up to what had happened when it was asked for. */
   follow: boolean;
-  /** task, batch, dag, node or alert; several: any of them. None: all. */
+  /** task, batch, dag, node, instance or alert; several: any of them. None: all. */
   kind: string[];
   /** Ids of tasks, batches and DAGs, or names of nodes. */
   id: string[];
@@ -1349,6 +1349,128 @@ export interface AlertTest {
   /** Of the answer; absent: there was none. */
   status?: number | undefined;
   error?: string | undefined;
+}
+
+export interface GetAutoscalerRequest {
+  /** As in TaskRequest. */
+  consistency?: string | undefined;
+}
+
+export interface AutoscalerStatus {
+  enabled: boolean;
+  /** What the rules come to is recorded, and nothing is done. */
+  dry_run: boolean;
+  provider: string;
+  min_nodes: number;
+  max_nodes: number;
+  load:
+    | ScalingLoad
+    | undefined;
+  /** That work; that were asked for and do not yet; that are on their way out; how many there are to be. */
+  active_nodes: number;
+  joining_nodes: number;
+  leaving_nodes: number;
+  desired_nodes: number;
+  /** What the rules come to now, in one line. */
+  reason: string;
+  rules: ScalingRule[];
+  instances: ScalingInstance[];
+  last_decision?:
+    | ScalingDecision
+    | undefined;
+  /** By the leader that answers; absent: not since it leads. */
+  last_evaluated_at?:
+    | string
+    | undefined;
+  /** Absent: nothing fails. */
+  failure?: ScalingFailure | undefined;
+}
+
+export interface ScalingLoad {
+  /** Tasks that could run, and are on no node yet; and the seconds that they have waited. */
+  queue_depth: number;
+  average_wait_time: number;
+  longest_wait_time: number;
+  /** Percent of the nodes' processors or memory, whichever is fuller, that is set aside. */
+  cluster_utilization: number;
+  /** Tasks that no node could hold, there or to come. */
+  unplaceable_tasks: number;
+  nodes: number;
+}
+
+export interface ScalingRule {
+  /** add_nodes or remove_nodes */
+  action: string;
+  metric: string;
+  threshold: number;
+  count: number;
+  value: number;
+  fires: boolean;
+  /** Why it does nothing, or not all that it says; absent: nothing holds it. */
+  held?: string | undefined;
+}
+
+export interface ScalingInstance {
+  id: string;
+  node: string;
+  provider: string;
+  /** The node on whose machine it is. */
+  host?: string | undefined;
+  provider_id?:
+    | string
+    | undefined;
+  /** REQUESTED, CREATED, JOINED, DRAINING, LEAVING or TERMINATING. */
+  phase: string;
+  phase_since: string;
+  created_at: string;
+  /** Why it is in its phase. */
+  reason: string;
+  /** Requests in a row that came to nothing; the newest error; when it is tried again. */
+  failures: number;
+  error?: string | undefined;
+  next_try_at?: string | undefined;
+}
+
+export interface ScalingFailure {
+  provider: string;
+  since: string;
+  count: number;
+  reason: string;
+  /** No node is asked for before. */
+  held_until?: string | undefined;
+}
+
+export interface ListScalingDecisionsRequest {
+  /** 0: 100. At most 1,000. */
+  limit: number;
+  cursor: string;
+  /** As in TaskRequest. */
+  consistency?: string | undefined;
+}
+
+export interface ListScalingDecisionsResponse {
+  items: ScalingDecision[];
+  next_cursor: string;
+}
+
+export interface ScalingDecision {
+  /** Decisions are numbered. */
+  number: number;
+  time: string;
+  /** add_nodes or remove_nodes */
+  action: string;
+  count: number;
+  desired_nodes: number;
+  reason: string;
+  dry_run: boolean;
+  load: ScalingLoad | undefined;
+  rules: ScalingRule[];
+  /** Names. */
+  nodes: string[];
+  /** Of these: that have joined, or left; that did not come to be; that were not needed any more, or stayed. */
+  done: number;
+  failed: number;
+  cancelled: number;
 }
 
 function createBaseResources(): Resources {
@@ -13792,6 +13914,1232 @@ export const AlertTest: MessageFns<AlertTest> = {
   },
 };
 
+function createBaseGetAutoscalerRequest(): GetAutoscalerRequest {
+  return { consistency: undefined };
+}
+
+export const GetAutoscalerRequest: MessageFns<GetAutoscalerRequest> = {
+  encode(message: GetAutoscalerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.consistency !== undefined) {
+      writer.uint32(10).string(message.consistency);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetAutoscalerRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetAutoscalerRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.consistency = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetAutoscalerRequest>): GetAutoscalerRequest {
+    return GetAutoscalerRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetAutoscalerRequest>): GetAutoscalerRequest {
+    const message = createBaseGetAutoscalerRequest();
+    message.consistency = object.consistency ?? undefined;
+    return message;
+  },
+};
+
+function createBaseAutoscalerStatus(): AutoscalerStatus {
+  return {
+    enabled: false,
+    dry_run: false,
+    provider: "",
+    min_nodes: 0,
+    max_nodes: 0,
+    load: undefined,
+    active_nodes: 0,
+    joining_nodes: 0,
+    leaving_nodes: 0,
+    desired_nodes: 0,
+    reason: "",
+    rules: [],
+    instances: [],
+    last_decision: undefined,
+    last_evaluated_at: undefined,
+    failure: undefined,
+  };
+}
+
+export const AutoscalerStatus: MessageFns<AutoscalerStatus> = {
+  encode(message: AutoscalerStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.enabled !== false) {
+      writer.uint32(8).bool(message.enabled);
+    }
+    if (message.dry_run !== false) {
+      writer.uint32(16).bool(message.dry_run);
+    }
+    if (message.provider !== "") {
+      writer.uint32(26).string(message.provider);
+    }
+    if (message.min_nodes !== 0) {
+      writer.uint32(32).uint32(message.min_nodes);
+    }
+    if (message.max_nodes !== 0) {
+      writer.uint32(40).uint32(message.max_nodes);
+    }
+    if (message.load !== undefined) {
+      ScalingLoad.encode(message.load, writer.uint32(50).fork()).join();
+    }
+    if (message.active_nodes !== 0) {
+      writer.uint32(56).uint32(message.active_nodes);
+    }
+    if (message.joining_nodes !== 0) {
+      writer.uint32(64).uint32(message.joining_nodes);
+    }
+    if (message.leaving_nodes !== 0) {
+      writer.uint32(72).uint32(message.leaving_nodes);
+    }
+    if (message.desired_nodes !== 0) {
+      writer.uint32(80).uint32(message.desired_nodes);
+    }
+    if (message.reason !== "") {
+      writer.uint32(90).string(message.reason);
+    }
+    for (const v of message.rules) {
+      ScalingRule.encode(v!, writer.uint32(98).fork()).join();
+    }
+    for (const v of message.instances) {
+      ScalingInstance.encode(v!, writer.uint32(106).fork()).join();
+    }
+    if (message.last_decision !== undefined) {
+      ScalingDecision.encode(message.last_decision, writer.uint32(114).fork()).join();
+    }
+    if (message.last_evaluated_at !== undefined) {
+      writer.uint32(122).string(message.last_evaluated_at);
+    }
+    if (message.failure !== undefined) {
+      ScalingFailure.encode(message.failure, writer.uint32(130).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AutoscalerStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAutoscalerStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.enabled = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.dry_run = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.provider = reader.string(true);
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.min_nodes = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.max_nodes = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.load = ScalingLoad.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.active_nodes = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.joining_nodes = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.leaving_nodes = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.desired_nodes = reader.uint32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.reason = reader.string(true);
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.rules.push(ScalingRule.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.instances.push(ScalingInstance.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.last_decision = ScalingDecision.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.last_evaluated_at = reader.string(true);
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.failure = ScalingFailure.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AutoscalerStatus>): AutoscalerStatus {
+    return AutoscalerStatus.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AutoscalerStatus>): AutoscalerStatus {
+    const message = createBaseAutoscalerStatus();
+    message.enabled = object.enabled ?? false;
+    message.dry_run = object.dry_run ?? false;
+    message.provider = object.provider ?? "";
+    message.min_nodes = object.min_nodes ?? 0;
+    message.max_nodes = object.max_nodes ?? 0;
+    message.load = (object.load !== undefined && object.load !== null)
+      ? ScalingLoad.fromPartial(object.load)
+      : undefined;
+    message.active_nodes = object.active_nodes ?? 0;
+    message.joining_nodes = object.joining_nodes ?? 0;
+    message.leaving_nodes = object.leaving_nodes ?? 0;
+    message.desired_nodes = object.desired_nodes ?? 0;
+    message.reason = object.reason ?? "";
+    message.rules = object.rules?.map((e) => ScalingRule.fromPartial(e)) || [];
+    message.instances = object.instances?.map((e) => ScalingInstance.fromPartial(e)) || [];
+    message.last_decision = (object.last_decision !== undefined && object.last_decision !== null)
+      ? ScalingDecision.fromPartial(object.last_decision)
+      : undefined;
+    message.last_evaluated_at = object.last_evaluated_at ?? undefined;
+    message.failure = (object.failure !== undefined && object.failure !== null)
+      ? ScalingFailure.fromPartial(object.failure)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseScalingLoad(): ScalingLoad {
+  return {
+    queue_depth: 0,
+    average_wait_time: 0,
+    longest_wait_time: 0,
+    cluster_utilization: 0,
+    unplaceable_tasks: 0,
+    nodes: 0,
+  };
+}
+
+export const ScalingLoad: MessageFns<ScalingLoad> = {
+  encode(message: ScalingLoad, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.queue_depth !== 0) {
+      writer.uint32(8).uint32(message.queue_depth);
+    }
+    if (message.average_wait_time !== 0) {
+      writer.uint32(17).double(message.average_wait_time);
+    }
+    if (message.longest_wait_time !== 0) {
+      writer.uint32(25).double(message.longest_wait_time);
+    }
+    if (message.cluster_utilization !== 0) {
+      writer.uint32(33).double(message.cluster_utilization);
+    }
+    if (message.unplaceable_tasks !== 0) {
+      writer.uint32(40).uint32(message.unplaceable_tasks);
+    }
+    if (message.nodes !== 0) {
+      writer.uint32(48).uint32(message.nodes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ScalingLoad {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScalingLoad();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.queue_depth = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.average_wait_time = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.longest_wait_time = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.cluster_utilization = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.unplaceable_tasks = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.nodes = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ScalingLoad>): ScalingLoad {
+    return ScalingLoad.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ScalingLoad>): ScalingLoad {
+    const message = createBaseScalingLoad();
+    message.queue_depth = object.queue_depth ?? 0;
+    message.average_wait_time = object.average_wait_time ?? 0;
+    message.longest_wait_time = object.longest_wait_time ?? 0;
+    message.cluster_utilization = object.cluster_utilization ?? 0;
+    message.unplaceable_tasks = object.unplaceable_tasks ?? 0;
+    message.nodes = object.nodes ?? 0;
+    return message;
+  },
+};
+
+function createBaseScalingRule(): ScalingRule {
+  return { action: "", metric: "", threshold: 0, count: 0, value: 0, fires: false, held: undefined };
+}
+
+export const ScalingRule: MessageFns<ScalingRule> = {
+  encode(message: ScalingRule, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.action !== "") {
+      writer.uint32(10).string(message.action);
+    }
+    if (message.metric !== "") {
+      writer.uint32(18).string(message.metric);
+    }
+    if (message.threshold !== 0) {
+      writer.uint32(25).double(message.threshold);
+    }
+    if (message.count !== 0) {
+      writer.uint32(32).uint32(message.count);
+    }
+    if (message.value !== 0) {
+      writer.uint32(41).double(message.value);
+    }
+    if (message.fires !== false) {
+      writer.uint32(48).bool(message.fires);
+    }
+    if (message.held !== undefined) {
+      writer.uint32(58).string(message.held);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ScalingRule {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScalingRule();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.action = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.metric = reader.string(true);
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.threshold = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.value = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.fires = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.held = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ScalingRule>): ScalingRule {
+    return ScalingRule.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ScalingRule>): ScalingRule {
+    const message = createBaseScalingRule();
+    message.action = object.action ?? "";
+    message.metric = object.metric ?? "";
+    message.threshold = object.threshold ?? 0;
+    message.count = object.count ?? 0;
+    message.value = object.value ?? 0;
+    message.fires = object.fires ?? false;
+    message.held = object.held ?? undefined;
+    return message;
+  },
+};
+
+function createBaseScalingInstance(): ScalingInstance {
+  return {
+    id: "",
+    node: "",
+    provider: "",
+    host: undefined,
+    provider_id: undefined,
+    phase: "",
+    phase_since: "",
+    created_at: "",
+    reason: "",
+    failures: 0,
+    error: undefined,
+    next_try_at: undefined,
+  };
+}
+
+export const ScalingInstance: MessageFns<ScalingInstance> = {
+  encode(message: ScalingInstance, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.node !== "") {
+      writer.uint32(18).string(message.node);
+    }
+    if (message.provider !== "") {
+      writer.uint32(26).string(message.provider);
+    }
+    if (message.host !== undefined) {
+      writer.uint32(34).string(message.host);
+    }
+    if (message.provider_id !== undefined) {
+      writer.uint32(42).string(message.provider_id);
+    }
+    if (message.phase !== "") {
+      writer.uint32(50).string(message.phase);
+    }
+    if (message.phase_since !== "") {
+      writer.uint32(58).string(message.phase_since);
+    }
+    if (message.created_at !== "") {
+      writer.uint32(66).string(message.created_at);
+    }
+    if (message.reason !== "") {
+      writer.uint32(74).string(message.reason);
+    }
+    if (message.failures !== 0) {
+      writer.uint32(80).uint32(message.failures);
+    }
+    if (message.error !== undefined) {
+      writer.uint32(90).string(message.error);
+    }
+    if (message.next_try_at !== undefined) {
+      writer.uint32(98).string(message.next_try_at);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ScalingInstance {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScalingInstance();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.node = reader.string(true);
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.provider = reader.string(true);
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.host = reader.string(true);
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.provider_id = reader.string(true);
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.phase = reader.string(true);
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.phase_since = reader.string(true);
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.created_at = reader.string(true);
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.reason = reader.string(true);
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.failures = reader.uint32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.error = reader.string(true);
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.next_try_at = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ScalingInstance>): ScalingInstance {
+    return ScalingInstance.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ScalingInstance>): ScalingInstance {
+    const message = createBaseScalingInstance();
+    message.id = object.id ?? "";
+    message.node = object.node ?? "";
+    message.provider = object.provider ?? "";
+    message.host = object.host ?? undefined;
+    message.provider_id = object.provider_id ?? undefined;
+    message.phase = object.phase ?? "";
+    message.phase_since = object.phase_since ?? "";
+    message.created_at = object.created_at ?? "";
+    message.reason = object.reason ?? "";
+    message.failures = object.failures ?? 0;
+    message.error = object.error ?? undefined;
+    message.next_try_at = object.next_try_at ?? undefined;
+    return message;
+  },
+};
+
+function createBaseScalingFailure(): ScalingFailure {
+  return { provider: "", since: "", count: 0, reason: "", held_until: undefined };
+}
+
+export const ScalingFailure: MessageFns<ScalingFailure> = {
+  encode(message: ScalingFailure, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.provider !== "") {
+      writer.uint32(10).string(message.provider);
+    }
+    if (message.since !== "") {
+      writer.uint32(18).string(message.since);
+    }
+    if (message.count !== 0) {
+      writer.uint32(24).uint32(message.count);
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    if (message.held_until !== undefined) {
+      writer.uint32(42).string(message.held_until);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ScalingFailure {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScalingFailure();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.provider = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.since = reader.string(true);
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string(true);
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.held_until = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ScalingFailure>): ScalingFailure {
+    return ScalingFailure.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ScalingFailure>): ScalingFailure {
+    const message = createBaseScalingFailure();
+    message.provider = object.provider ?? "";
+    message.since = object.since ?? "";
+    message.count = object.count ?? 0;
+    message.reason = object.reason ?? "";
+    message.held_until = object.held_until ?? undefined;
+    return message;
+  },
+};
+
+function createBaseListScalingDecisionsRequest(): ListScalingDecisionsRequest {
+  return { limit: 0, cursor: "", consistency: undefined };
+}
+
+export const ListScalingDecisionsRequest: MessageFns<ListScalingDecisionsRequest> = {
+  encode(message: ListScalingDecisionsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.limit !== 0) {
+      writer.uint32(8).uint32(message.limit);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(18).string(message.cursor);
+    }
+    if (message.consistency !== undefined) {
+      writer.uint32(26).string(message.consistency);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListScalingDecisionsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListScalingDecisionsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.limit = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cursor = reader.string(true);
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.consistency = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListScalingDecisionsRequest>): ListScalingDecisionsRequest {
+    return ListScalingDecisionsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListScalingDecisionsRequest>): ListScalingDecisionsRequest {
+    const message = createBaseListScalingDecisionsRequest();
+    message.limit = object.limit ?? 0;
+    message.cursor = object.cursor ?? "";
+    message.consistency = object.consistency ?? undefined;
+    return message;
+  },
+};
+
+function createBaseListScalingDecisionsResponse(): ListScalingDecisionsResponse {
+  return { items: [], next_cursor: "" };
+}
+
+export const ListScalingDecisionsResponse: MessageFns<ListScalingDecisionsResponse> = {
+  encode(message: ListScalingDecisionsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.items) {
+      ScalingDecision.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.next_cursor !== "") {
+      writer.uint32(18).string(message.next_cursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListScalingDecisionsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListScalingDecisionsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.items.push(ScalingDecision.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.next_cursor = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListScalingDecisionsResponse>): ListScalingDecisionsResponse {
+    return ListScalingDecisionsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListScalingDecisionsResponse>): ListScalingDecisionsResponse {
+    const message = createBaseListScalingDecisionsResponse();
+    message.items = object.items?.map((e) => ScalingDecision.fromPartial(e)) || [];
+    message.next_cursor = object.next_cursor ?? "";
+    return message;
+  },
+};
+
+function createBaseScalingDecision(): ScalingDecision {
+  return {
+    number: 0,
+    time: "",
+    action: "",
+    count: 0,
+    desired_nodes: 0,
+    reason: "",
+    dry_run: false,
+    load: undefined,
+    rules: [],
+    nodes: [],
+    done: 0,
+    failed: 0,
+    cancelled: 0,
+  };
+}
+
+export const ScalingDecision: MessageFns<ScalingDecision> = {
+  encode(message: ScalingDecision, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.number !== 0) {
+      writer.uint32(8).uint64(message.number);
+    }
+    if (message.time !== "") {
+      writer.uint32(18).string(message.time);
+    }
+    if (message.action !== "") {
+      writer.uint32(26).string(message.action);
+    }
+    if (message.count !== 0) {
+      writer.uint32(32).uint32(message.count);
+    }
+    if (message.desired_nodes !== 0) {
+      writer.uint32(40).uint32(message.desired_nodes);
+    }
+    if (message.reason !== "") {
+      writer.uint32(50).string(message.reason);
+    }
+    if (message.dry_run !== false) {
+      writer.uint32(56).bool(message.dry_run);
+    }
+    if (message.load !== undefined) {
+      ScalingLoad.encode(message.load, writer.uint32(66).fork()).join();
+    }
+    for (const v of message.rules) {
+      ScalingRule.encode(v!, writer.uint32(74).fork()).join();
+    }
+    for (const v of message.nodes) {
+      writer.uint32(82).string(v!);
+    }
+    if (message.done !== 0) {
+      writer.uint32(88).uint32(message.done);
+    }
+    if (message.failed !== 0) {
+      writer.uint32(96).uint32(message.failed);
+    }
+    if (message.cancelled !== 0) {
+      writer.uint32(104).uint32(message.cancelled);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ScalingDecision {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScalingDecision();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.number = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.time = reader.string(true);
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.action = reader.string(true);
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.desired_nodes = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.reason = reader.string(true);
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.dry_run = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.load = ScalingLoad.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.rules.push(ScalingRule.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.nodes.push(reader.string(true));
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.done = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.failed = reader.uint32();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.cancelled = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ScalingDecision>): ScalingDecision {
+    return ScalingDecision.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ScalingDecision>): ScalingDecision {
+    const message = createBaseScalingDecision();
+    message.number = object.number ?? 0;
+    message.time = object.time ?? "";
+    message.action = object.action ?? "";
+    message.count = object.count ?? 0;
+    message.desired_nodes = object.desired_nodes ?? 0;
+    message.reason = object.reason ?? "";
+    message.dry_run = object.dry_run ?? false;
+    message.load = (object.load !== undefined && object.load !== null)
+      ? ScalingLoad.fromPartial(object.load)
+      : undefined;
+    message.rules = object.rules?.map((e) => ScalingRule.fromPartial(e)) || [];
+    message.nodes = object.nodes?.map((e) => e) || [];
+    message.done = object.done ?? 0;
+    message.failed = object.failed ?? 0;
+    message.cancelled = object.cancelled ?? 0;
+    return message;
+  },
+};
+
 /**
  * What there is to ask of a cluster: docs/grpc.md. Reads are the leader's answers unless they say `stale`; a write with the
  * same idempotency key happens once.
@@ -14278,6 +15626,28 @@ export const ClusterService = {
     responseSerialize: (value: AlertTest): Buffer => Buffer.from(AlertTest.encode(value).finish()),
     responseDeserialize: (value: Buffer): AlertTest => AlertTest.decode(value),
   },
+  /** What the autoscaler sees, what its rules come to now, and the nodes that it has asked for. */
+  getAutoscaler: {
+    path: "/jarvis.cluster.Cluster/GetAutoscaler" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetAutoscalerRequest): Buffer => Buffer.from(GetAutoscalerRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetAutoscalerRequest => GetAutoscalerRequest.decode(value),
+    responseSerialize: (value: AutoscalerStatus): Buffer => Buffer.from(AutoscalerStatus.encode(value).finish()),
+    responseDeserialize: (value: Buffer): AutoscalerStatus => AutoscalerStatus.decode(value),
+  },
+  /** What it has decided, the newest first. */
+  listScalingDecisions: {
+    path: "/jarvis.cluster.Cluster/ListScalingDecisions" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListScalingDecisionsRequest): Buffer =>
+      Buffer.from(ListScalingDecisionsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListScalingDecisionsRequest => ListScalingDecisionsRequest.decode(value),
+    responseSerialize: (value: ListScalingDecisionsResponse): Buffer =>
+      Buffer.from(ListScalingDecisionsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListScalingDecisionsResponse => ListScalingDecisionsResponse.decode(value),
+  },
 } as const;
 
 export interface ClusterServer extends UntypedServiceImplementation {
@@ -14381,6 +15751,10 @@ export interface ClusterServer extends UntypedServiceImplementation {
   listAlerts: handleUnaryCall<ListAlertsRequest, ListAlertsResponse>;
   /** Sends a test to one webhook, now. What comes again with the same key has the same id. */
   testAlert: handleUnaryCall<TestAlertRequest, AlertTest>;
+  /** What the autoscaler sees, what its rules come to now, and the nodes that it has asked for. */
+  getAutoscaler: handleUnaryCall<GetAutoscalerRequest, AutoscalerStatus>;
+  /** What it has decided, the newest first. */
+  listScalingDecisions: handleUnaryCall<ListScalingDecisionsRequest, ListScalingDecisionsResponse>;
 }
 
 export interface ClusterClient extends Client {
@@ -15064,6 +16438,38 @@ export interface ClusterClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: AlertTest) => void,
+  ): ClientUnaryCall;
+  /** What the autoscaler sees, what its rules come to now, and the nodes that it has asked for. */
+  getAutoscaler(
+    request: GetAutoscalerRequest,
+    callback: (error: ServiceError | null, response: AutoscalerStatus) => void,
+  ): ClientUnaryCall;
+  getAutoscaler(
+    request: GetAutoscalerRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: AutoscalerStatus) => void,
+  ): ClientUnaryCall;
+  getAutoscaler(
+    request: GetAutoscalerRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: AutoscalerStatus) => void,
+  ): ClientUnaryCall;
+  /** What it has decided, the newest first. */
+  listScalingDecisions(
+    request: ListScalingDecisionsRequest,
+    callback: (error: ServiceError | null, response: ListScalingDecisionsResponse) => void,
+  ): ClientUnaryCall;
+  listScalingDecisions(
+    request: ListScalingDecisionsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListScalingDecisionsResponse) => void,
+  ): ClientUnaryCall;
+  listScalingDecisions(
+    request: ListScalingDecisionsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListScalingDecisionsResponse) => void,
   ): ClientUnaryCall;
 }
 

@@ -89,7 +89,7 @@ export const taskUsageQuery = z.strictObject({ since: text.optional() });
 export const eventsQuery = z.strictObject({
   since: optionalText('What came after that position; `oldest`; or from that time on (RFC 3339)'),
   follow: truth(true, 'Goes on as long as the connection does'),
-  kind: anyOf('Of any of these kinds: task, batch, dag, node, alert'),
+  kind: anyOf('Of any of these kinds: task, batch, dag, node, instance, alert'),
   id: anyOf('Of any of these ids'),
 });
 

@@ -70,7 +70,7 @@ export interface ScalingRow {
 }
 
 /** From the first failure to when nothing fails any more. A person is told once. */
-interface ScalingFailure {
+export interface ScalingFailure {
   readonly provider: string;
   readonly sinceMs: number;
   readonly newestMs: number;
@@ -94,7 +94,7 @@ export interface ScalingLoad {
 }
 
 /** What one rule came to. */
-interface ScalingVerdict {
+export interface ScalingVerdict {
   readonly action: 'add_nodes' | 'remove_nodes';
   readonly metric: string;
   readonly threshold: number;

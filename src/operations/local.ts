@@ -46,6 +46,8 @@ import type {
   ClusterInsight,
   GroupOperations,
   AlertOperations,
+  ScalingInsight,
+  ScalingOperations,
   JoinTokenOperations,
   JoinTokenUser,
   MembershipControl,
@@ -62,6 +64,7 @@ import type { StoredTask } from './group-members.ts';
 import { parsePlan } from './group-requests.ts';
 import { LocalGroups } from './groups.ts';
 import { LocalAlerts } from './alerts.ts';
+import { LocalScaling } from './scaling.ts';
 import { LocalJoinTokens } from './join-tokens.ts';
 import { MembershipRequests } from './membership-requests.ts';
 import { LocalNodes } from './node-changes.ts';
@@ -102,6 +105,7 @@ export class LocalOperations implements RemoteOperations {
   readonly #settings: LocalSettings;
   readonly #joinTokens: LocalJoinTokens;
   readonly #alerts: LocalAlerts;
+  readonly #scaling: LocalScaling;
 
   constructor(options: {
     replica: Replica;
@@ -111,6 +115,7 @@ export class LocalOperations implements RemoteOperations {
     remotes: Pick<Remotes, 'operations'>;
     clock: Pick<Clock, 'wallMs'>;
     testWebhook: TestWebhook;
+    scaling: ScalingInsight;
   }) {
     this.#replica = options.replica;
     this.#insight = options.insight;
@@ -146,6 +151,11 @@ export class LocalOperations implements RemoteOperations {
       barrier: (context) => this.#barrier(context),
       outcome: (proposed, signal) => this.#outcome(proposed, signal),
       isRemembered: (idempotency) => this.#isRemembered(idempotency),
+    });
+    this.#scaling = new LocalScaling({
+      replica: options.replica,
+      barrier: (context) => this.#barrier(context),
+      insight: options.scaling,
     });
     this.#alerts = new LocalAlerts({
       replica: options.replica,
@@ -407,6 +417,10 @@ export class LocalOperations implements RemoteOperations {
 
   readonly listAlerts: AlertOperations['listAlerts'] = (...call) => this.#alerts.listAlerts(...call);
   readonly testAlert: AlertOperations['testAlert'] = (...call) => this.#alerts.testAlert(...call);
+  readonly getAutoscaler: ScalingOperations['getAutoscaler'] = (...call) =>
+    this.#scaling.getAutoscaler(...call);
+  readonly listScalingDecisions: ScalingOperations['listScalingDecisions'] = (...call) =>
+    this.#scaling.listScalingDecisions(...call);
 
   /** See {@link LocalJoinTokens.use}. */
   async useJoinToken(user: JoinTokenUser, signal: AbortSignal): Promise<void> {

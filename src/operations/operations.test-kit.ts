@@ -20,6 +20,7 @@ import type {
   LocalUsage,
   MembershipControl,
   Remotes,
+  ScalingInsight,
   TestWebhook,
 } from './port.ts';
 import { RoutingOperations } from './router.ts';
@@ -417,8 +418,26 @@ export function testLocal(
     remotes: parts.remotes,
     clock: { wallMs: () => cluster.nowMs },
     testWebhook: parts.testWebhook ?? (() => Promise.resolve({ failure: null, status: 200 })),
+    scaling: idleScaling,
   });
 }
+
+/** Nothing is to be done. */
+const idleScaling: ScalingInsight = {
+  evaluatedAtMs: null,
+  preview: () => ({
+    load: {
+      queueDepth: 0,
+      averageWaitTime: 0,
+      longestWaitTime: 0,
+      utilization: 0,
+      unplaceable: 0,
+      nodes: 3,
+    },
+    size: { active: 3, joining: 0, leaving: 0 },
+    decision: { desired: 3, reason: 'no rule fires', rules: [] },
+  }),
+};
 
 /** The nodes reach each other by a call, as if forwarded. */
 export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>): Remotes {
@@ -456,6 +475,8 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         deleteJoinToken: (request, context) => node.deleteJoinToken(request, forwarded(context)),
         listAlerts: (request, context) => node.listAlerts(request, forwarded(context)),
         testAlert: (request, context) => node.testAlert(request, forwarded(context)),
+        getAutoscaler: (request, context) => node.getAutoscaler(request, forwarded(context)),
+        listScalingDecisions: (request, context) => node.listScalingDecisions(request, forwarded(context)),
         submitBatch: (request, context) => node.submitBatch(request, forwarded(context)),
         getBatch: (request, context) => node.getBatch(request, forwarded(context)),
         listBatches: (request, context) => node.listBatches(request, forwarded(context)),

@@ -70,6 +70,8 @@ export const PERMISSIONS = {
   deleteJoinToken: administer,
   listAlerts: read,
   testAlert: operate,
+  getAutoscaler: read,
+  listScalingDecisions: read,
   createToken: administer,
   listTokens: { role: 'admin', changes: false, streams: false },
   revokeToken: administer,

@@ -9,6 +9,10 @@ import type {
   CreateTokenRequest,
   CreateTokenResponse,
   AlertTest,
+  AutoscalerStatus,
+  GetAutoscalerRequest,
+  ListScalingDecisionsRequest,
+  ListScalingDecisionsResponse,
   CreatedJoinToken,
   CreateJoinTokenRequest,
   JoinToken,
@@ -66,6 +70,8 @@ import type {
   UpdateTaskRequest,
   VersionInfo,
 } from '../generated/cluster.ts';
+import type { Autoscaling } from '../model/autoscaling.ts';
+import type { ScalingLoad, ScalingVerdict } from '../model/scaling.ts';
 import type { LogChunk, ReadLogRequest, Usage } from '../generated/worker.ts';
 import type { Webhook } from '../model/alerts.ts';
 
@@ -173,6 +179,32 @@ export interface AlertOperations {
   testAlert(request: TestAlertRequest, context: CallContext): Promise<AlertTest>;
 }
 
+/** What the autoscaler does. */
+export interface ScalingOperations {
+  getAutoscaler(request: GetAutoscalerRequest, context: CallContext): Promise<AutoscalerStatus>;
+  /** The newest first. */
+  listScalingDecisions(
+    request: ListScalingDecisionsRequest,
+    context: CallContext,
+  ): Promise<ListScalingDecisionsResponse>;
+}
+
+/** The autoscaler of this node, whether it leads or not. */
+export interface ScalingInsight {
+  /** When the rules were looked at last, wall time; null: not since this node leads, or it does not. */
+  readonly evaluatedAtMs: number | null;
+  /** What they come to now. */
+  preview(settings: Autoscaling): {
+    readonly load: ScalingLoad;
+    readonly size: { readonly active: number; readonly joining: number; readonly leaving: number };
+    readonly decision: {
+      readonly desired: number;
+      readonly reason: string;
+      readonly rules: readonly ScalingVerdict[];
+    };
+  };
+}
+
 /** A test of a webhook. */
 export interface WebhookTest {
   readonly webhook: Webhook;
@@ -203,7 +235,13 @@ export interface JoinTokenUser {
 }
 
 export interface ClusterOperations
-  extends GroupOperations, NodeOperations, TokenOperations, JoinTokenOperations, AlertOperations {
+  extends
+    GroupOperations,
+    NodeOperations,
+    TokenOperations,
+    JoinTokenOperations,
+    AlertOperations,
+    ScalingOperations {
   submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse>;
   /** The same, with nothing of the tasks but their ids in the answer: what streams of submits are made of. */
   acceptTasks(request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks>;
@@ -273,6 +311,7 @@ export type RemoteOperations = Pick<
   | keyof TokenOperations
   | keyof JoinTokenOperations
   | keyof AlertOperations
+  | keyof ScalingOperations
 >;
 
 /** How this node reaches the others; implemented over gRPC. */

@@ -56,6 +56,7 @@ import type {
   Freshness,
   GroupOperations,
   AlertOperations,
+  ScalingOperations,
   JoinTokenOperations,
   LocalLogs,
   LocalUsage,
@@ -183,6 +184,10 @@ export class RoutingOperations implements ClusterOperations {
   readonly getJoinToken: JoinTokenOperations['getJoinToken'] = (request, context) =>
     this.#read(context, (operations, inner) => operations.getJoinToken(request, inner));
   readonly testAlert = this.#writing('testAlert');
+  readonly getAutoscaler: ScalingOperations['getAutoscaler'] = (request, context) =>
+    this.#read(context, (operations, inner) => operations.getAutoscaler(request, inner));
+  readonly listScalingDecisions: ScalingOperations['listScalingDecisions'] = (request, context) =>
+    this.#read(context, (operations, inner) => operations.listScalingDecisions(request, inner));
   readonly listAlerts: AlertOperations['listAlerts'] = (request, context) =>
     this.#read(context, (operations, inner) => operations.listAlerts(request, inner));
   readonly #createJoinToken = this.#writing('createJoinToken');

@@ -71,6 +71,11 @@ export function clusterService(
     getJoinToken: readHandler((request, context) => operations.getJoinToken(request, context), read),
     deleteJoinToken: unaryHandler((request, context) => operations.deleteJoinToken(request, context), log),
     listAlerts: readHandler((request, context) => operations.listAlerts(request, context), read),
+    getAutoscaler: readHandler((request, context) => operations.getAutoscaler(request, context), read),
+    listScalingDecisions: readHandler(
+      (request, context) => operations.listScalingDecisions(request, context),
+      read,
+    ),
     testAlert: unaryHandler((request, context) => operations.testAlert(request, context), log),
     submitBatch: unaryHandler((request, context) => operations.submitBatch(request, context), log),
     getBatch: readHandler((request, context) => operations.getBatch(request, context), read),

@@ -87,6 +87,8 @@ function remoteOperations(
     deleteJoinToken: unary(ClusterService.deleteJoinToken, true),
     listAlerts: unary(ClusterService.listAlerts, false),
     testAlert: unary(ClusterService.testAlert, true),
+    getAutoscaler: unary(ClusterService.getAutoscaler, false),
+    listScalingDecisions: unary(ClusterService.listScalingDecisions, false),
     submitBatch: unary(ClusterService.submitBatch, true),
     getBatch: unary(ClusterService.getBatch, false),
     listBatches: unary(ClusterService.listBatches, false),

@@ -5,6 +5,8 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import type { Simulation } from '../../autoscaler/core/simulator.ts';
+import { AutoscalerStatus, ScalingDecision } from '../../generated/cluster.ts';
+import { FakeCluster } from '../fake-cluster.test-kit.ts';
 import { runInProcess } from '../run-cli.test-kit.ts';
 
 let folder: string;
@@ -95,5 +97,103 @@ describe('autoscaler simulate', () => {
   it('says where it cannot write', async () => {
     const { stderr, status } = await simulate(BURST, '--svg', path.join(folder, 'none', 'load.svg'));
     expect([status, stderr]).toEqual([2, expect.stringMatching(/cannot write .*ENOENT/)]);
+  });
+});
+
+describe('autoscaler status and history', () => {
+  const LOAD = {
+    queue_depth: 500,
+    average_wait_time: 600,
+    longest_wait_time: 700,
+    cluster_utilization: 99.6,
+    unplaceable_tasks: 2,
+    nodes: 3,
+  };
+  const DECISION = ScalingDecision.fromPartial({
+    number: 7,
+    time: '2026-11-24T00:00:00.000Z',
+    action: 'add_nodes',
+    count: 3,
+    desired_nodes: 6,
+    reason: 'queue_depth 500 above 100',
+    load: LOAD,
+    nodes: ['node-a', 'node-b', 'node-c'],
+    done: 1,
+    failed: 1,
+  });
+  const STATUS = AutoscalerStatus.fromPartial({
+    enabled: true,
+    provider: 'process',
+    min_nodes: 1,
+    max_nodes: 20,
+    load: LOAD,
+    active_nodes: 3,
+    joining_nodes: 3,
+    desired_nodes: 6,
+    reason: 'nodes are on their way',
+    rules: [
+      {
+        action: 'add_nodes',
+        metric: 'queue_depth',
+        threshold: 100,
+        count: 2,
+        value: 500,
+        fires: true,
+        held: 'joining',
+      },
+    ],
+    instances: [
+      {
+        id: 'instance-a',
+        node: 'node-a',
+        provider: 'process',
+        host: 'n1',
+        phase: 'REQUESTED',
+        phase_since: '2026-11-24T00:00:00.000Z',
+        created_at: '2026-11-24T00:00:00.000Z',
+        error: 'no room\u001b[31m',
+      },
+    ],
+    last_decision: DECISION,
+    failure: { provider: 'process', since: '2026-11-24T00:00:00.000Z', count: 2, reason: 'no room' },
+  });
+
+  async function run(words: readonly string[]) {
+    const cluster = await FakeCluster.start();
+    cluster.autoscaler = STATUS;
+    cluster.scalingDecisions = { items: [DECISION], next_cursor: '' };
+    try {
+      return await runInProcess(['autoscaler', ...words, '--peer', cluster.address]);
+    } finally {
+      cluster.stop();
+    }
+  }
+
+  it('says what is so, what the rules come to, and where each node stands', async () => {
+    const { stdout, status } = await run(['status']);
+    expect(status).toBe(0);
+    expect(stdout).toContain('nodes:         3 active, 3 joining; 6 desired, 1 to 20 allowed\n');
+    expect(stdout).toMatch(/load: +500 tasks wait, for 10m on average, 100 % in use, 2 fit no node\n/);
+    expect(stdout).toMatch(/queue_depth +500 +above 100 +\+2 +fires, held: joining/);
+    expect(stdout).toMatch(/node-a +REQUESTED .*process on n1 +no room/);
+    expect(stdout).not.toContain('\u001b');
+  });
+
+  it('has the same as JSON as the HTTP API', async () => {
+    const { stdout } = await run(['status', '-o', 'json']);
+    expect(JSON.parse(stdout)).toMatchObject({
+      nodes: { active: 3, joining: 3, leaving: 0, desired: 6 },
+      last_decision: { number: 7 },
+      last_evaluated_at: null,
+    });
+  });
+
+  it('lists what was decided, with its outcome', async () => {
+    const { stdout } = await run(['history']);
+    expect(stdout).toMatch(/7 +\S+ +\+3 +6 +1 done, 1 failed, 1 under way +queue_depth 500 above 100/);
+    expect(JSON.parse((await run(['history', '-o', 'json'])).stdout)).toMatchObject({
+      items: [{ number: 7, failed: 1 }],
+      next_cursor: null,
+    });
   });
 });

@@ -19,6 +19,7 @@ import { readLoad } from '../simulated-load.ts';
 import { readText } from '../spec-input.ts';
 import { columnsOf, notify, write } from '../terminal.ts';
 import type { Terminal } from '../terminal.ts';
+import { registerScalingHistory, registerScalingStatus } from './autoscaler-status.ts';
 
 const MAX_ALIASES = 100;
 /** Where nobody looks on. */
@@ -28,6 +29,8 @@ const AFTERWARDS_MS = 3_600_000;
 
 export function registerAutoscaler(program: Command, context: Context): void {
   const autoscaler = program.command('autoscaler').description('Nodes that come and go with the load.');
+  registerScalingStatus(autoscaler, context);
+  registerScalingHistory(autoscaler, context);
   registerSimulate(autoscaler, context);
 }
 

@@ -126,7 +126,7 @@ describe('events', () => {
   it('refuses a kind that there is not', async () => {
     const { stderr, status } = await run('--kind', 'tasks');
     expect(status).toBe(2);
-    expect(stderr).toContain('Allowed: task, batch, dag, node, cluster, alert');
+    expect(stderr).toContain('Allowed: task, batch, dag, node, instance, cluster, alert');
   });
 
   it('ends quietly when it is interrupted', async () => {

@@ -1,6 +1,7 @@
 /** Every call of the API (docs/contract.md, section 2). */
 import type { Route } from '../route.ts';
 import { alertRoutes } from './alerts.ts';
+import { autoscalerRoutes } from './autoscaler.ts';
 import { clusterRoutes } from './cluster.ts';
 import { documentRoute } from './document.ts';
 import { eventRoutes } from './events.ts';
@@ -24,6 +25,7 @@ export const ROUTES: readonly Route[] = [
   ...tokenRoutes,
   ...joinTokenRoutes,
   ...alertRoutes,
+  ...autoscalerRoutes,
   ...eventRoutes,
   ...prometheusRoutes,
   ...healthRoutes,
