@@ -8,7 +8,7 @@ import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'nod
 import { EXAMPLE_PROGRAMS } from '../test/support/api-examples.ts';
 import { missingPrograms } from '../test/support/docker-bed/programs.ts';
 import { FAULT_PROGRAMS } from '../test/support/fault-injection.ts';
-import { METRICS_PROGRAMS } from '../test/support/metrics.ts';
+import { PROMETHEUS_PROGRAMS } from '../test/support/prometheus.ts';
 import { POWER_PROGRAMS } from '../test/power/programs.ts';
 
 const INSTALL_DEADLINE_MS = 10 * 60_000;
@@ -23,6 +23,7 @@ const UNITS = [
   'containerd.service',
   'docker-registry.service',
   'prometheus.service',
+  'prometheus-alertmanager.service',
 ];
 
 const SUITES = {
@@ -46,7 +47,7 @@ const SUITES = {
   },
   // They need nothing once the program is there.
   examples: { title: 'examples of the API', missing: () => missingPrograms(EXAMPLE_PROGRAMS) },
-  metrics: { title: 'metrics', missing: () => missingPrograms(METRICS_PROGRAMS) },
+  metrics: { title: 'metrics', missing: () => missingPrograms(PROMETHEUS_PROGRAMS) },
 };
 const suite = SUITES[process.argv[2] ?? 'docker'];
 if (suite === undefined) {

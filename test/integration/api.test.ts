@@ -95,6 +95,13 @@ async function over(where: string): Promise<void> {
 
 /** What a reader of the page waits for, or does elsewhere, before an example. */
 const FIRST: Readonly<Record<string, () => Promise<unknown>>> = {
+  getTaskUsage: async () => {
+    const body = JSON.stringify({ command: ['sleep', '300'] });
+    const { text } = await ask(follower, { method: 'POST', path: '/tasks', token: admin, body });
+    const { id } = JSON.parse(text) as { readonly id: string };
+    shell.set('RUNNING', id);
+    await waitFor('the use of a task is known', () => read<object>(`/tasks/${id}/usage`));
+  },
   retryTask: () => over(`/tasks/${values.get('TASK')}`),
   retryBatch: () => over(`/batches/${values.get('BATCH')}`),
   retryDag: () => over(`/dags/${values.get('DAG')}`),

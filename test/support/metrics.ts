@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { missingPrograms, programPath, type Program } from './docker-bed/programs.ts';
 import type { NodeProcess } from './node-process.ts';
 
-export const METRICS_PROGRAMS: readonly Program[] = [{ name: 'promtool', packageName: 'prometheus' }];
+const METRICS_PROGRAMS: readonly Program[] = [{ name: 'promtool', packageName: 'prometheus' }];
 
 const TIMEOUT_MS = 30_000;
 

@@ -19,6 +19,7 @@ const capacity = z.object({ cpu: text.nullable(), memory: text.nullable() });
 
 const autoscaling = z.object({
   enabled: flag,
+  dry_run: flag,
   min_nodes: count,
   max_nodes: count,
   scale_up_rules: z.array(rule),

@@ -22,6 +22,8 @@ it('log, snapshots and errors are as the node reads them', async () => {
     jarvis_wal_fsync_duration_seconds_count: 1,
     jarvis_wal_size_bytes: 300,
     jarvis_wal_segments: 2,
+    jarvis_snapshot_size_bytes: 0,
+    jarvis_snapshot_index: 0,
     jarvis_snapshot_failures_total: 4,
     jarvis_commands_failed_total: 0,
     jarvis_disk_errors_total: 1,

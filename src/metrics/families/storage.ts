@@ -17,7 +17,10 @@ export const STORAGE_FAMILIES = {
     help: 'Files that the write-ahead log consists of',
     unit: 'files',
   }),
-  snapshotSize: gauge({ name: 'jarvis_snapshot_size_bytes', help: 'Newest snapshot file' }),
+  snapshotSize: gauge({
+    name: 'jarvis_snapshot_size_bytes',
+    help: 'Newest snapshot file; 0 before there is one',
+  }),
   snapshotIndex: gauge({
     name: 'jarvis_snapshot_index',
     help: 'Index of the log that the newest snapshot file is of',
@@ -111,10 +114,10 @@ export class StorageMetrics {
   }
 
   #sampleSnapshot(newest: SnapshotReading | null): void {
-    for (const each of [this.#snapshotSize, this.#snapshotIndex, this.#snapshotTime]) each.clear();
-    if (newest === null) return;
-    this.#snapshotSize.set(newest.bytes);
-    this.#snapshotIndex.set(newest.index);
-    this.#snapshotTime.set(newest.writtenAtMs / 1000);
+    this.#snapshotSize.set(newest?.bytes ?? 0);
+    this.#snapshotIndex.set(newest?.index ?? 0);
+    // There is no time at which nothing was written.
+    if (newest === null) this.#snapshotTime.clear();
+    else this.#snapshotTime.set(newest.writtenAtMs / 1000);
   }
 }

@@ -43,7 +43,8 @@ import { attempt, attemptAsync, expectSame, type Ending, type Target } from '../
 const EXAMPLES = path.join(import.meta.dirname, '../../../examples');
 
 function examples(): readonly Buffer[] {
-  return readdirSync(EXAMPLES).map((name) => readFileSync(path.join(EXAMPLES, name)));
+  const names = readdirSync(EXAMPLES).filter((name) => name.endsWith('.yaml'));
+  return names.map((name) => readFileSync(path.join(EXAMPLES, name)));
 }
 
 /** One value of an arbitrary, by the numbers drawn. */
