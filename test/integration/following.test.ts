@@ -4,10 +4,11 @@ import path from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { startCli } from '../support/cli-process.ts';
+import { startCli, type CliProcess } from '../support/cli-process.ts';
 import { startCluster } from '../support/test-cluster.ts';
-import { waitFor } from '../support/wait.ts';
+import { waitFor, within } from '../support/wait.ts';
 
+const END_MS = 30_000;
 const NAMES = ['n1', 'n2', 'n3'];
 
 interface Row {
@@ -59,17 +60,17 @@ describe('jarvisctl while the leader that it talks to is killed', () => {
     await cluster.leader({ not: leader });
     writeFileSync(flag, '');
 
-    expect(await run.ended).toBe(7);
+    expect(await endOf('run', run)).toBe(7);
     expect(run.stdout).toBe('first\nsecond\n');
-    expect(await wait.ended).toBe(7);
-    expect(await waitDag.ended).toBe(0);
-    expect(await logs.ended).toBe(0);
+    expect(await endOf('wait', wait)).toBe(7);
+    expect(await endOf('waitDag', waitDag)).toBe(0);
+    expect(await endOf('logs', logs)).toBe(0);
     expect(logs.stdout).toBe('first\nsecond\n');
     await watch.until('the last row', (text) => text.includes('PERMANENTLY_FAILED'));
     await events.until('the last event', (text) => text.includes('PERMANENTLY_FAILED'));
     for (const cli of [watch, events]) {
       cli.interrupt();
-      expect(await cli.ended).toBe(130);
+      expect(await endOf('what follows', cli)).toBe(130);
     }
     const statuses = rowsOf(watch.stdout).map(({ status }) => status);
     expect(statuses).toEqual([...new Set(statuses)]);
@@ -81,6 +82,13 @@ describe('jarvisctl while the leader that it talks to is killed', () => {
     expect(new Set(events.stdout.trimEnd().split('\n')).size).toBe(told.length);
   });
 });
+
+/** Its exit status. @throws Error with what it wrote where it does not end */
+async function endOf(what: string, cli: CliProcess): Promise<number | null> {
+  const status = await within(cli.ended, END_MS, 'late' as const);
+  if (status === 'late') throw new Error(`${what} has not ended: ${cli.stdout} ${cli.stderr}`);
+  return status;
+}
 
 function rowsOf(text: string): readonly Row[] {
   return text
