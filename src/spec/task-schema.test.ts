@@ -145,6 +145,7 @@ describe('a task spec', () => {
     [{ retry_policy: { max_attempts: 0 } }, 'retry_policy.max_attempts'],
     [{ retry_policy: { max_attempts: 1.5 } }, 'retry_policy.max_attempts'],
     [{ retry_policy: { backoff_base: '2' } }, 'retry_policy.backoff_base'],
+    [{ retry_policy: { retryable_errors: ['a\ud800'] } }, 'retry_policy.retryable_errors[0]'],
     [{ on_node_loss: 'never' }, 'on_node_loss'],
     [{ on_node_loss: true }, 'on_node_loss'],
     [{ labels: { 'a b': 'c' } }, 'labels["a b"]'],

@@ -101,7 +101,8 @@ const errorType = z
   .min(1)
   .max(128)
   // oxlint-disable-next-line no-control-regex -- what is looked for
-  .regex(/^[^\u0000-\u001f\u007f-\u009f]*$/, 'must not contain control characters');
+  .regex(/^[^\u0000-\u001f\u007f-\u009f]*$/, 'must not contain control characters')
+  .refine((type) => type.isWellFormed(), 'must be valid Unicode');
 const errorTypes = z.array(errorType).max(MAX_ERROR_TYPES).nullish();
 
 const resourceFields = { cpu: cpu.nullish(), memory: memory.nullish() };
