@@ -10,6 +10,7 @@ import { z } from 'zod';
 
 import { splitAddress } from '../lib/address.ts';
 import { JarvisError, messageOf, type Fault } from '../lib/errors.ts';
+import { LOG_LEVELS, type LogLevelName } from '../lib/log.ts';
 import { isName, NAME_RULE } from '../lib/names.ts';
 import { limits } from '../lib/limits.ts';
 import type { TlsFiles } from '../lib/tls-files.ts';
@@ -46,7 +47,6 @@ const DEFAULT_RESTART_GRACE_MS = 120_000;
 const DEFAULT_DRAIN_DEADLINE_MS = 600_000;
 const MOST_DRAIN_DEADLINE_MS = 24 * 3_600_000;
 const RESOURCES = 'cpu=4,memory=8Gi, or a map; each may be absent';
-const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 type DriverChoice = (typeof DRIVER_NAMES)[number];
 
 export interface NodeConfig extends JoinCredentials {
@@ -92,7 +92,7 @@ export interface NodeConfig extends JoinCredentials {
   /** The key of the cluster's authority, with which this node signs certificates of others; null: it does not. */
   readonly tlsCaKey: string | null;
   readonly killTasksOnExit: boolean;
-  readonly logLevel: (typeof LOG_LEVELS)[number];
+  readonly logLevel: LogLevelName;
   /** Cluster-wide; the founders' must agree. */
   readonly cluster: AllSettings;
   /** Of that, what was named. */

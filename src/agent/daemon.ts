@@ -17,8 +17,10 @@ import { bootTimeMs } from '../lib/boot-time.ts';
 import { systemClock, type Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import type { LogLevels } from '../lib/log-levels.ts';
 import { FreshnessWatch } from '../operations/freshness.ts';
 import { LocalOperations } from '../operations/local.ts';
+import { localLogLevel } from '../operations/log-level.ts';
 import { measuredLoadOf } from '../operations/nodes.ts';
 import type { Caller, Readiness } from '../operations/port.ts';
 import { RoutingOperations } from '../operations/router.ts';
@@ -92,6 +94,7 @@ export class Daemon {
   readonly #config: NodeConfig;
   readonly #security: NodeSecurity;
   readonly #log: Log;
+  readonly #logLevels: LogLevels;
   readonly #version: string;
   readonly #clock: Clock = systemClock;
   readonly #closers: Closer[] = [];
@@ -107,7 +110,14 @@ export class Daemon {
   #drain: ((signal: AbortSignal) => Promise<void>) | null = null;
   #readiness: () => Readiness = () => ({ ready: false, reason: 'the node is starting' });
 
-  constructor(options: { config: NodeConfig; security: NodeSecurity; log: Log; version: string }) {
+  constructor(options: {
+    config: NodeConfig;
+    security: NodeSecurity;
+    log: Log;
+    logLevels: LogLevels;
+    version: string;
+  }) {
+    this.#logLevels = options.logLevels;
     this.#config = options.config;
     this.#security = options.security;
     this.#log = options.log;
@@ -323,6 +333,7 @@ export class Daemon {
       remotes,
       localLogs,
       localUsage: usageOf(() => this.#monitor),
+      localLogLevel: localLogLevel(config.name, this.#logLevels, this.#log),
       clock: this.#clock,
       uniqueId: randomUUID,
       freshness: () => freshness.now(),

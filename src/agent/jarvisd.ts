@@ -6,6 +6,7 @@ import { pino, type Logger } from 'pino';
 
 import { systemClock } from '../lib/clock.ts';
 import { JarvisError, messageOf, type ErrorCode } from '../lib/errors.ts';
+import { LogLevels } from '../lib/log-levels.ts';
 import { packageFile } from '../lib/program-files.ts';
 import { withoutTokens } from '../lib/token-text.ts';
 import type { StorageError } from '../raft/storage-error.ts';
@@ -171,13 +172,20 @@ async function main(): Promise<number> {
   const stated = parseConfig(raw);
   forgetVariable(process.env);
   const isCheck = options['check'] === true;
+  const logLevels = new LogLevels(stated.logLevel, systemClock);
   const log = pino({
     enabled: !isCheck,
-    level: stated.logLevel,
+    // Which of them are written is asked line by line, for it may change.
+    level: 'debug',
     base: { node: stated.name },
     formatters: { level: (level) => ({ level }) },
-    // Whatever a line repeats of what somebody has sent.
-    hooks: { streamWrite: withoutTokens },
+    hooks: {
+      logMethod(args, method, level) {
+        if (logLevels.permits(pino.levels.labels[level] ?? '')) method.apply(this, args);
+      },
+      // Whatever a line repeats of what somebody has sent.
+      streamWrite: withoutTokens,
+    },
   });
   if (isCheck) return await check(stated, log);
   const stop: Stop = { stopping: new AbortController(), running: { daemon: null } };
@@ -186,7 +194,7 @@ async function main(): Promise<number> {
   stopOnSignals(stated, log, stop);
   try {
     const config = await withCertificate(stated, { isCheck, clock: systemClock, signal, log });
-    return await runSecured(config, log, stop);
+    return await runSecured({ config, log, logLevels }, stop);
   } catch (error) {
     if (signal.aborted) return 0;
     throw error;
@@ -206,12 +214,13 @@ async function check(stated: NodeConfig, log: Logger): Promise<number> {
   return 0;
 }
 
-async function runSecured(config: NodeConfig, log: Logger, stop: Stop): Promise<number> {
+async function runSecured(given: Omit<NodeParts, 'security'>, stop: Stop): Promise<number> {
+  const { config, log } = given;
   const security = await startSecurity(config, { clock: systemClock, log });
   try {
     await checkStart(config, security.channels);
     if (stop.stopping.signal.aborted) return 0;
-    return await runUntilStopped({ config, security, log }, stop);
+    return await runUntilStopped({ ...given, security }, stop);
   } finally {
     await security.close();
   }
@@ -222,6 +231,7 @@ interface NodeParts {
   readonly config: NodeConfig;
   readonly security: NodeSecurity;
   readonly log: Logger;
+  readonly logLevels: LogLevels;
 }
 
 /** What signals are for. */
@@ -301,11 +311,11 @@ async function drainFirst(
 
 /** Resolves when the node was stopped, or with the word that it cannot be who it was: its log is lost. */
 async function runOnce(
-  { config, security, log }: NodeParts,
+  { config, security, log, logLevels }: NodeParts,
   signal: AbortSignal,
   running: Running,
 ): Promise<StorageError | null> {
-  const daemon = new Daemon({ config, security, log, version: version() });
+  const daemon = new Daemon({ config, security, log, logLevels, version: version() });
   running.daemon = daemon;
   let lost: StorageError | null = null;
   let unlimit = nothing;

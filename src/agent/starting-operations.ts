@@ -23,6 +23,8 @@ export class StartingOperations implements ClusterOperations {
   explainTask: ClusterOperations['explainTask'] = async (...call) => this.#ready().explainTask(...call);
   planTasks: ClusterOperations['planTasks'] = async (...call) => this.#ready().planTasks(...call);
   getNode: ClusterOperations['getNode'] = async (...call) => this.#ready().getNode(...call);
+  getLogLevel: ClusterOperations['getLogLevel'] = async (...call) => this.#ready().getLogLevel(...call);
+  setLogLevel: ClusterOperations['setLogLevel'] = async (...call) => this.#ready().setLogLevel(...call);
   getNodeUsage: ClusterOperations['getNodeUsage'] = async (...call) => this.#ready().getNodeUsage(...call);
   getTaskUsage: ClusterOperations['getTaskUsage'] = async (...call) => this.#ready().getTaskUsage(...call);
   cordonNode: ClusterOperations['cordonNode'] = async (...call) => this.#ready().cordonNode(...call);

@@ -22,6 +22,8 @@ import type {
   ListTasksRequest,
   ListTasksResponse,
   ListTokensResponse,
+  LogLevel,
+  LogLevelRequest,
   LogsRequest,
   Node,
   NodeRequest,
@@ -51,6 +53,7 @@ import type {
   RemoveNodeRequest,
   RemoveNodeResponse,
   SetConfigRequest,
+  SetLogLevelRequest,
   RetryTaskRequest,
   RevokeTokenRequest,
   SnapshotPiece,
@@ -92,6 +95,8 @@ export interface ClusterConnection {
   readLogs(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogChunk>;
   watchEvents(request: EventsRequest, signal: AbortSignal): AsyncIterable<EventsPiece>;
   getNode(request: NodeRequest, signal: AbortSignal): Promise<Node>;
+  getLogLevel(request: LogLevelRequest, signal: AbortSignal): Promise<LogLevel>;
+  setLogLevel(request: SetLogLevelRequest, signal: AbortSignal): Promise<LogLevel>;
   getNodeUsage(request: NodeUsageRequest, signal: AbortSignal): Promise<NodeUsage>;
   getTaskUsage(request: TaskUsageRequest, signal: AbortSignal): Promise<TaskUsage>;
   cordonNode(request: CordonNodeRequest, signal: AbortSignal): Promise<NodeChange>;

@@ -35,7 +35,10 @@ import type {
   JoinTokenRequest,
   LabelNodeRequest,
   LogsRequest,
+  LogLevel,
+  LogLevelRequest,
   Node,
+  SetLogLevelRequest,
   NodeChange,
   NodeRequest,
   NodeUsageRequest,
@@ -74,6 +77,7 @@ export class FakeCluster {
   nodes: Node[] = [];
   /** By name of the node; one that is not in it has measured nothing. */
   readonly usage = new Map<string, NodeUsage>();
+  readonly logLevels = new Map<string, LogLevel>();
   /** What a drained node shows, from the answer to the drain on; the last of them stays. */
   drains: Drain[] = [];
   /** Of whoever changes a node. */
@@ -216,6 +220,11 @@ export class FakeCluster {
     return first;
   }
 
+  #logLevelOf(name: string): LogLevel {
+    const { name: node } = this.#node(name);
+    return this.logLevels.get(node) ?? { node, level: 'info', configured: 'info', until: undefined };
+  }
+
   #node(name: string): Node {
     const node = this.nodes.find((one) => one.name === name);
     if (node === undefined) throw new JarvisError('not_found', `there is no node "${name}"`);
@@ -281,6 +290,12 @@ export class FakeCluster {
         const drain = asked.drain === undefined ? undefined : (this.drains.shift() ?? asked.drain);
         const status = drain?.finished_at === undefined ? asked.status : 'DRAINED';
         return this.#changeNode(name, { drain, status }).node;
+      }),
+      getLogLevel: unary('getLogLevel', ({ name }: LogLevelRequest) => this.#logLevelOf(name)),
+      setLogLevel: unary('setLogLevel', ({ name, level, for: period }: SetLogLevelRequest) => {
+        const until = period === '0s' ? undefined : '2026-11-28T01:00:00.000Z';
+        this.logLevels.set(name, { ...this.#logLevelOf(name), level, until });
+        return this.#logLevelOf(name);
       }),
       getNodeUsage: unary('getNodeUsage', ({ name }: NodeUsageRequest) => {
         return this.usage.get(this.#node(name).name) ?? NodeUsage.create({ node: name });

@@ -82,6 +82,8 @@ export function dialGrpc(
       streamCall({ pool, address, method: methods.watchEvents, request, ...own(), signal }),
     getNode: read(methods.getNode),
     getNodeUsage: ask(methods.getNodeUsage),
+    getLogLevel: ask(methods.getLogLevel),
+    setLogLevel: ask(methods.setLogLevel, true),
     getTaskUsage: ask(methods.getTaskUsage),
     cordonNode: ask(methods.cordonNode, true),
     drainNode: ask(methods.drainNode, true),

@@ -541,6 +541,27 @@ export interface Node_LabelsEntry {
 }
 
 /** Of which node, and how much of it. */
+export interface LogLevelRequest {
+  name: string;
+}
+
+export interface SetLogLevelRequest {
+  name: string;
+  /** debug, info, warn or error */
+  level: string;
+  /** A duration such as 10m, 24h at most; 0: until the node is started again. Absent: an hour. */
+  for?: string | undefined;
+}
+
+export interface LogLevel {
+  node: string;
+  level: string;
+  /** As the settings of the node have it. */
+  configured: string;
+  /** RFC 3339: when the configured one comes back. Absent: not by itself. */
+  until?: string | undefined;
+}
+
 export interface NodeUsageRequest {
   name: string;
   /** RFC 3339: history from before then is left out. Absent: all that is kept. */
@@ -6649,6 +6670,231 @@ export const Node_LabelsEntry: MessageFns<Node_LabelsEntry> = {
     const message = createBaseNode_LabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseLogLevelRequest(): LogLevelRequest {
+  return { name: "" };
+}
+
+export const LogLevelRequest: MessageFns<LogLevelRequest> = {
+  encode(message: LogLevelRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LogLevelRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLogLevelRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<LogLevelRequest>): LogLevelRequest {
+    return LogLevelRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LogLevelRequest>): LogLevelRequest {
+    const message = createBaseLogLevelRequest();
+    message.name = object.name ?? "";
+    return message;
+  },
+};
+
+function createBaseSetLogLevelRequest(): SetLogLevelRequest {
+  return { name: "", level: "", for: undefined };
+}
+
+export const SetLogLevelRequest: MessageFns<SetLogLevelRequest> = {
+  encode(message: SetLogLevelRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.level !== "") {
+      writer.uint32(18).string(message.level);
+    }
+    if (message.for !== undefined) {
+      writer.uint32(26).string(message.for);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetLogLevelRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetLogLevelRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.level = reader.string(true);
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.for = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SetLogLevelRequest>): SetLogLevelRequest {
+    return SetLogLevelRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SetLogLevelRequest>): SetLogLevelRequest {
+    const message = createBaseSetLogLevelRequest();
+    message.name = object.name ?? "";
+    message.level = object.level ?? "";
+    message.for = object.for ?? undefined;
+    return message;
+  },
+};
+
+function createBaseLogLevel(): LogLevel {
+  return { node: "", level: "", configured: "", until: undefined };
+}
+
+export const LogLevel: MessageFns<LogLevel> = {
+  encode(message: LogLevel, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    if (message.level !== "") {
+      writer.uint32(18).string(message.level);
+    }
+    if (message.configured !== "") {
+      writer.uint32(26).string(message.configured);
+    }
+    if (message.until !== undefined) {
+      writer.uint32(34).string(message.until);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LogLevel {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLogLevel();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.level = reader.string(true);
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.configured = reader.string(true);
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.until = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<LogLevel>): LogLevel {
+    return LogLevel.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LogLevel>): LogLevel {
+    const message = createBaseLogLevel();
+    message.node = object.node ?? "";
+    message.level = object.level ?? "";
+    message.configured = object.configured ?? "";
+    message.until = object.until ?? undefined;
     return message;
   },
 };
@@ -15300,6 +15546,26 @@ export const ClusterService = {
     responseSerialize: (value: TaskUsage): Buffer => Buffer.from(TaskUsage.encode(value).finish()),
     responseDeserialize: (value: Buffer): TaskUsage => TaskUsage.decode(value),
   },
+  /** From which level on a node logs, as that node has it, whoever leads (docs/operations.md). */
+  getLogLevel: {
+    path: "/jarvis.cluster.Cluster/GetLogLevel" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: LogLevelRequest): Buffer => Buffer.from(LogLevelRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): LogLevelRequest => LogLevelRequest.decode(value),
+    responseSerialize: (value: LogLevel): Buffer => Buffer.from(LogLevel.encode(value).finish()),
+    responseDeserialize: (value: Buffer): LogLevel => LogLevel.decode(value),
+  },
+  /** Changes that for a while, or until the node is started again. */
+  setLogLevel: {
+    path: "/jarvis.cluster.Cluster/SetLogLevel" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SetLogLevelRequest): Buffer => Buffer.from(SetLogLevelRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SetLogLevelRequest => SetLogLevelRequest.decode(value),
+    responseSerialize: (value: LogLevel): Buffer => Buffer.from(LogLevel.encode(value).finish()),
+    responseDeserialize: (value: Buffer): LogLevel => LogLevel.decode(value),
+  },
   /**
    * Changes of state in the order of the log, from a position on. Any node answers by itself, whoever leads; where the
    * stream breaks, go on at the position of the last piece.
@@ -15685,6 +15951,10 @@ export interface ClusterServer extends UntypedServiceImplementation {
   getNodeUsage: handleUnaryCall<NodeUsageRequest, NodeUsage>;
   /** What the running attempt of a task uses, as its node has measured it. CONFLICT where none runs. */
   getTaskUsage: handleUnaryCall<TaskUsageRequest, TaskUsage>;
+  /** From which level on a node logs, as that node has it, whoever leads (docs/operations.md). */
+  getLogLevel: handleUnaryCall<LogLevelRequest, LogLevel>;
+  /** Changes that for a while, or until the node is started again. */
+  setLogLevel: handleUnaryCall<SetLogLevelRequest, LogLevel>;
   /**
    * Changes of state in the order of the log, from a position on. Any node answers by itself, whoever leads; where the
    * stream breaks, go on at the position of the last piece.
@@ -15954,6 +16224,38 @@ export interface ClusterClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: TaskUsage) => void,
+  ): ClientUnaryCall;
+  /** From which level on a node logs, as that node has it, whoever leads (docs/operations.md). */
+  getLogLevel(
+    request: LogLevelRequest,
+    callback: (error: ServiceError | null, response: LogLevel) => void,
+  ): ClientUnaryCall;
+  getLogLevel(
+    request: LogLevelRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: LogLevel) => void,
+  ): ClientUnaryCall;
+  getLogLevel(
+    request: LogLevelRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: LogLevel) => void,
+  ): ClientUnaryCall;
+  /** Changes that for a while, or until the node is started again. */
+  setLogLevel(
+    request: SetLogLevelRequest,
+    callback: (error: ServiceError | null, response: LogLevel) => void,
+  ): ClientUnaryCall;
+  setLogLevel(
+    request: SetLogLevelRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: LogLevel) => void,
+  ): ClientUnaryCall;
+  setLogLevel(
+    request: SetLogLevelRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: LogLevel) => void,
   ): ClientUnaryCall;
   /**
    * Changes of state in the order of the log, from a position on. Any node answers by itself, whoever leads; where the

@@ -7,6 +7,9 @@ export interface Log {
   child(fields: Record<string, unknown>): Log;
 }
 
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+export type LogLevelName = (typeof LOG_LEVELS)[number];
+
 /** For tests and tools that have nothing to say. */
 export const silentLog: Log = {
   debug() {},

@@ -2,6 +2,8 @@
 import type { Clock } from '../lib/clock.ts';
 import { systemClock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
+import { silentLog } from '../lib/log.ts';
+import { LogLevels } from '../lib/log-levels.ts';
 import type { AttemptReport, Command, Outcome, RegisterNodeCommand } from '../model/commands.ts';
 import type { GroupTable } from '../model/group.ts';
 import { DEFAULT_POLICY } from '../model/policy.ts';
@@ -12,6 +14,7 @@ import type { Applied, CommandInput, GroupPage, Leadership, Replica, TaskPage } 
 import { orderedRows } from '../scheduler/testing/ordered-rows.ts';
 import { FreshnessWatch } from './freshness.ts';
 import { LocalOperations } from './local.ts';
+import { localLogLevel } from './log-level.ts';
 import { NodeUsage } from '../generated/cluster.ts';
 import type {
   CallContext,
@@ -372,6 +375,7 @@ export function testOperations(
     readonly remotes: Remotes;
     readonly localLogs?: LocalLogs;
     readonly localUsage?: LocalUsage;
+    readonly logLevels?: LogLevels;
     readonly clock?: Clock;
     readonly membership?: MembershipControl;
     readonly authorityHash?: () => string;
@@ -389,6 +393,7 @@ export function testOperations(
     remotes: parts.remotes,
     localLogs: parts.localLogs ?? noLogs,
     localUsage: parts.localUsage ?? { read: async () => NodeUsage.create({ node: name }) },
+    localLogLevel: localLogLevel(name, parts.logLevels ?? new LogLevels('info', clock), silentLog),
     clock,
     freshness: () => freshness.now(),
     uniqueId: () => `${name}-${(keys += 1)}`,
@@ -497,6 +502,14 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
       if (node === undefined) throw new JarvisError('unavailable', `${address} cannot be reached`);
       return await node.getNodeUsage(request, forwarded(context));
     },
+    logLevel: (address) => {
+      const node = nodes.get(address);
+      if (node === undefined) throw new JarvisError('unavailable', `${address} cannot be reached`);
+      return {
+        get: (request, context) => node.getLogLevel(request, forwarded(context)),
+        set: (request, context) => node.setLogLevel(request, forwarded(context)),
+      };
+    },
     readLog: (address) => {
       throw new JarvisError('unavailable', `${address} cannot be reached`);
     },
@@ -516,6 +529,7 @@ export function silentAt(address: string, others: Remotes): Remotes {
       };
     },
     nodeUsage: (...args) => others.nodeUsage(...args),
+    logLevel: (asked) => others.logLevel(asked),
     readLog: (...args) => others.readLog(...args),
   };
 }

@@ -51,6 +51,8 @@ export const PERMISSIONS = {
   listNodes: read,
   getNode: read,
   getNodeUsage: read,
+  getLogLevel: read,
+  setLogLevel: administer,
   getTaskUsage: read,
   cordonNode: operate,
   drainNode: operate,

@@ -43,6 +43,8 @@ import type {
   ListTasksRequest,
   ListTasksResponse,
   ListTokensResponse,
+  LogLevel,
+  LogLevelRequest,
   LogsRequest,
   Node,
   NodeRequest,
@@ -52,6 +54,7 @@ import type {
   RemoveNodeRequest,
   RemoveNodeResponse,
   SetConfigRequest,
+  SetLogLevelRequest,
   RetryTaskRequest,
   RevokeTokenRequest,
   SnapshotPiece,
@@ -72,6 +75,7 @@ import type {
 } from '../generated/cluster.ts';
 import type { Autoscaling } from '../model/autoscaling.ts';
 import type { ScalingLoad, ScalingVerdict } from '../model/scaling.ts';
+import type { LogLevelName } from '../lib/log.ts';
 import type { LogChunk, ReadLogRequest, Usage } from '../generated/worker.ts';
 import type { Webhook } from '../model/alerts.ts';
 
@@ -263,6 +267,9 @@ export interface ClusterOperations
   getNode(request: NodeRequest, context: CallContext): Promise<Node>;
   /** See `operations/usage.ts`: answered by the node that it is about, whoever leads. */
   getNodeUsage(request: NodeUsageRequest, context: CallContext): Promise<NodeUsage>;
+  /** See `operations/log-level.ts`: answered by the node that it is about, whoever leads. */
+  getLogLevel(request: LogLevelRequest, context: CallContext): Promise<LogLevel>;
+  setLogLevel(request: SetLogLevelRequest, context: CallContext): Promise<LogLevel>;
   getTaskUsage(request: TaskUsageRequest, context: CallContext): Promise<TaskUsage>;
   removeNode(request: RemoveNodeRequest, context: CallContext): Promise<RemoveNodeResponse>;
   /** The leader's answer; with `consistency: 'stale'` this node's own, without a leader too. */
@@ -322,6 +329,11 @@ export interface Remotes {
   readLog(address: string, request: ReadLogRequest, context: CallContext): AsyncIterable<LogChunk>;
   /** What that node and its attempts use. @throws JarvisError unavailable, not_found */
   nodeUsage(address: string, request: NodeUsageRequest, context: CallContext): Promise<NodeUsage>;
+  /** From which level on that node logs. @throws JarvisError unavailable */
+  logLevel(address: string): {
+    get(request: LogLevelRequest, context: CallContext): Promise<LogLevel>;
+    set(request: SetLogLevelRequest, context: CallContext): Promise<LogLevel>;
+  };
 }
 
 /** What is asked of a node about what is used on it. */
@@ -338,6 +350,13 @@ export interface UsageQuestion {
 export interface LocalUsage {
   /** @throws JarvisError not_found where the attempt does not run here, or nothing of it can be told */
   read(question: UsageQuestion): Promise<NodeUsage>;
+}
+
+/** From which level on this node logs. */
+export interface LocalLogLevel {
+  read(): LogLevel;
+  /** @param forMs null: until the node is started again */
+  set(level: LogLevelName, forMs: number | null): LogLevel;
 }
 
 /** The output of the attempts that ran on this node. */

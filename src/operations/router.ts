@@ -14,6 +14,8 @@ import type {
   ListNodesResponse,
   ListTasksRequest,
   ListTasksResponse,
+  LogLevel,
+  LogLevelRequest,
   LogsRequest,
   Node,
   NodeRequest,
@@ -23,6 +25,7 @@ import type {
   RemoveNodeRequest,
   RemoveNodeResponse,
   SetConfigRequest,
+  SetLogLevelRequest,
   RetryTaskRequest,
   SnapshotPiece,
   SubmitTasksRequest,
@@ -58,6 +61,7 @@ import type {
   AlertOperations,
   ScalingOperations,
   JoinTokenOperations,
+  LocalLogLevel,
   LocalLogs,
   LocalUsage,
   NodeOperations,
@@ -65,6 +69,7 @@ import type {
   Remotes,
   TokenOperations,
 } from './port.ts';
+import { getLogLevel, setLogLevel } from './log-level.ts';
 import { nodeUsage, taskUsage } from './usage.ts';
 import { pause, throwIfAborted } from './waiting.ts';
 
@@ -75,6 +80,7 @@ export interface RouterOptions {
   readonly remotes: Remotes;
   readonly localLogs: LocalLogs;
   readonly localUsage: LocalUsage;
+  readonly localLogLevel: LocalLogLevel;
   readonly clock: Clock;
   /** Makes idempotency keys: never the same twice. */
   readonly uniqueId: () => string;
@@ -310,6 +316,14 @@ export class RoutingOperations implements ClusterOperations {
 
   getNodeUsage(request: NodeUsageRequest, context: CallContext): Promise<NodeUsage> {
     return nodeUsage({ ...this.#options, operations: this }, request, context);
+  }
+
+  getLogLevel(request: LogLevelRequest, context: CallContext): Promise<LogLevel> {
+    return getLogLevel({ ...this.#options, operations: this }, request, context);
+  }
+
+  setLogLevel(request: SetLogLevelRequest, context: CallContext): Promise<LogLevel> {
+    return setLogLevel({ ...this.#options, operations: this }, request, context);
   }
 
   getTaskUsage(request: TaskUsageRequest, context: CallContext): Promise<TaskUsage> {

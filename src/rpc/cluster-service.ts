@@ -49,6 +49,8 @@ export function clusterService(
     watchEvents: streamHandler((request, context) => operations.watchEvents(request, context), log),
     listNodes: readHandler((_request, context) => operations.listNodes(context), read),
     getNode: readHandler((request, context) => operations.getNode(request, context), read),
+    getLogLevel: unaryHandler((request, context) => operations.getLogLevel(request, context), log),
+    setLogLevel: unaryHandler((request, context) => operations.setLogLevel(request, context), log),
     getNodeUsage: unaryHandler((request, context) => operations.getNodeUsage(request, context), log),
     getTaskUsage: unaryHandler((request, context) => operations.getTaskUsage(request, context), log),
     cordonNode: unaryHandler((request, context) => operations.cordonNode(request, context), log),

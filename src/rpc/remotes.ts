@@ -1,5 +1,5 @@
 /** Other nodes as the operations use them: what a caller asked of this node is sent on, marked as such. */
-import { ClusterService } from '../generated/cluster.ts';
+import { ClusterService, type LogLevel } from '../generated/cluster.ts';
 import { NodeLogsService } from '../generated/worker.ts';
 import { limits } from '../lib/limits.ts';
 import type { CallContext, RemoteOperations, Remotes } from '../operations/port.ts';
@@ -26,6 +26,22 @@ export function createRemotes(pool: ChannelPool): Remotes & { readonly close: ()
         timeoutMs: timeoutOf(context),
         write: false,
       }),
+    logLevel: (address) => {
+      const asked =
+        <Request>(method: Method<Request, LogLevel>, write: boolean) =>
+        (request: Request, context: CallContext): Promise<LogLevel> =>
+          unaryCall({
+            pool,
+            address,
+            method,
+            request,
+            metadata: forwarded(context),
+            signal: context.signal,
+            timeoutMs: timeoutOf(context),
+            write,
+          });
+      return { get: asked(ClusterService.getLogLevel, false), set: asked(ClusterService.setLogLevel, true) };
+    },
     readLog: (address, request, context) =>
       streamCall({
         pool,

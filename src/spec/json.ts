@@ -14,6 +14,7 @@ import type {
   Member,
   NodeReport,
   Limits,
+  LogLevel,
   Node,
   NodeChange,
   ClusterSettings,
@@ -184,6 +185,10 @@ function drainToJson(drain: Drain | undefined): object | null {
 /** The node as it is then, with what else its caller should know. */
 export function nodeChangeToJson({ node, warnings }: NodeChange): object {
   return { ...(node === undefined ? {} : nodeToJson(node)), warnings };
+}
+
+export function logLevelToJson({ node, level, configured, until }: LogLevel): object {
+  return { node, level, configured, until: until ?? null };
 }
 
 export function removalToJson(removal: RemoveNodeResponse): object {

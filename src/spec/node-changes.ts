@@ -2,6 +2,7 @@
 import { z } from 'zod';
 
 import { messageOf } from '../lib/errors.ts';
+import { LOG_LEVELS, type LogLevelName } from '../lib/log.ts';
 import { formatDurationMs, parseDurationMs } from '../lib/quantities.ts';
 import type { LabelChanges } from '../model/node.ts';
 import { faultsOf, formatPath, invalidInput, show } from './faults.ts';
@@ -12,6 +13,8 @@ const DEFAULT_DRAIN_MS = 3_600_000;
 /** Longer than that nobody waits for a node. */
 const MOST_DRAIN_MS = 30 * 24 * 3_600_000;
 const MOST_GRACE_MS = 3_600_000;
+/** A level that nobody remembers fills disks. */
+const MOST_LOGGED_MS = 24 * 3_600_000;
 
 interface DrainChange {
   readonly withinMs: number;
@@ -24,6 +27,11 @@ const drainFields = {
   grace: durationUpTo(MOST_GRACE_MS).nullish(),
 };
 const drainSchema = z.strictObject(drainFields);
+const logLevelFields = {
+  level: z.enum(LOG_LEVELS),
+  for: durationUpTo(MOST_LOGGED_MS).nullish(),
+};
+const logLevelSchema = z.strictObject(logLevelFields);
 const labelFields = { labels: labelChanges };
 const labelSchema = z.strictObject(labelFields);
 
@@ -31,6 +39,15 @@ const labelSchema = z.strictObject(labelFields);
 export function parseDrain(plain: unknown): DrainChange {
   const { deadline, grace } = checked(drainSchema, plain ?? {}, Object.keys(drainFields));
   return { withinMs: deadline ?? DEFAULT_DRAIN_MS, graceMs: grace ?? null };
+}
+
+/** @returns `forMs` null: not said @throws JarvisError invalid, with every fault */
+export function parseLogLevel(plain: unknown): {
+  readonly level: LogLevelName;
+  readonly forMs: number | null;
+} {
+  const { level, for: forMs } = checked(logLevelSchema, plain, Object.keys(logLevelFields));
+  return { level, forMs: forMs ?? null };
 }
 
 /** @throws JarvisError invalid, with every fault; also where nothing is to be changed */

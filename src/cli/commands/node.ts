@@ -21,6 +21,7 @@ import { notify, printable } from '../terminal.ts';
 import type { Terminal } from '../terminal.ts';
 import { usageOfNode } from '../usage-questions.ts';
 import { showNamed, showOrWatch } from '../watch.ts';
+import { registerLogLevel } from './log-level.ts';
 import { registerNodeChanges } from './node-changes.ts';
 import { removeDrained, withDrainOptions } from './node-drain.ts';
 import type { DrainOptions } from './node-drain.ts';
@@ -39,6 +40,7 @@ export function registerNode(program: Command, context: Context): void {
   registerList(node, context);
   registerGet(node, context);
   registerNodeChanges(node, context);
+  registerLogLevel(node, context);
   registerRemove(node, context);
 }
 

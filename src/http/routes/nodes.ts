@@ -1,14 +1,14 @@
 /** The nodes, and what operators say of them. */
 import { formatDurationMs } from '../../lib/quantities.ts';
-import { listToJson, nodeChangeToJson, nodeToJson, removalToJson } from '../../spec/json.ts';
+import { listToJson, logLevelToJson, nodeChangeToJson, nodeToJson, removalToJson } from '../../spec/json.ts';
 import { nodeUsageToJson } from '../../spec/usage-json.ts';
-import { parseDrain, parseNodeUpdate } from '../../spec/node-changes.ts';
+import { parseDrain, parseLogLevel, parseNodeUpdate } from '../../spec/node-changes.ts';
 import { nodeUsageQuery, refusedQuery, removeNodeQuery } from '../query.ts';
 import { idempotencyKey, labelsToWire } from '../requests.ts';
 import type { RouteCall } from '../route.ts';
 import { route } from '../route.ts';
-import { drain, nodeUpdate } from '../schemas/bodies.ts';
-import { node, nodeChange, nodeList, removal } from '../schemas/nodes.ts';
+import { drain, logLevelChange, nodeUpdate } from '../schemas/bodies.ts';
+import { logLevel, node, nodeChange, nodeList, removal } from '../schemas/nodes.ts';
 import { nodeUsage } from '../schemas/usage.ts';
 
 /** The name in the URL, and the caller's key. */
@@ -49,6 +49,32 @@ export const nodeRoutes = [
     handler: async ({ operations, parameter, query, context }) => {
       const asked = { name: parameter('name'), since: query.since, limit: query.limit };
       return nodeUsageToJson(await refusedQuery(operations.getNodeUsage(asked, context())));
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/nodes/:name/log-level',
+    operation: 'getLogLevel',
+    summary: 'From which level on a node logs',
+    answer: logLevel,
+    handler: async ({ operations, parameter, context }) =>
+      logLevelToJson(await operations.getLogLevel({ name: parameter('name') }, context())),
+  }),
+  route({
+    method: 'PUT',
+    path: '/nodes/:name/log-level',
+    operation: 'setLogLevel',
+    summary: 'Changes from which level on a node logs, for a while',
+    answer: logLevel,
+    body: { schema: logLevelChange },
+    handler: async ({ operations, parameter, body, context }) => {
+      const { level, forMs } = parseLogLevel(body);
+      const asked = {
+        name: parameter('name'),
+        level,
+        for: forMs === null ? undefined : formatDurationMs(forMs),
+      };
+      return logLevelToJson(await operations.setLogLevel(asked, context()));
     },
   }),
   route({

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 
+import { LOG_LEVELS } from '../../lib/log.ts';
 import { limits } from '../../lib/limits.ts';
 import { NETWORK_MODES, ON_NODE_LOSS, PRIORITIES, PULL_POLICIES } from '../../model/task.ts';
 import { component } from './components.ts';
@@ -152,6 +153,16 @@ export const drain = component(
   z.strictObject({
     deadline: duration.nullish().describe('What is there then is stopped, and moved; absent: an hour'),
     grace: duration.nullish().describe("TERM to KILL after it; absent: each task's stop_grace"),
+  }),
+);
+
+export const logLevelChange = component(
+  'LogLevelChange',
+  z.strictObject({
+    level: z.enum(LOG_LEVELS),
+    for: duration
+      .nullish()
+      .describe('Then the configured level comes back, 24h at most; 0: not by itself; absent: an hour'),
   }),
 );
 

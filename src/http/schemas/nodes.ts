@@ -1,6 +1,7 @@
 /** Nodes as the API answers with them; see `spec/json.ts`. */
 import { z } from 'zod';
 
+import { LOG_LEVELS } from '../../lib/log.ts';
 import { component, count, flag, list, number, text, texts, textsByName, time } from './components.ts';
 import { usage } from './usage.ts';
 
@@ -37,6 +38,16 @@ export const node = component(
         on_exit: flag,
       })
       .nullable(),
+  }),
+);
+
+export const logLevel = component(
+  'LogLevel',
+  z.object({
+    node: text,
+    level: z.enum(LOG_LEVELS),
+    configured: z.enum(LOG_LEVELS),
+    until: time.nullable().describe('When the configured one comes back; null: not by itself'),
   }),
 );
 

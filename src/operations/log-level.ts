@@ -1,0 +1,104 @@
+/** From which level on a node logs: its own affair, so that node answers, whoever leads. */
+import type { LogLevel, LogLevelRequest, SetLogLevelRequest } from '../generated/cluster.ts';
+import { JarvisError } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { LOG_LEVELS, type LogLevelName } from '../lib/log.ts';
+import type { LogLevels, LogLevelState } from '../lib/log-levels.ts';
+import { parseDurationMs } from '../lib/quantities.ts';
+import { formatTime } from '../lib/times.ts';
+import type { Replica } from '../scheduler/ports.ts';
+import { invalidInput, show } from '../spec/faults.ts';
+import type { CallContext, ClusterOperations, LocalLogLevel, Remotes } from './port.ts';
+
+const HOUR_MS = 3_600_000;
+const LONGEST_MS = 24 * HOUR_MS;
+
+export interface LogLevelParts {
+  readonly replica: Pick<Replica, 'nodeName' | 'state'>;
+  /** Asked for what this node's own state does not know. */
+  readonly operations: Pick<ClusterOperations, 'getNode'>;
+  readonly remotes: Pick<Remotes, 'logLevel'>;
+  readonly localLogLevel: LocalLogLevel;
+}
+
+/** @throws JarvisError not_found; unavailable where that node does not answer */
+export async function getLogLevel(
+  parts: LogLevelParts,
+  request: LogLevelRequest,
+  context: CallContext,
+): Promise<LogLevel> {
+  const address = await addressOf(parts, request.name, context);
+  return address === null
+    ? parts.localLogLevel.read()
+    : await parts.remotes.logLevel(address).get(request, context);
+}
+
+/** @throws JarvisError invalid, not_found; unavailable where that node does not answer */
+export async function setLogLevel(
+  parts: LogLevelParts,
+  request: SetLogLevelRequest,
+  context: CallContext,
+): Promise<LogLevel> {
+  const { level, forMs } = parseChange(request);
+  const address = await addressOf(parts, request.name, context);
+  return address === null
+    ? parts.localLogLevel.set(level, forMs)
+    : await parts.remotes.logLevel(address).set(request, context);
+}
+
+/** Null: it is this node. */
+async function addressOf(
+  { replica, operations }: LogLevelParts,
+  name: string,
+  context: CallContext,
+): Promise<string | null> {
+  if (name === replica.nodeName) return null;
+  if (context.forwarded)
+    throw new JarvisError('unavailable', `this is node ${replica.nodeName}, and not ${show(name)}`);
+  return replica.state.nodes.get(name)?.address ?? (await operations.getNode({ name }, context)).address;
+}
+
+function parseChange(request: SetLogLevelRequest): {
+  readonly level: LogLevelName;
+  readonly forMs: number | null;
+} {
+  const level = LOG_LEVELS.find((name) => name === request.level);
+  if (level === undefined)
+    throw invalidInput([
+      { path: 'level', message: `${show(request.level)} is no level; allowed: ${LOG_LEVELS.join(', ')}` },
+    ]);
+  return { level, forMs: request.for === undefined ? HOUR_MS : parseFor(request.for) };
+}
+
+/** Null: until the node is started again. */
+function parseFor(text: string): number | null {
+  const message = `${show(text)} is not allowed: a duration such as 10m, 24h at most; 0: until the node is started again`;
+  let forMs: number;
+  try {
+    forMs = parseDurationMs(text);
+  } catch (error) {
+    if (error instanceof JarvisError) throw invalidInput([{ path: 'for', message }]);
+    throw error;
+  }
+  if (forMs > LONGEST_MS) throw invalidInput([{ path: 'for', message }]);
+  return forMs === 0 ? null : forMs;
+}
+
+/** Says each change at a level that is always written. */
+export function localLogLevel(node: string, levels: LogLevels, log: Log): LocalLogLevel {
+  const view = ({ level, configured, untilMs }: LogLevelState): LogLevel => ({
+    node,
+    level,
+    configured,
+    until: untilMs === null ? undefined : formatTime(untilMs),
+  });
+  return {
+    read: () => view(levels.read()),
+    set: (level, forMs) => {
+      const before = levels.read().level;
+      const state = levels.set(level, forMs);
+      log.error({ before, level, forMs }, 'the level of this log is another one now');
+      return view(state);
+    },
+  };
+}
