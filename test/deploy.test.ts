@@ -5,6 +5,8 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 
+import { FAMILY_GROUPS } from '../src/metrics/families/table.ts';
+
 const root = path.join(import.meta.dirname, '..');
 const deploy = path.join(root, 'deploy');
 
@@ -68,6 +70,28 @@ describe('alert rules', () => {
 
   it('have names of their own', () => {
     expect(new Set(rules.map(({ alert }) => alert)).size).toBe(rules.length);
+  });
+});
+
+/** Series that a query names, without what a histogram makes of its name. */
+function namesIn(expression: string): readonly string[] {
+  const names = expression.match(/\b(?:jarvis|scheduler|task|worker)_[a-z0-9_]+/g) ?? [];
+  return names.filter((name) => !LABELS.has(name)).map((name) => name.replace(/_(bucket|sum|count)$/, ''));
+}
+
+const FAMILIES = Object.values(FAMILY_GROUPS).flatMap((group) => Object.values(group.families));
+const NAMES = new Set<string>(FAMILIES.map(({ name }) => name));
+const LABELS = new Set<string>(FAMILIES.flatMap(({ labels }) => labels ?? []));
+
+describe('what rules and dashboards ask for', () => {
+  it('is what nodes tell', () => {
+    const dashboards = readdirSync(path.join(deploy, 'grafana')).flatMap((name) => {
+      const { panels } = JSON.parse(read('grafana', name)) as { readonly panels: readonly Panel[] };
+      return panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
+    });
+    const asked = [...rules.map(({ expr }) => expr), ...dashboards].flatMap(namesIn);
+    expect(asked.length).toBeGreaterThan(80);
+    expect(asked.filter((name) => !NAMES.has(name))).toEqual([]);
   });
 });
 
