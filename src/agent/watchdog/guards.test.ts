@@ -113,6 +113,33 @@ describe.skipIf(groups === null)('a guarded group', () => {
     expect([guards.count, await new GuardStore(directory).load()]).toEqual([0, []]);
   });
 
+  it('whose lease ends while it is released leaves nothing on disk', async () => {
+    const removed = Promise.withResolvers<void>();
+    const removing = Promise.withResolvers<void>();
+    const store = new GuardStore(directory);
+    const slow = {
+      load: () => store.load(),
+      write: (...written: Parameters<GuardStore['write']>) => store.write(...written),
+      remove: async (record: Parameters<GuardStore['remove']>[0]) => {
+        await store.remove(record);
+        removed.resolve();
+        await removing.promise;
+      },
+    };
+    const lease = { permits: () => holds };
+    const rest = { bootId: 'boot-1', lease, delay, diagnose: () => {}, onChange: () => {} };
+    const guards = await Guards.open({ ...rest, store: slow, groups });
+    await guards.guard({ ...key, cgroup, isLeased: true });
+    const released = guards.release(key);
+    await removed.promise;
+    holds = false;
+    guards.endLeased();
+    await guards.recorded();
+    removing.resolve();
+    await released;
+    expect([guards.count, await store.load()]).toEqual([0, []]);
+  });
+
   it('that holds no lease is never ended', async () => {
     const guards = await open();
     holds = false;

@@ -149,7 +149,8 @@ export class Guards {
   /** The lease is over: nothing of what it held executes from now on. */
   endLeased(): void {
     for (const guard of this.#guards.values()) {
-      if (!guard.record.isLeased || guard.record.isOver) continue;
+      // Of what is released the engine has nothing left; noted now, its record would outlive the release for good.
+      if (!guard.record.isLeased || guard.record.isOver || guard.isReleased) continue;
       guard.record = { ...guard.record, isOver: true };
       this.#hold(guard);
       this.#noting = Promise.all([this.#noting, this.#note(guard)]).then(() => undefined);
