@@ -11,6 +11,8 @@ export interface Program {
   readonly packageName: string;
 }
 
+/** The command line of the engine: with it the image of a node is built. */
+const DOCKER: Program = { name: 'docker', packageName: 'docker.io' };
 const DOCKERD: Program = { name: 'dockerd', packageName: 'docker.io' };
 const CONTAINERD: Program = { name: 'containerd', packageName: 'docker.io' };
 const RUNC: Program = { name: 'runc', packageName: 'docker.io' };
@@ -19,7 +21,17 @@ const BUSYBOX: Program = { name: 'busybox', packageName: 'busybox-static' };
 const IP: Program = { name: 'ip', packageName: 'iproute2' };
 const UNSHARE: Program = { name: 'unshare', packageName: 'util-linux' };
 const NSENTER: Program = { name: 'nsenter', packageName: 'util-linux' };
-const PROGRAMS: readonly Program[] = [DOCKERD, CONTAINERD, RUNC, REGISTRY, BUSYBOX, IP, UNSHARE, NSENTER];
+const PROGRAMS: readonly Program[] = [
+  DOCKER,
+  DOCKERD,
+  CONTAINERD,
+  RUNC,
+  REGISTRY,
+  BUSYBOX,
+  IP,
+  UNSHARE,
+  NSENTER,
+];
 
 /** Also where a user's PATH leaves the folders of root out. */
 export const SEARCH_PATH = [
