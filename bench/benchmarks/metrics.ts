@@ -141,7 +141,12 @@ function callEverything(calls: CallMetrics): void {
 
 /** What does not depend on the size of the cluster, but for its members. */
 function ownMetrics(registry: MetricsRegistry): void {
-  const peers = Array.from({ length: PEERS }, (_, at) => ({ name: `n${at}`, matchIndex: 9, isActive: true }));
+  const peers = Array.from({ length: PEERS }, (_, at) => ({
+    name: `n${at}`,
+    matchIndex: 9,
+    isActive: true,
+    hasDiskFailed: false,
+  }));
   new RaftMetrics(registry).follow(() => ({
     term: 3,
     isLeader: true,

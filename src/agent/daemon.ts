@@ -253,7 +253,7 @@ export class Daemon {
       clock: this.#clock,
       observer: this.#metrics.raft,
     });
-    this.#metrics.member(member, { replica, diskErrors });
+    this.#metrics.member(member, { replica, diskErrors, lastWords });
     const autoscaler = autoscalerOf({
       config,
       clusterId: cluster.clusterId,

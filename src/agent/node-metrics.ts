@@ -23,6 +23,7 @@ import { MetricsRegistry } from '../metrics/registry.ts';
 import type { DiskErrors } from './disk-errors.ts';
 import { EventLoopLag } from './event-loop-lag.ts';
 import type { NodeLogs } from './logs/node-logs.ts';
+import type { LastWords } from './last-words.ts';
 import type { ResourceMonitor } from './monitor/resource-monitor.ts';
 import type { NodeDrivers } from './node-drivers.ts';
 import type { RecoveredMember } from './recovery.ts';
@@ -92,11 +93,15 @@ export class NodeMetrics {
   /** It is a member now, and its state is there. */
   member(
     { raft, machine, wal, snapshots }: RecoveredMember,
-    parts: { readonly replica: ClusterReplica; readonly diskErrors: DiskErrors },
+    parts: {
+      readonly replica: ClusterReplica;
+      readonly diskErrors: DiskErrors;
+      readonly lastWords: Pick<LastWords, 'of'>;
+    },
   ): void {
-    const { replica, diskErrors } = parts;
+    const { replica, diskErrors, lastWords } = parts;
     const isLeading = (): boolean => raft.leadership().isLeader;
-    this.raft.follow(() => raftReading(raft));
+    this.raft.follow(() => raftReading(raft, lastWords));
     this.storage.follow({
       read: () => {
         const { bytes, segments } = wal.stats();
@@ -147,6 +152,7 @@ export class NodeMetrics {
       settings: () => replica.state.cluster?.config.autoscaling ?? null,
       size: () => scalingSizeOf(replica.state),
       evaluatedAtMs: () => autoscaler.evaluatedAtMs,
+      overdueMs: () => autoscaler.overdueMs,
     });
   }
 
@@ -191,7 +197,7 @@ function usageReading({ usage, network }: Measured): UsageReading {
   };
 }
 
-function raftReading(raft: RecoveredMember['raft']): RaftReading {
+function raftReading(raft: RecoveredMember['raft'], lastWords: Pick<LastWords, 'of'>): RaftReading {
   const status = raft.status();
   const progress = new Map(status.progress.map((known) => [known.id, known]));
   const { peers } = raft.membership;
@@ -219,6 +225,7 @@ function raftReading(raft: RecoveredMember['raft']): RaftReading {
       name,
       matchIndex: progress.get(raftId)?.match ?? 0,
       isActive: raft.isActive(raftId),
+      hasDiskFailed: lastWords.of(raftId, raft.lastContactMs(raftId)).length > 0,
     })),
   };
 }

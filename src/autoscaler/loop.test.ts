@@ -41,6 +41,8 @@ class Scene {
   readonly counted = { failures: 0 };
   /** Whether nodes of instances come, and drained ones are done. */
   nodesCome = true;
+  /** Whether no look at the rules comes to anything. */
+  isBroken = false;
   #autoscaler: Autoscaler | null = null;
 
   static async of(changes: Partial<Autoscaling> = {}): Promise<Scene> {
@@ -73,7 +75,10 @@ class Scene {
             isCaughtUp: true,
             address: `${one}:1`,
           })),
-        bounds: () => ({ voters: 3, mostMembers: 23 }),
+        bounds: () => {
+          if (this.isBroken) throw new Error('the rules cannot be looked at');
+          return { voters: 3, mostMembers: 23 };
+        },
         joinTokens: null,
         departures: {
           leave: async (node) => {
@@ -90,6 +95,10 @@ class Scene {
       { decided: () => {}, failed: () => (this.counted.failures += 1) },
     );
     this.#autoscaler.start(this.cluster.term);
+  }
+
+  get overdueMs(): number | null {
+    return this.#autoscaler?.overdueMs ?? null;
   }
 
   set(changes: Partial<Autoscaling>): void {
@@ -370,5 +379,30 @@ describe('the autoscaler', () => {
       }),
       { numRuns: runs(40) },
     );
+  });
+});
+
+describe('being overdue', () => {
+  it('counts from the interval, however long', async () => {
+    const scene = await Scene.of({ intervalMs: 60 * MINUTE_MS });
+    await scene.clock.advance(50 * MINUTE_MS);
+    expect(scene.overdueMs).toBe(0);
+    scene.isBroken = true;
+    await scene.clock.advance(15 * MINUTE_MS);
+    expect(scene.overdueMs).toBe(5 * MINUTE_MS);
+  });
+
+  it('counts from the beginning where a leader has not looked at all', async () => {
+    const scene = await Scene.of();
+    scene.isBroken = true;
+    scene.lead('n2');
+    await scene.clock.advance(MINUTE_MS);
+    expect(scene.overdueMs).toBe(MINUTE_MS);
+  });
+
+  it('is nothing while it is switched off', async () => {
+    const scene = await Scene.of({ enabled: false });
+    await scene.clock.advance(MINUTE_MS);
+    expect(scene.overdueMs).toBeNull();
   });
 });

@@ -27,6 +27,9 @@ interface Term {
   readonly lists: InstanceLists;
   /** Monotonic. */
   evaluateAtMs: number;
+  /** Monotonic: when the rules were to be looked at for the first time, and were looked at last. */
+  readonly beganAtMs: number;
+  evaluatedAtMs: number | null;
   isDeciding: boolean;
   /** By node, in the cluster's time. */
   readonly offlineSince: Map<string, number>;
@@ -71,6 +74,8 @@ export class Autoscaler {
       driver,
       lists,
       evaluateAtMs,
+      beganAtMs: evaluateAtMs,
+      evaluatedAtMs: null,
       isDeciding: false,
       offlineSince: new Map(),
     };
@@ -87,6 +92,16 @@ export class Autoscaler {
   /** When the rules were looked at last, wall time; null: not since this node leads, or it does not. */
   get evaluatedAtMs(): number | null {
     return this.#evaluatedAtMs;
+  }
+
+  /** For how long the rules ought to have been looked at already; 0: in time. Null: it does not lead, or is switched off. */
+  get overdueMs(): number | null {
+    const { clock, replica } = this.#parts;
+    const settings = replica.state.cluster?.config.autoscaling;
+    if (this.#current === null || settings?.enabled !== true) return null;
+    const { beganAtMs, evaluatedAtMs } = this.#current;
+    const dueAtMs = evaluatedAtMs === null ? beganAtMs : evaluatedAtMs + settings.intervalMs;
+    return Math.max(0, clock.monotonicMs() - dueAtMs);
   }
 
   /** What the rules come to now. Null: there is no cluster yet. */
@@ -184,6 +199,7 @@ export class Autoscaler {
     try {
       const evaluation = this.preview(settings);
       this.#evaluatedAtMs = this.#parts.clock.wallMs();
+      current.evaluatedAtMs = this.#parts.clock.monotonicMs();
       this.#observer.decided(evaluation.decision.action);
       if (evaluation.decision.action !== 'none') await this.#write(current, settings, evaluation);
     } catch (error) {

@@ -32,6 +32,11 @@ export const AUTOSCALER_FAMILIES = {
     unit: 'seconds',
     exposure,
   }),
+  overdue: gauge({
+    name: 'jarvis_autoscaler_overdue_seconds',
+    help: 'For how long the rules ought to have been looked at already, 0 in time; only while the autoscaler is enabled',
+    exposure,
+  }),
 } as const;
 
 const ACTIONS = ['add_nodes', 'remove_nodes', 'none'] as const;
@@ -43,6 +48,8 @@ export interface AutoscalerPort {
   size(): { readonly active: number; readonly joining: number; readonly leaving: number };
   /** Wall time; null: not since this node leads. */
   evaluatedAtMs(): number | null;
+  /** Null: nobody is to look. */
+  overdueMs(): number | null;
 }
 
 export class AutoscalerMetrics {
@@ -51,6 +58,7 @@ export class AutoscalerMetrics {
   readonly #failures: CounterHandle<never>;
   readonly #nodes: GaugeHandle<'state'>;
   readonly #lastEvaluation: GaugeHandle<never>;
+  readonly #overdue: GaugeHandle<never>;
 
   constructor(registry: MetricsRegistry) {
     this.#registry = registry;
@@ -60,12 +68,12 @@ export class AutoscalerMetrics {
     this.#failures.add(0);
     this.#nodes = registry.gauge(AUTOSCALER_FAMILIES.nodes);
     this.#lastEvaluation = registry.gauge(AUTOSCALER_FAMILIES.lastEvaluation);
+    this.#overdue = registry.gauge(AUTOSCALER_FAMILIES.overdue);
   }
 
   follow(port: AutoscalerPort): void {
     this.#registry.onScrape('autoscaler', () => {
-      this.#nodes.clear();
-      this.#lastEvaluation.clear();
+      for (const each of [this.#nodes, this.#lastEvaluation, this.#overdue]) each.clear();
       if (!port.isLeading() || port.settings()?.enabled !== true) return;
       const { active, joining, leaving } = port.size();
       this.#nodes.set(active, { state: 'active' });
@@ -73,6 +81,8 @@ export class AutoscalerMetrics {
       this.#nodes.set(leaving, { state: 'leaving' });
       const evaluatedAtMs = port.evaluatedAtMs();
       if (evaluatedAtMs !== null) this.#lastEvaluation.set(evaluatedAtMs / 1000);
+      const overdueMs = port.overdueMs();
+      if (overdueMs !== null) this.#overdue.set(overdueMs / 1000);
     });
   }
 

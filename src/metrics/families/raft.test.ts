@@ -16,8 +16,8 @@ const READING: RaftReading = {
   spareVoters: 0,
   elections: 2,
   peers: [
-    { name: 'n2', matchIndex: 100, isActive: true },
-    { name: 'n3', matchIndex: 40, isActive: false },
+    { name: 'n2', matchIndex: 100, isActive: true, hasDiskFailed: false },
+    { name: 'n3', matchIndex: 40, isActive: false, hasDiskFailed: true },
   ],
 };
 
@@ -57,6 +57,8 @@ it('the leader tells of the members, until it leads no more', async () => {
     'jarvis_raft_replication_lag_entries{peer="n3"}': 60,
     'jarvis_raft_peer_active{peer="n2"}': 1,
     'jarvis_raft_peer_active{peer="n3"}': 0,
+    'jarvis_raft_peer_disk_failed{peer="n2"}': 0,
+    'jarvis_raft_peer_disk_failed{peer="n3"}': 1,
   };
   expect(await samplesOf(registry, 'jarvis_raft')).toMatchObject(members);
   now.reading = { ...READING, isLeader: false };

@@ -40,6 +40,12 @@ export const RAFT_FAMILIES = {
     labels: ['peer'],
     exposure: leader,
   }),
+  diskFailed: gauge({
+    name: 'jarvis_raft_peer_disk_failed',
+    help: '1 where the member has stopped because of its disk, as it said itself, until it is heard of again; else 0',
+    labels: ['peer'],
+    exposure: leader,
+  }),
   leaderChanges: counter({
     name: 'jarvis_raft_leader_changes_total',
     help: 'How often this node has learnt of another leader, or of the same in another term',
@@ -68,6 +74,8 @@ interface PeerReading {
   readonly name: string;
   readonly matchIndex: number;
   readonly isActive: boolean;
+  /** It has stopped because of its disk. */
+  readonly hasDiskFailed: boolean;
 }
 
 export interface RaftReading {
@@ -95,6 +103,7 @@ export class RaftMetrics {
   readonly #spare: GaugeHandle<never>;
   readonly #lag: GaugeHandle<'peer'>;
   readonly #active: GaugeHandle<'peer'>;
+  readonly #diskFailed: GaugeHandle<'peer'>;
   readonly #leaderChanges: CounterHandle<never>;
   readonly #elections: CounterHandle<never>;
   readonly #duration: HistogramHandle<never>;
@@ -118,6 +127,7 @@ export class RaftMetrics {
     this.#spare = registry.gauge(RAFT_FAMILIES.spare);
     this.#lag = registry.gauge(RAFT_FAMILIES.lag);
     this.#active = registry.gauge(RAFT_FAMILIES.active);
+    this.#diskFailed = registry.gauge(RAFT_FAMILIES.diskFailed);
     this.#leaderChanges = registry.counter(RAFT_FAMILIES.leaderChanges);
     this.#elections = registry.counter(RAFT_FAMILIES.elections);
     this.#duration = registry.histogram(RAFT_FAMILIES.duration);
@@ -155,14 +165,15 @@ export class RaftMetrics {
     gauges.first.set(reading.firstIndex);
     gauges.last.set(reading.lastIndex);
     this.#elections.follow(reading.elections);
-    for (const each of [this.#members, this.#spare, this.#lag, this.#active]) each.clear();
+    for (const each of [this.#members, this.#spare, this.#lag, this.#active, this.#diskFailed]) each.clear();
     if (!reading.isLeader) return;
     this.#members.set(reading.voters, { role: 'voter' });
     this.#members.set(reading.learners, { role: 'learner' });
     this.#spare.set(reading.spareVoters);
-    for (const { name, matchIndex, isActive } of reading.peers) {
+    for (const { name, matchIndex, isActive, hasDiskFailed } of reading.peers) {
       this.#lag.set(Math.max(0, reading.lastIndex - matchIndex), { peer: name });
       this.#active.set(isActive ? 1 : 0, { peer: name });
+      this.#diskFailed.set(hasDiskFailed ? 1 : 0, { peer: name });
     }
   }
 }
