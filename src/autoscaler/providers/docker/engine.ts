@@ -1,7 +1,7 @@
 /** The engine of this machine, as far as containers that nodes run in need it. Its failures are ProviderErrors. */
 import { finished } from 'node:stream/promises';
 
-import Dockerode from 'dockerode';
+import type Dockerode from 'dockerode';
 
 import { isErrno } from '../../../lib/errno.ts';
 import { messageOf } from '../../../lib/errors.ts';
@@ -36,11 +36,12 @@ type AbortableContainer = Dockerode.Container & {
 };
 
 export class Engine {
-  readonly #docker: Dockerode;
+  readonly #options: Dockerode.DockerOptions;
+  #opened: Dockerode | null = null;
 
   /** @param socketPath else DOCKER_HOST and the like, or the usual socket */
   constructor(socketPath?: string) {
-    this.#docker = new Dockerode(socketPath === undefined ? {} : { socketPath });
+    this.#options = socketPath === undefined ? {} : { socketPath };
   }
 
   /** @returns null where there is no such image, or a container of that name is there already */
@@ -52,15 +53,17 @@ export class Engine {
       'create',
       signal,
       QUICK_MS,
-      async (abortSignal) => ({ id: (await this.#docker.createContainer({ ...settings, abortSignal })).id }),
+      async (docker, abortSignal) => ({
+        id: (await docker.createContainer({ ...settings, abortSignal })).id,
+      }),
       { 404: 'no-image', 409: 'name-taken' } as const,
     );
   }
 
   /** Up to its end, or the signal's. */
   async pull(image: string, signal: AbortSignal): Promise<void> {
-    await this.#ask(`pull ${image}`, signal, null, async (abortSignal) => {
-      const stream = await this.#docker.pull(image, { abortSignal });
+    await this.#ask(`pull ${image}`, signal, null, async (docker, abortSignal) => {
+      const stream = await docker.pull(image, { abortSignal });
       let rest = '';
       stream.on('data', (chunk: Buffer) => {
         rest = (rest + chunk.toString()).slice(-2 * MOST_MESSAGE);
@@ -75,8 +78,8 @@ export class Engine {
 
   /** Fine where it runs. */
   async start(id: string, signal: AbortSignal): Promise<void> {
-    const start = (abortSignal: AbortSignal): Promise<unknown> =>
-      this.#docker.getContainer(id).start({ abortSignal });
+    const start = (docker: Dockerode, abortSignal: AbortSignal): Promise<unknown> =>
+      docker.getContainer(id).start({ abortSignal });
     await this.#ask('start', signal, QUICK_MS, start, { 304: null });
   }
 
@@ -89,7 +92,7 @@ export class Engine {
       'inspect',
       signal,
       QUICK_MS,
-      (abortSignal) => (this.#docker.getContainer(id) as AbortableContainer).inspect({ abortSignal }),
+      (docker, abortSignal) => (docker.getContainer(id) as AbortableContainer).inspect({ abortSignal }),
       { 404: null },
     );
     if (found === null) return null;
@@ -107,8 +110,8 @@ export class Engine {
   /** In every state. @param label KEY=VALUE */
   async list(label: string, signal: AbortSignal): Promise<readonly Container[]> {
     const options = { all: true, filters: { label: [label] } };
-    const found = await this.#ask('list', signal, QUICK_MS, (abortSignal) =>
-      this.#docker.listContainers({ ...options, abortSignal }),
+    const found = await this.#ask('list', signal, QUICK_MS, (docker, abortSignal) =>
+      docker.listContainers({ ...options, abortSignal }),
     );
     return found.map(({ Id: id, Labels: labels, State: state, Created: seconds, Status: message }) => ({
       id,
@@ -121,16 +124,23 @@ export class Engine {
 
   /** SIGTERM, and SIGKILL after the grace. Fine where it does not run, or is gone. */
   async stop(id: string, graceMs: number, signal: AbortSignal): Promise<void> {
-    const stop = (abortSignal: AbortSignal): Promise<unknown> =>
-      this.#docker.getContainer(id).stop({ t: Math.ceil(graceMs / 1000), abortSignal });
+    const stop = (docker: Dockerode, abortSignal: AbortSignal): Promise<unknown> =>
+      docker.getContainer(id).stop({ t: Math.ceil(graceMs / 1000), abortSignal });
     await this.#ask('stop', signal, graceMs + QUICK_MS, stop, { 304: null, 404: null });
   }
 
   /** With its anonymous volumes. Fine where it is gone, or on its way. */
   async remove(id: string, signal: AbortSignal): Promise<void> {
-    const remove = (abortSignal: AbortSignal): Promise<unknown> =>
-      this.#docker.getContainer(id).remove({ force: true, v: true, abortSignal });
+    const remove = (docker: Dockerode, abortSignal: AbortSignal): Promise<unknown> =>
+      docker.getContainer(id).remove({ force: true, v: true, abortSignal });
     await this.#ask('remove', signal, QUICK_MS, remove, { 404: null, 409: null });
+  }
+
+  /** A node that makes no containers does not load what asks an engine. */
+  async #docker(): Promise<Dockerode> {
+    const { default: Docker } = await import('dockerode');
+    this.#opened ??= new Docker(this.#options);
+    return this.#opened;
   }
 
   /** @param limitMs null: the caller's signal alone. @param expected what statuses mean that are no failures here */
@@ -138,13 +148,13 @@ export class Engine {
     verb: string,
     caller: AbortSignal,
     limitMs: number | null,
-    work: (signal: AbortSignal) => Promise<T>,
+    work: (docker: Dockerode, signal: AbortSignal) => Promise<T>,
     expected?: E,
   ): Promise<T | E[keyof E]> {
     throwIfAborted(caller);
     const signal = limitMs === null ? caller : AbortSignal.any([caller, AbortSignal.timeout(limitMs)]);
     try {
-      return await work(signal);
+      return await work(await this.#docker(), signal);
     } catch (error) {
       const status = statusOf(error);
       if (expected !== undefined && status in expected) return expected[status] as E[keyof E];
