@@ -116,6 +116,11 @@ describe('docker', () => {
       kind: 'invalid',
       message: expect.stringContaining('manifest unknown: jarvis:1'),
     });
+    // Never all tags that there are.
+    const untagged = providerOf(server, { settings: { ...SETTINGS, image: 'jarvis' } });
+    await expect(untagged.create(instanceRequest(), never)).rejects.toMatchObject({
+      message: expect.stringContaining('manifest unknown: jarvis:latest'),
+    });
     server.published.add('jarvis:1');
     expect(await providerOf(server).create(instanceRequest(), never)).toMatchObject({ state: 'running' });
   });

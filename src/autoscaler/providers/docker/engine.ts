@@ -5,6 +5,7 @@ import type Dockerode from 'dockerode';
 
 import { isErrno } from '../../../lib/errno.ts';
 import { messageOf } from '../../../lib/errors.ts';
+import { parseImageReference } from '../../../lib/image-reference.ts';
 import { ProviderError, throwIfAborted, type ProviderErrorKind } from '../provider.ts';
 
 export type ContainerSettings = Dockerode.ContainerCreateOptions;
@@ -63,12 +64,14 @@ export class Engine {
   /** Up to its end, or the signal's. */
   async pull(image: string, signal: AbortSignal): Promise<void> {
     await this.#ask(`pull ${image}`, signal, null, async (docker, abortSignal) => {
-      const stream = await docker.pull(image, { abortSignal });
+      // Without a tag the engine would pull them all.
+      const { repository, tag, digest } = parseImageReference(image);
+      const stream = await docker.createImage({ fromImage: repository, tag: digest ?? tag, abortSignal });
       let rest = '';
       stream.on('data', (chunk: Buffer) => {
         rest = (rest + chunk.toString()).slice(-2 * MOST_MESSAGE);
       });
-      await finished(stream);
+      await finished(stream, { signal: abortSignal });
       // The engine has answered already when it fails: the last line then says why.
       const last = rest.trimEnd().split('\n').at(-1) ?? '';
       if (last.includes('"errorDetail"'))
