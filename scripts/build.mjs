@@ -12,8 +12,8 @@ const PROGRAMS = {
   agent: ['agent/main', 'agent/watchdog/main', 'raft/wal/writer-thread'],
   cli: ['cli/main'],
 };
-/** What has native parts, or looks for files beside its own. */
-const UNBUNDLED = ['classic-level', 'dockerode', 'fs-native-extensions', 'msgpackr'];
+/** What has native parts, looks for files beside its own, or is large and seldom loaded. */
+const UNBUNDLED = ['@aws-sdk/client-ec2', 'classic-level', 'dockerode', 'fs-native-extensions', 'msgpackr'];
 
 rmSync(output, { recursive: true, force: true });
 for (const [program, names] of Object.entries(PROGRAMS)) {

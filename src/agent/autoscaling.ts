@@ -1,12 +1,14 @@
 /** The autoscaler as a duty of the leader: what it needs of Raft, of the nodes and of those that let new ones in. */
 import { Autoscaler, type AutoscalerObserver } from '../autoscaler/loop.ts';
 import type { AutoscalerParts, Departures, JoinTokenMaker } from '../autoscaler/ports.ts';
+import { AwsProvider } from '../autoscaler/providers/aws/aws-provider.ts';
 import { ClusterProviders } from '../autoscaler/providers/cluster-providers.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { formatJoinToken, hashOfSecret, newSecret } from '../lib/join-token.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import type { TlsSource } from '../lib/tls-watch.ts';
+import type { Autoscaling } from '../model/autoscaling.ts';
 import { DEFAULT_MEMBERSHIP } from '../model/cluster.ts';
 import { drainOf } from '../model/earlier-rows.ts';
 import type { NodeRow } from '../model/node.ts';
@@ -42,15 +44,18 @@ const DRAIN_MS = 3_600_000;
 
 export function autoscalerOf(options: AutoscalingOptions): Autoscaler {
   const { config, clusterId, replica, raft, pool, observer, clock, log } = options;
+  const settings = (): Autoscaling =>
+    replica.state.cluster?.config.autoscaling ?? defaultSettings(1).autoscaling;
+  const aws = new AwsProvider({ clusterId, settings: () => settings().aws, clock });
   const parts: AutoscalerParts = {
     replica,
     clusterId,
     providers: new ClusterProviders({
       clusterId,
       pool,
-      settings: () => replica.state.cluster?.config.autoscaling ?? defaultSettings(1).autoscaling,
+      settings,
       addressOf: (node) => replica.state.nodes.get(node)?.address ?? null,
-      clouds: new Map(),
+      clouds: new Map([['aws', aws]]),
     }),
     members: () => membersOf(raft),
     bounds: () => boundsOf(replica, raft),

@@ -1,6 +1,7 @@
 /** What makes further nodes on the machine of this one: the same settings, authentication and policy as this node's. */
+import { DockerProvider, DockerTurns } from '../autoscaler/providers/docker/docker-provider.ts';
+import { Engine } from '../autoscaler/providers/docker/engine.ts';
 import { ProcessProvider, type ProcessHost } from '../autoscaler/providers/process/process-provider.ts';
-import { ProviderError } from '../autoscaler/providers/provider.ts';
 import {
   instanceHostService,
   type MachineProviders,
@@ -35,11 +36,24 @@ function machineProviders({ config, clusterId, clock }: ProviderParts): MachineP
     stopGraceMs: HOST_LIMITS.stopGraceMs,
     clock,
   });
-  return {
-    provider: (name) => {
-      if (name === 'process') return processes;
-      throw new ProviderError('invalid', `this node makes no nodes by ${name}`);
+  const { hosts } = processHost(config, clusterId);
+  const docker = {
+    clusterId,
+    engine: new Engine(),
+    hosts,
+    common: {
+      AUTH: String(config.auth),
+      INSECURE: String(config.insecure),
+      LEASE_READS: String(config.leaseReads),
+      LOG_LEVEL: config.logLevel,
     },
+    most: HOST_LIMITS.instances,
+    stopGraceMs: HOST_LIMITS.stopGraceMs,
+    turns: new DockerTurns(),
+  };
+  return {
+    provider: (name, settings) =>
+      name === 'process' ? processes : new DockerProvider({ ...docker, settings }),
   };
 }
 

@@ -5,6 +5,7 @@ import { CommanderError } from 'commander';
 import type { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 
+import { isConnectionOption } from './options.ts';
 import { createProgram } from './program.ts';
 import { TestTerminal, runInProcess } from './run-cli.test-kit.ts';
 
@@ -30,6 +31,14 @@ function leavesOf(command: Command, words: readonly string[] = []): readonly (re
   const children = visible(command);
   if (children.length === 0) return [[words.join(' '), command]];
   return children.flatMap((child) => leavesOf(child, [...words, child.name()]));
+}
+
+/** Also those that do something themselves and have commands of their own, such as `cluster join-token`. */
+function actingIn(command: Command, words: readonly string[] = []): readonly (readonly [string, Command])[] {
+  const children = visible(command);
+  const isActing = children.length === 0 || (words.length > 1 && command.options.some(isConnectionOption));
+  const own: readonly (readonly [string, Command])[] = isActing ? [[words.join(' '), command]] : [];
+  return [...own, ...children.flatMap((child) => actingIn(child, [...words, child.name()]))];
 }
 
 function helpOf(command: Command): string {
@@ -65,7 +74,7 @@ function commandLines(example: string): readonly (readonly string[])[] {
 async function parse(words: readonly string[]): Promise<string> {
   const program = newProgram();
   let meant = '';
-  for (const [name, leaf] of leavesOf(program)) leaf.action(() => void (meant = name));
+  for (const [name, command] of actingIn(program)) command.action(() => void (meant = name));
   try {
     await program.parseAsync(words.slice(1), { from: 'user' });
   } catch (error) {

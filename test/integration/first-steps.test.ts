@@ -48,6 +48,11 @@ async function startUser(): Promise<User> {
   writeFileSync(path.join(bin, 'npx'), `#!/bin/sh\nexec "$@"\n`);
   for (const name of ['jarvisctl', 'npx']) chmodSync(path.join(bin, name), 0o755);
   const dev = startCli(['dev'], { home: directory });
+  // Killed, it would leave its nodes behind.
+  onTestFinished(async () => {
+    dev.interrupt();
+    await dev.ended;
+  });
   await dev.until('the cluster is ready', (text) => text.includes('Ctrl-C ends the nodes'));
   // Where another cluster has the default ports, dev takes the next ones and says so.
   const peers = [...dev.stdout.matchAll(/^ {2}n\d +(\S+) /gm)].map(([, address]) => address ?? '');

@@ -23,6 +23,8 @@ import { BED_CREDENTIALS, Registry } from './registry.ts';
 export const IMAGES = {
   /** A shell; says `hello` where it is given no command. */
   hello: 'hello',
+  /** Runs until SIGTERM, where it is given no command. */
+  endless: 'endless',
   /** Has an ENTRYPOINT, which prints `entry:` and its arguments. */
   entry: 'entry',
   /** Runs as 1000:1000 in /tmp. */
@@ -169,6 +171,10 @@ async function publishImages(registries: readonly Registry[]): Promise<void> {
   });
   const plain = {
     [IMAGES.hello]: image({ layers: [busybox], command: ['echo', 'hello'] }),
+    [IMAGES.endless]: image({
+      layers: [busybox],
+      command: ['sh', '-c', 'trap "exit 0" TERM; while :; do sleep 0.1; done'],
+    }),
     [IMAGES.entry]: image({ layers: [busybox], entrypoint: ['echo', 'entry:'], command: ['default'] }),
     [IMAGES.user]: image({ layers: [busybox], user: '1000:1000', workingDir: '/tmp', command: ['id'] }),
     [IMAGES.foreignSingle]: foreign,

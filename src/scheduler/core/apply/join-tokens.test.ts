@@ -88,6 +88,16 @@ describe('a join token', () => {
     expect(cluster.refusal(using('n4')).message).toMatch(/expired at .*Z/);
   });
 
+  it('goes with others that have expired in an order that does not depend on what was restored first', () => {
+    const { cluster } = made();
+    for (let at = 0; at < 5; at += 1) cluster.done(creation());
+    cluster.atMs += HOUR_MS;
+    cluster.state = cluster.restored((rows) => rows.toReversed());
+    const gone = cluster.run(creation()).changes.filter(({ after }) => after === null);
+    expect(gone).toHaveLength(6);
+    expect(gone.map(({ key }) => key)).toEqual(gone.map(({ key }) => key).toSorted());
+  });
+
   it('tells whoever has not its secret nothing, not even that it is there', () => {
     const { cluster, id } = made();
     const wrong = cluster.refusal(useOf(id, 'n4', 'key', 'guess'));

@@ -30,7 +30,8 @@ export function createJoinToken(transaction: Transaction, command: CreateJoinTok
         'too_many',
         `there are ${kept.length} join tokens, and at most ${limits.joinTokens}: delete one, or wait until one expires`,
       );
-    expireJoinTokens(transaction, [...state.joinTokens.keys()]);
+    // In an order that is the same on every replica, whatever each has restored first.
+    expireJoinTokens(transaction, [...state.joinTokens.keys()].sort());
     const id = encodeId('join', { epoch: cluster.epoch, index: entry.index, position: 0 }, state.idKey);
     transaction.put('joinToken', id, {
       id,
