@@ -22,6 +22,8 @@ const KNOWN = [
 const OTHER_ERRORS = 'Other';
 
 export class ErrorTypes {
+  /** Those that count for themselves always, and what all others count as. */
+  static readonly beforehand: readonly string[] = [...KNOWN, OTHER_ERRORS];
   readonly #known = new Set<string>(KNOWN);
 
   /** @param named in the cluster's own policy: they count for themselves too, as long as there is room for more */

@@ -123,6 +123,7 @@ export class TaskMetrics {
     this.#scheduled = registry.counter(TASK_FAMILIES.scheduled);
     this.#latency = registry.histogram(TASK_FAMILIES.latency);
     this.#failures = registry.counter(TASK_FAMILIES.failures);
+    for (const type of ErrorTypes.beforehand) this.#failures.add(0, { error_type: type });
     this.#tasks = registry.gauge(TASK_FAMILIES.tasks);
     this.#oldest = registry.gauge(TASK_FAMILIES.oldest);
     this.#wait = registry.histogram(TASK_FAMILIES.wait);
