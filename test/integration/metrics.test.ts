@@ -164,7 +164,7 @@ describe('the metrics of three nodes', () => {
     const values = new Set(
       scrapes.flatMap(({ samples }) =>
         samples
-          .filter(({ name }) => name === 'task_failures_total')
+          .filter(({ name, value }) => name === 'task_failures_total' && value > 0)
           .map(({ labels }) => labels['error_type']),
       ),
     );
