@@ -2,13 +2,12 @@
 import { readFileSync } from 'node:fs';
 
 import { Command, CommanderError, Option, type ErrorOptions } from 'commander';
-import { pino, type Logger } from 'pino';
+import type { Logger } from 'pino';
 
 import { systemClock } from '../lib/clock.ts';
 import { JarvisError, messageOf, type ErrorCode } from '../lib/errors.ts';
 import { LogLevels } from '../lib/log-levels.ts';
 import { packageFile } from '../lib/program-files.ts';
-import { withoutTokens } from '../lib/token-text.ts';
 import type { StorageError } from '../raft/storage-error.ts';
 import {
   authRequired,
@@ -22,6 +21,7 @@ import { Daemon } from './daemon.ts';
 import { programOf } from './disaster/programs.ts';
 import { withCertificate } from './enrolment/with-certificate.ts';
 import { forgetVariable } from './join-credentials.ts';
+import { createNodeLog } from './node-log.ts';
 import { startSecurity, type NodeSecurity } from './node-security.ts';
 import { checkStart } from './preflight.ts';
 import { hasLostLog, rejoinAnew } from './rejoin.ts';
@@ -108,7 +108,7 @@ export function createCommand(): Command {
     .option('--insecure', 'listen beyond loopback without TLS')
     .option(
       '--log-level <level>',
-      'how much it logs, as JSON on stdout: debug, info, warn or error (default: info)',
+      'how much it logs, as JSON on stdout: trace, debug, info, warn, error or fatal (default: info)',
     )
     .addOption(
       new Option(
@@ -173,20 +173,7 @@ async function main(): Promise<number> {
   forgetVariable(process.env);
   const isCheck = options['check'] === true;
   const logLevels = new LogLevels(stated.logLevel, systemClock);
-  const log = pino({
-    enabled: !isCheck,
-    // Which of them are written is asked line by line, for it may change.
-    level: 'debug',
-    base: { node: stated.name },
-    formatters: { level: (level) => ({ level }) },
-    hooks: {
-      logMethod(args, method, level) {
-        if (logLevels.permits(pino.levels.labels[level] ?? '')) method.apply(this, args);
-      },
-      // Whatever a line repeats of what somebody has sent.
-      streamWrite: withoutTokens,
-    },
-  });
+  const log = createNodeLog({ node: stated.name, levels: logLevels, enabled: !isCheck });
   if (isCheck) return await check(stated, log);
   const stop: Stop = { stopping: new AbortController(), running: { daemon: null } };
   const { signal } = stop.stopping;

@@ -547,7 +547,7 @@ export interface LogLevelRequest {
 
 export interface SetLogLevelRequest {
   name: string;
-  /** debug, info, warn or error */
+  /** trace, debug, info, warn, error or fatal */
   level: string;
   /** A duration such as 10m, 24h at most; 0: until the node is started again. Absent: an hour. */
   for?: string | undefined;

@@ -7,8 +7,10 @@ describe('the levels of a log', () => {
   it('are as they are configured, and what is no level of ours is always written', () => {
     const levels = new LogLevels('info', new VirtualClock());
     expect(levels.read()).toEqual({ level: 'info', configured: 'info', untilMs: null });
-    expect(['debug', 'info', 'warn', 'error', 'fatal'].map((name) => levels.permits(name))).toEqual([
+    expect(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'notice'].map((name) => levels.permits(name))).toEqual([
       false,
+      false,
+      true,
       true,
       true,
       true,
@@ -38,5 +40,22 @@ describe('the levels of a log', () => {
     expect(levels.read()).toEqual({ level: 'error', configured: 'info', untilMs: null });
     levels.set('debug', 1000);
     expect(levels.set('info', 1000)).toEqual({ level: 'info', configured: 'info', untilMs: null });
+  });
+
+  it.each([
+    ['info', 'debug'],
+    ['info', 'fatal'],
+    ['fatal', 'error'],
+    ['fatal', 'trace'],
+  ] as const)('tell of the change from %s to %s and of the one back while errors show', async (from, to) => {
+    const clock = new VirtualClock();
+    const levels = new LogLevels(from, clock);
+    const told: object[] = [];
+    levels.set(to, 1000, (change) => told.push({ ...change, shows: levels.permits('error') }));
+    await clock.advance(1000);
+    expect(told).toEqual([
+      { before: from, level: to, forMs: 1000, shows: true },
+      { before: to, level: from, forMs: null, shows: true },
+    ]);
   });
 });

@@ -12,6 +12,13 @@ export interface LogLevelState {
   readonly untilMs: number | null;
 }
 
+export interface LogLevelChange {
+  readonly before: LogLevelName;
+  readonly level: LogLevelName;
+  /** Null: not for a while, but until another change or the end of the process. */
+  readonly forMs: number | null;
+}
+
 export class LogLevels {
   readonly #clock: Clock;
   readonly #configured: LogLevelName;
@@ -25,7 +32,7 @@ export class LogLevels {
     this.#clock = clock;
   }
 
-  /** Whether a line of that level is to be written; what is no level of ours, such as fatal, is. */
+  /** Whether a line of that level is to be written; what is no level of ours is. */
   permits(level: string): boolean {
     const at = LOG_LEVELS.findIndex((name) => name === level);
     return at < 0 || at >= LOG_LEVELS.indexOf(this.#level);
@@ -35,19 +42,35 @@ export class LogLevels {
     return { level: this.#level, configured: this.#configured, untilMs: this.#untilMs };
   }
 
-  /** @param forMs after which the configured one comes back by itself; null: it does not */
-  set(level: LogLevelName, forMs: number | null): LogLevelState {
+  /**
+   * @param forMs after which the configured one comes back by itself; null: it does not
+   * @param tell called for this change and for the one back, while the more talkative of the two levels holds
+   */
+  set(
+    level: LogLevelName,
+    forMs: number | null,
+    tell: (change: LogLevelChange) => void = () => {},
+  ): LogLevelState {
     this.#cancel();
-    this.#level = level;
-    this.#untilMs = null;
-    // Nothing is to come back then.
-    if (level === this.#configured || forMs === null) return this.read();
-    this.#untilMs = this.#clock.wallMs() + forMs;
-    this.#cancel = this.#clock.after(forMs, () => {
-      this.#level = this.#configured;
-      this.#untilMs = null;
-    });
+    // Nothing is to come back where it is the configured one.
+    const backMs = level === this.#configured ? null : forMs;
+    this.#untilMs = backMs === null ? null : this.#clock.wallMs() + backMs;
+    this.#cancel =
+      backMs === null
+        ? () => {}
+        : this.#clock.after(backMs, () => {
+            this.#untilMs = null;
+            this.#change({ before: this.#level, level: this.#configured, forMs: null }, tell);
+          });
+    this.#change({ before: this.#level, level, forMs: backMs }, tell);
     return this.read();
+  }
+
+  #change(change: LogLevelChange, tell: (change: LogLevelChange) => void): void {
+    const quieter = LOG_LEVELS.indexOf(change.level) > LOG_LEVELS.indexOf(change.before);
+    if (quieter) tell(change);
+    this.#level = change.level;
+    if (!quieter) tell(change);
   }
 
   close(): void {

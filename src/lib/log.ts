@@ -7,7 +7,8 @@ export interface Log {
   child(fields: Record<string, unknown>): Log;
 }
 
-export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+/** From the most talkative on. A node says nothing at the outer two: they mean all there is, and next to nothing. */
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
 export type LogLevelName = (typeof LOG_LEVELS)[number];
 
 /** For tests and tools that have nothing to say. */

@@ -43,7 +43,7 @@ describe('the level of a log', () => {
   });
 
   it.each([
-    [{ level: 'loud' }, /level: "loud" is no level; allowed: debug, info, warn, error/],
+    [{ level: 'loud' }, /level: "loud" is no level; allowed: trace, debug, info, warn, error, fatal/],
     [{ level: 'debug', for: '25h' }, /for: "25h" is not allowed: a duration such as 10m, 24h at most/],
     [{ level: 'debug', for: 'soon' }, /for: "soon" is not allowed/],
   ])('is refused as %j, and stays', async (asked, message) => {

@@ -84,7 +84,7 @@ function parseFor(text: string): number | null {
   return forMs === 0 ? null : forMs;
 }
 
-/** Says each change at a level that is always written. */
+/** Each change is said, also the one back, as an error: that shows, whatever the levels before and after it. */
 export function localLogLevel(node: string, levels: LogLevels, log: Log): LocalLogLevel {
   const view = ({ level, configured, untilMs }: LogLevelState): LogLevel => ({
     node,
@@ -94,11 +94,15 @@ export function localLogLevel(node: string, levels: LogLevels, log: Log): LocalL
   });
   return {
     read: () => view(levels.read()),
-    set: (level, forMs) => {
-      const before = levels.read().level;
-      const state = levels.set(level, forMs);
-      log.error({ before, level, forMs }, 'the level of this log is another one now');
-      return view(state);
-    },
+    set: (level, forMs) =>
+      view(
+        // `level` is the line's own.
+        levels.set(level, forMs, (change) =>
+          log.error(
+            { before: change.before, after: change.level, forMs: change.forMs },
+            'the level of this log is another one now',
+          ),
+        ),
+      ),
   };
 }

@@ -32,7 +32,7 @@ describe('node log-level', () => {
   });
 
   it.each([
-    [['n1', 'loud'], /loud.*debug, info, warn, error/],
+    [['n1', 'loud'], /loud.*trace, debug, info, warn, error, fatal/],
     [['n1', '--for', '10m'], /--for needs a level/],
     [[], /missing required argument 'node'/],
   ])('refuses %j', async (words, message) => {
