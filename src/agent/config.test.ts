@@ -405,7 +405,10 @@ describe('a bad value is named with its key and with what is allowed', () => {
     [{ drivers: 5 }, /^drivers: 5 is not a list; allowed: process, docker, noop$/],
     [{ insecure: 'maybe' }, /^insecure: "maybe" is neither true nor false$/],
     [{ kill_tasks_on_exit: 3 }, /^kill_tasks_on_exit: 3 is neither true nor false$/],
-    [{ log_level: 'loud' }, /^log_level: "loud" is not a level; allowed: trace, debug, info, warn, error, fatal$/],
+    [
+      { log_level: 'loud' },
+      /^log_level: "loud" is not a level; allowed: trace, debug, info, warn, error, fatal$/,
+    ],
     [{ policy: 5 }, /^policy: 5 is not a map of settings$/],
     [{ policy: { mount: [] } }, /^policy.mount: is not a setting; allowed: mounts, host_network, users, /],
     [{ policy: { mounts: 'x' } }, /^policy.mounts: "x" is not a list$/],

@@ -7,15 +7,9 @@ describe('the levels of a log', () => {
   it('are as they are configured, and what is no level of ours is always written', () => {
     const levels = new LogLevels('info', new VirtualClock());
     expect(levels.read()).toEqual({ level: 'info', configured: 'info', untilMs: null });
-    expect(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'notice'].map((name) => levels.permits(name))).toEqual([
-      false,
-      false,
-      true,
-      true,
-      true,
-      true,
-      true,
-    ]);
+    expect(
+      ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'notice'].map((name) => levels.permits(name)),
+    ).toEqual([false, false, true, true, true, true, true]);
   });
 
   it('change for a while, and come back by themselves', async () => {

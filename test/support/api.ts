@@ -143,7 +143,7 @@ export class Api {
 
   /** @throws where there is no answer at all */
   async call(
-    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
+    method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
     path: string,
     body: string | null,
     options: CallOptions = {},
