@@ -2,92 +2,86 @@
  * The composition root: makes the parts of a node, in the order in which they need each other, and closes them in the
  * opposite one. It listens from the beginning, also while the cluster forms, and says so to whoever calls.
  */
-import path from 'node:path';
-import { randomUUID } from 'node:crypto';
-
-import { ClusterService } from '../generated/cluster.ts';
-import { EnrolmentService } from '../generated/enrolment.ts';
-import { InstanceHostService } from '../generated/instance_host.ts';
-import { LastWordsService } from '../generated/last_words.ts';
-import { LogHandOverService } from '../generated/log_hand_over.ts';
 import type { JoinRequest } from '../generated/raft.ts';
-import { StateDigestsService } from '../generated/state_digests.ts';
-import { NodeLogsService, WorkerService } from '../generated/worker.ts';
-import { bootTimeMs } from '../lib/boot-time.ts';
 import { systemClock, type Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { LogLevels } from '../lib/log-levels.ts';
-import { FreshnessWatch } from '../operations/freshness.ts';
-import { LocalOperations } from '../operations/local.ts';
-import { localLogLevel } from '../operations/log-level.ts';
-import { measuredLoadOf } from '../operations/nodes.ts';
 import type { Caller, Readiness } from '../operations/port.ts';
-import { RoutingOperations } from '../operations/router.ts';
+import type { HttpServer } from '../http/server.ts';
+import type { LocalOperations } from '../operations/local.ts';
+import type { RoutingOperations } from '../operations/router.ts';
 import { openDataDirectory, type ClusterRecord, type DataDirectory } from '../raft/data-directory.ts';
 import { ClusterFormation } from '../raft/form-cluster.ts';
 import { MemberRemovedError, type RaftNode } from '../raft/node.ts';
 import { RaftPeerService } from '../raft/transport/raft-service.ts';
-import { channelOptions, ChannelPool } from '../rpc/channel.ts';
+import { ChannelPool } from '../rpc/channel.ts';
 import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
-import { createRemotes } from '../rpc/remotes.ts';
 import type { RpcServer } from '../rpc/server.ts';
-import { Retention } from '../scheduler/retention.ts';
-import { SchedulingLoop } from '../scheduler/loop.ts';
-import { adminTokenFile } from './admin-token-file.ts';
-import { alertDuties } from './alerts/duties.ts';
-import { autoscalerOf } from './autoscaling.ts';
-import type { Autoscaler } from '../autoscaler/loop.ts';
-import { webhookTester } from './alerts/webhooks.ts';
 import { Admission } from './admission.ts';
-import { authRequired, type NodeConfig } from './config.ts';
+import { autoscalerOf } from './autoscaling.ts';
+import { type NodeConfig } from './config.ts';
+import { DiskErrors } from './disk-errors.ts';
+import { enrolmentParts } from './enrolment/enrolment-parts.ts';
 import { announceAddress, enterCluster } from './enter-cluster.ts';
-import { enrolmentParts, ownAuthorityHash } from './enrolment/enrolment-parts.ts';
 import { drainBeforeExit } from './exit-drain.ts';
+import { foundingText } from './founding-text.ts';
 import { Guarding } from './guarding.ts';
 import { handOver } from './hand-over.ts';
-import { DiskErrors } from './disk-errors.ts';
-import { NodeInsight } from './insight.ts';
 import { LastWords } from './last-words.ts';
-import { lateService } from './late-service.ts';
-import { CLOSE_GRACE_MS, listen } from './listeners.ts';
-import { DrainKeeper } from './leader/drain-keeper.ts';
-import { LeaseSettler } from './leader/lease-settler.ts';
-import { LeaderDuties } from './leader/leader-duties.ts';
-import { TimeoutSettler } from './leader/timeout-settler.ts';
-import { TokenKeeper } from './leader/token-keeper.ts';
-import { learnersAllowed, targetVotersOf, VoterKeeper } from './voter-keeper.ts';
-import { SavedSnapshots } from './saved-snapshots.ts';
+import { leaderDuties } from './leader-parts.ts';
+import type { LeaderDuties } from './leader/leader-duties.ts';
 import { SessionService } from './leader/session-service.ts';
-import { HandOverRequests } from './logs/hand-over-service.ts';
+import { CLOSE_GRACE_MS, listen } from './listeners.ts';
 import { NodeLogs } from './logs/node-logs.ts';
 import { memberQuestions } from './member-questions.ts';
+import { memberServices } from './member-services.ts';
 import { memberTransport } from './member-transport.ts';
 import { memberWatches } from './member-watches.ts';
-import { LeaderMembershipControl } from './membership-control.ts';
-import { ResourceMonitor, usageOf } from './monitor/resource-monitor.ts';
-import { NodeDrivers } from './node-drivers.ts';
+import { type ResourceMonitor, usageOf } from './monitor/resource-monitor.ts';
 import { NodeMetrics } from './node-metrics.ts';
+import { nodeOperations } from './node-operations.ts';
+import type { NodeParts } from './node-parts.ts';
 import { nodeProviderService } from './node-providers.ts';
 import type { NodeSecurity } from './node-security.ts';
 import { readinessOf } from './readiness.ts';
 import { recoverMember } from './recovery.ts';
-import { nodeConfinement } from './node-confinement.ts';
-import { registrationOf } from './registration.ts';
 import { ClusterReplica } from './replica.ts';
-import { foundingText } from './founding-text.ts';
-import { SettingsNotice } from './settings-notice.ts';
+import { startWorker } from './start-worker.ts';
 import { StartingOperations } from './starting-operations.ts';
-import { DEFAULT_PATH } from './worker/environment.ts';
-import { GrpcSessionConnector } from './worker/session-connector.ts';
-import { WorkerAgent } from './worker/worker-agent.ts';
-
-const KILL_TASKS_TIMEOUT_MS = 3000;
+import { learnersAllowed } from './voter-keeper.ts';
 
 interface Closer {
   readonly name: string;
   close(): void | Promise<void>;
+}
+
+/** What there is once the node knows its cluster. */
+interface Entered {
+  readonly directory: DataDirectory;
+  readonly cluster: ClusterRecord;
+  readonly pool: ChannelPool;
+  readonly peerService: RaftPeerService;
+  readonly services: ReturnType<typeof memberServices>;
+  readonly operations: StartingOperations;
+  readonly http: HttpServer;
+  readonly rpc: RpcServer;
+  readonly signal: AbortSignal;
+}
+
+interface RunningParts {
+  readonly replica: ClusterReplica;
+  readonly raft: RaftNode;
+  readonly logs: NodeLogs;
+  readonly watches: ReturnType<typeof memberWatches>;
+  readonly routing: RoutingOperations;
+}
+
+interface AdmissionParts extends Pick<Entered, 'cluster' | 'pool' | 'services' | 'signal'> {
+  readonly replica: ClusterReplica;
+  readonly raft: RaftNode;
+  readonly local: LocalOperations;
 }
 
 export class Daemon {
@@ -95,12 +89,12 @@ export class Daemon {
   readonly #security: NodeSecurity;
   readonly #log: Log;
   readonly #logLevels: LogLevels;
-  readonly #version: string;
   readonly #clock: Clock = systemClock;
   readonly #closers: Closer[] = [];
   readonly #diskErrors = new DiskErrors(this.#clock);
   readonly #guarding: Guarding;
   readonly #metrics: NodeMetrics;
+  readonly #parts: NodeParts;
   readonly #failed = Promise.withResolvers<never>();
   #lastWords: LastWords | null = null;
   /** Null until it is part of a cluster. */
@@ -121,11 +115,18 @@ export class Daemon {
     this.#config = options.config;
     this.#security = options.security;
     this.#log = options.log;
-    this.#version = options.version;
     const parts = { clock: this.#clock, log: options.log };
     this.#guarding = new Guarding({ config: options.config, ...parts });
     const { tls } = options.security;
     this.#metrics = new NodeMetrics({ name: options.config.name, version: options.version, tls, ...parts });
+    this.#parts = {
+      config: options.config,
+      security: options.security,
+      version: options.version,
+      ...parts,
+      metrics: this.#metrics,
+      closing: (name, close) => this.#closing(name, close),
+    };
     // `run` hears of a failure; one before or after it has a listener too, so that none counts as unhandled.
     this.#failed.promise.catch(() => {});
   }
@@ -176,46 +177,36 @@ export class Daemon {
   }
 
   async #start(signal: AbortSignal): Promise<void> {
-    const config = this.#config;
+    const { config, security, clock, log, metrics } = this.#parts;
     const directory = await openDataDirectory(config.dataDir, { name: config.name });
     this.#closing('data directory', () => directory.close());
     const formation = this.#formation(directory);
     const peerService = new RaftPeerService({
       formation,
-      join: unaryHandler((request, { caller }) => this.#admit(request, caller), this.#log),
-      log: this.#log,
+      join: unaryHandler((request, { caller }) => this.#admit(request, caller), log),
+      log,
     });
-    const services = {
-      cluster: lateService(ClusterService),
-      logs: lateService(NodeLogsService),
-      worker: lateService(WorkerService),
-      lastWords: lateService(LastWordsService),
-      handOver: lateService(LogHandOverService),
-      digests: lateService(StateDigestsService),
-      instances: lateService(InstanceHostService),
-      // Without TLS there is nothing to be had by it.
-      ...(this.#security.tls === null ? {} : { enrolment: lateService(EnrolmentService) }),
-    };
+    const services = memberServices(security.tls !== null);
     const operations = new StartingOperations();
     // Closed after the servers: what they are still answering may have been sent on.
-    const pool = new ChannelPool(this.#security.channels);
+    const pool = new ChannelPool(security.channels);
     this.#closing('channels', async () => {
       await this.#lastWords?.said;
       pool.close();
     });
-    this.#closing('metrics', () => this.#metrics.close());
+    this.#closing('metrics', () => metrics.close());
     this.#closing('guard', () => this.#guarding.close());
     const { http, rpc } = await listen({
       config,
-      security: this.#security,
+      security: security,
       operations,
       services: [peerService, ...Object.values(services).map(({ service }) => service)],
       guarding: this.#guarding,
       readiness: () => this.#readiness(),
-      metrics: this.#metrics,
+      metrics: metrics,
       closing: (name, close) => this.#closing(name, close),
-      clock: this.#clock,
-      log: this.#log,
+      clock,
+      log,
     });
 
     const cluster =
@@ -225,21 +216,28 @@ export class Daemon {
         directory,
         formation,
         pool,
-        clock: this.#clock,
+        clock,
         signal,
-        log: this.#log,
+        log,
         onWaiting: (reason) => {
           this.#readiness = () => ({ ready: false, reason });
         },
       }));
+    await this.#serve({ directory, cluster, pool, peerService, services, operations, http, rpc, signal });
+  }
+
+  /** It knows its cluster: everything that it does as a part of that begins. */
+  async #serve(entered: Entered): Promise<void> {
+    const { directory, cluster, pool, peerService, services, operations, rpc, signal } = entered;
+    const { config, security, version, clock, log, metrics } = this.#parts;
     const diskErrors = this.#diskErrors;
     const lastWords = new LastWords({
       cluster,
       name: config.name,
       diskErrors,
       pool,
-      clock: this.#clock,
-      log: this.#log,
+      clock,
+      log,
     });
     this.#lastWords = lastWords;
     const member = await this.#recover(directory, cluster);
@@ -250,30 +248,30 @@ export class Daemon {
       nodeName: config.name,
       raft,
       machine,
-      clock: this.#clock,
-      observer: this.#metrics.raft,
+      clock,
+      observer: metrics.raft,
     });
-    this.#metrics.member(member, { replica, diskErrors, lastWords });
+    metrics.member(member, { replica, diskErrors, lastWords });
     const autoscaler = autoscalerOf({
       config,
       clusterId: cluster.clusterId,
       replica,
       raft,
       pool,
-      tls: this.#security.tls,
+      tls: security.tls,
       // Asked only while it leads, which is after the duties have begun.
       silentMs: (node) => duties.silentMs(node),
-      observer: this.#metrics.autoscaler,
-      clock: this.#clock,
-      log: this.#log,
+      observer: metrics.autoscaler,
+      clock,
+      log,
     });
-    this.#metrics.scales(autoscaler, replica);
-    const duties: LeaderDuties = this.#leaderDuties(replica, cluster, raft, pool, autoscaler);
+    metrics.scales(autoscaler, replica);
+    const duties: LeaderDuties = leaderDuties(this.#parts, { replica, cluster, raft, pool, autoscaler });
     const sessions = new SessionService({
       replica,
       accept: (call) => duties.accept(call),
-      credentials: () => this.#security.channels.credentials(),
-      log: this.#log,
+      credentials: () => security.channels.credentials(),
+      log,
     });
     this.#closing('sessions', () => sessions.close());
     const logs = new NodeLogs({
@@ -283,12 +281,9 @@ export class Daemon {
       mayBeSilent: config.drivers?.includes('noop') === true,
       replica,
       pool,
-      clock: this.#clock,
-      log: this.#log,
+      clock,
+      log,
     });
-    const localLogs = logs.local;
-    const remotes = createRemotes(pool);
-    this.#closing('remotes', () => remotes.close());
     const questions = memberQuestions({ pool, clusterId: cluster.clusterId, signal });
     const watches = memberWatches({
       config,
@@ -300,57 +295,68 @@ export class Daemon {
       clockOffsets: () => duties.clockOffsets(),
       onMinority: (reason) =>
         void this.#condemn(directory, `it has made something else of the log than the majority: ${reason}`),
-      clock: this.#clock,
-      log: this.#log,
+      clock,
+      log,
     });
-    const self = { cluster, version: this.#version, wal, diskErrors, lastWords, transport, watches };
-    const insight = new NodeInsight({ raft, duties, self });
-    const membership = new LeaderMembershipControl({
-      raft,
-      clock: this.#clock,
-      targetVoters: () => targetVotersOf(replica.state.cluster, raft.membership.peers.length),
-      learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
-      bar: async (name) => void (await replica.propose({ type: 'barMember', name })),
-      ask: (address, caller) => questions.identity(address, caller),
-    });
-    const saved = new SavedSnapshots({ raft, machine, dataDirectory: directory.paths.root });
-    await saved.clear();
-    const local = new LocalOperations({
+    const self = { cluster, version: version, wal, diskErrors, lastWords, transport, watches };
+    const { local, routing } = await nodeOperations(this.#parts, {
+      directory,
+      member,
+      self,
       replica,
-      insight,
-      membership,
-      snapshots: saved,
-      remotes,
-      clock: this.#clock,
-      testWebhook: webhookTester({ clock: this.#clock, version: this.#version }),
-      scaling: autoscaler,
-    });
-    const freshness = new FreshnessWatch({ replica, insight, clock: this.#clock });
-    const { tls } = this.#security;
-    const routing = new RoutingOperations({
-      replica,
-      local,
-      remotes,
-      localLogs,
+      duties,
+      autoscaler,
+      questions,
+      pool,
+      localLogs: logs.local,
       localUsage: usageOf(() => this.#monitor),
-      localLogLevel: localLogLevel(config.name, this.#logLevels, this.#log),
-      clock: this.#clock,
-      uniqueId: randomUUID,
-      freshness: () => freshness.now(),
-      authorityHash: () => (tls === null ? null : ownAuthorityHash(tls, this.#clock.wallMs())),
-      version: { version: this.#version, name: config.name, node_version: process.version },
+      logLevels: this.#logLevels,
     });
     const open = this.#guarding.before(routing, { replica, questions });
     const { guard } = this.#guarding;
     operations.become(open);
-    services.cluster.become(clusterService(open, this.#log, guard));
-    services.logs.become(nodeLogsService(localLogs, this.#log, guard));
+    services.cluster.become(clusterService(open, log, guard));
+    services.logs.become(nodeLogsService(logs.local, log, guard));
     services.worker.become(sessions);
     services.handOver.become(logs.service);
     services.lastWords.become(lastWords.service());
     services.digests.become(watches.digests);
     const { clusterId } = cluster;
-    services.instances.become(nodeProviderService({ config, clusterId, clock: this.#clock, log: this.#log }));
+    services.instances.become(nodeProviderService({ config, clusterId, clock, log }));
+    await this.#admitNodes({ cluster, replica, raft, pool, local, services, signal });
+    peerService.join({ transport, snapshots, onUnwritable: (error) => diskErrors.note(error) });
+    await this.#begin(entered, { replica, raft, logs, watches, routing });
+  }
+
+  /** From now on it takes part: in Raft, and as a worker. */
+  async #begin({ directory, cluster, pool, http, rpc, signal }: Entered, parts: RunningParts): Promise<void> {
+    const { replica, raft, logs, watches, routing } = parts;
+    const { config, clock, log } = this.#parts;
+    raft.start();
+    watches.start();
+    this.#closing('watches', () => watches.close());
+    const moving = { config, directory, pool, clock, signal, log };
+    void announceAddress(moving, raft.membership.peers);
+    this.#closing('leadership', () => handOver(raft, clock));
+    const { worker, monitor } = await startWorker(this.#parts, { directory, replica, raft, logs });
+    this.#monitor = monitor;
+    this.#closing('logs', () => logs.close());
+    await logs.start();
+    // First of all, while everything that the requests under way need is there.
+    this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
+    this.#closing('streams', () => rpc.endStreams());
+    this.#readiness = () => readinessOf(raft, worker);
+    const { name, drainDeadlineMs: deadlineMs } = config;
+    const exit = { name, startId: directory.startId, deadlineMs, operations: routing };
+    this.#drain = (caller) => drainBeforeExit({ ...exit, clock, log }, caller);
+    log.info({ listen: config.listen, http: config.http, cluster: cluster.clusterId }, 'the node is up');
+  }
+
+  /** Who may come in, and with TLS get a certificate for it. */
+  async #admitNodes(parts: AdmissionParts): Promise<void> {
+    const { cluster, replica, raft, pool, local, services, signal } = parts;
+    const { config, security, clock, log } = this.#parts;
+    const { tls } = security;
     this.#admission = new Admission({
       raft,
       cluster,
@@ -359,7 +365,7 @@ export class Daemon {
       // With TLS the certificate that it shows is what lets it in.
       tokens: { areRequired: config.auth && tls === null, use: (user) => local.useJoinToken(user, signal) },
       audit: this.#guarding.nodes,
-      log: this.#log,
+      log,
     });
     if (tls !== null) {
       const enrolment = await enrolmentParts({
@@ -371,33 +377,12 @@ export class Daemon {
         signal,
         audit: this.#guarding.nodes,
         useTokenHere: (user, caller) => local.useJoinToken(user, caller),
-        clock: this.#clock,
-        log: this.#log,
+        clock,
+        log,
       });
       services.enrolment?.become(enrolment.service);
       this.#closing('enrolment', enrolment.close);
     }
-    peerService.join({ transport, snapshots, onUnwritable: (error) => diskErrors.note(error) });
-    raft.start();
-    watches.start();
-    this.#closing('watches', () => watches.close());
-    const moving = { config, directory, pool, clock: this.#clock, signal, log: this.#log };
-    void announceAddress(moving, raft.membership.peers);
-    this.#closing('leadership', () => handOver(raft, this.#clock));
-    const worker = await this.#startWorker(directory, { replica, raft, logs });
-    this.#closing('logs', () => logs.close());
-    await logs.start();
-    // First of all, while everything that the requests under way need is there.
-    this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
-    this.#closing('streams', () => rpc.endStreams());
-    this.#readiness = () => readinessOf(raft, worker);
-    const { name, drainDeadlineMs: deadlineMs } = config;
-    const exit = { name, startId: directory.startId, deadlineMs, operations: routing };
-    this.#drain = (caller) => drainBeforeExit({ ...exit, clock: this.#clock, log: this.#log }, caller);
-    this.#log.info(
-      { listen: config.listen, http: config.http, cluster: cluster.clusterId },
-      'the node is up',
-    );
   }
 
   #formation(directory: DataDirectory): ClusterFormation {
@@ -483,119 +468,5 @@ export class Daemon {
     this.#diskErrors.note(error);
     this.#haltRaft();
     this.#failed.reject(error instanceof Error ? error : new Error(messageOf(error)));
-  }
-
-  #leaderDuties(
-    replica: ClusterReplica,
-    cluster: ClusterRecord,
-    raft: RaftNode,
-    pool: ChannelPool,
-    autoscaler: Autoscaler,
-  ): LeaderDuties {
-    const parts = { replica, clock: this.#clock, log: this.#log };
-    // Asked only while it leads, which is after the duties have begun.
-    const loadOf = (node: string) => measuredLoadOf(duties.usage(node));
-    const scheduling = new SchedulingLoop({
-      ...parts,
-      loadOf,
-      onAssigned: (tasks, durationMs) => this.#metrics.tasks.assigned(tasks, durationMs),
-    });
-    const tokens = new TokenKeeper({
-      ...parts,
-      isRequired: authRequired(this.#config),
-      file: adminTokenFile(this.#config.dataDir),
-    });
-    this.#closing('tokens', () => tokens.close());
-    const duties: LeaderDuties = new LeaderDuties({
-      ...parts,
-      formation: { clusterId: cluster.clusterId, epoch: cluster.epoch, config: this.#config.cluster },
-      duties: [
-        new LeaseSettler(parts),
-        new TimeoutSettler(parts),
-        scheduling,
-        new VoterKeeper({ ...parts, raft }),
-        new DrainKeeper({
-          ...parts,
-          handOver: new HandOverRequests({ clusterId: cluster.clusterId, pool, log: this.#log }),
-        }),
-        new Retention(parts),
-        ...alertDuties({ ...parts, raft, version: this.#version }),
-        tokens,
-        autoscaler,
-      ],
-    });
-    this.#closing('duties', () => duties.close());
-    return duties;
-  }
-
-  async #startWorker(
-    directory: DataDirectory,
-    parts: { readonly replica: ClusterReplica; readonly raft: RaftNode; readonly logs: NodeLogs },
-  ): Promise<WorkerAgent> {
-    const { replica, raft, logs } = parts;
-    const config = this.#config;
-    let agent: WorkerAgent | null = null;
-    const drivers = await NodeDrivers.create({
-      config,
-      incarnation: directory.identity.incarnation,
-      clock: this.#clock,
-      log: this.#log,
-      onChange: () => agent?.registerAgain('what this node can run has changed'),
-    });
-    this.#closing('watchdog', () => drivers.close());
-    for (const driver of drivers.all) this.#closing(`driver ${driver.name}`, () => driver.close());
-    const { incarnation } = directory.identity;
-    const confinement = nodeConfinement({ node: config.name, incarnation, dataDirectory: config.dataDir });
-    const monitor = new ResourceMonitor({
-      node: config.name,
-      directory: config.dataDir,
-      confinement,
-      drivers: drivers.all,
-      clock: this.#clock,
-      log: this.#log,
-    });
-    monitor.start();
-    this.#closing('monitor', () => monitor.close());
-    this.#monitor = monitor;
-    const notice = new SettingsNotice(config.stated, this.#log);
-    const worker = await WorkerAgent.start({
-      registration: () => {
-        const bounds = confinement.bounds();
-        return registrationOf({ config, directory, version: this.#version, drivers, bounds });
-      },
-      environment: { node: config.name, path: DEFAULT_PATH, home: process.env['HOME'] ?? '/' },
-      drivers: drivers.all,
-      lease: drivers.lease,
-      bootMs: bootTimeMs,
-      connector: new GrpcSessionConnector({
-        addresses: () => this.#sessionAddresses(replica, raft),
-        credentials: () => this.#security.channels.credentials(),
-        channelOptions,
-      }),
-      onSynced: () => notice.look(replica.state.cluster),
-      onEnded: (end) => this.#metrics.worker.ended(end),
-      reportsDirectory: path.join(directory.paths.root, 'reports'),
-      usage: monitor,
-      clock: this.#clock,
-      random: Math.random,
-      log: this.#log,
-    });
-    agent = worker;
-    this.#metrics.runs(worker, { monitor, drivers, logs });
-    this.#closing('worker', async () => {
-      if (!config.killTasksOnExit) await worker.prepareRestart(config.restartGraceMs);
-      await worker.close();
-      if (config.killTasksOnExit && worker.status().session > 0)
-        await drivers.killAll(AbortSignal.timeout(KILL_TASKS_TIMEOUT_MS));
-    });
-    return worker;
-  }
-
-  /** The leader itself, if it is known; then this node, which forwards as soon as it knows; then the others. */
-  #sessionAddresses(replica: ClusterReplica, raft: RaftNode): readonly string[] {
-    const { leader } = replica.leadership();
-    const { advertise, peers, join } = this.#config;
-    const others = [...raft.membership.peers, ...peers].map(({ address }) => address);
-    return [...new Set([...(leader === null ? [] : [leader.address]), advertise, ...others, ...join])];
   }
 }

@@ -1,0 +1,64 @@
+/** What a node does while it leads. */
+import type { Autoscaler } from '../autoscaler/loop.ts';
+import { measuredLoadOf } from '../operations/nodes.ts';
+import type { ClusterRecord } from '../raft/data-directory.ts';
+import type { RaftNode } from '../raft/node.ts';
+import type { ChannelPool } from '../rpc/channel.ts';
+import { SchedulingLoop } from '../scheduler/loop.ts';
+import { Retention } from '../scheduler/retention.ts';
+import { adminTokenFile } from './admin-token-file.ts';
+import { alertDuties } from './alerts/duties.ts';
+import { authRequired } from './config.ts';
+import { DrainKeeper } from './leader/drain-keeper.ts';
+import { LeaderDuties } from './leader/leader-duties.ts';
+import { LeaseSettler } from './leader/lease-settler.ts';
+import { TimeoutSettler } from './leader/timeout-settler.ts';
+import { TokenKeeper } from './leader/token-keeper.ts';
+import { HandOverRequests } from './logs/hand-over-service.ts';
+import type { NodeParts } from './node-parts.ts';
+import type { ClusterReplica } from './replica.ts';
+import { VoterKeeper } from './voter-keeper.ts';
+
+export function leaderDuties(
+  { config, version, clock, log, metrics, closing }: NodeParts,
+  member: {
+    readonly replica: ClusterReplica;
+    readonly cluster: ClusterRecord;
+    readonly raft: RaftNode;
+    readonly pool: ChannelPool;
+    readonly autoscaler: Autoscaler;
+  },
+): LeaderDuties {
+  const { replica, cluster, raft, pool, autoscaler } = member;
+  const parts = { replica, clock, log };
+  const scheduling = new SchedulingLoop({
+    ...parts,
+    // Asked only while it leads, which is after the duties have begun.
+    loadOf: (node: string) => measuredLoadOf(duties.usage(node)),
+    onAssigned: (tasks, durationMs) => metrics.tasks.assigned(tasks, durationMs),
+  });
+  const tokens = new TokenKeeper({
+    ...parts,
+    isRequired: authRequired(config),
+    file: adminTokenFile(config.dataDir),
+  });
+  closing('tokens', () => tokens.close());
+  const handOver = new HandOverRequests({ clusterId: cluster.clusterId, pool, log });
+  const duties: LeaderDuties = new LeaderDuties({
+    ...parts,
+    formation: { clusterId: cluster.clusterId, epoch: cluster.epoch, config: config.cluster },
+    duties: [
+      new LeaseSettler(parts),
+      new TimeoutSettler(parts),
+      scheduling,
+      new VoterKeeper({ ...parts, raft }),
+      new DrainKeeper({ ...parts, handOver }),
+      new Retention(parts),
+      ...alertDuties({ ...parts, raft, version }),
+      tokens,
+      autoscaler,
+    ],
+  });
+  closing('duties', () => duties.close());
+  return duties;
+}
