@@ -139,17 +139,18 @@ describeWithBed('the autoscaler with containers', (bed) => {
         const { batch_id: batch } = JSON.parse(answer.text) as { batch_id: string };
 
         await watch.hurting(() => killLeaderIn(cluster, ['REQUESTED', 'CREATED'], LONG_MS));
+        // Three, where the leader was away for so long that another node was to take its place.
         const added = await waitFor(
           'two more nodes that work',
           async () => {
-            const nodes = (await cluster.api().nodes()).filter(({ name }) => !FOUNDERS.includes(name));
-            return nodes.length === 2 && nodes.every((node) => node.active_tasks > 0) && nodes;
+            const nodes = await cluster.api().nodes();
+            const work = nodes.filter((node) => !FOUNDERS.includes(node.name) && node.active_tasks > 0);
+            return work.length >= 2 && work;
           },
           { timeoutMs: LONG_MS },
         );
-        expect((await bed().engine.api.list()).map(({ Labels }) => Labels['jarvis:node']).sort()).toEqual(
-          added.map(({ name }) => name).sort(),
-        );
+        const containers = (await bed().engine.api.list()).map(({ Labels }) => Labels['jarvis:node']);
+        expect(containers).toEqual(expect.arrayContaining(added.map(({ name }) => name)));
         writeFileSync(gate, '');
         await waitFor(
           'the batch',
