@@ -1,10 +1,8 @@
 /** The autoscaler as a duty of the leader: what it needs of Raft, of the nodes and of those that let new ones in. */
 import { Autoscaler, type AutoscalerObserver } from '../autoscaler/loop.ts';
-import type { AutoscalerParts, JoinTokenMaker } from '../autoscaler/ports.ts';
+import type { AutoscalerParts } from '../autoscaler/ports.ts';
 import { AwsProvider } from '../autoscaler/providers/aws/aws-provider.ts';
 import { ClusterProviders } from '../autoscaler/providers/cluster-providers.ts';
-import { JarvisError } from '../lib/errors.ts';
-import { formatJoinToken, hashOfSecret, newSecret } from '../lib/join-token.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import type { TlsSource } from '../lib/tls-watch.ts';
@@ -12,13 +10,12 @@ import type { Autoscaling } from '../model/autoscaling.ts';
 import { DEFAULT_MEMBERSHIP } from '../model/cluster.ts';
 import type { RaftNode } from '../raft/node.ts';
 import type { ChannelPool } from '../rpc/channel.ts';
-import type { CreateJoinTokenResult } from '../scheduler/core/apply/join-tokens.ts';
 import type { Replica } from '../scheduler/ports.ts';
 import { defaultSettings } from '../spec/settings/settings.ts';
 import { authRequired, type NodeConfig } from './config.ts';
-import { ownAuthorityHash } from './enrolment/enrolment-parts.ts';
 import type { LeaderDuties } from './leader/leader-duties.ts';
-import { AUTOSCALER_PRINCIPAL, codeOfRefusal, NodeDepartures } from './node-departures.ts';
+import { NodeDepartures } from './node-departures.ts';
+import { ScalingJoinTokens } from './scaling-join-tokens.ts';
 import { targetVotersOf } from './voter-keeper.ts';
 
 export interface AutoscalingOptions {
@@ -52,7 +49,7 @@ export function autoscalerOf(options: AutoscalingOptions): Autoscaler {
     }),
     members: () => membersOf(raft),
     bounds: () => boundsOf(replica, raft),
-    joinTokens: authRequired(config) ? joinTokens(options) : null,
+    joinTokens: authRequired(config) ? new ScalingJoinTokens(options) : null,
     departures: new NodeDepartures(options),
     clock,
     log,
@@ -74,36 +71,4 @@ function boundsOf({ state }: Replica, raft: RaftNode) {
   const voters = targetVotersOf(state.cluster, raft.membership.peers.length);
   const { learners } = state.cluster?.config.membership ?? DEFAULT_MEMBERSHIP;
   return { voters, mostMembers: voters + learners };
-}
-
-function joinTokens({ replica, tls, clock }: AutoscalingOptions): JoinTokenMaker {
-  return {
-    make: async (node, validMs) => {
-      const authorityHash = tls === null ? null : ownAuthorityHash(tls, clock.wallMs());
-      if (tls !== null && authorityHash === null)
-        throw new JarvisError('conflict', 'no authority is known by which a new node could know this one');
-      const secret = newSecret();
-      const id = await createdToken(replica, { node, validMs, secretHash: hashOfSecret(secret) });
-      return { id, token: formatJoinToken({ id, secret, authorityHash }) };
-    },
-    remove: async (id) => {
-      if (replica.state.joinTokens.has(id))
-        await replica.propose({ type: 'deleteJoinToken', id, idempotency: null });
-    },
-  };
-}
-
-async function createdToken(
-  replica: Replica,
-  asked: { readonly node: string; readonly validMs: number; readonly secretHash: string },
-): Promise<string> {
-  const command = {
-    type: 'createJoinToken',
-    principal: AUTOSCALER_PRINCIPAL,
-    uses: 1,
-    idempotency: null,
-  } as const;
-  const outcome = await replica.propose({ ...command, ...asked });
-  if (outcome.type === 'refused') throw new JarvisError(codeOfRefusal(outcome.code), outcome.message);
-  return (outcome.result as CreateJoinTokenResult).id;
 }
