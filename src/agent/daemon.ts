@@ -18,6 +18,7 @@ import { systemClock, type Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { LogLevels } from '../lib/log-levels.ts';
+import { clusterVersionOf } from '../model/command-versions.ts';
 import { FreshnessWatch } from '../operations/freshness.ts';
 import { LocalOperations } from '../operations/local.ts';
 import { localLogLevel } from '../operations/log-level.ts';
@@ -27,6 +28,7 @@ import { RoutingOperations } from '../operations/router.ts';
 import { openDataDirectory, type ClusterRecord, type DataDirectory } from '../raft/data-directory.ts';
 import { ClusterFormation } from '../raft/form-cluster.ts';
 import { MemberRemovedError, type RaftNode } from '../raft/node.ts';
+import type { GrpcTransport } from '../raft/transport/grpc-transport.ts';
 import { RaftPeerService } from '../raft/transport/raft-service.ts';
 import { channelOptions, ChannelPool } from '../rpc/channel.ts';
 import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
@@ -60,6 +62,7 @@ import { TokenKeeper } from './leader/token-keeper.ts';
 import { learnersAllowed, targetVotersOf, VoterKeeper } from './voter-keeper.ts';
 import { SavedSnapshots } from './saved-snapshots.ts';
 import { SessionService } from './leader/session-service.ts';
+import { laggardsAmong, VersionKeeper } from './leader/version-keeper.ts';
 import { HandOverRequests } from './logs/hand-over-service.ts';
 import { NodeLogs } from './logs/node-logs.ts';
 import { memberQuestions } from './member-questions.ts';
@@ -80,6 +83,7 @@ import { foundingText } from './founding-text.ts';
 import { SettingsNotice } from './settings-notice.ts';
 import { StartingOperations } from './starting-operations.ts';
 import { DEFAULT_PATH } from './worker/environment.ts';
+import { barMember, versionsOf, watchVersion } from './version-watch.ts';
 import { GrpcSessionConnector } from './worker/session-connector.ts';
 import { WorkerAgent } from './worker/worker-agent.ts';
 
@@ -252,7 +256,10 @@ export class Daemon {
       machine,
       clock: this.#clock,
       observer: this.#metrics.raft,
+      laggards: () => laggardsAmong(versionsOf(raft, transport)),
     });
+    const onFailure = (error: unknown): void => this.#fail(error);
+    this.#closing('version', watchVersion({ replica, transport, directory, onFailure, log: this.#log }));
     this.#metrics.member(member, { replica, diskErrors, lastWords });
     const autoscaler = autoscalerOf({
       config,
@@ -268,7 +275,8 @@ export class Daemon {
       log: this.#log,
     });
     this.#metrics.scales(autoscaler, replica);
-    const duties: LeaderDuties = this.#leaderDuties(replica, cluster, raft, pool, autoscaler);
+    const { version } = formation;
+    const duties: LeaderDuties = this.#leaderDuties({ replica, cluster, version, member, pool, autoscaler });
     const sessions = new SessionService({
       replica,
       accept: (call) => duties.accept(call),
@@ -310,7 +318,7 @@ export class Daemon {
       clock: this.#clock,
       targetVoters: () => targetVotersOf(replica.state.cluster, raft.membership.peers.length),
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
-      bar: async (name) => void (await replica.propose({ type: 'barMember', name })),
+      bar: (name) => barMember(replica, name, this.#log),
       ask: (address, caller) => questions.identity(address, caller),
     });
     const saved = new SavedSnapshots({ raft, machine, dataDirectory: directory.paths.root });
@@ -355,6 +363,7 @@ export class Daemon {
       raft,
       cluster,
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+      version: () => clusterVersionOf(replica.state.cluster),
       isBarred: (name) => tls !== null && replica.state.formerMembers.has(name),
       // With TLS the certificate that it shows is what lets it in.
       tokens: { areRequired: config.auth && tls === null, use: (user) => local.useJoinToken(user, signal) },
@@ -485,13 +494,17 @@ export class Daemon {
     this.#failed.reject(error instanceof Error ? error : new Error(messageOf(error)));
   }
 
-  #leaderDuties(
-    replica: ClusterReplica,
-    cluster: ClusterRecord,
-    raft: RaftNode,
-    pool: ChannelPool,
-    autoscaler: Autoscaler,
-  ): LeaderDuties {
+  #leaderDuties(own: {
+    readonly replica: ClusterReplica;
+    readonly cluster: ClusterRecord;
+    /** Of a cluster that it forms. */
+    readonly version: number;
+    readonly member: { readonly raft: RaftNode; readonly transport: GrpcTransport };
+    readonly pool: ChannelPool;
+    readonly autoscaler: Autoscaler;
+  }): LeaderDuties {
+    const { replica, cluster, version, pool, autoscaler } = own;
+    const { raft, transport } = own.member;
     const parts = { replica, clock: this.#clock, log: this.#log };
     // Asked only while it leads, which is after the duties have begun.
     const loadOf = (node: string) => measuredLoadOf(duties.usage(node));
@@ -508,8 +521,14 @@ export class Daemon {
     this.#closing('tokens', () => tokens.close());
     const duties: LeaderDuties = new LeaderDuties({
       ...parts,
-      formation: { clusterId: cluster.clusterId, epoch: cluster.epoch, config: this.#config.cluster },
+      formation: {
+        clusterId: cluster.clusterId,
+        epoch: cluster.epoch,
+        config: this.#config.cluster,
+        version,
+      },
       duties: [
+        new VersionKeeper({ ...parts, others: () => versionsOf(raft, transport) }),
         new LeaseSettler(parts),
         new TimeoutSettler(parts),
         scheduling,

@@ -63,7 +63,8 @@ export type Command =
   | AutoscalerFailedCommand
   | AutoscalerDecidedCommand
   | InstanceProgressCommand
-  | BarMemberCommand;
+  | BarMemberCommand
+  | RaiseVersionCommand;
 
 interface Stamped {
   /** The leader's wall time at the proposal, milliseconds since 1970 UTC. */
@@ -88,6 +89,8 @@ export interface InitClusterCommand extends LeaderDecision {
   readonly clusterId: string;
   readonly epoch: number;
   readonly config: ClusterConfig;
+  /** That all founders know; absent: the first. */
+  readonly version?: number;
 }
 
 /**
@@ -504,6 +507,12 @@ export interface AdvanceGroupCommand extends LeaderDecision, NamedGroup {
 export interface BarMemberCommand extends Stamped {
   readonly type: 'barMember';
   readonly name: string;
+}
+
+/** Every member knows that cluster version (docs/adr/0012). */
+export interface RaiseVersionCommand extends LeaderDecision {
+  readonly type: 'raiseVersion';
+  readonly version: number;
 }
 
 /** An admin's. The secret itself never comes near the log. */

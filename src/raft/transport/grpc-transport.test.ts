@@ -2,6 +2,7 @@ import * as grpc from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { RaftClient, type Frame, type FrameReply, type Hello } from '../../generated/raft.ts';
+import { CLUSTER_VERSION } from '../../lib/cluster-version.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import { limits } from '../../lib/limits.ts';
 import { silentLog } from '../../lib/log.ts';
@@ -43,6 +44,7 @@ const HELLO: Hello = {
   name: 'n2',
   address: '127.0.0.1:1',
   keeps_leases: false,
+  known_version: CLUSTER_VERSION,
 };
 
 interface Dialogue {
