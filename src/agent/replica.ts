@@ -1,6 +1,7 @@
 /** The replicated state of this node as its shells use it: proposals through Raft, reads from the store. */
 import type { Clock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
 import { clusterKnows, notKnownYet, type Laggard } from '../model/command-versions.ts';
 import type { Command, Outcome } from '../model/commands.ts';
 import type { GroupTable } from '../model/group.ts';
@@ -86,7 +87,9 @@ export class ClusterReplica implements Replica {
     expectCommand<Command>(this.#machine.core, command);
     // A member that does not know it would pass it over, and from then on have another state.
     if (!clusterKnows(this.state.cluster, command.type))
-      throw new JarvisError('unavailable', notKnownYet(this.state.cluster, command.type, this.#laggards()));
+      throw new JarvisError('unavailable', notKnownYet(this.state.cluster, command.type, this.#laggards()), {
+        retryAfterMs: limits.upgradeRetryMs,
+      });
     const beganMs = this.#clock.monotonicMs();
     try {
       const outcome = (await this.#raft.propose(encodeCommand(command))) as Outcome;

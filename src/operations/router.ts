@@ -441,6 +441,7 @@ export class RoutingOperations implements ClusterOperations {
   async #beforeRetry(context: CallContext, tries: Tries, error: unknown): Promise<void> {
     const { clock, replica } = this.#options;
     if (context.signal.aborted || context.forwarded || !isRetryable(error)) throw error;
+    if ((error.retryAfterMs ?? 0) > tries.remainingMs()) throw error;
     if (tries.remainingMs() > 0 && isOvertaken(tries.asked, replica.leadership())) return;
     const delayMs = tries.nextDelayMs();
     if (delayMs >= tries.remainingMs()) throw error;
