@@ -75,8 +75,7 @@ describe('what the others know', () => {
     const raft = { membership: { peers }, status: () => ({ id: 1 }) } as unknown as Parameters<
       typeof versionsOf
     >[0];
-    const versionOf = (id: number) => (id === 2 ? 1 : null);
-    expect(versionsOf(raft, { versionOf })).toEqual([
+    expect(versionsOf(raft, { versionOf: (id) => (id === 2 ? 1 : null) })).toEqual([
       { name: 'n2', version: 1 },
       { name: 'n3', version: null },
     ]);

@@ -53,11 +53,13 @@ describe('a code', () => {
   });
 });
 
+function received(metadata: grpc.Metadata): JarvisError {
+  return fromServiceError(failure(grpc.status.UNAVAILABLE, metadata), { address: 'n1:7101', write: true });
+}
+
 describe('an error', () => {
   it('says after what time another try makes sense, where that is known', () => {
     const sent = toStatus(new JarvisError('unavailable', 'not yet', { retryAfterMs: 1500.2 }));
-    const received = (metadata: grpc.Metadata) =>
-      fromServiceError(failure(grpc.status.UNAVAILABLE, metadata), { address: 'n1:7101', write: true });
     expect(received(sent.metadata).retryAfterMs).toBe(1501);
     expect(received(toStatus(new JarvisError('unavailable', 'now')).metadata).retryAfterMs).toBeNull();
     sent.metadata.set('jarvis-retry-after-ms', '-1e9');

@@ -3,8 +3,10 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { credentials } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 
+import { StateDigestsClient, type DigestsReply } from '../../src/generated/state_digests.ts';
 import { FINAL_STATUSES, type ProblemJson, type TaskJson } from '../support/api.ts';
 import type { TestCluster } from '../support/cluster.ts';
 import { FIRST_VERSION_COMMIT, historyObstacle, layOutBuild } from '../support/earlier-build.ts';
@@ -53,13 +55,14 @@ describe.skipIf(obstacle !== null && process.env['CI'] !== 'true')('an upgrade, 
       await stream.more(SUBMITTED_EACH);
       for (const { api } of [first, leader]) {
         const answer = await createToken(api);
-        expect(answer.status, answer.text).toBe(503);
+        expect(answer.status).toBe(503);
         expect(answer.headers.get('retry-after')).toBe('60');
         expect(JSON.parse(answer.text) as ProblemJson).toMatchObject({
           code: 'unavailable',
           detail: `the cluster is at version 1 until ${last.name} is upgraded: createToken needs version 2`,
         });
       }
+      await expectSameState([first, leader, last]);
       expect(formatsOf(cluster)).toEqual([1, 1, 1]);
       expect(await first.api.cluster()).toMatchObject({ cluster_version: 1 });
 
@@ -77,7 +80,7 @@ describe.skipIf(obstacle !== null && process.env['CI'] !== 'true')('an upgrade, 
       await expectRunning(cluster, running);
       writeFileSync(releaseOf(cluster), '');
       await expectAllDone(cluster, [...running.keys(), ...submitted]);
-      // Nobody has made anything else of the log than the others, nor was refused.
+      await expectSameState([first, leader, last]);
       for (const { api } of [first, leader, last]) {
         const { text } = await api.call('GET', '/cluster', null);
         expect(JSON.parse(text)).toMatchObject({ cluster_version: 2, voters: { length: 3 } });
@@ -107,10 +110,36 @@ async function upgrade(node: NodeProcess): Promise<void> {
 async function expectOldLeader(upgraded: NodeProcess, leader: NodeProcess): Promise<void> {
   expect((await upgraded.api.cluster()).leader).toBe(leader.name);
   const { status, text } = await createToken(upgraded.api);
-  expect(status, text).toBe(503);
+  expect(status).toBe(503);
   expect((JSON.parse(text) as ProblemJson).detail).toContain(
     `${leader.settings.listen} does not know this request (an earlier version?)`,
   );
+}
+
+/** Whatever build each is of, they have made the same of the log. */
+async function expectSameState(nodes: readonly NodeProcess[]): Promise<void> {
+  const { cluster_id: clusterId } = await (nodes[0] as NodeProcess).api.cluster();
+  const digests = await waitFor('an entry at which all keep the digest', async () => {
+    const all = await Promise.all(nodes.map((node) => digestsOf(node, clusterId)));
+    const index = [...(all[0]?.keys() ?? [])].findLast((one) => all.every((each) => each.has(one)));
+    return index !== undefined && all.map((each) => each.get(index));
+  });
+  expect(digests).toEqual(digests.map(() => digests[0]));
+}
+
+/** By index. */
+async function digestsOf({ settings }: NodeProcess, clusterId: string): Promise<ReadonlyMap<number, string>> {
+  const client = new StateDigestsClient(settings.listen, credentials.createInsecure());
+  try {
+    const reply = await new Promise<DigestsReply>((resolve, reject) => {
+      client.get({ cluster_id: clusterId }, (error, answer) =>
+        error === null ? resolve(answer) : reject(error),
+      );
+    });
+    return new Map(reply.digests.map(({ index, digest }) => [index, digest]));
+  } finally {
+    client.close();
+  }
 }
 
 /** Started as the earlier build it says why it does not, and is none the worse for it. */
@@ -179,12 +208,12 @@ async function startTasks(cluster: TestCluster): Promise<ReadonlyMap<string, str
 /** Short tasks, one after the other in several lines, until it is ended. */
 function submitStream(cluster: TestCluster) {
   const ids: string[] = [];
-  let isEnding = false;
+  const ending = new AbortController();
   let failure: unknown = null;
   let next = 0;
   const command = ['sh', '-c', `echo "$JARVIS_TASK_ID $JARVIS_ATTEMPT short" >> ${traceOf(cluster)}`];
   const line = async (): Promise<void> => {
-    while (!isEnding) {
+    while (!ending.signal.aborted) {
       const at = next++;
       ids.push(
         (await submitUntilAcknowledged(cluster, { command }, { key: `short-${at}`, firstNode: at })).id,
@@ -205,7 +234,7 @@ function submitStream(cluster: TestCluster) {
     },
     /** @returns the ids of all */
     async end(): Promise<readonly string[]> {
-      isEnding = true;
+      ending.abort();
       await done;
       return ids;
     },
@@ -217,10 +246,19 @@ async function expectRunning(cluster: TestCluster, running: ReadonlyMap<string, 
   const beats = path.join(cluster.directory, 'beats');
   const before = linesOf(beats).length;
   for (const [id, pid] of running) {
-    expect(existsSync(`/proc/${pid}`), id).toBe(true);
-    expect(await cluster.api().task(id)).toMatchObject({ status: 'RUNNING', attempt: 1 });
+    const { status, attempt } = await cluster.api().task(id);
+    expect({ id, status, attempt, lives: existsSync(`/proc/${pid}`) }).toEqual({
+      id,
+      status: 'RUNNING',
+      attempt: 1,
+      lives: true,
+    });
   }
   await waitFor('all of them to write', () => new Set(linesOf(beats).slice(before)).size === running.size);
+}
+
+function summary({ id, status, attempt, exit_code: exitCode }: TaskJson): string {
+  return `${id} ${status} ${attempt} ${exitCode}`;
 }
 
 /** Each at its first attempt, which was begun once. */
@@ -229,8 +267,6 @@ async function expectAllDone(cluster: TestCluster, ids: readonly string[]): Prom
     const found = await cluster.api().tasks();
     return found.every(({ status }) => FINAL_STATUSES.has(status)) && found;
   });
-  const summary = ({ id, status, attempt, exit_code: exitCode }: TaskJson) =>
-    `${id} ${status} ${attempt} ${exitCode}`;
   expect(final.map(summary).toSorted()).toEqual(ids.map((id) => `${id} COMPLETED 1 0`).toSorted());
   const begun = linesOf(traceOf(cluster)).map((line) => line.split(' ').slice(0, 2).join(' '));
   expect(begun.toSorted()).toEqual(ids.map((id) => `${id} 1`).toSorted());
