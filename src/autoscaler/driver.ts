@@ -95,18 +95,28 @@ export class InstanceDriver {
   }
 
   async #step(step: InstanceStep, failure: string | null): Promise<void> {
-    const { replica, joinTokens, log } = this.#options;
+    const { replica, log } = this.#options;
     const before = replica.state.instances.get(step.id);
     if (!(await this.#write(step))) return;
     const after = replica.state.instances.get(step.id);
     const fields = { instance: step.id, worker: after?.node ?? before?.node, phase: after?.phase ?? 'gone' };
     log.info({ event: 'autoscaler.instance', ...fields, reason: after?.reason }, 'an instance goes on');
     const isIn = after === undefined || (after.phase !== 'REQUESTED' && after.phase !== 'CREATED');
-    const token = before?.joinTokenId ?? null;
-    if (token !== null && isIn && joinTokens !== null) await joinTokens.remove(token).catch(() => undefined);
+    if (isIn && before !== undefined) await this.#forgetTokens(before.node);
     if (failure === null || before === undefined) return;
     const failures = replica.state.scaling?.failure?.count ?? 0;
     await this.fail(before.provider, failure, holdMs(failures));
+  }
+
+  /** What is left with the next step, too, is of no use to others, and not for long. Never throws. */
+  async #forgetTokens(node: string): Promise<void> {
+    const { joinTokens, log, signal } = this.#options;
+    try {
+      await joinTokens?.removeOf(node);
+    } catch (error) {
+      if (!signal.aborted)
+        log.warn({ worker: node, error: messageOf(error) }, 'its join token is not removed yet');
+    }
   }
 
   async #create(row: InstanceRow): Promise<void> {

@@ -1,179 +1,10 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { silentLog } from '../lib/log.ts';
 import { runs } from '../lib/testing/property-runs.ts';
-import { VirtualClock } from '../lib/testing/virtual-clock.ts';
-import type { Autoscaling } from '../model/autoscaling.ts';
-import type { InstancePhase } from '../model/scaling.ts';
-import { registrationOf, specOf } from '../scheduler/core/testing/values.ts';
-import { MemoryCluster } from '../scheduler/testing/memory-cluster.ts';
 import { LIFECYCLE_LIMITS } from './core/lifecycle.ts';
-import { Autoscaler } from './loop.ts';
-import { FaultyProvider } from './providers/faulty-provider.test-kit.ts';
-import { MemoryProvider } from './providers/memory-provider.test-kit.ts';
+import { MINUTE_MS, Scene, SECOND_MS } from './loop.test-kit.ts';
 import { ProviderError } from './providers/provider.ts';
-
-const SECOND_MS = 1000;
-const MINUTE_MS = 60_000;
-const SETTINGS: Autoscaling = {
-  enabled: true,
-  dryRun: false,
-  minNodes: 1,
-  maxNodes: 6,
-  scaleUpRules: [{ metric: 'queue_depth', threshold: 10, cooldownMs: 0, count: 2 }],
-  scaleDownRules: [{ metric: 'cluster_utilization', threshold: 30, cooldownMs: 0, count: 2 }],
-  intervalMs: 10 * SECOND_MS,
-  provider: 'command',
-  process: null,
-  docker: null,
-  aws: null,
-  command: null,
-};
-
-/** Three founders, a provider whose instances exist in here only, and whoever leads. */
-class Scene {
-  readonly clock = new VirtualClock();
-  readonly cluster = new MemoryCluster(() => this.clock.wallMs());
-  readonly memory = new MemoryProvider({ name: 'command', clusterId: 'c', clock: this.clock });
-  readonly provider = new FaultyProvider(this.memory, this.clock);
-  readonly left: string[] = [];
-  readonly counted = { failures: 0 };
-  /** Whether nodes of instances come, and drained ones are done. */
-  nodesCome = true;
-  /** Whether no look at the rules comes to anything. */
-  isBroken = false;
-  #autoscaler: Autoscaler | null = null;
-
-  static async of(changes: Partial<Autoscaling> = {}): Promise<Scene> {
-    const scene = new Scene();
-    const { cluster } = scene;
-    cluster.lead({ name: 'n1', address: '' });
-    const heartbeat = { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 };
-    const config = { heartbeat, autoscaling: { ...SETTINGS, ...changes } };
-    cluster.execute({ type: 'initCluster', clusterId: 'c', epoch: 1, config, term: cluster.term });
-    for (const name of ['n1', 'n2', 'n3']) scene.join(name);
-    scene.lead('n1');
-    await scene.clock.advance(0);
-    return scene;
-  }
-
-  /** As if the one before had stopped dead: what it has under way comes back to nobody. */
-  lead(name: string): void {
-    this.#autoscaler?.stop();
-    this.cluster.lead({ name, address: '' });
-    const { state } = this.cluster;
-    this.#autoscaler = new Autoscaler(
-      {
-        replica: this.cluster.replica(name),
-        clusterId: 'c',
-        providers: { of: () => this.provider },
-        members: () =>
-          ['n1', 'n2', 'n3'].map((one) => ({
-            name: one,
-            isVoter: true,
-            isCaughtUp: true,
-            address: `${one}:1`,
-          })),
-        bounds: () => {
-          if (this.isBroken) throw new Error('the rules cannot be looked at');
-          return { voters: 3, mostMembers: 23 };
-        },
-        joinTokens: null,
-        departures: {
-          leave: async (node) => {
-            const session = state.nodes.get(node)?.session ?? 0;
-            const asked = { type: 'removeNode', node, session, dead: true, principal: 'test' } as const;
-            this.cluster.execute({ ...asked, term: this.cluster.term, idempotency: null });
-            this.left.push(node);
-            return true;
-          },
-        },
-        clock: this.clock,
-        log: silentLog,
-      },
-      { decided: () => {}, failed: () => (this.counted.failures += 1) },
-    );
-    this.#autoscaler.start(this.cluster.term);
-  }
-
-  get overdueMs(): number | null {
-    return this.#autoscaler?.overdueMs ?? null;
-  }
-
-  set(changes: Partial<Autoscaling>): void {
-    const autoscaling = { ...SETTINGS, ...changes };
-    const blocks = { autoscaling };
-    this.cluster.execute({
-      type: 'setConfig',
-      term: this.cluster.term,
-      heartbeat: {},
-      blocks,
-      idempotency: null,
-    });
-  }
-
-  join(name: string): void {
-    const { result } = this.cluster.execute(registrationOf(name)) as { result: { session: number } };
-    this.cluster.execute({ type: 'reconcileNode', node: name, session: result.session, known: [] });
-  }
-
-  submit(count: number): readonly string[] {
-    const tasks = Array.from({ length: count }, () => specOf());
-    const outcome = this.cluster.execute({ type: 'submitTasks', tasks, idempotency: null });
-    return (outcome as { result: { taskIds: readonly string[] } }).result.taskIds;
-  }
-
-  cancel(ids: readonly string[]): void {
-    for (const taskId of ids) this.cluster.execute({ type: 'cancelTask', taskId, idempotency: null });
-  }
-
-  /** Time goes by second by second, and nodes do what nodes do. */
-  async advance(durationMs: number): Promise<void> {
-    for (let goneMs = 0; goneMs < durationMs; goneMs += SECOND_MS) {
-      await this.clock.advance(SECOND_MS);
-      if (this.nodesCome) this.#live();
-    }
-  }
-
-  #live(): void {
-    const { state, term } = this.cluster;
-    for (const { request, instance } of this.memory.kept.values())
-      if (instance.state === 'running' && !state.nodes.has(request.node) && !this.left.includes(request.node))
-        this.join(request.node);
-    for (const { name, status, drain } of state.nodes.values())
-      if (status === 'DRAINING' && drain !== undefined)
-        this.cluster.execute({ type: 'nodeDrained', term, node: name, drain: drain.index });
-  }
-
-  /** The leader is lost with the so many next word that it wants to write; null: none is. */
-  crashAfter(words: number | null): void {
-    let left = words;
-    this.cluster.beforeApply = () => {
-      if (left === null) return;
-      left -= 1;
-      if (left > 0) return;
-      left = null;
-      this.lead(this.cluster.leader?.name === 'n1' ? 'n2' : 'n1');
-    };
-  }
-
-  get phases(): readonly InstancePhase[] {
-    return [...this.cluster.state.instances.values()].map(({ phase }) => phase);
-  }
-
-  get running(): number {
-    return [...this.memory.kept.values()].filter(({ instance }) => instance.state === 'running').length;
-  }
-
-  get alerts(): number {
-    return this.cluster.applied.flatMap(({ changes }) =>
-      changes.filter(
-        ({ table, after }) => table === 'event' && JSON.stringify(after).includes('autoscaler.failed'),
-      ),
-    ).length;
-  }
-}
 
 describe('the autoscaler', () => {
   it('asks for nodes while there is a queue, and takes them away when it is gone', async () => {
@@ -217,6 +48,23 @@ describe('the autoscaler', () => {
     expect(scene.running).toBe(2);
     expect(scene.phases).toEqual(['JOINED', 'JOINED']);
     expect(scene.cluster.state.nodes.size).toBe(5);
+  });
+
+  it('keeps the join token of a node until it has come, and no longer', async () => {
+    const scene = await Scene.of({ maxNodes: 5 });
+    scene.nodesCome = false;
+    scene.submit(50);
+    await scene.advance(12 * SECOND_MS);
+    expect(scene.phases).toEqual(['CREATED', 'CREATED']);
+    const kept = [...scene.memory.kept.values()];
+    expect(kept.map(({ request }) => request.joinToken)).toEqual(
+      kept.map(({ request }) => scene.tokens.get(request.node)),
+    );
+    expect(scene.tokens.size).toBe(2);
+    scene.nodesCome = true;
+    await scene.advance(5 * SECOND_MS);
+    expect(scene.phases).toEqual(['JOINED', 'JOINED']);
+    expect(scene.tokens.size).toBe(0);
   });
 
   it('does nothing in a dry run, and says what it would do', async () => {
@@ -375,6 +223,7 @@ describe('the autoscaler', () => {
         check();
         expect(scene.running).toBe(0);
         expect(scene.cluster.state.instances.size).toBe(0);
+        expect(scene.tokens.size).toBe(0);
         expect([...scene.cluster.state.nodes.keys()]).toEqual(['n1', 'n2', 'n3']);
       }),
       { numRuns: runs(40) },

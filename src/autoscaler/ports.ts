@@ -15,14 +15,14 @@ export interface InstanceProviders {
 }
 
 export interface JoinTokenMaker {
-  /** Good for one node of that name. @throws JarvisError */
+  /** Good for one node of that name; the same as long as there is one that this leader has made. @throws JarvisError */
   make(
     node: string,
     validMs: number,
     signal: AbortSignal,
   ): Promise<{ readonly id: string; readonly token: string }>;
-  /** What is gone already is fine. */
-  remove(id: string): Promise<void>;
+  /** All that were made for it, by whichever leader. */
+  removeOf(node: string): Promise<void>;
 }
 
 export interface Departures {

@@ -1,6 +1,8 @@
 /** The file that `-f` names, or stdin. */
 import { createReadStream } from 'node:fs';
 
+import { parse as parseYaml } from 'yaml';
+
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { decodeUtf8 } from '../lib/utf8.ts';
 import type { SpecFile } from '../spec/spec-file.ts';
@@ -42,4 +44,16 @@ async function readAll(
   }
   if (size > clientLimits.specFileBytes) throw new JarvisError('too_large', `${fileName}: more than 16 MiB`);
   return decodeUtf8(Buffer.concat(chunks), fileName);
+}
+
+const MAX_ALIASES = 100;
+
+/** @throws JarvisError invalid where it is no YAML; what is written there is not repeated, it may be secret */
+export function plainYaml(text: string, where: string): unknown {
+  try {
+    return parseYaml(text, { maxAliasCount: MAX_ALIASES, logLevel: 'error' }) as unknown;
+  } catch (error) {
+    const [what = ''] = messageOf(error).split('\n');
+    throw new JarvisError('invalid', `${where}: ${what.replace(/:$/, '')}`, { cause: error });
+  }
 }

@@ -1,6 +1,8 @@
 import type { NodePolicy } from './policy.ts';
 import type { Pairs, Resources } from './task.ts';
 
+const ZONE_LABEL = 'zone';
+
 /** Something that a node may run short of. */
 export type Pressure = (typeof PRESSURES)[number];
 export const PRESSURES = ['disk', 'memory'] as const;
@@ -48,6 +50,11 @@ export interface NodeRow {
   readonly drain?: NodeDrain;
   /** What an operator has said of its labels; absent: nothing. Wins key by key over what the node says itself. */
   readonly operatorLabels?: LabelChanges;
+}
+
+/** Null: none is known. */
+export function zoneOf(node: Pick<NodeRow, 'labels'> | undefined): string | null {
+  return node?.labels.find(([label]) => label === ZONE_LABEL)?.[1] ?? null;
 }
 
 /** Sorted by key. Null: the label is taken away. */

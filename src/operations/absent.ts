@@ -17,3 +17,8 @@ function hint(kind: Kind, text: string): string {
   if (meant !== undefined) return `; ids of ${PLURALS[meant]} begin with ${meant}-`;
   return kind === 'dag' ? '' : `; ${PLURALS[kind]} are asked for by their ids, which begin with ${kind}-`;
 }
+
+/** Who asked another node than the leader for what only that knows. */
+export function notLeading({ nodeName }: { readonly nodeName: string }): JarvisError {
+  return new JarvisError('no_leader', `${nodeName} does not lead`);
+}

@@ -1,5 +1,5 @@
 /** Other nodes as the operations use them: what a caller asked of this node is sent on, marked as such. */
-import { ClusterService, type LogLevel } from '../generated/cluster.ts';
+import { ClusterService } from '../generated/cluster.ts';
 import { NodeLogsService } from '../generated/worker.ts';
 import { limits } from '../lib/limits.ts';
 import type { CallContext, RemoteOperations, Remotes } from '../operations/port.ts';
@@ -16,31 +16,10 @@ export function createRemotes(pool: ChannelPool): Remotes & { readonly close: ()
     operations: (address) => remoteOperations({ pool, submits }, address),
     close: () => submits.close(),
     nodeUsage: (address, request, context) =>
-      unaryCall({
-        pool,
-        address,
-        method: ClusterService.getNodeUsage,
-        request,
-        metadata: forwarded(context),
-        signal: context.signal,
-        timeoutMs: timeoutOf(context),
-        write: false,
-      }),
+      unaryTo(pool, address)(ClusterService.getNodeUsage, false)(request, context),
     logLevel: (address) => {
-      const asked =
-        <Request>(method: Method<Request, LogLevel>, write: boolean) =>
-        (request: Request, context: CallContext): Promise<LogLevel> =>
-          unaryCall({
-            pool,
-            address,
-            method,
-            request,
-            metadata: forwarded(context),
-            signal: context.signal,
-            timeoutMs: timeoutOf(context),
-            write,
-          });
-      return { get: asked(ClusterService.getLogLevel, false), set: asked(ClusterService.setLogLevel, true) };
+      const unary = unaryTo(pool, address);
+      return { get: unary(ClusterService.getLogLevel, false), set: unary(ClusterService.setLogLevel, true) };
     },
     readLog: (address, request, context) =>
       streamCall({
@@ -54,12 +33,9 @@ export function createRemotes(pool: ChannelPool): Remotes & { readonly close: ()
   };
 }
 
-function remoteOperations(
-  { pool, submits }: { readonly pool: ChannelPool; readonly submits: SubmitStreams },
-  address: string,
-): RemoteOperations {
-  const unary =
-    <Request, Response>(method: Method<Request, Response>, write: boolean) =>
+/** Calls of that node with one answer each. */
+function unaryTo(pool: ChannelPool, address: string) {
+  return <Request, Response>(method: Method<Request, Response>, write: boolean) =>
     (request: Request, context: CallContext): Promise<Response> =>
       unaryCall({
         pool,
@@ -71,6 +47,13 @@ function remoteOperations(
         timeoutMs: timeoutOf(context),
         write,
       });
+}
+
+function remoteOperations(
+  { pool, submits }: { readonly pool: ChannelPool; readonly submits: SubmitStreams },
+  address: string,
+): RemoteOperations {
+  const unary = unaryTo(pool, address);
   const listNodes = unary(ClusterService.listNodes, false);
   const listTokens = unary(ClusterService.listTokens, false);
   const getConfig = unary(ClusterService.getConfig, false);

@@ -34,12 +34,7 @@ let cluster: TestCluster;
 
 beforeAll(async () => {
   cluster = await TestCluster.create({ heartbeat: SHORT_HEARTBEAT });
-  try {
-    await cluster.start();
-  } catch (error) {
-    process.stderr.write(cluster.logTails());
-    throw error;
-  }
+  await cluster.startOrTell();
 });
 
 afterAll(async () => {

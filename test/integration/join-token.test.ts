@@ -34,12 +34,7 @@ beforeAll(async () => {
     joining: 3,
     envOf: () => Promise.resolve(environmentOf),
   });
-  try {
-    await cluster.start();
-  } catch (error) {
-    process.stderr.write(cluster.logTails());
-    throw error;
-  }
+  await cluster.startOrTell();
   clientEnv['JARVIS_TOKEN'] = await adminToken(cluster, clientEnv);
 });
 

@@ -37,12 +37,7 @@ let cluster: TestCluster;
 
 beforeAll(async () => {
   cluster = await TestCluster.create();
-  try {
-    await cluster.start();
-  } catch (error) {
-    process.stderr.write(cluster.logTails());
-    throw error;
-  }
+  await cluster.startOrTell();
 });
 
 afterAll(async () => {

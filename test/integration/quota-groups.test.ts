@@ -29,12 +29,7 @@ describe.skipIf(obstacle !== null && process.env['CI'] !== 'true')('nodes in quo
       capacity: null,
       enterOf: (name) => groups.of(name).enter,
     });
-    try {
-      await cluster.start();
-    } catch (error) {
-      process.stderr.write(cluster.logTails());
-      throw error;
-    }
+    await cluster.startOrTell();
   });
 
   afterAll(async () => {

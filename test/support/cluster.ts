@@ -156,6 +156,16 @@ export class TestCluster {
   }
 
   /** All that run. */
+  /** For what is started before the tests of a file: what the nodes have said is shown where they do not come up. */
+  async startOrTell(): Promise<void> {
+    try {
+      await this.start();
+    } catch (error) {
+      process.stderr.write(this.logTails());
+      throw error;
+    }
+  }
+
   async ready(): Promise<void> {
     await Promise.all(this.nodes.filter((node) => node.isRunning).map((node) => node.ready()));
   }

@@ -304,7 +304,7 @@ describe('a node that comes in by a join token', () => {
     const { comeIn } = newNode();
     await comeIn([await member()]);
     refusal = new JarvisError('forbidden', 'used up');
-    await comeIn([await member()]).catch(() => {});
+    await expect(comeIn([await member()])).rejects.toMatchObject({ code: 'forbidden' });
     expect(JSON.stringify(lines)).toContain('a join token is refused');
     expect(JSON.stringify(lines)).not.toContain(SECRET);
   });

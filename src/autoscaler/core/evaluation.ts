@@ -1,6 +1,6 @@
 /** One look at the load: what it is, what the rules come to, and what of that can be done. Pure. */
 import type { Autoscaling } from '../../model/autoscaling.ts';
-import type { NodeRow } from '../../model/node.ts';
+import { zoneOf, type NodeRow } from '../../model/node.ts';
 import type { InstanceRow, ScalingLoad } from '../../model/scaling.ts';
 import { NO_SCALING } from '../../model/scaling.ts';
 import { scalingSizeOf, type ScalingSize } from '../../scheduler/core/scaling-size.ts';
@@ -39,8 +39,6 @@ export interface Evaluation {
   /** Ids of instances that leave. */
   readonly remove: readonly string[];
 }
-
-const ZONE_LABEL = 'zone';
 
 export function evaluate(input: EvaluationInput): Evaluation {
   const { state, nowMs, settings, mostMembers, voters } = input;
@@ -123,10 +121,6 @@ function candidateOf(
     tasks: state.tasksOn(node.name).size,
     createdAtMs,
   };
-}
-
-function zoneOf(node: NodeRow | undefined): string | null {
-  return node?.labels.find(([label]) => label === ZONE_LABEL)?.[1] ?? null;
 }
 
 /** What those would be like that could be added, as far as the settings say it: like one that there is, but for that. */

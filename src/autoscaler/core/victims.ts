@@ -68,15 +68,15 @@ function inZone(nodes: readonly OtherNode[], zone: string | null): number {
   return zone === null ? 0 : nodes.filter((node) => node.zone === zone).length;
 }
 
-/** Whoever takes its vote; in its own zone, where its vote is the only one there. Null: nobody can. */
-function heirOf(
-  voter: LeavingCandidate,
-  staying: readonly OtherNode[],
+/** Whoever takes its vote; in its own zone, where its vote is the only one there. Null: nobody can. @param staying with the voter */
+export function heirOf<T extends OtherNode>(
+  { zone }: Pick<OtherNode, 'zone'>,
+  staying: readonly T[],
   taken: ReadonlySet<OtherNode>,
-): OtherNode | null {
+): T | null {
   const free = staying.filter((node) => !node.isVoter && node.isCaughtUp && !taken.has(node));
-  const there = free.find(({ zone }) => zone === voter.zone);
-  const votes = staying.filter((node) => (node.isVoter || taken.has(node)) && node.zone === voter.zone);
-  const isLast = voter.zone !== null && votes.length === 1;
+  const there = free.find((node) => node.zone === zone);
+  const votes = staying.filter((node) => (node.isVoter || taken.has(node)) && node.zone === zone);
+  const isLast = zone !== null && votes.length === 1;
   return there ?? (isLast ? null : (free[0] ?? null));
 }

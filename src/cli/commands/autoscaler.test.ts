@@ -4,7 +4,6 @@ import path from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import type { Simulation } from '../../autoscaler/core/simulator.ts';
 import { AutoscalerStatus, ScalingDecision } from '../../generated/cluster.ts';
 import { FakeCluster } from '../fake-cluster.test-kit.ts';
 import { runInProcess } from '../run-cli.test-kit.ts';
@@ -45,9 +44,13 @@ describe('autoscaler simulate', () => {
   it('lists the decisions with -o wide, and has all of it as JSON', async () => {
     const { stdout } = await simulate(BURST, '-o', 'wide');
     expect(stdout).toMatch(/\n +0s {2}\+2 to 5 {2}queue_depth 470 above 100\n/);
-    const json = JSON.parse((await simulate(BURST, '-o', 'json')).stdout) as Simulation;
-    expect(json).toMatchObject({ completed: 500 });
-    expect(json.steps[0]).toMatchObject({ atMs: 0, active: 3, queued: 470 });
+    expect(JSON.parse((await simulate(BURST, '-o', 'json')).stdout)).toMatchObject({
+      completed: 500,
+      node_hours: expect.any(Number) as number,
+      steps: expect.arrayContaining([
+        expect.objectContaining({ time: 0, active: 3, queued: 470, average_wait_time: 0 }),
+      ]) as unknown[],
+    });
   });
 
   it('writes a picture', async () => {
@@ -66,7 +69,7 @@ describe('autoscaler simulate', () => {
       'autoscaling:\n  max_nodes: 4\n  scale_up_rules: [{ metric: queue_depth, threshold: 10, count: 9 }]\n',
     );
     const { stdout } = await simulate(BURST, '--config', config, '-o', 'json');
-    const { steps } = JSON.parse(stdout) as Simulation;
+    const { steps } = JSON.parse(stdout) as { steps: { active: number; joining: number }[] };
     expect(Math.max(...steps.map(({ active, joining }) => active + joining))).toBe(4);
   });
 

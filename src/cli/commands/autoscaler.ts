@@ -2,7 +2,6 @@
 import { writeFile } from 'node:fs/promises';
 
 import type { Command } from 'commander';
-import { parse as parseYaml } from 'yaml';
 
 import { simulate } from '../../autoscaler/core/simulator.ts';
 import type { Arrival, Simulation } from '../../autoscaler/core/simulator.ts';
@@ -14,14 +13,13 @@ import type { Context } from '../context.ts';
 import { addExamples, outputOption, parseCount, parseDuration } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
 import { printJson } from '../output/format.ts';
-import { decisionsText, simulationSvg, simulationText } from '../output/simulation.ts';
+import { decisionsText, simulationSvg, simulationText, simulationToJson } from '../output/simulation.ts';
 import { readLoad } from '../simulated-load.ts';
-import { readText } from '../spec-input.ts';
+import { plainYaml, readText } from '../spec-input.ts';
 import { columnsOf, notify, write } from '../terminal.ts';
 import type { Terminal } from '../terminal.ts';
 import { registerScalingHistory, registerScalingStatus } from './autoscaler-status.ts';
 
-const MAX_ALIASES = 100;
 /** Where nobody looks on. */
 const PLAIN_COLUMNS = 100;
 /** After the last arrival: time for the cluster to shrink again. */
@@ -89,7 +87,8 @@ function endOf(arrivals: readonly Arrival[]): number {
 }
 
 async function print(terminal: Terminal, { output }: OutputOptions, simulation: Simulation): Promise<void> {
-  if (output === 'json' || output === 'yaml') return printJson(terminal, output, simulation);
+  if (output === 'json' || output === 'yaml')
+    return printJson(terminal, output, simulationToJson(simulation));
   const text = simulationText(simulation, columnsOf(terminal.stdout) ?? PLAIN_COLUMNS);
   await write(terminal.stdout, output === 'wide' ? `${text}\n${decisionsText(simulation)}` : text);
 }
@@ -129,13 +128,7 @@ async function settingsOf(terminal: Terminal, file: string | undefined): Promise
 }
 
 function blockOf(text: string, file: string): unknown {
-  let plain: unknown;
-  try {
-    plain = parseYaml(text, { maxAliasCount: MAX_ALIASES, logLevel: 'error' }) as unknown;
-  } catch (error) {
-    const [what = ''] = messageOf(error).split('\n');
-    throw new JarvisError('invalid', `${file}: ${what}`, { cause: error });
-  }
+  const plain = plainYaml(text, file);
   if (typeof plain === 'object' && plain !== null && 'autoscaling' in plain) return plain.autoscaling;
   throw new JarvisError('invalid', `${file}: no block autoscaling`);
 }

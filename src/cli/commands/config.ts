@@ -2,10 +2,9 @@
 import { randomUUID } from 'node:crypto';
 
 import type { Command } from 'commander';
-import { parse as parseYaml } from 'yaml';
 
 import type { ClusterSettings } from '../../generated/cluster.ts';
-import { JarvisError, messageOf } from '../../lib/errors.ts';
+import { JarvisError } from '../../lib/errors.ts';
 import { formatDurationMs, formatMemoryBytes } from '../../lib/quantities.ts';
 import { formatPath, invalidInput } from '../../spec/faults.ts';
 import { settingsToJson } from '../../spec/json.ts';
@@ -16,11 +15,9 @@ import { addExamples, outputOption, peerOption, staleOption } from '../options.t
 import type { OutputOptions } from '../options.ts';
 import { printAnswer } from '../output/format.ts';
 import type { Answer } from '../output/format.ts';
-import { readText } from '../spec-input.ts';
+import { plainYaml, readText } from '../spec-input.ts';
 import { notify, printable } from '../terminal.ts';
 import type { Terminal } from '../terminal.ts';
-
-const MAX_ALIASES = 100;
 
 export function registerConfig(program: Command, context: Context): void {
   const config = program.command('config').description('The settings of the whole cluster.');
@@ -94,7 +91,7 @@ async function changesOf(
 ): Promise<object> {
   const changes = new Map<string, unknown>();
   if (file !== undefined) {
-    const given = parsed(await readText(terminal, file), file);
+    const given = plainYaml(await readText(terminal, file), file);
     if (typeof given !== 'object' || given === null || Array.isArray(given))
       throw new JarvisError('invalid', `${file}: a map of settings is expected; allowed: ${allowed()}`);
     for (const [name, value] of Object.entries(given)) changes.set(name, value);
@@ -116,7 +113,7 @@ function addPair(changes: Map<string, unknown>, pair: string): void {
   const at = pair.indexOf('=');
   const key = at < 0 ? pair : pair.slice(0, at);
   if (at < 0) throw new JarvisError('invalid', `${key} has no value: ${key}=VALUE`);
-  const value = parsed(pair.slice(at + 1), key);
+  const value = plainYaml(pair.slice(at + 1), key);
   const [block = '', ...rest] = key.split('.');
   const field = rest.join('.');
   const before = changes.get(block);
@@ -128,16 +125,6 @@ function addPair(changes: Map<string, unknown>, pair: string): void {
 
 function isMap(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** @throws JarvisError invalid where it is no YAML; what is written there is not repeated, it may be secret */
-function parsed(text: string, where: string): unknown {
-  try {
-    return parseYaml(text, { maxAliasCount: MAX_ALIASES, logLevel: 'error' }) as unknown;
-  } catch (error) {
-    const [what = ''] = messageOf(error).split('\n');
-    throw new JarvisError('invalid', `${where}: ${what.replace(/:$/, '')}`, { cause: error });
-  }
 }
 
 async function show(

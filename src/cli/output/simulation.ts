@@ -74,6 +74,23 @@ function seconds(value: number): string {
   return formatDurationMs(Math.round(value) * 1000);
 }
 
+/** As the API shows such things: snake_case, times in seconds. */
+export function simulationToJson(simulation: Simulation): object {
+  return {
+    completed: simulation.completed,
+    average_wait: simulation.averageWait,
+    longest_wait: simulation.longestWait,
+    node_hours: simulation.nodeHours,
+    ideal_node_hours: simulation.idealNodeHours,
+    steps: simulation.steps.map(({ atMs, averageWaitTime, decision, ...counts }) => ({
+      time: atMs / 1000,
+      ...counts,
+      average_wait_time: averageWaitTime,
+      decision,
+    })),
+  };
+}
+
 /** Each decision that changed something, a line each. */
 export function decisionsText({ steps }: Simulation): string {
   return steps
