@@ -27,6 +27,7 @@ import { Guarding } from './guarding.ts';
 import { handOver } from './hand-over.ts';
 import { LastWords } from './last-words.ts';
 import { leaderParts } from './leader-parts.ts';
+import { laggardsAmong } from './leader/version-keeper.ts';
 import { CLOSE_GRACE_MS, listen } from './listeners.ts';
 import { NodeLogs } from './logs/node-logs.ts';
 import { memberQuestions } from './member-questions.ts';
@@ -44,6 +45,7 @@ import { recoverMember } from './recovery.ts';
 import { ClusterReplica } from './replica.ts';
 import { startWorker } from './start-worker.ts';
 import { StartingOperations } from './starting-operations.ts';
+import { versionsOf, watchVersion } from './version-watch.ts';
 
 interface Closer {
   readonly name: string;
@@ -54,6 +56,7 @@ interface Closer {
 interface Entered {
   readonly directory: DataDirectory;
   readonly cluster: ClusterRecord;
+  readonly formation: ClusterFormation;
   readonly pool: ChannelPool;
   readonly peerService: RaftPeerService;
   readonly services: MemberServices;
@@ -201,7 +204,18 @@ export class Daemon {
           this.#readiness = () => ({ ready: false, reason });
         },
       }));
-    await this.#serve({ directory, cluster, pool, peerService, services, operations, http, rpc, signal });
+    await this.#serve({
+      directory,
+      cluster,
+      formation,
+      pool,
+      peerService,
+      services,
+      operations,
+      http,
+      rpc,
+      signal,
+    });
   }
 
   /** It knows its cluster: everything that it does as a part of that begins. */
@@ -216,9 +230,14 @@ export class Daemon {
     lastWords.follow(() => raft.membership.peers);
     this.#serveMembers(rpc, raft);
     const observer = metrics.raft;
-    const replica = new ClusterReplica({ nodeName: config.name, raft, machine, clock, observer });
+    const laggards = () => laggardsAmong(versionsOf(raft, transport));
+    const replica = new ClusterReplica({ nodeName: config.name, raft, machine, clock, observer, laggards });
+    const onFailure = (error: unknown): void => this.#fail(error);
+    this.#closing('version', watchVersion({ replica, transport, directory, onFailure, log }));
     metrics.member(member, { replica, diskErrors, lastWords });
-    const { autoscaler, duties, sessions } = leaderParts(this.#parts, { replica, cluster, raft, pool });
+    const { version: clusterVersion } = entered.formation;
+    const leading = { replica, cluster, clusterVersion, raft, transport, pool };
+    const { autoscaler, duties, sessions } = leaderParts(this.#parts, leading);
     const logs = this.#logs(entered, replica);
     const questions = memberQuestions({ pool, clusterId: cluster.clusterId, signal });
     const watches = memberWatches({

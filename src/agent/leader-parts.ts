@@ -3,6 +3,7 @@ import type { Autoscaler } from '../autoscaler/loop.ts';
 import { measuredLoadOf } from '../operations/nodes.ts';
 import type { ClusterRecord } from '../raft/data-directory.ts';
 import type { RaftNode } from '../raft/node.ts';
+import type { GrpcTransport } from '../raft/transport/grpc-transport.ts';
 import type { ChannelPool } from '../rpc/channel.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { Retention } from '../scheduler/retention.ts';
@@ -16,15 +17,20 @@ import { LeaseSettler } from './leader/lease-settler.ts';
 import { SessionService } from './leader/session-service.ts';
 import { TimeoutSettler } from './leader/timeout-settler.ts';
 import { TokenKeeper } from './leader/token-keeper.ts';
+import { VersionKeeper } from './leader/version-keeper.ts';
 import { HandOverRequests } from './logs/hand-over-service.ts';
 import type { NodeParts } from './node-parts.ts';
 import type { ClusterReplica } from './replica.ts';
+import { versionsOf } from './version-watch.ts';
 import { VoterKeeper } from './voter-keeper.ts';
 
 interface LeadingMember {
   readonly replica: ClusterReplica;
   readonly cluster: ClusterRecord;
+  /** Of a cluster that it forms. */
+  readonly clusterVersion: number;
   readonly raft: RaftNode;
+  readonly transport: GrpcTransport;
   readonly pool: ChannelPool;
 }
 
@@ -64,7 +70,15 @@ export function leaderParts(node: NodeParts, member: LeadingMember): LeaderParts
 
 function leaderDuties(
   { config, version, clock, log, metrics, closing }: NodeParts,
-  { replica, cluster, raft, pool, autoscaler }: LeadingMember & { readonly autoscaler: Autoscaler },
+  {
+    replica,
+    cluster,
+    clusterVersion,
+    raft,
+    transport,
+    pool,
+    autoscaler,
+  }: LeadingMember & { readonly autoscaler: Autoscaler },
 ): LeaderDuties {
   const parts = { replica, clock, log };
   const scheduling = new SchedulingLoop({
@@ -82,8 +96,14 @@ function leaderDuties(
   const handOver = new HandOverRequests({ clusterId: cluster.clusterId, pool, log });
   const duties: LeaderDuties = new LeaderDuties({
     ...parts,
-    formation: { clusterId: cluster.clusterId, epoch: cluster.epoch, config: config.cluster },
+    formation: {
+      clusterId: cluster.clusterId,
+      epoch: cluster.epoch,
+      config: config.cluster,
+      version: clusterVersion,
+    },
     duties: [
+      new VersionKeeper({ ...parts, others: () => versionsOf(raft, transport) }),
       new LeaseSettler(parts),
       new TimeoutSettler(parts),
       scheduling,

@@ -1,4 +1,5 @@
 /** Who may come in, and with TLS get a certificate for it. */
+import { clusterVersionOf } from '../model/command-versions.ts';
 import type { LocalOperations } from '../operations/local.ts';
 import type { ClusterRecord } from '../raft/data-directory.ts';
 import type { RaftNode } from '../raft/node.ts';
@@ -27,6 +28,7 @@ export function nodeAdmission({ config, security, log }: NodeParts, parts: Admis
     raft,
     cluster,
     learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+    version: () => clusterVersionOf(replica.state.cluster),
     isBarred: (name) => tls !== null && replica.state.formerMembers.has(name),
     // With TLS the certificate that it shows is what lets it in.
     tokens: { areRequired: config.auth && tls === null, use: (user) => local.useJoinToken(user, signal) },

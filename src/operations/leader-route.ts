@@ -121,6 +121,7 @@ export class LeaderRoute {
   async beforeRetry(context: CallContext, tries: Tries, error: unknown): Promise<void> {
     const { clock, replica } = this.#options;
     if (context.signal.aborted || context.forwarded || !isRetryable(error)) throw error;
+    if ((error.retryAfterMs ?? 0) > tries.remainingMs()) throw error;
     if (tries.remainingMs() > 0 && isOvertaken(tries.asked, replica.leadership())) return;
     const delayMs = tries.nextDelayMs();
     if (delayMs >= tries.remainingMs()) throw error;

@@ -198,9 +198,11 @@ export class LocalOperations implements RemoteOperations {
 
   async getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus> {
     const stale = isStale(request.consistency) || context.isStale === true;
-    const { nodeName } = this.#replica;
-    const view = (): ClusterStatus =>
-      clusterView({ nodeName, insight: this.#insight, nodes: this.#replica.state.nodes, stale });
+    const view = (): ClusterStatus => {
+      const { nodeName, state } = this.#replica;
+      const { nodes, cluster } = state;
+      return clusterView({ nodeName, insight: this.#insight, nodes, cluster, stale });
+    };
     if (stale) return view();
     await this.#barrier(context);
     if (this.#replica.state.cluster === null)
