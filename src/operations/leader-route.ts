@@ -5,7 +5,8 @@ import type { ErrorCode } from '../lib/errors.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Leadership, Replica } from '../scheduler/ports.ts';
-import type { CallContext, RemoteOperations, Remotes } from './port.ts';
+import type { Remotes } from './node-port.ts';
+import type { CallContext, RemoteOperations } from './port.ts';
 import { pause, throwIfAborted } from './waiting.ts';
 
 /** After these, asking again may do: nothing has happened, or an idempotency key keeps it from happening twice. */

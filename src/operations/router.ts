@@ -49,6 +49,7 @@ import { EventStreams } from './events.ts';
 import { createWithSecret } from './join-tokens.ts';
 import { isOutcomeUnknown, LeaderRoute, Tries, type LeaderRouteOptions } from './leader-route.ts';
 import { readTaskLogs } from './logs.ts';
+import type { LocalLogLevel, LocalLogs, LocalUsage, Remotes } from './node-port.ts';
 import type {
   AcceptedTasks,
   CallContext,
@@ -58,11 +59,7 @@ import type {
   AlertOperations,
   ScalingOperations,
   JoinTokenOperations,
-  LocalLogLevel,
-  LocalLogs,
-  LocalUsage,
   NodeOperations,
-  Remotes,
   TokenOperations,
 } from './port.ts';
 import { getLogLevel, setLogLevel } from './log-level.ts';
