@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-import { CONFIG_KEYS, rawSchema } from '../src/agent/config.ts';
+import { CONFIG_KEYS, rawSchema } from '../src/agent/config-schema.ts';
 import { createCommand } from '../src/agent/jarvisd.ts';
 import { PATH_RULE, POLICY_MEANINGS, policySchema } from '../src/agent/policy-config.ts';
 import { NAME_RULE } from '../src/lib/names.ts';

@@ -1,6 +1,7 @@
 /** Answers nodes that want to be members: the leader adds them, the others say who leads. */
 import type { JoinReply, JoinRequest } from '../generated/raft.ts';
 import { splitAddress } from '../lib/address.ts';
+import { versionTold } from '../lib/cluster-version.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { hashOfSecret, parseJoinToken } from '../lib/join-token.ts';
 import { isName } from '../lib/names.ts';
@@ -24,6 +25,7 @@ export class Admission {
   readonly #cluster: ClusterRecord;
   readonly #learnersAllowed: () => number;
   readonly #isBarred: (name: string) => boolean;
+  readonly #version: () => number;
   readonly #tokens: JoinTokens;
   readonly #audit: NodeAudit;
   readonly #log: Log;
@@ -35,6 +37,8 @@ export class Admission {
     learnersAllowed: () => number;
     /** A member of that name was removed, and no certificate lets it in. */
     isBarred: (name: string) => boolean;
+    /** Of the cluster. */
+    version: () => number;
     tokens: JoinTokens;
     audit: NodeAudit;
     log: Log;
@@ -43,6 +47,7 @@ export class Admission {
     this.#cluster = options.cluster;
     this.#learnersAllowed = options.learnersAllowed;
     this.#isBarred = options.isBarred;
+    this.#version = options.version;
     this.#tokens = options.tokens;
     this.#audit = options.audit;
     this.#log = options.log;
@@ -80,6 +85,7 @@ export class Admission {
       const reply = { leader_address: elsewhere, cluster_id: '', epoch: 0, founders: [], raft_id: 0 };
       return { reply, joinToken: null };
     }
+    this.#checkVersion(request);
     this.#checkFormer(request);
     this.#checkBarred(request);
     const joinToken = await this.#checkToken(request);
@@ -101,6 +107,17 @@ export class Admission {
       raft_id: member.raftId,
     };
     return { reply, joinToken };
+  }
+
+  /** It could not apply what is in the log. @throws JarvisError forbidden */
+  #checkVersion({ name, known_version }: JoinRequest): void {
+    const known = versionTold(known_version);
+    const version = this.#version();
+    if (known >= version) return;
+    throw new JarvisError(
+      'forbidden',
+      `the cluster is at version ${version}, and ${name} knows version ${known} only: start it with a later build`,
+    );
   }
 
   /** Who was removed does not come back by itself. @throws JarvisError forbidden */

@@ -7,7 +7,9 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 
 import { checkStated, defaultSettings, resolveSettings } from '../spec/settings/settings.ts';
-import { gatherConfig, parseConfig, type RawConfig } from './config.ts';
+import type { RawConfig } from './config-schema.ts';
+import { gatherConfig } from './config-sources.ts';
+import { parseConfig } from './config.ts';
 import { nodeFileSchema } from './node-file-schema.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');

@@ -6,7 +6,9 @@ import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { JarvisError } from '../lib/errors.ts';
-import { CONFIG_KEYS, gatherConfig, parseConfig, type NodeConfig, type RawConfig } from './config.ts';
+import { CONFIG_KEYS, type RawConfig } from './config-schema.ts';
+import { gatherConfig } from './config-sources.ts';
+import { parseConfig, type NodeConfig } from './config.ts';
 
 const LEAST = {
   name: 'n1',

@@ -3,54 +3,49 @@
  * opposite one. It listens from the beginning, also while the cluster forms, and says so to whoever calls.
  */
 import type { JoinRequest } from '../generated/raft.ts';
-import { systemClock, type Clock } from '../lib/clock.ts';
+import { systemClock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { LogLevels } from '../lib/log-levels.ts';
 import type { Caller, Readiness } from '../operations/port.ts';
 import type { HttpServer } from '../http/server.ts';
-import type { LocalOperations } from '../operations/local.ts';
 import type { RoutingOperations } from '../operations/router.ts';
 import { openDataDirectory, type ClusterRecord, type DataDirectory } from '../raft/data-directory.ts';
 import { ClusterFormation } from '../raft/form-cluster.ts';
 import { MemberRemovedError, type RaftNode } from '../raft/node.ts';
 import { RaftPeerService } from '../raft/transport/raft-service.ts';
 import { ChannelPool } from '../rpc/channel.ts';
-import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import type { RpcServer } from '../rpc/server.ts';
-import { Admission } from './admission.ts';
-import { autoscalerOf } from './autoscaling.ts';
-import { type NodeConfig } from './config.ts';
+import type { Admission } from './admission.ts';
+import type { NodeConfig } from './config.ts';
 import { DiskErrors } from './disk-errors.ts';
-import { enrolmentParts } from './enrolment/enrolment-parts.ts';
 import { announceAddress, enterCluster } from './enter-cluster.ts';
 import { drainBeforeExit } from './exit-drain.ts';
 import { foundingText } from './founding-text.ts';
 import { Guarding } from './guarding.ts';
 import { handOver } from './hand-over.ts';
 import { LastWords } from './last-words.ts';
-import { leaderDuties } from './leader-parts.ts';
-import type { LeaderDuties } from './leader/leader-duties.ts';
-import { SessionService } from './leader/session-service.ts';
+import { leaderParts } from './leader-parts.ts';
+import { laggardsAmong } from './leader/version-keeper.ts';
 import { CLOSE_GRACE_MS, listen } from './listeners.ts';
 import { NodeLogs } from './logs/node-logs.ts';
 import { memberQuestions } from './member-questions.ts';
-import { memberServices } from './member-services.ts';
+import { answerMembers, memberServices, type MemberServices } from './member-services.ts';
 import { memberTransport } from './member-transport.ts';
-import { memberWatches } from './member-watches.ts';
+import { memberWatches, type MemberWatches } from './member-watches.ts';
 import { type ResourceMonitor, usageOf } from './monitor/resource-monitor.ts';
+import { beginEnrolment, nodeAdmission } from './node-admission.ts';
 import { NodeMetrics } from './node-metrics.ts';
 import { nodeOperations } from './node-operations.ts';
 import type { NodeParts } from './node-parts.ts';
-import { nodeProviderService } from './node-providers.ts';
 import type { NodeSecurity } from './node-security.ts';
 import { readinessOf } from './readiness.ts';
 import { recoverMember } from './recovery.ts';
 import { ClusterReplica } from './replica.ts';
 import { startWorker } from './start-worker.ts';
 import { StartingOperations } from './starting-operations.ts';
-import { learnersAllowed } from './voter-keeper.ts';
+import { versionsOf, watchVersion } from './version-watch.ts';
 
 interface Closer {
   readonly name: string;
@@ -61,9 +56,10 @@ interface Closer {
 interface Entered {
   readonly directory: DataDirectory;
   readonly cluster: ClusterRecord;
+  readonly formation: ClusterFormation;
   readonly pool: ChannelPool;
   readonly peerService: RaftPeerService;
-  readonly services: ReturnType<typeof memberServices>;
+  readonly services: MemberServices;
   readonly operations: StartingOperations;
   readonly http: HttpServer;
   readonly rpc: RpcServer;
@@ -74,26 +70,15 @@ interface RunningParts {
   readonly replica: ClusterReplica;
   readonly raft: RaftNode;
   readonly logs: NodeLogs;
-  readonly watches: ReturnType<typeof memberWatches>;
+  readonly watches: MemberWatches;
   readonly routing: RoutingOperations;
 }
 
-interface AdmissionParts extends Pick<Entered, 'cluster' | 'pool' | 'services' | 'signal'> {
-  readonly replica: ClusterReplica;
-  readonly raft: RaftNode;
-  readonly local: LocalOperations;
-}
-
 export class Daemon {
-  readonly #config: NodeConfig;
-  readonly #security: NodeSecurity;
-  readonly #log: Log;
   readonly #logLevels: LogLevels;
-  readonly #clock: Clock = systemClock;
   readonly #closers: Closer[] = [];
-  readonly #diskErrors = new DiskErrors(this.#clock);
+  readonly #diskErrors = new DiskErrors(systemClock);
   readonly #guarding: Guarding;
-  readonly #metrics: NodeMetrics;
   readonly #parts: NodeParts;
   readonly #failed = Promise.withResolvers<never>();
   #lastWords: LastWords | null = null;
@@ -111,20 +96,16 @@ export class Daemon {
     logLevels: LogLevels;
     version: string;
   }) {
-    this.#logLevels = options.logLevels;
-    this.#config = options.config;
-    this.#security = options.security;
-    this.#log = options.log;
-    const parts = { clock: this.#clock, log: options.log };
-    this.#guarding = new Guarding({ config: options.config, ...parts });
-    const { tls } = options.security;
-    this.#metrics = new NodeMetrics({ name: options.config.name, version: options.version, tls, ...parts });
+    const { config, security, version, log, logLevels } = options;
+    this.#logLevels = logLevels;
+    const parts = { clock: systemClock, log };
+    this.#guarding = new Guarding({ config, ...parts });
     this.#parts = {
-      config: options.config,
-      security: options.security,
-      version: options.version,
+      config,
+      security,
+      version,
       ...parts,
-      metrics: this.#metrics,
+      metrics: new NodeMetrics({ name: config.name, version, tls: security.tls, ...parts }),
       closing: (name, close) => this.#closing(name, close),
     };
     // `run` hears of a failure; one before or after it has a listener too, so that none counts as unhandled.
@@ -167,12 +148,12 @@ export class Daemon {
       try {
         await closer.close();
       } catch (error) {
-        this.#log.error({ part: closer.name, error: messageOf(error) }, 'closing failed');
+        this.#parts.log.error({ part: closer.name, error: messageOf(error) }, 'closing failed');
       }
     }
   }
 
-  #closing(name: string, close: () => void | Promise<void>): void {
+  #closing(name: string, close: Closer['close']): void {
     this.#closers.push({ name, close });
   }
 
@@ -198,13 +179,13 @@ export class Daemon {
     this.#closing('guard', () => this.#guarding.close());
     const { http, rpc } = await listen({
       config,
-      security: security,
+      security,
       operations,
       services: [peerService, ...Object.values(services).map(({ service }) => service)],
       guarding: this.#guarding,
       readiness: () => this.#readiness(),
-      metrics: metrics,
-      closing: (name, close) => this.#closing(name, close),
+      metrics,
+      closing: this.#parts.closing,
       clock,
       log,
     });
@@ -223,67 +204,41 @@ export class Daemon {
           this.#readiness = () => ({ ready: false, reason });
         },
       }));
-    await this.#serve({ directory, cluster, pool, peerService, services, operations, http, rpc, signal });
+    await this.#serve({
+      directory,
+      cluster,
+      formation,
+      pool,
+      peerService,
+      services,
+      operations,
+      http,
+      rpc,
+      signal,
+    });
   }
 
   /** It knows its cluster: everything that it does as a part of that begins. */
   async #serve(entered: Entered): Promise<void> {
     const { directory, cluster, pool, peerService, services, operations, rpc, signal } = entered;
-    const { config, security, version, clock, log, metrics } = this.#parts;
+    const { config, version, clock, log, metrics } = this.#parts;
     const diskErrors = this.#diskErrors;
-    const lastWords = new LastWords({
-      cluster,
-      name: config.name,
-      diskErrors,
-      pool,
-      clock,
-      log,
-    });
+    const lastWords = new LastWords({ cluster, name: config.name, diskErrors, pool, clock, log });
     this.#lastWords = lastWords;
     const member = await this.#recover(directory, cluster);
     const { raft, machine, wal, snapshots, transport } = member;
     lastWords.follow(() => raft.membership.peers);
     this.#serveMembers(rpc, raft);
-    const replica = new ClusterReplica({
-      nodeName: config.name,
-      raft,
-      machine,
-      clock,
-      observer: metrics.raft,
-    });
+    const observer = metrics.raft;
+    const laggards = () => laggardsAmong(versionsOf(raft, transport));
+    const replica = new ClusterReplica({ nodeName: config.name, raft, machine, clock, observer, laggards });
+    const onFailure = (error: unknown): void => this.#fail(error);
+    this.#closing('version', watchVersion({ replica, transport, directory, onFailure, log }));
     metrics.member(member, { replica, diskErrors, lastWords });
-    const autoscaler = autoscalerOf({
-      config,
-      clusterId: cluster.clusterId,
-      replica,
-      raft,
-      pool,
-      tls: security.tls,
-      // Asked only while it leads, which is after the duties have begun.
-      silentMs: (node) => duties.silentMs(node),
-      observer: metrics.autoscaler,
-      clock,
-      log,
-    });
-    metrics.scales(autoscaler, replica);
-    const duties: LeaderDuties = leaderDuties(this.#parts, { replica, cluster, raft, pool, autoscaler });
-    const sessions = new SessionService({
-      replica,
-      accept: (call) => duties.accept(call),
-      credentials: () => security.channels.credentials(),
-      log,
-    });
-    this.#closing('sessions', () => sessions.close());
-    const logs = new NodeLogs({
-      dataDirectory: config.dataDir,
-      clusterId: cluster.clusterId,
-      incarnation: directory.identity.incarnation,
-      mayBeSilent: config.drivers?.includes('noop') === true,
-      replica,
-      pool,
-      clock,
-      log,
-    });
+    const { version: clusterVersion } = entered.formation;
+    const leading = { replica, cluster, clusterVersion, raft, transport, pool };
+    const { autoscaler, duties, sessions } = leaderParts(this.#parts, leading);
+    const logs = this.#logs(entered, replica);
     const questions = memberQuestions({ pool, clusterId: cluster.clusterId, signal });
     const watches = memberWatches({
       config,
@@ -298,7 +253,7 @@ export class Daemon {
       clock,
       log,
     });
-    const self = { cluster, version: version, wal, diskErrors, lastWords, transport, watches };
+    const self = { cluster, version, wal, diskErrors, lastWords, transport, watches };
     const { local, routing } = await nodeOperations(this.#parts, {
       directory,
       member,
@@ -313,17 +268,12 @@ export class Daemon {
       logLevels: this.#logLevels,
     });
     const open = this.#guarding.before(routing, { replica, questions });
-    const { guard } = this.#guarding;
     operations.become(open);
-    services.cluster.become(clusterService(open, log, guard));
-    services.logs.become(nodeLogsService(logs.local, log, guard));
-    services.worker.become(sessions);
-    services.handOver.become(logs.service);
-    services.lastWords.become(lastWords.service());
-    services.digests.become(watches.digests);
-    const { clusterId } = cluster;
-    services.instances.become(nodeProviderService({ config, clusterId, clock, log }));
-    await this.#admitNodes({ cluster, replica, raft, pool, local, services, signal });
+    const { guard, nodes: audit } = this.#guarding;
+    answerMembers(services, this.#parts, { open, guard, cluster, logs, sessions, lastWords, watches });
+    const admission = { replica, cluster, raft, local, audit, signal };
+    this.#admission = nodeAdmission(this.#parts, admission);
+    await beginEnrolment(this.#parts, { ...admission, pool, services });
     peerService.join({ transport, snapshots, onUnwritable: (error) => diskErrors.note(error) });
     await this.#begin(entered, { replica, raft, logs, watches, routing });
   }
@@ -338,8 +288,13 @@ export class Daemon {
     const moving = { config, directory, pool, clock, signal, log };
     void announceAddress(moving, raft.membership.peers);
     this.#closing('leadership', () => handOver(raft, clock));
-    const { worker, monitor } = await startWorker(this.#parts, { directory, replica, raft, logs });
-    this.#monitor = monitor;
+    const worker = await startWorker(this.#parts, {
+      directory,
+      replica,
+      raft,
+      logs,
+      onMonitor: (monitor) => (this.#monitor = monitor),
+    });
     this.#closing('logs', () => logs.close());
     await logs.start();
     // First of all, while everything that the requests under way need is there.
@@ -352,50 +307,31 @@ export class Daemon {
     log.info({ listen: config.listen, http: config.http, cluster: cluster.clusterId }, 'the node is up');
   }
 
-  /** Who may come in, and with TLS get a certificate for it. */
-  async #admitNodes(parts: AdmissionParts): Promise<void> {
-    const { cluster, replica, raft, pool, local, services, signal } = parts;
-    const { config, security, clock, log } = this.#parts;
-    const { tls } = security;
-    this.#admission = new Admission({
-      raft,
-      cluster,
-      learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
-      isBarred: (name) => tls !== null && replica.state.formerMembers.has(name),
-      // With TLS the certificate that it shows is what lets it in.
-      tokens: { areRequired: config.auth && tls === null, use: (user) => local.useJoinToken(user, signal) },
-      audit: this.#guarding.nodes,
+  #logs({ directory, cluster, pool }: Entered, replica: ClusterReplica): NodeLogs {
+    const { config, clock, log } = this.#parts;
+    return new NodeLogs({
+      dataDirectory: config.dataDir,
+      clusterId: cluster.clusterId,
+      incarnation: directory.identity.incarnation,
+      mayBeSilent: config.drivers?.includes('noop') === true,
+      replica,
+      pool,
+      clock,
       log,
     });
-    if (tls !== null) {
-      const enrolment = await enrolmentParts({
-        config,
-        tls,
-        replica,
-        raft,
-        pool,
-        signal,
-        audit: this.#guarding.nodes,
-        useTokenHere: (user, caller) => local.useJoinToken(user, caller),
-        clock,
-        log,
-      });
-      services.enrolment?.become(enrolment.service);
-      this.#closing('enrolment', enrolment.close);
-    }
   }
 
   #formation(directory: DataDirectory): ClusterFormation {
-    const { name, peers, cluster } = this.#config;
+    const { name, peers, cluster } = this.#parts.config;
     const { incarnation } = directory.identity;
     const self = { name, incarnation, peers, config: foundingText(cluster) };
-    return new ClusterFormation({ self, formed: directory.identity.cluster, log: this.#log });
+    return new ClusterFormation({ self, formed: directory.identity.cluster, log: this.#parts.log });
   }
 
   /** Those alone; this node itself also where it has not applied the entry yet that has let it in. */
   #serveMembers(rpc: RpcServer, raft: RaftNode): void {
     const follow = (): void =>
-      rpc.setMembers(new Set([this.#config.name, ...raft.membership.peers.map(({ name }) => name)]));
+      rpc.setMembers(new Set([this.#parts.config.name, ...raft.membership.peers.map(({ name }) => name)]));
     follow();
     this.#closing('members', raft.onMembership(follow));
   }
@@ -407,30 +343,31 @@ export class Daemon {
   }
 
   async #recover(directory: DataDirectory, cluster: ClusterRecord) {
+    const { config, security, clock, log, metrics } = this.#parts;
     const transport = memberTransport({
-      config: this.#config,
+      config,
       directory,
       cluster,
-      security: this.#security,
+      security,
       onOldCopy: (reason) => void this.#condemn(directory, reason),
       onRemoved: () => this.#fail(new MemberRemovedError()),
-      clock: this.#clock,
-      log: this.#log,
+      clock,
+      log,
     });
     const member = await recoverMember({
       directory,
       cluster,
       transport,
-      clock: this.#clock,
+      clock,
       random: Math.random,
-      log: this.#log,
-      leaseReads: this.#config.leaseReads,
+      log,
+      leaseReads: config.leaseReads,
       onFailure: (error) => this.#fail(error),
       onDamaged: (error) => {
         this.#diskErrors.note(error);
-        this.#metrics.storage.snapshotDamaged();
+        metrics.storage.snapshotDamaged();
       },
-      onFsync: (durationMs) => this.#metrics.storage.synced(durationMs),
+      onFsync: (durationMs) => metrics.storage.synced(durationMs),
     });
     this.#raft = member.raft;
     this.#closing('snapshots', () => member.snapshots.close());
@@ -439,7 +376,7 @@ export class Daemon {
     this.#closing('transport', () => transport.close());
     this.#closing(
       'renewal',
-      this.#security.channels.onRenewal(() => transport.renew()),
+      security.channels.onRenewal(() => transport.renew()),
     );
     member.raft.failed.catch((error: unknown) => this.#fail(error));
     // Also a sync in idle time may fail, when nobody waits for an append.

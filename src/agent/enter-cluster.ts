@@ -1,6 +1,7 @@
 /** How a blank node comes to a cluster: it founds one with its peers, or becomes a member of one that runs. */
 import { RaftService } from '../generated/raft.ts';
 import type { Clock } from '../lib/clock.ts';
+import { CLUSTER_VERSION } from '../lib/cluster-version.ts';
 import { messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
@@ -124,6 +125,7 @@ async function ask(
       cluster_id: directory.identity.cluster?.clusterId ?? '',
       former_incarnation: '',
       join_token: showsToken ? (joinTokenOf(config)?.text ?? '') : '',
+      known_version: CLUSTER_VERSION,
     },
     addresses,
     ask: (address, request) =>

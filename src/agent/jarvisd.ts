@@ -9,14 +9,9 @@ import { JarvisError, messageOf, type ErrorCode } from '../lib/errors.ts';
 import { LogLevels } from '../lib/log-levels.ts';
 import { packageFile } from '../lib/program-files.ts';
 import type { StorageError } from '../raft/storage-error.ts';
-import {
-  authRequired,
-  CONFIG_KEYS,
-  gatherConfig,
-  parseConfig,
-  type NodeConfig,
-  type RawConfig,
-} from './config.ts';
+import { CONFIG_KEYS, type RawConfig } from './config-schema.ts';
+import { gatherConfig } from './config-sources.ts';
+import { authRequired, parseConfig, type NodeConfig } from './config.ts';
 import { Daemon } from './daemon.ts';
 import { programOf } from './disaster/programs.ts';
 import { withCertificate } from './enrolment/with-certificate.ts';

@@ -43,6 +43,7 @@ describe('a service that is announced before it can answer', () => {
       cluster_id: 'c',
       founders: [],
       config: '',
+      known_version: 1,
     };
     raft.become({
       definition: RaftService,

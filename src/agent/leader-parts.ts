@@ -3,33 +3,83 @@ import type { Autoscaler } from '../autoscaler/loop.ts';
 import { measuredLoadOf } from '../operations/nodes.ts';
 import type { ClusterRecord } from '../raft/data-directory.ts';
 import type { RaftNode } from '../raft/node.ts';
+import type { GrpcTransport } from '../raft/transport/grpc-transport.ts';
 import type { ChannelPool } from '../rpc/channel.ts';
 import { SchedulingLoop } from '../scheduler/loop.ts';
 import { Retention } from '../scheduler/retention.ts';
 import { adminTokenFile } from './admin-token-file.ts';
 import { alertDuties } from './alerts/duties.ts';
+import { autoscalerOf } from './autoscaling.ts';
 import { authRequired } from './config.ts';
 import { DrainKeeper } from './leader/drain-keeper.ts';
 import { LeaderDuties } from './leader/leader-duties.ts';
 import { LeaseSettler } from './leader/lease-settler.ts';
+import { SessionService } from './leader/session-service.ts';
 import { TimeoutSettler } from './leader/timeout-settler.ts';
 import { TokenKeeper } from './leader/token-keeper.ts';
+import { VersionKeeper } from './leader/version-keeper.ts';
 import { HandOverRequests } from './logs/hand-over-service.ts';
 import type { NodeParts } from './node-parts.ts';
 import type { ClusterReplica } from './replica.ts';
+import { versionsOf } from './version-watch.ts';
 import { VoterKeeper } from './voter-keeper.ts';
 
-export function leaderDuties(
+interface LeadingMember {
+  readonly replica: ClusterReplica;
+  readonly cluster: ClusterRecord;
+  /** Of a cluster that it forms. */
+  readonly clusterVersion: number;
+  readonly raft: RaftNode;
+  readonly transport: GrpcTransport;
+  readonly pool: ChannelPool;
+}
+
+export interface LeaderParts {
+  readonly autoscaler: Autoscaler;
+  readonly duties: LeaderDuties;
+  readonly sessions: SessionService;
+}
+
+export function leaderParts(node: NodeParts, member: LeadingMember): LeaderParts {
+  const { config, security, clock, log, metrics, closing } = node;
+  const { replica, cluster, raft, pool } = member;
+  const autoscaler = autoscalerOf({
+    config,
+    clusterId: cluster.clusterId,
+    replica,
+    raft,
+    pool,
+    tls: security.tls,
+    // Asked only while it leads, which is after the duties have begun.
+    silentMs: (name) => duties.silentMs(name),
+    observer: metrics.autoscaler,
+    clock,
+    log,
+  });
+  metrics.scales(autoscaler, replica);
+  const duties: LeaderDuties = leaderDuties(node, { ...member, autoscaler });
+  const sessions = new SessionService({
+    replica,
+    accept: (call) => duties.accept(call),
+    credentials: () => security.channels.credentials(),
+    log,
+  });
+  closing('sessions', () => sessions.close());
+  return { autoscaler, duties, sessions };
+}
+
+function leaderDuties(
   { config, version, clock, log, metrics, closing }: NodeParts,
-  member: {
-    readonly replica: ClusterReplica;
-    readonly cluster: ClusterRecord;
-    readonly raft: RaftNode;
-    readonly pool: ChannelPool;
-    readonly autoscaler: Autoscaler;
-  },
+  {
+    replica,
+    cluster,
+    clusterVersion,
+    raft,
+    transport,
+    pool,
+    autoscaler,
+  }: LeadingMember & { readonly autoscaler: Autoscaler },
 ): LeaderDuties {
-  const { replica, cluster, raft, pool, autoscaler } = member;
   const parts = { replica, clock, log };
   const scheduling = new SchedulingLoop({
     ...parts,
@@ -46,8 +96,14 @@ export function leaderDuties(
   const handOver = new HandOverRequests({ clusterId: cluster.clusterId, pool, log });
   const duties: LeaderDuties = new LeaderDuties({
     ...parts,
-    formation: { clusterId: cluster.clusterId, epoch: cluster.epoch, config: config.cluster },
+    formation: {
+      clusterId: cluster.clusterId,
+      epoch: cluster.epoch,
+      config: config.cluster,
+      version: clusterVersion,
+    },
     duties: [
+      new VersionKeeper({ ...parts, others: () => versionsOf(raft, transport) }),
       new LeaseSettler(parts),
       new TimeoutSettler(parts),
       scheduling,

@@ -29,6 +29,7 @@ function blank(name: string, changes: Partial<BootstrapReply> = {}): BootstrapRe
     cluster_id: '',
     founders: [],
     config: '',
+    known_version: 0,
     ...changes,
   };
 }
@@ -230,14 +231,17 @@ describe('a node that asks to be let in', () => {
     cluster_id: '',
     former_incarnation: '',
     join_token: '',
+    known_version: 0,
   };
 
   const recorded: AuditRecord[] = [];
   const barred = new Set<string>();
+  let version = 1;
 
   beforeEach(() => {
     recorded.splice(0);
     barred.clear();
+    version = 1;
   });
 
   async function ask(
@@ -253,6 +257,7 @@ describe('a node that asks to be let in', () => {
       cluster: record,
       learnersAllowed: () => 2,
       isBarred: (name) => barred.has(name),
+      version: () => version,
       tokens,
       audit: new NodeAudit({ record: (line) => void recorded.push(line) }),
       log: silentLog,
@@ -292,6 +297,17 @@ describe('a node that asks to be let in', () => {
       message: 'n4 was removed from the cluster, and cannot take its former place',
     });
     expect(leader.node.membership.peers).toHaveLength(3);
+  });
+
+  it('is refused where it could not apply what is in the log', async () => {
+    const { cluster, leader } = await begin();
+    version = 2;
+    expect(await ask(cluster, leader)).toMatchObject({
+      code: 'forbidden',
+      message: 'the cluster is at version 2, and n4 knows version 1 only: start it with a later build',
+    });
+    expect(leader.node.membership.peers).toHaveLength(3);
+    expect(await ask(cluster, leader, { known_version: 3 })).toMatchObject({ leader_address: '' });
   });
 
   it('does not come back by its certificate alone once it was removed', async () => {

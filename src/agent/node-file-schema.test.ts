@@ -5,7 +5,8 @@ import { Ajv } from 'ajv';
 import { describe, expect, it } from 'vitest';
 
 import { batchSchemaOf, dagSchemaOf, taskSchema } from '../spec/json-schemas.ts';
-import { CONFIG_KEYS, parseConfig } from './config.ts';
+import { CONFIG_KEYS } from './config-schema.ts';
+import { parseConfig } from './config.ts';
 import { nodeFileSchema } from './node-file-schema.ts';
 
 const SCHEMAS = path.join(import.meta.dirname, '..', '..', 'schemas');

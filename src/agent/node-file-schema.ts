@@ -1,7 +1,7 @@
 /** The JSON Schema of a node's file (docs/configuration.md): its own settings, and those of the cluster that founders may state there. */
 import type { JsonSchema } from '../spec/json-schemas.ts';
 import { inputSchemaOf, settingsJson, titled } from '../spec/json-schemas.ts';
-import { rawSchema } from './config.ts';
+import { rawSchema } from './config-schema.ts';
 import { policySchema } from './policy-config.ts';
 
 /** What is required may as well come from flags and variables. */

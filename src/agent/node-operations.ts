@@ -6,7 +6,7 @@ import type { LogLevels } from '../lib/log-levels.ts';
 import { FreshnessWatch } from '../operations/freshness.ts';
 import { LocalOperations } from '../operations/local.ts';
 import { localLogLevel } from '../operations/log-level.ts';
-import type { LocalLogs, LocalUsage } from '../operations/port.ts';
+import type { LocalLogs, LocalUsage } from '../operations/node-port.ts';
 import { RoutingOperations } from '../operations/router.ts';
 import type { DataDirectory } from '../raft/data-directory.ts';
 import type { ChannelPool } from '../rpc/channel.ts';
@@ -21,6 +21,7 @@ import type { NodeParts } from './node-parts.ts';
 import type { RecoveredMember } from './recovery.ts';
 import type { ClusterReplica } from './replica.ts';
 import { SavedSnapshots } from './saved-snapshots.ts';
+import { barMember } from './version-watch.ts';
 import { learnersAllowed, targetVotersOf } from './voter-keeper.ts';
 
 interface OperationParts {
@@ -58,7 +59,7 @@ export async function nodeOperations(
       clock,
       targetVoters: () => targetVotersOf(replica.state.cluster, raft.membership.peers.length),
       learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
-      bar: async (name) => void (await replica.propose({ type: 'barMember', name })),
+      bar: (name) => barMember(replica, name, log),
       ask: (address, caller) => questions.identity(address, caller),
     }),
     snapshots,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import { CLUSTER_VERSION } from '../lib/cluster-version.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import { silentLog } from '../lib/log.ts';
@@ -43,13 +44,13 @@ describe('the quorum is at risk', () => {
   });
 });
 
-function begun() {
+function begun(version = CLUSTER_VERSION) {
   const clock = new VirtualClock();
   const cluster = new MemoryCluster(() => clock.wallMs());
   const replica = cluster.replica('n1');
   cluster.lead({ name: 'n1', address: '' });
   const config = { heartbeat: { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 } };
-  cluster.execute({ type: 'initCluster', clusterId: 'c', epoch: 1, config, term: cluster.term });
+  cluster.execute({ type: 'initCluster', clusterId: 'c', epoch: 1, config, version, term: cluster.term });
   const alive = new Set([1, 2, 3]);
   const peers = [1, 2, 3].map((raftId) => ({ raftId, name: `n${raftId}` }));
   const raft = {
@@ -88,6 +89,16 @@ describe('the watch over the quorum', () => {
     alive.add(3);
     await clock.advance(SUSTAINED_MS);
     expect([isAtRisk(), said()]).toEqual([false, 2]);
+  });
+
+  it('says nothing before all members know of it', async () => {
+    const { clock, cluster, alive, said } = begun(1);
+    alive.delete(3);
+    await clock.advance(SUSTAINED_MS);
+    expect(said()).toBe(0);
+    cluster.execute({ type: 'raiseVersion', term: cluster.term, version: 2 });
+    await clock.advance(SUSTAINED_MS);
+    expect(said()).toBe(1);
   });
 
   it('says nothing of what comes and goes', async () => {

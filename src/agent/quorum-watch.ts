@@ -6,6 +6,7 @@ import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
+import { clusterKnows } from '../model/command-versions.ts';
 import { quorumRiskOf } from '../model/earlier-rows.ts';
 import type { VotingMember } from '../model/quorum.ts';
 import { failureTolerance } from '../model/quorum.ts';
@@ -72,7 +73,7 @@ export class QuorumWatch {
   #look(): void {
     const { replica, clock } = this.#options;
     const { cluster } = replica.state;
-    if (cluster === null) return;
+    if (cluster === null || !clusterKnows(cluster, 'quorumRisk')) return;
     const risk = riskOf(this.#members());
     if ((risk === null) === (quorumRiskOf(cluster) === null)) {
       this.#sinceMs = null;

@@ -8,6 +8,7 @@ import { resolve, join as joinPath } from 'node:path';
 
 import { RaftService } from '../generated/raft.ts';
 import type { Clock } from '../lib/clock.ts';
+import { CLUSTER_VERSION } from '../lib/cluster-version.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
@@ -93,6 +94,7 @@ async function ask(
         cluster_id: cluster.clusterId,
         former_incarnation: incarnation,
         join_token: '',
+        known_version: CLUSTER_VERSION,
       },
       addresses,
       ask: (address, request) =>

@@ -1,6 +1,8 @@
 /** The replicated state of this node as its shells use it: proposals through Raft, reads from the store. */
 import type { Clock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
+import { clusterKnows, notKnownYet, type Laggard } from '../model/command-versions.ts';
 import type { Command, Outcome } from '../model/commands.ts';
 import type { GroupTable } from '../model/group.ts';
 import type { OrderedTableName, TableName, Tables } from '../model/rows.ts';
@@ -37,6 +39,7 @@ export class ClusterReplica implements Replica {
   readonly #time: ClusterTime;
   readonly #clock: Clock;
   readonly #observer: ProposalObserver;
+  readonly #laggards: () => readonly Laggard[];
 
   constructor(options: {
     nodeName: string;
@@ -44,6 +47,8 @@ export class ClusterReplica implements Replica {
     machine: SchedulerMachine;
     clock: Clock;
     observer?: ProposalObserver;
+    /** Members that keep the cluster from a later version, for people; default: none. */
+    laggards?: () => readonly Laggard[];
   }) {
     this.nodeName = options.nodeName;
     this.#raft = options.raft;
@@ -52,6 +57,7 @@ export class ClusterReplica implements Replica {
     this.#time = new ClusterTime(options.clock);
     this.#clock = options.clock;
     this.#observer = options.observer ?? NOBODY;
+    this.#laggards = options.laggards ?? (() => []);
   }
 
   get state(): StateView {
@@ -79,6 +85,11 @@ export class ClusterReplica implements Replica {
     const atMs = this.#time.nowMs(this.state.cluster?.timeMs ?? 0);
     const command: unknown = { ...input, atMs };
     expectCommand<Command>(this.#machine.core, command);
+    // A member that does not know it would pass it over, and from then on have another state.
+    if (!clusterKnows(this.state.cluster, command.type))
+      throw new JarvisError('unavailable', notKnownYet(this.state.cluster, command.type, this.#laggards()), {
+        retryAfterMs: limits.upgradeRetryMs,
+      });
     const beganMs = this.#clock.monotonicMs();
     try {
       const outcome = (await this.#raft.propose(encodeCommand(command))) as Outcome;

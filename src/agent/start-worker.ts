@@ -25,12 +25,14 @@ interface WorkerParts {
   readonly replica: ClusterReplica;
   readonly raft: RaftNode;
   readonly logs: NodeLogs;
+  /** What is used here can be told from now on, also while the worker is still taking up its attempts. */
+  readonly onMonitor: (monitor: ResourceMonitor) => void;
 }
 
 export async function startWorker(
   node: NodeParts,
-  { directory, replica, raft, logs }: WorkerParts,
-): Promise<{ readonly worker: WorkerAgent; readonly monitor: ResourceMonitor }> {
+  { directory, replica, raft, logs, onMonitor }: WorkerParts,
+): Promise<WorkerAgent> {
   const { config, security, version, clock, log, metrics, closing } = node;
   const { incarnation } = directory.identity;
   let agent: WorkerAgent | null = null;
@@ -54,6 +56,7 @@ export async function startWorker(
   });
   monitor.start();
   closing('monitor', () => monitor.close());
+  onMonitor(monitor);
   const notice = new SettingsNotice(config.stated, log);
   const worker = await WorkerAgent.start({
     registration: () => registrationOf({ config, directory, version, drivers, bounds: confinement.bounds() }),
@@ -77,7 +80,7 @@ export async function startWorker(
   agent = worker;
   metrics.runs(worker, { monitor, drivers, logs });
   closing('worker', () => closeWorker(config, worker, drivers));
-  return { worker, monitor };
+  return worker;
 }
 
 async function closeWorker(config: NodeConfig, worker: WorkerAgent, drivers: NodeDrivers): Promise<void> {

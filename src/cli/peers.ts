@@ -76,7 +76,7 @@ export class Peers {
         }
       }
       if (refusal === null) throw this.#unreachable();
-      if (performance.now() >= deadline) throw asUnreachable(refusal);
+      if (performance.now() + (refusal.retryAfterMs ?? 0) >= deadline) throw asUnreachable(refusal);
       await backOff(round, signal);
     }
   }

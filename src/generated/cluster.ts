@@ -876,6 +876,8 @@ export interface ClusterStatus {
     | undefined;
   /** A node's own view, which may be old. */
   stale: boolean;
+  /** Which commands every member can apply; 0: a node of an earlier version answers, which knows of the first only. */
+  cluster_version: number;
 }
 
 /** Of the node that is asked. */
@@ -9193,6 +9195,7 @@ function createBaseClusterStatus(): ClusterStatus {
     transfer_target: undefined,
     node: undefined,
     stale: false,
+    cluster_version: 0,
   };
 }
 
@@ -9239,6 +9242,9 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
     }
     if (message.stale !== false) {
       writer.uint32(112).bool(message.stale);
+    }
+    if (message.cluster_version !== 0) {
+      writer.uint32(120).uint32(message.cluster_version);
     }
     return writer;
   },
@@ -9368,6 +9374,14 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
             message.stale = reader.bool();
             continue;
           }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.cluster_version = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -9403,6 +9417,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
       ? NodeReport.fromPartial(object.node)
       : undefined;
     message.stale = object.stale ?? false;
+    message.cluster_version = object.cluster_version ?? 0;
     return message;
   },
 };

@@ -42,18 +42,22 @@ export interface Hello {
   address: string;
   /** It heeds no candidate while a leader may count on its promise (lease reads). */
   keeps_leases: boolean;
+  /** The newest cluster version (docs/storage.md) that the caller knows; 0: the first. */
+  known_version: number;
 }
 
 export interface HelloReply {
   accepted: boolean;
   /**
-   * One of foreign_cluster, unknown_member, removed_member, wrong_target, wrong_name, old_copy and bad_protocol
-   * (docs/storage.md).
+   * One of foreign_cluster, unknown_member, removed_member, wrong_target, wrong_name, old_copy, old_version and
+   * bad_protocol (docs/storage.md).
    */
   code: string;
   message: string;
   /** Of a leader: what it says of the membership is what holds. */
   leads: boolean;
+  /** As in the hello, of the one that answers. */
+  known_version: number;
 }
 
 export interface Frame {
@@ -154,6 +158,8 @@ export interface BootstrapReply {
   cluster_id: string;
   founders: Founder[];
   config: string;
+  /** As in Hello. */
+  known_version: number;
 }
 
 export interface JoinRequest {
@@ -166,6 +172,8 @@ export interface JoinRequest {
   former_incarnation: string;
   /** Without TLS, where the cluster requires tokens: the join token, as its admin was shown it. */
   join_token: string;
+  /** As in Hello. */
+  known_version: number;
 }
 
 export interface JoinReply {
@@ -189,6 +197,7 @@ function createBaseHello(): Hello {
     name: "",
     address: "",
     keeps_leases: false,
+    known_version: 0,
   };
 }
 
@@ -223,6 +232,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.keeps_leases !== false) {
       writer.uint32(80).bool(message.keeps_leases);
+    }
+    if (message.known_version !== 0) {
+      writer.uint32(88).uint32(message.known_version);
     }
     return writer;
   },
@@ -320,6 +332,14 @@ export const Hello: MessageFns<Hello> = {
             message.keeps_leases = reader.bool();
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.known_version = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -347,12 +367,13 @@ export const Hello: MessageFns<Hello> = {
     message.name = object.name ?? "";
     message.address = object.address ?? "";
     message.keeps_leases = object.keeps_leases ?? false;
+    message.known_version = object.known_version ?? 0;
     return message;
   },
 };
 
 function createBaseHelloReply(): HelloReply {
-  return { accepted: false, code: "", message: "", leads: false };
+  return { accepted: false, code: "", message: "", leads: false, known_version: 0 };
 }
 
 export const HelloReply: MessageFns<HelloReply> = {
@@ -368,6 +389,9 @@ export const HelloReply: MessageFns<HelloReply> = {
     }
     if (message.leads !== false) {
       writer.uint32(32).bool(message.leads);
+    }
+    if (message.known_version !== 0) {
+      writer.uint32(40).uint32(message.known_version);
     }
     return writer;
   },
@@ -417,6 +441,14 @@ export const HelloReply: MessageFns<HelloReply> = {
             message.leads = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.known_version = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -438,6 +470,7 @@ export const HelloReply: MessageFns<HelloReply> = {
     message.code = object.code ?? "";
     message.message = object.message ?? "";
     message.leads = object.leads ?? false;
+    message.known_version = object.known_version ?? 0;
     return message;
   },
 };
@@ -1617,7 +1650,16 @@ export const BootstrapRequest: MessageFns<BootstrapRequest> = {
 };
 
 function createBaseBootstrapReply(): BootstrapReply {
-  return { name: "", incarnation: "", peers: [], agrees: false, cluster_id: "", founders: [], config: "" };
+  return {
+    name: "",
+    incarnation: "",
+    peers: [],
+    agrees: false,
+    cluster_id: "",
+    founders: [],
+    config: "",
+    known_version: 0,
+  };
 }
 
 export const BootstrapReply: MessageFns<BootstrapReply> = {
@@ -1642,6 +1684,9 @@ export const BootstrapReply: MessageFns<BootstrapReply> = {
     }
     if (message.config !== "") {
       writer.uint32(58).string(message.config);
+    }
+    if (message.known_version !== 0) {
+      writer.uint32(64).uint32(message.known_version);
     }
     return writer;
   },
@@ -1715,6 +1760,14 @@ export const BootstrapReply: MessageFns<BootstrapReply> = {
             message.config = reader.string(true);
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.known_version = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1739,12 +1792,21 @@ export const BootstrapReply: MessageFns<BootstrapReply> = {
     message.cluster_id = object.cluster_id ?? "";
     message.founders = object.founders?.map((e) => Founder.fromPartial(e)) || [];
     message.config = object.config ?? "";
+    message.known_version = object.known_version ?? 0;
     return message;
   },
 };
 
 function createBaseJoinRequest(): JoinRequest {
-  return { name: "", incarnation: "", address: "", cluster_id: "", former_incarnation: "", join_token: "" };
+  return {
+    name: "",
+    incarnation: "",
+    address: "",
+    cluster_id: "",
+    former_incarnation: "",
+    join_token: "",
+    known_version: 0,
+  };
 }
 
 export const JoinRequest: MessageFns<JoinRequest> = {
@@ -1766,6 +1828,9 @@ export const JoinRequest: MessageFns<JoinRequest> = {
     }
     if (message.join_token !== "") {
       writer.uint32(50).string(message.join_token);
+    }
+    if (message.known_version !== 0) {
+      writer.uint32(56).uint32(message.known_version);
     }
     return writer;
   },
@@ -1831,6 +1896,14 @@ export const JoinRequest: MessageFns<JoinRequest> = {
             message.join_token = reader.string(true);
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.known_version = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1854,6 +1927,7 @@ export const JoinRequest: MessageFns<JoinRequest> = {
     message.cluster_id = object.cluster_id ?? "";
     message.former_incarnation = object.former_incarnation ?? "";
     message.join_token = object.join_token ?? "";
+    message.known_version = object.known_version ?? 0;
     return message;
   },
 };

@@ -125,6 +125,10 @@ export const limits = {
   /** A quorum that hangs on every living voter is told of after so long, and so is that it does not any more. */
   quorumRiskMs: 5000,
   quorumLookMs: 1000,
+  /** How often a leader looks whether all members know a later cluster version. */
+  versionLookMs: 250,
+  /** What a node of an earlier version keeps from being done may be asked for again after so long, and not before. */
+  upgradeRetryMs: 60_000,
   /** Decisions of the autoscaler that are kept, and nodes that one may ask for. */
   scalingDecisions: 1000,
   scalingNodes: 10_000,

@@ -15,6 +15,8 @@ export interface ClusterRow {
   /** Registrations made so far. */
   readonly sessionCounter: number;
   readonly config: ClusterConfig;
+  /** Which commands every member can apply (docs/adr/0012); absent: the first. */
+  readonly version?: number;
   /**
    * The cluster was made from what is left of an earlier one, whose nodes may still run what they hold a lease for: nothing
    * is assigned before those are over.

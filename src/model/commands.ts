@@ -19,6 +19,7 @@ import type {
   RememberRequestCommand,
   ForgetRequestCommand,
   LogsHandedOverCommand,
+  RaiseVersionCommand,
 } from './commands/cluster.ts';
 import type {
   SubmitBatchCommand,
@@ -119,4 +120,5 @@ export type Command =
   | AutoscalerFailedCommand
   | AutoscalerDecidedCommand
   | InstanceProgressCommand
-  | BarMemberCommand;
+  | BarMemberCommand
+  | RaiseVersionCommand;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { clusterView } from './cluster-view.ts';
-import type { ClusterInsight, MemberInsight, NodeFacts } from './port.ts';
+import type { ClusterInsight, MemberInsight, NodeFacts } from './insight.ts';
 
 const MEMBER: Omit<MemberInsight, 'name' | 'raftId'> = {
   address: 'host:1',
@@ -53,7 +53,7 @@ function view(members: readonly Partial<MemberInsight>[], node: Partial<NodeFact
     members: () => members.map((given, at) => ({ ...MEMBER, name: `n${at + 1}`, raftId: at + 1, ...given })),
     node: () => ({ ...NODE, ...node }),
   };
-  return clusterView({ nodeName: 'n1', insight, nodes: new Map(), stale: false });
+  return clusterView({ nodeName: 'n1', insight, nodes: new Map(), cluster: null, stale: false });
 }
 
 describe('the view of the cluster', () => {

@@ -8,9 +8,11 @@ import type {
   SnapshotTransfer,
   StateDifference,
 } from '../generated/cluster.ts';
+import type { ClusterRow } from '../model/cluster.ts';
+import { clusterVersionOf } from '../model/command-versions.ts';
 import { failureTolerance } from '../model/quorum.ts';
 import type { NodeRow } from '../model/node.ts';
-import type { ClusterInsight, DiskError, MemberInsight, NodeFacts } from './port.ts';
+import type { ClusterInsight, DiskError, MemberInsight, NodeFacts } from './insight.ts';
 
 interface ViewOptions {
   /** Of the node that answers. */
@@ -18,11 +20,13 @@ interface ViewOptions {
   readonly insight: ClusterInsight;
   /** Of the replicated state: what workers registered. */
   readonly nodes: ReadonlyMap<string, NodeRow>;
+  /** Null while there is none. */
+  readonly cluster: ClusterRow | null;
   /** The node's own view, whatever others know by now. */
   readonly stale: boolean;
 }
 
-export function clusterView({ nodeName, insight, nodes, stale }: ViewOptions): ClusterStatus {
+export function clusterView({ nodeName, insight, nodes, cluster, stale }: ViewOptions): ClusterStatus {
   const members = insight.members();
   const facts = insight.node();
   const named = (role: MemberInsight['role']): string[] =>
@@ -46,6 +50,7 @@ export function clusterView({ nodeName, insight, nodes, stale }: ViewOptions): C
     members: members.map((member) => memberView(member, facts, nodes.get(member.name))),
     node: reportView(nodeName, facts, nameOf),
     stale,
+    cluster_version: clusterVersionOf(cluster),
   };
 }
 

@@ -33,22 +33,18 @@ import type { IdempotencyKey, Outcome, RefusalCode } from '../model/commands.ts'
 import type { NodeRow } from '../model/node.ts';
 import type { RemoveNodeResult } from '../scheduler/core/apply/remove-node.ts';
 import type { Replica } from '../scheduler/ports.ts';
+import type { ClusterInsight, ScalingInsight } from './insight.ts';
+import type { MembershipControl, Remotes, SnapshotSource, TestWebhook } from './node-port.ts';
 import type {
   AcceptedTasks,
   CallContext,
-  ClusterInsight,
   GroupOperations,
   AlertOperations,
-  ScalingInsight,
   ScalingOperations,
   JoinTokenOperations,
   JoinTokenUser,
-  MembershipControl,
   NodeOperations,
   RemoteOperations,
-  Remotes,
-  SnapshotSource,
-  TestWebhook,
   TokenOperations,
 } from './port.ts';
 import { LocalGroups, type LeaderCalls } from './groups.ts';
@@ -198,9 +194,11 @@ export class LocalOperations implements RemoteOperations {
 
   async getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus> {
     const stale = isStale(request.consistency) || context.isStale === true;
-    const { nodeName } = this.#replica;
-    const view = (): ClusterStatus =>
-      clusterView({ nodeName, insight: this.#insight, nodes: this.#replica.state.nodes, stale });
+    const view = (): ClusterStatus => {
+      const { nodeName, state } = this.#replica;
+      const { nodes, cluster } = state;
+      return clusterView({ nodeName, insight: this.#insight, nodes, cluster, stale });
+    };
     if (stale) return view();
     await this.#barrier(context);
     if (this.#replica.state.cluster === null)

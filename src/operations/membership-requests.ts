@@ -4,10 +4,12 @@
  */
 import type { ChangeMemberRequest, TransferLeadershipRequest } from '../generated/cluster.ts';
 import { JarvisError } from '../lib/errors.ts';
+import { clusterKnows } from '../model/command-versions.ts';
 import type { IdempotencyKey, Outcome, RememberedAnswer } from '../model/commands.ts';
 import type { IdempotencyRow } from '../model/cluster.ts';
 import type { Replica } from '../scheduler/ports.ts';
-import type { CallContext, MembershipControl } from './port.ts';
+import type { MembershipControl } from './node-port.ts';
+import type { CallContext } from './port.ts';
 import { idempotencyOf } from './requests.ts';
 
 export interface MembershipRequestsOptions {
@@ -62,6 +64,7 @@ export class MembershipRequests {
     const { replica, outcome } = this.#options;
     const isKnown = error instanceof JarvisError && error.code !== 'outcome_unknown';
     if (idempotency === null || !isKnown || !replica.leadership().isLeader) return;
+    if (!clusterKnows(replica.state.cluster, 'forgetRequest')) return;
     // Bounded by the proposal's own deadline; the caller may have gone.
     const { signal } = new AbortController();
     try {
@@ -86,8 +89,9 @@ export class MembershipRequests {
     answer: RememberedAnswer,
     signal: AbortSignal,
   ): Promise<void> {
-    if (idempotency === null) return;
     const { replica, outcome } = this.#options;
+    // Before all members know of it, a request that comes again is looked at anew.
+    if (idempotency === null || !clusterKnows(replica.state.cluster, 'rememberRequest')) return;
     await outcome(replica.propose({ type: 'rememberRequest', idempotency, answer }), signal);
   }
 }

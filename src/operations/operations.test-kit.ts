@@ -1,4 +1,5 @@
 /** For tests: a cluster in this process, with the real state machine and without Raft, disks and workers. */
+import { CLUSTER_VERSION } from '../lib/cluster-version.ts';
 import type { Clock } from '../lib/clock.ts';
 import { systemClock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
@@ -16,16 +17,9 @@ import { FreshnessWatch } from './freshness.ts';
 import { LocalOperations } from './local.ts';
 import { localLogLevel } from './log-level.ts';
 import { NodeUsage } from '../generated/cluster.ts';
-import type {
-  CallContext,
-  ClusterInsight,
-  LocalLogs,
-  LocalUsage,
-  MembershipControl,
-  Remotes,
-  ScalingInsight,
-  TestWebhook,
-} from './port.ts';
+import type { ClusterInsight, ScalingInsight } from './insight.ts';
+import type { LocalLogs, LocalUsage, MembershipControl, Remotes, TestWebhook } from './node-port.ts';
+import type { CallContext } from './port.ts';
 import { RoutingOperations } from './router.ts';
 
 type Listener<T> = (value: T) => void;
@@ -40,10 +34,17 @@ export class TestCluster {
   index = 0;
   leader: string | null = null;
 
-  constructor(names: readonly string[]) {
+  constructor(names: readonly string[], version = CLUSTER_VERSION) {
     for (const name of names) this.replicas.set(name, new TestReplica(this, name));
     const heartbeat = { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 };
-    this.execute({ type: 'initCluster', clusterId: 'c-1', epoch: 1, config: { heartbeat }, term: this.term });
+    this.execute({
+      type: 'initCluster',
+      clusterId: 'c-1',
+      epoch: 1,
+      config: { heartbeat },
+      version,
+      term: this.term,
+    });
     this.lead(names[0] ?? null);
   }
 

@@ -278,6 +278,21 @@ describe('reading', () => {
     expect(stale.members[0]?.lag).toBeUndefined();
   });
 
+  it('asks no more where that has no use for a while', async () => {
+    const node = testOperations(cluster, 'n2', {
+      remotes: inProcessRemotes(nodes),
+      clock: new VirtualClock(),
+    });
+    let asked = 0;
+    cluster.replica('n1').propose = () => {
+      asked += 1;
+      return Promise.reject(new JarvisError('unavailable', 'not yet', { retryAfterMs: 60_000 }));
+    };
+    const request = { name: 'n1', idempotency_key: '' };
+    await expect(node.cordonNode(request, context)).rejects.toMatchObject({ message: 'not yet' });
+    expect(asked).toBe(1);
+  });
+
   it('says sooner than for other requests that there is no leader, or that it does not answer', async () => {
     const clock = new VirtualClock();
     const node = testOperations(cluster, 'n2', { remotes: inProcessRemotes(nodes), clock });

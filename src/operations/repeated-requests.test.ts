@@ -4,14 +4,17 @@ import { JarvisError } from '../lib/errors.ts';
 import { batchToWire, dagToWire } from '../spec/group-wire.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import { TestCluster, inProcessRemotes, testContext, testOperations } from './operations.test-kit.ts';
-import type { MembershipControl } from './port.ts';
+import type { MembershipControl } from './node-port.ts';
 import type { RoutingOperations } from './router.ts';
 
 const TASK = { name: 'a', command: ['true'] };
 const context = testContext();
 
-function alone(membership?: MembershipControl): { cluster: TestCluster; operations: RoutingOperations } {
-  const cluster = new TestCluster(['n1']);
+function alone(
+  membership?: MembershipControl,
+  version?: number,
+): { cluster: TestCluster; operations: RoutingOperations } {
+  const cluster = new TestCluster(['n1'], version);
   cluster.register('n1', 'n1:7101');
   const parts = { remotes: inProcessRemotes(new Map()), ...(membership === undefined ? {} : { membership }) };
   return { cluster, operations: testOperations(cluster, 'n1', parts) };
@@ -72,6 +75,18 @@ describe('a request that is sent again with its key', () => {
     });
     await operations.changeMember({ ...add, idempotency_key: '' }, context);
     expect(changes).toEqual(['add n2', 'add n2']);
+  });
+
+  it('changes a member also where members of an earlier version know no such keys, and is not remembered', async () => {
+    const changes: string[] = [];
+    const change = async ({ name }: { readonly name: string }): Promise<void> => void changes.push(name);
+    const { operations, cluster } = alone({ change, transfer: async (to) => void changes.push(to) }, 1);
+    const add = { action: 'add', name: 'n2', address: 'n2:7101', other: '', idempotency_key: 'k' };
+    const transfer = { to: 'n3', idempotency_key: 'k' };
+    for (let time = 0; time < 2; time += 1) await operations.changeMember(add, context);
+    await operations.transferLeadership(transfer, context);
+    expect(changes).toEqual(['n2', 'n2', 'n3']);
+    expect([...cluster.rows.keys()].filter((key) => key.startsWith('idempotency/'))).toEqual([]);
   });
 
   it('is not remembered where the change of a member failed', async () => {

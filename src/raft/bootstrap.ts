@@ -22,6 +22,8 @@ export interface BootstrapAnswer {
   readonly peers: readonly string[];
   readonly config: string;
   readonly agrees: boolean;
+  /** The newest cluster version that it knows. */
+  readonly knownVersion: number;
   /** Null while it is blank. */
   readonly cluster: FormedCluster | null;
 }

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import { CLUSTER_VERSION } from '../lib/cluster-version.ts';
 import { checkDataDirectory, openDataDirectory, type ClusterRecord } from './data-directory.ts';
 
 const NODE = { name: 'n1' };
@@ -113,8 +114,24 @@ describe('a data directory', () => {
     await expect(openDataDirectory(path, NODE)).rejects.toMatchObject({ kind: 'store_lost' });
     await writeFile(file, text.replace('"incarnation"', '"incarnations"'));
     await expect(openDataDirectory(path, NODE)).rejects.toMatchObject({ kind: 'store_lost' });
-    await writeFile(file, text.replace('"format": 1', '"format": 2'));
-    await expect(openDataDirectory(path, NODE)).rejects.toMatchObject({ kind: 'format_unknown' });
+    await writeFile(file, text.replace('"format": 1', `"format": ${CLUSTER_VERSION + 1}`));
+    await expect(openDataDirectory(path, NODE)).rejects.toMatchObject({
+      kind: 'format_unknown',
+      message: expect.stringContaining(
+        `format ${CLUSTER_VERSION + 1} of the data directory; this version knows ${CLUSTER_VERSION}`,
+      ) as string,
+    });
+  });
+
+  it('is of the version of its cluster, durably, and never of an earlier one again', async () => {
+    const first = await openDataDirectory(path, NODE);
+    expect(first.identity.format).toBe(1);
+    await first.raiseFormat(CLUSTER_VERSION);
+    await first.raiseFormat(1);
+    await first.close();
+    const second = await openDataDirectory(path, NODE);
+    expect(second.identity).toEqual({ ...first.identity, format: CLUSTER_VERSION });
+    await second.close();
   });
 
   it('tells lost stores from those that were never made', async () => {

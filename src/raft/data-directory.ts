@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 
 import { invariant } from '../lib/assert.ts';
+import { CLUSTER_VERSION } from '../lib/cluster-version.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { lockFile, type FileLock } from '../lib/file-lock.ts';
 import { FORMAT, namesIn, readRecord, writeRecord } from './directory-records.ts';
@@ -40,7 +41,8 @@ const clusterSchema = z.strictObject({
 });
 
 const identitySchema = z.strictObject({
-  format: z.literal(FORMAT),
+  /** The highest cluster version of which there may be anything here: a build that knows less must not start with it. */
+  format: z.int().min(FORMAT).max(CLUSTER_VERSION),
   name: z.string().min(1),
   /** Made with the directory: a node that lost it is another one. */
   incarnation: z.uuid(),
@@ -84,7 +86,9 @@ export async function checkDataDirectory(
   const root = resolve(path);
   const names = await namesIn(root);
   if (names.includes(IDENTITY_NAME)) {
-    const identity = await readRecord(join(root, IDENTITY_NAME), identitySchema);
+    const identity = await readRecord(join(root, IDENTITY_NAME), identitySchema, {
+      newest: CLUSTER_VERSION,
+    });
     if (identity.name !== node.name)
       throw new StorageError(
         'directory_refused',
@@ -200,6 +204,13 @@ export class DataDirectory {
   async establish(): Promise<void> {
     await this.#exclusively(async () => {
       if (!this.#identity.established) await this.#changeIdentity({ established: true });
+    });
+  }
+
+  /** Its cluster is at that version: from now on no build that knows less is started here. Durable when it resolves. */
+  async raiseFormat(version: number): Promise<void> {
+    await this.#exclusively(async () => {
+      if (this.#identity.format < version) await this.#changeIdentity({ format: version });
     });
   }
 

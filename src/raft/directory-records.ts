@@ -5,7 +5,7 @@ import { writeDurably } from './durable-file.ts';
 import { nodeFiles } from './durable-files.ts';
 import { StorageError } from './storage-error.ts';
 
-/** Of the files of a data directory. */
+/** Of the files of a data directory, other than where `newest` says more. */
 export const FORMAT = 1;
 
 /** Durable when it resolves. */
@@ -14,7 +14,14 @@ export async function writeRecord(path: string, record: unknown, files = nodeFil
 }
 
 /** @throws StorageError store_lost where it is damaged, format_unknown */
-export async function readRecord<T>(path: string, schema: z.ZodType<T>, files = nodeFiles): Promise<T> {
+export async function readRecord<T>(
+  path: string,
+  schema: z.ZodType<T>,
+  {
+    files = nodeFiles,
+    newest = FORMAT,
+  }: { readonly files?: typeof nodeFiles; readonly newest?: number } = {},
+): Promise<T> {
   const text = await files.readText(path);
   let plain: unknown;
   try {
@@ -25,11 +32,11 @@ export async function readRecord<T>(path: string, schema: z.ZodType<T>, files = 
     });
   }
   const format = z.object({ format: z.int() }).safeParse(plain);
-  if (format.success && format.data.format !== FORMAT)
+  if (format.success && (format.data.format < FORMAT || format.data.format > newest))
     throw new StorageError(
       'format_unknown',
       path,
-      `format ${format.data.format} of the data directory; this version knows ${FORMAT}`,
+      `format ${format.data.format} of the data directory; this version knows ${newest}`,
     );
   const record = schema.safeParse(plain);
   if (record.success) return record.data;

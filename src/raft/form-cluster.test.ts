@@ -11,6 +11,7 @@ import {
 } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
+import { CLUSTER_VERSION } from '../lib/cluster-version.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import { silentLog } from '../lib/log.ts';
@@ -41,6 +42,8 @@ class World {
   readonly running = new Map<string, Running>();
   /** By address: who answers there, where that is not whom the address is named after. */
   readonly moved = new Map<string, string>();
+  /** Of an earlier build, which knows of no versions. */
+  readonly old = new Set<string>();
   /** Called before an answer reaches who asked, or a question who is asked. */
   delay: () => Promise<void> = async () => {};
   #incarnations = 0;
@@ -102,7 +105,7 @@ class World {
           if (target === undefined) throw new JarvisError('unavailable', 'nobody there');
           const answer = target.formation.answer(structuredClone(request));
           await this.delay();
-          return structuredClone(answer);
+          return structuredClone(this.old.has(peer.name) ? { ...answer, known_version: 0 } : answer);
         },
         clock: this.clock,
         signal: stopping.signal,
@@ -137,10 +140,23 @@ describe('the forming of a cluster', () => {
     for (const other of others) expect(other).toEqual(first);
   });
 
+  it.each([
+    [[], CLUSTER_VERSION],
+    [['n3'], 1],
+  ])('begins at what all know, with %j of an earlier build', async (old, version) => {
+    const world = new World();
+    for (const name of old) world.old.add(name);
+    for (const name of NAMES) world.start(name);
+    expect(world.running.get('n1')?.formation.version).toBe(1);
+    await world.rounds(5);
+    for (const name of ['n1', 'n2']) expect(world.running.get(name)?.formation.version).toBe(version);
+  });
+
   it('of one node needs nobody', async () => {
     const world = new World();
-    world.start('n1', { peers: [{ name: 'n1', address: 'n1:7101' }] });
+    const { formation } = world.start('n1', { peers: [{ name: 'n1', address: 'n1:7101' }] });
     await world.rounds(3);
+    expect(formation.version).toBe(CLUSTER_VERSION);
     expect(world.formed('n1')?.founders).toHaveLength(1);
   });
 

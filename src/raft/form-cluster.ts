@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 
 import type { BootstrapReply, BootstrapRequest } from '../generated/raft.ts';
 import type { Clock } from '../lib/clock.ts';
+import { CLUSTER_VERSION, FIRST_CLUSTER_VERSION, versionTold } from '../lib/cluster-version.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
@@ -28,6 +29,7 @@ export class ClusterFormation {
   /** What this node would form at present; to answer a request it takes that of nobody else. */
   #founders: readonly Peer[] | null = null;
   #formed: FormedCluster | null;
+  #version = FIRST_CLUSTER_VERSION;
 
   constructor(options: { self: Self; formed: FormedCluster | null; log: Log }) {
     this.#self = options.self;
@@ -38,6 +40,11 @@ export class ClusterFormation {
   /** This node has joined a cluster: from now on it says so. */
   joined(cluster: FormedCluster): void {
     this.#formed = cluster;
+  }
+
+  /** The cluster version that all of its peers know, as of when the cluster was formed here; else the first. */
+  get version(): number {
+    return this.#version;
   }
 
   /** The handler of `Raft.Bootstrap`. */
@@ -55,6 +62,7 @@ export class ClusterFormation {
       agrees,
       cluster_id: formed?.clusterId ?? '',
       founders: (formed?.founders ?? []).map(peerToWire),
+      known_version: CLUSTER_VERSION,
     };
   }
 
@@ -105,6 +113,10 @@ export class ClusterFormation {
       }
       heard.push({ asked: peer, answer: answerFromWire(reply.value) });
     }
+    this.#version =
+      missing.length > 0
+        ? FIRST_CLUSTER_VERSION
+        : Math.min(CLUSTER_VERSION, ...heard.map(({ answer }) => answer.knownVersion));
     const formed = judge(this.#self, heard);
     if (formed === LOST_DISK) return { formed, missing: '' };
     if (formed !== null) return { formed: this.#checked(formed), missing: '' };
@@ -157,9 +169,9 @@ function clusterIdOf(founders: readonly Peer[]): string {
 }
 
 function answerFromWire(reply: BootstrapReply): BootstrapAnswer {
-  const { name, incarnation, peers, config, agrees, cluster_id, founders } = reply;
+  const { name, incarnation, peers, config, agrees, cluster_id, founders, known_version } = reply;
   const cluster = cluster_id === '' ? null : { clusterId: cluster_id, founders: founders.map(peerFromWire) };
-  return { name, incarnation, peers, config, agrees, cluster };
+  return { name, incarnation, peers, config, agrees, cluster, knownVersion: versionTold(known_version) };
 }
 
 export function peerFromWire(founder: BootstrapReply['founders'][number]): Peer {

@@ -37,6 +37,7 @@ function begin(answers: Answers, addresses = Object.keys(answers)) {
       cluster_id: '',
       former_incarnation: '',
       join_token: '',
+      known_version: 0,
     },
     addresses,
     ask: async (address) => {

@@ -35,7 +35,7 @@ export async function countStart(
   if (!present && start.isMember)
     throw new StorageError('store_lost', root, `the data directory has lost its ${STARTS_NAME}`);
   const before = present
-    ? await readRecord(path, startsSchema, files)
+    ? await readRecord(path, startsSchema, { files })
     : { format: FORMAT, counter: 0, peers: {} };
   const starts: Starts = {
     format: FORMAT,

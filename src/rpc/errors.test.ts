@@ -5,6 +5,7 @@ import * as grpc from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 
 import { ERROR_CODES, isErrorCode, JarvisError } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
 import { fromServiceError, STATUS_CODES, toStatus } from './errors.ts';
 
 const codes = Object.keys(ERROR_CODES).filter(isErrorCode);
@@ -52,6 +53,20 @@ describe('a code', () => {
   });
 });
 
+function received(metadata: grpc.Metadata): JarvisError {
+  return fromServiceError(failure(grpc.status.UNAVAILABLE, metadata), { address: 'n1:7101', write: true });
+}
+
+describe('an error', () => {
+  it('says after what time another try makes sense, where that is known', () => {
+    const sent = toStatus(new JarvisError('unavailable', 'not yet', { retryAfterMs: 1500.2 }));
+    expect(received(sent.metadata).retryAfterMs).toBe(1501);
+    expect(received(toStatus(new JarvisError('unavailable', 'now')).metadata).retryAfterMs).toBeNull();
+    sent.metadata.set('jarvis-retry-after-ms', '-1e9');
+    expect(received(sent.metadata)).toMatchObject({ code: 'unavailable', retryAfterMs: null });
+  });
+});
+
 describe('a status without a code', () => {
   it('is in the table, whichever it is', () => {
     expect(Object.keys(STATUS_CODES).map(Number)).toEqual(statuses);
@@ -60,9 +75,18 @@ describe('a status without a code', () => {
   it.each(statuses)('%i becomes one that names who answered', (status) => {
     for (const write of [false, true]) {
       const error = fromServiceError(failure(status), { address: 'n1:7101', write });
-      expect(error.message).toBe('n1:7101: failed');
+      expect(error.message).toMatch(/^n1:7101.*: failed$/);
       expect(error.code).toBe(STATUS_CODES[status][write ? 'write' : 'read']);
     }
+  });
+
+  it('of an earlier version says so, and that there is no use in asking again at once', () => {
+    const error = fromServiceError(failure(grpc.status.UNIMPLEMENTED), { address: 'n1:7101', write: true });
+    expect(error).toMatchObject({
+      code: 'unavailable',
+      message: 'n1:7101 does not know this request (an earlier version?): failed',
+      retryAfterMs: limits.upgradeRetryMs,
+    });
   });
 
   it('that leaves open whether a write has happened never says that it has not', () => {

@@ -3,10 +3,14 @@ import * as grpc from '@grpc/grpc-js';
 
 import type { ErrorCode, Fault } from '../lib/errors.ts';
 import { ERROR_CODES, JarvisError, isErrorCode, messageOf } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
 
 const CODE_KEY = 'jarvis-code';
 /** JSON in UTF-8: keys that end so carry bytes. */
 const FAULTS_KEY = 'jarvis-faults-bin';
+
+/** Milliseconds. */
+const RETRY_AFTER_KEY = 'jarvis-retry-after-ms';
 
 /** HTTP/2 peers take 16 to 64 KiB of headers in all; percent and base64 encoding make text up to three times as long. */
 const MAX_MESSAGE_BYTES = 4096;
@@ -18,6 +22,7 @@ export function toStatus(error: unknown): grpc.StatusObject {
   const metadata = new grpc.Metadata();
   metadata.set(CODE_KEY, known.code);
   if (known.faults.length > 0) metadata.set(FAULTS_KEY, encodeFaults(known.faults));
+  if (known.retryAfterMs !== null) metadata.set(RETRY_AFTER_KEY, String(Math.ceil(known.retryAfterMs)));
   const code: number = ERROR_CODES[known.code].grpc;
   // oxlint-disable-next-line typescript/no-unsafe-enum-assignment -- the table of codes, which lib owns, needs no gRPC
   return { code, details: shorten(known.message), metadata };
@@ -41,8 +46,22 @@ export function fromServiceError(
   if (error instanceof JarvisError) return error;
   if (!isServiceError(error)) return new JarvisError('internal', messageOf(error), { cause: error });
   const code = codeIn(error.metadata);
-  if (code !== null) return new JarvisError(code, error.details, { cause: error, faults: faultsIn(error) });
+  if (code !== null)
+    return new JarvisError(code, error.details, {
+      cause: error,
+      faults: faultsIn(error),
+      ...retryAfterIn(error.metadata),
+    });
   const { address, write } = options;
+  if (error.code === grpc.status.UNIMPLEMENTED)
+    return new JarvisError(
+      'unavailable',
+      `${address} does not know this request (an earlier version?): ${error.details}`,
+      {
+        cause: error,
+        retryAfterMs: limits.upgradeRetryMs,
+      },
+    );
   return new JarvisError(codeOfStatus(error.code, write), `${address}: ${error.details}`, { cause: error });
 }
 
@@ -63,8 +82,7 @@ export const STATUS_CODES = {
   [grpc.status.FAILED_PRECONDITION]: { read: 'conflict', write: 'conflict' },
   [grpc.status.ABORTED]: { read: 'conflict', write: 'conflict' },
   [grpc.status.OUT_OF_RANGE]: { read: 'internal', write: 'internal' },
-  // Such as a node of an earlier version answers.
-  [grpc.status.UNIMPLEMENTED]: { read: 'internal', write: 'internal' },
+  [grpc.status.UNIMPLEMENTED]: { read: 'unavailable', write: 'unavailable' },
   [grpc.status.INTERNAL]: { read: 'internal', write: 'internal' },
   [grpc.status.UNAVAILABLE]: { read: 'unavailable', write: 'outcome_unknown' },
   [grpc.status.DATA_LOSS]: { read: 'internal', write: 'internal' },
@@ -117,6 +135,12 @@ function faultsIn(error: grpc.ServiceError): readonly Fault[] {
       'message' in fault &&
       typeof fault.message === 'string',
   );
+}
+
+function retryAfterIn(metadata: grpc.Metadata): { readonly retryAfterMs?: number } {
+  const [text] = metadata.get(RETRY_AFTER_KEY);
+  const retryAfterMs = typeof text === 'string' && /^\d{1,12}$/.test(text) ? Number(text) : null;
+  return retryAfterMs === null ? {} : { retryAfterMs };
 }
 
 /** Valid Unicode (grpc-js cannot send anything else) within the bound. */

@@ -392,6 +392,9 @@ describe('the server', () => {
     const reading = async (): Promise<void> => {
       for await (const item of streamCall({ ...call, request })) expect(item).toBeNull();
     };
-    await expect(reading()).rejects.toMatchObject({ code: 'internal' });
+    await expect(reading()).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringContaining('does not know this request') as string,
+    });
   });
 });

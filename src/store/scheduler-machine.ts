@@ -1,4 +1,6 @@
 /** The scheduler's state, kept by the store: binds the pure core to it, and reads tasks in the ways users ask for. */
+import { CLUSTER_VERSION } from '../lib/cluster-version.ts';
+import { JarvisError } from '../lib/errors.ts';
 import { isTime } from '../lib/times.ts';
 import type { Command, Outcome } from '../model/commands.ts';
 import type { GroupRow } from '../model/group.ts';
@@ -70,6 +72,7 @@ const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
   autoscalerDecided: true,
   instanceProgress: true,
   barMember: true,
+  raiseVersion: true,
 };
 
 /**
@@ -120,7 +123,9 @@ export class SchedulerCore implements ReplicatedCore<Command, Outcome, RowChange
     return this.state.inMemory(table as TableName, key);
   }
 
+  /** @throws JarvisError unavailable where later commands follow than this build knows: it must not go on */
   apply(command: Command, entry: EntryPosition, loaded: LoadedRowValues): CoreResult<Outcome, RowChange> {
+    if (command.type === 'raiseVersion') expectKnownVersion(command.version);
     return apply(this.state, command, entry, loaded as LoadedRows);
   }
 
@@ -150,6 +155,15 @@ export class SchedulerCore implements ReplicatedCore<Command, Outcome, RowChange
         return null;
     }
   }
+}
+
+/** @throws JarvisError unavailable */
+export function expectKnownVersion(version: number): void {
+  if (version <= CLUSTER_VERSION) return;
+  throw new JarvisError(
+    'unavailable',
+    `the cluster is at version ${version}, and this build knows version ${CLUSTER_VERSION} only: start a later one`,
+  );
 }
 
 export type SchedulerMachine = StoredStateMachine<Command, Outcome, RowChange, SchedulerCore>;

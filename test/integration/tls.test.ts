@@ -11,6 +11,7 @@ import { ClusterService } from '../../src/generated/cluster.ts';
 import { LastWordsService } from '../../src/generated/last_words.ts';
 import { RaftClient, type Hello } from '../../src/generated/raft.ts';
 import { issueCertificate } from '../../src/lib/certificates.ts';
+import { CLUSTER_VERSION } from '../../src/lib/cluster-version.ts';
 import { readTlsFilesSync, type TlsFiles, type TlsMaterial } from '../../src/lib/tls-files.ts';
 import { TlsChannels } from '../../src/rpc/channel-security.ts';
 import { ChannelPool } from '../../src/rpc/channel.ts';
@@ -238,6 +239,7 @@ describe('who is refused, and in whose log that is', () => {
       name: victim.name,
       address: victim.address,
       keeps_leases: false,
+      known_version: CLUSTER_VERSION,
     };
     await expect(greet(leader.settings.listen, material, hello)).resolves.toBe(grpc.status.PERMISSION_DENIED);
     await logged(leader, 'a certificate is refused', { code: 'wrong_name' });

@@ -83,6 +83,8 @@ export interface ClusterJson {
   readonly leader: string | null;
   readonly term: number;
   readonly commit_index: number;
+  /** Absent where a node of an earlier build answers. */
+  readonly cluster_version?: number;
   readonly voters: readonly string[];
   readonly learners: readonly string[];
   /** null where another node than the leader answers. */

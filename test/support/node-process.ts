@@ -36,6 +36,8 @@ export class NodeProcess {
   readonly api: Api;
   #child: ChildProcess | null = null;
   #ended: Promise<NodeEnd> | null = null;
+  /** Of an earlier build; null: this one's. */
+  #program: string | null = null;
 
   constructor(settings: NodeSettings) {
     this.settings = settings;
@@ -73,12 +75,17 @@ export class NodeProcess {
     this.#start([...this.settings.flags, ...moreFlags], moreEnv);
   }
 
+  /** As another build, until it is called again. @param program path of its `jarvisd`; null: this one's */
+  become(program: string | null): void {
+    this.#program = program;
+  }
+
   #start(flags: readonly string[], moreEnv: Readonly<Record<string, string>>): void {
     if (this.isRunning) throw new Error(`${this.name} runs already`);
     const { logFile, home, env, enter = [] } = this.settings;
     const log = openSync(logFile, 'a', 0o600);
     try {
-      const node = [process.execPath, programPath('jarvisd'), ...flags];
+      const node = [process.execPath, this.#program ?? programPath('jarvisd'), ...flags];
       const [program = '', ...args] = [...enter, ...node];
       const child = spawn(program, args, {
         env: programEnvironment(home, { ...env, ...moreEnv }),

@@ -25,6 +25,8 @@ interface Formation {
   readonly clusterId: string;
   readonly epoch: number;
   readonly config: ClusterConfig;
+  /** Absent: the first. */
+  readonly version?: number;
 }
 
 interface LeaderDutiesOptions {

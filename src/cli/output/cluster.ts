@@ -15,6 +15,8 @@ export function clusterSummary(terminal: Terminal, status: ClusterStatus): strin
     ['Commit', `${status.commit_index} (applied ${status.applied_index})`],
     ['Voters', votersLine(terminal, status)],
   ];
+  // A node of an earlier version does not say.
+  if (status.cluster_version > 0) lines.push(['Version', String(status.cluster_version)]);
   if (status.learners.length > 0) lines.push(['Learners', String(status.learners.length)]);
   if (status.joint !== undefined) {
     const { incoming, outgoing } = status.joint;

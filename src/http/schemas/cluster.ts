@@ -89,6 +89,7 @@ export const cluster = component(
     transfer_target: text.nullable(),
     node: report.nullable().describe('Who answers'),
     stale: flag.describe("A node's own view, which may be old"),
+    cluster_version: count.describe('Which commands every member can apply'),
   }),
 );
 

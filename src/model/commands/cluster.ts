@@ -8,6 +8,14 @@ export interface InitClusterCommand extends LeaderDecision {
   readonly clusterId: string;
   readonly epoch: number;
   readonly config: ClusterConfig;
+  /** That all founders know; absent: the first. */
+  readonly version?: number;
+}
+
+/** Every member knows that cluster version (docs/adr/0012). */
+export interface RaiseVersionCommand extends LeaderDecision {
+  readonly type: 'raiseVersion';
+  readonly version: number;
 }
 
 /**

@@ -2,6 +2,7 @@ import * as grpc from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { RaftClient, type Frame, type FrameReply, type Hello } from '../../generated/raft.ts';
+import { CLUSTER_VERSION } from '../../lib/cluster-version.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import { limits } from '../../lib/limits.ts';
 import { silentLog } from '../../lib/log.ts';
@@ -43,6 +44,7 @@ const HELLO: Hello = {
   name: 'n2',
   address: '127.0.0.1:1',
   keeps_leases: false,
+  known_version: CLUSTER_VERSION,
 };
 
 interface Dialogue {
@@ -101,6 +103,26 @@ describe('a hello', () => {
     expect(replies[0]?.hello?.message).toMatch(words);
     expect(member.transport.refusals().get(code)).toBe(1);
     expect(member.ears.messages).toEqual([]);
+  });
+
+  it('is refused as old_version where it comes from an earlier build than the cluster is at', async () => {
+    const member = await open({ raftId: 1 });
+    member.transport.setPeers([peerOf(2, 1)], 0);
+    const before = speak(member, hello({ known_version: 0 }));
+    await eventually(() => before.replies.length > 0);
+    expect(before.replies[0]?.hello).toMatchObject({ accepted: true, known_version: CLUSTER_VERSION });
+    member.transport.requireVersion(2);
+    member.transport.requireVersion(1);
+    const { replies, ended } = speak(member, hello({ known_version: 0 }));
+    await ended;
+    expect(replies[0]?.hello).toMatchObject({
+      accepted: false,
+      code: 'old_version',
+      message: 'the cluster is at version 2, and n2 knows version 1 only: start it with a later build',
+    });
+    const later = speak(member, hello({ known_version: 3 }));
+    await eventually(() => later.replies.length > 0);
+    expect(later.replies[0]?.hello).toMatchObject({ accepted: true });
   });
 
   it('under another name records no start: the member itself would be taken for a copy', async () => {
@@ -453,5 +475,34 @@ describe('a peer that goes', () => {
     await two.ears.until(() => two.ears.resets.length > 0);
     await eventually(() => one.transport.refusals().size > 0);
     expect([...one.transport.refusals().keys()]).toEqual(['removed_member']);
+  });
+});
+
+describe('what a peer knows', () => {
+  it('is what its process has said, for as long as the stream to it stands', async () => {
+    const one = await open({ raftId: 1 });
+    const two = await open({ raftId: 2, identity: { knownVersion: 1 } });
+    expect(one.transport.versionOf(2)).toBeNull();
+    await connect(one, two);
+    expect([one.transport.versionOf(2), two.transport.versionOf(1)]).toEqual([1, CLUSTER_VERSION]);
+    two.kill();
+    await eventually(() => one.transport.versionOf(2) === null);
+    const { port } = two;
+    const upgraded = await open({ raftId: 2, port });
+    upgraded.transport.setPeers([one.peer], 0);
+    await eventually(() => one.transport.versionOf(2) === CLUSTER_VERSION);
+  });
+
+  it('is too little once the cluster is raised: it gets nothing any more', async () => {
+    const one = await open({ raftId: 1 });
+    const two = await open({ raftId: 2, identity: { knownVersion: 1 } });
+    await connect(one, two);
+    one.transport.requireVersion(2);
+    const heard = two.ears.messages.length;
+    await eventually(() => one.refused.includes('old_version'));
+    one.transport.send([message(1, 2, { context: 'late' })]);
+    await roundTrip(two);
+    expect(two.ears.messages.slice(heard)).toEqual([]);
+    expect(one.transport.versionOf(2)).toBeNull();
   });
 });

@@ -7,6 +7,7 @@ import * as grpc from '@grpc/grpc-js';
 import type { Frame, FrameReply, Hello, HelloReply } from '../../generated/raft.ts';
 import { ByteRate } from '../../lib/byte-rate.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { CLUSTER_VERSION, FIRST_CLUSTER_VERSION, versionTold } from '../../lib/cluster-version.ts';
 import { JarvisError, messageOf } from '../../lib/errors.ts';
 import { limits } from '../../lib/limits.ts';
 import type { Log } from '../../lib/log.ts';
@@ -33,6 +34,8 @@ export interface TransportIdentity {
   readonly startId: string;
   /** Default: false. */
   readonly keepsLeases?: boolean;
+  /** The newest cluster version that it knows; default: that of this build. */
+  readonly knownVersion?: number;
 }
 
 /** Records a peer's start. @throws JarvisError conflict for a copied or restored data directory */
@@ -64,6 +67,8 @@ export class GrpcTransport implements Transport {
   /** Peers whose newest hello said so. */
   readonly #leaseKeepers = new Set<RaftId>();
   #events: TransportEvents | null = null;
+  /** Of the cluster: a member that does not know it is spoken with no more. */
+  #requiredVersion = FIRST_CLUSTER_VERSION;
   #closed = false;
 
   constructor(options: {
@@ -129,6 +134,23 @@ export class GrpcTransport implements Transport {
   renew(): void {
     for (const stream of this.#streams.values()) stream.close();
     this.#streams.clear();
+    if (!this.#closed) this.#connect();
+  }
+
+  /** What the process at the other end of the stream to a member has said that it knows; null: there is none. */
+  versionOf(raftId: RaftId): number | null {
+    return this.#streams.get(raftId)?.version ?? null;
+  }
+
+  /** The cluster is at that version: whoever does not know it gets nothing of the log any more. It never goes back. */
+  requireVersion(version: number): void {
+    if (version <= this.#requiredVersion) return;
+    this.#requiredVersion = version;
+    for (const [raftId, stream] of this.#streams) {
+      if (stream.version === null || stream.version >= version) continue;
+      stream.close();
+      this.#streams.delete(raftId);
+    }
     if (!this.#closed) this.#connect();
   }
 
@@ -258,12 +280,13 @@ export class GrpcTransport implements Transport {
     if (refusal === null && hello.keeps_leases) this.#leaseKeepers.add(hello.raft_id);
     else this.#leaseKeepers.delete(hello.raft_id);
     const leads = this.#events?.leads?.() === true;
-    if (refusal === null) return { accepted: true, code: '', message: '', leads };
+    const known_version = this.#knownVersion;
+    if (refusal === null) return { accepted: true, code: '', message: '', leads, known_version };
     this.count(refusal.code);
     this.#lines.write(`refused ${hello.raft_id} ${refusal.code}`, (heldBack) =>
       this.#log.warn({ raftId: hello.raft_id, ...refusal, heldBack }, 'peer refused'),
     );
-    return { accepted: false, ...refusal, leads };
+    return { accepted: false, ...refusal, leads, known_version };
   }
 
   async #startRefusal(hello: Hello): Promise<{ code: string; message: string } | null> {
@@ -294,6 +317,8 @@ export class GrpcTransport implements Transport {
     if (hello.to !== identity.raftId) {
       return { code: 'wrong_target', message: `meant for member ${hello.to}, this is ${identity.raftId}` };
     }
+    const version = versionTold(hello.known_version);
+    if (version < this.#requiredVersion) return oldVersion(hello.name, version, this.#requiredVersion);
     return this.#stranger(hello);
   }
 
@@ -358,7 +383,12 @@ export class GrpcTransport implements Transport {
       name: identity.name,
       address: identity.address,
       keeps_leases: identity.keepsLeases === true,
+      known_version: this.#knownVersion,
     };
+  }
+
+  get #knownVersion(): number {
+    return this.#identity.knownVersion ?? CLUSTER_VERSION;
   }
 
   #otherMembers(): readonly RaftId[] {
@@ -373,6 +403,8 @@ export class GrpcTransport implements Transport {
       channelOptions: this.#channelOptions,
       clock: this.#clock,
       log: this.#log,
+      refusal: (version) =>
+        version < this.#requiredVersion ? oldVersion(peer.name, version, this.#requiredVersion) : null,
       events: {
         unreachable: () => this.#events?.unreachable(peer.raftId),
         accepted: () => this.#removal.takenBack(peer.raftId),
@@ -387,6 +419,13 @@ export class GrpcTransport implements Transport {
       },
     });
   }
+}
+
+function oldVersion(name: string, known: number, required: number): { code: string; message: string } {
+  return {
+    code: 'old_version',
+    message: `the cluster is at version ${required}, and ${name} knows version ${known} only: start it with a later build`,
+  };
 }
 
 /** So that the peer hears of it: a stream that is only destroyed stays open at its other end. */

@@ -6,6 +6,7 @@ import * as grpc from '@grpc/grpc-js';
 
 import type { Frame, FrameReply, Hello, HelloReply } from '../../generated/raft.ts';
 import { RaftClient } from '../../generated/raft.ts';
+import { versionTold } from '../../lib/cluster-version.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { limits } from '../../lib/limits.ts';
@@ -34,8 +35,10 @@ export class PeerStream {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #events: PeerStreamEvents;
+  readonly #refusal: (version: number) => { code: string; message: string } | null;
   #stream: MessageStream | null = null;
   #established = false;
+  #version: number | null = null;
   #writable = true;
   #queue: Message[] = [];
   #queuedBytes = 0;
@@ -50,6 +53,8 @@ export class PeerStream {
     channelOptions: grpc.ChannelOptions;
     clock: Clock;
     log: Log;
+    /** Why this node does not speak with a peer that knows no later cluster version than that, or null where it does. */
+    refusal: (version: number) => { code: string; message: string } | null;
     events: PeerStreamEvents;
   }) {
     this.peer = options.peer;
@@ -57,8 +62,14 @@ export class PeerStream {
     this.#clock = options.clock;
     this.#log = options.log.child({ peer: options.peer.name });
     this.#events = options.events;
+    this.#refusal = options.refusal;
     this.client = new RaftClient(options.peer.address, options.credentials, options.channelOptions);
     this.#connect();
+  }
+
+  /** The newest cluster version that the peer's process knows; null while there is no connection. */
+  get version(): number | null {
+    return this.#established ? this.#version : null;
   }
 
   send(message: Message): void {
@@ -122,7 +133,9 @@ export class PeerStream {
 
   #onReply(stream: MessageStream, reply: FrameReply): void {
     if (this.#stream !== stream || reply.hello === undefined) return;
-    if (reply.hello.accepted) {
+    this.#version = versionTold(reply.hello.known_version);
+    const refusal = reply.hello.accepted ? this.#refusal(this.#version) : null;
+    if (reply.hello.accepted && refusal === null) {
       this.#cancelTimer?.();
       this.#cancelTimer = null;
       this.#established = true;
@@ -132,7 +145,7 @@ export class PeerStream {
       return;
     }
     this.#backoffMs = limits.peerReconnectMaxMs;
-    this.#events.refused(reply.hello);
+    this.#events.refused({ ...reply.hello, accepted: false, ...refusal });
     stream.cancel();
   }
 
@@ -141,7 +154,8 @@ export class PeerStream {
     const code = 'code' in error ? error.code : null;
     if (code !== grpc.status.UNAUTHENTICATED && code !== grpc.status.PERMISSION_DENIED) return;
     this.#backoffMs = limits.peerReconnectMaxMs;
-    this.#events.refused({ accepted: false, code: 'certificate', message: messageOf(error), leads: false });
+    const reply = { accepted: false, code: 'certificate', message: messageOf(error), leads: false };
+    this.#events.refused({ ...reply, known_version: 0 });
   }
 
   #onEnd(stream: MessageStream, reason: string): void {

@@ -5,6 +5,7 @@ import * as grpc from '@grpc/grpc-js';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
 import { RaftClient, type SnapshotChunk, type SnapshotProgress } from '../../generated/raft.ts';
+import { CLUSTER_VERSION } from '../../lib/cluster-version.ts';
 import { limits } from '../../lib/limits.ts';
 import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
 import { SnapshotReceiver } from '../snapshots/snapshot-receiver.ts';
@@ -133,6 +134,7 @@ function header(fields: {
     name: 'n1',
     address: '127.0.0.1:1',
     keeps_leases: false,
+    known_version: CLUSTER_VERSION,
   };
   return {
     hello: 'hello' in fields ? undefined : hello,

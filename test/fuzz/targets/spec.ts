@@ -5,7 +5,8 @@ import path from 'node:path';
 import * as fc from 'fast-check';
 import { parse as parseYaml, stringify } from 'yaml';
 
-import { gatherConfig, parseConfig } from '../../../src/agent/config.ts';
+import { gatherConfig } from '../../../src/agent/config-sources.ts';
+import { parseConfig } from '../../../src/agent/config.ts';
 import {
   SubmitBatchRequest,
   SubmitDagRequest,

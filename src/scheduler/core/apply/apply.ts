@@ -37,6 +37,7 @@ import { reportAttempts } from './report-attempts.ts';
 import { graceOver, grantGrace } from './restart-grace.ts';
 import { retryTask } from './retry-task.ts';
 import { updateTask } from './update-task.ts';
+import { raiseVersion } from './raise-version.ts';
 import { retryDue } from './retry-due.ts';
 import { autoscalerDecided, autoscalerFailed, instanceProgress } from './scaling.ts';
 import { setConfig, setHeartbeat, timeoutSettled } from './set-config.ts';
@@ -188,6 +189,8 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return instanceProgress(transaction, command);
     case 'barMember':
       return barMember(transaction, command);
+    case 'raiseVersion':
+      return raiseVersion(transaction, command);
     default:
       return unreachable(command);
   }

@@ -9,7 +9,7 @@ export function initCluster(transaction: Transaction, command: InitClusterComman
   if (transaction.get('cluster', 'cluster') !== null) {
     return refuse('conflict', 'the cluster has been initialised already');
   }
-  const { clusterId, epoch, config } = command;
+  const { clusterId, epoch, config, version } = command;
   invariant(Number.isSafeInteger(epoch) && epoch >= 0 && epoch <= MAX_EPOCH, 'the epoch fits ids');
   transaction.put('cluster', 'cluster', {
     clusterId,
@@ -19,6 +19,7 @@ export function initCluster(transaction: Transaction, command: InitClusterComman
     assignmentCounter: 0,
     sessionCounter: 0,
     config,
+    ...(version === undefined ? {} : { version }),
     // The log of a cluster begins with its first entry: nothing came before.
     retained: nothingRetained(1),
   });

@@ -70,4 +70,5 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly autoscalerDecided: AutoscalerDecidedResult;
   readonly instanceProgress: InstanceProgressResult;
   readonly barMember: null;
+  readonly raiseVersion: null;
 }
