@@ -36,15 +36,20 @@ export class CanarySearch {
     }
   }
 
-  /** @param passesOver names of folders that are not entered, and of files that are not read */
+  /**
+   * Nodes that run may put a file in the place of another, or remove it, meanwhile.
+   * @param passesOver names of folders that are not entered, and of files that are not read
+   */
   lookBelow(directory: string, passesOver: ReadonlySet<string>): number {
     let files = 0;
-    for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    for (const entry of unlessGone(() => readdirSync(directory, { withFileTypes: true })) ?? []) {
       const place = path.join(directory, entry.name);
       if (entry.isDirectory() && !passesOver.has(entry.name)) files += this.lookBelow(place, passesOver);
       if (!entry.isFile() || passesOver.has(entry.name)) continue;
+      const content = unlessGone(() => readFileSync(place));
+      if (content === null) continue;
       files += 1;
-      this.look(place, readFileSync(place));
+      this.look(place, content);
     }
     return files;
   }
@@ -56,11 +61,16 @@ export class CanarySearch {
 
 /** Empty: it has ended. */
 function commandLineOf(pid: number): Buffer {
+  return unlessGone(() => readFileSync(`/proc/${pid}/cmdline`)) ?? Buffer.alloc(0);
+}
+
+/** Null: what it reads is not there any more. */
+function unlessGone<T>(read: () => T): T | null {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`);
+    return read();
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ESRCH') return Buffer.alloc(0);
+    if (code === 'ENOENT' || code === 'ESRCH') return null;
     throw error;
   }
 }
