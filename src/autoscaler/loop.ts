@@ -9,6 +9,7 @@ import { NO_SCALING } from '../model/scaling.ts';
 import { ClusterTime } from '../scheduler/cluster-time.ts';
 import { evaluate, scalingLoadOf, type Evaluation } from './core/evaluation.ts';
 import { nextActions } from './core/lifecycle.ts';
+import { isMended } from './core/retry.ts';
 import { InstanceDriver } from './driver.ts';
 import { AUTOSCALER_LIMITS } from './limits.ts';
 import { InstanceLists } from './lists.ts';
@@ -180,10 +181,16 @@ export class Autoscaler {
   /** Nothing fails any more: the next failure is news. Never throws. */
   async #recover({ term, lists, driver, controller }: Term): Promise<void> {
     const { replica, log } = this.#parts;
-    const { scaling, instances } = replica.state;
+    const { scaling, instances, cluster } = replica.state;
     const failure = scaling?.failure ?? null;
-    if (failure === null || !driver.isIdle || lists.isFailing || this.#nowMs() < failure.heldUntilMs) return;
-    if ([...instances.values()].some(({ error, phase }) => error !== null || phase === 'CREATED')) return;
+    if (failure === null || cluster === null || !driver.isIdle || lists.isFailing) return;
+    const rows = [...instances.values()];
+    if (rows.some(({ error, phase }) => error !== null || phase === 'REQUESTED' || phase === 'CREATED'))
+      return;
+    const joined = rows.filter(({ phase }) => phase === 'JOINED').map(({ phaseSinceMs }) => phaseSinceMs);
+    const joinedAtMs = joined.length === 0 ? null : Math.max(...joined);
+    const intervalMs = cluster.config.autoscaling?.intervalMs ?? 0;
+    if (!isMended(failure, { nowMs: this.#nowMs(), joinedAtMs, intervalMs })) return;
     try {
       await replica.propose({ type: 'instanceProgress', term, steps: [], hasRecovered: true });
     } catch (error) {

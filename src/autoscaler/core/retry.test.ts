@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { holdMs, isTold, RETRY_LIMITS, retryDelayMs } from './retry.ts';
+import { holdMs, isMended, isTold, RETRY_LIMITS, retryDelayMs } from './retry.ts';
 
 describe('what a provider has refused', () => {
   it('is asked for again later and later, up to a bound', () => {
@@ -29,5 +29,32 @@ describe('what a provider has refused', () => {
 
   it('holds further nodes back for longer each time', () => {
     expect([0, 1, 2, 30].map(holdMs)).toEqual([60_000, 120_000, 240_000, 3_600_000]);
+  });
+});
+
+describe('what failed', () => {
+  const failure = { sinceMs: 1000, newestMs: 5000, heldUntilMs: 65_000 };
+  const now = { nowMs: 70_000, joinedAtMs: null, intervalMs: 10_000 };
+
+  it('is not mended by time alone, as long as nothing was asked for after it', () => {
+    expect(isMended(failure, now)).toBe(false);
+    expect(isMended(failure, { ...now, joinedAtMs: 4000 })).toBe(false);
+    expect(isMended(failure, { ...now, nowMs: 65_000 + RETRY_LIMITS.quietMs - 1 })).toBe(false);
+  });
+
+  it('is mended once a node has come since, and nothing is held back any more', () => {
+    expect(isMended(failure, { ...now, joinedAtMs: 6000 })).toBe(true);
+    expect(isMended(failure, { ...now, joinedAtMs: 6000, nowMs: 64_999 })).toBe(false);
+  });
+
+  it('is over after a time in which the rules have asked for nothing', () => {
+    expect(isMended(failure, { ...now, nowMs: 65_000 + RETRY_LIMITS.quietMs })).toBe(true);
+    const rare = { ...now, intervalMs: RETRY_LIMITS.quietMs };
+    expect(isMended(failure, { ...rare, nowMs: 65_000 + 2 * RETRY_LIMITS.quietMs - 1 })).toBe(false);
+    expect(isMended(failure, { ...rare, nowMs: 65_000 + 2 * RETRY_LIMITS.quietMs })).toBe(true);
+  });
+
+  it('is mended at once where nothing was held back for it', () => {
+    expect(isMended({ ...failure, sinceMs: 5000, heldUntilMs: 5000 }, now)).toBe(true);
   });
 });

@@ -1,4 +1,6 @@
 /** When what a provider has refused is asked for again, and when a person is told. Pure. */
+import type { ScalingFailure } from '../../model/scaling.ts';
+
 export type FailureKind = 'throttled' | 'quota' | 'capacity' | 'denied' | 'invalid' | 'unavailable';
 
 export const RETRY_LIMITS = {
@@ -12,6 +14,8 @@ export const RETRY_LIMITS = {
   /** After instances that did not come to be none is asked for: so long, twice as long after the next, at the most. */
   holdLeastMs: 60_000,
   holdMostMs: 3_600_000,
+  /** Where none was asked for since, the failure is over after so long, and not before the rules were looked at twice. */
+  quietMs: 600_000,
 } as const;
 
 const DOUBLINGS = 20;
@@ -31,6 +35,22 @@ export function isTold(kind: FailureKind, failures: number): boolean {
 /** @param failures of the episode so far */
 export function holdMs(failures: number): number {
   return doubled(RETRY_LIMITS.holdLeastMs, RETRY_LIMITS.holdMostMs, failures);
+}
+
+/**
+ * Whether what failed may be taken to work again, where nothing fails now. That time has gone by is no sign of it: a node that has
+ * come since is.
+ * @param joinedAtMs when the last node came; null: none did
+ */
+export function isMended(
+  { sinceMs, newestMs, heldUntilMs }: Pick<ScalingFailure, 'heldUntilMs' | 'newestMs' | 'sinceMs'>,
+  now: { readonly nowMs: number; readonly joinedAtMs: number | null; readonly intervalMs: number },
+): boolean {
+  const { nowMs, joinedAtMs, intervalMs } = now;
+  if (nowMs < heldUntilMs) return false;
+  const wasHeld = heldUntilMs > sinceMs;
+  if (!wasHeld || (joinedAtMs !== null && joinedAtMs > newestMs)) return true;
+  return nowMs - heldUntilMs >= Math.max(RETRY_LIMITS.quietMs, 2 * intervalMs);
 }
 
 function isLasting(kind: FailureKind): boolean {
