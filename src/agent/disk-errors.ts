@@ -1,7 +1,7 @@
 /** What this node's disk has failed in since it started: kept for `cluster status`, the first and the newest few. */
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
-import type { DiskError } from '../operations/port.ts';
+import type { DiskError } from '../operations/insight.ts';
 import { isStorageError } from '../raft/storage-error.ts';
 import { StoreDamagedError } from '../store/errors.ts';
 

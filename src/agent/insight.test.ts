@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { limits } from '../lib/limits.ts';
-import type { MemberInsight } from '../operations/port.ts';
+import type { MemberInsight } from '../operations/insight.ts';
 import type { SnapshotBounds } from '../raft/applier.ts';
 import type { RaftNode } from '../raft/node.ts';
 import { StorageError } from '../raft/storage-error.ts';

@@ -1,6 +1,6 @@
 /** What a node knows of itself, the members and the nodes, put together from Raft and the leader's duties. */
 import type { Usage } from '../generated/worker.ts';
-import type { ClusterInsight, MemberInsight, NodeFacts } from '../operations/port.ts';
+import type { ClusterInsight, MemberInsight, NodeFacts } from '../operations/insight.ts';
 import type { ProgressStatus, RaftStatus } from '../raft/core/status.ts';
 import type { ClusterRecord } from '../raft/data-directory.ts';
 import type { RaftNode } from '../raft/node.ts';

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { LastWordsService } from '../generated/last_words.ts';
 import { silentLog } from '../lib/log.ts';
 import { VirtualClock } from '../lib/testing/virtual-clock.ts';
-import type { DiskError } from '../operations/port.ts';
+import type { DiskError } from '../operations/insight.ts';
 import type { Peer } from '../raft/ports.ts';
 import { ChannelPool } from '../rpc/channel.ts';
 import { unaryCall } from '../rpc/client.ts';

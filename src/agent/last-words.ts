@@ -9,7 +9,7 @@ import type { Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
-import type { DiskError } from '../operations/port.ts';
+import type { DiskError } from '../operations/insight.ts';
 import type { ClusterRecord } from '../raft/data-directory.ts';
 import type { Peer } from '../raft/ports.ts';
 import type { ChannelPool } from '../rpc/channel.ts';

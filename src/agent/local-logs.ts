@@ -1,7 +1,7 @@
 /** The output of the attempts that ran on this node, as the operations and other nodes ask for it. */
 import type { LogChunk, ReadLogRequest } from '../generated/worker.ts';
 import { JarvisError } from '../lib/errors.ts';
-import type { LocalLogs } from '../operations/port.ts';
+import type { LocalLogs } from '../operations/node-port.ts';
 import { readLog, type ReadLogOptions } from './watchdog/attempt-log.ts';
 import { attemptDirectory, isAttemptKey } from './watchdog/paths.ts';
 import { exists } from './logs/attempt-directories.ts';

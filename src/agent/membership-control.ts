@@ -5,7 +5,7 @@ import { splitAddress } from '../lib/address.ts';
 import type { Clock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { isName, NAME_RULE } from '../lib/names.ts';
-import type { MembershipControl } from '../operations/port.ts';
+import type { MembershipControl } from '../operations/node-port.ts';
 import type { RaftId } from '../raft/core/types.ts';
 import type { RaftNode } from '../raft/node.ts';
 import type { Peer } from '../raft/ports.ts';

@@ -6,7 +6,7 @@ import type { LogLevels } from '../lib/log-levels.ts';
 import { FreshnessWatch } from '../operations/freshness.ts';
 import { LocalOperations } from '../operations/local.ts';
 import { localLogLevel } from '../operations/log-level.ts';
-import type { LocalLogs, LocalUsage } from '../operations/port.ts';
+import type { LocalLogs, LocalUsage } from '../operations/node-port.ts';
 import { RoutingOperations } from '../operations/router.ts';
 import type { DataDirectory } from '../raft/data-directory.ts';
 import type { ChannelPool } from '../rpc/channel.ts';

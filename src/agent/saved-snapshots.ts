@@ -5,7 +5,7 @@ import path from 'node:path';
 
 import type { SnapshotPiece } from '../generated/cluster.ts';
 import { JarvisError } from '../lib/errors.ts';
-import type { SnapshotSource } from '../operations/port.ts';
+import type { SnapshotSource } from '../operations/node-port.ts';
 import type { RaftNode } from '../raft/node.ts';
 import type { SnapshotFile } from '../raft/ports.ts';
 import { SnapshotFiles } from '../raft/snapshots/snapshot-files.ts';

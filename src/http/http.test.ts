@@ -7,7 +7,8 @@ import { ERROR_CODES, JarvisError, isErrorCode } from '../lib/errors.ts';
 import { silentLog } from '../lib/log.ts';
 import { DEFAULT_POLICY } from '../model/policy.ts';
 import { TestCluster, inProcessRemotes, testOperations } from '../operations/operations.test-kit.ts';
-import type { ClusterOperations, LocalLogs, Readiness } from '../operations/port.ts';
+import type { LocalLogs } from '../operations/node-port.ts';
+import type { ClusterOperations, Readiness } from '../operations/port.ts';
 import type { HttpServer } from './server.ts';
 import { createHttpServer } from './server.ts';
 

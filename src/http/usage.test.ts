@@ -9,7 +9,7 @@ import {
   testContext,
   testOperations,
 } from '../operations/operations.test-kit.ts';
-import type { UsageQuestion } from '../operations/port.ts';
+import type { UsageQuestion } from '../operations/node-port.ts';
 import type { RoutingOperations } from '../operations/router.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import { nodeUsage, taskUsage } from './schemas/usage.ts';

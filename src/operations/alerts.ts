@@ -19,7 +19,8 @@ import type { Webhook } from '../model/alerts.ts';
 import { alertsOf, formatOf } from '../model/alerts.ts';
 import type { Replica } from '../scheduler/ports.ts';
 import { invalidInput, show } from '../spec/faults.ts';
-import type { AlertOperations, CallContext, TestWebhook } from './port.ts';
+import type { TestWebhook } from './node-port.ts';
+import type { AlertOperations, CallContext } from './port.ts';
 
 const ID_CHARACTERS = 18;
 

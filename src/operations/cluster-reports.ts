@@ -3,7 +3,8 @@ import type { ClusterStatus, NodeReport } from '../generated/cluster.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import { show } from '../spec/faults.ts';
-import type { CallContext, Remotes } from './port.ts';
+import type { Remotes } from './node-port.ts';
+import type { CallContext } from './port.ts';
 
 const CONSISTENCIES: ReadonlySet<string> = new Set(['', 'linearizable', 'stale']);
 

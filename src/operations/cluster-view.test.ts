@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { clusterView } from './cluster-view.ts';
-import type { ClusterInsight, MemberInsight, NodeFacts } from './port.ts';
+import type { ClusterInsight, MemberInsight, NodeFacts } from './insight.ts';
 
 const MEMBER: Omit<MemberInsight, 'name' | 'raftId'> = {
   address: 'host:1',

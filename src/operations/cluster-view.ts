@@ -12,7 +12,7 @@ import type { ClusterRow } from '../model/cluster.ts';
 import { clusterVersionOf } from '../model/command-versions.ts';
 import { failureTolerance } from '../model/quorum.ts';
 import type { NodeRow } from '../model/node.ts';
-import type { ClusterInsight, DiskError, MemberInsight, NodeFacts } from './port.ts';
+import type { ClusterInsight, DiskError, MemberInsight, NodeFacts } from './insight.ts';
 
 interface ViewOptions {
   /** Of the node that answers. */

@@ -12,7 +12,7 @@ import type { BatchSpec } from '../spec/batch-schema.ts';
 import type { DagSpec } from '../spec/dag-schema.ts';
 import type { StoredTask } from './group-members.ts';
 import { measuredLoadOf } from './nodes.ts';
-import type { ClusterInsight } from './port.ts';
+import type { ClusterInsight } from './insight.ts';
 import type { PlannedAt } from './planned-rows.ts';
 import { plannedBatch, plannedDag, plannedTasks } from './planned-rows.ts';
 import { taskView } from './views.ts';

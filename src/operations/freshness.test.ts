@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Clock } from '../lib/clock.ts';
 import type { Leadership } from '../scheduler/ports.ts';
 import { FreshnessWatch } from './freshness.ts';
-import type { ClusterInsight, MemberInsight, NodeFacts } from './port.ts';
+import type { ClusterInsight, MemberInsight, NodeFacts } from './insight.ts';
 
 /** A node named n1 among three, as its Raft node and its replica show it. */
 class Node {

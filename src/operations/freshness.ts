@@ -1,7 +1,8 @@
 /** How far and how old the state of this node is, for reads that it answers alone. */
 import type { Clock } from '../lib/clock.ts';
 import type { Leadership, Replica } from '../scheduler/ports.ts';
-import type { ClusterInsight, Freshness, MemberInsight, NodeFacts } from './port.ts';
+import type { ClusterInsight, MemberInsight, NodeFacts } from './insight.ts';
+import type { Freshness } from './port.ts';
 
 export class FreshnessWatch {
   readonly #options: {

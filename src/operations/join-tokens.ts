@@ -19,7 +19,8 @@ import { faultOfUse, isSameUse } from '../scheduler/core/join-tokens.ts';
 import type { Replica } from '../scheduler/ports.ts';
 import { invalidInput, show } from '../spec/faults.ts';
 import { parseNewJoinToken } from '../spec/join-token-request.ts';
-import type { CallContext, ClusterInsight, JoinTokenOperations, JoinTokenUser } from './port.ts';
+import type { ClusterInsight } from './insight.ts';
+import type { CallContext, JoinTokenOperations, JoinTokenUser } from './port.ts';
 import { idempotencyOf } from './requests.ts';
 import { throwIfAborted } from './waiting.ts';
 

@@ -33,22 +33,18 @@ import type { IdempotencyKey, Outcome, RefusalCode } from '../model/commands.ts'
 import type { NodeRow } from '../model/node.ts';
 import type { RemoveNodeResult } from '../scheduler/core/apply/remove-node.ts';
 import type { Replica } from '../scheduler/ports.ts';
+import type { ClusterInsight, ScalingInsight } from './insight.ts';
+import type { MembershipControl, Remotes, SnapshotSource, TestWebhook } from './node-port.ts';
 import type {
   AcceptedTasks,
   CallContext,
-  ClusterInsight,
   GroupOperations,
   AlertOperations,
-  ScalingInsight,
   ScalingOperations,
   JoinTokenOperations,
   JoinTokenUser,
-  MembershipControl,
   NodeOperations,
   RemoteOperations,
-  Remotes,
-  SnapshotSource,
-  TestWebhook,
   TokenOperations,
 } from './port.ts';
 import { LocalGroups, type LeaderCalls } from './groups.ts';

@@ -8,7 +8,8 @@ import { parseDurationMs } from '../lib/quantities.ts';
 import { formatTime } from '../lib/times.ts';
 import type { Replica } from '../scheduler/ports.ts';
 import { invalidInput, show } from '../spec/faults.ts';
-import type { CallContext, ClusterOperations, LocalLogLevel, Remotes } from './port.ts';
+import type { LocalLogLevel, Remotes } from './node-port.ts';
+import type { CallContext, ClusterOperations } from './port.ts';
 
 const HOUR_MS = 3_600_000;
 const LONGEST_MS = 24 * HOUR_MS;

@@ -4,7 +4,8 @@ import type { LogsRequest } from '../generated/cluster.ts';
 import type { LogChunk, ReadLogRequest } from '../generated/worker.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { wireFromPlain } from '../spec/wire.ts';
-import type { CallContext, Remotes } from './port.ts';
+import type { Remotes } from './node-port.ts';
+import type { CallContext } from './port.ts';
 import type { RoutingOperations } from './router.ts';
 import { TestCluster, inProcessRemotes, testContext, testOperations } from './operations.test-kit.ts';
 

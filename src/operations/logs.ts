@@ -11,7 +11,8 @@ import { isAttemptOver, isTerminal } from '../model/phases.ts';
 import type { AttemptStatus, TaskStatus } from '../model/task.ts';
 import { show } from '../spec/faults.ts';
 import { LogPosition } from './log-position.ts';
-import type { CallContext, ClusterOperations, LocalLogs, Remotes } from './port.ts';
+import type { LocalLogs, Remotes } from './node-port.ts';
+import type { CallContext, ClusterOperations } from './port.ts';
 import { parseLogs } from './requests.ts';
 import { pause, throwIfAborted } from './waiting.ts';
 

@@ -8,7 +8,8 @@ import { clusterKnows } from '../model/command-versions.ts';
 import type { IdempotencyKey, Outcome, RememberedAnswer } from '../model/commands.ts';
 import type { IdempotencyRow } from '../model/cluster.ts';
 import type { Replica } from '../scheduler/ports.ts';
-import type { CallContext, MembershipControl } from './port.ts';
+import type { MembershipControl } from './node-port.ts';
+import type { CallContext } from './port.ts';
 import { idempotencyOf } from './requests.ts';
 
 export interface MembershipRequestsOptions {

@@ -6,7 +6,7 @@ import type { Load } from '../scheduler/core/placement/planner.ts';
 import type { StateView } from '../scheduler/ports.ts';
 import { show } from '../spec/faults.ts';
 import { closest } from '../spec/suggest.ts';
-import type { ClusterInsight } from './port.ts';
+import type { ClusterInsight } from './insight.ts';
 
 /** So many heartbeats that did not come: it has stopped. */
 const SILENT_INTERVALS = 2;

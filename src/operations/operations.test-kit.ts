@@ -17,16 +17,9 @@ import { FreshnessWatch } from './freshness.ts';
 import { LocalOperations } from './local.ts';
 import { localLogLevel } from './log-level.ts';
 import { NodeUsage } from '../generated/cluster.ts';
-import type {
-  CallContext,
-  ClusterInsight,
-  LocalLogs,
-  LocalUsage,
-  MembershipControl,
-  Remotes,
-  ScalingInsight,
-  TestWebhook,
-} from './port.ts';
+import type { ClusterInsight, ScalingInsight } from './insight.ts';
+import type { LocalLogs, LocalUsage, MembershipControl, Remotes, TestWebhook } from './node-port.ts';
+import type { CallContext } from './port.ts';
 import { RoutingOperations } from './router.ts';
 
 type Listener<T> = (value: T) => void;

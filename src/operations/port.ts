@@ -3,43 +3,40 @@
  * answers are the messages of proto/cluster.proto. Failures are JarvisErrors.
  */
 import type {
-  Batch,
-  CancelTaskRequest,
-  CordonNodeRequest,
-  CreateTokenRequest,
-  CreateTokenResponse,
   AlertTest,
   AutoscalerStatus,
-  GetAutoscalerRequest,
-  ListScalingDecisionsRequest,
-  ListScalingDecisionsResponse,
-  CreatedJoinToken,
-  CreateJoinTokenRequest,
-  JoinToken,
-  JoinTokenRequest,
-  GetJoinTokenRequest,
-  ListAlertsRequest,
-  ListAlertsResponse,
-  ListJoinTokensResponse,
-  TestAlertRequest,
-  DrainNodeRequest,
-  LabelNodeRequest,
-  NodeChange,
-  UndrainNodeRequest,
+  Batch,
+  CancelTaskRequest,
   ChangeGroupRequest,
   ChangeMemberRequest,
   ClusterSettings,
   ClusterStatus,
+  CordonNodeRequest,
+  CreateJoinTokenRequest,
+  CreateTokenRequest,
+  CreateTokenResponse,
+  CreatedJoinToken,
+  Dag,
+  DrainNodeRequest,
   EventsPiece,
   EventsRequest,
   Explanation,
-  Dag,
+  GetAutoscalerRequest,
   GetClusterRequest,
+  GetJoinTokenRequest,
   GroupRequest,
+  JoinToken,
+  JoinTokenRequest,
+  LabelNodeRequest,
+  ListAlertsRequest,
+  ListAlertsResponse,
   ListBatchesResponse,
   ListDagsResponse,
   ListGroupsRequest,
+  ListJoinTokensResponse,
   ListNodesResponse,
+  ListScalingDecisionsRequest,
+  ListScalingDecisionsResponse,
   ListTasksRequest,
   ListTasksResponse,
   ListTokensResponse,
@@ -47,16 +44,17 @@ import type {
   LogLevelRequest,
   LogsRequest,
   Node,
+  NodeChange,
   NodeRequest,
   NodeUsage,
   NodeUsageRequest,
   PlanRequest,
   RemoveNodeRequest,
   RemoveNodeResponse,
-  SetConfigRequest,
-  SetLogLevelRequest,
   RetryTaskRequest,
   RevokeTokenRequest,
+  SetConfigRequest,
+  SetLogLevelRequest,
   SnapshotPiece,
   SubmitBatchRequest,
   SubmitBatchResponse,
@@ -68,16 +66,14 @@ import type {
   TaskRequest,
   TaskUsage,
   TaskUsageRequest,
+  TestAlertRequest,
   Token,
   TransferLeadershipRequest,
+  UndrainNodeRequest,
   UpdateTaskRequest,
   VersionInfo,
 } from '../generated/cluster.ts';
-import type { Autoscaling } from '../model/autoscaling.ts';
-import type { ScalingLoad, ScalingVerdict } from '../model/scaling.ts';
-import type { LogLevelName } from '../lib/log.ts';
-import type { LogChunk, ReadLogRequest, Usage } from '../generated/worker.ts';
-import type { Webhook } from '../model/alerts.ts';
+import type { LogChunk } from '../generated/worker.ts';
 
 /** What came with a call, unchecked. */
 export interface Caller {
@@ -116,23 +112,6 @@ export interface Freshness {
    * of a majority), or had applied all that it knew to be committed. Null where neither was since its start.
    */
   readonly ageMs: number | null;
-}
-
-/** The state as a file (docs/disaster.md). */
-export interface SnapshotSource {
-  /**
-   * At an index that is applied when it begins. Reads no faster than it is read from; ends where the signal is aborted.
-   * @throws JarvisError too_many where one is being made already
-   */
-  save(signal: AbortSignal): AsyncIterable<SnapshotPiece>;
-}
-
-/** What an operator does to the membership, on the leader. Failures are JarvisErrors. */
-export interface MembershipControl {
-  /** Resolves once it is in force; what is so already is fine. */
-  change(request: ChangeMemberRequest, signal: AbortSignal): Promise<void>;
-  /** Resolves once another node leads. @param to empty: whoever is furthest with the log */
-  transfer(to: string, signal: AbortSignal): Promise<void>;
 }
 
 /** Ids in the order of the request's tasks. */
@@ -192,41 +171,6 @@ export interface ScalingOperations {
     context: CallContext,
   ): Promise<ListScalingDecisionsResponse>;
 }
-
-/** The autoscaler of this node, whether it leads or not. */
-export interface ScalingInsight {
-  /** When the rules were looked at last, wall time; null: not since this node leads, or it does not. */
-  readonly evaluatedAtMs: number | null;
-  /** What they come to now. */
-  preview(settings: Autoscaling): {
-    readonly load: ScalingLoad;
-    readonly size: { readonly active: number; readonly joining: number; readonly leaving: number };
-    readonly decision: {
-      readonly desired: number;
-      readonly reason: string;
-      readonly rules: readonly ScalingVerdict[];
-    };
-  };
-}
-
-/** A test of a webhook. */
-export interface WebhookTest {
-  readonly webhook: Webhook;
-  readonly clusterId: string;
-  /** Of the message. */
-  readonly id: string;
-  /** Who asks. */
-  readonly principal: string;
-  readonly signal: AbortSignal;
-}
-
-/** Sends to webhooks, signed and templated as alerts are. Never rejects. */
-export type TestWebhook = (test: WebhookTest) => Promise<{
-  /** For people; null: it was taken. */
-  readonly failure: string | null;
-  /** Of the answer; null: there was none. */
-  readonly status: number | null;
-}>;
 
 /** A node that has shown the secret of a join token. */
 export interface JoinTokenUser {
@@ -320,141 +264,3 @@ export type RemoteOperations = Pick<
   | keyof AlertOperations
   | keyof ScalingOperations
 >;
-
-/** How this node reaches the others; implemented over gRPC. */
-export interface Remotes {
-  /** @param address `host:port` */
-  operations(address: string): RemoteOperations;
-  /** The output of an attempt that ran on that node. @throws JarvisError unavailable, not_found */
-  readLog(address: string, request: ReadLogRequest, context: CallContext): AsyncIterable<LogChunk>;
-  /** What that node and its attempts use. @throws JarvisError unavailable, not_found */
-  nodeUsage(address: string, request: NodeUsageRequest, context: CallContext): Promise<NodeUsage>;
-  /** From which level on that node logs. @throws JarvisError unavailable */
-  logLevel(address: string): {
-    get(request: LogLevelRequest, context: CallContext): Promise<LogLevel>;
-    set(request: SetLogLevelRequest, context: CallContext): Promise<LogLevel>;
-  };
-}
-
-/** What is asked of a node about what is used on it. */
-export interface UsageQuestion {
-  /** Wall time: of histories what is older is left out; null: nothing. */
-  readonly sinceMs: number | null;
-  /** Attempts at most, the most demanding first; null: all. */
-  readonly limit: number | null;
-  /** That one alone, with its history; null: all, without. */
-  readonly attempt: { readonly taskId: string; readonly assignment: number } | null;
-}
-
-/** What this node and the attempts that run on it use. */
-export interface LocalUsage {
-  /** @throws JarvisError not_found where the attempt does not run here, or nothing of it can be told */
-  read(question: UsageQuestion): Promise<NodeUsage>;
-}
-
-/** From which level on this node logs. */
-export interface LocalLogLevel {
-  read(): LogLevel;
-  /** @param forMs null: until the node is started again */
-  set(level: LogLevelName, forMs: number | null): LogLevel;
-}
-
-/** The output of the attempts that ran on this node. */
-export interface LocalLogs {
-  /**
-   * In the order in which it was written; with `follow` up to the attempt's end, also where it has yet to begin. An
-   * attempt whose log is not there reads as empty, while it is followed. Ends quietly when the signal is aborted.
-   * @throws JarvisError logs_unavailable where the log is gone; its message ends a sentence about the node
-   */
-  read(request: ReadLogRequest, signal: AbortSignal): AsyncIterable<LogChunk>;
-}
-
-export interface MemberInsight {
-  readonly name: string;
-  readonly raftId: number;
-  readonly address: string;
-  readonly role: 'voter' | 'learner';
-  /** Votes in the only configuration, or in the incoming one; and in the one that is being left. */
-  readonly incoming: boolean;
-  readonly outgoing: boolean;
-  readonly matchIndex: number;
-  /** Progress as the leader sees it; unknown where this node does not lead. */
-  readonly state: 'leader' | 'probe' | 'replicate' | 'snapshot' | 'unknown';
-  /** Heard of within the last election timeout. */
-  readonly active: boolean;
-  readonly nextIndex: number;
-  /** Messages with entries under way. */
-  readonly inflight: number;
-  readonly isPaused: boolean;
-  /** Since it was last heard of; 0 for this node itself, null where it was not since this start. */
-  readonly lastContactMs: number | null;
-  readonly snapshot: {
-    readonly index: number;
-    readonly takenBytes: number;
-    readonly totalBytes: number;
-    /** Tries that failed since the last that was installed, and why the newest did. */
-    readonly failures: number;
-    readonly lastFailure: string | null;
-  } | null;
-  /** What its disk failed in, as it said before it stopped. */
-  readonly lastWords: readonly DiskError[];
-}
-
-/** What this node knows of itself. Raft ids are 0 where there is none. */
-export interface NodeFacts {
-  readonly clusterId: string;
-  readonly epoch: number;
-  readonly raftId: number;
-  readonly version: string;
-  readonly role: 'leader' | 'follower' | 'candidate' | 'preCandidate';
-  readonly term: number;
-  readonly vote: number;
-  readonly leader: number;
-  readonly commitIndex: number;
-  readonly appliedIndex: number;
-  readonly firstIndex: number;
-  readonly lastIndex: number;
-  readonly durableIndex: number;
-  readonly uncommittedBytes: number;
-  readonly log: {
-    readonly segments: number;
-    readonly bytes: number;
-    readonly lastFsyncMs: number;
-    readonly pending: number;
-  };
-  readonly diskErrors: readonly DiskError[];
-  /** Replicas that made something else of the same log, by their Raft ids; null for none that is known. */
-  readonly stateDifference: { readonly index: number; readonly digests: ReadonlyMap<number, string> } | null;
-  /** What peers said that was refused, by reason, since the start. */
-  readonly refusals: ReadonlyMap<string, number>;
-  /** Whom this leader hands leadership to. */
-  readonly transferTarget: number;
-  /** Voters of a joint configuration that become learners when it is left, and whether that needs no other word. */
-  readonly learnersNext: readonly number[];
-  readonly autoLeave: boolean;
-}
-
-/** A disk that failed, or did not give back what was written. */
-export interface DiskError {
-  /** A kind of StorageError, `condemned`, or `state_` and what is wrong with the store of the state. */
-  readonly kind: string;
-  readonly path: string;
-  readonly message: string;
-  readonly atMs: number;
-}
-
-/** What a node knows that stands in no state machine; of heartbeats and members' progress only the leader does. */
-export interface ClusterInsight {
-  /** Wall time of the node's newest heartbeat; null where none has come since this node leads. */
-  lastHeartbeatMs(node: string): number | null;
-  /**
-   * For how long the node has been silent, as far as this leader can know, which is not before it led. Null where it does
-   * not lead, or has not begun to listen.
-   */
-  silentMs(node: string): number | null;
-  /** As of that heartbeat. */
-  usage(node: string): Usage | null;
-  commitIndex(): number;
-  members(): readonly MemberInsight[];
-  node(): NodeFacts;
-}

@@ -4,7 +4,7 @@ import { JarvisError } from '../lib/errors.ts';
 import { batchToWire, dagToWire } from '../spec/group-wire.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import { TestCluster, inProcessRemotes, testContext, testOperations } from './operations.test-kit.ts';
-import type { MembershipControl } from './port.ts';
+import type { MembershipControl } from './node-port.ts';
 import type { RoutingOperations } from './router.ts';
 
 const TASK = { name: 'a', command: ['true'] };

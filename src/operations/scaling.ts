@@ -24,7 +24,8 @@ import { decisionKey } from '../model/scaling.ts';
 import type { Replica } from '../scheduler/ports.ts';
 import { invalidInput, show } from '../spec/faults.ts';
 import { defaultSettings } from '../spec/settings/settings.ts';
-import type { CallContext, ScalingInsight, ScalingOperations } from './port.ts';
+import type { ScalingInsight } from './insight.ts';
+import type { CallContext, ScalingOperations } from './port.ts';
 
 export interface LocalScalingOptions {
   readonly replica: Pick<Replica, 'state'>;

@@ -18,7 +18,8 @@ import {
   resolveSettings,
   showSettings,
 } from '../spec/settings/settings.ts';
-import type { CallContext, ClusterInsight } from './port.ts';
+import type { ClusterInsight } from './insight.ts';
+import type { CallContext } from './port.ts';
 import { idempotencyOf } from './requests.ts';
 import { throwIfAborted } from './waiting.ts';
 

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { AttemptUsage, NodeUsage } from '../generated/cluster.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import { TestCluster, inProcessRemotes, testContext, testOperations } from './operations.test-kit.ts';
-import type { UsageQuestion } from './port.ts';
+import type { UsageQuestion } from './node-port.ts';
 import type { RoutingOperations } from './router.ts';
 
 const context = testContext();

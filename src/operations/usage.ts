@@ -13,7 +13,8 @@ import type {
 import { JarvisError, type Fault } from '../lib/errors.ts';
 import type { Replica } from '../scheduler/ports.ts';
 import { invalidInput, show } from '../spec/faults.ts';
-import type { CallContext, ClusterOperations, LocalUsage, Remotes, UsageQuestion } from './port.ts';
+import type { LocalUsage, Remotes, UsageQuestion } from './node-port.ts';
+import type { CallContext, ClusterOperations } from './port.ts';
 import { parseTime } from './requests.ts';
 
 export interface UsageSources {

@@ -25,7 +25,7 @@ import { logHolderOf } from '../scheduler/core/log-holders.ts';
 import type { StateView } from '../scheduler/ports.ts';
 import { placementView } from '../spec/placement-wire.ts';
 import { specOfTask } from '../model/template.ts';
-import type { ClusterInsight } from './port.ts';
+import type { ClusterInsight } from './insight.ts';
 
 /** @param options.dependencies of a task of a DAG: ids there */
 export function taskView(

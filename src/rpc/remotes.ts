@@ -2,7 +2,8 @@
 import { ClusterService } from '../generated/cluster.ts';
 import { NodeLogsService } from '../generated/worker.ts';
 import { limits } from '../lib/limits.ts';
-import type { CallContext, RemoteOperations, Remotes } from '../operations/port.ts';
+import type { Remotes } from '../operations/node-port.ts';
+import type { CallContext, RemoteOperations } from '../operations/port.ts';
 import type { ChannelPool } from './channel.ts';
 import type { Method } from './client.ts';
 import { streamCall, unaryCall } from './client.ts';

@@ -41,7 +41,7 @@ export const PLANTS: readonly Plant[] = [
     judges: ['linearizability', 'order', 'acknowledged'],
     edits: [
       {
-        file: 'src/operations/router.ts',
+        file: 'src/operations/leader-route.ts',
         find: 'tries = new Tries(this.#options.clock)): Promise<T> {',
         replace:
           'tries = new Tries(this.#options.clock)): Promise<T> {\n    if (tries !== null) return await call(this.#options.local, context);',

@@ -3,7 +3,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { limits } from '../../lib/limits.ts';
 import type { Webhook } from '../../model/alerts.ts';
 import { formatOf } from '../../model/alerts.ts';
-import type { TestWebhook } from '../../operations/port.ts';
+import type { TestWebhook } from '../../operations/node-port.ts';
 import type { AlertMessage } from './message.ts';
 import { bodyOf } from './message.ts';
 import type { PostOutcome } from './post.ts';

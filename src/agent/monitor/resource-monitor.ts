@@ -8,7 +8,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { formatTime } from '../../lib/times.ts';
-import type { LocalUsage, UsageQuestion } from '../../operations/port.ts';
+import type { LocalUsage, UsageQuestion } from '../../operations/node-port.ts';
 import type { Driver } from '../drivers/driver.ts';
 import { ProcessScanner } from '../watchdog/processes.ts';
 import type { ConfinementSource, Measured, UsageSource } from '../worker/usage-meter.ts';
