@@ -18,6 +18,7 @@ import { ChannelPool } from '../rpc/channel.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import type { RpcServer } from '../rpc/server.ts';
 import type { Admission } from './admission.ts';
+import { Closers } from './closers.ts';
 import type { NodeConfig } from './config.ts';
 import { DiskErrors } from './disk-errors.ts';
 import { announceAddress, enterCluster } from './enter-cluster.ts';
@@ -47,11 +48,6 @@ import { startWorker } from './start-worker.ts';
 import { StartingOperations } from './starting-operations.ts';
 import { versionsOf, watchVersion } from './version-watch.ts';
 
-interface Closer {
-  readonly name: string;
-  close(): void | Promise<void>;
-}
-
 /** What there is once the node knows its cluster. */
 interface Entered {
   readonly directory: DataDirectory;
@@ -76,7 +72,7 @@ interface RunningParts {
 
 export class Daemon {
   readonly #logLevels: LogLevels;
-  readonly #closers: Closer[] = [];
+  readonly #closers: Closers;
   readonly #diskErrors = new DiskErrors(systemClock);
   readonly #guarding: Guarding;
   readonly #parts: NodeParts;
@@ -98,6 +94,7 @@ export class Daemon {
   }) {
     const { config, security, version, log, logLevels } = options;
     this.#logLevels = logLevels;
+    this.#closers = new Closers(log);
     const parts = { clock: systemClock, log };
     this.#guarding = new Guarding({ config, ...parts });
     this.#parts = {
@@ -106,7 +103,7 @@ export class Daemon {
       version,
       ...parts,
       metrics: new NodeMetrics({ name: config.name, version, tls: security.tls, ...parts }),
-      closing: (name, close) => this.#closing(name, close),
+      closing: (name, close) => this.#closers.add(name, close),
     };
     // `run` hears of a failure; one before or after it has a listener too, so that none counts as unhandled.
     this.#failed.promise.catch(() => {});
@@ -144,23 +141,13 @@ export class Daemon {
   /** Closes everything, the newest first; what fails to is logged. */
   async close(): Promise<void> {
     this.#readiness = () => ({ ready: false, reason: 'the node is stopping' });
-    for (const closer of this.#closers.splice(0).reverse()) {
-      try {
-        await closer.close();
-      } catch (error) {
-        this.#parts.log.error({ part: closer.name, error: messageOf(error) }, 'closing failed');
-      }
-    }
-  }
-
-  #closing(name: string, close: Closer['close']): void {
-    this.#closers.push({ name, close });
+    await this.#closers.close();
   }
 
   async #start(signal: AbortSignal): Promise<void> {
     const { config, security, clock, log, metrics } = this.#parts;
     const directory = await openDataDirectory(config.dataDir, { name: config.name });
-    this.#closing('data directory', () => directory.close());
+    this.#closers.add('data directory', () => directory.close());
     const formation = this.#formation(directory);
     const peerService = new RaftPeerService({
       formation,
@@ -171,12 +158,12 @@ export class Daemon {
     const operations = new StartingOperations();
     // Closed after the servers: what they are still answering may have been sent on.
     const pool = new ChannelPool(security.channels);
-    this.#closing('channels', async () => {
+    this.#closers.add('channels', async () => {
       await this.#lastWords?.said;
       pool.close();
     });
-    this.#closing('metrics', () => metrics.close());
-    this.#closing('guard', () => this.#guarding.close());
+    this.#closers.add('metrics', () => metrics.close());
+    this.#closers.add('guard', () => this.#guarding.close());
     const { http, rpc } = await listen({
       config,
       security,
@@ -233,7 +220,7 @@ export class Daemon {
     const laggards = () => laggardsAmong(versionsOf(raft, transport));
     const replica = new ClusterReplica({ nodeName: config.name, raft, machine, clock, observer, laggards });
     const onFailure = (error: unknown): void => this.#fail(error);
-    this.#closing('version', watchVersion({ replica, transport, directory, onFailure, log }));
+    this.#closers.add('version', watchVersion({ replica, transport, directory, onFailure, log }));
     metrics.member(member, { replica, diskErrors, lastWords });
     const { version: clusterVersion } = entered.formation;
     const leading = { replica, cluster, clusterVersion, raft, transport, pool };
@@ -284,10 +271,10 @@ export class Daemon {
     const { config, clock, log } = this.#parts;
     raft.start();
     watches.start();
-    this.#closing('watches', () => watches.close());
+    this.#closers.add('watches', () => watches.close());
     const moving = { config, directory, pool, clock, signal, log };
     void announceAddress(moving, raft.membership.peers);
-    this.#closing('leadership', () => handOver(raft, clock));
+    this.#closers.add('leadership', () => handOver(raft, clock));
     const worker = await startWorker(this.#parts, {
       directory,
       replica,
@@ -295,11 +282,11 @@ export class Daemon {
       logs,
       onMonitor: (monitor) => (this.#monitor = monitor),
     });
-    this.#closing('logs', () => logs.close());
+    this.#closers.add('logs', () => logs.close());
     await logs.start();
     // First of all, while everything that the requests under way need is there.
-    this.#closing('HTTP', () => http.close(CLOSE_GRACE_MS));
-    this.#closing('streams', () => rpc.endStreams());
+    this.#closers.add('HTTP', () => http.close(CLOSE_GRACE_MS));
+    this.#closers.add('streams', () => rpc.endStreams());
     this.#readiness = () => readinessOf(raft, worker);
     const { name, drainDeadlineMs: deadlineMs } = config;
     const exit = { name, startId: directory.startId, deadlineMs, operations: routing };
@@ -333,7 +320,7 @@ export class Daemon {
     const follow = (): void =>
       rpc.setMembers(new Set([this.#parts.config.name, ...raft.membership.peers.map(({ name }) => name)]));
     follow();
-    this.#closing('members', raft.onMembership(follow));
+    this.#closers.add('members', raft.onMembership(follow));
   }
 
   async #admit(request: JoinRequest, caller: Caller | undefined) {
@@ -370,11 +357,11 @@ export class Daemon {
       onFsync: (durationMs) => metrics.storage.synced(durationMs),
     });
     this.#raft = member.raft;
-    this.#closing('snapshots', () => member.snapshots.close());
-    this.#closing('state', () => member.machine.close());
-    this.#closing('Raft', () => member.raft.stop());
-    this.#closing('transport', () => transport.close());
-    this.#closing(
+    this.#closers.add('snapshots', () => member.snapshots.close());
+    this.#closers.add('state', () => member.machine.close());
+    this.#closers.add('Raft', () => member.raft.stop());
+    this.#closers.add('transport', () => transport.close());
+    this.#closers.add(
       'renewal',
       security.channels.onRenewal(() => transport.renew()),
     );

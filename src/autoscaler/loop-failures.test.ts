@@ -276,7 +276,7 @@ describe('a node that is away', () => {
 });
 
 describe('switched off', () => {
-  it('it drops what was not asked for, and ends what has not come', async () => {
+  it('drops what was not asked for, and ends what has not come', async () => {
     const scene = await Scene.of({ maxNodes: 5 });
     scene.nodesCome = false;
     scene.provider.next('create', { type: 'lose' });

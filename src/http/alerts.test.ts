@@ -2,7 +2,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { silentLog } from '../lib/log.ts';
 import { ALERT_EVENTS } from '../model/alerts.ts';
-import { TestCluster, inProcessRemotes, testOperations } from '../operations/operations.test-kit.ts';
+import { testOperations } from '../operations/operations.test-kit.ts';
+import { TestCluster } from '../operations/test-cluster.test-kit.ts';
+import { inProcessRemotes } from '../operations/test-remotes.test-kit.ts';
 import type { WebhookTest } from '../operations/node-port.ts';
 import type { RoutingOperations } from '../operations/router.ts';
 import { createHttpServer, type HttpServer } from './server.ts';

@@ -3,7 +3,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ChangeMemberRequest } from '../generated/cluster.ts';
 import { JarvisError, type ErrorCode } from '../lib/errors.ts';
 import { silentLog } from '../lib/log.ts';
-import { TestCluster, inProcessRemotes, testOperations } from '../operations/operations.test-kit.ts';
+import { testOperations } from '../operations/operations.test-kit.ts';
+import { TestCluster } from '../operations/test-cluster.test-kit.ts';
+import { inProcessRemotes } from '../operations/test-remotes.test-kit.ts';
 import type { RoutingOperations } from '../operations/router.ts';
 import { createHttpServer, type HttpServer } from './server.ts';
 

@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { silentLog } from '../lib/log.ts';
-import { TestCluster, inProcessRemotes, testOperations } from '../operations/operations.test-kit.ts';
+import { testOperations } from '../operations/operations.test-kit.ts';
+import { TestCluster } from '../operations/test-cluster.test-kit.ts';
+import { inProcessRemotes } from '../operations/test-remotes.test-kit.ts';
 import type { HttpServer } from './server.ts';
 import { createHttpServer } from './server.ts';
 

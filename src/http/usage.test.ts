@@ -3,12 +3,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AttemptUsage, NodeUsage } from '../generated/cluster.ts';
 import { Usage } from '../generated/worker.ts';
 import { silentLog } from '../lib/log.ts';
-import {
-  TestCluster,
-  inProcessRemotes,
-  testContext,
-  testOperations,
-} from '../operations/operations.test-kit.ts';
+import { testContext, testOperations } from '../operations/operations.test-kit.ts';
+import { TestCluster } from '../operations/test-cluster.test-kit.ts';
+import { inProcessRemotes } from '../operations/test-remotes.test-kit.ts';
 import type { UsageQuestion } from '../operations/node-port.ts';
 import type { RoutingOperations } from '../operations/router.ts';
 import { wireFromPlain } from '../spec/wire.ts';

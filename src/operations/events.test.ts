@@ -8,7 +8,8 @@ import { entryKey, ITEMS_PER_ROW, type EventRow } from '../model/events.ts';
 import { MIB, specOf } from '../scheduler/core/testing/values.ts';
 import { formatEventPosition } from './event-position.ts';
 import { EventStreams } from './events.ts';
-import { TestCluster, testContext } from './operations.test-kit.ts';
+import { testContext } from './operations.test-kit.ts';
+import { TestCluster } from './test-cluster.test-kit.ts';
 import { runs } from '../lib/testing/property-runs.ts';
 
 const ALL: EventsRequest = { since: 'oldest', follow: false, kind: [], id: [] };

@@ -5,7 +5,9 @@ import { limits } from '../lib/limits.ts';
 import type { NodeRow } from '../model/node.ts';
 import { batchToWire, dagToWire } from '../spec/group-wire.ts';
 import { wireFromPlain } from '../spec/wire.ts';
-import { inProcessRemotes, TestCluster, testContext, testOperations } from './operations.test-kit.ts';
+import { testContext, testOperations } from './operations.test-kit.ts';
+import { TestCluster } from './test-cluster.test-kit.ts';
+import { inProcessRemotes } from './test-remotes.test-kit.ts';
 import type { RoutingOperations } from './router.ts';
 
 let cluster: TestCluster;

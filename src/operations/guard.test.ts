@@ -8,7 +8,9 @@ import { tokenText } from '../lib/token-text.ts';
 import { ROLES, type Role, type SecretHash } from '../model/token.ts';
 import type { AuditRecord } from './guard.ts';
 import { Guard, guarded } from './guard.ts';
-import { TestCluster, inProcessRemotes, testContext, testOperations } from './operations.test-kit.ts';
+import { testContext, testOperations } from './operations.test-kit.ts';
+import { TestCluster } from './test-cluster.test-kit.ts';
+import { inProcessRemotes } from './test-remotes.test-kit.ts';
 import { leastRole, PERMISSIONS, type Operation } from './permissions.ts';
 import type { CallContext, ClusterOperations } from './port.ts';
 

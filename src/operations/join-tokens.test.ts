@@ -5,13 +5,9 @@ import { JarvisError } from '../lib/errors.ts';
 import { hashOfSecret, parseJoinToken } from '../lib/join-token.ts';
 import type { JoinTokenUser } from './port.ts';
 import type { RoutingOperations } from './router.ts';
-import {
-  TestCluster,
-  inProcessRemotes,
-  testContext,
-  testLocal,
-  testOperations,
-} from './operations.test-kit.ts';
+import { testContext, testLocal, testOperations } from './operations.test-kit.ts';
+import { TestCluster } from './test-cluster.test-kit.ts';
+import { inProcessRemotes } from './test-remotes.test-kit.ts';
 
 const context = testContext({ principal: 'ada' });
 const AUTHORITY = `sha256:${'a'.repeat(64)}`;

@@ -7,7 +7,9 @@ import { wireFromPlain } from '../spec/wire.ts';
 import type { Remotes } from './node-port.ts';
 import type { CallContext } from './port.ts';
 import type { RoutingOperations } from './router.ts';
-import { TestCluster, inProcessRemotes, testContext, testOperations } from './operations.test-kit.ts';
+import { testContext, testOperations } from './operations.test-kit.ts';
+import { TestCluster } from './test-cluster.test-kit.ts';
+import { inProcessRemotes } from './test-remotes.test-kit.ts';
 
 /** What nodes have written, and how reading it fails. */
 class FakeLogs {

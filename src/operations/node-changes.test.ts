@@ -3,7 +3,9 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { DrainNodeRequest } from '../generated/cluster.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import type { RoutingOperations } from './router.ts';
-import { TestCluster, inProcessRemotes, testContext, testOperations } from './operations.test-kit.ts';
+import { testContext, testOperations } from './operations.test-kit.ts';
+import { TestCluster } from './test-cluster.test-kit.ts';
+import { inProcessRemotes } from './test-remotes.test-kit.ts';
 
 const context = testContext();
 let cluster: TestCluster;

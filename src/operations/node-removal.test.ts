@@ -2,7 +2,9 @@ import { beforeEach, describe, expect, it } from 'vitest';
 
 import { wireFromPlain } from '../spec/wire.ts';
 import type { RoutingOperations } from './router.ts';
-import { TestCluster, inProcessRemotes, testContext, testOperations } from './operations.test-kit.ts';
+import { testContext, testOperations } from './operations.test-kit.ts';
+import { TestCluster } from './test-cluster.test-kit.ts';
+import { inProcessRemotes } from './test-remotes.test-kit.ts';
 
 const HEARD_AT = '2026-11-24T12:00:00.000Z';
 const context = testContext();

@@ -11,14 +11,9 @@ import { VirtualClock } from '../lib/testing/virtual-clock.ts';
 import { DEFAULT_POLICY } from '../model/policy.ts';
 import { wireFromPlain } from '../spec/wire.ts';
 import type { RoutingOperations } from './router.ts';
-import {
-  TestCluster,
-  impatientClock,
-  inProcessRemotes,
-  silentAt,
-  testContext,
-  testOperations,
-} from './operations.test-kit.ts';
+import { impatientClock, testContext, testOperations } from './operations.test-kit.ts';
+import { TestCluster } from './test-cluster.test-kit.ts';
+import { inProcessRemotes, silentAt } from './test-remotes.test-kit.ts';
 
 let cluster: TestCluster;
 let nodes: Map<string, RoutingOperations>;

@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { JarvisError } from '../lib/errors.ts';
 import { batchToWire, dagToWire } from '../spec/group-wire.ts';
 import { wireFromPlain } from '../spec/wire.ts';
-import { TestCluster, inProcessRemotes, testContext, testOperations } from './operations.test-kit.ts';
+import { testContext, testOperations } from './operations.test-kit.ts';
+import { TestCluster } from './test-cluster.test-kit.ts';
+import { inProcessRemotes } from './test-remotes.test-kit.ts';
 import type { MembershipControl } from './node-port.ts';
 import type { RoutingOperations } from './router.ts';
 

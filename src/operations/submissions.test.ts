@@ -5,7 +5,7 @@ import { limits } from '../lib/limits.ts';
 import type { Outcome, Submission } from '../model/commands.ts';
 import type { CommandInput } from '../scheduler/ports.ts';
 import { specOf } from '../scheduler/core/testing/values.ts';
-import { TestCluster } from './operations.test-kit.ts';
+import { TestCluster } from './test-cluster.test-kit.ts';
 import { Submissions } from './submissions.ts';
 
 const submission = (key: string | null, tasks = 1, requestDigest = 'd'): Submission => ({

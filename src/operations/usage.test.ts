@@ -2,7 +2,9 @@ import { beforeEach, describe, expect, it } from 'vitest';
 
 import { AttemptUsage, NodeUsage } from '../generated/cluster.ts';
 import { wireFromPlain } from '../spec/wire.ts';
-import { TestCluster, inProcessRemotes, testContext, testOperations } from './operations.test-kit.ts';
+import { testContext, testOperations } from './operations.test-kit.ts';
+import { TestCluster } from './test-cluster.test-kit.ts';
+import { inProcessRemotes } from './test-remotes.test-kit.ts';
 import type { UsageQuestion } from './node-port.ts';
 import type { RoutingOperations } from './router.ts';
 

@@ -1,7 +1,9 @@
 /** The operations of a node on a model of its cluster. */
 import { invariant } from '../../src/lib/assert.ts';
 import type { Command } from '../../src/model/commands.ts';
-import { inProcessRemotes, TestCluster, testOperations } from '../../src/operations/operations.test-kit.ts';
+import { testOperations } from '../../src/operations/operations.test-kit.ts';
+import { TestCluster } from '../../src/operations/test-cluster.test-kit.ts';
+import { inProcessRemotes } from '../../src/operations/test-remotes.test-kit.ts';
 import type { RoutingOperations } from '../../src/operations/router.ts';
 import type { CommandInput } from '../../src/scheduler/ports.ts';
 import { decodeCommand, encodeCommand } from '../../src/store/codec.ts';

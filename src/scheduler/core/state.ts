@@ -21,6 +21,7 @@ import type { KeyUse } from './concurrency-keys.ts';
 import { ConcurrencyKeys } from './concurrency-keys.ts';
 import { NodeLoads } from './node-loads.ts';
 import { GroupIndex } from './group-index.ts';
+import { OpenSpecs } from './open-specs.ts';
 import { PendingQueue } from './pending-queue.ts';
 import type { QueuedRequest, SkipGroup, SkipRequest } from './pending-queue.ts';
 import { RecentPlaces } from './recent-places.ts';
@@ -44,11 +45,7 @@ export class ClusterState implements StateView {
   readonly #scalingDecisions = new Map<string, ScalingDecisionRow>();
   readonly #formerMembers = new Map<string, FormerMemberRow>();
   readonly #tasks = new Map<string, TaskRow>();
-  readonly #specs = new Map<string, SpecRow>();
-  /** How many open tasks need each spec. */
-  readonly #specUses = new Map<string, number>();
-  /** While rows are restored: specs whose tasks have not come, if they come at all. */
-  readonly #unclaimedSpecs = new Map<string, SpecRow>();
+  readonly #specs = new OpenSpecs();
   readonly #loads = new NodeLoads();
   readonly #keys = new ConcurrencyKeys();
   readonly #places = new RecentPlaces();
@@ -110,7 +107,7 @@ export class ClusterState implements StateView {
   }
 
   get specs(): ReadonlyMap<string, SpecRow> {
-    return this.#specs;
+    return this.#specs.rows;
   }
 
   allocated(node: string): Resources {
@@ -216,7 +213,7 @@ export class ClusterState implements StateView {
       case 'task':
         return !isTerminal((row as TaskRow).status);
       case 'spec':
-        return this.#specUses.has((row as SpecRow).id);
+        return this.#specs.isUsed((row as SpecRow).id);
       default:
         return true;
     }
@@ -251,7 +248,7 @@ export class ClusterState implements StateView {
       case 'task':
         return this.#tasks.get(key) ?? null;
       case 'spec':
-        return this.#specs.get(key) ?? null;
+        return this.#specs.rows.get(key) ?? null;
       case 'batch':
         return this.#groups.batches.get(key) ?? null;
       case 'dag':
@@ -276,7 +273,7 @@ export class ClusterState implements StateView {
    */
   restore<T extends TableName>(table: T, key: string, row: Tables[T]): void {
     if (table === 'task') this.#places.note(row as TaskRow);
-    if (table === 'spec' && !this.holdsInMemory(table, row)) this.#unclaimedSpecs.set(key, row as SpecRow);
+    if (table === 'spec' && !this.holdsInMemory(table, row)) this.#specs.keepUnclaimed(key, row as SpecRow);
     else if (table === 'graph' && !this.holdsInMemory(table, row))
       this.#groups.keepGraph(key, row as GraphRow);
     else if (this.holdsInMemory(table, row)) {
@@ -286,15 +283,12 @@ export class ClusterState implements StateView {
 
   /** Takes over what a command changed. The only way in which memory changes. */
   commit(changes: readonly RowChange[]): void {
-    this.#unclaimedSpecs.clear();
+    this.#specs.forgetUnclaimed();
     this.#groups.forgetUnclaimed();
     // The time before the rest: what comes into the queue is there since then.
     for (const change of changes) if (change.table === 'cluster') this.#setCluster(change.after);
     for (const change of changes) this.#commitOne(change);
-    // Of tasks that were over as soon as they were made.
-    for (const { table, key } of changes) {
-      if (table === 'spec' && !this.#specUses.has(key)) this.#specs.delete(key);
-    }
+    for (const { table, key } of changes) if (table === 'spec') this.#specs.dropUnused(key);
   }
 
   #commitOne(change: RowChange): void {
@@ -333,7 +327,7 @@ export class ClusterState implements StateView {
         set(this.#formerMembers, change.key, change.after);
         break;
       case 'spec':
-        set(this.#specs, change.key, change.after);
+        this.#specs.set(change.key, change.after);
         break;
       case 'task':
         this.#setTask(change.key, change.before, change.after);
@@ -365,28 +359,14 @@ export class ClusterState implements StateView {
 
   #setTask(id: string, before: TaskRow | null, after: TaskRow | null): void {
     const open = after !== null && !isTerminal(after.status) ? after : null;
-    if (open !== null && !this.#tasks.has(id)) this.#useSpec(open.specId, 1);
-    if (open === null && this.#tasks.has(id) && before !== null) this.#useSpec(before.specId, -1);
+    if (open !== null && !this.#tasks.has(id)) this.#specs.use(open.specId, 1);
+    if (open === null && this.#tasks.has(id) && before !== null) this.#specs.use(before.specId, -1);
     // What is over stands in no index, also where it expires or is begun anew.
     const queuedMs = before !== null && !isTerminal(before.status) ? this.#unindex(before) : null;
     set(this.#tasks, id, open);
     this.#groups.setTask(before, open);
     if (open !== null) this.#index(open, queuedMs ?? this.#runnableSinceMs(before, open));
     if (after !== null && after.attempts !== before?.attempts) this.#places.note(after);
-  }
-
-  #useSpec(specId: string, difference: number): void {
-    const uses = (this.#specUses.get(specId) ?? 0) + difference;
-    if (uses === 0) {
-      this.#specUses.delete(specId);
-      this.#specs.delete(specId);
-      return;
-    }
-    this.#specUses.set(specId, uses);
-    const unclaimed = this.#unclaimedSpecs.get(specId);
-    if (unclaimed === undefined) return;
-    this.#unclaimedSpecs.delete(specId);
-    this.#specs.set(specId, unclaimed);
   }
 
   /** Of a row that was not in the queue: as the time stands or, where it is read from the store, as the row has it. */
