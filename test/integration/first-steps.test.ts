@@ -107,7 +107,10 @@ describe('the first steps of the README', () => {
       const lines = stdout.trimEnd().split('\n');
       const real = idsOf(lines);
       for (const [name, id] of idsOf(shown)) ids.set(name, { shown: id, real: real.get(name) ?? '' });
-      expect({ command, shape: shapeOf(lines) }).toEqual({ command, shape: shapeOf(shown) });
+      expect({ command, shape: shapeOf(lines) }, `${command} printed:\n${stdout}`).toEqual({
+        command,
+        shape: shapeOf(shown),
+      });
     }
     // What dev itself says to type.
     const told = user.dev.stdout.split('\n').filter((line) => /^ {2}(npx )?jarvisctl /.test(line));
