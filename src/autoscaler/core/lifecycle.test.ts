@@ -312,14 +312,19 @@ describe('one that is TERMINATING', () => {
   });
 });
 
-function strayOf(lists: number, sinceMs: number, nodes: readonly NodeRow[] = []): readonly LifecycleAction[] {
+function strayOf(
+  lists: number,
+  sinceMs: number,
+  nodes: readonly NodeRow[] = [],
+  { host = null, rows = [] }: { host?: string | null; rows?: readonly InstanceRow[] } = {},
+): readonly LifecycleAction[] {
   const seen = { id: 'i-9', clientToken: 'instance-9', node: 'node-9', state: 'running' } as const;
-  const stray = { provider: 'command', host: null, seen, lists, sinceMs } as const;
+  const stray = { provider: 'command', host, seen, lists, sinceMs } as const;
   const sightings: Sightings = { known: new Map(), strays: new Map([['command  i-9', stray]]) };
   return nextActions({
     nowMs: NOW_MS,
     mayBegin: true,
-    instances: new Map(),
+    instances: new Map(rows.map((one) => [one.id, one])),
     nodes: new Map(nodes.map((one) => [one.name, one])),
     tasksOn: () => 0,
     isMember: () => false,
@@ -344,5 +349,14 @@ describe('one that is listed, and that nobody knows', () => {
     expect(strayOf(strayLists, NOW_MS - strayMs, [node('node-9', 'AVAILABLE')])).toMatchObject([
       { step: { ...step, phase: 'JOINED' } },
     ]);
+  });
+
+  it('is taken in once, and not where the machine that it was seen on is no part of the cluster', () => {
+    const row = instance({ id: 'instance-9', node: 'node-9', phase: 'JOINED', isAsked: true });
+    const nodes = [node('node-9', 'AVAILABLE')];
+    expect(strayOf(strayLists, NOW_MS - strayMs, nodes, { rows: [row] })).toEqual([]);
+    expect(strayOf(strayLists, NOW_MS - strayMs, nodes, { host: 'n1' })).toEqual([]);
+    const both = [...nodes, node('n1', 'OFFLINE')];
+    expect(strayOf(strayLists, NOW_MS - strayMs, both, { host: 'n1' })).toHaveLength(1);
   });
 });

@@ -7,7 +7,7 @@ import { drainOf } from '../../model/earlier-rows.ts';
 import type { InstanceStep } from '../../model/commands.ts';
 import type { NodeRow } from '../../model/node.ts';
 import type { InstancePhase, InstanceRow } from '../../model/scaling.ts';
-import type { Sighting, Sightings } from './sightings.ts';
+import type { Sighting, Sightings, Stray } from './sightings.ts';
 
 export const LIFECYCLE_LIMITS = {
   /** From when an instance is wanted until its node is a part of the cluster; then it is ended. */
@@ -54,15 +54,27 @@ export function nextActions(input: LifecycleInput): readonly LifecycleAction[] {
     const action = nextOf(row, input);
     if (action !== null) actions.push(action);
   }
-  for (const { provider, host, seen, lists, sinceMs } of input.sightings.strays.values()) {
-    if (lists < LIFECYCLE_LIMITS.strayLists || input.nowMs - sinceMs < LIFECYCLE_LIMITS.strayMs) continue;
-    const node = seen.node ?? seen.id;
-    const phase = input.nodes.has(node) ? ('JOINED' as const) : ('TERMINATING' as const);
-    const id = seen.clientToken ?? `found-${seen.id}`;
-    const step = { type: 'adopted', id, node, provider, providerId: seen.id, host, phase } as const;
-    actions.push({ type: 'step', step, failure: null });
+  for (const stray of input.sightings.strays.values()) {
+    const step = adoptionOf(stray, input);
+    if (step !== null) actions.push({ type: 'step', step, failure: null });
   }
   return actions;
+}
+
+/** Null: it is let be. */
+function adoptionOf(
+  { provider, host, seen, lists, sinceMs }: Stray,
+  { nowMs, nodes, instances }: LifecycleInput,
+): InstanceStep | null {
+  if (lists < LIFECYCLE_LIMITS.strayLists || nowMs - sinceMs < LIFECYCLE_LIMITS.strayMs) return null;
+  // Nobody reaches what is there, and no list will say what becomes of it.
+  if (host !== null && !nodes.has(host)) return null;
+  const node = seen.node ?? seen.id;
+  const phase = nodes.has(node) ? 'JOINED' : 'TERMINATING';
+  const id = seen.clientToken ?? `found-${seen.id}`;
+  // Taken in already, and not listed since.
+  if (instances.has(id)) return null;
+  return { type: 'adopted', id, node, provider, providerId: seen.id, host, phase };
 }
 
 function nextOf(row: InstanceRow, input: LifecycleInput): LifecycleAction | null {
