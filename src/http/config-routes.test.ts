@@ -183,7 +183,11 @@ describe('the settings of the cluster', () => {
     [{ alerts: { webhooks: [{ url: 'https://x', secret: ['canary'] }] } }, 'secret: must be a string'],
     [{ alerts: { webhooks: [{ url: 'https://x', secret: '***' }] } }, 'there is none for this address'],
     [
-      { alerts: { webhooks: [{ url: 'https://x' }, { url: 'https://x/canary' }, { url: 'https://x/canary' }] } },
+      {
+        alerts: {
+          webhooks: [{ url: 'https://x' }, { url: 'https://x/canary' }, { url: 'https://x/canary' }],
+        },
+      },
       'alerts.webhooks[2].url: is that of webhooks[1]',
     ],
     [{ alerts: { webhooks: [{ ...HOOK, format: 'teams' }] } }, 'webhooks[0].format'],

@@ -110,7 +110,11 @@ describe('usage', () => {
 
 describe('a file system that says odd things of its size', () => {
   it.each([
-    ['it has no end', { blocks: 2 ** 53, bfree: 2 ** 53 - 1, bavail: 2 ** 53 - 1, bsize: 1024 }, [1024, SAFE]],
+    [
+      'it has no end',
+      { blocks: 2 ** 53, bfree: 2 ** 53 - 1, bavail: 2 ** 53 - 1, bsize: 1024 },
+      [1024, SAFE],
+    ],
     ['it is full without an end', { blocks: 2 ** 53, bfree: 0, bavail: 0, bsize: 1024 }, [SAFE, SAFE]],
     ['more is free than there is', { blocks: 100, bfree: 101, bavail: 101, bsize: 512 }, [0, 51_200]],
     ['it says no numbers', { blocks: NaN, bfree: 0, bavail: 0, bsize: 512 }, [0, 0]],
