@@ -150,7 +150,7 @@ export class InstanceDriver {
       labels: {},
     };
     try {
-      const made = await withDeadline(clock, AUTOSCALER_LIMITS.callMs, signal, (limit) =>
+      const made = await withDeadline(clock, AUTOSCALER_LIMITS.createMs, signal, (limit) =>
         providers.of(provider, host).create(request, limit),
       );
       if (made.state === 'gone')

@@ -20,7 +20,9 @@ export const LIFECYCLE_LIMITS = {
   /** So many lists in a row without it: it is gone. */
   missingLists: 3,
   /** One that was asked for, and of which nothing is known, is waited for that long before it counts as never made. */
-  unmadeMs: 120_000,
+  unmadeMs: 330_000,
+  /** Lists that have never shown what was made are not believed for so long. */
+  lateMs: 300_000,
   /** A provider that has begun to end an instance is asked again after so long. */
   endingMs: 600_000,
 } as const;
@@ -54,11 +56,27 @@ export function nextActions(input: LifecycleInput): readonly LifecycleAction[] {
     const action = nextOf(row, input);
     if (action !== null) actions.push(action);
   }
-  for (const { provider, host, seen, lists, sinceMs } of input.sightings.strays.values()) {
-    if (lists < LIFECYCLE_LIMITS.strayLists || input.nowMs - sinceMs < LIFECYCLE_LIMITS.strayMs) continue;
-    const node = seen.node ?? seen.id;
-    const phase = input.nodes.has(node) ? ('JOINED' as const) : ('TERMINATING' as const);
-    const id = seen.clientToken ?? `found-${seen.id}`;
+  actions.push(...adoptions(input));
+  return actions;
+}
+
+/** What is listed, and that nobody knows. */
+function adoptions({ nowMs, instances, nodes, sightings }: LifecycleInput): readonly LifecycleAction[] {
+  const { strayLists, strayMs, endingMs } = LIFECYCLE_LIMITS;
+  const known = new Set(
+    [...instances.values()].map(({ provider, providerId }) => `${provider} ${providerId}`),
+  );
+  const actions: LifecycleAction[] = [];
+  for (const { provider, host, seen, lists, sinceMs } of sightings.strays.values()) {
+    // What ends by itself is given the time for it; a machine that was only stopped costs on.
+    const waitMs = seen.state === 'stopping' ? endingMs : strayMs;
+    if (lists < strayLists || nowMs - sinceMs < waitMs || known.has(`${provider} ${seen.id}`)) continue;
+    const { clientToken: token } = seen;
+    const isSecond = token !== null && instances.has(token);
+    // The node of that name is on the first one.
+    const node = (isSecond ? null : seen.node) ?? seen.id;
+    const id = token === null || isSecond ? `found-${seen.id}` : token;
+    const phase = nodes.has(node) ? ('JOINED' as const) : ('TERMINATING' as const);
     const step = { type: 'adopted', id, node, provider, providerId: seen.id, host, phase } as const;
     actions.push({ type: 'step', step, failure: null });
   }
@@ -66,7 +84,7 @@ export function nextActions(input: LifecycleInput): readonly LifecycleAction[] {
 }
 
 function nextOf(row: InstanceRow, input: LifecycleInput): LifecycleAction | null {
-  const sighting = input.sightings.known.get(row.id) ?? { seen: null, missing: 0 };
+  const sighting = input.sightings.known.get(row.id) ?? { seen: null, missing: 0, wasSeen: false };
   switch (row.phase) {
     case 'REQUESTED':
       return ofRequested(row, sighting, input);
@@ -102,16 +120,18 @@ function ofRequested(row: InstanceRow, { seen }: Sighting, input: LifecycleInput
 
 function ofCreated(
   row: InstanceRow,
-  { seen, missing }: Sighting,
+  { seen, missing, wasSeen }: Sighting,
   input: LifecycleInput,
 ): LifecycleAction | null {
+  const { nowMs } = input;
   if (input.nodes.has(row.node)) return moved(row, 'JOINED', 'its node is there');
   if (seen?.state === 'gone' || seen?.state === 'stopping')
     return failed(row, `it has ended before its node came: ${seen.message ?? 'no reason is known'}`);
-  if (missing >= LIFECYCLE_LIMITS.missingLists)
+  const isLate = !wasSeen && nowMs - row.phaseSinceMs < LIFECYCLE_LIMITS.lateMs;
+  if (missing >= LIFECYCLE_LIMITS.missingLists && !isLate)
     return failed(row, 'the provider does not have it any more, and its node has not come');
   const minutes = LIFECYCLE_LIMITS.bootMs / 60_000;
-  if (input.nowMs - row.createdAtMs >= LIFECYCLE_LIMITS.bootMs)
+  if (nowMs - row.createdAtMs >= LIFECYCLE_LIMITS.bootMs)
     return failed(row, `its node has not come within ${minutes} minutes`);
   return null;
 }

@@ -1,12 +1,10 @@
 /** The provider of an instance, as a leader reaches it: by its name, and by whose machine it is on. */
 import type { Autoscaling, ScalingProvider } from '../../model/autoscaling.ts';
 import type { ChannelPool } from '../../rpc/channel.ts';
+import { AUTOSCALER_LIMITS } from '../limits.ts';
 import { CommandProvider } from './command/command-provider.ts';
 import { ProviderError, type Provider } from './provider.ts';
 import { RemoteProvider } from './remote/remote-provider.ts';
-
-/** Of each program of an operator. */
-const PROGRAM_TIMEOUT_MS = 120_000;
 
 /** Whether its instances are on the machine of one node, which must be named. */
 function isOfMachine(name: ScalingProvider): name is 'process' | 'docker' {
@@ -33,7 +31,7 @@ export class ClusterProviders {
     this.#command = new CommandProvider({
       clusterId: parts.clusterId,
       settings: () => parts.settings().command,
-      timeoutMs: PROGRAM_TIMEOUT_MS,
+      timeoutMs: AUTOSCALER_LIMITS.programMs,
     });
   }
 
