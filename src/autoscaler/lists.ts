@@ -7,6 +7,7 @@ import type { StateView } from '../scheduler/ports.ts';
 import { NO_SIGHTINGS, noteList, type Sightings } from './core/sightings.ts';
 import { AUTOSCALER_LIMITS } from './limits.ts';
 import type { InstanceProviders } from './ports.ts';
+import { isOfMachine } from './providers/provider.ts';
 
 interface Place {
   readonly provider: ScalingProvider;
@@ -59,12 +60,19 @@ export class InstanceLists {
     const places = this.#places(provider);
     for (const key of this.#listings.keys()) if (!places.has(key)) this.#listings.delete(key);
     const nowMs = this.#options.clock.monotonicMs();
+    const due: { readonly place: Place; readonly listing: Listing }[] = [];
+    let underWay = 0;
     for (const [key, place] of places) {
-      const known = this.#listings.get(key) ?? { dueMs: nowMs, isUnderWay: false, failures: 0 };
-      this.#listings.set(key, known);
-      if (isBusy) known.dueMs = Math.min(known.dueMs, nowMs + AUTOSCALER_LIMITS.listBusyMs);
-      if (!known.isUnderWay && known.dueMs <= nowMs) void this.#list(place, known, isBusy, signal);
+      const listing = this.#listings.get(key) ?? { dueMs: nowMs, isUnderWay: false, failures: 0 };
+      this.#listings.set(key, listing);
+      if (isBusy) listing.dueMs = Math.min(listing.dueMs, nowMs + AUTOSCALER_LIMITS.listBusyMs);
+      if (listing.isUnderWay) underWay += 1;
+      else if (listing.dueMs <= nowMs) due.push({ place, listing });
     }
+    // Those first that have waited longest: where there are many, all have their turn.
+    due.sort((a, b) => a.listing.dueMs - b.listing.dueMs);
+    const room = Math.max(0, AUTOSCALER_LIMITS.listsAtOnce - underWay);
+    for (const { place, listing } of due.slice(0, room)) void this.#list(place, listing, isBusy, signal);
   }
 
   /** Where instances are, and where some may be that nobody knows. @param provider that is in use; null: none */
@@ -123,11 +131,6 @@ export class InstanceLists {
       listing.dueMs = clock.monotonicMs() + delayMs;
     }
   }
-}
-
-/** Its instances are on machines of nodes. */
-export function isOfMachine(provider: ScalingProvider): boolean {
-  return provider === 'process' || provider === 'docker';
 }
 
 function isInstance(name: string, instances: StateView['instances']): boolean {

@@ -105,7 +105,7 @@ export class Autoscaler {
     return Math.max(0, clock.monotonicMs() - dueAtMs);
   }
 
-  /** What the rules come to now. Null: there is no cluster yet. */
+  /** What the rules come to now. Where the autoscaler is switched off, too: what they would. */
   preview(settings: Autoscaling): Evaluation {
     const { replica, members, bounds } = this.#parts;
     return evaluate({

@@ -325,15 +325,16 @@ interface StrayFacts {
   readonly nodes?: readonly NodeRow[];
   readonly rows?: readonly InstanceRow[];
   readonly state?: 'running' | 'stopping';
+  readonly host?: string | null;
 }
 
 function strayOf(
   lists: number,
   sinceMs: number,
-  { nodes = [], rows = [], state = 'running' }: StrayFacts = {},
+  { nodes = [], rows = [], state = 'running', host = null }: StrayFacts = {},
 ): readonly LifecycleAction[] {
   const seen = { id: 'i-9', clientToken: 'instance-9', node: 'node-9', state };
-  const stray = { provider: 'command', host: null, seen, lists, sinceMs } as const;
+  const stray = { provider: 'command', host, seen, lists, sinceMs } as const;
   const sightings: Sightings = { known: new Map(), strays: new Map([['command  i-9', stray]]) };
   return nextActions({
     nowMs: NOW_MS,
@@ -380,10 +381,19 @@ describe('one that is listed, and that nobody knows', () => {
     ]);
   });
 
-  it('is none where a row has it meanwhile', () => {
-    const found = instance({ id: 'found-i-9', node: 'i-9', phase: 'JOINED', providerId: 'i-9' });
-    const own = instance({ id: 'instance-9', node: 'node-9', phase: 'JOINED', providerId: 'i-1' });
+  it('is taken in once, and not where the machine that it was seen on is no part of the cluster', () => {
+    const own = instance({ id: 'instance-9', node: 'node-9', phase: 'JOINED', isAsked: true });
+    const found = { ...own, id: 'found-i-9', node: 'i-9', providerId: 'i-9' };
     const nodes = [there, node('i-9', 'AVAILABLE')];
-    expect(strayOf(strayLists, NOW_MS - strayMs, { nodes, rows: [own, found] })).toEqual([]);
+    expect(strayOf(strayLists, NOW_MS - strayMs, { nodes, rows: [own] })).toEqual([]);
+    expect(strayOf(strayLists, NOW_MS - strayMs, { nodes, rows: [{ ...own, providerId: 'i-9' }] })).toEqual(
+      [],
+    );
+    expect(
+      strayOf(strayLists, NOW_MS - strayMs, { nodes, rows: [{ ...own, providerId: 'i-1' }, found] }),
+    ).toEqual([]);
+    expect(strayOf(strayLists, NOW_MS - strayMs, { nodes, host: 'n1' })).toEqual([]);
+    const both = [...nodes, node('n1', 'OFFLINE')];
+    expect(strayOf(strayLists, NOW_MS - strayMs, { nodes: both, host: 'n1' })).toHaveLength(1);
   });
 });

@@ -7,7 +7,7 @@ import { drainOf } from '../../model/earlier-rows.ts';
 import type { InstanceStep } from '../../model/commands.ts';
 import type { NodeRow } from '../../model/node.ts';
 import type { InstancePhase, InstanceRow } from '../../model/scaling.ts';
-import type { Sighting, Sightings } from './sightings.ts';
+import type { Sighting, Sightings, Stray } from './sightings.ts';
 
 export const LIFECYCLE_LIMITS = {
   /** From when an instance is wanted until its node is a part of the cluster; then it is ended. */
@@ -56,31 +56,33 @@ export function nextActions(input: LifecycleInput): readonly LifecycleAction[] {
     const action = nextOf(row, input);
     if (action !== null) actions.push(action);
   }
-  actions.push(...adoptions(input));
+  for (const stray of input.sightings.strays.values()) {
+    const step = adoptionOf(stray, input);
+    if (step !== null) actions.push({ type: 'step', step, failure: null });
+  }
   return actions;
 }
 
-/** What is listed, and that nobody knows. */
-function adoptions({ nowMs, instances, nodes, sightings }: LifecycleInput): readonly LifecycleAction[] {
+/** Null: it is let be. */
+function adoptionOf(
+  { provider, host, seen, lists, sinceMs }: Stray,
+  { nowMs, nodes, instances }: LifecycleInput,
+): InstanceStep | null {
   const { strayLists, strayMs, endingMs } = LIFECYCLE_LIMITS;
-  const known = new Set(
-    [...instances.values()].map(({ provider, providerId }) => `${provider} ${providerId}`),
-  );
-  const actions: LifecycleAction[] = [];
-  for (const { provider, host, seen, lists, sinceMs } of sightings.strays.values()) {
-    // What ends by itself is given the time for it; a machine that was only stopped costs on.
-    const waitMs = seen.state === 'stopping' ? endingMs : strayMs;
-    if (lists < strayLists || nowMs - sinceMs < waitMs || known.has(`${provider} ${seen.id}`)) continue;
-    const { clientToken: token } = seen;
-    const isSecond = token !== null && instances.has(token);
-    // The node of that name is on the first one.
-    const node = (isSecond ? null : seen.node) ?? seen.id;
-    const id = token === null || isSecond ? `found-${seen.id}` : token;
-    const phase = nodes.has(node) ? ('JOINED' as const) : ('TERMINATING' as const);
-    const step = { type: 'adopted', id, node, provider, providerId: seen.id, host, phase } as const;
-    actions.push({ type: 'step', step, failure: null });
-  }
-  return actions;
+  // What ends by itself is given the time for it; a machine that was only stopped costs on.
+  const waitMs = seen.state === 'stopping' ? endingMs : strayMs;
+  if (lists < strayLists || nowMs - sinceMs < waitMs) return null;
+  // Nobody reaches what is there, and no list will say what becomes of it.
+  if (host !== null && !nodes.has(host)) return null;
+  const of = seen.clientToken === null ? undefined : instances.get(seen.clientToken);
+  const isSecond = of !== undefined && of.providerId !== null && of.providerId !== seen.id;
+  const id = seen.clientToken === null || isSecond ? `found-${seen.id}` : seen.clientToken;
+  // Taken in already, and not listed since.
+  if (instances.has(id)) return null;
+  // The node of that name is on the first one with its token.
+  const node = (isSecond ? null : seen.node) ?? seen.id;
+  const phase = nodes.has(node) ? 'JOINED' : 'TERMINATING';
+  return { type: 'adopted', id, node, provider, providerId: seen.id, host, phase };
 }
 
 function nextOf(row: InstanceRow, input: LifecycleInput): LifecycleAction | null {

@@ -32,7 +32,7 @@ export interface Sighting {
 }
 
 /** In lists, and in no row. */
-interface Stray {
+export interface Stray {
   readonly provider: ScalingProvider;
   readonly host: string | null;
   readonly seen: SeenInstance;

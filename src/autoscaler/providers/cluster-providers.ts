@@ -1,15 +1,10 @@
 /** The provider of an instance, as a leader reaches it: by its name, and by whose machine it is on. */
 import type { Autoscaling, ScalingProvider } from '../../model/autoscaling.ts';
 import type { ChannelPool } from '../../rpc/channel.ts';
-import { AUTOSCALER_LIMITS } from '../limits.ts';
 import { CommandProvider } from './command/command-provider.ts';
-import { ProviderError, type Provider } from './provider.ts';
+import { PROGRAM_TIMEOUT_MS } from './limits.ts';
+import { isOfMachine, ProviderError, type Provider } from './provider.ts';
 import { RemoteProvider } from './remote/remote-provider.ts';
-
-/** Whether its instances are on the machine of one node, which must be named. */
-function isOfMachine(name: ScalingProvider): name is 'process' | 'docker' {
-  return name === 'process' || name === 'docker';
-}
 
 export interface ClusterProviderParts {
   readonly clusterId: string;
@@ -31,7 +26,7 @@ export class ClusterProviders {
     this.#command = new CommandProvider({
       clusterId: parts.clusterId,
       settings: () => parts.settings().command,
-      timeoutMs: AUTOSCALER_LIMITS.programMs,
+      timeoutMs: PROGRAM_TIMEOUT_MS,
     });
   }
 
