@@ -6,7 +6,7 @@ import {
   instanceHostService,
   type MachineProviders,
 } from '../autoscaler/providers/remote/instance-host-service.ts';
-import { HOST_LIMITS } from '../autoscaler/providers/remote/limits.ts';
+import { HOST_LIMITS } from '../autoscaler/providers/limits.ts';
 import { splitAddress } from '../lib/address.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';

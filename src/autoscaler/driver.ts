@@ -11,9 +11,9 @@ import type { InstanceProgressResult } from '../scheduler/core/apply/scaling.ts'
 import { LIFECYCLE_LIMITS, type LifecycleAction } from './core/lifecycle.ts';
 import { holdMs, isTold, retryDelayMs } from './core/retry.ts';
 import { AUTOSCALER_LIMITS } from './limits.ts';
-import { isOfMachine, withDeadline } from './lists.ts';
+import { withDeadline } from './lists.ts';
 import type { AutoscalerParts } from './ports.ts';
-import { ProviderError } from './providers/provider.ts';
+import { isOfMachine, ProviderError } from './providers/provider.ts';
 
 interface DriverOptions extends AutoscalerParts {
   readonly term: number;
@@ -48,7 +48,7 @@ export class InstanceDriver {
   }
 
   /** Says that something fails; a person is told once in an episode. Never throws. */
-  async fail(provider: ScalingProvider, reason: string, hold = 0): Promise<void> {
+  async fail(provider: ScalingProvider, reason: string, hold?: number): Promise<void> {
     const { replica, term, log, signal, onFailure } = this.#options;
     onFailure();
     log.warn(
@@ -56,7 +56,8 @@ export class InstanceDriver {
       'the autoscaler does not get what it asks for',
     );
     try {
-      await replica.propose({ type: 'autoscalerFailed', term, provider, reason, holdMs: hold });
+      const held = hold === undefined ? {} : { holdMs: hold };
+      await replica.propose({ type: 'autoscalerFailed', term, provider, reason, ...held });
     } catch (error) {
       if (!signal.aborted) log.warn({ error: messageOf(error) }, 'the failure is not in the log yet');
     }
@@ -150,7 +151,7 @@ export class InstanceDriver {
       labels: {},
     };
     try {
-      const made = await withDeadline(clock, AUTOSCALER_LIMITS.callMs, signal, (limit) =>
+      const made = await withDeadline(clock, AUTOSCALER_LIMITS.createMs, signal, (limit) =>
         providers.of(provider, host).create(request, limit),
       );
       if (made.state === 'gone')

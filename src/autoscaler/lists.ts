@@ -2,14 +2,18 @@
 import type { Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { ScalingProvider } from '../model/autoscaling.ts';
+import type { InstanceRow } from '../model/scaling.ts';
 import type { StateView } from '../scheduler/ports.ts';
 import { NO_SIGHTINGS, noteList, type Sightings } from './core/sightings.ts';
 import { AUTOSCALER_LIMITS } from './limits.ts';
 import type { InstanceProviders } from './ports.ts';
+import { isOfMachine } from './providers/provider.ts';
 
 interface Place {
   readonly provider: ScalingProvider;
   readonly host: string | null;
+  /** Else only what comes late is looked for: whoever may not ask any more is no failure. */
+  readonly isInUse: boolean;
 }
 
 interface Listing {
@@ -34,6 +38,8 @@ interface InstanceListsOptions {
 export class InstanceLists {
   readonly #options: InstanceListsOptions;
   readonly #listings = new Map<string, Listing>();
+  /** When it was in use last, or a row was of it; monotonic. */
+  readonly #usedAtMs = new Map<ScalingProvider, number>();
   #sightings: Sightings = NO_SIGHTINGS;
 
   constructor(options: InstanceListsOptions) {
@@ -54,29 +60,51 @@ export class InstanceLists {
     const places = this.#places(provider);
     for (const key of this.#listings.keys()) if (!places.has(key)) this.#listings.delete(key);
     const nowMs = this.#options.clock.monotonicMs();
+    const due: { readonly place: Place; readonly listing: Listing }[] = [];
+    let underWay = 0;
     for (const [key, place] of places) {
-      const known = this.#listings.get(key) ?? { dueMs: nowMs, isUnderWay: false, failures: 0 };
-      this.#listings.set(key, known);
-      if (isBusy) known.dueMs = Math.min(known.dueMs, nowMs + AUTOSCALER_LIMITS.listBusyMs);
-      if (!known.isUnderWay && known.dueMs <= nowMs) void this.#list(place, known, isBusy, signal);
+      const listing = this.#listings.get(key) ?? { dueMs: nowMs, isUnderWay: false, failures: 0 };
+      this.#listings.set(key, listing);
+      if (isBusy) listing.dueMs = Math.min(listing.dueMs, nowMs + AUTOSCALER_LIMITS.listBusyMs);
+      if (listing.isUnderWay) underWay += 1;
+      else if (listing.dueMs <= nowMs) due.push({ place, listing });
     }
+    // Those first that have waited longest: where there are many, all have their turn.
+    due.sort((a, b) => a.listing.dueMs - b.listing.dueMs);
+    const room = Math.max(0, AUTOSCALER_LIMITS.listsAtOnce - underWay);
+    for (const { place, listing } of due.slice(0, room)) void this.#list(place, listing, isBusy, signal);
   }
 
   /** Where instances are, and where some may be that nobody knows. @param provider that is in use; null: none */
   #places(provider: ScalingProvider | null): ReadonlyMap<string, Place> {
     const { instances, nodes } = this.#options.state();
+    const rows = [...instances.values()];
     const places = new Map<string, Place>();
     const add = (place: Place): void => {
       if (place.host !== null && nodes.get(place.host)?.sessionOpen !== true) return;
-      places.set(`${place.provider} ${place.host ?? ''}`, place);
+      const key = `${place.provider} ${place.host ?? ''}`;
+      if (places.get(key)?.isInUse !== true) places.set(key, place);
     };
-    for (const row of instances.values())
-      if (row.host !== null || !isOfMachine(row.provider)) add({ provider: row.provider, host: row.host });
-    if (provider === null) return places;
-    if (!isOfMachine(provider)) add({ provider, host: null });
-    else
-      for (const { name } of nodes.values()) if (!isInstance(name, instances)) add({ provider, host: name });
+    for (const { host, provider: name } of rows)
+      if (host !== null || !isOfMachine(name)) add({ provider: name, host, isInUse: true });
+    for (const name of this.#looked(provider, rows)) {
+      const isInUse = name === provider;
+      if (!isOfMachine(name)) add({ provider: name, host: null, isInUse });
+      else
+        for (const node of nodes.values())
+          if (!isInstance(node.name, instances)) add({ provider: name, host: node.name, isInUse });
+    }
     return places;
+  }
+
+  /** What was asked for last may come late: also where another provider is in use since, or none. */
+  #looked(provider: ScalingProvider | null, rows: readonly InstanceRow[]): readonly ScalingProvider[] {
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const row of rows) this.#usedAtMs.set(row.provider, nowMs);
+    if (provider !== null) this.#usedAtMs.set(provider, nowMs);
+    for (const [name, atMs] of this.#usedAtMs)
+      if (nowMs - atMs >= AUTOSCALER_LIMITS.afterUseMs) this.#usedAtMs.delete(name);
+    return [...this.#usedAtMs.keys()];
   }
 
   /** Never throws. */
@@ -94,7 +122,7 @@ export class InstanceLists {
       onList();
     } catch (error) {
       if (signal.aborted) return;
-      listing.failures += 1;
+      listing.failures = place.isInUse ? listing.failures + 1 : 0;
       if (listing.failures === AUTOSCALER_LIMITS.listFailures)
         onFailure(place.provider, `what it has cannot be listed: ${messageOf(error)}`);
     } finally {
@@ -103,11 +131,6 @@ export class InstanceLists {
       listing.dueMs = clock.monotonicMs() + delayMs;
     }
   }
-}
-
-/** Its instances are on machines of nodes. */
-export function isOfMachine(provider: ScalingProvider): boolean {
-  return provider === 'process' || provider === 'docker';
 }
 
 function isInstance(name: string, instances: StateView['instances']): boolean {

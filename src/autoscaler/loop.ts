@@ -105,7 +105,7 @@ export class Autoscaler {
     return Math.max(0, clock.monotonicMs() - dueAtMs);
   }
 
-  /** What the rules come to now. Null: there is no cluster yet. */
+  /** What the rules come to now. Where the autoscaler is switched off, too: what they would. */
   preview(settings: Autoscaling): Evaluation {
     const { replica, members, bounds } = this.#parts;
     return evaluate({
@@ -144,8 +144,7 @@ export class Autoscaler {
     const { instances } = replica.state;
     const isBusy = [...instances.values()].some(({ phase }) => phase !== 'JOINED');
     const provider = settings.enabled && !dryRunOf(settings) ? settings.provider : null;
-    if (provider !== null || instances.size > 0)
-      current.lists.look(isBusy, provider, current.controller.signal);
+    current.lists.look(isBusy, provider, current.controller.signal);
     this.#drive();
   }
 

@@ -77,7 +77,7 @@ export interface ScalingFailure {
   readonly count: number;
   /** The newest, for people. */
   readonly reason: string;
-  /** Nothing more is asked for before. */
+  /** Nothing more is asked for before; {@link sinceMs}: nothing was held back. */
   readonly heldUntilMs: number;
 }
 

@@ -7,7 +7,7 @@ import { drainOf } from '../../model/earlier-rows.ts';
 import type { InstanceStep } from '../../model/commands.ts';
 import type { NodeRow } from '../../model/node.ts';
 import type { InstancePhase, InstanceRow } from '../../model/scaling.ts';
-import type { Sighting, Sightings } from './sightings.ts';
+import type { Sighting, Sightings, Stray } from './sightings.ts';
 
 export const LIFECYCLE_LIMITS = {
   /** From when an instance is wanted until its node is a part of the cluster; then it is ended. */
@@ -20,7 +20,9 @@ export const LIFECYCLE_LIMITS = {
   /** So many lists in a row without it: it is gone. */
   missingLists: 3,
   /** One that was asked for, and of which nothing is known, is waited for that long before it counts as never made. */
-  unmadeMs: 120_000,
+  unmadeMs: 330_000,
+  /** Lists that have never shown what was made are not believed for so long. */
+  lateMs: 300_000,
   /** A provider that has begun to end an instance is asked again after so long. */
   endingMs: 600_000,
 } as const;
@@ -54,19 +56,37 @@ export function nextActions(input: LifecycleInput): readonly LifecycleAction[] {
     const action = nextOf(row, input);
     if (action !== null) actions.push(action);
   }
-  for (const { provider, host, seen, lists, sinceMs } of input.sightings.strays.values()) {
-    if (lists < LIFECYCLE_LIMITS.strayLists || input.nowMs - sinceMs < LIFECYCLE_LIMITS.strayMs) continue;
-    const node = seen.node ?? seen.id;
-    const phase = input.nodes.has(node) ? ('JOINED' as const) : ('TERMINATING' as const);
-    const id = seen.clientToken ?? `found-${seen.id}`;
-    const step = { type: 'adopted', id, node, provider, providerId: seen.id, host, phase } as const;
-    actions.push({ type: 'step', step, failure: null });
+  for (const stray of input.sightings.strays.values()) {
+    const step = adoptionOf(stray, input);
+    if (step !== null) actions.push({ type: 'step', step, failure: null });
   }
   return actions;
 }
 
+/** Null: it is let be. */
+function adoptionOf(
+  { provider, host, seen, lists, sinceMs }: Stray,
+  { nowMs, nodes, instances }: LifecycleInput,
+): InstanceStep | null {
+  const { strayLists, strayMs, endingMs } = LIFECYCLE_LIMITS;
+  // What ends by itself is given the time for it; a machine that was only stopped costs on.
+  const waitMs = seen.state === 'stopping' ? endingMs : strayMs;
+  if (lists < strayLists || nowMs - sinceMs < waitMs) return null;
+  // Nobody reaches what is there, and no list will say what becomes of it.
+  if (host !== null && !nodes.has(host)) return null;
+  const of = seen.clientToken === null ? undefined : instances.get(seen.clientToken);
+  const isSecond = of !== undefined && of.providerId !== null && of.providerId !== seen.id;
+  const id = seen.clientToken === null || isSecond ? `found-${seen.id}` : seen.clientToken;
+  // Taken in already, and not listed since.
+  if (instances.has(id)) return null;
+  // The node of that name is on the first one with its token.
+  const node = (isSecond ? null : seen.node) ?? seen.id;
+  const phase = nodes.has(node) ? 'JOINED' : 'TERMINATING';
+  return { type: 'adopted', id, node, provider, providerId: seen.id, host, phase };
+}
+
 function nextOf(row: InstanceRow, input: LifecycleInput): LifecycleAction | null {
-  const sighting = input.sightings.known.get(row.id) ?? { seen: null, missing: 0 };
+  const sighting = input.sightings.known.get(row.id) ?? { seen: null, missing: 0, wasSeen: false };
   switch (row.phase) {
     case 'REQUESTED':
       return ofRequested(row, sighting, input);
@@ -102,16 +122,18 @@ function ofRequested(row: InstanceRow, { seen }: Sighting, input: LifecycleInput
 
 function ofCreated(
   row: InstanceRow,
-  { seen, missing }: Sighting,
+  { seen, missing, wasSeen }: Sighting,
   input: LifecycleInput,
 ): LifecycleAction | null {
+  const { nowMs } = input;
   if (input.nodes.has(row.node)) return moved(row, 'JOINED', 'its node is there');
   if (seen?.state === 'gone' || seen?.state === 'stopping')
     return failed(row, `it has ended before its node came: ${seen.message ?? 'no reason is known'}`);
-  if (missing >= LIFECYCLE_LIMITS.missingLists)
+  const isLate = !wasSeen && nowMs - row.phaseSinceMs < LIFECYCLE_LIMITS.lateMs;
+  if (missing >= LIFECYCLE_LIMITS.missingLists && !isLate)
     return failed(row, 'the provider does not have it any more, and its node has not come');
   const minutes = LIFECYCLE_LIMITS.bootMs / 60_000;
-  if (input.nowMs - row.createdAtMs >= LIFECYCLE_LIMITS.bootMs)
+  if (nowMs - row.createdAtMs >= LIFECYCLE_LIMITS.bootMs)
     return failed(row, `its node has not come within ${minutes} minutes`);
   return null;
 }

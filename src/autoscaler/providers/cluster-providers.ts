@@ -2,16 +2,9 @@
 import type { Autoscaling, ScalingProvider } from '../../model/autoscaling.ts';
 import type { ChannelPool } from '../../rpc/channel.ts';
 import { CommandProvider } from './command/command-provider.ts';
-import { ProviderError, type Provider } from './provider.ts';
+import { PROGRAM_TIMEOUT_MS } from './limits.ts';
+import { isOfMachine, ProviderError, type Provider } from './provider.ts';
 import { RemoteProvider } from './remote/remote-provider.ts';
-
-/** Of each program of an operator. */
-const PROGRAM_TIMEOUT_MS = 120_000;
-
-/** Whether its instances are on the machine of one node, which must be named. */
-function isOfMachine(name: ScalingProvider): name is 'process' | 'docker' {
-  return name === 'process' || name === 'docker';
-}
 
 export interface ClusterProviderParts {
   readonly clusterId: string;

@@ -59,6 +59,13 @@ export interface Provider {
   terminate(id: string, signal: AbortSignal): Promise<void>;
 }
 
+/** Those whose instances are on the machine of a node, which makes and ends them. */
+export type MachineProvider = 'process' | 'docker';
+
+export function isOfMachine(name: ScalingProvider): name is MachineProvider {
+  return name === 'process' || name === 'docker';
+}
+
 export const PROVIDER_ERROR_KINDS = [
   'throttled',
   'quota',

@@ -17,11 +17,10 @@ import {
   throwIfAborted,
   type Instance,
   type InstanceRequest,
+  type MachineProvider,
   type Provider,
 } from '../provider.ts';
-import { HOST_LIMITS } from './limits.ts';
-
-export type MachineProvider = 'process' | 'docker';
+import { HOST_LIMITS } from '../limits.ts';
 
 /** The providers of this machine. */
 export interface MachineProviders {

@@ -8,8 +8,8 @@ import { ChannelPool } from '../../../rpc/channel.ts';
 import { createServer } from '../../../rpc/server.ts';
 import { MemoryProvider } from '../memory-provider.test-kit.ts';
 import { CLUSTER_ID, describeProvider, instanceRequest } from '../provider-contract.test-kit.ts';
-import { ProviderError, type Provider } from '../provider.ts';
-import { instanceHostService, type MachineProvider } from './instance-host-service.ts';
+import { ProviderError, type MachineProvider, type Provider } from '../provider.ts';
+import { instanceHostService } from './instance-host-service.ts';
 import { RemoteProvider, type RemoteProviderOptions } from './remote-provider.ts';
 
 const never = new AbortController().signal;

@@ -13,10 +13,10 @@ import {
   throwIfAborted,
   type Instance,
   type InstanceRequest,
+  type MachineProvider,
   type Provider,
 } from '../provider.ts';
-import type { MachineProvider } from './instance-host-service.ts';
-import { HOST_LIMITS } from './limits.ts';
+import { HOST_LIMITS } from '../limits.ts';
 
 export interface RemoteProviderOptions {
   readonly name: MachineProvider;

@@ -307,4 +307,24 @@ describe('a failure of the autoscaler', () => {
     cluster.done({ ...failed, term: cluster.term });
     expect(alertsOf(cluster)).toHaveLength(1);
   });
+
+  it('holds nothing back where it does not say so, however often it comes', () => {
+    const cluster = formed();
+    const failed = {
+      type: 'autoscalerFailed',
+      term: cluster.term,
+      provider: 'process',
+      reason: 'no answer',
+    } as const;
+    cluster.done(failed);
+    const sinceMs = cluster.atMs;
+    cluster.atMs += 5000;
+    cluster.done(failed);
+    expect(cluster.state.scaling?.failure).toMatchObject({ count: 2, heldUntilMs: sinceMs });
+    cluster.done({ ...failed, holdMs: 9000 });
+    const heldUntilMs = cluster.atMs + 9000;
+    cluster.atMs += 10_000;
+    cluster.done(failed);
+    expect(cluster.state.scaling?.failure).toMatchObject({ count: 4, heldUntilMs });
+  });
 });

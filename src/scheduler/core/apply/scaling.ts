@@ -256,7 +256,7 @@ function instance(transaction: Transaction, id: string): InstanceRow {
 /** What goes on failing is told once, until there is a word that nothing fails any more. */
 export function autoscalerFailed(
   transaction: Transaction,
-  { provider, reason: text, holdMs = 0 }: AutoscalerFailedCommand,
+  { provider, reason: text, holdMs }: AutoscalerFailedCommand,
 ): Outcome<null> {
   const { nowMs } = transaction;
   const reason = firstBytes(text, limits.errorMessageBytes);
@@ -268,7 +268,7 @@ export function autoscalerFailed(
     newestMs: nowMs,
     count: (known?.count ?? 0) + 1,
     reason,
-    heldUntilMs: Math.max(known?.heldUntilMs ?? 0, nowMs + holdMs),
+    heldUntilMs: Math.max(known?.heldUntilMs ?? nowMs, holdMs === undefined ? 0 : nowMs + holdMs),
   };
   putScaling(transaction, { failure });
   if (known === null) {
