@@ -209,6 +209,16 @@ describe('one that is JOINED', () => {
       { row, node: away, sighting: GONE, tasks: 1 },
       'LEAVING',
     ],
+    [
+      'stays where it was a process and something was there: that may live on',
+      { row: { ...row, provider: 'process' }, node: away, sighting: GONE, offlineForMs: long, tasks: 1 },
+      'wait',
+    ],
+    [
+      'leaves where it was a process and nothing was there',
+      { row: { ...row, provider: 'process' }, node: away, sighting: GONE },
+      'LEAVING',
+    ],
     ['is waited for where it is away', { row, node: away, offlineForMs: long - 1 }, 'wait'],
     ['is given up where it stays away', { row, node: away, offlineForMs: long }, 'LEAVING'],
     ['is waited for where this leader has not seen since when', { row, node: away }, 'wait'],
@@ -237,6 +247,16 @@ describe('one that is DRAINING', () => {
       'LEAVING',
     ],
     [
+      'waits where it was a process, and something was there: that may live on',
+      {
+        row: { ...row, provider: 'process' },
+        node: node('node-1', 'OFFLINE', true),
+        sighting: GONE,
+        tasks: 1,
+      },
+      'wait',
+    ],
+    [
       'is let be where a list only says so',
       { row, node: node('node-1', 'DRAINING', true), sighting: GONE },
       'wait',
@@ -258,6 +278,11 @@ describe('one that is LEAVING', () => {
     ['goes on leaving while it is on the list', { row, node: node('node-1', 'DRAINED', true) }, 'leave'],
     ['goes on leaving while it is a member', { row, isMember: true }, 'leave'],
     ['tells that it has ended', { row, node: node('node-1', 'OFFLINE'), sighting: GONE }, 'leave gone'],
+    [
+      'tells nothing of the kind of a process: what it had begun may live on',
+      { row: { ...row, provider: 'process' }, node: node('node-1', 'OFFLINE'), sighting: GONE },
+      'leave',
+    ],
     ['waits after a failure', { row: { ...row, notBeforeMs: NOW_MS + 1 }, isMember: true }, 'wait'],
     ['is ended once it is neither', { row }, 'TERMINATING'],
   ])('%s', (_, facts, expected) => {
@@ -310,6 +335,11 @@ describe('one that is TERMINATING', () => {
       'has its node leave that came too late',
       { row: ended, node: node('node-1', 'AVAILABLE'), sighting: GONE },
       'leave gone',
+    ],
+    [
+      'has its node leave that was a process, and proves nothing',
+      { row: { ...ended, provider: 'process' }, node: node('node-1', 'AVAILABLE'), sighting: GONE },
+      'leave',
     ],
     [
       'has its node leave that is a member',

@@ -142,20 +142,21 @@ function ofJoined(row: InstanceRow, { seen }: Sighting, input: LifecycleInput): 
   const node = input.nodes.get(row.node);
   if (node === undefined) return moved(row, 'TERMINATING', 'its node was removed');
   if (node.status !== 'OFFLINE') return null;
-  if (seen?.state === 'gone')
+  const isEmpty = input.tasksOn(row.node) === 0;
+  if (seen?.state === 'gone' && (isEmpty || isFinal(row)))
     return moved(row, 'LEAVING', `it has ended by itself: ${seen.message ?? 'no reason is known'}`);
   const sinceMs = input.offlineSinceMs(row.node);
   const isLost = sinceMs !== null && input.nowMs - sinceMs >= LIFECYCLE_LIMITS.awayMs;
   // What waits for an operator's word is not ended by a timer.
-  return isLost && input.tasksOn(row.node) === 0 ? moved(row, 'LEAVING', 'its node is away') : null;
+  return isLost && isEmpty ? moved(row, 'LEAVING', 'its node is away') : null;
 }
 
 function ofDraining(row: InstanceRow, { seen }: Sighting, input: LifecycleInput): LifecycleAction | null {
   const node = input.nodes.get(row.node);
   if (node === undefined) return moved(row, 'TERMINATING', 'its node was removed');
-  if (seen?.state === 'gone' && node.status === 'OFFLINE')
-    return moved(row, 'LEAVING', 'it has ended by itself');
   const isEmpty = input.tasksOn(row.node) === 0;
+  if (seen?.state === 'gone' && node.status === 'OFFLINE' && (isEmpty || isFinal(row)))
+    return moved(row, 'LEAVING', 'it has ended by itself');
   if (node.status === 'OFFLINE') return isEmpty ? moved(row, 'LEAVING', 'its node is away') : null;
   if (drainOf(node) === null) return moved(row, 'JOINED', 'its drain was ended by an operator');
   return node.status === 'DRAINED' && isEmpty ? moved(row, 'LEAVING', 'it is drained') : null;
@@ -164,7 +165,7 @@ function ofDraining(row: InstanceRow, { seen }: Sighting, input: LifecycleInput)
 function ofLeaving(row: InstanceRow, { seen }: Sighting, input: LifecycleInput): LifecycleAction | null {
   if (!input.nodes.has(row.node) && !input.isMember(row.node))
     return moved(row, 'TERMINATING', 'its node has left');
-  return leave(row, seen?.state === 'gone', input);
+  return leave(row, seen?.state === 'gone' && isFinal(row), input);
 }
 
 function ofTerminating(row: InstanceRow, sighting: Sighting, input: LifecycleInput): LifecycleAction | null {
@@ -174,7 +175,7 @@ function ofTerminating(row: InstanceRow, sighting: Sighting, input: LifecycleInp
   const isKnown = nodes.has(row.node) || isMember(row.node);
   const finish = (isGone: boolean) => (isKnown ? leave(row, isGone, input) : gone(row));
   // Also where it has ended by itself: what is left of it goes, and other leaders know that it was asked for.
-  if (seen?.state === 'gone') return row.isEnded ? finish(true) : terminate(row, seen.id, input);
+  if (seen?.state === 'gone') return row.isEnded ? finish(isFinal(row)) : terminate(row, seen.id, input);
   if (!row.isAsked || (row.host !== null && !nodes.has(row.host))) return finish(false);
   if (row.isEnded) {
     if (missing > 0) return finish(false);
@@ -186,6 +187,14 @@ function ofTerminating(row: InstanceRow, sighting: Sighting, input: LifecycleInp
   const isUnmade =
     missing >= LIFECYCLE_LIMITS.missingLists && nowMs - row.phaseSinceMs >= LIFECYCLE_LIMITS.unmadeMs;
   return isUnmade ? finish(false) : null;
+}
+
+/**
+ * Whether its provider's word that it has gone proves that nothing of it runs [FINAL]. It does of machines and containers; what a
+ * daemon had begun outlives its process, on the machine or in its engine.
+ */
+function isFinal({ provider }: InstanceRow): boolean {
+  return provider !== 'process';
 }
 
 function terminate(row: InstanceRow, providerId: string, { nowMs }: LifecycleInput): LifecycleAction | null {
