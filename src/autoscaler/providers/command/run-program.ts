@@ -62,6 +62,8 @@ export async function runProgram(
   child.once('error', (cause) =>
     fail(new ProviderError('invalid', `${program} cannot be started: ${cause.message}`, { cause })),
   );
+  // What it has left behind keeps its output open.
+  child.once('exit', killAll);
   child.once('close', (exitCode) =>
     resolve({ exitCode, stdout: Buffer.concat(output).toString(), stderr: stderr.toString().trim() }),
   );
@@ -72,7 +74,6 @@ export async function runProgram(
     return await promise;
   } finally {
     ignore();
-    // What it has left behind.
     killAll();
   }
 }
