@@ -42,7 +42,8 @@ export class PacedGroups {
     const isFirst = this.#listedMs === null;
     if (this.#left.length === 0) await this.#begin();
     this.#readFor(budgetMs);
-    while (isFirst && this.#left.length > 0) {
+    if (!isFirst) return;
+    while (this.#left.length > 0) {
       await turn();
       this.#readFor(budgetMs);
     }
