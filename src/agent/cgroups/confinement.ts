@@ -8,6 +8,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 import { isErrno } from '../../lib/errno.ts';
+import { isWithin } from '../../model/policy.ts';
 import { homeOf, parseMounts, readOrEmpty, type Hierarchy } from './hierarchies.ts';
 
 /** Null, each for itself: nothing less than the machine. */
@@ -196,10 +197,6 @@ function* upwards(home: string, root: string): Generator<string> {
     yield folder;
     if (folder === root) return;
   }
-}
-
-function isWithin(folder: string, above: string): boolean {
-  return folder === above || folder.startsWith(above === '/' ? above : `${above}/`);
 }
 
 /** Thousandths of a processor; null: no quota. */
