@@ -9,6 +9,8 @@ export const AUTOSCALER_LIMITS = {
   /** Between two lists of a provider, while something is on its way, and else. */
   listBusyMs: 5000,
   listMs: 60_000,
+  /** A provider that is in use no more is listed for so long: what was asked for last may come late. */
+  afterUseMs: 3_600_000,
   /** So many lists at once, each of a machine. */
   listsAtOnce: 32,
   /** Of one call to a provider, of one that makes an instance, and of one step of a departure. */
@@ -39,4 +41,8 @@ invariant(HOST_LIMITS.createMs < AUTOSCALER_LIMITS.createMs, 'and one that pulls
 invariant(
   2 * AUTOSCALER_LIMITS.createMs < LIFECYCLE_LIMITS.bootMs,
   'an instance may be asked for twice before it counts as failed',
+);
+invariant(
+  AUTOSCALER_LIMITS.createMs < LIFECYCLE_LIMITS.unmadeMs,
+  'nothing that is being made counts as never made',
 );

@@ -2,6 +2,7 @@
 import type { Clock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { ScalingProvider } from '../model/autoscaling.ts';
+import type { InstanceRow } from '../model/scaling.ts';
 import type { StateView } from '../scheduler/ports.ts';
 import { NO_SIGHTINGS, noteList, type Sightings } from './core/sightings.ts';
 import { AUTOSCALER_LIMITS } from './limits.ts';
@@ -11,6 +12,8 @@ import { isOfMachine } from './providers/provider.ts';
 interface Place {
   readonly provider: ScalingProvider;
   readonly host: string | null;
+  /** Else only what comes late is looked for: whoever may not ask any more is no failure. */
+  readonly isInUse: boolean;
 }
 
 interface Listing {
@@ -35,6 +38,8 @@ interface InstanceListsOptions {
 export class InstanceLists {
   readonly #options: InstanceListsOptions;
   readonly #listings = new Map<string, Listing>();
+  /** When it was in use last, or a row was of it; monotonic. */
+  readonly #usedAtMs = new Map<ScalingProvider, number>();
   #sightings: Sightings = NO_SIGHTINGS;
 
   constructor(options: InstanceListsOptions) {
@@ -73,18 +78,33 @@ export class InstanceLists {
   /** Where instances are, and where some may be that nobody knows. @param provider that is in use; null: none */
   #places(provider: ScalingProvider | null): ReadonlyMap<string, Place> {
     const { instances, nodes } = this.#options.state();
+    const rows = [...instances.values()];
     const places = new Map<string, Place>();
     const add = (place: Place): void => {
       if (place.host !== null && nodes.get(place.host)?.sessionOpen !== true) return;
-      places.set(`${place.provider} ${place.host ?? ''}`, place);
+      const key = `${place.provider} ${place.host ?? ''}`;
+      if (places.get(key)?.isInUse !== true) places.set(key, place);
     };
-    for (const row of instances.values())
-      if (row.host !== null || !isOfMachine(row.provider)) add({ provider: row.provider, host: row.host });
-    if (provider === null) return places;
-    if (!isOfMachine(provider)) add({ provider, host: null });
-    else
-      for (const { name } of nodes.values()) if (!isInstance(name, instances)) add({ provider, host: name });
+    for (const { host, provider: name } of rows)
+      if (host !== null || !isOfMachine(name)) add({ provider: name, host, isInUse: true });
+    for (const name of this.#looked(provider, rows)) {
+      const isInUse = name === provider;
+      if (!isOfMachine(name)) add({ provider: name, host: null, isInUse });
+      else
+        for (const node of nodes.values())
+          if (!isInstance(node.name, instances)) add({ provider: name, host: node.name, isInUse });
+    }
     return places;
+  }
+
+  /** What was asked for last may come late: also where another provider is in use since, or none. */
+  #looked(provider: ScalingProvider | null, rows: readonly InstanceRow[]): readonly ScalingProvider[] {
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const row of rows) this.#usedAtMs.set(row.provider, nowMs);
+    if (provider !== null) this.#usedAtMs.set(provider, nowMs);
+    for (const [name, atMs] of this.#usedAtMs)
+      if (nowMs - atMs >= AUTOSCALER_LIMITS.afterUseMs) this.#usedAtMs.delete(name);
+    return [...this.#usedAtMs.keys()];
   }
 
   /** Never throws. */
@@ -102,7 +122,7 @@ export class InstanceLists {
       onList();
     } catch (error) {
       if (signal.aborted) return;
-      listing.failures += 1;
+      listing.failures = place.isInUse ? listing.failures + 1 : 0;
       if (listing.failures === AUTOSCALER_LIMITS.listFailures)
         onFailure(place.provider, `what it has cannot be listed: ${messageOf(error)}`);
     } finally {

@@ -2,9 +2,9 @@
 import { describe, expect, it } from 'vitest';
 
 import { LIFECYCLE_LIMITS } from './core/lifecycle.ts';
+import type { Autoscaling } from '../model/autoscaling.ts';
 import { AUTOSCALER_LIMITS } from './limits.ts';
 import { MINUTE_MS, Scene, SECOND_MS } from './loop.test-kit.ts';
-
 import { ProviderError, type InstanceRequest } from './providers/provider.ts';
 import { HOST_LIMITS } from './providers/limits.ts';
 
@@ -211,6 +211,52 @@ describe('lists that lie', () => {
     expect(scene.phases).toEqual(['JOINED']);
   });
 
+  it('have nothing made anew that they show late, whose node takes its time', async () => {
+    const scene = await Scene.of({ maxNodes: 4 });
+    scene.nodesCome = false;
+    scene.provider.lateMs = { made: 2 * MINUTE_MS, gone: 0 };
+    scene.submit(50);
+    await scene.advance(3 * MINUTE_MS);
+    expect(scene.phases).toEqual(['CREATED']);
+    scene.nodesCome = true;
+    await scene.advance(MINUTE_MS);
+    expect(scene.phases).toEqual(['JOINED']);
+    expect(scene.memory.kept.size).toBe(1);
+  });
+
+  it('have the second one ended that a provider has made for the same token, and no node with it', async () => {
+    const { scene, id, node } = await withOne();
+    const [row] = scene.cluster.state.instances.values();
+    const second = {
+      id: 'i-second',
+      clientToken: row?.id ?? '',
+      node,
+      state: 'running',
+      launchedAtMs: null,
+    } as const;
+    scene.provider.ghosts.push(second);
+    await scene.advance(10 * MINUTE_MS);
+    expect(scene.provider.calls.filter((call) => call.startsWith('terminate'))).toEqual([
+      'terminate i-second',
+    ]);
+    scene.provider.ghosts.pop();
+    await scene.advance(10 * MINUTE_MS);
+    expect([...scene.cluster.state.instances.values()]).toMatchObject([{ phase: 'JOINED', providerId: id }]);
+    expect(scene.cluster.state.nodes.has(node)).toBe(true);
+    expect(scene.running).toBe(1);
+  });
+
+  it('of several machines with one engine all show the same, and nothing is written for it', async () => {
+    const scene = await Scene.of({ maxNodes: 4, provider: 'docker', scaleDownRules: [] });
+    scene.submit(50);
+    await scene.advance(MINUTE_MS);
+    expect(scene.phases).toEqual(['JOINED']);
+    const words = scene.cluster.applied.length;
+    await scene.advance(30 * MINUTE_MS);
+    expect(scene.cluster.applied.length).toBe(words);
+    expect(scene.running).toBe(1);
+  });
+
   it('have nothing ended that they show for a moment only', async () => {
     const scene = await Scene.of();
     const ghost = {
@@ -302,6 +348,33 @@ describe('switched off', () => {
     expect(scene.phases).toEqual([]);
     expect(scene.running).toBe(0);
     expect(scene.memory.kept.size).toBe(1);
+  });
+});
+
+describe('an instance that comes to light late', () => {
+  it.each<[string, Partial<Autoscaling>]>([
+    ['is ended also where the autoscaler is switched off meanwhile', { enabled: false }],
+    ['is ended also where another provider is in use meanwhile', { provider: 'aws' }],
+  ])('%s', async (_, changes) => {
+    const scene = await Scene.of({ maxNodes: 4 });
+    scene.nodesCome = false;
+    scene.provider.always('create', { type: 'lose' });
+    scene.provider.lateMs = { made: 20 * MINUTE_MS, gone: 0 };
+    const tasks = scene.submit(50);
+    await scene.advance(10 * SECOND_MS);
+    scene.set(changes);
+    scene.cancel(tasks);
+    await scene.advance(18 * MINUTE_MS);
+    expect(scene.phases).toEqual([]);
+    expect(scene.running).toBe(1);
+    await scene.advance(10 * MINUTE_MS);
+    expect(scene.running).toBe(0);
+    expect(scene.phases).toEqual([]);
+    // And not for ever.
+    await scene.advance(90 * MINUTE_MS);
+    const { length } = scene.provider.calls;
+    await scene.advance(10 * MINUTE_MS);
+    expect(scene.provider.calls.length).toBe(changes.enabled === false ? length : length + 10);
   });
 });
 

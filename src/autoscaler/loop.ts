@@ -144,8 +144,7 @@ export class Autoscaler {
     const { instances } = replica.state;
     const isBusy = [...instances.values()].some(({ phase }) => phase !== 'JOINED');
     const provider = settings.enabled && !dryRunOf(settings) ? settings.provider : null;
-    if (provider !== null || instances.size > 0)
-      current.lists.look(isBusy, provider, current.controller.signal);
+    current.lists.look(isBusy, provider, current.controller.signal);
     this.#drive();
   }
 

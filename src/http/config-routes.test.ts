@@ -182,7 +182,14 @@ describe('the settings of the cluster', () => {
     [{ alerts: { webhooks: [{ url: 'https://u:canary@x' }] } }, 'must hold no name and no password'],
     [{ alerts: { webhooks: [{ url: 'https://x', secret: ['canary'] }] } }, 'secret: must be a string'],
     [{ alerts: { webhooks: [{ url: 'https://x', secret: '***' }] } }, 'there is none for this address'],
-    [{ alerts: { webhooks: [HOOK, HOOK] } }, 'webhooks[1].url'],
+    [
+      {
+        alerts: {
+          webhooks: [{ url: 'https://x' }, { url: 'https://x/canary' }, { url: 'https://x/canary' }],
+        },
+      },
+      'alerts.webhooks[2].url: is that of webhooks[1]',
+    ],
     [{ alerts: { webhooks: [{ ...HOOK, format: 'teams' }] } }, 'webhooks[0].format'],
     [{ alerts: { webhooks: [{ url: 'https://x', secrte: 'canary' }] } }, 'did you mean secret?'],
     [[], 'must be an object, not a list'],

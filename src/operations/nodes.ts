@@ -20,9 +20,10 @@ export function namedNode({ nodes }: Pick<StateView, 'nodes'>, name: string): No
   throw new JarvisError('not_found', `there is no node ${show(name)}${hint}`);
 }
 
-/** What a heartbeat told, as placement takes it. */
+/** What a heartbeat told, as placement takes it: what is no share says nothing, and must not upset the order of other nodes. */
 export function measuredLoadOf(usage: Usage | null): Load | null {
-  return usage === null ? null : { busy: usage.cpu_percent / 100, scope: usage.cpu_scope };
+  if (usage === null || !Number.isFinite(usage.cpu_percent)) return null;
+  return { busy: Math.min(1, Math.max(0, usage.cpu_percent / 100)), scope: usage.cpu_scope };
 }
 
 /**

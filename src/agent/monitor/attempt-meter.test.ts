@@ -202,6 +202,36 @@ describe('the meter of attempts', () => {
     expect(bed.warnings).toMatchObject([{ error: 'no answer' }]);
   });
 
+  it('measures the others while an engine does not answer, and asks it nothing more meanwhile', async () => {
+    const questions: string[] = [];
+    const answer = Promise.withResolvers<AttemptCounters>();
+    const bed: Bed = new Bed({
+      drivers: [
+        {
+          name: 'docker',
+          running: () => bed.running,
+          askCounters: ({ taskId }) => {
+            questions.push(taskId);
+            return answer.promise;
+          },
+        },
+      ],
+    });
+    bed.run('away');
+    bed.run('here');
+    bed.counters.set('here', { cpuUs: 0 });
+    bed.meter.start();
+    await bed.clock.advance(0);
+    bed.counters.set('here', { cpuUs: 2_000_000 });
+    await bed.clock.advance(ROUND_MS);
+    expect(bed.meter.all()).toMatchObject([{ attempt: { taskId: 'here' }, use: { cpuCores: 1 } }]);
+    expect(questions).toEqual(['away']);
+    answer.resolve({ ...NO_COUNTERS, memoryBytes: 7 });
+    await bed.clock.advance(ROUND_MS);
+    expect(questions).toEqual(['away', 'away']);
+    expect(bed.meter.all()).toHaveLength(2);
+  });
+
   it('goes on after a failure, and tells of it now and then', async () => {
     const bed = new Bed({
       reader: {

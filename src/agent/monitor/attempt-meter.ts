@@ -62,6 +62,8 @@ export class AttemptMeter {
   readonly #closing = new AbortController();
   readonly #complaints: RepeatedLines;
   #rounds: Promise<void> | null = null;
+  /** Questions to an engine that are under way. */
+  #asking: Promise<void> | null = null;
   #histories = 0;
   /** Where the next questions to an engine begin. */
   #engineTurn = 0;
@@ -83,6 +85,7 @@ export class AttemptMeter {
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#rounds;
+    await this.#asking;
   }
 
   /** All that run and were measured, the most demanding first. */
@@ -144,7 +147,8 @@ export class AttemptMeter {
       sliceMs = this.#costMs();
     }
     costMs += this.#costMs() - sliceMs;
-    await this.#askEngines();
+    // Not waited for: an engine that does not answer holds up nothing that can be read without it.
+    this.#asking ??= this.#askEngines().finally(() => (this.#asking = null));
     return costMs;
   }
 

@@ -4,10 +4,13 @@ import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 
 import type { Clock } from '../../lib/clock.ts';
+import { Heartbeat } from '../../generated/worker.ts';
 import { silentLog } from '../../lib/log.ts';
 import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
 import { measuredCapacity, nodeCapacity } from './capacity.ts';
 import { parseCpuTicks, rates, UsageMeter, type Measured } from './usage-meter.ts';
+
+const SAFE = Number.MAX_SAFE_INTEGER;
 
 describe('usage', () => {
   it('reads busy and all ticks, waiting for disks not counted as busy', () => {
@@ -102,6 +105,35 @@ describe('usage', () => {
       expect(meter.latest() !== null && meter.latest()!.memory_bytes > 0).toBe(isKnown);
       meter.close();
     }
+  });
+});
+
+describe('a file system that says odd things of its size', () => {
+  it.each([
+    [
+      'it has no end',
+      { blocks: 2 ** 53, bfree: 2 ** 53 - 1, bavail: 2 ** 53 - 1, bsize: 1024 },
+      [1024, SAFE],
+    ],
+    ['it is full without an end', { blocks: 2 ** 53, bfree: 0, bavail: 0, bsize: 1024 }, [SAFE, SAFE]],
+    ['more is free than there is', { blocks: 100, bfree: 101, bavail: 101, bsize: 512 }, [0, 51_200]],
+    ['it says no numbers', { blocks: NaN, bfree: 0, bavail: 0, bsize: 512 }, [0, 0]],
+  ])('leaves the node able to send its heartbeat: %s', async (_case, disk, expected) => {
+    const { promise: measured, resolve } = Promise.withResolvers<Measured>();
+    const meter = new UsageMeter({
+      directory: tmpdir(),
+      confinement: { measure: async () => ({ cpu: null, memoryBytes: null, memoryLimitBytes: null }) },
+      intervalMs: 1000,
+      clock: new VirtualClock(),
+      log: silentLog,
+      onMeasured: resolve,
+      readDisk: async () => disk,
+    });
+    meter.start();
+    const heartbeat = { session: 1, number: 1, usage: (await measured).usage };
+    const { usage } = Heartbeat.decode(Heartbeat.encode(Heartbeat.fromPartial(heartbeat)).finish());
+    expect([usage?.disk_bytes, usage?.disk_size_bytes]).toEqual(expected);
+    meter.close();
   });
 });
 

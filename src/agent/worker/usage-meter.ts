@@ -3,7 +3,6 @@
  * own: a heartbeat takes the newest value there is and never waits for one. cpu and network come straight from /proc, for systeminformation spawns processes synchronously to read
  * them, which would hold the ticks of Raft; memory is systeminformation's.
  */
-import type { StatsFs } from 'node:fs';
 import { readFile, statfs } from 'node:fs/promises';
 
 import { mem } from 'systeminformation/lib/memory.js';
@@ -57,22 +56,30 @@ interface Counters extends NetworkBytes {
   readonly totalTicks: number;
 }
 
+/** As statfs(2) has them. */
+type Disk = Readonly<Record<'blocks' | 'bfree' | 'bavail' | 'bsize', number>>;
+
 interface Reading {
   readonly counters: Counters;
-  readonly disk: StatsFs;
+  readonly disk: Disk;
   readonly memory: Awaited<ReturnType<typeof mem>>;
   readonly confined: ConfinedUse;
 }
 
+interface UsageMeterOptions {
+  /** On the file system whose use is reported. */
+  readonly directory: string;
+  readonly confinement: ConfinementSource;
+  readonly intervalMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Told each measurement; must not throw. */
+  readonly onMeasured?: (measured: Measured) => void;
+  readonly readDisk?: (directory: string) => Promise<Disk>;
+}
+
 export class UsageMeter implements UsageSource {
-  readonly #options: {
-    readonly directory: string;
-    readonly confinement: ConfinementSource;
-    readonly intervalMs: number;
-    readonly clock: Clock;
-    readonly log: Log;
-    readonly onMeasured?: (measured: Measured) => void;
-  };
+  readonly #options: UsageMeterOptions;
   readonly #network = new NetworkCounters();
   #latest: Measured | null = null;
   #previous: Counters | null = null;
@@ -84,18 +91,7 @@ export class UsageMeter implements UsageSource {
   readonly #complaints: RepeatedLines;
   #closed = false;
 
-  /**
-   * @param options.directory on the file system whose use is reported
-   * @param options.onMeasured told each measurement; must not throw
-   */
-  constructor(options: {
-    directory: string;
-    confinement: ConfinementSource;
-    intervalMs: number;
-    clock: Clock;
-    log: Log;
-    onMeasured?: (measured: Measured) => void;
-  }) {
+  constructor(options: UsageMeterOptions) {
     this.#options = options;
     const { clock } = options;
     this.#complaints = new RepeatedLines({
@@ -144,12 +140,12 @@ export class UsageMeter implements UsageSource {
   }
 
   async #read(): Promise<Reading> {
-    const { clock, confinement, directory } = this.#options;
+    const { clock, confinement, directory, readDisk = statfs } = this.#options;
     const parts = [
       readFile('/proc/stat', 'utf8'),
       readFile('/proc/net/dev', 'utf8'),
       mem(),
-      statfs(directory),
+      readDisk(directory),
       confinement.measure(),
     ] as const;
     this.#isReading = true;
@@ -188,10 +184,10 @@ export class UsageMeter implements UsageSource {
     this.#pressure = pressureOfRooms(rooms, this.#pressure);
     const usage: Usage = {
       ...rates(this.#previous, counters),
-      memory_bytes: confined.memoryBytes ?? memory.active,
-      memory_size_bytes: rooms.memory.total,
-      disk_bytes: (disk.blocks - disk.bfree) * disk.bsize,
-      disk_size_bytes: rooms.disk.total,
+      memory_bytes: sendable(confined.memoryBytes ?? memory.active),
+      memory_size_bytes: sendable(rooms.memory.total),
+      disk_bytes: sendable((disk.blocks - disk.bfree) * disk.bsize),
+      disk_size_bytes: sendable(rooms.disk.total),
       wall_ms: this.#options.clock.wallMs(),
       pressure: [...this.#pressure],
       cpu_scope: confined.cpu?.scope ?? '',
@@ -202,6 +198,14 @@ export class UsageMeter implements UsageSource {
     this.#previous = counters;
     this.#options.onMeasured?.(this.#latest);
   }
+}
+
+/**
+ * As a heartbeat can carry it: whole, and exact as a number. File systems without an end of their own say that they have 8 EiB,
+ * and some that more is free than there is; the node is to be heard of all the same.
+ */
+function sendable(bytes: number): number {
+  return Number.isFinite(bytes) ? Math.min(Number.MAX_SAFE_INTEGER, Math.max(0, Math.round(bytes))) : 0;
 }
 
 /** Of a group that may use less than the machine, what that leaves; and never more than the machine has left. */

@@ -8,7 +8,8 @@ import { NO_SIGHTINGS, type Sighting, type Sightings } from './sightings.ts';
 
 const NOW_MS = 10_000_000;
 const GONE: Sighting = seenAs('gone', 'it broke');
-const UNSEEN: Sighting = { seen: null, missing: LIFECYCLE_LIMITS.missingLists };
+const LATE: Sighting = { seen: null, missing: 50, wasSeen: false };
+const UNSEEN: Sighting = { seen: null, missing: LIFECYCLE_LIMITS.missingLists, wasSeen: true };
 
 function instance(changes: Partial<InstanceRow> = {}): InstanceRow {
   return {
@@ -73,7 +74,7 @@ function node(name: string, status: NodeStatus, isDrained = false): NodeRow {
 
 function seenAs(state: 'pending' | 'running' | 'stopping' | 'gone', message?: string): Sighting {
   const seen = { id: 'i-1', clientToken: 'instance-1', node: 'node-1', state };
-  return { seen: message === undefined ? seen : { ...seen, message }, missing: 0 };
+  return { seen: message === undefined ? seen : { ...seen, message }, missing: 0, wasSeen: true };
 }
 
 interface Facts {
@@ -118,6 +119,8 @@ function on(facts: Facts): string {
   return `${step.type === 'moved' ? step.phase : step.type}${failure === null ? '' : ' failed'}`;
 }
 
+const earlier = { phaseSinceMs: NOW_MS - LIFECYCLE_LIMITS.lateMs };
+const lately = { phaseSinceMs: earlier.phaseSinceMs + 1 };
 const longAgo = { createdAtMs: NOW_MS - LIFECYCLE_LIMITS.bootMs };
 const booting = { createdAtMs: NOW_MS - LIFECYCLE_LIMITS.bootMs + 1 };
 
@@ -169,8 +172,14 @@ describe('one that is CREATED', () => {
     ],
     ['is ended where it has ended', { row, sighting: GONE }, 'TERMINATING failed'],
     ['is ended where its end has begun', { row, sighting: seenAs('stopping') }, 'TERMINATING failed'],
-    ['is not lost by a list or two without it', { row, sighting: { seen: null, missing: 2 } }, 'wait'],
+    ['is not lost by a list or two without it', { row, sighting: { ...UNSEEN, missing: 2 } }, 'wait'],
     ['is lost by three', { row, sighting: UNSEEN }, 'TERMINATING failed'],
+    ['is late where none has shown it yet', { row: { ...row, ...lately }, sighting: LATE }, 'wait'],
+    [
+      'is lost where none has for long',
+      { row: { ...row, ...earlier }, sighting: LATE },
+      'TERMINATING failed',
+    ],
     ['has its time', { row: { ...row, ...booting } }, 'wait'],
     ['is ended where its node has not come', { row: { ...row, ...longAgo } }, 'TERMINATING failed'],
     ['goes on where none is to be asked for any more', { row, mayBegin: false }, 'wait'],
@@ -198,6 +207,16 @@ describe('one that is JOINED', () => {
     [
       'leaves then whatever was there: it is the word of its provider',
       { row, node: away, sighting: GONE, tasks: 1 },
+      'LEAVING',
+    ],
+    [
+      'stays where it was a process and something was there: that may live on',
+      { row: { ...row, provider: 'process' }, node: away, sighting: GONE, offlineForMs: long, tasks: 1 },
+      'wait',
+    ],
+    [
+      'leaves where it was a process and nothing was there',
+      { row: { ...row, provider: 'process' }, node: away, sighting: GONE },
       'LEAVING',
     ],
     ['is waited for where it is away', { row, node: away, offlineForMs: long - 1 }, 'wait'],
@@ -228,6 +247,16 @@ describe('one that is DRAINING', () => {
       'LEAVING',
     ],
     [
+      'waits where it was a process, and something was there: that may live on',
+      {
+        row: { ...row, provider: 'process' },
+        node: node('node-1', 'OFFLINE', true),
+        sighting: GONE,
+        tasks: 1,
+      },
+      'wait',
+    ],
+    [
       'is let be where a list only says so',
       { row, node: node('node-1', 'DRAINING', true), sighting: GONE },
       'wait',
@@ -249,6 +278,11 @@ describe('one that is LEAVING', () => {
     ['goes on leaving while it is on the list', { row, node: node('node-1', 'DRAINED', true) }, 'leave'],
     ['goes on leaving while it is a member', { row, isMember: true }, 'leave'],
     ['tells that it has ended', { row, node: node('node-1', 'OFFLINE'), sighting: GONE }, 'leave gone'],
+    [
+      'tells nothing of the kind of a process: what it had begun may live on',
+      { row: { ...row, provider: 'process' }, node: node('node-1', 'OFFLINE'), sighting: GONE },
+      'leave',
+    ],
     ['waits after a failure', { row: { ...row, notBeforeMs: NOW_MS + 1 }, isMember: true }, 'wait'],
     ['is ended once it is neither', { row }, 'TERMINATING'],
   ])('%s', (_, facts, expected) => {
@@ -272,7 +306,7 @@ describe('one that is TERMINATING', () => {
     ],
     ['stays until lists lack it', { row: ended, sighting: seenAs('stopping') }, 'wait'],
     ['stays until there is a list', { row: ended }, 'wait'],
-    ['goes once a list lacks it', { row: ended, sighting: { seen: null, missing: 1 } }, 'gone'],
+    ['goes once a list lacks it', { row: ended, sighting: { ...UNSEEN, missing: 1 } }, 'gone'],
     ['goes once a list says that it has gone', { row: ended, sighting: GONE }, 'gone'],
     [
       'is ended again where its end takes too long',
@@ -289,7 +323,7 @@ describe('one that is TERMINATING', () => {
       { row: { ...unknown, phaseSinceMs: NOW_MS }, sighting: UNSEEN },
       'wait',
     ],
-    ['is waited for while few lists lack it', { row: unknown, sighting: { seen: null, missing: 2 } }, 'wait'],
+    ['is waited for while few lists lack it', { row: unknown, sighting: { ...UNSEEN, missing: 2 } }, 'wait'],
     ['goes where it was never made', { row: unknown, sighting: UNSEEN }, 'gone'],
     ['goes with the machine that it was on', { row: { ...row, host: 'n1' } }, 'gone'],
     [
@@ -303,8 +337,13 @@ describe('one that is TERMINATING', () => {
       'leave gone',
     ],
     [
+      'has its node leave that was a process, and proves nothing',
+      { row: { ...ended, provider: 'process' }, node: node('node-1', 'AVAILABLE'), sighting: GONE },
+      'leave',
+    ],
+    [
       'has its node leave that is a member',
-      { row: ended, isMember: true, sighting: { seen: null, missing: 1 } },
+      { row: ended, isMember: true, sighting: { ...UNSEEN, missing: 1 } },
       'leave',
     ],
   ])('%s', (_, facts, expected) => {
@@ -312,19 +351,25 @@ describe('one that is TERMINATING', () => {
   });
 });
 
+interface StrayFacts {
+  readonly nodes?: readonly NodeRow[];
+  readonly rows?: readonly InstanceRow[];
+  readonly state?: 'running' | 'stopping';
+  readonly host?: string | null;
+}
+
 function strayOf(
   lists: number,
   sinceMs: number,
-  nodes: readonly NodeRow[] = [],
-  { host = null, rows = [] }: { host?: string | null; rows?: readonly InstanceRow[] } = {},
+  { nodes = [], rows = [], state = 'running', host = null }: StrayFacts = {},
 ): readonly LifecycleAction[] {
-  const seen = { id: 'i-9', clientToken: 'instance-9', node: 'node-9', state: 'running' } as const;
+  const seen = { id: 'i-9', clientToken: 'instance-9', node: 'node-9', state };
   const stray = { provider: 'command', host, seen, lists, sinceMs } as const;
   const sightings: Sightings = { known: new Map(), strays: new Map([['command  i-9', stray]]) };
   return nextActions({
     nowMs: NOW_MS,
     mayBegin: true,
-    instances: new Map(rows.map((one) => [one.id, one])),
+    instances: new Map(rows.map((row) => [row.id, row])),
     nodes: new Map(nodes.map((one) => [one.name, one])),
     tasksOn: () => 0,
     isMember: () => false,
@@ -334,7 +379,9 @@ function strayOf(
 }
 
 describe('one that is listed, and that nobody knows', () => {
-  const { strayLists, strayMs } = LIFECYCLE_LIMITS;
+  const { strayLists, strayMs, endingMs } = LIFECYCLE_LIMITS;
+  const step = { type: 'adopted', id: 'instance-9', node: 'node-9', providerId: 'i-9', host: null };
+  const there = node('node-9', 'AVAILABLE');
 
   it('is let be for three lists, and for five minutes', () => {
     expect(strayOf(strayLists - 1, NOW_MS - strayMs)).toEqual([]);
@@ -342,21 +389,41 @@ describe('one that is listed, and that nobody knows', () => {
   });
 
   it('is then taken in to be ended, and as a node where it is one', () => {
-    const step = { type: 'adopted', id: 'instance-9', node: 'node-9', providerId: 'i-9', host: null };
     expect(strayOf(strayLists, NOW_MS - strayMs)).toMatchObject([
       { step: { ...step, phase: 'TERMINATING' } },
     ]);
-    expect(strayOf(strayLists, NOW_MS - strayMs, [node('node-9', 'AVAILABLE')])).toMatchObject([
+    expect(strayOf(strayLists, NOW_MS - strayMs, { nodes: [there] })).toMatchObject([
       { step: { ...step, phase: 'JOINED' } },
     ]);
   });
 
+  it('is given more time where it is stopping, and none without end: one that was only stopped costs on', () => {
+    expect(strayOf(strayLists, NOW_MS - endingMs + 1, { state: 'stopping' })).toEqual([]);
+    expect(strayOf(strayLists, NOW_MS - endingMs, { state: 'stopping' })).toMatchObject([
+      { step: { ...step, phase: 'TERMINATING' } },
+    ]);
+  });
+
+  it('is ended under a name of its own, and its node let be, where it is the second one with its token', () => {
+    const first = instance({ id: 'instance-9', node: 'node-9', phase: 'JOINED', providerId: 'i-1' });
+    expect(strayOf(strayLists, NOW_MS - strayMs, { nodes: [there], rows: [first] })).toMatchObject([
+      { step: { ...step, id: 'found-i-9', node: 'i-9', phase: 'TERMINATING' } },
+    ]);
+  });
+
   it('is taken in once, and not where the machine that it was seen on is no part of the cluster', () => {
-    const row = instance({ id: 'instance-9', node: 'node-9', phase: 'JOINED', isAsked: true });
-    const nodes = [node('node-9', 'AVAILABLE')];
-    expect(strayOf(strayLists, NOW_MS - strayMs, nodes, { rows: [row] })).toEqual([]);
-    expect(strayOf(strayLists, NOW_MS - strayMs, nodes, { host: 'n1' })).toEqual([]);
+    const own = instance({ id: 'instance-9', node: 'node-9', phase: 'JOINED', isAsked: true });
+    const found = { ...own, id: 'found-i-9', node: 'i-9', providerId: 'i-9' };
+    const nodes = [there, node('i-9', 'AVAILABLE')];
+    expect(strayOf(strayLists, NOW_MS - strayMs, { nodes, rows: [own] })).toEqual([]);
+    expect(strayOf(strayLists, NOW_MS - strayMs, { nodes, rows: [{ ...own, providerId: 'i-9' }] })).toEqual(
+      [],
+    );
+    expect(
+      strayOf(strayLists, NOW_MS - strayMs, { nodes, rows: [{ ...own, providerId: 'i-1' }, found] }),
+    ).toEqual([]);
+    expect(strayOf(strayLists, NOW_MS - strayMs, { nodes, host: 'n1' })).toEqual([]);
     const both = [...nodes, node('n1', 'OFFLINE')];
-    expect(strayOf(strayLists, NOW_MS - strayMs, both, { host: 'n1' })).toHaveLength(1);
+    expect(strayOf(strayLists, NOW_MS - strayMs, { nodes: both, host: 'n1' })).toHaveLength(1);
   });
 });

@@ -20,7 +20,9 @@ export const LIFECYCLE_LIMITS = {
   /** So many lists in a row without it: it is gone. */
   missingLists: 3,
   /** One that was asked for, and of which nothing is known, is waited for that long before it counts as never made. */
-  unmadeMs: 120_000,
+  unmadeMs: 330_000,
+  /** Lists that have never shown what was made are not believed for so long. */
+  lateMs: 300_000,
   /** A provider that has begun to end an instance is asked again after so long. */
   endingMs: 600_000,
 } as const;
@@ -66,19 +68,25 @@ function adoptionOf(
   { provider, host, seen, lists, sinceMs }: Stray,
   { nowMs, nodes, instances }: LifecycleInput,
 ): InstanceStep | null {
-  if (lists < LIFECYCLE_LIMITS.strayLists || nowMs - sinceMs < LIFECYCLE_LIMITS.strayMs) return null;
+  const { strayLists, strayMs, endingMs } = LIFECYCLE_LIMITS;
+  // What ends by itself is given the time for it; a machine that was only stopped costs on.
+  const waitMs = seen.state === 'stopping' ? endingMs : strayMs;
+  if (lists < strayLists || nowMs - sinceMs < waitMs) return null;
   // Nobody reaches what is there, and no list will say what becomes of it.
   if (host !== null && !nodes.has(host)) return null;
-  const node = seen.node ?? seen.id;
-  const phase = nodes.has(node) ? 'JOINED' : 'TERMINATING';
-  const id = seen.clientToken ?? `found-${seen.id}`;
+  const of = seen.clientToken === null ? undefined : instances.get(seen.clientToken);
+  const isSecond = of !== undefined && of.providerId !== null && of.providerId !== seen.id;
+  const id = seen.clientToken === null || isSecond ? `found-${seen.id}` : seen.clientToken;
   // Taken in already, and not listed since.
   if (instances.has(id)) return null;
+  // The node of that name is on the first one with its token.
+  const node = (isSecond ? null : seen.node) ?? seen.id;
+  const phase = nodes.has(node) ? 'JOINED' : 'TERMINATING';
   return { type: 'adopted', id, node, provider, providerId: seen.id, host, phase };
 }
 
 function nextOf(row: InstanceRow, input: LifecycleInput): LifecycleAction | null {
-  const sighting = input.sightings.known.get(row.id) ?? { seen: null, missing: 0 };
+  const sighting = input.sightings.known.get(row.id) ?? { seen: null, missing: 0, wasSeen: false };
   switch (row.phase) {
     case 'REQUESTED':
       return ofRequested(row, sighting, input);
@@ -114,16 +122,18 @@ function ofRequested(row: InstanceRow, { seen }: Sighting, input: LifecycleInput
 
 function ofCreated(
   row: InstanceRow,
-  { seen, missing }: Sighting,
+  { seen, missing, wasSeen }: Sighting,
   input: LifecycleInput,
 ): LifecycleAction | null {
+  const { nowMs } = input;
   if (input.nodes.has(row.node)) return moved(row, 'JOINED', 'its node is there');
   if (seen?.state === 'gone' || seen?.state === 'stopping')
     return failed(row, `it has ended before its node came: ${seen.message ?? 'no reason is known'}`);
-  if (missing >= LIFECYCLE_LIMITS.missingLists)
+  const isLate = !wasSeen && nowMs - row.phaseSinceMs < LIFECYCLE_LIMITS.lateMs;
+  if (missing >= LIFECYCLE_LIMITS.missingLists && !isLate)
     return failed(row, 'the provider does not have it any more, and its node has not come');
   const minutes = LIFECYCLE_LIMITS.bootMs / 60_000;
-  if (input.nowMs - row.createdAtMs >= LIFECYCLE_LIMITS.bootMs)
+  if (nowMs - row.createdAtMs >= LIFECYCLE_LIMITS.bootMs)
     return failed(row, `its node has not come within ${minutes} minutes`);
   return null;
 }
@@ -132,20 +142,21 @@ function ofJoined(row: InstanceRow, { seen }: Sighting, input: LifecycleInput): 
   const node = input.nodes.get(row.node);
   if (node === undefined) return moved(row, 'TERMINATING', 'its node was removed');
   if (node.status !== 'OFFLINE') return null;
-  if (seen?.state === 'gone')
+  const isEmpty = input.tasksOn(row.node) === 0;
+  if (seen?.state === 'gone' && (isEmpty || isFinal(row)))
     return moved(row, 'LEAVING', `it has ended by itself: ${seen.message ?? 'no reason is known'}`);
   const sinceMs = input.offlineSinceMs(row.node);
   const isLost = sinceMs !== null && input.nowMs - sinceMs >= LIFECYCLE_LIMITS.awayMs;
   // What waits for an operator's word is not ended by a timer.
-  return isLost && input.tasksOn(row.node) === 0 ? moved(row, 'LEAVING', 'its node is away') : null;
+  return isLost && isEmpty ? moved(row, 'LEAVING', 'its node is away') : null;
 }
 
 function ofDraining(row: InstanceRow, { seen }: Sighting, input: LifecycleInput): LifecycleAction | null {
   const node = input.nodes.get(row.node);
   if (node === undefined) return moved(row, 'TERMINATING', 'its node was removed');
-  if (seen?.state === 'gone' && node.status === 'OFFLINE')
-    return moved(row, 'LEAVING', 'it has ended by itself');
   const isEmpty = input.tasksOn(row.node) === 0;
+  if (seen?.state === 'gone' && node.status === 'OFFLINE' && (isEmpty || isFinal(row)))
+    return moved(row, 'LEAVING', 'it has ended by itself');
   if (node.status === 'OFFLINE') return isEmpty ? moved(row, 'LEAVING', 'its node is away') : null;
   if (drainOf(node) === null) return moved(row, 'JOINED', 'its drain was ended by an operator');
   return node.status === 'DRAINED' && isEmpty ? moved(row, 'LEAVING', 'it is drained') : null;
@@ -154,7 +165,7 @@ function ofDraining(row: InstanceRow, { seen }: Sighting, input: LifecycleInput)
 function ofLeaving(row: InstanceRow, { seen }: Sighting, input: LifecycleInput): LifecycleAction | null {
   if (!input.nodes.has(row.node) && !input.isMember(row.node))
     return moved(row, 'TERMINATING', 'its node has left');
-  return leave(row, seen?.state === 'gone', input);
+  return leave(row, seen?.state === 'gone' && isFinal(row), input);
 }
 
 function ofTerminating(row: InstanceRow, sighting: Sighting, input: LifecycleInput): LifecycleAction | null {
@@ -164,7 +175,7 @@ function ofTerminating(row: InstanceRow, sighting: Sighting, input: LifecycleInp
   const isKnown = nodes.has(row.node) || isMember(row.node);
   const finish = (isGone: boolean) => (isKnown ? leave(row, isGone, input) : gone(row));
   // Also where it has ended by itself: what is left of it goes, and other leaders know that it was asked for.
-  if (seen?.state === 'gone') return row.isEnded ? finish(true) : terminate(row, seen.id, input);
+  if (seen?.state === 'gone') return row.isEnded ? finish(isFinal(row)) : terminate(row, seen.id, input);
   if (!row.isAsked || (row.host !== null && !nodes.has(row.host))) return finish(false);
   if (row.isEnded) {
     if (missing > 0) return finish(false);
@@ -176,6 +187,14 @@ function ofTerminating(row: InstanceRow, sighting: Sighting, input: LifecycleInp
   const isUnmade =
     missing >= LIFECYCLE_LIMITS.missingLists && nowMs - row.phaseSinceMs >= LIFECYCLE_LIMITS.unmadeMs;
   return isUnmade ? finish(false) : null;
+}
+
+/**
+ * Whether its provider's word that it has gone proves that nothing of it runs [FINAL]. It does of machines and containers; what a
+ * daemon had begun outlives its process, on the machine or in its engine.
+ */
+function isFinal({ provider }: InstanceRow): boolean {
+  return provider !== 'process';
 }
 
 function terminate(row: InstanceRow, providerId: string, { nowMs }: LifecycleInput): LifecycleAction | null {

@@ -66,7 +66,12 @@ describe('an instance that is known', () => {
   it('is missed by each list without it, and by none once it is back', () => {
     const rows = rowsOf(rowOf('a'));
     const [without, within] = [listOf([]), listOf([seenOf('a')])];
-    expect(after([within, without], rows).known.get('a')).toEqual({ seen: null, missing: 1 });
+    expect(after([within, without], rows).known.get('a')).toEqual({
+      seen: null,
+      missing: 1,
+      wasSeen: true,
+    });
+    expect(after([without], rows).known.get('a')?.wasSeen).toBe(false);
     expect(after([within, without, without], rows).known.get('a')?.missing).toBe(2);
     expect(after([without, without, within], rows).known.get('a')?.missing).toBe(0);
     expect(after([without, without, within, without], rows).known.get('a')?.missing).toBe(1);
@@ -95,6 +100,32 @@ describe('an instance that is known', () => {
     expect(after([listOf([], { provider: 'process', host: 'n1' })], rows).known.get('a')?.missing).toBe(1);
   });
 
+  it('is the one that its row names, where others are listed with the same token', () => {
+    const second = seenOf('a', { id: 'i-second', state: 'gone' });
+    const { known, strays } = after(
+      [listOf([second, seenOf('a'), seenOf('a', { id: 'i-third' })])],
+      rowsOf(rowOf('a')),
+    );
+    expect(known.get('a')?.seen?.id).toBe('i-a');
+    expect([...strays.values()].map(({ seen }) => seen.id)).toEqual(['i-third']);
+    const twice = after([listOf([seenOf('a'), seenOf('a')])], rowsOf(rowOf('a', { providerId: null })));
+    expect(twice.strays.size).toBe(0);
+  });
+
+  it('is no stray in the list of another machine with the same engine', () => {
+    const rows = rowsOf(
+      rowOf('a', { provider: 'docker', host: 'n1' }),
+      rowOf('b', { provider: 'docker', host: 'n1', providerId: null }),
+    );
+    const lists = ['n2', 'n1'].map((host) =>
+      listOf([seenOf('a'), seenOf('b')], { provider: 'docker', host }),
+    );
+    const { known, strays } = after(lists, rows);
+    expect([...known.keys()]).toEqual(['a', 'b']);
+    expect(strays.size).toBe(0);
+    expect(after(lists.slice(0, 1), rows).known.size).toBe(0);
+  });
+
   it('is forgotten with its row', () => {
     const { known } = noteList(after([listOf([seenOf('a')])], rowsOf(rowOf('a'))), listOf([]), rowsOf());
     expect(known.size).toBe(0);
@@ -110,9 +141,10 @@ describe('an instance that nobody knows', () => {
     expect([...again.strays.values()]).toMatchObject([{ lists: 1, sinceMs: 9 * ASKED_MS }]);
   });
 
-  it('is none that has gone, or is about to', () => {
-    const list = listOf([seenOf('x', { state: 'gone' }), seenOf('y', { state: 'stopping' })]);
-    expect(after([list], rowsOf()).strays.size).toBe(0);
+  it('is none that has gone, but on a machine that keeps what is left of it', () => {
+    const gone = [seenOf('x', { state: 'gone' })];
+    expect(after([listOf(gone)], rowsOf()).strays.size).toBe(0);
+    expect(after([listOf(gone, { provider: 'docker', host: 'n1' })], rowsOf()).strays.size).toBe(1);
   });
 
   it('stays one while other providers and machines are listed', () => {

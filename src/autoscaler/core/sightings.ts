@@ -27,6 +27,8 @@ export interface Sighting {
   readonly seen: SeenInstance | null;
   /** Newest lists in a row without it. */
   readonly missing: number;
+  /** In any list since this leader leads. */
+  readonly wasSeen: boolean;
 }
 
 /** In lists, and in no row. */
@@ -54,33 +56,38 @@ export function noteList(
   rows: ReadonlyMap<string, InstanceRow>,
 ): Sightings {
   const known = new Map([...before.known].filter(([id]) => rows.has(id)));
-  const taken = new Set<SeenInstance>();
+  const taken = new Set<string>();
   for (const row of rows.values()) {
-    if (row.provider !== list.provider || row.host !== list.host) continue;
-    const seen = list.instances.find((one) => isOf(one, row)) ?? null;
-    if (seen !== null) taken.add(seen);
+    if (row.provider !== list.provider) continue;
+    const seen = seenOf(row, list.instances);
+    // Machines may share one engine: what was made by way of one of them the lists of all of them show.
+    if (seen !== null) taken.add(seen.id);
+    if (row.host !== list.host) continue;
     const isEarlier = list.beganAtMs < Math.max(row.phaseSinceMs, row.askedAtMs ?? 0);
-    const missing = known.get(row.id)?.missing ?? 0;
-    if (seen !== null) known.set(row.id, { seen, missing: 0 });
-    else if (!isEarlier) known.set(row.id, { seen: null, missing: missing + 1 });
+    const { missing = 0, wasSeen = false } = known.get(row.id) ?? {};
+    if (seen !== null) known.set(row.id, { seen, missing: 0, wasSeen: true });
+    else if (!isEarlier) known.set(row.id, { seen: null, missing: missing + 1, wasSeen });
   }
   return { known, strays: straysAfter(before.strays, list, taken) };
 }
 
-function isOf(seen: SeenInstance, row: InstanceRow): boolean {
-  return seen.id === row.providerId || seen.clientToken === row.id;
+/** A second one with the same token is another one: its provider makes two where it ought to make one. */
+function seenOf({ id, providerId }: InstanceRow, instances: readonly SeenInstance[]): SeenInstance | null {
+  const own = providerId === null ? undefined : instances.find((one) => one.id === providerId);
+  return own ?? instances.find((one) => one.clientToken === id) ?? null;
 }
 
 function straysAfter(
   before: Sightings['strays'],
   { provider, host, beganAtMs, instances }: InstanceList,
-  taken: ReadonlySet<SeenInstance>,
+  taken: ReadonlySet<string>,
 ): Sightings['strays'] {
   const strays = new Map(
     [...before].filter(([, stray]) => stray.provider !== provider || stray.host !== host),
   );
   for (const seen of instances) {
-    if (taken.has(seen) || seen.state === 'gone' || seen.state === 'stopping') continue;
+    // A machine keeps what has gone until it is told to end it; elsewhere it goes by itself.
+    if (taken.has(seen.id) || (seen.state === 'gone' && host === null)) continue;
     const key = `${provider} ${host ?? ''} ${seen.id}`;
     const known = before.get(key);
     strays.set(key, {

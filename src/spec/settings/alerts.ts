@@ -3,7 +3,6 @@ import { z } from 'zod';
 
 import type { Alerts, AlertEvent, Webhook } from '../../model/alerts.ts';
 import { ALERT_EVENTS, ALERT_FORMATS } from '../../model/alerts.ts';
-import { show } from '../faults.ts';
 import { refuse, text } from '../fields.ts';
 import { SettingsBlock } from './block.ts';
 
@@ -88,10 +87,9 @@ export const alerts = new SettingsBlock<Alerts>('alerts', {
   faultsOf: ({ webhooks }) =>
     webhooks.flatMap((one, index) => {
       const path = ['webhooks', index];
-      if (webhooks.findIndex((other) => other.url === one.url) < index)
-        return [
-          { path: [...path, 'url'], message: `${show(one.url)} stands in an earlier one: each only once` },
-        ];
+      const first = webhooks.findIndex((other) => other.url === one.url);
+      if (first < index)
+        return [{ path: [...path, 'url'], message: `is that of webhooks[${first}]: each address only once` }];
       if (one.secret !== HIDDEN) return [];
       const message = `${HIDDEN} stands for a secret that is there already, and there is none for this address: the secret itself`;
       return [{ path: [...path, 'secret'], message }];

@@ -123,6 +123,49 @@ describe('a program as a provider', () => {
     });
   });
 
+  it.each([0, 20, 60, 150, 400, 500, 511, 512, 513, 600])(
+    'shows no part of it either, with %d characters behind it',
+    async (count) => {
+      const { joinToken } = instanceRequest();
+      const failed = shell(`echo "bad: ${joinToken} ${'.'.repeat(count)}" >&2; exit 1`).list(never);
+      const message = await failed.then(
+        () => '',
+        (error: Error) => error.message,
+      );
+      expect(message).toContain('sh ended with exit code 1: ');
+      const { length } = joinToken ?? '';
+      for (let at = 'jarvisjoin_0123456789ab_'.length; at + 8 <= length; at += 1)
+        expect(message).not.toContain(joinToken?.slice(at, at + 8));
+    },
+  );
+
+  it.each([
+    ['token', '{"id": "i-1", "state": "running", "client_token": "token-2"}'],
+    ['node', '{"id": "i-1", "state": "running", "node": "auto-2"}'],
+    ['cluster', '{"id": "i-1", "state": "running", "client_token": "token-1", "cluster_id": "other"}'],
+  ])('is not believed where it answers with an instance of another %s', async (_, instance) => {
+    const made = shell(`echo '{"instance": ${instance}}'`).create(instanceRequest(), never);
+    await expect(made).rejects.toMatchObject({
+      kind: 'invalid',
+      message: 'token-1 of node auto-1 was asked for, and the answer is of another one',
+    });
+  });
+
+  it('may list what others have, and tags that are empty', async () => {
+    const instances = [
+      { id: 'i-1', state: 'running', client_token: '', node: '', cluster_id: CLUSTER_ID, more: [1] },
+      { id: 'i-2', state: 'running', client_token: 'token-2', cluster_id: 'other' },
+    ];
+    const listed = await shell(`echo '${JSON.stringify({ instances })}'`).list(never);
+    expect(listed).toEqual([
+      { id: 'i-1', clientToken: null, node: null, state: 'running', launchedAtMs: null },
+    ]);
+  });
+
+  it('is not waited for where what it has left behind holds its output', async () => {
+    expect(await shell(`sleep 1000 & echo '{"instances": []}'`).list(never)).toEqual([]);
+  });
+
   it('ends with its time, and all that it has begun with it', async () => {
     const pid = path.join(home, 'pid');
     const slow = shell(`sleep 1000 & echo $! > ${pid}; wait`, 300).list(never);
@@ -134,14 +177,6 @@ describe('a program as a provider', () => {
   it('leaves nothing behind that it has begun', async () => {
     const pid = path.join(home, 'pid');
     const script = `sleep 1000 >/dev/null 2>&1 & echo $! > ${pid}; echo '{"instances": []}'`;
-    expect(await shell(script).list(never)).toEqual([]);
-    const child = Number(readFileSync(pid, 'utf8'));
-    await vi.waitFor(() => expect(isRunning(child)).toBe(false), { timeout: 10_000 });
-  });
-
-  it('is not waited for by what it leaves behind with its output open', async () => {
-    const pid = path.join(home, 'pid');
-    const script = `sleep 1000 & echo $! > ${pid}; echo '{"instances": []}'`;
     expect(await shell(script).list(never)).toEqual([]);
     const child = Number(readFileSync(pid, 'utf8'));
     await vi.waitFor(() => expect(isRunning(child)).toBe(false), { timeout: 10_000 });

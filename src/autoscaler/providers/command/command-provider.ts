@@ -1,6 +1,7 @@
 /** Nodes that programs of an operator make, list and end: any cloud. What they read and write is in docs/providers.md. */
 import { z } from 'zod';
 
+import { withoutTokens } from '../../../lib/token-text.ts';
 import type { CommandScaling } from '../../../model/autoscaling.ts';
 import {
   checkRequest,
@@ -21,6 +22,8 @@ const text = z.string().max(1024);
 const instanceSchema = z.object({
   id: text.min(1),
   client_token: text.nullish(),
+  /** Where it is said, it is looked at. */
+  cluster_id: text.nullish(),
   node: text.nullish(),
   state: z.enum(INSTANCE_STATES),
   /** Milliseconds since 1970. */
@@ -71,16 +74,31 @@ export class CommandProvider implements Provider {
       labels,
     };
     const { instance } = await this.#run('create', told, createdSchema, signal);
-    return instanceOf(instance);
+    const made = instanceOf(instance);
+    const isOther =
+      !this.#isOwn(instance) ||
+      (made.clientToken ?? clientToken) !== clientToken ||
+      (made.node ?? node) !== node;
+    // What is ended later must not be somebody else's.
+    if (isOther)
+      throw new ProviderError(
+        'invalid',
+        `${clientToken} of node ${node} was asked for, and the answer is of another one`,
+      );
+    return made;
   }
 
   async list(signal: AbortSignal): Promise<readonly Instance[]> {
     const { instances } = await this.#run('list', { cluster_id: this.#clusterId }, listedSchema, signal);
-    return instances.map(instanceOf);
+    return instances.filter((one) => this.#isOwn(one)).map(instanceOf);
   }
 
   async terminate(id: string, signal: AbortSignal): Promise<void> {
     await this.#run('terminate', { cluster_id: this.#clusterId, id }, endedSchema, signal);
+  }
+
+  #isOwn({ cluster_id: clusterId }: z.infer<typeof instanceSchema>): boolean {
+    return (clusterId ?? this.#clusterId) === this.#clusterId;
   }
 
   async #run<T>(verb: Verb, told: object, schema: z.ZodType<T>, caller: AbortSignal): Promise<T> {
@@ -121,8 +139,12 @@ function answerOf<T>(program: string, { exitCode, stdout, stderr }: ProgramResul
     throw new ProviderError(kind, `${program}: ${message.slice(0, MOST_MESSAGE)}`, { retryAfterMs });
   }
   if (exitCode !== 0) {
+    // Of a token that is cut off at its beginning nobody could tell what the rest is.
     const end = exitCode === null ? 'was killed' : `ended with exit code ${exitCode}`;
-    throw new ProviderError('unavailable', `${program} ${end}: ${stderr.slice(-MOST_MESSAGE)}`);
+    throw new ProviderError(
+      'unavailable',
+      `${program} ${end}: ${withoutTokens(stderr).slice(-MOST_MESSAGE)}`,
+    );
   }
   const parsed = schema.safeParse(answer);
   if (parsed.success) return parsed.data;
@@ -141,7 +163,9 @@ function jsonOf(output: string): unknown {
 }
 
 function instanceOf(answer: z.infer<typeof instanceSchema>): Instance {
-  const { id, client_token: clientToken = null, node = null, state, launched_at_ms: at = null } = answer;
+  const { id, client_token: clientToken, node, state, launched_at_ms: launchedAtMs = null } = answer;
   const message = answer.message ?? null;
-  return { id, clientToken, node, state, launchedAtMs: at, ...(message === null ? {} : { message }) };
+  // A tag that is not there is empty for some.
+  const tags = { clientToken: clientToken || null, node: node || null };
+  return { id, ...tags, state, launchedAtMs, ...(message === null ? {} : { message }) };
 }

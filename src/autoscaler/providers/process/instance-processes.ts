@@ -9,6 +9,8 @@ import { throwIfAborted } from '../provider.ts';
 const LOOK_MS = 50;
 /** For the kernel, after SIGKILL. */
 const KILL_WAIT_MS = 5000;
+/** A variable that every task is given (docs/contract.md, section 3): a file below the data directory of its node. */
+const TASK_FILE = 'JARVIS_ERROR_FILE=';
 
 export interface ProcessId {
   readonly pid: number;
@@ -41,18 +43,27 @@ export async function endProcess(
   await hasEnded(id, { withinMs: KILL_WAIT_MS, clock, signal });
 }
 
-/** Kills whatever works below a data directory, or was begun with something in it: of a node that was killed its tasks go on. */
+/** Kills whatever works for the node of a data directory: of a node that was killed its tasks go on. */
 export async function killStrays(
   directory: string,
   { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<void> {
-  const isInside = (text: string): boolean => text === directory || text.startsWith(`${directory}/`);
-  const strays = await processesWhere(
-    async (pid) =>
-      pid !== process.pid && ((await argumentsOf(pid)).some(isInside) || isInside(await directoryOf(pid))),
-  );
+  const strays = await processesOf(directory);
   for (const stray of strays) send(stray, 'SIGKILL');
   for (const stray of strays) await hasEnded(stray, { withinMs: KILL_WAIT_MS, clock, signal });
+}
+
+/**
+ * Whatever works for the node of a data directory: it was begun with it, as daemon and watchdog are, works in it, or has files of a
+ * task there, as every task has, wherever it works.
+ */
+export async function processesOf(directory: string): Promise<readonly ProcessId[]> {
+  const isInside = (text: string): boolean => text === directory || text.startsWith(`${directory}/`);
+  return processesWhere(async (pid) => {
+    if (pid === process.pid) return false;
+    if ((await argumentsOf(pid)).some((text) => text.includes(directory))) return true;
+    return isInside(await directoryOf(pid)) || (await taskFilesOf(pid)).some(isInside);
+  });
 }
 
 function send(id: ProcessId, name: NodeJS.Signals): void {
@@ -98,4 +109,10 @@ async function argumentsOf(pid: number): Promise<readonly string[]> {
 /** Empty where it has ended, or is not this user's. */
 async function directoryOf(pid: number): Promise<string> {
   return readlink(`/proc/${pid}/cwd`).catch(() => '');
+}
+
+/** None where it is no task, has ended, or is not this user's. */
+async function taskFilesOf(pid: number): Promise<readonly string[]> {
+  const variables = (await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')).split('\0');
+  return variables.filter((text) => text.startsWith(TASK_FILE)).map((text) => text.slice(TASK_FILE.length));
 }

@@ -27,6 +27,7 @@ import {
   endProcess,
   isAlive,
   killStrays,
+  processesOf,
   processWithArgument,
   type ProcessId,
 } from './instance-processes.ts';
@@ -220,6 +221,12 @@ export class ProcessProvider implements Provider {
     if (record.process === null) return { ...instance, state: record.isStopping ? 'stopping' : 'pending' };
     if (isAlive(record.process)) return { ...instance, state: record.isStopping ? 'stopping' : 'running' };
     const words = await this.#files.lastWords(clientToken);
+    // Tasks outlive their daemon: that it has ended is no proof that nothing runs [HINT].
+    const left = await processesOf(this.#files.pathsOf(clientToken).data);
+    if (left.length > 0) {
+      const state = record.isStopping ? ('stopping' as const) : ('running' as const);
+      return { ...instance, state, message: `its daemon has ended, and what it began has not: ${words}` };
+    }
     return { ...instance, state: 'gone', message: `the process has ended: ${words}` };
   }
 }
