@@ -8,7 +8,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 import { isErrno } from '../../lib/errno.ts';
-import { isWithin } from '../../model/policy.ts';
+import { isWithin } from '../../lib/paths.ts';
 import { homeOf, parseMounts, readOrEmpty, type Hierarchy } from './hierarchies.ts';
 
 /** Null, each for itself: nothing less than the machine. */
