@@ -91,6 +91,22 @@ function recordNow(): DevRecord {
 
 const addresses = (record: DevRecord): string[] => record.nodes.flatMap((node) => [node.listen, node.http]);
 
+/** Stands in for what the autoscaler makes: a daemon with a task that outlives it and works elsewhere. */
+async function makeInstance(): Promise<readonly number[]> {
+  const folder = join(directory, 'n1', 'instances', 'instance-1');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'daemon.mjs'), INSTANCE_DAEMON);
+  writeFileSync(join(folder, 'node.json'), '{}');
+  const daemon = spawn(
+    process.execPath,
+    [join(folder, 'daemon.mjs'), '--config', join(folder, 'node.json')],
+    { stdio: 'ignore', detached: true },
+  );
+  const task = join(folder, 'task');
+  await vi.waitUntil(() => existsSync(task), { timeout: 15_000 });
+  return [daemon.pid ?? 0, Number(readFileSync(task, 'utf8'))];
+}
+
 describe('dev', () => {
   it('starts the daemons with their flags and says what to type next', async () => {
     const { terminal } = await startReady();
@@ -206,22 +222,6 @@ describe('dev', () => {
     expect(await ended).toBe('SIGTERM');
     expect(terminal.stderr.text).toContain(`n1 of an earlier run still runs (pid ${pid}), ending it`);
   });
-
-  /** Stands in for what the autoscaler makes: a daemon with a task that outlives it and works elsewhere. */
-  async function makeInstance(): Promise<readonly number[]> {
-    const folder = join(directory, 'n1', 'instances', 'instance-1');
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, 'daemon.mjs'), INSTANCE_DAEMON);
-    writeFileSync(join(folder, 'node.json'), '{}');
-    const daemon = spawn(
-      process.execPath,
-      [join(folder, 'daemon.mjs'), '--config', join(folder, 'node.json')],
-      { stdio: 'ignore', detached: true },
-    );
-    const task = join(folder, 'task');
-    await vi.waitUntil(() => existsSync(task), { timeout: 15_000 });
-    return [daemon.pid ?? 0, Number(readFileSync(task, 'utf8'))];
-  }
 
   it("ends the autoscaler's nodes and their tasks as well", async () => {
     const { terminal, done } = await startReady({ nodes: 1 });
