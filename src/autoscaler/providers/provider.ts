@@ -33,7 +33,8 @@ export interface Instance {
   readonly node: string | null;
   /**
    * `pending`: asked for, and not begun; `running`: begun, which says nothing of the node on it; `stopping`: on its way out;
-   * `gone`: over, also by itself, and never coming back. One that is gone may be listed for a while, or not at all.
+   * `gone`: over, also by itself, never coming back, and nothing that it has begun runs any more: with that word its tasks are given
+   * up and begun elsewhere. One that is gone may be listed for a while, or not at all.
    */
   readonly state: InstanceState;
   readonly launchedAtMs: number | null;

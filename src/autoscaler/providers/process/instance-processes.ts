@@ -1,30 +1,12 @@
-/** The processes of an instance: found again by what they were begun with, and ended for good. */
-import { readdir, readFile, readlink } from 'node:fs/promises';
-
+/** The processes of an instance are ended for good. */
 import { pause } from '../../../lib/backoff.ts';
 import type { Clock } from '../../../lib/clock.ts';
-import { processStartTime } from '../../../lib/process-start.ts';
+import { isAlive, processesOf, type ProcessId } from '../../../lib/node-processes.ts';
 import { throwIfAborted } from '../provider.ts';
 
 const LOOK_MS = 50;
 /** For the kernel, after SIGKILL. */
 const KILL_WAIT_MS = 5000;
-
-export interface ProcessId {
-  readonly pid: number;
-  /** As `processStartTime` has it; empty where it had ended before anybody looked. */
-  readonly startTime: string;
-}
-
-export function isAlive({ pid, startTime }: ProcessId): boolean {
-  return startTime !== '' && processStartTime(pid) === startTime;
-}
-
-/** @returns whose arguments have this one; null where there is none */
-export async function processWithArgument(argument: string): Promise<ProcessId | null> {
-  const [found] = await processesWhere(async (pid) => (await argumentsOf(pid)).includes(argument));
-  return found ?? null;
-}
 
 /** Ends with TERM what can end by itself, and with KILL what cannot. @throws ProviderError unavailable where given up */
 export async function endProcess(
@@ -41,16 +23,12 @@ export async function endProcess(
   await hasEnded(id, { withinMs: KILL_WAIT_MS, clock, signal });
 }
 
-/** Kills whatever works below a data directory, or was begun with something in it: of a node that was killed its tasks go on. */
+/** Kills whatever works for the node of a data directory: of a node that was killed its tasks go on. */
 export async function killStrays(
   directory: string,
   { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<void> {
-  const isInside = (text: string): boolean => text === directory || text.startsWith(`${directory}/`);
-  const strays = await processesWhere(
-    async (pid) =>
-      pid !== process.pid && ((await argumentsOf(pid)).some(isInside) || isInside(await directoryOf(pid))),
-  );
+  const strays = await processesOf(directory);
   for (const stray of strays) send(stray, 'SIGKILL');
   for (const stray of strays) await hasEnded(stray, { withinMs: KILL_WAIT_MS, clock, signal });
 }
@@ -77,25 +55,4 @@ async function hasEnded(
     await pause(clock, LOOK_MS, signal);
   }
   return true;
-}
-
-async function processesWhere(is: (pid: number) => Promise<boolean>): Promise<readonly ProcessId[]> {
-  const found: ProcessId[] = [];
-  for (const name of await readdir('/proc')) {
-    const pid = Number(name);
-    if (!Number.isSafeInteger(pid)) continue;
-    const startTime = processStartTime(pid);
-    if (startTime !== null && (await is(pid))) found.push({ pid, startTime });
-  }
-  return found;
-}
-
-/** None where it has ended. */
-async function argumentsOf(pid: number): Promise<readonly string[]> {
-  return (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
-}
-
-/** Empty where it has ended, or is not this user's. */
-async function directoryOf(pid: number): Promise<string> {
-  return readlink(`/proc/${pid}/cwd`).catch(() => '');
 }

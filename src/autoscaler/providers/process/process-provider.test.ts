@@ -15,6 +15,8 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { systemClock } from '../../../lib/clock.ts';
+import { processWithArgument } from '../../../lib/node-processes.ts';
+import { processStartTime } from '../../../lib/process-start.ts';
 import {
   CLUSTER_ID,
   describeProvider,
@@ -23,10 +25,12 @@ import {
 } from '../provider-contract.test-kit.ts';
 import type { Provider } from '../provider.ts';
 import { InstanceFiles } from './instance-files.ts';
-import { processWithArgument } from './instance-processes.ts';
 import { ProcessProvider, type ProcessProviderOptions } from './process-provider.ts';
 
-/** Stands in for jarvisd: runs until SIGTERM, with a child that is not ended with it; `labels.stubborn`: until SIGKILL. */
+/**
+ * Stands in for jarvisd: runs until SIGTERM, with children that are not ended with it, of which one works elsewhere; `labels.stubborn`:
+ * until SIGKILL.
+ */
 const STUB = `
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -37,7 +41,14 @@ if (settings.labels.broken) {
   process.exit(1);
 }
 process.on('SIGTERM', () => settings.labels.stubborn || process.exit(0));
-spawn('sleep', ['1000'], { detached: true, stdio: 'ignore', cwd: settings.data_dir + '/tasks' }).unref();
+const begun = (options) => {
+  const child = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore', ...options });
+  child.unref();
+  return child.pid;
+};
+const tasks = settings.data_dir + '/tasks';
+const env = { JARVIS_ERROR_FILE: tasks + '/1/error.json' };
+writeFileSync(settings.data_dir + '/begun', [begun({ cwd: tasks }), begun({ cwd: '/', env })].join());
 setInterval(() => undefined, 1000);
 writeFileSync(settings.data_dir + '/up', Object.keys(process.env).filter((name) => name.startsWith('JARVISD_')).join());
 `;
@@ -84,6 +95,21 @@ class Bed {
   async kill(token: string): Promise<void> {
     const record = await this.files.read(token);
     if (record?.process !== null && record !== null) process.kill(record.process.pid, 'SIGKILL');
+  }
+
+  /** Those of its children that live. */
+  begun(token: string): readonly number[] {
+    const pids = readFileSync(path.join(this.files.pathsOf(token).data, 'begun'), 'utf8')
+      .split(',')
+      .map(Number);
+    return pids.filter((pid) => processStartTime(pid) !== null);
+  }
+
+  /** With all that it has begun. */
+  async end(token: string): Promise<void> {
+    await this.up(token);
+    await this.kill(token);
+    for (const pid of this.begun(token)) process.kill(pid, 'SIGKILL');
   }
 
   /** Processes by their arguments and folders. */
@@ -133,7 +159,7 @@ async function harness(): Promise<ProviderHarness> {
         process.execPath = node;
       }
     },
-    end: (id) => bed.kill(id),
+    end: (id) => bed.end(id),
     leftovers: async () => bed.leftovers(),
     said: async () =>
       [
@@ -209,6 +235,39 @@ describe('nodes as processes', () => {
     expect(await processWithArgument(settings)).toBeNull();
     expect(existsSync(data)).toBe(false);
     expect(bed.leftovers()).toEqual([]);
+  });
+
+  it('are not gone before all is that they have begun, for it may be tasks that go on', async () => {
+    const provider = bed.provider();
+    await provider.create(instanceRequest(), never);
+    await bed.up('token-1');
+    const [here = 0, elsewhere = 0] = bed.begun('token-1');
+    await bed.kill('token-1');
+    await vi.waitUntil(() => bed.processes().length === 0, { timeout: 15_000 });
+    const state = async () => (await provider.list(never)).map((instance) => instance.state);
+    expect(await state()).toEqual(['running']);
+    process.kill(here, 'SIGKILL');
+    await vi.waitUntil(() => bed.begun('token-1').length === 1, { timeout: 15_000 });
+    expect(await provider.list(never)).toMatchObject([
+      {
+        state: 'running',
+        message: expect.stringMatching(/^its daemon has ended, and what it began has not: /),
+      },
+    ]);
+    process.kill(elsewhere, 'SIGKILL');
+    await vi.waitUntil(() => bed.begun('token-1').length === 0, { timeout: 15_000 });
+    expect(await state()).toEqual(['gone']);
+  });
+
+  it('take with them what they have begun, wherever it works', async () => {
+    const provider = bed.provider();
+    await provider.create(instanceRequest(), never);
+    await bed.up('token-1');
+    await bed.kill('token-1');
+    const begun = bed.begun('token-1');
+    expect(begun).toHaveLength(2);
+    await provider.terminate('token-1', never);
+    expect(begun.filter((pid) => processStartTime(pid) !== null)).toEqual([]);
   });
 
   it('go on being ended where whoever asked has given up', async () => {

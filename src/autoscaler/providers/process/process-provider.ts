@@ -8,6 +8,7 @@ import { open, writeFile } from 'node:fs/promises';
 import { joinAddress } from '../../../lib/address.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import { messageOf } from '../../../lib/errors.ts';
+import { isAlive, processesOf, processWithArgument, type ProcessId } from '../../../lib/node-processes.ts';
 import { processStartTime } from '../../../lib/process-start.ts';
 import { Slots } from '../../../lib/slots.ts';
 import type { ScalingCapacity } from '../../../model/autoscaling.ts';
@@ -22,13 +23,7 @@ import {
 } from '../provider.ts';
 import { Turns } from '../turns.ts';
 import { InstanceFiles, type InstanceRecord } from './instance-files.ts';
-import {
-  endProcess,
-  isAlive,
-  killStrays,
-  processWithArgument,
-  type ProcessId,
-} from './instance-processes.ts';
+import { endProcess, killStrays } from './instance-processes.ts';
 
 /** What a node made here has in common with the one that makes it. */
 export interface ProcessHost {
@@ -219,6 +214,12 @@ export class ProcessProvider implements Provider {
     if (record.process === null) return { ...instance, state: record.isStopping ? 'stopping' : 'pending' };
     if (isAlive(record.process)) return { ...instance, state: record.isStopping ? 'stopping' : 'running' };
     const words = await this.#files.lastWords(clientToken);
+    // Tasks outlive their daemon: that it has ended is no proof that nothing runs [HINT].
+    const left = await processesOf(this.#files.pathsOf(clientToken).data);
+    if (left.length > 0) {
+      const state = record.isStopping ? ('stopping' as const) : ('running' as const);
+      return { ...instance, state, message: `its daemon has ended, and what it began has not: ${words}` };
+    }
     return { ...instance, state: 'gone', message: `the process has ended: ${words}` };
   }
 }
