@@ -8,6 +8,7 @@ import { open, writeFile } from 'node:fs/promises';
 import { joinAddress } from '../../../lib/address.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import { messageOf } from '../../../lib/errors.ts';
+import { isAlive, processesOf, processWithArgument, type ProcessId } from '../../../lib/node-processes.ts';
 import { processStartTime } from '../../../lib/process-start.ts';
 import { Slots } from '../../../lib/slots.ts';
 import type { ScalingCapacity } from '../../../model/autoscaling.ts';
@@ -23,14 +24,7 @@ import {
 } from '../provider.ts';
 import { Turns } from '../turns.ts';
 import { InstanceFiles, type InstanceRecord } from './instance-files.ts';
-import {
-  endProcess,
-  isAlive,
-  killStrays,
-  processesOf,
-  processWithArgument,
-  type ProcessId,
-} from './instance-processes.ts';
+import { endProcess, killStrays } from './instance-processes.ts';
 
 /** What a node made here has in common with the one that makes it. */
 export interface ProcessHost {
