@@ -78,8 +78,20 @@ export function decide(input: PolicyInput): Decision {
     const reason = `${size} of the ${settings.minNodes} nodes that there are to be at least`;
     return { action: 'add_nodes', count: lacking, desired: size + lacking, reason, rules: [...up, ...down] };
   }
+  // Also where max_nodes was lowered, or who was away is back beside the one that took its place.
+  const surplus = size - Math.max(settings.maxNodes, input.voters);
+  if (surplus > 0) return shedding(input, up, surplus);
   if (up.some(({ fires }) => fires)) return scaleUp(input, up);
   return scaleDown(input, up);
+}
+
+function shedding(input: PolicyInput, verdicts: readonly RuleVerdict[], count: number): Decision {
+  const { settings, nodes } = input;
+  const size = nodes.active + nodes.joining;
+  const up = verdicts.map((one) => (one.fires ? { ...one, held: one.held ?? ('max_nodes' as const) } : one));
+  const down = settings.scaleDownRules.map((rule) => downVerdict(rule, input, null));
+  const reason = `${size} nodes are more than the ${settings.maxNodes} that there are to be at most`;
+  return { action: 'remove_nodes', count, desired: size - count, reason, rules: [...up, ...down] };
 }
 
 function scaleUp(input: PolicyInput, verdicts: readonly RuleVerdict[]): Decision {
