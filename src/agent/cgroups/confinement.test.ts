@@ -11,9 +11,9 @@ const PREFIX = 'jarvis-process-0123-';
 /** What version 1 says where there is no limit. */
 const NO_LIMIT = '9223372036854771712';
 
-function confinement(mounts: readonly string[], membership: string): Confinement {
+function confinement(mounts: readonly string[], membership: string, nowMs = () => 0): Confinement {
   const options = { prefixes: [PREFIX], machine: MACHINE, mountinfo: mounts.join('\n') };
-  return new Confinement({ ...options, membership: () => membership });
+  return new Confinement({ ...options, membership: () => membership, nowMs });
 }
 
 /** Files that look like those of the kernel. */
@@ -37,12 +37,6 @@ describe('confinement', () => {
     return `30 25 0:26 ${of} ${path.join(root, name)} rw,nosuid - ${type} ${type} rw,${name}`;
   }
 
-  function used(sample: { readonly usedUs: ReadonlyMap<string, number> } | null): Record<string, number> {
-    return Object.fromEntries(
-      [...(sample?.usedUs ?? [])].map(([folder, us]) => [folder.slice(root.length), us]),
-    );
-  }
-
   it('is the tightest of the own group and those above, of version 2', async () => {
     const found = confinement([mount('cgroup2', 'only')], '0::/a/b/c\n');
     write('only/a/cpu.max', '150000 100000');
@@ -57,11 +51,12 @@ describe('confinement', () => {
     const { cpu, memoryBytes } = await found.measure();
     expect(memoryBytes).toBe(2000);
     expect(cpu?.quotaMillis).toBe(1500);
-    expect(used(cpu)).toEqual({ '/only/a': 900 });
+    expect(cpu).toMatchObject({ usedUs: 900, outsideMillis: 0 });
   });
 
   it('counts attempts whose groups are outside, and those inside once', async () => {
-    const found = confinement([mount('cgroup2', 'only')], '0::/node/daemon\n');
+    let nowMs = 0;
+    const found = confinement([mount('cgroup2', 'only')], '0::/node/daemon\n', () => nowMs);
     write('only/node/cpu.max', '50000 100000');
     write('only/node/cpu.stat', 'usage_usec 10');
     write(`only/node/${PREFIX}in/cpu.stat`, 'usage_usec 7');
@@ -70,12 +65,20 @@ describe('confinement', () => {
     write(`only/jarvis.slice/${PREFIX}slice/cpu.stat`, 'usage_usec 80');
     // It has ended since it was found.
     mkdirSync(path.join(root, `only/${PREFIX}gone`));
-    const { cpu } = await found.measure();
-    expect(used(cpu)).toEqual({
-      '/only/node': 10,
-      [`/only/${PREFIX}out`]: 20,
-      [`/only/jarvis.slice/${PREFIX}slice`]: 80,
-    });
+    // What they have used so far is no rate.
+    expect((await found.measure()).cpu).toMatchObject({ usedUs: 10, outsideMillis: 0 });
+    nowMs = 2000;
+    write('only/node/cpu.stat', 'usage_usec 500010');
+    write('only/jarvis-process-other/cpu.stat', 'usage_usec 400040');
+    write(`only/node/${PREFIX}in/cpu.stat`, 'usage_usec 300007');
+    write(`only/${PREFIX}out/cpu.stat`, 'usage_usec 100020');
+    write(`only/jarvis.slice/${PREFIX}slice/cpu.stat`, 'usage_usec 40080');
+    // Begun since: all that it has used.
+    write(`only/${PREFIX}new/cpu.stat`, 'usage_usec 60000');
+    expect((await found.measure()).cpu).toMatchObject({ usedUs: 500_010, outsideMillis: 100 });
+    nowMs = 4000;
+    rmSync(path.join(root, `only/${PREFIX}out`), { recursive: true });
+    expect((await found.measure()).cpu).toMatchObject({ usedUs: 500_010, outsideMillis: 0 });
   });
 
   it('is counted by another hierarchy of version 1', async () => {
@@ -98,7 +101,7 @@ describe('confinement', () => {
     write(`memory/${PREFIX}out/memory.usage_in_bytes`, '500');
     expect(found.bounds()).toEqual({ cpuMillis: 400, memoryBytes: 1 << 20 });
     const { cpu, memoryBytes, memoryLimitBytes } = await found.measure();
-    expect(used(cpu)).toEqual({ '/cpuacct/n1': 5000 });
+    expect(cpu).toMatchObject({ usedUs: 5000, outsideMillis: 0 });
     expect(memoryBytes).toBe(4500);
     expect(memoryLimitBytes).toBe(found.bounds().memoryBytes);
   });
@@ -121,7 +124,7 @@ describe('confinement', () => {
     write('only/cpu.stat', 'usage_usec 10');
     write(`only/${PREFIX}in/cpu.stat`, 'usage_usec 7');
     expect(found.bounds().cpuMillis).toBe(500);
-    expect(used((await found.measure()).cpu)).toEqual({ '/only': 10 });
+    expect((await found.measure()).cpu).toMatchObject({ usedUs: 10, outsideMillis: 0 });
   });
 
   it('is the same scope for nodes in the same group, and another in another', async () => {

@@ -4,11 +4,14 @@
  * that group rather than the machine. Groups of its attempts that stand outside of it (docs/adr/0005) count as if inside.
  */
 import { readFileSync } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 import { isErrno } from '../../lib/errno.ts';
+import { isWithin } from '../../lib/paths.ts';
+import { cpuUsedUs, memoryUsed } from './counters.ts';
 import { homeOf, parseMounts, readOrEmpty, type Hierarchy } from './hierarchies.ts';
+import { PacedGroups } from './paced-groups.ts';
 
 /** Null, each for itself: nothing less than the machine. */
 export interface Bounds {
@@ -20,8 +23,10 @@ export interface CpuSample {
   /** Names the group: the same on all nodes that are in it, and no other's on this machine. */
   readonly scope: string;
   readonly quotaMillis: number;
-  /** Microseconds that were used, by group; those of attempts come and go. */
-  readonly usedUs: ReadonlyMap<string, number>;
+  /** Microseconds that the group has used, and all below it. */
+  readonly usedUs: number;
+  /** What attempts use whose groups stand outside of it, in thousandths of a processor. */
+  readonly outsideMillis: number;
 }
 
 export interface ConfinementSample {
@@ -41,10 +46,12 @@ export interface ConfinementOptions {
   readonly mountinfo?: string;
   /** The content of /proc/self/cgroup; asked each time, for a process may be moved. */
   readonly membership?: () => string;
+  /** Of this thread, monotonic. */
+  readonly nowMs?: () => number;
 }
 
-/** Groups of attempts outside that are looked at each time; beyond that their use is left out. */
-const MOST_OUTSIDE = 1000;
+/** One measurement keeps this thread for so long to read what attempts outside use: of cpu, and of memory again. */
+const OUTSIDE_BUDGET_MS = 2;
 /** An engine that asks systemd puts its groups there. */
 const SLICE = 'jarvis.slice';
 
@@ -70,6 +77,9 @@ export class Confinement {
   readonly #prefixes: readonly string[];
   readonly #machine: ConfinementOptions['machine'];
   readonly #membership: () => string;
+  /** Groups of attempts outside, as they were found last. */
+  readonly #outsideCpu: Outside;
+  readonly #outsideMemory: Outside;
 
   constructor(options: ConfinementOptions) {
     const { mountinfo = readOrEmpty('/proc/self/mountinfo') } = options;
@@ -77,6 +87,10 @@ export class Confinement {
     this.#prefixes = options.prefixes;
     this.#machine = options.machine;
     this.#membership = options.membership ?? (() => readOrEmpty('/proc/self/cgroup'));
+    const outside = (use: typeof cpuUsedUs): Outside =>
+      new Outside(use, (counted) => this.#outside(counted), options.nowMs);
+    this.#outsideCpu = outside(cpuUsedUs);
+    this.#outsideMemory = outside(memoryUsed);
   }
 
   bounds(): Bounds {
@@ -124,15 +138,11 @@ export class Confinement {
     const counted = this.#countingCpu(found, membership);
     if (counted === null) return null;
     const { ino } = await stat(counted.folder);
-    const usedUs = new Map<string, number>();
-    const inside = await cpuUsedUs(counted.folder, counted.hierarchy.version);
-    if (inside === null) return null;
-    usedUs.set(counted.folder, inside);
-    for (const folder of await this.#outside(counted)) {
-      const used = await cpuUsedUs(folder, counted.hierarchy.version);
-      if (used !== null) usedUs.set(folder, used);
-    }
-    return { scope: String(ino), quotaMillis: found.bound, usedUs };
+    const outside = await this.#outsideCpu.look(counted);
+    const usedUs = cpuUsedUs(counted.folder, counted.hierarchy.version);
+    if (usedUs === null) return null;
+    // A microsecond each millisecond is a thousandth of a processor.
+    return { scope: String(ino), quotaMillis: found.bound, usedUs, outsideMillis: outside.perMs };
   }
 
   /** Of version 1 another controller counts, which may be mounted elsewhere, and the node be in another group of it. */
@@ -153,11 +163,9 @@ export class Confinement {
 
   async #measureMemory(found: Found): Promise<number | null> {
     const { hierarchy, folder } = found;
-    const inside = await memoryUsed(folder, hierarchy.version);
-    if (inside === null) return null;
-    let used = inside;
-    for (const one of await this.#outside(found)) used += (await memoryUsed(one, hierarchy.version)) ?? 0;
-    return used;
+    const outside = await this.#outsideMemory.look(found);
+    const inside = memoryUsed(folder, hierarchy.version);
+    return inside === null ? null : inside + outside.total;
   }
 
   /** The groups of attempts of this node that are not below the one that confines. */
@@ -173,7 +181,44 @@ export class Confinement {
           found.push(group);
       }
     }
-    return found.slice(0, MOST_OUTSIDE);
+    return found;
+  }
+}
+
+/** Groups outside of the one that confines: others where the node was moved. */
+class Outside {
+  readonly #use: typeof cpuUsedUs;
+  readonly #list: (counted: Counted) => Promise<readonly string[]>;
+  readonly #nowMs: (() => number) | undefined;
+  #of = '';
+  #groups: PacedGroups | null = null;
+
+  constructor(
+    use: typeof cpuUsedUs,
+    list: (counted: Counted) => Promise<readonly string[]>,
+    nowMs: (() => number) | undefined,
+  ) {
+    this.#use = use;
+    this.#list = list;
+    this.#nowMs = nowMs;
+  }
+
+  async look(counted: Counted): Promise<PacedGroups> {
+    const { hierarchy, home, folder } = counted;
+    const of = `${home} ${folder}`;
+    if (this.#groups === null || of !== this.#of) this.#groups = this.#begin(counted, hierarchy.version);
+    this.#of = of;
+    await this.#groups.look();
+    return this.#groups;
+  }
+
+  #begin(counted: Counted, version: 1 | 2): PacedGroups {
+    return new PacedGroups({
+      read: (folder) => this.#use(folder, version),
+      list: () => this.#list(counted),
+      budgetMs: OUTSIDE_BUDGET_MS,
+      ...(this.#nowMs === undefined ? {} : { nowMs: this.#nowMs }),
+    });
   }
 }
 
@@ -196,10 +241,6 @@ function* upwards(home: string, root: string): Generator<string> {
     yield folder;
     if (folder === root) return;
   }
-}
-
-function isWithin(folder: string, above: string): boolean {
-  return folder === above || folder.startsWith(above === '/' ? above : `${above}/`);
 }
 
 /** Thousandths of a processor; null: no quota. */
@@ -227,37 +268,6 @@ function readNow(folder: string, file: string): string {
     return readFileSync(path.join(folder, file), 'utf8').trim();
   } catch (error) {
     // The root of version 2 has none, nor a group that its parent gives no controller to.
-    if (isErrno(error, 'ENOENT', 'ENODEV')) return '';
-    throw error;
-  }
-}
-
-/** Null: it went, or nothing is counted there. */
-async function cpuUsedUs(folder: string, version: 1 | 2): Promise<number | null> {
-  if (version === 1) return scaled(await readLater(folder, 'cpuacct.usage'), 1000);
-  return scaled(/^usage_usec (\d+)$/m.exec(await readLater(folder, 'cpu.stat'))?.[1], 1);
-}
-
-/** Without the part of the page cache that is given up first, as Kubernetes counts it. Null: it went. */
-async function memoryUsed(folder: string, version: 1 | 2): Promise<number | null> {
-  const [file, inactive] =
-    version === 2
-      ? ['memory.current', /^inactive_file (\d+)$/m]
-      : ['memory.usage_in_bytes', /^total_inactive_file (\d+)$/m];
-  const used = scaled((await readLater(folder, file)).trim(), 1);
-  const cache = scaled(inactive.exec(await readLater(folder, 'memory.stat'))?.[1], 1) ?? 0;
-  return used === null ? null : Math.max(0, used - cache);
-}
-
-function scaled(text: string | undefined, divisor: number): number | null {
-  return text === undefined || text.trim() === '' ? null : Number(text) / divisor;
-}
-
-async function readLater(folder: string, file: string): Promise<string> {
-  try {
-    return await readFile(path.join(folder, file), 'utf8');
-  } catch (error) {
-    // Removed since it was found.
     if (isErrno(error, 'ENOENT', 'ENODEV')) return '';
     throw error;
   }

@@ -18,7 +18,7 @@ import { beginning, usedBetween, type AttemptUse, type CountersAt } from './atte
 import { marksOf, pidsByMarks, type AttemptReader, type ReaderMemory } from './attempt-reader.ts';
 import { MONITOR_LIMITS } from './limits.ts';
 
-type MeasuredDriver = Pick<Driver, 'name' | 'running' | 'askCounters'>;
+export type MeasuredDriver = Pick<Driver, 'name' | 'running' | 'askCounters'>;
 
 export interface AttemptMeterOptions {
   readonly drivers: readonly MeasuredDriver[];

@@ -5,14 +5,15 @@
 import { statSync } from 'node:fs';
 import path from 'node:path';
 
+import { cpuUsedUs, memoryUsed, numberOrNull } from '../cgroups/counters.ts';
 import { parseMounts, pidsBelow, readOrEmpty, subfolders, type Hierarchy } from '../cgroups/hierarchies.ts';
 import { NO_COUNTERS, type AttemptCounters } from '../drivers/attempt-counters.ts';
-import { readSmall } from './small-file.ts';
+import { readSmall } from '../cgroups/small-file.ts';
 
 /** Every process of the machine is in each hierarchy of version 1; groups of processes are made in the first of these. */
 const REFERENCES = ['freezer', 'pids', 'memory'];
-/** Version 1 says "no limit" as the largest number of whole pages. */
-const NO_LIMIT = 2 ** 60;
+/** Version 1 says "no limit" as the largest number of whole pages; messages hold no more than this. */
+const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 
 /** The folders of one group that are there, by controller; of version 2 all are the same one. */
 interface Folders {
@@ -109,29 +110,11 @@ function existing(folder: string): string | null {
   return statSync(folder, { throwIfNoEntry: false }) === undefined ? null : folder;
 }
 
-function cpuUsedUs(folder: string, version: 1 | 2): number | null {
-  if (version === 2) return field(readSmall(path.join(folder, 'cpu.stat')), 'usage_usec');
-  const nanoseconds = numberOrNull(readSmall(path.join(folder, 'cpuacct.usage')));
-  return nanoseconds === null ? null : nanoseconds / 1000;
-}
-
 function lowestLimit(folders: readonly string[], version: 1 | 2): number | null {
   const file = version === 2 ? 'memory.max' : 'memory.limit_in_bytes';
   const limits = folders.map((folder) => numberOrNull(readSmall(path.join(folder, file))) ?? NO_LIMIT);
   const lowest = Math.min(NO_LIMIT, ...limits);
   return lowest >= NO_LIMIT ? null : lowest;
-}
-
-function memoryUsed(folder: string, version: 1 | 2): number | null {
-  const [file, low] =
-    version === 2 ? ['memory.current', 'inactive_file'] : ['memory.usage_in_bytes', 'total_inactive_file'];
-  const used = numberOrNull(readSmall(path.join(folder, file)));
-  if (used === null) return null;
-  const cache = field(readSmall(path.join(folder, 'memory.stat')), low) ?? 0;
-  if (used > 0 || version === 2) return Math.max(0, used - cache);
-  // Kernels before 5.11 may count in version 1 for each group by itself: the one that an engine makes is below.
-  const below = subfolders(folder).map((name) => memoryUsed(path.join(folder, name), version) ?? 0);
-  return below.reduce((sum, bytes) => sum + bytes, 0);
 }
 
 function transferredBytes(
@@ -154,16 +137,4 @@ function sumOf(text: string | null, pattern: RegExp): number | null {
   let sum = 0;
   for (const [, digits] of text.matchAll(pattern)) sum += Number(digits);
   return sum;
-}
-
-/** Of a file with lines `name value`. */
-function field(text: string | null, name: string): number | null {
-  const digits = text === null ? undefined : new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1];
-  return digits === undefined ? null : Number(digits);
-}
-
-/** `max`, or nothing: null. */
-function numberOrNull(text: string | null): number | null {
-  const digits = text === null ? undefined : /^\d+/.exec(text)?.[0];
-  return digits === undefined ? null : Number(digits);
 }

@@ -9,7 +9,7 @@ import { isErrno } from '../../lib/errno.ts';
 import { NO_COUNTERS, type AttemptCounters } from '../drivers/attempt-counters.ts';
 import { parseInterfaces } from '../worker/network-counters.ts';
 import { MONITOR_LIMITS } from './limits.ts';
-import { readSmall } from './small-file.ts';
+import { readSmall } from '../cgroups/small-file.ts';
 
 /** getauxval(3) */
 const [AT_PAGESZ, AT_CLKTCK] = [6n, 17n];

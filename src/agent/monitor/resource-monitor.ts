@@ -9,11 +9,10 @@ import { JarvisError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { formatTime } from '../../lib/times.ts';
 import type { LocalUsage, UsageQuestion } from '../../operations/node-port.ts';
-import type { Driver } from '../drivers/driver.ts';
 import { ProcessScanner } from '../watchdog/processes.ts';
 import type { ConfinementSource, Measured, UsageSource } from '../worker/usage-meter.ts';
 import { UsageMeter } from '../worker/usage-meter.ts';
-import { AttemptMeter, type MeasuredAttempt } from './attempt-meter.ts';
+import { AttemptMeter, type MeasuredAttempt, type MeasuredDriver } from './attempt-meter.ts';
 import { AttemptReader } from './attempt-reader.ts';
 import { GroupHierarchies } from './group-counters.ts';
 import { MONITOR_LIMITS } from './limits.ts';
@@ -27,7 +26,7 @@ export interface ResourceMonitorOptions {
   /** On the file system whose use is reported. */
   readonly directory: string;
   readonly confinement: ConfinementSource;
-  readonly drivers: readonly Driver[];
+  readonly drivers: readonly MeasuredDriver[];
   readonly clock: Clock;
   readonly log: Log;
 }

@@ -38,20 +38,22 @@ describe('usage', () => {
     expect(rates(second, { ...first, atMs: 3000 })).toEqual(none);
   });
 
-  it('takes the share of a quota, of which parts come and go', () => {
+  it('takes the share of a quota, with what counts beside the group', () => {
     const machine = { busyTicks: 0, totalTicks: 0, receivedBytes: 0, transmittedBytes: 0 };
-    const at = (atMs: number, scope: string, used: Record<string, number>) => ({
+    const at = (atMs: number, scope: string, usedUs: number, outsideMillis = 0) => ({
       ...machine,
       atMs,
-      quota: { scope, quotaMillis: 500, usedUs: new Map(Object.entries(used)) },
+      quota: { scope, quotaMillis: 500, usedUs, outsideMillis },
     });
-    const first = at(0, '7', { group: 1_000_000, ended: 50 });
+    const first = at(0, '7', 1_000_000);
     expect(rates(null, first).cpu_percent).toBe(0);
-    expect(rates(first, at(2000, '7', { group: 1_400_000, begun: 100_000 })).cpu_percent).toBe(50);
-    expect(rates(first, at(2000, '7', { group: 9_000_000 })).cpu_percent).toBe(100);
+    expect(rates(first, at(2000, '7', 1_400_000)).cpu_percent).toBe(40);
+    expect(rates(first, at(2000, '7', 1_400_000, 50)).cpu_percent).toBe(50);
+    expect(rates(first, at(2000, '7', 9_000_000)).cpu_percent).toBe(100);
+    expect(rates(first, at(2000, '7', 0, 50)).cpu_percent).toBe(10);
     // It was moved to another group.
-    expect(rates(first, at(2000, '8', { group: 1_400_000 })).cpu_percent).toBe(0);
-    expect(rates({ ...first, quota: null }, at(2000, '7', { group: 1_400_000 })).cpu_percent).toBe(0);
+    expect(rates(first, at(2000, '8', 1_400_000)).cpu_percent).toBe(0);
+    expect(rates({ ...first, quota: null }, at(2000, '7', 1_400_000)).cpu_percent).toBe(0);
   });
 
   it('is that of the confinement where there is one', async () => {
@@ -64,7 +66,7 @@ describe('usage', () => {
         return () => {};
       },
     };
-    const cpu = { scope: '7', quotaMillis: 500, usedUs: new Map() };
+    const cpu = { scope: '7', quotaMillis: 500, usedUs: 0, outsideMillis: 0 };
     const confinement = { measure: async () => ({ cpu, memoryBytes: 77, memoryLimitBytes: 80 }) };
     const told: Measured[] = [];
     const meter = new UsageMeter({

@@ -27,8 +27,10 @@ interface QuotaUse {
   /** Whose quota it is: nodes with the same share it. */
   readonly scope: string;
   readonly quotaMillis: number;
-  /** Microseconds, by parts that may come and go. */
-  readonly usedUs: ReadonlyMap<string, number>;
+  /** Microseconds that were used so far. */
+  readonly usedUs: number;
+  /** Thousandths of a processor that are used beside that, and count as well. */
+  readonly outsideMillis: number;
 }
 
 /** Null, each for itself: the machine's counts. */
@@ -248,13 +250,11 @@ function busyShare(before: Counters, now: Counters): number {
   return ticks <= 0 ? 0 : (now.busyTicks - before.busyTicks) / ticks;
 }
 
-/** What is new has used all that it has used since `before`. */
 function quotaShare(before: Counters, now: Counters, quota: QuotaUse): number {
   if (before.quota?.scope !== quota.scope) return 0;
-  let usedUs = 0;
-  for (const [part, us] of quota.usedUs) usedUs += Math.max(0, us - (before.quota.usedUs.get(part) ?? 0));
   // A thousandth of a processor is a microsecond each millisecond.
-  return usedUs / ((now.atMs - before.atMs) * quota.quotaMillis);
+  const insideMillis = Math.max(0, quota.usedUs - before.quota.usedUs) / (now.atMs - before.atMs);
+  return (insideMillis + quota.outsideMillis) / quota.quotaMillis;
 }
 
 /** The line `cpu` of /proc/stat: user nice system idle iowait irq softirq steal (proc(5)). */
