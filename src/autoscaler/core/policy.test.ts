@@ -73,11 +73,26 @@ describe('the policy of scaling', () => {
     [18, 2],
     [19, 1],
     [20, 0],
-    [25, 0],
   ])('with %i of at most 20 nodes adds %i', (active, count) => {
     const input = inputOf({ load: BUSY, nodes: { active, joining: 0 } });
     expect(decide(input).count).toBe(count);
     expect(heldOf(input)).toMatchObject({ queue_depth: count === 0 ? 'max_nodes' : null });
+  });
+
+  it('takes nodes away without a rule, and at once, where there are more than max_nodes', () => {
+    const nodes = { active: 23, joining: 2 };
+    const input = inputOf({ load: BUSY, nodes, lastDownAtMs: 100 * MINUTE_MS });
+    expect(decide(input)).toMatchObject({
+      action: 'remove_nodes',
+      count: 5,
+      desired: 20,
+      reason: '25 nodes are more than the 20 that there are to be at most',
+    });
+    expect(heldOf(input)).toMatchObject({ queue_depth: 'max_nodes' });
+    const settings = { ...SETTINGS, maxNodes: 3 };
+    expect(decide(inputOf({ settings, voters: 5, nodes: { active: 5, joining: 0 } }))).toMatchObject({
+      action: 'none',
+    });
   });
 
   it('begins from nothing: below min_nodes it adds nodes without a rule', () => {
@@ -122,8 +137,21 @@ describe('the policy of scaling', () => {
       scaleDownRules: [rule('cluster_utilization', 30, 2)],
     };
     const at = (utilization: number) => inputOf({ settings, load: { ...IDLE, utilization } });
-    expect(heldOf(at(20))).toMatchObject({ cluster_utilization: 'no_room' });
+    expect(decide(at(20))).toMatchObject({ action: 'remove_nodes', count: 1 });
+    expect(heldOf(at(27))).toMatchObject({ cluster_utilization: 'no_room' });
     expect(decide(at(13))).toMatchObject({ action: 'remove_nodes', count: 2 });
+  });
+
+  it('takes as many away as the rest has room for, where that is fewer than a rule says', () => {
+    const settings = { ...SETTINGS, scaleDownRules: [rule('cluster_utilization', 30, 3)] };
+    const load = { ...IDLE, utilization: 29 };
+    const nodes = { active: 4, joining: 0 };
+    // Without three of four nodes the one that is left would have to be 116 % full; without two 58 %.
+    expect(decide(inputOf({ settings, load, nodes }))).toMatchObject({
+      action: 'remove_nodes',
+      count: 2,
+      desired: 2,
+    });
   });
 
   it('stays within its bounds, whatever it is given', () => {
@@ -172,6 +200,8 @@ describe('the policy of scaling', () => {
         expect(desired).toBeGreaterThanOrEqual(Math.max(least, Math.min(minNodes, size)));
         expect(desired).toBeLessThanOrEqual(most);
         expect(size < minNodes && desired !== minNodes).toBe(false);
+        const surplusFrom = Math.max(maxNodes, input.voters);
+        expect(size > surplusFrom && desired !== surplusFrom).toBe(false);
       }),
       { numRuns: runs(1000) },
     );

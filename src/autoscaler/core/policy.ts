@@ -78,8 +78,20 @@ export function decide(input: PolicyInput): Decision {
     const reason = `${size} of the ${settings.minNodes} nodes that there are to be at least`;
     return { action: 'add_nodes', count: lacking, desired: size + lacking, reason, rules: [...up, ...down] };
   }
+  // Also where max_nodes was lowered, or who was away is back beside the one that took its place.
+  const surplus = size - Math.max(settings.maxNodes, input.voters);
+  if (surplus > 0) return shedding(input, up, surplus);
   if (up.some(({ fires }) => fires)) return scaleUp(input, up);
   return scaleDown(input, up);
+}
+
+function shedding(input: PolicyInput, verdicts: readonly RuleVerdict[], count: number): Decision {
+  const { settings, nodes } = input;
+  const size = nodes.active + nodes.joining;
+  const up = verdicts.map((one) => (one.fires ? { ...one, held: one.held ?? ('max_nodes' as const) } : one));
+  const down = settings.scaleDownRules.map((rule) => downVerdict(rule, input, null));
+  const reason = `${size} nodes are more than the ${settings.maxNodes} that there are to be at most`;
+  return { action: 'remove_nodes', count, desired: size - count, reason, rules: [...up, ...down] };
 }
 
 function scaleUp(input: PolicyInput, verdicts: readonly RuleVerdict[]): Decision {
@@ -106,7 +118,8 @@ function scaleDown(input: PolicyInput, up: readonly RuleVerdict[]): Decision {
   const wanted = Math.max(0, ...acting.map(({ count }) => count));
   const least = Math.max(settings.minNodes, voters);
   const fitting = Math.max(0, Math.min(wanted, size - least));
-  const count = leavesRoom(input, fitting) ? fitting : 0;
+  let count = fitting;
+  while (count > 0 && !leavesRoom(input, count)) count -= 1;
   const hold: Held = fitting > 0 ? 'no_room' : settings.minNodes >= voters ? 'min_nodes' : 'voters';
   const down =
     count > 0 ? verdicts : verdicts.map((one) => (acting.includes(one) ? { ...one, held: hold } : one));
@@ -124,7 +137,6 @@ function holdOfDown({ nowMs, settings, nodes, lastUpAtMs }: PolicyInput): Held |
 
 /** Whether the others can hold what there is without making a rule fire that adds nodes again. */
 function leavesRoom({ settings, load, nodes }: PolicyInput, count: number): boolean {
-  if (count === 0) return true;
   if (nodes.active <= count) return false;
   const ceilings = settings.scaleUpRules
     .filter(({ metric }) => metric === 'cluster_utilization')

@@ -3,9 +3,11 @@ import { availableParallelism, totalmem } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { JarvisError } from '../../lib/errors.ts';
+import { isAlive } from '../../lib/node-processes.ts';
 import { processStartTime } from '../../lib/process-start.ts';
 import { printable } from '../terminal.ts';
 import { Daemon, lastLines } from './daemon.ts';
+import { endInstances } from './instances.ts';
 import { nodeLog, readRecord, removeData, writeRecord } from './layout.ts';
 import type { DevNode, DevRecord } from './layout.ts';
 import { FIRST_HTTP_PORT, FIRST_LISTEN_PORT, address, freePorts, isFree, portOf } from './ports.ts';
@@ -48,7 +50,7 @@ export class DevCluster {
   static async start(options: DevClusterOptions): Promise<DevCluster> {
     const { directory } = options;
     const former = options.fresh ? readRecordToDiscard(directory) : readRecord(directory);
-    if (former !== null) await endLeftovers(former, options.say);
+    if (former !== null) await endLeftovers(former, options);
     if (options.fresh) removeData(directory);
     const nodes = await planNodes(options.fresh ? null : former, options.nodes);
     writeRecord(directory, { pid: process.pid, nodes });
@@ -92,6 +94,7 @@ export class DevCluster {
           );
       }),
     );
+    await endInstances(this.#options.directory, this.nodes, STOP_LIMIT_MS);
   }
 
   async #watchOne(daemon: Daemon): Promise<void> {
@@ -185,9 +188,12 @@ function readRecordToDiscard(directory: string): DevRecord | null {
 }
 
 /** Daemons of a `dev` that was killed before it could end them: they would hold the ports and the data. */
-async function endLeftovers(former: DevRecord, say: DevClusterOptions['say']): Promise<void> {
+async function endLeftovers(
+  former: DevRecord,
+  { directory, say }: Pick<DevClusterOptions, 'directory' | 'say'>,
+): Promise<void> {
   for (const { name, process: started } of former.nodes) {
-    if (started === undefined || started.startTime === '' || !isAlive(started)) continue;
+    if (started === undefined || !isAlive(started)) continue;
     await say(`${name} of an earlier run still runs (pid ${started.pid}), ending it`);
     process.kill(started.pid, 'SIGTERM');
     const deadline = performance.now() + STOP_LIMIT_MS;
@@ -195,10 +201,8 @@ async function endLeftovers(former: DevRecord, say: DevClusterOptions['say']): P
     if (isAlive(started)) process.kill(started.pid, 'SIGKILL');
     while (isAlive(started) && performance.now() < deadline + 2000) await delay(50);
   }
-}
-
-function isAlive(started: { readonly pid: number; readonly startTime: string }): boolean {
-  return processStartTime(started.pid) === started.startTime;
+  const count = await endInstances(directory, former.nodes, STOP_LIMIT_MS);
+  if (count > 0) await say(`${count} of the autoscaler's nodes of an earlier run still ran, and were ended`);
 }
 
 /** The machine's cores and memory, divided evenly, as `--capacity` has it. */

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { dev } from '../commands/dev.ts';
 import type { DevOptions } from '../commands/dev.ts';
@@ -32,6 +32,20 @@ process.on('SIGTERM', () => {
   writeFileSync(directory + '/ended', '');
   process.exit(0);
 });
+`;
+
+const INSTANCE_DAEMON = `
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+const folder = import.meta.dirname;
+const env = { JARVIS_ERROR_FILE: folder + '/data/tasks/1/error.json' };
+const task = spawn('sleep', ['1000'], { stdio: 'ignore', detached: true, cwd: '/', env });
+process.on('SIGTERM', () => {
+  writeFileSync(folder + '/ended', '');
+  process.exit(0);
+});
+writeFileSync(folder + '/task', String(task.pid));
+setInterval(() => undefined, 1000);
 `;
 
 let home: string;
@@ -76,6 +90,22 @@ function recordNow(): DevRecord {
 }
 
 const addresses = (record: DevRecord): string[] => record.nodes.flatMap((node) => [node.listen, node.http]);
+
+/** Stands in for what the autoscaler makes: a daemon with a task that outlives it and works elsewhere. */
+async function makeInstance(): Promise<readonly number[]> {
+  const folder = join(directory, 'n1', 'instances', 'instance-1');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'daemon.mjs'), INSTANCE_DAEMON);
+  writeFileSync(join(folder, 'node.json'), '{}');
+  const daemon = spawn(
+    process.execPath,
+    [join(folder, 'daemon.mjs'), '--config', join(folder, 'node.json')],
+    { stdio: 'ignore', detached: true },
+  );
+  const task = join(folder, 'task');
+  await vi.waitUntil(() => existsSync(task), { timeout: 15_000 });
+  return [daemon.pid ?? 0, Number(readFileSync(task, 'utf8'))];
+}
 
 describe('dev', () => {
   it('starts the daemons with their flags and says what to type next', async () => {
@@ -191,6 +221,27 @@ describe('dev', () => {
     const { terminal } = await startReady();
     expect(await ended).toBe('SIGTERM');
     expect(terminal.stderr.text).toContain(`n1 of an earlier run still runs (pid ${pid}), ending it`);
+  });
+
+  it("ends the autoscaler's nodes and their tasks as well", async () => {
+    const { terminal, done } = await startReady({ nodes: 1 });
+    const pids = await makeInstance();
+    terminal.interrupt();
+    await done;
+    expect(pids.filter((pid) => processStartTime(pid) !== null)).toEqual([]);
+    expect(existsSync(join(directory, 'n1', 'instances', 'instance-1', 'ended'))).toBe(true);
+  });
+
+  it("ends the autoscaler's nodes that a killed dev has left running", async () => {
+    const first = await startReady({ nodes: 1 });
+    first.terminal.interrupt();
+    await first.done;
+    const pids = await makeInstance();
+    const { terminal } = await startReady({ fresh: true, nodes: 1 });
+    expect(pids.filter((pid) => processStartTime(pid) !== null)).toEqual([]);
+    expect(terminal.stderr.text).toContain(
+      "1 of the autoscaler's nodes of an earlier run still ran, and were ended",
+    );
   });
 
   it('says that its record is damaged', async () => {

@@ -15,6 +15,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { systemClock } from '../../../lib/clock.ts';
+import { processWithArgument } from '../../../lib/node-processes.ts';
 import { processStartTime } from '../../../lib/process-start.ts';
 import {
   CLUSTER_ID,
@@ -24,7 +25,6 @@ import {
 } from '../provider-contract.test-kit.ts';
 import type { Provider } from '../provider.ts';
 import { InstanceFiles } from './instance-files.ts';
-import { processWithArgument } from './instance-processes.ts';
 import { ProcessProvider, type ProcessProviderOptions } from './process-provider.ts';
 
 /**

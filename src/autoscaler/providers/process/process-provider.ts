@@ -8,10 +8,12 @@ import { open, writeFile } from 'node:fs/promises';
 import { joinAddress } from '../../../lib/address.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import { messageOf } from '../../../lib/errors.ts';
+import { isAlive, processesOf, processWithArgument, type ProcessId } from '../../../lib/node-processes.ts';
 import { processStartTime } from '../../../lib/process-start.ts';
 import { Slots } from '../../../lib/slots.ts';
 import type { ScalingCapacity } from '../../../model/autoscaling.ts';
 import { freePorts } from '../free-ports.ts';
+import { withoutVariables } from '../node-variables.ts';
 import {
   checkRequest,
   ProviderError,
@@ -22,14 +24,7 @@ import {
 } from '../provider.ts';
 import { Turns } from '../turns.ts';
 import { InstanceFiles, type InstanceRecord } from './instance-files.ts';
-import {
-  endProcess,
-  isAlive,
-  killStrays,
-  processesOf,
-  processWithArgument,
-  type ProcessId,
-} from './instance-processes.ts';
+import { endProcess, killStrays } from './instance-processes.ts';
 
 /** What a node made here has in common with the one that makes it. */
 export interface ProcessHost {
@@ -189,7 +184,7 @@ export class ProcessProvider implements Provider {
     try {
       const child = spawn(process.execPath, [this.#options.program, '--config', settings], {
         cwd: directory,
-        env: withoutSettings(process.env),
+        env: withoutVariables(process.env),
         stdio: ['ignore', output.fd, output.fd],
         detached: true,
       });
@@ -228,9 +223,4 @@ export class ProcessProvider implements Provider {
     }
     return { ...instance, state: 'gone', message: `the process has ended: ${words}` };
   }
-}
-
-/** What the daemon was told in its environment is not for another one. */
-function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith('JARVISD_')));
 }
