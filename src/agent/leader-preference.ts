@@ -6,11 +6,9 @@
 import type { Clock } from '../lib/clock.ts';
 import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
-import type { NodeRow } from '../model/node.ts';
+import { zoneOf, type NodeRow } from '../model/node.ts';
 import type { RaftNode } from '../raft/node.ts';
 import type { Replica } from '../scheduler/ports.ts';
-
-const ZONE_LABEL = 'zone';
 
 /** @param voters names of all @returns what stands against that voter's leading, for people; null: nothing */
 export function objectionTo(
@@ -22,15 +20,13 @@ export function objectionTo(
   if (node === undefined) return null;
   if (node.status === 'DRAINING' || node.status === 'DRAINED') return `it is ${node.status}`;
   if (!node.schedulable) return 'it is cordoned';
-  const zoneOf = (voter: string): string | undefined =>
-    nodes.get(voter)?.labels.find(([label]) => label === ZONE_LABEL)?.[1];
-  const zone = zoneOf(name);
-  if (zone === undefined) return null;
+  const zone = zoneOf(node);
+  if (zone === null) return null;
   const counts = new Map<string, number>();
   for (const voter of voters) {
-    const its = zoneOf(voter);
+    const its = zoneOf(nodes.get(voter));
     // Where one is not known the zones cannot be compared.
-    if (its === undefined) return null;
+    if (its === null) return null;
     counts.set(its, (counts.get(its) ?? 0) + 1);
   }
   const own = counts.get(zone) ?? 0;

@@ -5,6 +5,7 @@ import { JarvisError } from '../lib/errors.ts';
 import { drainOf } from '../model/earlier-rows.ts';
 import { zoneOf, type NodeRow } from '../model/node.ts';
 import { expectStopped } from '../operations/nodes.ts';
+import { errorOfRefusal } from '../operations/refusals.ts';
 import type { RaftId } from '../raft/core/types.ts';
 import type { RaftNode } from '../raft/node.ts';
 import type { Peer } from '../raft/ports.ts';
@@ -164,12 +165,6 @@ export class NodeDepartures implements Departures {
 
   async #propose(command: CommandInput): Promise<void> {
     const outcome = await this.#options.replica.propose(command);
-    if (outcome.type === 'refused' && outcome.code !== 'not_found')
-      throw new JarvisError(codeOfRefusal(outcome.code), outcome.message);
+    if (outcome.type === 'refused' && outcome.code !== 'not_found') throw errorOfRefusal(outcome);
   }
-}
-
-/** Of a refusal, as an error has it. */
-export function codeOfRefusal(code: string): 'conflict' | 'too_many' {
-  return code === 'too_many' ? 'too_many' : 'conflict';
 }

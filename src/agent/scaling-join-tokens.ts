@@ -7,10 +7,11 @@ import type { Clock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { formatJoinToken, hashOfSecret, newSecret } from '../lib/join-token.ts';
 import type { TlsSource } from '../lib/tls-watch.ts';
+import { errorOfRefusal } from '../operations/refusals.ts';
 import type { CreateJoinTokenResult } from '../scheduler/core/apply/join-tokens.ts';
 import type { Replica } from '../scheduler/ports.ts';
 import { ownAuthorityHash } from './enrolment/enrolment-parts.ts';
-import { AUTOSCALER_PRINCIPAL, codeOfRefusal } from './node-departures.ts';
+import { AUTOSCALER_PRINCIPAL } from './node-departures.ts';
 
 export interface ScalingJoinTokensOptions {
   readonly replica: Pick<Replica, 'propose' | 'state'>;
@@ -56,7 +57,7 @@ export class ScalingJoinTokens implements JoinTokenMaker {
       secretHash: hashOfSecret(secret),
       ...asked,
     });
-    if (outcome.type === 'refused') throw new JarvisError(codeOfRefusal(outcome.code), outcome.message);
+    if (outcome.type === 'refused') throw errorOfRefusal(outcome);
     return { id: (outcome.result as CreateJoinTokenResult).id, secret };
   }
 }

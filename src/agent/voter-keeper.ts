@@ -5,6 +5,7 @@ import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { ClusterRow } from '../model/cluster.ts';
 import { DEFAULT_MEMBERSHIP } from '../model/cluster.ts';
+import { zoneOf } from '../model/node.ts';
 import { isJoint } from '../raft/core/confchange.ts';
 import type { RaftId } from '../raft/core/types.ts';
 import type { RaftNode } from '../raft/node.ts';
@@ -25,8 +26,6 @@ interface Life {
   /** Monotonic. */
   readonly sinceMs: number;
 }
-
-const ZONE_LABEL = 'zone';
 
 export class VoterKeeper {
   readonly #options: VoterKeeperOptions;
@@ -101,11 +100,10 @@ export class VoterKeeper {
       const life = this.#lives.get(raftId);
       const { sinceMs } = life?.isAlive === isAlive ? life : { sinceMs: nowMs };
       this.#lives.set(raftId, { isAlive, sinceMs });
-      const labels = replica.state.nodes.get(name)?.labels ?? [];
       return {
         id: raftId,
         name,
-        zone: labels.find(([label]) => label === ZONE_LABEL)?.[1] ?? null,
+        zone: zoneOf(replica.state.nodes.get(name)),
         incoming: confState.voters.includes(raftId),
         outgoing: confState.votersOutgoing.includes(raftId),
         isAlive,

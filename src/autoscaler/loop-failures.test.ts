@@ -141,6 +141,32 @@ describe('instances that do not come to be', () => {
   });
 });
 
+describe('what is held back after a failure', () => {
+  it('keeps no node that is there already from staying: what is being drained is undrained', async () => {
+    const scene = await Scene.of();
+    const tasks = scene.submit(50);
+    await scene.advance(MINUTE_MS);
+    scene.nodesCome = false;
+    scene.cancel(tasks);
+    await scene.advance(3 * MINUTE_MS);
+    expect(scene.phases).toContain('DRAINING');
+    const { term, state } = scene.cluster;
+    const made = scene.memory.kept.size;
+    scene.cluster.execute({
+      type: 'autoscalerFailed',
+      term,
+      provider: 'command',
+      reason: 'it did not come',
+      holdMs: HOUR_MS,
+    });
+    scene.submit(50);
+    await scene.advance(30 * SECOND_MS);
+    expect(scene.phases).toEqual(['JOINED', 'JOINED', 'JOINED']);
+    expect(scene.memory.kept.size).toBe(made);
+    expect([...state.nodes.values()].map(({ status }) => status)).not.toContain('DRAINING');
+  });
+});
+
 describe('a provider that is slow', () => {
   it('as with the pull of an image is waited for', async () => {
     const scene = await Scene.of({ maxNodes: 4 });

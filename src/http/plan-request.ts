@@ -1,8 +1,8 @@
+import { isPlainObject } from '../lib/plain-object.ts';
 import type { PlanRequest } from '../generated/cluster.ts';
 import { expectValid } from '../operations/group-requests.ts';
 import { checkBatch } from '../spec/batch-schema.ts';
 import { checkDag } from '../spec/dag-schema.ts';
-import { isPlainObject } from '../spec/group-fields.ts';
 import { batchToWire, dagToWire } from '../spec/group-wire.ts';
 import { parseTaskSpec } from '../spec/task-schema.ts';
 import { wireFromPlain } from '../spec/wire.ts';

@@ -3,6 +3,7 @@
  * where a task is submitted, where it is placed, and again on the node that starts it.
  */
 import { parseImageReference } from '../lib/image-reference.ts';
+import { isWithin } from '../lib/paths.ts';
 import type { ContainerNeeds, ContainerSpec, TaskNeeds } from './task.ts';
 
 /** As the node tells the cluster: without credentials, and without what it grants by itself. */
@@ -68,11 +69,6 @@ function userViolations(user: string | null, { users }: NodePolicy): readonly Po
   if (users === null || users.includes(user ?? '')) return [];
   const message = `${quoted(user)} is forbidden by policy.users, which allows ${listed(users)}`;
   return [{ path: ['user'], message }];
-}
-
-/** Whether `path` is `folder` or lies below it. Both are absolute and normal. */
-export function isWithin(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(folder === '/' ? folder : `${folder}/`);
 }
 
 function mountViolation(mount: ContainerNeeds['mounts'][number], policy: NodePolicy): string | null {

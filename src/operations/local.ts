@@ -25,11 +25,9 @@ import type {
   TransferLeadershipRequest,
   UpdateTaskRequest,
 } from '../generated/cluster.ts';
-import { unreachable } from '../lib/assert.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { ErrorCode } from '../lib/errors.ts';
 import { JarvisError } from '../lib/errors.ts';
-import type { IdempotencyKey, Outcome, RefusalCode } from '../model/commands.ts';
+import type { IdempotencyKey, Outcome } from '../model/commands.ts';
 import type { NodeRow } from '../model/node.ts';
 import type { RemoveNodeResult } from '../scheduler/core/apply/remove-node.ts';
 import type { Replica } from '../scheduler/ports.ts';
@@ -55,6 +53,7 @@ import { MembershipRequests } from './membership-requests.ts';
 import { LocalNodes } from './node-changes.ts';
 import { expectSilent, expectStopped, namedNode } from './nodes.ts';
 import { LocalSettings } from './settings.ts';
+import { errorOfRefusal } from './refusals.ts';
 import { idempotencyOf } from './requests.ts';
 import { LocalTokens } from './tokens.ts';
 import { isStale, withReports } from './cluster-reports.ts';
@@ -290,7 +289,7 @@ export class LocalOperations implements RemoteOperations {
       signal,
       () => new JarvisError('outcome_unknown', 'the caller has gone before the outcome was known'),
     );
-    if (outcome.type === 'refused') throw new JarvisError(codeOfRefusal(outcome.code), outcome.message);
+    if (outcome.type === 'refused') throw errorOfRefusal(outcome);
     // Each command has one type of result, which apply gives it.
     return outcome.result as Result;
   }
@@ -301,25 +300,5 @@ export class LocalOperations implements RemoteOperations {
       activeTasks: this.#replica.state.tasksOn(node.name).size,
       insight: this.#insight,
     });
-  }
-}
-
-function codeOfRefusal(code: RefusalCode): ErrorCode {
-  switch (code) {
-    case 'not_found':
-    case 'forbidden':
-    case 'conflict':
-    case 'idempotency_conflict':
-    case 'invalid':
-    case 'too_many':
-      return code;
-    // Decided by a leader that was replaced meanwhile: the next one decides anew.
-    case 'stale_decision':
-      return 'no_leader';
-    case 'stale_session':
-    case 'internal':
-      return 'internal';
-    default:
-      return unreachable(code);
   }
 }

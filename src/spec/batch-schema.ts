@@ -5,6 +5,7 @@
 import { z } from 'zod';
 
 import { limits } from '../lib/limits.ts';
+import { isPlainObject } from '../lib/plain-object.ts';
 import { sizeOfWork } from '../model/batch-work.ts';
 import type { BatchWork } from '../model/commands.ts';
 import { SpecPacker } from '../model/packed-specs.ts';
@@ -12,14 +13,7 @@ import type { Pairs, RetryPolicy } from '../model/task.ts';
 import { fillIn, parametersOf } from '../model/template.ts';
 import { wholeNumber } from './fields.ts';
 import type { Checked } from './group-fields.ts';
-import {
-  FaultList,
-  checkNameBytes,
-  groupFields,
-  isPlainObject,
-  parseOuter,
-  taskList,
-} from './group-fields.ts';
+import { FaultList, checkNameBytes, groupFields, parseOuter, taskList } from './group-fields.ts';
 import { Maxima } from './maxima.ts';
 import { checkTaskSpec } from './task-schema.ts';
 import { Template, checkParameters } from './template-schema.ts';

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { JarvisError } from '../lib/errors.ts';
 import { parseImageReference } from '../lib/image-reference.ts';
 import { parseCpuMillis, parseMemoryBytes } from '../lib/quantities.ts';
-import { isWithin } from '../model/policy.ts';
+import { isWithin } from '../lib/paths.ts';
 import { NETWORK_MODES, PULL_POLICIES } from '../model/task.ts';
 import { show } from './faults.ts';
 import { CPU_SCHEMA, MAX_PATH_BYTES, SIZE_SCHEMA, quantity, refuse, text, wholeNumber } from './fields.ts';

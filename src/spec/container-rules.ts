@@ -1,6 +1,7 @@
 /** What the fields of a task say of each other: which need an image, and how resources and limits go together. */
 import type { z } from 'zod';
 
+import { isPlainObject } from '../lib/plain-object.ts';
 import type { LocatedFault } from './faults.ts';
 import { show } from './faults.ts';
 
@@ -24,7 +25,7 @@ export function withContainerFaults(
   found: readonly LocatedFault[],
   schemas: QuantitySchemas,
 ): readonly LocatedFault[] {
-  if (!isPlain(plain)) return found;
+  if (!isPlainObject(plain)) return found;
   if (isAbsent(plain['image'])) {
     const needing = IMAGE_ONLY.filter((field) => isGiven(plain[field]));
     // One fault says enough: what is wrong within such a field does not matter yet.
@@ -47,7 +48,7 @@ function commandFaults(command: unknown): readonly LocatedFault[] {
 /** A resource that was asked for in so many words and that its limit makes unreachable. */
 function limitFaults(plain: Plain, schemas: QuantitySchemas): readonly LocatedFault[] {
   const { resources, limits } = plain;
-  if (!isPlain(resources) || !isPlain(limits)) return [];
+  if (!isPlainObject(resources) || !isPlainObject(limits)) return [];
   return (['cpu', 'memory'] as const).flatMap((field) => {
     const wanted = schemas.resources[field].safeParse(resources[field]).data;
     const most = schemas.limits[field].safeParse(limits[field]).data;
@@ -55,10 +56,6 @@ function limitFaults(plain: Plain, schemas: QuantitySchemas): readonly LocatedFa
     const message = `${show(resources[field])} is above limits.${field}, ${show(limits[field])}: at most that`;
     return [{ path: ['resources', field], message }];
   });
-}
-
-function isPlain(value: unknown): value is Plain {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isAbsent(value: unknown): value is null | undefined {

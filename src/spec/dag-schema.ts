@@ -5,21 +5,16 @@
 import { z } from 'zod';
 
 import { limits } from '../lib/limits.ts';
+import { isPlainObject } from '../lib/plain-object.ts';
+import { NAME_PATTERN } from '../lib/names.ts';
 import type { SubmitDagCommand } from '../model/commands.ts';
 import { SpecPacker } from '../model/packed-specs.ts';
 import type { RetryPolicy } from '../model/task.ts';
 import { cyclesIn } from './cycles.ts';
 import { show } from './faults.ts';
-import { NAME_PATTERN, NAME_RULE } from './fields.ts';
+import { NAME_RULE } from './fields.ts';
 import type { Checked } from './group-fields.ts';
-import {
-  FaultList,
-  checkNameBytes,
-  groupFields,
-  isPlainObject,
-  parseOuter,
-  taskList,
-} from './group-fields.ts';
+import { FaultList, checkNameBytes, groupFields, parseOuter, taskList } from './group-fields.ts';
 import { Maxima } from './maxima.ts';
 import { closest } from './suggest.ts';
 import { checkTaskSpec } from './task-schema.ts';

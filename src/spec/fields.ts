@@ -3,12 +3,13 @@ import { z } from 'zod';
 
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
+import { NAME_PATTERN } from '../lib/names.ts';
+import { isPlainObject } from '../lib/plain-object.ts';
 import type { Pairs } from '../model/task.ts';
 import type { FaultPath } from './faults.ts';
 import { show } from './faults.ts';
 
-/** Names of tasks, nodes, label keys. */
-export const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+/** Of `NAME_PATTERN`, behind what is no name. */
 export const NAME_RULE = 'a letter or digit, then at most 127 letters, digits, dots, underscores and hyphens';
 const ENV_NAME_PATTERN = /^[A-Za-z_.-][A-Za-z0-9_.-]*$/;
 
@@ -26,10 +27,6 @@ interface Context {
 
 export function refuse(context: Context, input: unknown, message: string, path: FaultPath = []): void {
   context.issues.push({ code: 'custom', input, message, path: [...path] });
-}
-
-function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 export const name = z

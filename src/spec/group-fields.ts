@@ -2,6 +2,7 @@
 import { z } from 'zod';
 
 import { limits } from '../lib/limits.ts';
+import { isPlainObject } from '../lib/plain-object.ts';
 import type { FaultPath, KnownFields, LocatedFault } from './faults.ts';
 import { faultsOf, show } from './faults.ts';
 import { name, wholeNumber } from './fields.ts';
@@ -67,10 +68,6 @@ export function parseOuter<Shape extends z.ZodRawShape>(
   if (given !== undefined && given !== null && given !== kind)
     faults.add(['kind'], `${show(given)} is not allowed: must be ${kind}`);
   return result.success ? result.data : null;
-}
-
-export function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Answers repeat the names and ids of all tasks. */

@@ -1,10 +1,11 @@
 /** The fields of a task that say where and when it may run: each a zod type that reports every fault of its value. */
 import { z } from 'zod';
 
+import { NAME_PATTERN } from '../lib/names.ts';
 import { LABEL_OPERATORS, PLACE_KEYS } from '../model/placement.ts';
 import type { AntiRule, LabelRule, Near, PlaceKey } from '../model/placement.ts';
 import { faultsOf, show } from './faults.ts';
-import { labels, name, NAME_PATTERN, refuse, text, wholeNumber } from './fields.ts';
+import { labels, name, refuse, text, wholeNumber } from './fields.ts';
 
 const MAX_RULES = 32;
 const MAX_VALUES = 64;

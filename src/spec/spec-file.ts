@@ -4,12 +4,12 @@ import { LineCounter, isMap, isNode, isPair, isScalar, parseAllDocuments, visit 
 
 import type { Fault } from '../lib/errors.ts';
 import { JarvisError } from '../lib/errors.ts';
+import { isPlainObject } from '../lib/plain-object.ts';
 import type { TaskSpec } from '../model/task.ts';
 import { checkBatch } from './batch-schema.ts';
 import { checkDag } from './dag-schema.ts';
 import type { FaultPath, LocatedFault } from './faults.ts';
 import { formatPath, invalidInput, isSecretPlace, show } from './faults.ts';
-import { isPlainObject } from './group-fields.ts';
 import { checkTaskSpec } from './task-schema.ts';
 
 const MAX_FILE_BYTES = 16 * 1024 * 1024;

@@ -3,13 +3,14 @@
  * that are valid wherever text is, and of each task only what parameters can spoil. So a batch of 100,000 takes a
  * fraction of what as many tasks take, and one that would grow beyond the limits is found before anything is made.
  */
+import { isPlainObject } from '../lib/plain-object.ts';
+import { NAME_PATTERN } from '../lib/names.ts';
 import type { Pairs, RetryPolicy, TaskSpec } from '../model/task.ts';
 import { INDEX_PARAMETER, fillIn, parametersOf, placeholdersIn } from '../model/template.ts';
 import type { FaultPath } from './faults.ts';
 import { show } from './faults.ts';
-import { MAX_TEXT_BYTES, NAME_PATTERN } from './fields.ts';
+import { MAX_TEXT_BYTES } from './fields.ts';
 import type { FaultList } from './group-fields.ts';
-import { isPlainObject } from './group-fields.ts';
 import { closest } from './suggest.ts';
 import { checkTaskSpec } from './task-schema.ts';
 import type { Turns } from './turns.ts';

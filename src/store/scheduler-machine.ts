@@ -2,6 +2,7 @@
 import { CLUSTER_VERSION } from '../lib/cluster-version.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { isTime } from '../lib/times.ts';
+import { COMMAND_VERSIONS } from '../model/command-versions.ts';
 import type { Command, Outcome } from '../model/commands.ts';
 import type { GroupRow } from '../model/group.ts';
 import type { RowChange, RowKey, TableName, Tables } from '../model/rows.ts';
@@ -20,60 +21,6 @@ import type {
   RowValue,
 } from './replicated-core.ts';
 import type { StoredStateMachine } from './state-machine.ts';
-
-const COMMAND_TYPES: Readonly<Record<Command['type'], true>> = {
-  initCluster: true,
-  reformCluster: true,
-  leasesOver: true,
-  submitTasks: true,
-  submitMany: true,
-  cancelTask: true,
-  retryTask: true,
-  updateTask: true,
-  assign: true,
-  registerNode: true,
-  reconcileNode: true,
-  reportAttempts: true,
-  nodeHealth: true,
-  nodePressure: true,
-  nodeOffline: true,
-  removeNode: true,
-  cordonNode: true,
-  drainNode: true,
-  undrainNode: true,
-  labelNode: true,
-  rememberRequest: true,
-  forgetRequest: true,
-  drainOverdue: true,
-  nodeDrained: true,
-  retryDue: true,
-  setHeartbeat: true,
-  setConfig: true,
-  timeoutSettled: true,
-  grantGrace: true,
-  graceOver: true,
-  expire: true,
-  reserveNodes: true,
-  logsHandedOver: true,
-  createToken: true,
-  revokeToken: true,
-  expireTokens: true,
-  submitBatch: true,
-  submitDag: true,
-  cancelGroup: true,
-  retryGroup: true,
-  advanceGroup: true,
-  createJoinToken: true,
-  deleteJoinToken: true,
-  useJoinToken: true,
-  advanceAlerts: true,
-  quorumRisk: true,
-  autoscalerFailed: true,
-  autoscalerDecided: true,
-  instanceProgress: true,
-  barMember: true,
-  raiseVersion: true,
-};
 
 /**
  * A spec is kept in memory for as long as an open task needs it, so tasks are restored first; the same goes for graphs
@@ -112,7 +59,7 @@ export class SchedulerCore implements ReplicatedCore<Command, Outcome, RowChange
   isCommand(value: unknown): value is Command {
     if (typeof value !== 'object' || value === null) return false;
     const { type, atMs } = value as { type?: unknown; atMs?: unknown };
-    return typeof type === 'string' && Object.hasOwn(COMMAND_TYPES, type) && isTime(atMs);
+    return typeof type === 'string' && Object.hasOwn(COMMAND_VERSIONS, type) && isTime(atMs);
   }
 
   rowsNamedBy(command: Command): readonly RowKey[] {

@@ -8,6 +8,7 @@ import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 import { isErrno } from '../../lib/errno.ts';
+import { isWithin } from '../../lib/paths.ts';
 import { cpuUsedUs, memoryUsed } from './counters.ts';
 import { homeOf, parseMounts, readOrEmpty, type Hierarchy } from './hierarchies.ts';
 import { PacedGroups } from './paced-groups.ts';
@@ -240,10 +241,6 @@ function* upwards(home: string, root: string): Generator<string> {
     yield folder;
     if (folder === root) return;
   }
-}
-
-function isWithin(folder: string, above: string): boolean {
-  return folder === above || folder.startsWith(above === '/' ? above : `${above}/`);
 }
 
 /** Thousandths of a processor; null: no quota. */

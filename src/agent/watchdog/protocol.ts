@@ -2,6 +2,7 @@
  * What daemon and watchdog say to each other. The watchdog may be older than the daemon (it lives until its last attempt
  * ends): the daemon names the newest protocol it speaks, the watchdog answers with the one to use.
  */
+import { isPlainObject } from '../../lib/plain-object.ts';
 import type { AttemptKey, AttemptSpec, AttemptView, Exit } from '../drivers/driver.ts';
 import type { OutputCounts } from './output-counters.ts';
 import { isAttemptKey } from './paths.ts';
@@ -76,7 +77,7 @@ const REASONS: ReadonlySet<unknown> = new Set([
 
 /** @returns null where it is no request of this protocol */
 export function parseRequest(value: unknown): Request | null {
-  if (!isRecord(value) || !isCount(value['id']) || !isCount(value['session'])) return null;
+  if (!isPlainObject(value) || !isCount(value['id']) || !isCount(value['session'])) return null;
   return isRequestBody(value) ? (value as unknown as Request) : null;
 }
 
@@ -111,7 +112,7 @@ function isRequestBody(value: Readonly<Record<string, unknown>>): boolean {
 /** Judges the shape alone; a command that cannot run is for the attempt to say. */
 export function isSpec(value: unknown): value is AttemptSpec {
   return (
-    isRecord(value) &&
+    isPlainObject(value) &&
     isKey(value) &&
     isCount(value['attempt']) &&
     isCount(value['session']) &&
@@ -119,7 +120,7 @@ export function isSpec(value: unknown): value is AttemptSpec {
     typeof value['fencingToken'] === 'string' &&
     Array.isArray(value['command']) &&
     value['command'].every((word) => typeof word === 'string') &&
-    isRecord(value['env']) &&
+    isPlainObject(value['env']) &&
     Object.values(value['env']).every((word) => typeof word === 'string') &&
     (value['workingDir'] === null || typeof value['workingDir'] === 'string') &&
     (value['timeoutMs'] === null || isDuration(value['timeoutMs'])) &&
@@ -129,7 +130,7 @@ export function isSpec(value: unknown): value is AttemptSpec {
 }
 
 export function isAttemptView(value: unknown): value is AttemptView {
-  if (!isRecord(value) || !isKey(value) || !STATES.has(value['type'])) return false;
+  if (!isPlainObject(value) || !isKey(value) || !STATES.has(value['type'])) return false;
   if (!isCount(value['attempt']) || !isCount(value['session']) || !isCount(value['term'])) return false;
   if (typeof value['fencingToken'] !== 'string') return false;
   if (value['type'] === 'running')
@@ -145,7 +146,7 @@ export function isAttemptView(value: unknown): value is AttemptView {
 function isStop(value: unknown): boolean {
   if (value === undefined) return true;
   return (
-    isRecord(value) &&
+    isPlainObject(value) &&
     REASONS.has(value['reason']) &&
     isDuration(value['sinceMs']) &&
     isDuration(value['killAtMs'])
@@ -160,7 +161,7 @@ export function withLease(view: AttemptView): AttemptView {
 
 function isExit(value: unknown): value is Exit {
   return (
-    isRecord(value) &&
+    isPlainObject(value) &&
     (value['exitCode'] === null || typeof value['exitCode'] === 'number') &&
     isTextOrNull(value['signal']) &&
     REASONS.has(value['reason']) &&
@@ -183,10 +184,6 @@ export function isGroup(value: unknown): value is string {
 function isKey(value: Readonly<Record<string, unknown>>): boolean {
   const { taskId, assignment } = value as Partial<Record<keyof AttemptKey, unknown>>;
   return typeof taskId === 'string' && typeof assignment === 'number' && isAttemptKey({ taskId, assignment });
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isCount(value: unknown): value is number {

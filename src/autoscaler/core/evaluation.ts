@@ -50,13 +50,15 @@ export function evaluate(input: EvaluationInput): Evaluation {
   const decision = decide({ nowMs, settings: bounded, load, nodes: size, voters, lastUpAtMs, lastDownAtMs });
   const nothing = { load, size, add: 0, keep: [], remove: [] };
   if (decision.action === 'add_nodes') {
-    if (failure !== null && nowMs < failure.heldUntilMs)
-      return {
-        ...nothing,
-        decision: withheld(decision, size, `nothing is asked for after a failure: ${failure.reason}`),
-      };
     const keep = staying(state).slice(0, decision.count);
-    return { ...nothing, decision, keep, add: decision.count - keep.length };
+    const isHeldBack = failure !== null && nowMs < failure.heldUntilMs;
+    if (!isHeldBack) return { ...nothing, decision, keep, add: decision.count - keep.length };
+    const why = `nothing is asked for after a failure: ${failure.reason}`;
+    if (keep.length === 0) return { ...nothing, decision: withheld(decision, size, why) };
+    // Nobody has to be asked for those that are there still.
+    const desired = decision.desired - decision.count + keep.length;
+    const reason = `${decision.reason}; ${why}`;
+    return { ...nothing, decision: { ...decision, count: keep.length, desired, reason }, keep };
   }
   if (decision.action === 'none') return { ...nothing, decision };
   const remove = victims(input, decision.count);
@@ -92,15 +94,22 @@ function victims({ state, members }: EvaluationInput, count: number): readonly s
   const own = new Set<string>();
   for (const instance of state.instances.values()) {
     const node = state.nodes.get(instance.node);
-    const works = node?.status === 'AVAILABLE' || node?.status === 'UNHEALTHY';
-    if (instance.phase !== 'JOINED' || node === undefined || !works) continue;
+    if (instance.phase !== 'JOINED' || node === undefined || !works(node)) continue;
     own.add(node.name);
     candidates.push(candidateOf(instance, node, { state, members }));
   }
   const others = members
     .filter(({ name }) => !own.has(name))
-    .map(({ name, ...member }) => ({ ...member, zone: zoneOf(state.nodes.get(name)) }));
+    .map(({ name, isVoter, isCaughtUp }) => {
+      const node = state.nodes.get(name);
+      // One that is away or about to leave takes no vote over.
+      return { isVoter, isCaughtUp: isCaughtUp && works(node), zone: zoneOf(node) };
+    });
   return chooseVictims(candidates, others, count);
+}
+
+function works(node: NodeRow | undefined): boolean {
+  return node?.status === 'AVAILABLE' || node?.status === 'UNHEALTHY';
 }
 
 function candidateOf(

@@ -91,6 +91,22 @@ describe('the load of a cluster', () => {
     expect(loadNow(cluster)).toMatchObject({ queueDepth: 2 });
   });
 
+  it('takes no room of a concurrency key for what no node can hold', () => {
+    const cluster = TestCluster.formed();
+    cluster.join('n1');
+    const concurrency = { key: 'db', max: 2 };
+    const huge = specOf({ concurrency, resources: { cpuMillis: 64_000, memoryBytes: MIB } });
+    cluster.submit(
+      huge,
+      huge,
+      huge,
+      specOf({ concurrency }),
+      specOf({ concurrency }),
+      specOf({ concurrency }),
+    );
+    expect(loadNow(cluster)).toMatchObject({ queueDepth: 2, unplaceable: 2 });
+  });
+
   it('is as full as the fuller of processors and memory, of nodes that work', () => {
     const cluster = TestCluster.formed();
     for (const name of ['n1', 'n2', 'n3']) cluster.join(name);

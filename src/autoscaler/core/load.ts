@@ -44,13 +44,14 @@ function waitingOf(state: LoadState, nowMs: number, newNodes: readonly NodeRow[]
   const rooms = new Rooms(state);
   let [depth, unplaceable, waitSumMs, longestMs, judged] = [0, 0, 0, 0, 0];
   for (const queued of state.queuedRequests()) {
-    const count = rooms.take(queued);
+    const count = rooms.of(queued);
     if (count === 0) continue;
     judged += 1;
     if (judged <= REQUESTS_JUDGED && whyNowhere(queued.first, nodes) !== null) {
       unplaceable += count;
       continue;
     }
+    rooms.take(queued, count);
     depth += count;
     waitSumMs += count * Math.max(0, nowMs - queued.sinceSumMs / queued.count);
     longestMs = Math.max(longestMs, nowMs - queued.firstSinceMs);
@@ -72,13 +73,19 @@ class Rooms {
     this.#state = state;
   }
 
-  /** How many of the tasks would run if there were nodes enough; they are counted as running from now on. */
-  take({ request, first, count }: QueuedRequest): number {
-    if (this.#state.isHeld(first)) return 0;
-    const bounds = [this.#ofKey(first), this.#ofGate(request.gate)].filter((bound) => bound !== null);
-    const taken = Math.max(0, Math.min(count, ...bounds.map(({ left }) => left)));
-    for (const { name, left } of bounds) this.#left.set(name, left - taken);
-    return taken;
+  /** How many of the tasks would run if there were nodes enough, beside those that were taken. */
+  of(queued: QueuedRequest): number {
+    if (this.#state.isHeld(queued.first)) return 0;
+    return Math.max(0, Math.min(queued.count, ...this.#boundsOf(queued).map(({ left }) => left)));
+  }
+
+  /** They count as running from now on. */
+  take(queued: QueuedRequest, count: number): void {
+    for (const { name, left } of this.#boundsOf(queued)) this.#left.set(name, left - count);
+  }
+
+  #boundsOf({ request, first }: QueuedRequest) {
+    return [this.#ofKey(first), this.#ofGate(request.gate)].filter((bound) => bound !== null);
   }
 
   #ofKey(task: QueuedRequest['first']): { readonly name: string; readonly left: number } | null {

@@ -137,8 +137,21 @@ describe('the policy of scaling', () => {
       scaleDownRules: [rule('cluster_utilization', 30, 2)],
     };
     const at = (utilization: number) => inputOf({ settings, load: { ...IDLE, utilization } });
-    expect(heldOf(at(20))).toMatchObject({ cluster_utilization: 'no_room' });
+    expect(decide(at(20))).toMatchObject({ action: 'remove_nodes', count: 1 });
+    expect(heldOf(at(27))).toMatchObject({ cluster_utilization: 'no_room' });
     expect(decide(at(13))).toMatchObject({ action: 'remove_nodes', count: 2 });
+  });
+
+  it('takes as many away as the rest has room for, where that is fewer than a rule says', () => {
+    const settings = { ...SETTINGS, scaleDownRules: [rule('cluster_utilization', 30, 3)] };
+    const load = { ...IDLE, utilization: 29 };
+    const nodes = { active: 4, joining: 0 };
+    // Without three of four nodes the one that is left would have to be 116 % full; without two 58 %.
+    expect(decide(inputOf({ settings, load, nodes }))).toMatchObject({
+      action: 'remove_nodes',
+      count: 2,
+      desired: 2,
+    });
   });
 
   it('stays within its bounds, whatever it is given', () => {

@@ -118,7 +118,8 @@ function scaleDown(input: PolicyInput, up: readonly RuleVerdict[]): Decision {
   const wanted = Math.max(0, ...acting.map(({ count }) => count));
   const least = Math.max(settings.minNodes, voters);
   const fitting = Math.max(0, Math.min(wanted, size - least));
-  const count = leavesRoom(input, fitting) ? fitting : 0;
+  let count = fitting;
+  while (count > 0 && !leavesRoom(input, count)) count -= 1;
   const hold: Held = fitting > 0 ? 'no_room' : settings.minNodes >= voters ? 'min_nodes' : 'voters';
   const down =
     count > 0 ? verdicts : verdicts.map((one) => (acting.includes(one) ? { ...one, held: hold } : one));
@@ -136,7 +137,6 @@ function holdOfDown({ nowMs, settings, nodes, lastUpAtMs }: PolicyInput): Held |
 
 /** Whether the others can hold what there is without making a rule fire that adds nodes again. */
 function leavesRoom({ settings, load, nodes }: PolicyInput, count: number): boolean {
-  if (count === 0) return true;
   if (nodes.active <= count) return false;
   const ceilings = settings.scaleUpRules
     .filter(({ metric }) => metric === 'cluster_utilization')

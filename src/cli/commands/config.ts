@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import type { ClusterSettings } from '../../generated/cluster.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import { formatDurationMs, formatMemoryBytes } from '../../lib/quantities.ts';
+import { isPlainObject } from '../../lib/plain-object.ts';
 import { formatPath, invalidInput } from '../../spec/faults.ts';
 import { settingsToJson } from '../../spec/json.ts';
 import { SETTING_NAMES, checkStated, isDurationSetting } from '../../spec/settings/settings.ts';
@@ -118,13 +119,13 @@ function addPair(changes: Map<string, unknown>, pair: string): void {
   const field = rest.join('.');
   const before = changes.get(block);
   const isTwice =
-    field === '' ? before !== undefined : isMap(before) ? Object.hasOwn(before, field) : before !== undefined;
+    field === ''
+      ? before !== undefined
+      : isPlainObject(before)
+        ? Object.hasOwn(before, field)
+        : before !== undefined;
   if (isTwice) throw new JarvisError('invalid', `${key} is set twice`);
-  changes.set(block, field === '' ? value : { ...(isMap(before) ? before : {}), [field]: value });
-}
-
-function isMap(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  changes.set(block, field === '' ? value : { ...(isPlainObject(before) ? before : {}), [field]: value });
 }
 
 async function show(

@@ -1,5 +1,5 @@
 /** What a new machine runs once, as root, when it first starts: it becomes the node that was asked for (docs/providers.md). */
-import { formatCpuMillis } from '../../../lib/quantities.ts';
+import { nodeVariables } from '../node-variables.ts';
 import { ProviderError, type InstanceRequest } from '../provider.ts';
 
 /** As EC2 has it, before base64. */
@@ -43,33 +43,10 @@ function fileOf(file: string, how: '>' | '>>', lines: readonly string[]): readon
 }
 
 /** Later lines win over earlier ones of the image's. */
-function environmentOf({ node, join, joinToken, capacity, labels }: InstanceRequest): readonly string[] {
-  const { cpuMillis, memoryBytes } = capacity;
-  const offered = [
-    ...(cpuMillis === null ? [] : [`cpu=${formatCpuMillis(cpuMillis)}`]),
-    ...(memoryBytes === null ? [] : [`memory=${memoryBytes}`]),
-  ];
-  const variables = {
-    NAME: node,
-    JOIN: join.join(','),
-    ...(joinToken === null ? {} : { JOIN_TOKEN_FILE: TOKEN_FILE }),
-    ...(offered.length === 0 ? {} : { CAPACITY: offered.join(',') }),
-    ...(Object.keys(labels).length === 0 ? {} : { LABELS: labelsOf(labels) }),
-  };
+function environmentOf(request: InstanceRequest): readonly string[] {
+  const token: Record<string, string> = request.joinToken === null ? {} : { JOIN_TOKEN_FILE: TOKEN_FILE };
+  const variables = nodeVariables('aws', request, token);
   return Object.entries(variables).map(([key, value]) => `JARVISD_${key}=${quoted(value)}`);
-}
-
-function labelsOf(labels: InstanceRequest['labels']): string {
-  return Object.entries(labels)
-    .map(([key, value]) => {
-      if (/[,\p{Cc}]/u.test(value))
-        throw new ProviderError(
-          'invalid',
-          `aws: label ${key} is ${JSON.stringify(value)}; allowed: no comma`,
-        );
-      return `${key}=${value}`;
-    })
-    .join(',');
 }
 
 /** As systemd and shells read it. */

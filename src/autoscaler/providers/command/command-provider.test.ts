@@ -182,6 +182,20 @@ describe('a program as a provider', () => {
     await vi.waitFor(() => expect(isRunning(child)).toBe(false), { timeout: 10_000 });
   });
 
+  it('is given up also where it runs as another user, who cannot be ended', async () => {
+    const pid = path.join(home, 'pid');
+    const kill = vi.spyOn(process, 'kill').mockImplementation(() => {
+      throw Object.assign(new Error('kill EPERM'), { code: 'EPERM' });
+    });
+    try {
+      const slow = shell(`echo $$ > ${pid}; exec sleep 1000`, 300).list(never);
+      await expect(slow).rejects.toMatchObject({ message: 'sh took longer than 300 ms' });
+    } finally {
+      kill.mockRestore();
+      process.kill(Number(readFileSync(pid, 'utf8')), 'SIGKILL');
+    }
+  });
+
   it('is missed where it is not there, or not set', async () => {
     const missing = {
       kind: 'invalid',

@@ -1,8 +1,10 @@
 /** One program: JSON in, JSON out, within bounds of time and size. It is a session of its own, and ends with all that it began. */
 import { spawn } from 'node:child_process';
 
+import { isErrno } from '../../../lib/errno.ts';
 import { messageOf } from '../../../lib/errors.ts';
 import { onAbort } from '../../../lib/abort.ts';
+import { withoutVariables } from '../node-variables.ts';
 import { ProviderError } from '../provider.ts';
 
 const MOST_OUTPUT_BYTES = 4 * 1024 * 1024;
@@ -27,15 +29,16 @@ export async function runProgram(
   const child = spawn(program, args, {
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
-    env: withoutSettings(),
+    // A program of an operator is told nothing of this node's settings.
+    env: withoutVariables(process.env),
   });
   const killAll = (): void => {
     if (child.pid === undefined) return;
     try {
       process.kill(-child.pid, 'SIGKILL');
     } catch (error) {
-      // All of them have ended.
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+      // All of them have ended, or are another user's.
+      if (!isErrno(error, 'ESRCH', 'EPERM')) throw error;
     }
   };
   const fail = (error: ProviderError): void => {
@@ -62,7 +65,7 @@ export async function runProgram(
   child.once('error', (cause) =>
     fail(new ProviderError('invalid', `${program} cannot be started: ${cause.message}`, { cause })),
   );
-  // What it has left behind keeps its output open.
+  // What it has left behind may hold its output open, which would then never end.
   child.once('exit', killAll);
   child.once('close', (exitCode) =>
     resolve({ exitCode, stdout: Buffer.concat(output).toString(), stderr: stderr.toString().trim() }),
@@ -74,11 +77,8 @@ export async function runProgram(
     return await promise;
   } finally {
     ignore();
-    killAll();
+    // One that has left its session may hold them still.
+    child.stdout.destroy();
+    child.stderr.destroy();
   }
-}
-
-/** A program of an operator is told nothing of this node's settings. */
-function withoutSettings(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('JARVISD_')));
 }

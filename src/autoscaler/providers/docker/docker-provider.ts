@@ -5,10 +5,10 @@
 import { createHash } from 'node:crypto';
 
 import { joinAddress } from '../../../lib/address.ts';
-import { formatCpuMillis } from '../../../lib/quantities.ts';
 import { Slots } from '../../../lib/slots.ts';
 import type { DockerScaling } from '../../../model/autoscaling.ts';
 import { freePorts } from '../free-ports.ts';
+import { nodeVariables } from '../node-variables.ts';
 import {
   checkRequest,
   ProviderError,
@@ -174,24 +174,10 @@ function expectSame({ labels }: Container, { clientToken, clusterId, node }: Ins
     throw new ProviderError('invalid', `${clientToken} is of node ${other} of cluster ${cluster}`);
 }
 
-function variablesOf({ node, join, joinToken, capacity, labels }: InstanceRequest): Record<string, string> {
-  const { cpuMillis, memoryBytes } = capacity;
-  const offered = [
-    ...(cpuMillis === null ? [] : [`cpu=${formatCpuMillis(cpuMillis)}`]),
-    ...(memoryBytes === null ? [] : [`memory=${memoryBytes}`]),
-  ];
-  const marks = Object.entries(labels).map(([key, value]) => {
-    if (!value.includes(',')) return `${key}=${value}`;
-    throw new ProviderError('invalid', `docker: label ${key} is ${JSON.stringify(value)}; allowed: no comma`);
-  });
-  return {
-    NAME: node,
-    JOIN: join.join(','),
-    ...(joinToken === null ? {} : { JOIN_TOKEN: joinToken }),
-    ...(offered.length === 0 ? {} : { CAPACITY: offered.join(',') }),
-    ...(marks.length === 0 ? {} : { LABELS: marks.join(',') }),
-    KILL_TASKS_ON_EXIT: 'true',
-  };
+function variablesOf(request: InstanceRequest): Readonly<Record<string, string>> {
+  const { joinToken } = request;
+  const token: Record<string, string> = joinToken === null ? {} : { JOIN_TOKEN: joinToken };
+  return { ...nodeVariables('docker', request, token), KILL_TASKS_ON_EXIT: 'true' };
 }
 
 function portsOf(labels: Readonly<Record<string, string>>): readonly number[] {

@@ -5,7 +5,7 @@
  *
  * A folder appears with its record in it and disappears with it, at once. Names that begin with a dot are on their way in or out.
  */
-import { mkdir, readFile, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 import { z } from 'zod';
@@ -120,7 +120,7 @@ export class InstanceFiles {
     for (const name of await readdir(this.root).catch(emptyIfAbsent)) {
       if (!name.startsWith('.')) continue;
       const directory = join(this.root, name);
-      const facts = await stat(directory).catch(() => null);
+      const facts = await stat(directory).catch(nullIfAbsent);
       if (facts === null || nowMs - facts.mtimeMs < SWEPT_AFTER_MS) continue;
       await rm(directory, { recursive: true, force: true });
     }
@@ -129,14 +129,24 @@ export class InstanceFiles {
   /** What a node has said is kept within bounds: it appends to one file for as long as it lives. */
   async trimLog(clientToken: string): Promise<void> {
     const { log } = this.pathsOf(clientToken);
-    const facts = await stat(log).catch(() => null);
+    const facts = await stat(log).catch(nullIfAbsent);
     if (facts !== null && facts.size > MOST_LOG_BYTES) await truncate(log);
   }
 
   /** The last line of its log; empty where there is none. */
   async lastWords(clientToken: string): Promise<string> {
-    const text = await readFile(this.pathsOf(clientToken).log, 'utf8').catch(() => '');
-    return text.trimEnd().split('\n').at(-1)?.slice(-TAIL_BYTES) ?? '';
+    const log = await open(this.pathsOf(clientToken).log).catch(nullIfAbsent);
+    if (log === null) return '';
+    try {
+      const { size } = await log.stat();
+      const { buffer, bytesRead } = await log.read({
+        buffer: Buffer.alloc(TAIL_BYTES),
+        position: Math.max(0, size - TAIL_BYTES),
+      });
+      return buffer.toString('utf8', 0, bytesRead).trimEnd().split('\n').at(-1) ?? '';
+    } finally {
+      await log.close();
+    }
   }
 }
 
@@ -145,6 +155,10 @@ async function write(file: string, record: InstanceRecord): Promise<void> {
 }
 
 function emptyIfAbsent(error: unknown): string[] {
-  if (isErrno(error, 'ENOENT')) return [];
+  return nullIfAbsent(error) ?? [];
+}
+
+function nullIfAbsent(error: unknown): null {
+  if (isErrno(error, 'ENOENT')) return null;
   throw error;
 }

@@ -13,6 +13,7 @@ import { processStartTime } from '../../../lib/process-start.ts';
 import { Slots } from '../../../lib/slots.ts';
 import type { ScalingCapacity } from '../../../model/autoscaling.ts';
 import { freePorts } from '../free-ports.ts';
+import { withoutVariables } from '../node-variables.ts';
 import {
   checkRequest,
   ProviderError,
@@ -183,7 +184,7 @@ export class ProcessProvider implements Provider {
     try {
       const child = spawn(process.execPath, [this.#options.program, '--config', settings], {
         cwd: directory,
-        env: withoutSettings(process.env),
+        env: withoutVariables(process.env),
         stdio: ['ignore', output.fd, output.fd],
         detached: true,
       });
@@ -222,9 +223,4 @@ export class ProcessProvider implements Provider {
     }
     return { ...instance, state: 'gone', message: `the process has ended: ${words}` };
   }
-}
-
-/** What the daemon was told in its environment is not for another one. */
-function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith('JARVISD_')));
 }

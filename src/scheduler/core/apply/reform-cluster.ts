@@ -10,7 +10,8 @@ export function reformCluster(transaction: Transaction, command: ReformClusterCo
   if (!Number.isSafeInteger(epoch) || epoch <= before.epoch || epoch > MAX_EPOCH)
     return refuse('conflict', `epoch ${epoch} does not follow ${before.epoch}`);
   // What the autoscaler of the earlier cluster has asked for is tagged as that one's, and no part of this one.
-  for (const id of transaction.state.instances.keys()) transaction.delete('instance', id);
+  // The order of a map must not count.
+  for (const id of [...transaction.state.instances.keys()].sort()) transaction.delete('instance', id);
   transaction.putCluster({ clusterId, epoch, awaitsLeases: true });
   return done(null);
 }

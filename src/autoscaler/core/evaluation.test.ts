@@ -1,0 +1,116 @@
+import { describe, expect, it } from 'vitest';
+
+import type { Autoscaling } from '../../model/autoscaling.ts';
+import type { InstanceRow } from '../../model/scaling.ts';
+import { TestCluster } from '../../scheduler/core/testing/test-cluster.ts';
+import { evaluate, type ScalingMember } from './evaluation.ts';
+
+const SETTINGS: Autoscaling = {
+  enabled: true,
+  dryRun: false,
+  minNodes: 1,
+  maxNodes: 9,
+  scaleUpRules: [{ metric: 'queue_depth', threshold: 10, cooldownMs: 0, count: 2 }],
+  scaleDownRules: [{ metric: 'cluster_utilization', threshold: 30, cooldownMs: 0, count: 1 }],
+  intervalMs: 10_000,
+  provider: 'command',
+  process: null,
+  docker: null,
+  aws: null,
+  command: null,
+};
+
+/** Founders, and nodes of the autoscaler that are at work, long enough ago for some to leave. */
+class Bed {
+  readonly cluster = TestCluster.formed();
+  readonly instances: readonly InstanceRow[];
+
+  constructor(founders: readonly string[], instances: number) {
+    const { cluster } = this;
+    for (const name of founders) cluster.join(name);
+    const blocks = { autoscaling: SETTINGS };
+    cluster.done({ type: 'setConfig', term: cluster.term, heartbeat: {}, blocks, idempotency: null });
+    const { added } = this.decide('add_nodes', { add: instances }) as { readonly added: readonly string[] };
+    this.instances = added.map((id) => {
+      const { revision, node } = this.row(id);
+      cluster.join(node);
+      const step = { type: 'moved', id, revision, phase: 'JOINED', reason: 'its node is there' } as const;
+      cluster.done({ type: 'instanceProgress', term: cluster.term, steps: [step], hasRecovered: false });
+      return this.row(id);
+    });
+    cluster.atMs += 3_600_000;
+  }
+
+  row(id: string): InstanceRow {
+    const found = this.cluster.state.instances.get(id);
+    if (found === undefined) throw new Error(`there is no ${id}`);
+    return found;
+  }
+
+  decide(
+    action: 'add_nodes' | 'remove_nodes',
+    asked: { readonly add?: number; readonly remove?: readonly string[] },
+  ): object {
+    const { cluster } = this;
+    const { add = 0, remove = [] } = asked;
+    const load = {
+      queueDepth: 0,
+      averageWaitTime: 0,
+      longestWaitTime: 0,
+      utilization: 0,
+      unplaceable: 0,
+      nodes: 0,
+    };
+    return cluster.done({
+      type: 'autoscalerDecided',
+      term: cluster.term,
+      after: cluster.state.scaling?.sequence ?? 0,
+      provider: 'command',
+      decision: { action, count: add + remove.length, desired: 0, reason: '', load, rules: [] },
+      isDryRun: false,
+      drainMs: 60_000,
+      add,
+      keep: [],
+      remove,
+    });
+  }
+
+  now(members: readonly ScalingMember[], changes: Partial<Autoscaling> = {}) {
+    return evaluate({
+      state: this.cluster.state,
+      nowMs: this.cluster.atMs,
+      settings: { ...SETTINGS, ...changes },
+      members,
+      mostMembers: 23,
+      voters: 1,
+    });
+  }
+}
+
+describe('who is taken away', () => {
+  const voter = { isVoter: true, isCaughtUp: true };
+  const learner = { isVoter: false, isCaughtUp: true };
+
+  it('is no voter whose vote only nodes could take that leave themselves', () => {
+    const bed = new Bed(['n1', 'n2'], 2);
+    const [staying, leaving] = bed.instances;
+    if (staying === undefined || leaving === undefined) throw new Error('two were made');
+    bed.decide('remove_nodes', { remove: [leaving.id] });
+    const members = [
+      { name: 'n1', ...voter },
+      { name: staying.node, ...voter },
+      { name: leaving.node, ...learner },
+    ];
+    expect(bed.now(members)).toMatchObject({
+      remove: [],
+      decision: {
+        action: 'none',
+        reason: expect.stringContaining('no node is there that the autoscaler may'),
+      },
+    });
+    const heir = { name: 'n2', ...learner };
+    expect(bed.now([...members, heir])).toMatchObject({ remove: [staying.id] });
+    bed.cluster.offline('n2');
+    expect(bed.now([...members, heir])).toMatchObject({ remove: [] });
+  });
+});
