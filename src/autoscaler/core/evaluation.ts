@@ -6,6 +6,7 @@ import { NO_SCALING } from '../../model/scaling.ts';
 import { scalingSizeOf, type ScalingSize } from '../../scheduler/core/scaling-size.ts';
 import type { StateView } from '../../scheduler/core/state-view.ts';
 import { loadOf, type Load } from './load.ts';
+import { newNodes } from './new-nodes.ts';
 import { decide, type Decision } from './policy.ts';
 import { chooseVictims, type LeavingCandidate } from './victims.ts';
 
@@ -130,18 +131,4 @@ function candidateOf(
     tasks: state.tasksOn(node.name).size,
     createdAtMs,
   };
-}
-
-/** What those would be like that could be added, as far as the settings say it: like one that there is, but for that. */
-function newNodes({ nodes }: StateView, settings: Autoscaling): readonly NodeRow[] {
-  const stated =
-    settings.provider === 'process' || settings.provider === 'docker' ? settings[settings.provider] : null;
-  const like = [...nodes.values()].find(({ status }) => status === 'AVAILABLE');
-  if (stated === null || like === undefined) return [];
-  const { cpuMillis, memoryBytes } = stated.capacity;
-  const capacity = {
-    cpuMillis: cpuMillis ?? like.capacity.cpuMillis,
-    memoryBytes: memoryBytes ?? like.capacity.memoryBytes,
-  };
-  return [{ ...like, name: '', capacity }];
 }
