@@ -46,9 +46,8 @@ export function evaluate(input: EvaluationInput): Evaluation {
   const load = loadOf(state, nowMs, newNodes(state, settings));
   const size = scalingSizeOf(state);
   const { lastUpAtMs, lastDownAtMs, failure } = state.scaling ?? NO_SCALING;
-  const maxNodes = Math.max(settings.minNodes, Math.min(settings.maxNodes, mostMembers));
-  const bounded = { ...settings, maxNodes };
-  const decision = decide({ nowMs, settings: bounded, load, nodes: size, voters, lastUpAtMs, lastDownAtMs });
+  const past = { lastUpAtMs, lastDownAtMs };
+  const decision = decide({ nowMs, settings, load, nodes: size, voters, mostMembers, ...past });
   const nothing = { load, size, add: 0, keep: [], remove: [] };
   if (decision.action === 'add_nodes') {
     const keep = staying(state).slice(0, decision.count);

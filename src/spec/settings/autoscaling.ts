@@ -13,7 +13,7 @@ import type {
 } from '../../model/autoscaling.ts';
 import { SCALING_METRICS, SCALING_PROVIDERS } from '../../model/autoscaling.ts';
 import { image } from '../container-fields.ts';
-import type { LocatedFault } from '../faults.ts';
+import { show, type LocatedFault } from '../faults.ts';
 import { CPU_SCHEMA, command as words, quantity, wholeNumber } from '../fields.ts';
 import { SettingsBlock } from './block.ts';
 import { asSeconds, count, duration, flag, line, same, seconds, size } from './values.ts';
@@ -95,7 +95,9 @@ const process: z.ZodType<ProcessScaling> = z
 const mount = z
   .string()
   .max(MOST_MOUNT_TEXT)
-  .regex(MOUNT, 'is not SOURCE:TARGET or SOURCE:TARGET:ro, both absolute paths');
+  .regex(MOUNT, {
+    error: ({ input }) => `${show(input)} is not SOURCE:TARGET or SOURCE:TARGET:ro, both absolute paths`,
+  });
 const dockerFields = {
   image,
   capacity: capacity.nullish(),
