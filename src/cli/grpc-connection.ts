@@ -18,108 +18,151 @@ const NO_CREDENTIALS: Credentials = { token: null, tls: null };
 /**
  * @param address `host:port`; nothing is sent before the first call
  * @param options.stale the peer answers reads from its own state, however old it is
+ * @throws JarvisError invalid for TLS files that cannot be used: better no connection than one without what was asked for
  */
 export function dialGrpc(
   address: string,
   { token, tls }: Credentials = NO_CREDENTIALS,
   { stale = false }: DialOptions = {},
 ): ClusterConnection {
-  // Better no connection than one without what was asked for.
-  // One for each call: grpc-js adds to what it is given.
-  const own = () => (token === null ? {} : { metadata: bearer(token) });
   const pool = new ChannelPool(tls === null ? insecureChannels : channelsOf(tls));
-  const ask =
-    <Q, A>(method: Method<Q, A>, write = false) =>
-    (request: Q, signal: AbortSignal): Promise<A> =>
-      unaryCall({
-        pool,
-        address,
-        method,
-        request,
-        ...own(),
-        signal,
-        write,
-        timeoutMs: clientLimits.callTimeoutMs,
-      });
-  let freshness: Freshness | null = null;
-  const read =
-    <Q extends { consistency?: string | undefined }, A>(method: Method<Q, A>) =>
-    (request: Q, signal: AbortSignal): Promise<A> =>
-      unaryCall({
-        pool,
-        address,
-        method,
-        request: stale ? { ...request, consistency: 'stale' } : request,
-        ...own(),
-        signal,
-        write: false,
-        timeoutMs: clientLimits.callTimeoutMs,
-        onMetadata: (metadata) => (freshness = freshnessOf(metadata)),
-      });
-  const listNodes = read(methods.listNodes);
-  const getConfig = read(methods.getConfig);
-  const listJoinTokens = ask(methods.listJoinTokens);
-  const listTokens = ask(methods.listTokens);
-  const version = ask(methods.getVersion);
+  const calls = new Calls({ pool, address, token, stale });
   return {
     address,
     connect: (timeoutMs, signal) => connected(pool.client(address), { address, timeoutMs, signal, pool }),
     problem: () => pool.problemAt(address),
-    freshness: () => freshness,
-    submitTasks: ask(methods.submitTasks, true),
-    getTask: read(methods.getTask),
-    explainTask: read(methods.explainTask),
-    planTasks: ask(methods.planTasks),
-    listTasks: read(methods.listTasks),
-    cancelTask: ask(methods.cancelTask, true),
-    retryTask: ask(methods.retryTask, true),
-    updateTask: ask(methods.updateTask, true),
-    watchTask: (request, signal) =>
-      streamCall({ pool, address, method: methods.watchTask, request, ...own(), signal }),
-    readLogs: (request, signal) =>
-      streamCall({ pool, address, method: methods.readLogs, request, ...own(), signal }),
-    watchEvents: (request, signal) =>
-      streamCall({ pool, address, method: methods.watchEvents, request, ...own(), signal }),
-    getNode: read(methods.getNode),
-    getNodeUsage: ask(methods.getNodeUsage),
-    getLogLevel: ask(methods.getLogLevel),
-    setLogLevel: ask(methods.setLogLevel, true),
-    getTaskUsage: ask(methods.getTaskUsage),
-    cordonNode: ask(methods.cordonNode, true),
-    drainNode: ask(methods.drainNode, true),
-    undrainNode: ask(methods.undrainNode, true),
-    labelNode: ask(methods.labelNode, true),
-    removeNode: ask(methods.removeNode, true),
-    listNodes: (signal) => listNodes({}, signal),
-    getCluster: read(methods.getCluster),
-    changeMember: ask(methods.changeMember, true),
-    transferLeadership: ask(methods.transferLeadership, true),
-    submitBatch: ask(methods.submitBatch, true),
-    getBatch: read(methods.getBatch),
-    listBatches: read(methods.listBatches),
-    cancelBatch: ask(methods.cancelBatch, true),
-    retryBatch: ask(methods.retryBatch, true),
-    submitDag: ask(methods.submitDag, true),
-    getDag: read(methods.getDag),
-    listDags: read(methods.listDags),
-    cancelDag: ask(methods.cancelDag, true),
-    retryDag: ask(methods.retryDag, true),
-    saveSnapshot: (signal) =>
-      streamCall({ pool, address, method: methods.saveSnapshot, request: {}, ...own(), signal }),
-    getConfig: (signal) => getConfig({}, signal),
-    setConfig: ask(methods.setConfig, true),
-    createJoinToken: ask(methods.createJoinToken, true),
-    listJoinTokens: (signal) => listJoinTokens({}, signal),
-    deleteJoinToken: ask(methods.deleteJoinToken, true),
-    listAlerts: ask(methods.listAlerts),
-    testAlert: ask(methods.testAlert, true),
-    getAutoscaler: read(methods.getAutoscaler),
-    listScalingDecisions: read(methods.listScalingDecisions),
-    createToken: ask(methods.createToken, true),
-    listTokens: (signal) => listTokens({}, signal),
-    revokeToken: ask(methods.revokeToken, true),
-    version: (signal) => version({}, signal),
+    freshness: () => calls.freshness,
+    ...callsOfTasks(calls),
+    ...callsOfNodes(calls),
+    ...callsOfCluster(calls),
     close: () => pool.close(),
+  };
+}
+
+class Calls {
+  readonly #options: {
+    readonly pool: ChannelPool;
+    readonly address: string;
+    readonly token: string | null;
+    readonly stale: boolean;
+  };
+  /** Of the newest answer to a read. */
+  freshness: Freshness | null = null;
+
+  constructor(options: {
+    readonly pool: ChannelPool;
+    readonly address: string;
+    readonly token: string | null;
+    readonly stale: boolean;
+  }) {
+    this.#options = options;
+  }
+
+  ask<Q, A>(method: Method<Q, A>, write = false): (request: Q, signal: AbortSignal) => Promise<A> {
+    return (request, signal) =>
+      unaryCall({
+        ...this.#target(),
+        method,
+        request,
+        signal,
+        write,
+        timeoutMs: clientLimits.callTimeoutMs,
+      });
+  }
+
+  read<Q extends { consistency?: string | undefined }, A>(
+    method: Method<Q, A>,
+  ): (request: Q, signal: AbortSignal) => Promise<A> {
+    return (request, signal) =>
+      unaryCall({
+        ...this.#target(),
+        method,
+        request: this.#options.stale ? { ...request, consistency: 'stale' } : request,
+        signal,
+        write: false,
+        timeoutMs: clientLimits.callTimeoutMs,
+        onMetadata: (metadata) => (this.freshness = freshnessOf(metadata)),
+      });
+  }
+
+  stream<Q, A>(method: Method<Q, A>): (request: Q, signal: AbortSignal) => AsyncIterable<A> {
+    return (request, signal) => streamCall({ ...this.#target(), method, request, signal });
+  }
+
+  #target() {
+    const { pool, address, token } = this.#options;
+    // Metadata for each call: grpc-js adds to what it is given.
+    return { pool, address, ...(token === null ? {} : { metadata: bearer(token) }) };
+  }
+}
+
+function callsOfTasks(calls: Calls) {
+  return {
+    submitTasks: calls.ask(methods.submitTasks, true),
+    getTask: calls.read(methods.getTask),
+    explainTask: calls.read(methods.explainTask),
+    planTasks: calls.ask(methods.planTasks),
+    listTasks: calls.read(methods.listTasks),
+    cancelTask: calls.ask(methods.cancelTask, true),
+    retryTask: calls.ask(methods.retryTask, true),
+    updateTask: calls.ask(methods.updateTask, true),
+    watchTask: calls.stream(methods.watchTask),
+    readLogs: calls.stream(methods.readLogs),
+    getTaskUsage: calls.ask(methods.getTaskUsage),
+    submitBatch: calls.ask(methods.submitBatch, true),
+    getBatch: calls.read(methods.getBatch),
+    listBatches: calls.read(methods.listBatches),
+    cancelBatch: calls.ask(methods.cancelBatch, true),
+    retryBatch: calls.ask(methods.retryBatch, true),
+    submitDag: calls.ask(methods.submitDag, true),
+    getDag: calls.read(methods.getDag),
+    listDags: calls.read(methods.listDags),
+    cancelDag: calls.ask(methods.cancelDag, true),
+    retryDag: calls.ask(methods.retryDag, true),
+  };
+}
+
+function callsOfNodes(calls: Calls) {
+  const listNodes = calls.read(methods.listNodes);
+  return {
+    getNode: calls.read(methods.getNode),
+    listNodes: (signal: AbortSignal) => listNodes({}, signal),
+    getNodeUsage: calls.ask(methods.getNodeUsage),
+    getLogLevel: calls.ask(methods.getLogLevel),
+    setLogLevel: calls.ask(methods.setLogLevel, true),
+    cordonNode: calls.ask(methods.cordonNode, true),
+    drainNode: calls.ask(methods.drainNode, true),
+    undrainNode: calls.ask(methods.undrainNode, true),
+    labelNode: calls.ask(methods.labelNode, true),
+    removeNode: calls.ask(methods.removeNode, true),
+  };
+}
+
+function callsOfCluster(calls: Calls) {
+  const getConfig = calls.read(methods.getConfig);
+  const listJoinTokens = calls.ask(methods.listJoinTokens);
+  const listTokens = calls.ask(methods.listTokens);
+  const version = calls.ask(methods.getVersion);
+  const saveSnapshot = calls.stream(methods.saveSnapshot);
+  return {
+    watchEvents: calls.stream(methods.watchEvents),
+    getCluster: calls.read(methods.getCluster),
+    changeMember: calls.ask(methods.changeMember, true),
+    transferLeadership: calls.ask(methods.transferLeadership, true),
+    saveSnapshot: (signal: AbortSignal) => saveSnapshot({}, signal),
+    getConfig: (signal: AbortSignal) => getConfig({}, signal),
+    setConfig: calls.ask(methods.setConfig, true),
+    createJoinToken: calls.ask(methods.createJoinToken, true),
+    listJoinTokens: (signal: AbortSignal) => listJoinTokens({}, signal),
+    deleteJoinToken: calls.ask(methods.deleteJoinToken, true),
+    listAlerts: calls.ask(methods.listAlerts),
+    testAlert: calls.ask(methods.testAlert, true),
+    getAutoscaler: calls.read(methods.getAutoscaler),
+    listScalingDecisions: calls.read(methods.listScalingDecisions),
+    createToken: calls.ask(methods.createToken, true),
+    listTokens: (signal: AbortSignal) => listTokens({}, signal),
+    revokeToken: calls.ask(methods.revokeToken, true),
+    version: (signal: AbortSignal) => version({}, signal),
   };
 }
 

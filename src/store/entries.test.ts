@@ -21,6 +21,7 @@ const POISON: readonly (readonly [string, unknown])[] = [
   ['that is a list', [cancel]],
   ['that is not of its shape', { type: 'submitMany', atMs: 1 }],
   ['whose parts are not of their shape', { type: 'reportAttempts', atMs: 1, reports: [null] }],
+  ['that names a row by no text', { ...cancel, taskId: { toString: '' } }],
 ];
 
 describe('a command', () => {

@@ -22,7 +22,7 @@ export function decodeEntry<Command>(
   const { value } = decoded;
   if (!core.isCommand(value)) return { entry, command: null, reason: 'it is no known command', names: [] };
   try {
-    return { entry, command: value, reason: '', names: core.rowsNamedBy(value) };
+    return { entry, command: value, reason: '', names: namesOf(core, value) };
   } catch (error) {
     // Of a known type, and not of its shape: every replica finds the same.
     return { entry, command: null, reason: messageOf(error), names: [] };
@@ -39,10 +39,22 @@ export function expectCommand<Command>(
 ): asserts value is Command {
   if (!core.isCommand(value)) throw new JarvisError('internal', 'what is to be proposed is no known command');
   try {
-    core.rowsNamedBy(value);
+    namesOf(core, value);
   } catch (error) {
     throw new JarvisError('internal', `a command is not of its shape: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/** A key that is no text would only be met where rows are loaded, and a fault there ends a replica. */
+function namesOf<Command>(
+  core: Pick<ReplicatedCore<Command, unknown, StoredChange>, 'rowsNamedBy'>,
+  command: Command,
+): readonly RowName[] {
+  const names = core.rowsNamedBy(command);
+  for (const { table, key } of names) {
+    if (typeof key !== 'string') throw new TypeError(`a key of ${table} is ${typeof key}, no text`);
+  }
+  return names;
 }
 
 export function* chunksOf(

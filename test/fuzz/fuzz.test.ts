@@ -11,6 +11,7 @@ import { parseOptions } from './options.ts';
 import { PLANTS } from './plants.ts';
 import { inputAt } from './run.ts';
 import { TARGETS } from './targets.ts';
+import { changedValue } from './values.ts';
 
 const MAIN = path.join(import.meta.dirname, 'main.ts');
 
@@ -45,6 +46,14 @@ describe('inputs', () => {
     for (let time = 0; time < 300; time += 1) {
       expect(mutated(random, samples).length).toBeLessThanOrEqual(256 * 1024);
       expect(mutatedText(random, samples).length).toBeLessThanOrEqual(256 * 1024);
+    }
+  });
+
+  it('are bounded as values too, change upon change', () => {
+    const sample = { text: 'x'.repeat(10_000), list: [{ a: 'x'.repeat(1000) }], word: 'abc' };
+    for (let seed = 0; seed < 20_000; seed += 1) {
+      const changed = JSON.stringify(changedValue(seededRandom(seed), sample)) ?? '';
+      expect(changed.length, `seed ${seed}`).toBeLessThanOrEqual(2 * 1024 * 1024);
     }
   });
 });

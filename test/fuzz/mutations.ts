@@ -2,7 +2,7 @@
 import type { Random } from '../../src/lib/random.ts';
 
 /** Longer inputs find nothing that shorter ones do not, and cost time. */
-const MAX_INPUT_BYTES = 256 * 1024;
+export const MAX_INPUT_BYTES = 256 * 1024;
 /** How often a piece is repeated when it is: most of the time a little, seldom so often that recursion shows. */
 const MANY = 20_000;
 

@@ -1,6 +1,6 @@
 /** Values made wrong: plain data with the structure that decoders accept, and something within it that nobody expects. */
 import type { Random } from '../../src/lib/random.ts';
-import { anyWord, below, pick } from './mutations.ts';
+import { anyWord, below, MAX_INPUT_BYTES, pick } from './mutations.ts';
 
 const NUMBERS: readonly number[] = [
   0,
@@ -53,7 +53,7 @@ function changedSomewhere(random: Random, value: unknown): unknown {
 function changedList(random: Random, items: readonly unknown[]): readonly unknown[] {
   if (items.length === 0) return [anyWord(random)];
   const at = below(random, items.length);
-  const copies = random() < 0.05 ? below(random, 2000) : 1;
+  const copies = random() < 0.05 ? timesOf(items[at], below(random, 2000)) : 1;
   return random() < 0.4
     ? items.toSpliced(at, 1)
     : [...items, ...Array.from({ length: copies }, () => items[at])];
@@ -91,8 +91,21 @@ function changedText(random: Random, text: string): string {
     case 2:
       return text.slice(0, at);
     case 3:
-      return text.repeat(random() < 0.05 ? below(random, 5000) : 2);
+      return text.repeat(timesOf(text, random() < 0.05 ? below(random, 5000) : 2));
     default:
       return '';
   }
+}
+
+/** How often a value may be repeated: changes on changes would otherwise make what no target can be given. */
+function timesOf(value: unknown, atMost: number): number {
+  return Math.max(1, Math.min(atMost, Math.floor(MAX_INPUT_BYTES / sizeOf(value))));
+}
+
+/** Roughly, of what it is written as: at least 1. */
+function sizeOf(value: unknown): number {
+  if (typeof value === 'string') return value.length + 1;
+  if (typeof value !== 'object' || value === null) return 8;
+  if (value instanceof Uint8Array) return value.length + 1;
+  return Object.entries(value).reduce((sum, [key, inner]) => sum + key.length + sizeOf(inner), 2);
 }

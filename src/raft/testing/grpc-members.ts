@@ -12,7 +12,8 @@ import { ClusterFormation } from '../form-cluster.ts';
 import type { Peer, TransportEvents } from '../ports.ts';
 import type { StorageError } from '../storage-error.ts';
 import type { SnapshotFiles } from '../snapshots/snapshot-files.ts';
-import { GrpcTransport, type RecordStart, type TransportIdentity } from '../transport/grpc-transport.ts';
+import { GrpcTransport, type RecordStart } from '../transport/grpc-transport.ts';
+import type { TransportIdentity } from '../transport/hello.ts';
 import { RaftPeerService } from '../transport/raft-service.ts';
 
 const DEADLINE_MS = 10_000;

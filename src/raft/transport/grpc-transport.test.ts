@@ -19,7 +19,7 @@ import {
   type GrpcMemberOptions,
 } from '../testing/grpc-members.ts';
 import { joinedIdAt } from '../membership.ts';
-import { RAFT_PROTOCOL } from './grpc-transport.ts';
+import { RAFT_PROTOCOL } from './hello.ts';
 import { messageToWire } from './wire.ts';
 
 const opened: { close(): unknown }[] = [];

@@ -7,36 +7,27 @@ import * as grpc from '@grpc/grpc-js';
 import type { Frame, FrameReply, Hello, HelloReply } from '../../generated/raft.ts';
 import { ByteRate } from '../../lib/byte-rate.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { CLUSTER_VERSION, FIRST_CLUSTER_VERSION, versionTold } from '../../lib/cluster-version.ts';
+import { FIRST_CLUSTER_VERSION } from '../../lib/cluster-version.ts';
 import { JarvisError, messageOf } from '../../lib/errors.ts';
 import { limits } from '../../lib/limits.ts';
 import type { Log } from '../../lib/log.ts';
 import { RepeatedLines } from '../../lib/repeated-lines.ts';
 import type { Message, RaftId } from '../core/types.ts';
 import type { Peer, Transport, TransportEvents } from '../ports.ts';
+import {
+  helloRefusal,
+  helloTo,
+  knownVersionOf,
+  versionRefusal,
+  type Acquaintance,
+  type HelloRefusal,
+  type TransportIdentity,
+} from './hello.ts';
 import { PeerStream } from './peer-stream.ts';
 import { isDecided } from '../membership.ts';
 import { RemovalWord } from './removal-word.ts';
 import { sendSnapshotFile } from './snapshot-sender.ts';
 import { messageFromWire } from './wire.ts';
-
-export const RAFT_PROTOCOL = 1;
-
-/** Who this node is in every hello that it sends. */
-export interface TransportIdentity {
-  readonly name: string;
-  /** host:port under which others reach this node. */
-  readonly address: string;
-  readonly clusterId: string;
-  readonly raftId: RaftId;
-  readonly incarnation: string;
-  readonly startCounter: number;
-  readonly startId: string;
-  /** Default: false. */
-  readonly keepsLeases?: boolean;
-  /** The newest cluster version that it knows; default: that of this build. */
-  readonly knownVersion?: number;
-}
 
 /** Records a peer's start. @throws JarvisError conflict for a copied or restored data directory */
 export type RecordStart = (incarnation: string, startCounter: number, startId: string) => Promise<void>;
@@ -167,7 +158,7 @@ export class GrpcTransport implements Transport {
   ): Promise<void> {
     const stream = this.#streams.get(message.to);
     if (stream === undefined) throw new Error(`no peer with Raft id ${message.to}`);
-    const hello = this.#hello(message.to);
+    const hello = helloTo(message.to, this.#identity);
     const rate = this.#snapshotRate;
     await sendSnapshotFile({ client: stream.client, hello, message, file, signal, rate, onProgress });
   }
@@ -276,11 +267,11 @@ export class GrpcTransport implements Transport {
 
   /** Whether the sender of a hello may speak here; its start is on record when it may. */
   async admit(hello: Hello): Promise<HelloReply> {
-    const refusal = this.#refusal(hello) ?? (await this.#startRefusal(hello));
+    const refusal = helloRefusal(hello, this.#acquaintance()) ?? (await this.#startRefusal(hello));
     if (refusal === null && hello.keeps_leases) this.#leaseKeepers.add(hello.raft_id);
     else this.#leaseKeepers.delete(hello.raft_id);
     const leads = this.#events?.leads?.() === true;
-    const known_version = this.#knownVersion;
+    const known_version = knownVersionOf(this.#identity);
     if (refusal === null) return { accepted: true, code: '', message: '', leads, known_version };
     this.count(refusal.code);
     this.#lines.write(`refused ${hello.raft_id} ${refusal.code}`, (heldBack) =>
@@ -289,7 +280,7 @@ export class GrpcTransport implements Transport {
     return { accepted: false, ...refusal, leads, known_version };
   }
 
-  async #startRefusal(hello: Hello): Promise<{ code: string; message: string } | null> {
+  async #startRefusal(hello: Hello): Promise<HelloRefusal | null> {
     try {
       await this.#recordStart(hello.incarnation, hello.start_counter, hello.start_id);
       return null;
@@ -300,45 +291,14 @@ export class GrpcTransport implements Transport {
     }
   }
 
-  #refusal(hello: Hello): { code: string; message: string } | null {
-    const identity = this.#identity;
-    if (hello.protocol !== RAFT_PROTOCOL) {
-      return {
-        code: 'bad_protocol',
-        message: `protocol ${hello.protocol}, this node speaks ${RAFT_PROTOCOL}`,
-      };
-    }
-    if (hello.cluster_id !== identity.clusterId) {
-      return {
-        code: 'foreign_cluster',
-        message: `cluster ${hello.cluster_id}, this node belongs to ${identity.clusterId}`,
-      };
-    }
-    if (hello.to !== identity.raftId) {
-      return { code: 'wrong_target', message: `meant for member ${hello.to}, this is ${identity.raftId}` };
-    }
-    const version = versionTold(hello.known_version);
-    if (version < this.#requiredVersion) return oldVersion(hello.name, version, this.#requiredVersion);
-    return this.#stranger(hello);
-  }
-
-  /**
-   * A server takes messages from a leader that its own configuration does not hold yet (Raft paper, section 6): else one
-   * that was away while the membership changed would refuse whoever could tell it.
-   */
-  #stranger(hello: Hello): { code: string; message: string } | null {
-    const { raft_id: raftId, incarnation, address, name } = hello;
-    const peer = this.#peers.get(raftId);
-    // Before its start is recorded: that would have the member itself taken for a copy.
-    if (peer !== undefined && peer.name !== name)
-      return { code: 'wrong_name', message: `member ${raftId} is ${peer.name}, and not ${name}` };
-    if (peer !== undefined && peer.incarnation === incarnation) return null;
-    if (peer === undefined && isDecided(raftId, this.#membershipIndex))
-      return { code: 'removed_member', message: `member ${raftId} was removed from the cluster` };
-    const isFull = this.#strangers.size >= limits.strangers;
-    if (peer !== undefined || raftId === this.#identity.raftId || address === '' || isFull)
-      return { code: 'unknown_member', message: `member ${raftId} with that incarnation is not known` };
-    return null;
+  #acquaintance(): Acquaintance {
+    return {
+      identity: this.#identity,
+      peers: this.#peers,
+      membershipIndex: this.#membershipIndex,
+      hasRoom: this.#strangers.size < limits.strangers,
+      requiredVersion: this.#requiredVersion,
+    };
   }
 
   /** Answers a stranger for as long as its stream lasts. */
@@ -370,27 +330,6 @@ export class GrpcTransport implements Transport {
     this.#refusals.set(code, (this.#refusals.get(code) ?? 0) + 1);
   }
 
-  #hello(to: RaftId): Hello {
-    const identity = this.#identity;
-    return {
-      protocol: RAFT_PROTOCOL,
-      cluster_id: identity.clusterId,
-      raft_id: identity.raftId,
-      incarnation: identity.incarnation,
-      start_counter: identity.startCounter,
-      start_id: identity.startId,
-      to,
-      name: identity.name,
-      address: identity.address,
-      keeps_leases: identity.keepsLeases === true,
-      known_version: this.#knownVersion,
-    };
-  }
-
-  get #knownVersion(): number {
-    return this.#identity.knownVersion ?? CLUSTER_VERSION;
-  }
-
   #otherMembers(): readonly RaftId[] {
     return [...this.#peers.keys()].filter((id) => !this.#strangers.has(id));
   }
@@ -398,13 +337,12 @@ export class GrpcTransport implements Transport {
   #open(peer: Peer): PeerStream {
     return new PeerStream({
       peer,
-      hello: this.#hello(peer.raftId),
+      hello: helloTo(peer.raftId, this.#identity),
       credentials: this.#credentials(peer.name),
       channelOptions: this.#channelOptions,
       clock: this.#clock,
       log: this.#log,
-      refusal: (version) =>
-        version < this.#requiredVersion ? oldVersion(peer.name, version, this.#requiredVersion) : null,
+      refusal: (version) => versionRefusal(peer.name, version, this.#requiredVersion),
       events: {
         unreachable: () => this.#events?.unreachable(peer.raftId),
         accepted: () => this.#removal.takenBack(peer.raftId),
@@ -419,13 +357,6 @@ export class GrpcTransport implements Transport {
       },
     });
   }
-}
-
-function oldVersion(name: string, known: number, required: number): { code: string; message: string } {
-  return {
-    code: 'old_version',
-    message: `the cluster is at version ${required}, and ${name} knows version ${known} only: start it with a later build`,
-  };
 }
 
 /** So that the peer hears of it: a stream that is only destroyed stays open at its other end. */
