@@ -76,7 +76,7 @@ function outcomeOf({ statusCode: status = 0, headers }: IncomingMessage, nowMs: 
 /** Seconds, or a date (RFC 9110, section 10.2.3); more than anybody will wait counts as that. Null: it says neither. */
 function askedWaitMs(asked: string | undefined, nowMs: number): number | null {
   if (asked === undefined) return null;
-  const isDate = / GMT$/.test(asked);
+  const isDate = asked.endsWith(' GMT');
   if (!isDate && !/^\d+$/.test(asked)) return null;
   const waitMs = isDate ? Date.parse(asked) - nowMs : Number(asked) * 1000;
   if (Number.isNaN(waitMs)) return null;
