@@ -63,8 +63,8 @@ export const COMMAND_VERSIONS: Readonly<Record<Command['type'], number>> = {
  * Since which cluster version there is what else members of an earlier build would take for something else, or make something
  * else of: `sensitiveEnv` of a spec, whose values they would show; and memory in Mi and Gi in replicated texts.
  */
-const FEATURE_VERSIONS = { sensitiveEnv: 2, memoryUnits: 2 } as const;
-export type ClusterFeature = keyof typeof FEATURE_VERSIONS;
+export const FEATURE_VERSIONS = { sensitiveEnv: 2, memoryUnits: 2 } as const;
+type ClusterFeature = keyof typeof FEATURE_VERSIONS;
 
 /** Rows of before there was any are of the first. */
 export function clusterVersionOf(cluster: Pick<ClusterRow, 'version'> | null): number {
