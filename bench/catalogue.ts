@@ -6,6 +6,7 @@ import { failoverBenchmark } from './benchmarks/failover.ts';
 import { idleBenchmark } from './benchmarks/idle.ts';
 import { lifecycleBenchmark } from './benchmarks/lifecycle.ts';
 import { metricsBenchmark } from './benchmarks/metrics.ts';
+import { monitorBenchmark } from './benchmarks/monitor.ts';
 import { outputBenchmark } from './benchmarks/output.ts';
 import { placementBenchmark } from './benchmarks/placement.ts';
 import { processBenchmark } from './benchmarks/process.ts';
@@ -18,6 +19,7 @@ export const CATALOGUE: readonly Benchmark[] = [
   commitBenchmark,
   failoverBenchmark,
   idleBenchmark,
+  monitorBenchmark,
   outputBenchmark,
   dockerBenchmark,
 ];

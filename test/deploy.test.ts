@@ -29,6 +29,9 @@ interface RuleTest {
 interface Panel {
   readonly title: string;
   readonly description: string;
+  readonly fieldConfig: {
+    readonly defaults: { readonly thresholds?: { readonly steps: readonly unknown[] } };
+  };
   readonly targets: readonly { readonly expr: string }[];
 }
 
@@ -109,4 +112,28 @@ describe('dashboards', () => {
       expect(panel.targets.length).toBeGreaterThan(0);
     }
   });
+
+  it.each(names)('%s asks for one cluster where a Prometheus watches several', (name) => {
+    const { panels, templating } = JSON.parse(read('grafana', name)) as {
+      readonly panels: readonly Panel[];
+      readonly templating: { readonly list: readonly { readonly name: string }[] };
+    };
+    const variables = templating.list.map((variable) => variable.name);
+    expect(variables.slice(0, 2)).toEqual(['datasource', 'job']);
+    for (const { expr } of panels.flatMap(({ targets }) => targets)) {
+      const metrics = namesIn(expr);
+      expect(metrics.length).toBeGreaterThan(0);
+      expect(expr.match(/\{job=~"\$job"/g)).toHaveLength(metrics.length);
+      for (const [, used = ''] of expr.matchAll(/"\$([a-z]+)"/g)) expect(variables).toContain(used);
+    }
+  });
+
+  it.each(names)(
+    '%s has numbers whose colour means something: by itself Grafana takes 80 of anything for bad',
+    (name) => {
+      const { panels } = JSON.parse(read('grafana', name)) as { readonly panels: readonly Panel[] };
+      const said = panels.map(({ fieldConfig }) => fieldConfig.defaults.thresholds?.steps.length ?? 0);
+      expect(said.filter((steps) => steps === 0)).toEqual([]);
+    },
+  );
 });

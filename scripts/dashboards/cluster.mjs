@@ -1,21 +1,28 @@
-import { dashboard, graph, number, quantiles } from './panels.mjs';
+import { badFrom, dashboard, goodFrom, graph, number, quantiles } from './panels.mjs';
 
 export const cluster = dashboard({
   uid: 'jarvis-cluster',
   title: 'Jarvis / Cluster',
   description: 'Whether the cluster is well, and how much it does.',
   panels: [
-    number('Leaders', 'One, but for moments.', 'short', 'sum(jarvis_raft_is_leader)'),
+    number('Leaders', 'One, but for moments.', 'short', 'sum(jarvis_raft_is_leader)', goodFrom(1)),
     number('Nodes at work', 'AVAILABLE.', 'short', 'sum(jarvis_nodes{status="AVAILABLE"})'),
-    number('Nodes away', 'UNHEALTHY or OFFLINE.', 'short', 'sum(jarvis_nodes{status=~"UNHEALTHY|OFFLINE"})'),
+    number(
+      'Nodes away',
+      'UNHEALTHY or OFFLINE.',
+      'short',
+      'sum(jarvis_nodes{status=~"UNHEALTHY|OFFLINE"})',
+      badFrom(1),
+    ),
     number(
       'Voters to spare',
       'So many may fail before the cluster stops.',
       'short',
-      'max(jarvis_raft_spare_voters)',
+      'min(jarvis_raft_spare_voters)',
+      goodFrom(1),
     ),
     number('Queue', 'Tasks that could run and have no node yet.', 'short', 'sum(scheduler_queue_depth)'),
-    number('Oldest wait', 'Of those.', 's', 'max(jarvis_queue_oldest_seconds)'),
+    number('Oldest wait', 'Of those.', 's', 'max(jarvis_queue_oldest_seconds)', badFrom(900)),
     graph('Tasks', 'That are not over, by status.', 'short', {
       '{{status}}': 'sum by (status) (jarvis_tasks)',
     }),
@@ -42,6 +49,14 @@ export const cluster = dashboard({
     graph('HTTP latency', 'Over all routes.', 's', quantiles('jarvis_http_request_duration_seconds')),
     graph('Refused', 'Callers that were turned away, by why.', 'reqps', {
       '{{reason}}': 'sum by (reason) (rate(jarvis_requests_refused_total[$__rate_interval]))',
+    }),
+    graph('Alerts', 'Requests to the webhooks of `alerts.webhooks`, by what became of them.', 'short', {
+      '{{outcome}}': 'sum by (outcome) (increase(jarvis_alert_deliveries_total[$__rate_interval]))',
+    }),
+    graph('Autoscaler', 'What its rules came to, and what it asked for in vain.', 'short', {
+      '{{action}}':
+        'sum by (action) (increase(jarvis_autoscaler_decisions_total{action!="none"}[$__rate_interval]))',
+      failures: 'sum(increase(jarvis_autoscaler_failures_total[$__rate_interval]))',
     }),
   ],
 });

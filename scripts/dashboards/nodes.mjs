@@ -4,17 +4,30 @@ export const nodes = dashboard({
   uid: 'jarvis-nodes',
   title: 'Jarvis / Nodes',
   description: 'What each node uses, and how its process does.',
+  isByNode: true,
   panels: [
-    graph('CPU', 'Of its processors, or of its quota of them.', 'percent', {
-      '{{node_id}}': 'worker_cpu_usage_percent',
-    }),
+    graph(
+      'CPU',
+      'Of its processors, or of its quota of them.',
+      'percent',
+      { '{{node_id}}': 'worker_cpu_usage_percent' },
+      { line: 80, max: 100 },
+    ),
     graph('Memory', 'In use.', 'bytes', { '{{node_id}}': 'worker_memory_bytes' }),
-    graph('Memory, of all', 'Share that is in use.', 'percentunit', {
-      '{{instance}}': 'worker_memory_bytes / on (instance) jarvis_worker_memory_size_bytes',
-    }),
-    graph('Disk, of all', 'Share of the file system of the data directory.', 'percentunit', {
-      '{{instance}}': 'jarvis_worker_disk_used_bytes / jarvis_worker_disk_size_bytes',
-    }),
+    graph(
+      'Memory, of all',
+      'Share that is in use.',
+      'percentunit',
+      { '{{instance}}': 'worker_memory_bytes / ignoring (node_id) jarvis_worker_memory_size_bytes' },
+      { line: 0.9, max: 1 },
+    ),
+    graph(
+      'Disk, of all',
+      'Share of the file system of the data directory.',
+      'percentunit',
+      { '{{instance}}': 'jarvis_worker_disk_used_bytes / jarvis_worker_disk_size_bytes' },
+      { line: 0.85, max: 1 },
+    ),
     graph('Network', 'Of all interfaces but the loopback.', 'Bps', {
       '{{instance}} {{direction}}': 'rate(jarvis_worker_network_bytes_total[$__rate_interval])',
     }),

@@ -1,4 +1,4 @@
-import { dashboard, graph, number, quantiles } from './panels.mjs';
+import { badFrom, dashboard, goodFrom, graph, number, quantiles } from './panels.mjs';
 
 export const raft = dashboard({
   uid: 'jarvis-raft',
@@ -6,7 +6,7 @@ export const raft = dashboard({
   description: 'Consensus: who leads, how far everybody is, and what the disks do.',
   panels: [
     number('Term', 'The newest.', 'short', 'max(jarvis_raft_term)'),
-    number('Leaders', 'One, but for moments.', 'short', 'sum(jarvis_raft_is_leader)'),
+    number('Leaders', 'One, but for moments.', 'short', 'sum(jarvis_raft_is_leader)', goodFrom(1)),
     number('Voters', 'Members that vote.', 'short', 'sum(jarvis_raft_members{role="voter"})'),
     number(
       'Learners',
@@ -18,13 +18,15 @@ export const raft = dashboard({
       'Voters to spare',
       'So many may fail before the cluster stops.',
       'short',
-      'max(jarvis_raft_spare_voters)',
+      'min(jarvis_raft_spare_voters)',
+      goodFrom(1),
     ),
     number(
       'Changes of leader',
       'In the last hour.',
       'short',
-      'max(increase(jarvis_raft_leader_changes_total[1h]))',
+      'round(max(increase(jarvis_raft_leader_changes_total[1h])))',
+      badFrom(4),
     ),
     graph('Leader', 'Which node leads.', 'short', { '{{instance}}': 'jarvis_raft_is_leader' }),
     graph('Elections', 'That a node began.', 'short', {

@@ -1,4 +1,4 @@
-import { dashboard, graph, number, quantiles } from './panels.mjs';
+import { badFrom, dashboard, graph, number, quantiles } from './panels.mjs';
 
 export const scheduler = dashboard({
   uid: 'jarvis-scheduler',
@@ -6,7 +6,7 @@ export const scheduler = dashboard({
   description: 'How long tasks wait, how they are placed, and how they end.',
   panels: [
     number('Queue', 'Tasks that could run and have no node yet.', 'short', 'sum(scheduler_queue_depth)'),
-    number('Oldest wait', 'Of those.', 's', 'max(jarvis_queue_oldest_seconds)'),
+    number('Oldest wait', 'Of those.', 's', 'max(jarvis_queue_oldest_seconds)', badFrom(900)),
     number(
       'Scheduled',
       'Per second, over five minutes.',
@@ -18,13 +18,15 @@ export const scheduler = dashboard({
       'Failed for good',
       'In the last hour.',
       'short',
-      'sum(increase(jarvis_tasks_finished_total{status="PERMANENTLY_FAILED"}[1h]))',
+      'round(sum(increase(jarvis_tasks_finished_total{status="PERMANENTLY_FAILED"}[1h])))',
+      badFrom(1),
     ),
     number(
       'Out of retries',
       'In the last hour.',
       'short',
-      'sum(increase(jarvis_tasks_retries_exhausted_total[1h]))',
+      'round(sum(increase(jarvis_tasks_retries_exhausted_total[1h])))',
+      badFrom(1),
     ),
     graph('Scheduling rate', 'Assignments that were committed.', 'ops', {
       scheduled: 'sum(rate(scheduler_tasks_scheduled_total[$__rate_interval]))',

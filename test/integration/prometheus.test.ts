@@ -136,7 +136,10 @@ describe.skipIf(isSkipped)('a cluster that Prometheus watches', () => {
       return panels.flatMap(({ title, targets }) =>
         targets.map(({ expr }) => ({
           panel: `${name}: ${title}`,
-          expr: expr.replaceAll('$__rate_interval', '1m'),
+          expr: expr
+            .replaceAll('$__rate_interval', '1m')
+            .replaceAll('"$job"', '"jarvis"')
+            .replaceAll('"$node"', '".*"'),
         })),
       );
     });

@@ -26,7 +26,7 @@ export interface AttemptMeterOptions {
   /** Every process of the machine; asked only where an attempt has no group. */
   readonly scan: () => Promise<readonly ProcessEntry[]>;
   readonly clock: Clock;
-  /** What a round costs is measured by it, in milliseconds of this thread. */
+  /** What a round costs is measured by it, in milliseconds of processor time of this thread. */
   readonly costMs?: () => number;
   readonly log: Log;
 }
@@ -70,7 +70,7 @@ export class AttemptMeter {
 
   constructor(options: AttemptMeterOptions) {
     this.#options = options;
-    this.#costMs = options.costMs ?? ((): number => performance.now());
+    this.#costMs = options.costMs ?? threadCpuMs;
     this.#complaints = new RepeatedLines({
       clock: options.clock,
       intervalMs: WORKER_LIMITS.usageComplaintMs,
@@ -255,6 +255,12 @@ export class AttemptMeter {
       this.#options.log.warn({ error: messageOf(error), heldBack }, 'what attempts use cannot be measured'),
     );
   }
+}
+
+/** Not the time that passes: on a busy machine, where people look, that would be more, and measurements the rarer. */
+function threadCpuMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
 }
 
 function demand({ use }: MeasuredAttempt): number {
