@@ -395,6 +395,18 @@ describe('a bad value is named with its key and with what is allowed', () => {
       { scheduling: 'polcy=spread' },
       /^scheduling.polcy: unknown field "polcy", did you mean policy\? \(known: policy\)$/,
     ],
+    [
+      { autoscaling: { aws: { region: 5, capacity: { cpu: 'lots' } } } },
+      /^autoscaling\.aws\.region: must be a string, not 5: quote it, "5"; autoscaling\.aws\.instance_type: is required; autoscaling\.aws\.capacity\.cpu: "lots" is not allowed: cores [^;]*; more than 0$/,
+    ],
+    [
+      { autoscaling: { command: { add: ['a'], remove: ['r'], list: ['l'], capacity: { gpu: 1 } } } },
+      /^autoscaling\.command\.capacity\.gpu: unknown field "gpu", did you mean cpu\? \(known: cpu, memory\)$/,
+    ],
+    [
+      { autoscaling: { docker: { image: 'i', mounts: ['relative'] } } },
+      /^autoscaling\.docker\.mounts\[0\]: "relative" is not SOURCE:TARGET or SOURCE:TARGET:ro, both absolute paths$/,
+    ],
     [{ peers: '-=h:1,n1=127.0.0.1:7101' }, /^peers: "-" is not a name/],
     [{ labels: '-a=1' }, /^labels: "-a" is not a name/],
     [{ labels: 'a=1,a=2' }, /^labels: .* names "a" twice$/],

@@ -84,16 +84,17 @@ class Scene {
     this.state.execute({ type: 'nodeDrained', term: this.state.term, node: name, drain });
   }
 
-  /** One step, by whoever leads. @returns what it comes to, or the words of its error */
-  async step(name: string, isGone = false): Promise<boolean | string> {
+  /** Of whoever leads. */
+  departures(): NodeDepartures {
     const { leader, state } = this;
     const leads = this.nameOf(leader.id);
     if (state.leader?.name !== leads) state.lead({ name: leads, address: '' });
-    const departures = new NodeDepartures({
-      replica: state.replica(leads),
-      raft: leader.node,
-      silentMs: () => this.silentMs,
-    });
+    const silentMs = (): number => this.silentMs;
+    return new NodeDepartures({ replica: state.replica(leads), raft: leader.node, silentMs });
+  }
+
+  /** One step, by whoever leads. @returns what it comes to, or the words of its error */
+  async step(name: string, isGone = false, departures = this.departures()): Promise<boolean | string> {
     let outcome: boolean | string | null = null;
     departures.leave(name, isGone).then(
       (hasLeft) => (outcome = hasLeft),
@@ -158,6 +159,21 @@ describe('a node that votes not', () => {
     expect(scene.names('learners')).toEqual([]);
     expect(await scene.step('auto', true)).toBe(true);
     expect(scene.nodes).toEqual(['n1', 'n2', 'n3']);
+  });
+});
+
+describe('nodes that leave at once', () => {
+  it('have their turn one after the other, and none of them fails', async () => {
+    const scene = await Scene.of(3);
+    const names = ['a', 'b', 'c'];
+    for (const name of names) await scene.join(name);
+    const departures = scene.departures();
+    for (let left = names.length; left > 0; left -= 1) {
+      expect(scene.names('learners')).toHaveLength(left);
+      const steps = names.map((name) => scene.step(name, true, departures));
+      for (const step of await Promise.all(steps)) expect(typeof step).toBe('boolean');
+    }
+    expect(scene.names('learners')).toEqual([]);
   });
 });
 

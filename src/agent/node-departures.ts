@@ -30,6 +30,7 @@ interface Heir extends OtherNode {
 /** Drained where it lives, then out of the members, which ends its daemon, and off the list once that is silent. */
 export class NodeDepartures implements Departures {
   readonly #options: NodeDeparturesOptions;
+  #isChanging = false;
 
   constructor(options: NodeDeparturesOptions) {
     this.#options = options;
@@ -51,11 +52,22 @@ export class NodeDepartures implements Departures {
       return false;
     }
     if (member !== undefined) {
-      await this.#expel(member);
+      await this.#inTurn(() => this.#expel(member));
       return false;
     }
     if (node === undefined) return true;
     return this.#strike(node, isGone);
+  }
+
+  /** The members change one at a time: of several that leave at once, the others have their turn later. */
+  async #inTurn(change: () => Promise<void>): Promise<void> {
+    if (this.#isChanging) return;
+    this.#isChanging = true;
+    try {
+      await change();
+    } finally {
+      this.#isChanging = false;
+    }
   }
 
   /** Where it leads, another one does; where it votes, another one takes its vote; and then it goes. */

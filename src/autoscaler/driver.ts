@@ -6,6 +6,7 @@ import { unreachable } from '../lib/assert.ts';
 import { messageOf, JarvisError } from '../lib/errors.ts';
 import type { InstanceStep } from '../model/commands.ts';
 import type { ScalingProvider } from '../model/autoscaling.ts';
+import { statedCapacityOf } from '../model/earlier-rows.ts';
 import type { InstanceRow } from '../model/scaling.ts';
 import type { InstanceProgressResult } from '../scheduler/core/apply/scaling.ts';
 import { LIFECYCLE_LIMITS, type LifecycleAction } from './core/lifecycle.ts';
@@ -138,7 +139,8 @@ export class InstanceDriver {
     const intent = { type: 'asking', id, revision, host, joinTokenId: joinToken?.id ?? null } as const;
     if (!(await this.#write(intent))) return;
     const asked = replica.state.instances.get(id);
-    if (asked === undefined || signal.aborted) return;
+    const settings = replica.state.cluster?.config.autoscaling;
+    if (asked === undefined || settings === undefined || signal.aborted) return;
     const request = {
       clientToken: id,
       clusterId,
@@ -147,7 +149,7 @@ export class InstanceDriver {
         .map(({ address }) => address)
         .slice(0, AUTOSCALER_LIMITS.joinAddresses),
       joinToken: joinToken?.token ?? null,
-      capacity: { cpuMillis: null, memoryBytes: null },
+      capacity: statedCapacityOf(settings, provider),
       labels: {},
     };
     try {

@@ -34,6 +34,17 @@ describe('the autoscaler', () => {
     expect(scene.provider.calls.filter((call) => call.startsWith('create'))).toHaveLength(2);
   });
 
+  it('asks for what the settings say that a node offers', async () => {
+    const capacity = { cpuMillis: 4000, memoryBytes: null };
+    const scene = await Scene.of({ command: { add: ['add'], remove: ['remove'], list: ['list'], capacity } });
+    scene.submit(50);
+    await scene.advance(12 * SECOND_MS);
+    expect([...scene.memory.kept.values()].map(({ request }) => request.capacity)).toEqual([
+      capacity,
+      capacity,
+    ]);
+  });
+
   it('goes on where the leader before it was lost, with the same tokens', async () => {
     const scene = await Scene.of({ maxNodes: 5 });
     scene.provider.always('create', { type: 'lose' });

@@ -36,6 +36,8 @@ export interface DockerScaling {
 }
 
 export interface AwsScaling {
+  /** Absent: the row is of a version before that, and nothing is known. */
+  readonly capacity?: ScalingCapacity;
   readonly region: string;
   readonly instanceType: string;
   readonly imageId: string | null;
@@ -47,6 +49,8 @@ export interface AwsScaling {
 
 /** Each a program with its arguments (docs/providers.md). */
 export interface CommandScaling {
+  /** Absent: the row is of a version before that, and nothing is known. */
+  readonly capacity?: ScalingCapacity;
   readonly add: readonly string[];
   readonly remove: readonly string[];
   readonly list: readonly string[];

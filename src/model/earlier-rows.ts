@@ -2,7 +2,7 @@
  * Rows that were written by earlier versions lack what came later, such as containers, and stay as they are: their
  * digests are made of their bytes. Whoever reads such a field reads it through here.
  */
-import type { Autoscaling } from './autoscaling.ts';
+import type { Autoscaling, ScalingCapacity, ScalingProvider } from './autoscaling.ts';
 import type { ClusterRow, QuorumRisk, SettlingTimeout } from './cluster.ts';
 import type { GroupRow } from './group.ts';
 import type { LabelChanges, NodeDrain, NodeRow, Pressure, RestartGrace } from './node.ts';
@@ -79,6 +79,13 @@ export function drainOf({ drain }: Earlier<NodeRow, 'drain'>): NodeDrain | null 
 /** Of the settings of scaling, which are kept as they were stated. */
 export function dryRunOf({ dryRun }: Earlier<Autoscaling, 'dryRun'>): boolean {
   return dryRun ?? false;
+}
+
+const NOT_KNOWN: ScalingCapacity = { cpuMillis: null, memoryBytes: null };
+
+/** What the settings say that each node of the provider offers. */
+export function statedCapacityOf(settings: Autoscaling, provider: ScalingProvider): ScalingCapacity {
+  return settings[provider]?.capacity ?? NOT_KNOWN;
 }
 
 const NO_CHANGES: LabelChanges = [];

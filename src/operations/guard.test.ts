@@ -347,6 +347,21 @@ describe('a node that does not lead', () => {
   });
 });
 
+describe('the address of a webhook', () => {
+  it('is shown as a whole only to whoever may set it', async () => {
+    const url = 'https://hooks.example/services/canary';
+    const alerts = JSON.stringify({ alerts: { webhooks: [{ url }] } });
+    const change = { heartbeat: undefined, changes: alerts, idempotency_key: '' };
+    expect((await operations.setConfig(change, as(textOf('admin')))).blocks).toContain(url);
+    expect((await operations.getConfig(as(textOf('admin')))).blocks).toContain(url);
+    for (const role of ['viewer', 'submitter', 'operator'] as const) {
+      const { blocks } = await operations.getConfig(as(textOf(role)));
+      expect(blocks).toContain('https://hooks.example/…');
+      expect(blocks).not.toContain('canary');
+    }
+  });
+});
+
 describe('the record', () => {
   it('has what changes something and what is denied, with who, what, from where and what came of it', async () => {
     await operations.getConfig(as(textOf('admin')));

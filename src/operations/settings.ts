@@ -1,10 +1,13 @@
 /** The settings that belong to the cluster (docs/configuration.md), as requests change them and answers show them. */
 import type { ClusterSettings, SetConfigRequest } from '../generated/cluster.ts';
 import { JarvisError } from '../lib/errors.ts';
+import { shownTarget } from '../lib/webhook-target.ts';
+import { alertsOf } from '../model/alerts.ts';
 import type { IdempotencyKey, Outcome } from '../model/commands.ts';
 import type { ClusterRow } from '../model/cluster.ts';
 import { DEFAULT_MEMBERSHIP } from '../model/cluster.ts';
 import { settlingOf } from '../model/earlier-rows.ts';
+import { mayAct } from '../model/token.ts';
 import type { CommandInput, Replica } from '../scheduler/ports.ts';
 import type { LocatedFault } from '../spec/faults.ts';
 import { formatPath, invalidInput } from '../spec/faults.ts';
@@ -19,12 +22,15 @@ import {
   showSettings,
 } from '../spec/settings/settings.ts';
 import type { ClusterInsight } from './insight.ts';
+import { PERMISSIONS } from './permissions.ts';
 import type { CallContext } from './port.ts';
 import { idempotencyOf } from './requests.ts';
 import { throwIfAborted } from './waiting.ts';
 
 /** One after the other, each a matter of milliseconds. */
 const MOST_WAITING = 100;
+/** What stands before the id of a token in the name of whoever shows it. */
+const TOKEN = 'token:';
 
 interface Parts {
   readonly replica: Replica;
@@ -45,7 +51,14 @@ export class LocalSettings {
 
   async get(context: CallContext): Promise<ClusterSettings> {
     await this.#parts.barrier(context);
-    return settingsView(this.#cluster());
+    return settingsView(this.#cluster(), this.#mayKnowAddresses(context.principal));
+  }
+
+  /** Whoever knows the address of a webhook may often write to the channel behind it; a token for metrics is no token for that. */
+  #mayKnowAddresses(principal: string): boolean {
+    if (!principal.startsWith(TOKEN)) return true;
+    const token = this.#parts.replica.state.tokens.get(principal.slice(TOKEN.length));
+    return token !== undefined && mayAct(token.role, PERMISSIONS.setConfig.role);
   }
 
   /**
@@ -83,7 +96,7 @@ export class LocalSettings {
     if (faults.length > 0 && !(await isRemembered(idempotency))) throw invalid(faults);
     throwIfAborted(context.signal);
     await outcome(replica.propose(commandOf({ stated, settings, term, idempotency })), context.signal);
-    return settingsView(this.#cluster());
+    return settingsView(this.#cluster(), true);
   }
 
   #cluster(): ClusterRow {
@@ -152,10 +165,12 @@ function named(
   return Object.fromEntries(Object.entries(beats).filter(([name]) => names.includes(name)));
 }
 
-function settingsView(cluster: ClusterRow): ClusterSettings {
+function settingsView(cluster: ClusterRow, withAddresses: boolean): ClusterSettings {
   const { heartbeat, membership } = cluster.config;
   const settling = settlingOf(cluster);
-  const shown = showSettings(allSettings(cluster.config, defaultSettings(0)));
+  const all = allSettings(cluster.config, defaultSettings(0));
+  const webhooks = alertsOf(cluster.config).webhooks.map((one) => ({ ...one, url: shownTarget(one.url) }));
+  const shown = showSettings(withAddresses ? all : { ...all, alerts: { webhooks } });
   const voters = membership?.voters;
   return {
     heartbeat: {

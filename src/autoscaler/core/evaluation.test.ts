@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Autoscaling } from '../../model/autoscaling.ts';
 import type { InstanceRow } from '../../model/scaling.ts';
 import { TestCluster } from '../../scheduler/core/testing/test-cluster.ts';
+import { containerOf, MIB, specOf } from '../../scheduler/core/testing/values.ts';
 import { evaluate, type ScalingMember } from './evaluation.ts';
 
 const SETTINGS: Autoscaling = {
@@ -20,14 +21,21 @@ const SETTINGS: Autoscaling = {
   command: null,
 };
 
+const ANY = { cpuMillis: null, memoryBytes: null };
+
 /** Founders, and nodes of the autoscaler that are at work, long enough ago for some to leave. */
 class Bed {
   readonly cluster = TestCluster.formed();
   readonly instances: readonly InstanceRow[];
 
-  constructor(founders: readonly string[], instances: number) {
+  /** @param registered of each founder */
+  constructor(
+    founders: readonly string[],
+    instances: number,
+    registered: Parameters<TestCluster['join']>[1] = {},
+  ) {
     const { cluster } = this;
-    for (const name of founders) cluster.join(name);
+    for (const name of founders) cluster.join(name, registered);
     const blocks = { autoscaling: SETTINGS };
     cluster.done({ type: 'setConfig', term: cluster.term, heartbeat: {}, blocks, idempotency: null });
     const { added } = this.decide('add_nodes', { add: instances }) as { readonly added: readonly string[] };
@@ -112,5 +120,59 @@ describe('who is taken away', () => {
     expect(bed.now([...members, heir])).toMatchObject({ remove: [staying.id] });
     bed.cluster.offline('n2');
     expect(bed.now([...members, heir])).toMatchObject({ remove: [] });
+  });
+});
+
+describe('work that no node can hold which there is', () => {
+  const LARGE = { cpuMillis: 16_000, memoryBytes: MIB };
+  const OFFERED = { capacity: { cpuMillis: 16_000, memoryBytes: null } };
+  const docker = { image: 'jarvis:1', network: null, mounts: null };
+  const aws = {
+    region: 'eu-central-1',
+    instanceType: 'm7i.4xlarge',
+    imageId: null,
+    subnetId: null,
+    securityGroupIds: [],
+    keyName: null,
+    instanceProfile: null,
+  };
+  const command = { add: ['add'], remove: ['remove'], list: ['list'] };
+
+  it.each<[string, Partial<Autoscaling>]>([
+    ['process', { provider: 'process', process: OFFERED }],
+    ['docker', { provider: 'docker', docker: { ...docker, ...OFFERED } }],
+    ['aws', { provider: 'aws', aws: { ...aws, ...OFFERED } }],
+    ['command', { provider: 'command', command: { ...command, ...OFFERED } }],
+  ])('is scaled for where those that %s makes are said to be large enough', (_name, settings) => {
+    const bed = new Bed(['n1'], 0);
+    bed.cluster.submit(...Array.from({ length: 20 }, () => specOf({ resources: LARGE })));
+    expect(bed.now([], settings)).toMatchObject({ load: { queueDepth: 20, unplaceable: 0 }, add: 2 });
+    const unsaid = { process: null, aws, command, docker: { ...docker, capacity: ANY } };
+    expect(bed.now([], { ...settings, ...unsaid })).toMatchObject({
+      load: { queueDepth: 0, unplaceable: 20 },
+      add: 0,
+    });
+  });
+
+  it('is not scaled for where it needs an engine that nodes in containers do not have', () => {
+    const bed = new Bed(['n1'], 0, { drivers: ['process', 'docker'] });
+    const image = specOf({ resources: LARGE, container: containerOf() });
+    bed.cluster.submit(...Array.from({ length: 20 }, () => image));
+    const inContainers = { provider: 'docker', docker: { ...docker, ...OFFERED } } as const;
+    expect(bed.now([], inContainers)).toMatchObject({ load: { queueDepth: 0, unplaceable: 20 }, add: 0 });
+    const onMachines = { provider: 'process', process: OFFERED } as const;
+    expect(bed.now([], onMachines)).toMatchObject({ load: { queueDepth: 20, unplaceable: 0 }, add: 2 });
+  });
+
+  it('is scaled for with processes where the node that makes them has its labels, and by no other', () => {
+    const bed = new Bed(['n1'], 0);
+    bed.cluster.join('n2', { labels: [['zone', 'b']] });
+    const required = [{ key: 'zone', operator: 'in' as const, values: ['b'] }];
+    const pinned = specOf({ resources: LARGE, affinity: { required, preferred: [], anti: [] } });
+    bed.cluster.submit(...Array.from({ length: 20 }, () => pinned));
+    const processes = { provider: 'process', process: OFFERED } as const;
+    expect(bed.now([], processes)).toMatchObject({ load: { queueDepth: 20, unplaceable: 0 } });
+    const containers = { provider: 'docker', docker: { ...docker, ...OFFERED } } as const;
+    expect(bed.now([], containers)).toMatchObject({ load: { queueDepth: 0, unplaceable: 20 } });
   });
 });

@@ -6,6 +6,7 @@ import { NO_SCALING } from '../../model/scaling.ts';
 import { scalingSizeOf, type ScalingSize } from '../../scheduler/core/scaling-size.ts';
 import type { StateView } from '../../scheduler/core/state-view.ts';
 import { loadOf, type Load } from './load.ts';
+import { newNodes } from './new-nodes.ts';
 import { decide, type Decision } from './policy.ts';
 import { chooseVictims, type LeavingCandidate } from './victims.ts';
 
@@ -45,9 +46,8 @@ export function evaluate(input: EvaluationInput): Evaluation {
   const load = loadOf(state, nowMs, newNodes(state, settings));
   const size = scalingSizeOf(state);
   const { lastUpAtMs, lastDownAtMs, failure } = state.scaling ?? NO_SCALING;
-  const maxNodes = Math.max(settings.minNodes, Math.min(settings.maxNodes, mostMembers));
-  const bounded = { ...settings, maxNodes };
-  const decision = decide({ nowMs, settings: bounded, load, nodes: size, voters, lastUpAtMs, lastDownAtMs });
+  const past = { lastUpAtMs, lastDownAtMs };
+  const decision = decide({ nowMs, settings, load, nodes: size, voters, mostMembers, ...past });
   const nothing = { load, size, add: 0, keep: [], remove: [] };
   if (decision.action === 'add_nodes') {
     const keep = staying(state).slice(0, decision.count);
@@ -130,18 +130,4 @@ function candidateOf(
     tasks: state.tasksOn(node.name).size,
     createdAtMs,
   };
-}
-
-/** What those would be like that could be added, as far as the settings say it: like one that there is, but for that. */
-function newNodes({ nodes }: StateView, settings: Autoscaling): readonly NodeRow[] {
-  const stated =
-    settings.provider === 'process' || settings.provider === 'docker' ? settings[settings.provider] : null;
-  const like = [...nodes.values()].find(({ status }) => status === 'AVAILABLE');
-  if (stated === null || like === undefined) return [];
-  const { cpuMillis, memoryBytes } = stated.capacity;
-  const capacity = {
-    cpuMillis: cpuMillis ?? like.capacity.cpuMillis,
-    memoryBytes: memoryBytes ?? like.capacity.memoryBytes,
-  };
-  return [{ ...like, name: '', capacity }];
 }

@@ -130,6 +130,16 @@ describe('one that is REQUESTED', () => {
     ['is asked for once its time has come', { row: { notBeforeMs: NOW_MS + 1 } }, 'wait'],
     ['is asked for again, with nothing known of it', { row: { isAsked: true } }, 'create'],
     ['is CREATED once a list has it', { sighting: seenAs('pending') }, 'CREATED'],
+    [
+      'is asked for again where it is on a machine and not begun',
+      { row: { isAsked: true, host: 'n1' }, sighting: seenAs('pending') },
+      'create',
+    ],
+    [
+      'is CREATED once it is begun there',
+      { row: { isAsked: true, host: 'n1' }, sighting: seenAs('running') },
+      'CREATED',
+    ],
     ['is JOINED once its node is there, whatever lists say', { node: node('node-1', 'AVAILABLE') }, 'JOINED'],
     [
       'is ended where it has ended by itself',

@@ -113,7 +113,9 @@ function ofRequested(row: InstanceRow, { seen }: Sighting, input: LifecycleInput
       row,
       `instance ${seen.id} has ended before its node came: ${seen.message ?? 'no reason is known'}`,
     );
-  if (seen !== null) return moved(row, 'CREATED', 'the provider has made it', seen.id);
+  // On a machine of a node: it was written down or made there, and not begun before that node went down.
+  const isBegun = seen !== null && (seen.state !== 'pending' || row.host === null);
+  if (isBegun) return moved(row, 'CREATED', 'the provider has made it', seen.id);
   if (nowMs - row.createdAtMs >= LIFECYCLE_LIMITS.bootMs)
     return failed(row, `it was not made in time: ${row.error ?? 'the provider was not asked'}`);
   if (!mayBegin) return row.isAsked ? moved(row, 'TERMINATING', 'it is not wanted any more') : gone(row);

@@ -31,6 +31,7 @@ function inputOf(changes: Partial<PolicyInput> = {}): PolicyInput {
     load: IDLE,
     nodes: { active: 3, joining: 0 },
     voters: 1,
+    mostMembers: 100,
     lastUpAtMs: null,
     lastDownAtMs: null,
     ...changes,
@@ -93,6 +94,17 @@ describe('the policy of scaling', () => {
     expect(decide(inputOf({ settings, voters: 5, nodes: { active: 5, joining: 0 } }))).toMatchObject({
       action: 'none',
     });
+  });
+
+  it('asks for no more nodes than may be members, and says that it is for that', () => {
+    const mostMembers = 5;
+    const at = (active: number) => inputOf({ load: BUSY, mostMembers, nodes: { active, joining: 0 } });
+    expect(decide(at(3))).toMatchObject({ action: 'add_nodes', count: 2, desired: 5 });
+    expect(decide(at(5))).toMatchObject({
+      action: 'none',
+      reason: expect.stringContaining('held: there are as many members as may be (membership.voters'),
+    });
+    expect(heldOf(at(5))).toMatchObject({ queue_depth: 'members' });
   });
 
   it('begins from nothing: below min_nodes it adds nodes without a rule', () => {
@@ -179,6 +191,7 @@ describe('the policy of scaling', () => {
         }),
         nodes: fc.record({ active: fc.nat({ max: 80 }), joining: fc.nat({ max: 20 }) }),
         voters: fc.integer({ min: 1, max: 7 }),
+        mostMembers: fc.integer({ min: 1, max: 60 }),
         lastUpAtMs: past,
         lastDownAtMs: past,
       })
@@ -191,7 +204,8 @@ describe('the policy of scaling', () => {
       fc.property(inputs, (input) => {
         const { action, count, desired } = decide(input);
         const size = input.nodes.active + input.nodes.joining;
-        const { minNodes, maxNodes } = input.settings;
+        const { minNodes } = input.settings;
+        const maxNodes = Math.max(minNodes, Math.min(input.settings.maxNodes, input.mostMembers));
         const sign = { add_nodes: 1, remove_nodes: -1, none: 0 }[action];
         const least = { add_nodes: 0, remove_nodes: Math.max(minNodes, input.voters), none: 0 }[action];
         const most = { add_nodes: maxNodes, remove_nodes: size, none: size }[action];

@@ -91,6 +91,7 @@ export function simulate(
       load: { ...seen, queueDepth: seen.queued },
       nodes: seen,
       voters: facts.founders,
+      mostMembers: Infinity,
       lastUpAtMs: past.add_nodes,
       lastDownAtMs: past.remove_nodes,
     });

@@ -32,6 +32,7 @@ const autoscaling = z.object({
     .object({
       region: text,
       instance_type: text,
+      capacity,
       image_id: text.nullable(),
       subnet_id: text.nullable(),
       security_group_ids: texts,
@@ -39,7 +40,7 @@ const autoscaling = z.object({
       instance_profile: text.nullable(),
     })
     .nullable(),
-  command: z.object({ add: texts, remove: texts, list: texts }).nullable(),
+  command: z.object({ add: texts, remove: texts, list: texts, capacity }).nullable(),
 });
 
 const webhook = z.object({

@@ -13,7 +13,7 @@ import type {
 } from '../../model/autoscaling.ts';
 import { SCALING_METRICS, SCALING_PROVIDERS } from '../../model/autoscaling.ts';
 import { image } from '../container-fields.ts';
-import type { LocatedFault } from '../faults.ts';
+import { show, type LocatedFault } from '../faults.ts';
 import { CPU_SCHEMA, command as words, quantity, wholeNumber } from '../fields.ts';
 import { SettingsBlock } from './block.ts';
 import { asSeconds, count, duration, flag, line, same, seconds, size } from './values.ts';
@@ -95,7 +95,9 @@ const process: z.ZodType<ProcessScaling> = z
 const mount = z
   .string()
   .max(MOST_MOUNT_TEXT)
-  .regex(MOUNT, 'is not SOURCE:TARGET or SOURCE:TARGET:ro, both absolute paths');
+  .regex(MOUNT, {
+    error: ({ input }) => `${show(input)} is not SOURCE:TARGET or SOURCE:TARGET:ro, both absolute paths`,
+  });
 const dockerFields = {
   image,
   capacity: capacity.nullish(),
@@ -119,6 +121,7 @@ const name = line(MOST_TEXT);
 const awsFields = {
   region: name,
   instance_type: name,
+  capacity: capacity.nullish(),
   image_id: name.nullish(),
   subnet_id: name.nullish(),
   security_group_ids: z.array(name).max(MOST_GROUPS).nullish(),
@@ -128,6 +131,7 @@ const awsFields = {
 const aws: z.ZodType<AwsScaling> = z.strictObject(awsFields).transform((plain) => ({
   region: plain.region,
   instanceType: plain.instance_type,
+  capacity: plain.capacity ?? ANY_CAPACITY,
   imageId: plain.image_id ?? null,
   subnetId: plain.subnet_id ?? null,
   securityGroupIds: plain.security_group_ids ?? [],
@@ -138,8 +142,10 @@ const aws: z.ZodType<AwsScaling> = z.strictObject(awsFields).transform((plain) =
 const program = words
   .refine((list) => list.length > 0, 'must name a program')
   .meta({ title: 'a program and its arguments' });
-const commandFields = { add: program, remove: program, list: program };
-const command: z.ZodType<CommandScaling> = z.strictObject(commandFields);
+const commandFields = { add: program, remove: program, list: program, capacity: capacity.nullish() };
+const command: z.ZodType<CommandScaling> = z
+  .strictObject(commandFields)
+  .transform((plain) => ({ ...plain, capacity: plain.capacity ?? ANY_CAPACITY }));
 
 export const autoscaling = new SettingsBlock<Autoscaling>('autoscaling', {
   fields: {
@@ -208,7 +214,7 @@ export const autoscaling = new SettingsBlock<Autoscaling>('autoscaling', {
     command: {
       key: 'command',
       schema: command,
-      show: same,
+      show: (given) => given && { ...given, capacity: shownCapacity(given.capacity ?? ANY_CAPACITY) },
       meaning: 'nodes that programs of yours add, remove and list (docs/providers.md)',
     },
   },
@@ -220,7 +226,9 @@ export const autoscaling = new SettingsBlock<Autoscaling>('autoscaling', {
     docker: Object.keys(dockerFields),
     'docker.capacity': Object.keys(capacityFields),
     aws: Object.keys(awsFields),
+    'aws.capacity': Object.keys(capacityFields),
     command: Object.keys(commandFields),
+    'command.capacity': Object.keys(capacityFields),
   },
   faultsOf,
 });
@@ -230,6 +238,7 @@ function shownAws(given: AwsScaling | null): object | null {
   return {
     region: given.region,
     instance_type: given.instanceType,
+    capacity: shownCapacity(given.capacity ?? ANY_CAPACITY),
     image_id: given.imageId,
     subnet_id: given.subnetId,
     security_group_ids: given.securityGroupIds,

@@ -63,7 +63,12 @@ export function line(maximum: number): z.ZodType<string> {
   return z
     .unknown()
     .transform((value, context): string => {
+      if (value === undefined || value === null) {
+        refuse(context, value, 'is required');
+        return '';
+      }
       const given = text(context, value, []);
+      if (typeof value !== 'string') return '';
       // eslint-disable-next-line no-control-regex -- what is looked for
       if (/[\u0000-\u001f\u007f]/.test(given))
         refuse(context, value, `${show(given)} must not contain control characters`);
