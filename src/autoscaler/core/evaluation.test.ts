@@ -127,23 +127,23 @@ describe('who is taken away', () => {
   });
 });
 
+const GIB = 1024 * MIB;
+const BIG = { cpuMillis: 8000, memoryBytes: 8 * GIB };
+
+/** A small founder, and large nodes of the autoscaler. */
+function bedOf(instances: number): Bed {
+  const small = { cpuMillis: 1000, memoryBytes: GIB };
+  return new Bed(['n1'], instances, { capacity: small }, BIG);
+}
+
+function run(bed: Bed, at: number, resources: { cpuMillis: number; memoryBytes: number }): void {
+  const [taskId = ''] = bed.cluster.submit(specOf({ resources }));
+  const node = bed.instances[at]?.node ?? '';
+  bed.cluster.assign(taskId, node);
+  bed.cluster.report(taskId, 'RUNNING');
+}
+
 describe('what runs on a node that is to leave', () => {
-  const GIB = 1024 * MIB;
-  const BIG = { cpuMillis: 8000, memoryBytes: 8 * GIB };
-
-  /** A small founder, and large nodes of the autoscaler. */
-  function bedOf(instances: number): Bed {
-    const small = { cpuMillis: 1000, memoryBytes: GIB };
-    return new Bed(['n1'], instances, { capacity: small }, BIG);
-  }
-
-  function run(bed: Bed, at: number, resources: { cpuMillis: number; memoryBytes: number }): void {
-    const [taskId = ''] = bed.cluster.submit(specOf({ resources }));
-    const node = bed.instances[at]?.node ?? '';
-    bed.cluster.assign(taskId, node);
-    bed.cluster.report(taskId, 'RUNNING');
-  }
-
   it('keeps it where it fits no other node', () => {
     const bed = bedOf(2);
     run(bed, 0, { cpuMillis: 2000, memoryBytes: GIB });
