@@ -27,6 +27,7 @@ export function registrationOf(options: {
     boot_id: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
     start_id: directory.startId,
     start_counter: directory.startCounter,
+    cluster_id: directory.identity.cluster?.clusterId ?? '',
     version,
     address: config.advertise,
     http: config.http,

@@ -62,6 +62,8 @@ export interface Register {
     | undefined;
   /** Which start of the data directory it is: rises by one each time. */
   start_counter: number;
+  /** That the node is of; empty: an earlier version, which does not say. */
+  cluster_id: string;
 }
 
 export interface Register_LabelsEntry {
@@ -504,6 +506,7 @@ function createBaseRegister(): Register {
     capacity: undefined,
     policy: undefined,
     start_counter: 0,
+    cluster_id: "",
   };
 }
 
@@ -550,6 +553,9 @@ export const Register: MessageFns<Register> = {
     }
     if (message.start_counter !== 0) {
       writer.uint32(112).uint64(message.start_counter);
+    }
+    if (message.cluster_id !== "") {
+      writer.uint32(122).string(message.cluster_id);
     }
     return writer;
   },
@@ -683,6 +689,14 @@ export const Register: MessageFns<Register> = {
             message.start_counter = longToNumber(reader.uint64());
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.cluster_id = reader.string(true);
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -726,6 +740,7 @@ export const Register: MessageFns<Register> = {
       ? Policy.fromPartial(object.policy)
       : undefined;
     message.start_counter = object.start_counter ?? 0;
+    message.cluster_id = object.cluster_id ?? "";
     return message;
   },
 };

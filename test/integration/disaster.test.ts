@@ -78,6 +78,11 @@ describe('a cluster of which one node is left', () => {
     const old = cluster.node('n1');
     old.start();
     await waitFor('its refusal', () => old.log().includes('refused by peer') || !old.isRunning);
+    // Nor is it given work.
+    const foreign = `node n1 is of cluster ${before.cluster_id}, and this is ${after.cluster_id}`;
+    await waitFor('its refusal as a worker', () => old.log().includes(foreign) || !old.isRunning);
+    const nodes = await left.api.nodes();
+    expect(nodes.find(({ name }) => name === 'n1')).toMatchObject({ status: 'OFFLINE' });
     expect(await left.api.cluster()).toMatchObject({ term: after.term, voters: ['n3'], leader: 'n3' });
     await cluster.kill('n1', 'SIGKILL').catch(() => undefined);
 

@@ -60,9 +60,17 @@ export class LeaderDuties {
   constructor(options: LeaderDutiesOptions) {
     this.#options = options;
     const { replica, clock, log, nextTurn } = options;
+    const { clusterId } = options.formation;
     this.#monitor = new NodeMonitor({ replica, clock, log });
     this.#events = new NodeEvents({ replica, log });
-    this.#sessions = new LeaderSessions({ replica, monitor: this.#monitor, clock, log, nextTurn });
+    this.#sessions = new LeaderSessions({
+      clusterId,
+      replica,
+      monitor: this.#monitor,
+      clock,
+      log,
+      nextTurn,
+    });
     this.#unsubscribe = replica.onLeadership((leadership) => this.#follow(leadership));
     this.#follow(replica.leadership());
   }

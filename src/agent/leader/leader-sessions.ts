@@ -9,6 +9,7 @@ import type { WorkerCall } from './node-session.ts';
 import { NodeSession } from './node-session.ts';
 
 export interface LeaderSessionsOptions {
+  readonly clusterId: string;
   readonly replica: Replica;
   readonly monitor: NodeMonitor;
   readonly clock: Clock;
@@ -18,6 +19,7 @@ export interface LeaderSessionsOptions {
 }
 
 export class LeaderSessions {
+  readonly #clusterId: string;
   readonly #replica: Replica;
   readonly #monitor: NodeMonitor;
   readonly #clock: Clock;
@@ -29,6 +31,7 @@ export class LeaderSessions {
   #unsubscribe: () => void = () => {};
 
   constructor(options: LeaderSessionsOptions) {
+    this.#clusterId = options.clusterId;
     this.#replica = options.replica;
     this.#monitor = options.monitor;
     this.#clock = options.clock;
@@ -54,6 +57,7 @@ export class LeaderSessions {
     if (this.#term === null) return false;
     const session = new NodeSession({
       call,
+      clusterId: this.#clusterId,
       term: this.#term,
       replica: this.#replica,
       monitor: this.#monitor,

@@ -48,7 +48,7 @@ class FakeCall extends EventEmitter {
   }
 }
 
-async function open() {
+async function open({ clusterId = 'c' } = {}) {
   const clock = new VirtualClock();
   const cluster = new MemoryCluster(() => clock.wallMs());
   const replica = cluster.replica('n1');
@@ -57,12 +57,12 @@ async function open() {
   cluster.execute({ type: 'initCluster', clusterId: 'c', epoch: 1, config, term: cluster.term });
   const parts = { replica, clock, log: silentLog };
   const monitor = new NodeMonitor(parts);
-  const sessions = new LeaderSessions({ ...parts, monitor });
+  const sessions = new LeaderSessions({ ...parts, clusterId: 'c', monitor });
   monitor.start(cluster.term);
   sessions.start(cluster.term);
   const call = new FakeCall();
   sessions.accept(call as unknown as WorkerCall);
-  call.receive({ $case: 'register', value: registration('w', 's') });
+  call.receive({ $case: 'register', value: { ...registration('w', 's'), cluster_id: clusterId } });
   await clock.advance(0);
   const session = cluster.state.nodes.get('w')?.session ?? 0;
   const heartbeat = (number: number, restartMs = 0) =>
@@ -74,6 +74,18 @@ async function open() {
 }
 
 describe('a stream', () => {
+  it('of a node of another cluster is refused: of that which this one was made from, it may still run', async () => {
+    const { call, cluster } = await open({ clusterId: 'older' });
+    expect(call.status).toMatchObject({ details: 'node w is of cluster older, and this is c' });
+    expect(call.status?.metadata?.get('jarvis-code')).toEqual(['forbidden']);
+    expect(cluster.state.nodes.has('w')).toBe(false);
+  });
+
+  it('of a node of an earlier version, which does not say its cluster, is taken', async () => {
+    const { cluster } = await open({ clusterId: '' });
+    expect(cluster.state.nodes.get('w')?.sessionOpen).toBe(true);
+  });
+
   it('that is not read is ended after a while, for its worker to begin anew', async () => {
     const { clock, call, session } = await open();
     call.takes = false;

@@ -29,6 +29,7 @@ export type WorkerCall = grpc.ServerDuplexStream<WorkerMessage, LeaderMessage>;
 
 export interface NodeSessionOptions {
   readonly call: WorkerCall;
+  readonly clusterId: string;
   readonly term: number;
   readonly replica: Replica;
   readonly monitor: NodeMonitor;
@@ -147,6 +148,7 @@ export class NodeSession {
   async #register(register: Register): Promise<void> {
     this.#advance('new', 'registering');
     this.#cancelRegisterTimeout();
+    this.#expectOwn(register);
     const command = registrationFromWire(register);
     const outcome = await this.#propose(command);
     if (this.isOver) return;
@@ -162,6 +164,13 @@ export class NodeSession {
     this.#options.onRegistered(this);
     const value = { session: row.session, heartbeat_interval_ms: this.#intervalMs };
     this.#write({ kind: { $case: 'registered', value } });
+  }
+
+  /** Where a cluster was made from an older one, the nodes of that may still run, and ask where they always did. */
+  #expectOwn({ name, cluster_id: theirs }: Register): void {
+    const { clusterId } = this.#options;
+    if (theirs !== '' && theirs !== clusterId)
+      throw new JarvisError('forbidden', `node ${name} is of cluster ${theirs}, and this is ${clusterId}`);
   }
 
   async #reconcile(inventory: Inventory): Promise<void> {

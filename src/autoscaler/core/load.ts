@@ -47,7 +47,7 @@ function waitingOf(state: LoadState, nowMs: number, newNodes: readonly NodeRow[]
     const count = rooms.of(queued);
     if (count === 0) continue;
     judged += 1;
-    if (judged <= REQUESTS_JUDGED && whyNowhere(queued.first, nodes) !== null) {
+    if (judged <= REQUESTS_JUDGED && whyNowhere(queued.first, nodes, null) !== null) {
       unplaceable += count;
       continue;
     }

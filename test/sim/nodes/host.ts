@@ -256,6 +256,7 @@ export class Host implements LocalTime {
       boot_id: bootId,
       start_id: startId,
       start_counter: startCounter,
+      cluster_id: 'simulated',
       version: '1',
       address: `${name}:1`,
       http: `${name}:2`,

@@ -10,6 +10,7 @@ export function registration(name: string, startId: string): Register {
     boot_id: 'boot',
     start_id: startId,
     start_counter: 1,
+    cluster_id: '',
     version: '0',
     address: '127.0.0.1:1',
     http: '127.0.0.1:2',
