@@ -1,6 +1,7 @@
 /** One look at the load: what it is, what the rules come to, and what of that can be done. Pure. */
 import type { Autoscaling } from '../../model/autoscaling.ts';
-import type { ScalingLoad } from '../../model/scaling.ts';
+import { dryRunOf } from '../../model/earlier-rows.ts';
+import type { ScalingDecision, ScalingLoad } from '../../model/scaling.ts';
 import { NO_SCALING } from '../../model/scaling.ts';
 import { scalingSizeOf, type ScalingSize } from '../../scheduler/core/scaling-size.ts';
 import type { StateView } from '../../scheduler/core/state-view.ts';
@@ -37,8 +38,8 @@ export function evaluate(input: EvaluationInput): Evaluation {
   const { state, nowMs, settings, mostMembers, voters } = input;
   const load = loadOf(state, nowMs, newNodes(state, settings));
   const size = scalingSizeOf(state);
-  const { lastUpAtMs, lastDownAtMs, failure } = state.scaling ?? NO_SCALING;
-  const past = { lastUpAtMs, lastDownAtMs };
+  const { failure } = state.scaling ?? NO_SCALING;
+  const past = pastOf(state, dryRunOf(settings));
   const decision = decide({ nowMs, settings, load, nodes: size, voters, mostMembers, ...past });
   const nothing = { load, size, add: 0, keep: [], remove: [] };
   if (decision.action === 'add_nodes') {
@@ -58,6 +59,22 @@ export function evaluate(input: EvaluationInput): Evaluation {
   if (remove.length === 0) return { ...nothing, decision: withheld(decision, size, why) };
   const desired = decision.desired + decision.count - remove.length;
   return { ...nothing, decision: { ...decision, count: remove.length, desired }, remove };
+}
+
+/** With what is done only what was done counts, and no dry run before it. */
+function pastOf({ scaling, scalingDecisions }: StateView, isDryRun: boolean) {
+  const { lastUpAtMs, lastDownAtMs } = scaling ?? NO_SCALING;
+  if (isDryRun) return { lastUpAtMs, lastDownAtMs };
+  const rows = [...scalingDecisions.values()];
+  const done = (kind: ScalingDecision['action'], newestMs: number | null): number | null => {
+    const ofKind = rows.filter(({ action }) => action === kind);
+    if (!ofKind.some((row) => row.isDryRun && row.atMs === newestMs)) return newestMs;
+    return ofKind.reduce<number | null>(
+      (last, row) => (row.isDryRun ? last : Math.max(last ?? 0, row.atMs)),
+      null,
+    );
+  };
+  return { lastUpAtMs: done('add_nodes', lastUpAtMs), lastDownAtMs: done('remove_nodes', lastDownAtMs) };
 }
 
 function withheld(decision: Decision, size: ScalingSize, why: string): Decision {

@@ -62,7 +62,7 @@ function isBound(state: StateView, name: string, leaving: readonly LeavingCandid
     const task = state.tasks.get(id);
     if (task !== undefined) kinds.set(requestKey(task), task);
   }
-  return [...kinds.values()].some((task) => whyNowhere(task, staying) !== null);
+  return [...kinds.values()].some((task) => whyNowhere(task, staying, null) !== null);
 }
 
 /** As many of them as the rest has room without: nodes need not be alike. */
