@@ -8,12 +8,19 @@ import { show } from '../spec/faults.ts';
 
 const COLUMNS = ['time', 'tasks', 'duration'] as const;
 type Row = Readonly<Record<(typeof COLUMNS)[number], string>>;
+/** With the line that it ends on. */
+interface RowAt {
+  readonly record: Row;
+  readonly info: { readonly lines: number };
+}
 
 const MOST_ROWS = 1_000_000;
 const MOST_TASKS = 1_000_000;
 const DAY_MS = 24 * 3_600_000;
 /** Of the time that is simulated: each second of it is looked at. */
 const LONGEST_MS = 31 * DAY_MS;
+/** The last task has come and gone, and nodes have had a day to go. */
+export const LONGEST_RUN_MS = 2 * LONGEST_MS + DAY_MS;
 
 /** @returns sorted by time @throws JarvisError invalid that names the line, what stands there, and what is allowed */
 export function readLoad(text: string, fileName: string): readonly Arrival[] {
@@ -21,19 +28,18 @@ export function readLoad(text: string, fileName: string): readonly Arrival[] {
   if (rows.length === 0) throw new JarvisError('invalid', `${fileName}: no row after the heading`);
   if (rows.length > MOST_ROWS)
     throw new JarvisError('invalid', `${fileName}: ${rows.length} rows; allowed: ${MOST_ROWS}`);
-  // The heading is the first line.
-  const arrivals = rows.map((row, at) => arrivalOf(row, `${fileName}: line ${at + 2}`));
+  const arrivals = rows.map(({ record, info }) => arrivalOf(record, `${fileName}: line ${info.lines}`));
   return arrivals.toSorted((a, b) => a.atMs - b.atMs);
 }
 
-function rowsOf(text: string, fileName: string): readonly Row[] {
-  let rows: Row[];
+function rowsOf(text: string, fileName: string): readonly RowAt[] {
+  let rows: RowAt[];
   try {
-    rows = parse(text, { columns: true, bom: true, trim: true, skip_empty_lines: true });
+    rows = parse<RowAt>(text, { columns: true, bom: true, trim: true, skip_empty_lines: true, info: true });
   } catch (error) {
     throw new JarvisError('invalid', `${fileName}: ${messageOf(error)}`, { cause: error });
   }
-  const given = Object.keys(rows[0] ?? {});
+  const given = Object.keys(rows[0]?.record ?? {});
   const missing = rows.length === 0 ? [] : COLUMNS.filter((name) => !given.includes(name));
   if (missing.length > 0)
     throw new JarvisError(

@@ -59,6 +59,13 @@ export const COMMAND_VERSIONS: Readonly<Record<Command['type'], number>> = {
   barMember: 2,
 };
 
+/**
+ * Since which cluster version there is what else members of an earlier build would take for something else, or make something
+ * else of: `sensitiveEnv` of a spec, whose values they would show; and memory in Mi and Gi in replicated texts.
+ */
+export const FEATURE_VERSIONS = { sensitiveEnv: 2, memoryUnits: 2 } as const;
+type ClusterFeature = keyof typeof FEATURE_VERSIONS;
+
 /** Rows of before there was any are of the first. */
 export function clusterVersionOf(cluster: Pick<ClusterRow, 'version'> | null): number {
   return cluster?.version ?? FIRST_CLUSTER_VERSION;
@@ -67,6 +74,11 @@ export function clusterVersionOf(cluster: Pick<ClusterRow, 'version'> | null): n
 /** Whether every member can apply such a command. */
 export function clusterKnows(cluster: Pick<ClusterRow, 'version'> | null, type: Command['type']): boolean {
   return COMMAND_VERSIONS[type] <= clusterVersionOf(cluster);
+}
+
+/** Whether every member does the same about it. */
+export function clusterHas(cluster: Pick<ClusterRow, 'version'> | null, feature: ClusterFeature): boolean {
+  return FEATURE_VERSIONS[feature] <= clusterVersionOf(cluster);
 }
 
 /** A member that keeps the cluster from a later version. */

@@ -34,7 +34,7 @@ export function taskAsItWaits(
   const waits = whyWaiting(task, state);
   if (waits !== null) return { ...view, status_reason: waits.reason };
   if (!judged || task.statusReason === RESCHEDULING) return view;
-  return { ...view, status_reason: whyNowhere(task, state.nodes.values()) ?? undefined };
+  return { ...view, status_reason: whyNowhere(task, state.nodes.values(), state.cluster) ?? undefined };
 }
 
 /** Only a PENDING task waits for a place; of any other, what its status says is all. */

@@ -98,6 +98,7 @@ function unmadeIn(
   const member = memberOf(group, slice, position, {
     idOf: () => id,
     nodes: [...nodes.values()],
+    cluster,
     nowMs: cluster?.timeMs ?? 0,
   });
   return { task: member.task, spec: { id: member.task.specId, spec: template ?? member.spec } };

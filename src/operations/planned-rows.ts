@@ -25,6 +25,7 @@ export function plannedTasks(specs: readonly TaskSpec[], { index, nowMs }: Plann
       createdAtMs: nowMs,
       nowMs,
       nodes: [],
+      cluster: null,
     }),
   );
 }
@@ -57,7 +58,8 @@ function membersOf(
   slice: Parameters<typeof memberOf>[1],
   { nowMs }: PlannedAt,
 ): readonly TaskRow[] {
-  const options = { idOf: (position: number) => `${group.id}-${position}`, nodes: [], nowMs };
+  const idOf = (position: number): string => `${group.id}-${position}`;
+  const options = { idOf, nodes: [], cluster: null, nowMs };
   return Array.from({ length: group.size }, (_, position) => memberOf(group, slice, position, options).task);
 }
 

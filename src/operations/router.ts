@@ -33,6 +33,7 @@ import type {
   Task,
   TaskPlan,
   TaskRequest,
+  TaskSpec,
   TaskUsage,
   TaskUsageRequest,
   TransferLeadershipRequest,
@@ -45,6 +46,7 @@ import { limits } from '../lib/limits.ts';
 import { isTerminal } from '../model/phases.ts';
 import type { TaskStatus } from '../model/task.ts';
 import { isStale } from './cluster-reports.ts';
+import { expectKnownVariables } from './earlier-members.ts';
 import { EventStreams } from './events.ts';
 import { createWithSecret } from './join-tokens.ts';
 import { isOutcomeUnknown, LeaderRoute, Tries, type LeaderRouteOptions } from './leader-route.ts';
@@ -96,14 +98,16 @@ export class RoutingOperations implements ClusterOperations {
     this.#events = new EventStreams({ replica: options.replica, clock: options.clock, newestIndex });
   }
 
-  submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse> {
+  async submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse> {
+    this.#expectKnown(request.tasks);
     const keyed = this.#withKey(request);
-    return this.#leader.write(context, (operations, inner) => operations.submitTasks(keyed, inner));
+    return await this.#leader.write(context, (operations, inner) => operations.submitTasks(keyed, inner));
   }
 
-  acceptTasks(request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks> {
+  async acceptTasks(request: SubmitTasksRequest, context: CallContext): Promise<AcceptedTasks> {
+    this.#expectKnown(request.tasks);
     const keyed = this.#withKey(request);
-    return this.#leader.write(context, (operations, inner) => operations.acceptTasks(keyed, inner));
+    return await this.#leader.write(context, (operations, inner) => operations.acceptTasks(keyed, inner));
   }
 
   cancelTask(request: CancelTaskRequest, context: CallContext): Promise<Task> {
@@ -150,10 +154,18 @@ export class RoutingOperations implements ClusterOperations {
     return this.#leader.read(context, (operations, inner) => operations.getNode(request, inner));
   }
 
-  readonly submitBatch = this.#writing('submitBatch');
+  readonly submitBatch: GroupOperations['submitBatch'] = async (request, context) => {
+    this.#expectKnown([...request.tasks, request.template]);
+    return await this.#submitBatch(request, context);
+  };
+  readonly #submitBatch = this.#writing('submitBatch');
   readonly cancelBatch = this.#writing('cancelBatch');
   readonly retryBatch = this.#writing('retryBatch');
-  readonly submitDag = this.#writing('submitDag');
+  readonly submitDag: GroupOperations['submitDag'] = async (request, context) => {
+    this.#expectKnown(request.tasks.map(({ task }) => task));
+    return await this.#submitDag(request, context);
+  };
+  readonly #submitDag = this.#writing('submitDag');
   readonly cancelDag = this.#writing('cancelDag');
   readonly retryDag = this.#writing('retryDag');
   readonly cordonNode = this.#writing('cordonNode');
@@ -330,6 +342,10 @@ export class RoutingOperations implements ClusterOperations {
       );
     };
     return write as Named[K];
+  }
+
+  #expectKnown(tasks: readonly (TaskSpec | undefined)[]): void {
+    expectKnownVariables(this.#options.replica.state.cluster, tasks);
   }
 
   /** The answer to a caller without a key must still be safe to repeat from here. */

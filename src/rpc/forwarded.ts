@@ -35,7 +35,7 @@ export function callerOf(metadata: grpc.Metadata, peer: string): Caller {
   };
 }
 
-/** Null where there is no header; whatever is no bearer's is taken for a token, and will be refused. */
+/** Whatever is no bearer's is taken for a token, and will be refused. */
 function tokenOf(authorization: string): string {
   return authorization.replace(/^Bearer +/i, '');
 }

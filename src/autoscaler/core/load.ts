@@ -47,14 +47,16 @@ function waitingOf(state: LoadState, nowMs: number, newNodes: readonly NodeRow[]
     const count = rooms.of(queued);
     if (count === 0) continue;
     judged += 1;
-    if (judged <= REQUESTS_JUDGED && whyNowhere(queued.first, nodes) !== null) {
+    if (judged <= REQUESTS_JUDGED && whyNowhere(queued.first, nodes, null) !== null) {
       unplaceable += count;
       continue;
     }
     rooms.take(queued, count);
     depth += count;
-    waitSumMs += count * Math.max(0, nowMs - queued.sinceSumMs / queued.count);
-    longestMs = Math.max(longestMs, nowMs - queued.firstSinceMs);
+    const meanMs = Math.max(0, nowMs - queued.sinceSumMs / queued.count);
+    waitSumMs += count * meanMs;
+    // The first may have been queued anew: others behind it wait for longer then.
+    longestMs = Math.max(longestMs, nowMs - queued.firstSinceMs, meanMs);
   }
   return {
     queueDepth: depth,

@@ -74,6 +74,30 @@ describe('the simulator of scaling', () => {
     expect(nodeHours / idealNodeHours).toBeLessThan(3);
   });
 
+  it('looks at the rules once in each interval, also where that is no whole number of seconds', () => {
+    const settings = { ...SETTINGS, intervalMs: 7300 };
+    const { steps } = simulate(settings, NODES, { arrivals: [], untilMs: 1000 * SECOND_MS });
+    expect(steps.length).toBe(137);
+    expect(steps.slice(0, 5).map(({ atMs }) => atMs / SECOND_MS)).toEqual([0, 8, 15, 22, 30]);
+  });
+
+  it('costs no less than who knows the future pays, where nothing waits', () => {
+    const arrival = fc.record({
+      atMs: fc.nat({ max: 3600 }).map((seconds) => seconds * SECOND_MS),
+      tasks: fc.integer({ min: 1, max: 12 }),
+      durationMs: fc.integer({ min: 1, max: 1200 }).map((seconds) => seconds * SECOND_MS),
+    });
+    fc.assert(
+      fc.property(fc.array(arrival, { maxLength: 15 }), (unsorted) => {
+        const arrivals = unsorted.toSorted((a, b) => a.atMs - b.atMs);
+        const run = simulate(SETTINGS, NODES, { arrivals, untilMs: 2 * HOUR_MS });
+        fc.pre(run.longestWait === 0 && run.steps.every(({ queued }) => queued === 0));
+        expect(run.nodeHours).toBeGreaterThanOrEqual(run.idealNodeHours - 1e-9);
+      }),
+      { numRuns: runs(100) },
+    );
+  });
+
   it('stays within its bounds, and is the same each time, whatever comes', () => {
     const bursts = fc.array(
       fc.record({

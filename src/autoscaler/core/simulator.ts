@@ -43,7 +43,10 @@ export interface Simulation {
   readonly steps: readonly Step[];
   /** Hours of nodes that were paid for. */
   readonly nodeHours: number;
-  /** What who knows the future would have paid: nodes only while there is work for them, there at once. */
+  /**
+   * What who knows the future would have paid for nothing to wait that there may be nodes for: nodes only while there is work for
+   * them, there at once. Less is paid by those alone who let it wait.
+   */
   readonly idealNodeHours: number;
   /** Seconds, over all tasks that have begun. */
   readonly averageWait: number;
@@ -76,9 +79,11 @@ export function simulate(
     remove_nodes: null,
     none: null,
   };
+  let dueMs = 0;
   for (let nowMs = 0; nowMs <= untilMs; nowMs += TICK_MS) {
     cluster.advance(nowMs);
-    if (nowMs % settings.intervalMs !== 0) continue;
+    if (nowMs < dueMs) continue;
+    dueMs += settings.intervalMs;
     const seen = cluster.seen(nowMs);
     const decision = decide({
       nowMs,

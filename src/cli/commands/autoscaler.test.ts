@@ -37,7 +37,9 @@ describe('autoscaler simulate', () => {
     expect(stdout).toMatch(/^nodes at work\n/);
     expect(stdout).toMatch(/\ntasks that wait\n/);
     expect(stdout).toMatch(/\ntasks: {2}500 completed; waited .* on average/);
-    expect(stdout).toMatch(/\ncost: .* node hours, \d\.\d\d of what who knows the future pays\n$/);
+    expect(stdout).toMatch(
+      /\ncost: .* node hours, \d\.\d\d of what who knows the future pays for nothing to wait\n$/,
+    );
     expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(100);
   });
 
@@ -63,6 +65,19 @@ describe('autoscaler simulate', () => {
     expect(svg).not.toMatch(/NaN|undefined/);
   });
 
+  it('sums up weeks of it, too', async () => {
+    const file = path.join(folder, 'load.svg');
+    const config = fileOf('node.yaml', 'autoscaling: { interval: 4 }\n');
+    const { stdout, status } = await simulate(BURST, '--until', '14d', '--config', config, '--svg', file);
+    expect(status).toBe(0);
+    expect(stdout).toContain('tasks:  500 completed');
+    expect(readFileSync(file, 'utf8')).toMatch(/>3\d\d(\.\d)?h</);
+    expect(await simulate(BURST, '--until', '64d')).toMatchObject({
+      status: 2,
+      stderr: 'jarvisctl: --until is at most 63d\n',
+    });
+  });
+
   it('goes by the rules of a file', async () => {
     const config = fileOf(
       'node.yaml',
@@ -78,6 +93,7 @@ describe('autoscaler simulate', () => {
     ['time,tasks,duration\n', /no row after the heading/],
     ['', /no row after the heading/],
     ['time,tasks,duration\n0,1,1m\n0,-1,1m\n', /line 3: tasks "-1" is not allowed: 1 to 1000000/],
+    ['time,tasks,duration\n\n0,1,1m\n\n\n0,-1,1m\n', /line 6: tasks/],
     ['time,tasks,duration\nsoon,1,1m\n', /line 2: time "soon" is not allowed: seconds, or a duration/],
     ['time,tasks,duration\n0,1,400d\n', /line 2: duration 400d is too long: at most 31d/],
     ['time,tasks,duration\n0,1\n', /Invalid Record Length/],

@@ -1,11 +1,12 @@
 /** `jarvisctl autoscaler`: what the autoscaler does, and what it would do. */
 import { writeFile } from 'node:fs/promises';
 
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 
 import { simulate } from '../../autoscaler/core/simulator.ts';
 import type { Arrival, Simulation } from '../../autoscaler/core/simulator.ts';
 import { JarvisError, messageOf } from '../../lib/errors.ts';
+import { formatDurationMs } from '../../lib/quantities.ts';
 import type { Autoscaling } from '../../model/autoscaling.ts';
 import { formatPath, invalidInput } from '../../spec/faults.ts';
 import { checkStated, defaultSettings, resolveSettings } from '../../spec/settings/settings.ts';
@@ -14,7 +15,7 @@ import { addExamples, outputOption, parseCount, parseDuration } from '../options
 import type { OutputOptions } from '../options.ts';
 import { printJson } from '../output/format.ts';
 import { decisionsText, simulationSvg, simulationText, simulationToJson } from '../output/simulation.ts';
-import { readLoad } from '../simulated-load.ts';
+import { LONGEST_RUN_MS, readLoad } from '../simulated-load.ts';
 import { plainYaml, readText } from '../spec-input.ts';
 import { columnsOf, notify, write } from '../terminal.ts';
 import type { Terminal } from '../terminal.ts';
@@ -54,7 +55,11 @@ function registerSimulate(autoscaler: Command, context: Context): void {
       'YAML with an autoscaling block, as in the file of a node; default: the example of the docs',
     )
     .option('--slots <n>', 'tasks that a node runs at once', parseCount, 10)
-    .option('--boot <duration>', 'from when a node is asked for until it takes work', parseDuration, 120_000)
+    .addOption(
+      new Option('--boot <duration>', 'from when a node is asked for until it takes work')
+        .argParser(parseDuration)
+        .default(120_000, '2m'),
+    )
     .option('--founders <n>', 'nodes at the beginning; they vote, and stay', parseCount, 3)
     .option(
       '--until <duration>',
@@ -65,6 +70,8 @@ function registerSimulate(autoscaler: Command, context: Context): void {
     .addOption(outputOption())
     .action(async (options: SimulateOptions) => {
       const { terminal } = context;
+      if ((options.until ?? 0) > LONGEST_RUN_MS)
+        throw new JarvisError('invalid', `--until is at most ${formatDurationMs(LONGEST_RUN_MS)}`);
       const arrivals = readLoad(await readText(terminal, options.file), options.file);
       const settings = await settingsOf(terminal, options.config);
       const simulation = simulate(

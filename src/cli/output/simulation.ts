@@ -43,10 +43,15 @@ function thinned(steps: readonly Step[], width: number, valueOf: (step: Step) =>
   const points: [number, number][] = [];
   for (let from = 0; from < steps.length; from += size) {
     const part = steps.slice(from, from + size);
-    points.push([(part[0]?.atMs ?? 0) / 60_000, Math.max(...part.map(valueOf))]);
+    points.push([(part[0]?.atMs ?? 0) / 60_000, greatest(part, valueOf)]);
   }
   // A curve needs two ends.
   return points.length === 1 ? [...points, ...points] : points;
+}
+
+/** There may be more than a call takes as arguments. */
+function greatest(steps: readonly Step[], valueOf: (step: Step) => number): number {
+  return steps.reduce((most, step) => Math.max(most, valueOf(step)), 0);
 }
 
 /** Some of the points' own times, for only at those can a text chart have a mark. */
@@ -58,11 +63,11 @@ function evenly(points: readonly [number, number][], count: number): number[] {
 function summaryOf(simulation: Simulation): readonly string[] {
   const { steps, completed, averageWait, longestWait, nodeHours, idealNodeHours } = simulation;
   const changes = steps.filter(({ decision }) => decision.action !== 'none');
-  const most = Math.max(...steps.map(({ active }) => active));
+  const most = greatest(steps, ({ active }) => active);
   const cost =
     idealNodeHours === 0
       ? ''
-      : `, ${(nodeHours / idealNodeHours).toFixed(2)} of what who knows the future pays`;
+      : `, ${(nodeHours / idealNodeHours).toFixed(2)} of what who knows the future pays for nothing to wait`;
   return [
     `tasks:  ${completed} completed; waited ${seconds(averageWait)} on average, ${seconds(longestWait)} at the longest`,
     `nodes:  ${most} at most; ${changes.length} decisions to add or remove`,
@@ -122,7 +127,7 @@ export function simulationSvg({ steps }: Simulation): string {
 function pictureOf(steps: readonly Step[], { title, valueOf, color }: (typeof CURVES)[number]): string {
   const { width, height, left, right, top, bottom } = PICTURE;
   const x = scaleLinear([0, (steps.at(-1)?.atMs ?? 0) / 60_000], [left, width - right]);
-  const y = scaleLinear([0, Math.max(1, ...steps.map(valueOf))], [height - bottom, top]).nice(TICKS);
+  const y = scaleLinear([0, Math.max(1, greatest(steps, valueOf))], [height - bottom, top]).nice(TICKS);
   const curve = line<Step>(
     (step) => x(step.atMs / 60_000),
     (step) => y(valueOf(step)),

@@ -17,7 +17,7 @@ export function beginAnew(transaction: Transaction, task: TaskRow, waits = false
     ...withoutWait(task),
     ...due,
     status: waits ? 'WAITING' : 'PENDING',
-    statusReason: waits ? null : whyNowhere(task, transaction.state.nodes.values()),
+    statusReason: waits ? null : whyNowhere(task, transaction.state.nodes.values(), transaction.cluster),
     cancelRequested: false,
     retryCount: 0,
     consecutiveLosses: 0,

@@ -1,4 +1,5 @@
 /** A task as it begins: PENDING, whatever the nodes are. */
+import type { ClusterRow } from '../../model/cluster.ts';
 import { notBeforeOf } from '../../model/earlier-rows.ts';
 import { needsOfTask, placementOfTask } from '../../model/needs.ts';
 import type { NodeRow } from '../../model/node.ts';
@@ -18,9 +19,10 @@ export interface NewTask {
   readonly nowMs: number;
   /** Of today: whether any of them could hold it. */
   readonly nodes: Iterable<NodeRow>;
+  readonly cluster: Pick<ClusterRow, 'version'> | null;
 }
 
-export function newTask({ id, specId, spec, nodes, nowMs, ...created }: NewTask): TaskRow {
+export function newTask({ id, specId, spec, nodes, cluster, nowMs, ...created }: NewTask): TaskRow {
   const needs = needsOfTask(spec);
   const placement = placementOfTask(spec);
   return {
@@ -36,7 +38,7 @@ export function newTask({ id, specId, spec, nodes, nowMs, ...created }: NewTask)
     ...placement,
     ...waitOf(notBeforeOf(spec), nowMs),
     status: 'PENDING',
-    statusReason: whyNowhere({ resources: spec.resources, needs, ...placement }, nodes),
+    statusReason: whyNowhere({ resources: spec.resources, needs, ...placement }, nodes, cluster),
     cancelRequested: false,
     attempt: 0,
     retryCount: 0,

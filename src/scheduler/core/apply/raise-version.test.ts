@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { clusterVersionOf } from '../../../model/command-versions.ts';
 import { TestCluster } from '../testing/test-cluster.ts';
+import { MIB, specOf } from '../testing/values.ts';
 
 const raise = (version: number, term = 1) => ({ type: 'raiseVersion', term, version }) as const;
 
@@ -24,5 +25,20 @@ describe('the version of a cluster', () => {
       expect(cluster.refusal(raise(version))).toMatchObject({ code: 'conflict' });
     expect(cluster.refusal(raise(3, 9))).toMatchObject({ code: 'stale_decision' });
     expect(cluster.state.cluster).toMatchObject({ version: 2 });
+  });
+});
+
+describe('what apply makes of a command that earlier builds know', () => {
+  it('is in their words until the cluster is at a later version', () => {
+    const cluster = TestCluster.formed();
+    cluster.join('n1');
+    const reason = (): string | null => {
+      const [id] = cluster.submit(specOf({ resources: { cpuMillis: 1, memoryBytes: 5000 * MIB } }));
+      return cluster.state.tasks.get(id ?? '')?.statusReason ?? null;
+    };
+    const words = 'no node is large enough; the nearest: node n1 lacks';
+    expect(reason()).toBe(`${words} ${904 * MIB} bytes of memory`);
+    cluster.done(raise(2));
+    expect(reason()).toBe(`${words} 904Mi of memory`);
   });
 });

@@ -90,6 +90,7 @@ function addTask(transaction: Transaction, spec: TaskSpec, position: number): st
     createdAtMs: transaction.nowMs,
     nowMs: transaction.nowMs,
     nodes: transaction.state.nodes.values(),
+    cluster: transaction.cluster,
   });
   const concurrency = concurrencyOf(spec);
   if (concurrency !== null) transaction.newMaxima.set(concurrency.key, concurrency.max);

@@ -60,7 +60,7 @@ export function evaluate(
   }
   if (!isReady) return;
   const wait = waitOf(notBeforeOf(task), transaction.nowMs);
-  const statusReason = whyNowhere(task, transaction.state.nodes.values());
+  const statusReason = whyNowhere(task, transaction.state.nodes.values(), transaction.cluster);
   transaction.putTask(move(task, 'PENDING', { ...wait, statusReason }));
 }
 

@@ -1,5 +1,6 @@
 /** Makes the rows of a group's tasks, a slice at a time, from what the group was submitted with (docs/adr/0008). */
 import { invariant } from '../../../lib/assert.ts';
+import type { ClusterRow } from '../../../model/cluster.ts';
 import type { BlueprintRow, GraphRow, GroupRef } from '../../../model/group.ts';
 import { blueprintKey } from '../../../model/group.ts';
 import type { NodeRow } from '../../../model/node.ts';
@@ -37,6 +38,7 @@ export function memberOf(
   options: {
     readonly idOf: (position: number) => string;
     readonly nodes: Iterable<NodeRow>;
+    readonly cluster: Pick<ClusterRow, 'version'> | null;
     readonly nowMs: number;
   },
 ): Member {
@@ -55,6 +57,7 @@ export function memberOf(
     createdPosition: position,
     createdAtMs: group.createdAtMs,
     nodes: options.nodes,
+    cluster: options.cluster,
     nowMs: options.nowMs,
   });
   const gate = group.maxParallel === null ? {} : { gate: group.id };
@@ -79,6 +82,7 @@ export function makeSlice(transaction: Transaction, ref: GroupRef, given: Slice 
   const options = {
     idOf: memberIds(group),
     nodes: [...transaction.state.nodes.values()],
+    cluster: transaction.cluster,
     nowMs: transaction.nowMs,
   };
   for (let position = slice.from; position < end; position += 1) {

@@ -1,5 +1,7 @@
 /** The one fit function: the planner and apply both ask it, so that they cannot disagree. */
 import { limits } from '../../../lib/limits.ts';
+import type { ClusterRow } from '../../../model/cluster.ts';
+import { clusterHas } from '../../../model/command-versions.ts';
 import { affinityOf, groupIdOf, needsOf, policyOf, pressureOf } from '../../../model/earlier-rows.ts';
 import type { NodeRow } from '../../../model/node.ts';
 import type { AntiRule } from '../../../model/placement.ts';
@@ -117,19 +119,32 @@ export function keptApart(
 
 const MEBIBYTE = 2 ** 20;
 
-/** To be read: at least so much, in whole Mi, or in tenths of Gi where it is more than that. */
-function shownMemory(memoryBytes: number): string {
+/** How memory is told to people. */
+export type ShowMemory = (memoryBytes: number) => string;
+
+/** At least so much, in whole Mi, or in tenths of Gi where it is more than that. */
+function inUnits(memoryBytes: number): string {
   const mebibytes = Math.ceil(memoryBytes / MEBIBYTE);
   return mebibytes < 1024 ? `${mebibytes}Mi` : `${Math.ceil(mebibytes / 102.4) / 10}Gi`;
 }
 
+/** For what is replicated: as members of every build in the cluster say it, or their states would differ. */
+export function replicatedMemory(cluster: Pick<ClusterRow, 'version'> | null): ShowMemory {
+  return clusterHas(cluster, 'memoryUnits') ? inUnits : (memoryBytes) => `${memoryBytes} bytes`;
+}
+
 /** @param allocated what is set aside there already */
-export function lacking(request: Resources, node: NodeRow, allocated: Resources): Misfit | null {
+export function lacking(
+  request: Resources,
+  node: NodeRow,
+  allocated: Resources,
+  shown: ShowMemory = inUnits,
+): Misfit | null {
   const { capacity } = node;
   const cpu = allocated.cpuMillis + request.cpuMillis - capacity.cpuMillis;
   const memory = allocated.memoryBytes + request.memoryBytes - capacity.memoryBytes;
   if (cpu <= 0 && memory <= 0) return null;
-  const missing = [cpu > 0 ? `${cpu}m cpu` : null, memory > 0 ? `${shownMemory(memory)} of memory` : null];
+  const missing = [cpu > 0 ? `${cpu}m cpu` : null, memory > 0 ? `${shown(memory)} of memory` : null];
   return {
     reason: `node ${node.name} lacks ${missing.filter((one) => one !== null).join(' and ')}`,
     distance: Math.max(shareOf(cpu, capacity.cpuMillis), shareOf(memory, capacity.memoryBytes)),

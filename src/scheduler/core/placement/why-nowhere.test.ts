@@ -14,7 +14,7 @@ describe('why no node can hold a task', () => {
     const nodes: readonly NodeRow[] = [...cluster.state.nodes.values()];
     const task = { resources: { cpuMillis: 1_000_000, memoryBytes: MIB }, needs: null };
     const reasons = [nodes, nodes.toReversed(), nodes.toSorted((a, b) => (a.name < b.name ? -1 : 1))].map(
-      (order) => whyNowhere(task, order),
+      (order) => whyNowhere(task, order, null),
     );
     expect(new Set(reasons).size).toBe(1);
     expect(reasons[0]).toContain('n1');

@@ -3,11 +3,12 @@
  * placed (docs/contract.md, section 3).
  */
 import { limits } from '../../../lib/limits.ts';
+import type { ClusterRow } from '../../../model/cluster.ts';
 import type { NodeRow } from '../../../model/node.ts';
 import type { Resources } from '../../../model/task.ts';
 import { firstBytes } from '../text.ts';
 import type { Fitting, Misfit } from './fit.ts';
-import { forbidden, kindOf, lacking, undriven, unwanted } from './fit.ts';
+import { forbidden, kindOf, lacking, replicatedMemory, undriven, unwanted } from './fit.ts';
 
 const NOTHING: Resources = { cpuMillis: 0, memoryBytes: 0 };
 
@@ -16,11 +17,16 @@ interface Excluded {
   nearest: Misfit | null;
 }
 
-/** @returns null where some node could hold the task */
+/**
+ * @param cluster whose members are to say it alike
+ * @returns null where some node could hold the task
+ */
 export function whyNowhere(
   task: Omit<Fitting, 'batchId' | 'dagId'>,
   nodes: Iterable<NodeRow>,
+  cluster: Pick<ClusterRow, 'version'> | null,
 ): string | null {
+  const shown = replicatedMemory(cluster);
   const driver: Excluded = { count: 0, nearest: null };
   const policy: Excluded = { count: 0, nearest: null };
   const affinity: Excluded = { count: 0, nearest: null };
@@ -30,7 +36,7 @@ export function whyNowhere(
       excludes(driver, undriven(task.needs, node)) ||
       excludes(policy, forbidden(task.needs, node)) ||
       excludes(affinity, unwanted(task, node)) ||
-      excludes(size, lacking(task.resources, node, NOTHING));
+      excludes(size, lacking(task.resources, node, NOTHING, shown));
     if (!found) return null;
   }
   const all = driver.count + policy.count + affinity.count + size.count;
