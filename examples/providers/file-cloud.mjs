@@ -65,7 +65,7 @@ function list({ cluster_id: clusterId }) {
 }
 
 function terminate({ cluster_id: clusterId, id }) {
-  const [found] = instances().filter((each) => each.id === id);
+  const found = instances().find((each) => each.id === id);
   // What is gone already is fine, and what is another cluster's is let be.
   if (found?.cluster_id === clusterId) rmSync(path.join(directory, found.client_token), { force: true });
   return {};
