@@ -12,6 +12,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runs } from '../src/lib/testing/property-runs.ts';
 import type { ApplyResult } from '../src/scheduler/core/apply/apply.ts';
 import { earlierStep, formed, inputOf } from '../src/scheduler/core/testing/random-commands.ts';
+import {
+  formedForGroups,
+  groupInputOf,
+  groupStep,
+} from '../src/scheduler/core/testing/random-group-commands.ts';
 import type { TestedCore } from '../src/scheduler/core/testing/test-cluster.ts';
 import { FIRST_VERSION_COMMIT, historyObstacle, layOutBuild } from './support/earlier-build.ts';
 
@@ -46,6 +51,23 @@ describe.skipIf(obstacle !== null)('apply, at the first cluster version', () => 
           now.atMs += one.passMs;
           before.atMs += one.passMs;
           const input = inputOf(now, one);
+          expect(rowsOf(now.run(input))).toBe(rowsOf(before.run(input)));
+        }
+      }),
+      { numRuns: runs(100) },
+    );
+  });
+
+  it('makes the same of batches and DAGs', () => {
+    fc.assert(
+      fc.property(fc.array(groupStep, { maxLength: 60, size: 'max' }), (steps) => {
+        const now = formedForGroups();
+        const before = formedForGroups(earlier);
+        for (const one of steps) {
+          const input = groupInputOf(now, one);
+          if (input === null) continue;
+          now.atMs += 100;
+          before.atMs += 100;
           expect(rowsOf(now.run(input))).toBe(rowsOf(before.run(input)));
         }
       }),
