@@ -89,6 +89,31 @@ describe('the autoscaler', () => {
     ]);
   });
 
+  it('lets what it does wait for no dry run before it', async () => {
+    const cooldownMs = 60 * MINUTE_MS;
+    const rules = {
+      scaleUpRules: [{ metric: 'queue_depth', threshold: 10, cooldownMs, count: 2 }],
+      scaleDownRules: [{ metric: 'cluster_utilization', threshold: 30, cooldownMs, count: 1 }],
+    } as const;
+    const scene = await Scene.of({ dryRun: true, maxNodes: 9, ...rules });
+    const tasks = scene.submit(50);
+    await scene.advance(30 * SECOND_MS);
+    expect([...scene.cluster.state.scalingDecisions.values()]).toMatchObject([{ isDryRun: true, count: 2 }]);
+    scene.set({ maxNodes: 9, ...rules });
+    await scene.advance(15 * SECOND_MS);
+    expect(scene.running).toBe(2);
+    // But what it has done itself.
+    await scene.advance(5 * MINUTE_MS);
+    expect(scene.running).toBe(2);
+    scene.set({ dryRun: true, maxNodes: 9, ...rules });
+    scene.cancel(tasks);
+    await scene.advance(2 * MINUTE_MS);
+    expect(scene.cluster.state.scaling?.lastDownAtMs).not.toBeNull();
+    scene.set({ maxNodes: 9, ...rules });
+    await scene.advance(30 * SECOND_MS);
+    expect(scene.running).toBe(1);
+  });
+
   it('ends what does not come in time, waits, and asks anew', async () => {
     const scene = await Scene.of({ maxNodes: 4 });
     scene.nodesCome = false;

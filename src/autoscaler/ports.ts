@@ -3,7 +3,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import type { ScalingProvider } from '../model/autoscaling.ts';
 import type { Replica } from '../scheduler/ports.ts';
-import type { ScalingMember } from './core/evaluation.ts';
+import type { ScalingMember } from './core/leaving-nodes.ts';
 import type { Provider } from './providers/provider.ts';
 
 export interface InstanceProviders {

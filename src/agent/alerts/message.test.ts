@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 
 import { describe, expect, it } from 'vitest';
 
+import { limits } from '../../lib/limits.ts';
 import { formatOf } from '../../model/alerts.ts';
 import type { AlertMessage } from './message.ts';
 import { bodyOf } from './message.ts';
@@ -72,6 +73,19 @@ describe('the message for Slack', () => {
     expect(blocks[0]).toEqual({ type: 'section', text: { type: 'mrkdwn', text } });
     expect(blocks[1].elements[0].text).toContain('alert-1');
     expect(text.length).toBeLessThan(3000);
+  });
+
+  it('is never longer than Slack takes, whatever stands in it', () => {
+    const [one] = message().occurrences;
+    const long = '&'.repeat(limits.alertTextBytes);
+    const occurrences = Array.from({ length: 10 }, () => ({ ...one, name: long, reason: long }) as never);
+    for (const count of [1, 10, 1_000_000]) {
+      const shown = occurrences.slice(0, count);
+      const { text } = JSON.parse(bodyOf(message({ count, occurrences: shown }), 'slack'));
+      expect(text.length).toBeLessThanOrEqual(3000);
+      expect(text).toContain('&amp;');
+      expect(text.split('\n').length - 2).toBe(count === 1 ? 0 : 1);
+    }
   });
 
   it('cannot be made to mention anybody, or to link anywhere', () => {

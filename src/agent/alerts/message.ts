@@ -13,6 +13,8 @@ export interface AlertMessage extends Pick<AlertRow, 'id' | 'createdAtMs' | 'cou
 
 /** Listed one by one in a message for people. */
 const MOST_LINES = 5;
+/** Slack refuses a message with a longer text as a whole (3,000); the title and the last line have room beside it. */
+const MOST_LINE_CHARACTERS = 2800;
 
 const TITLES: Readonly<Record<ToldEvent, readonly [one: string, many: string]>> = {
   'node.unhealthy': ['A node is silent', 'Nodes are silent'],
@@ -87,7 +89,7 @@ function slackMessage(message: AlertMessage): object {
   const { id, event, clusterId, count, occurrences } = message;
   const [one, many] = TITLES[event];
   const title = `*${count === 1 ? one : many}*${count === 1 ? '' : ` (${count})`}`;
-  const lines = occurrences.slice(0, MOST_LINES).map((occurrence) => lineOf(event, occurrence));
+  const lines = fitting(occurrences.slice(0, MOST_LINES).map((occurrence) => lineOf(event, occurrence)));
   const omitted = count - lines.length;
   const text = [title, ...lines, ...(omitted === 0 ? [] : [`• … and ${omitted} more`])].join('\n');
   const context = `\`${event}\` · cluster ${escaped(clusterId)} · ${formatTime(message.createdAtMs)} · ${id}`;
@@ -98,6 +100,13 @@ function slackMessage(message: AlertMessage): object {
       { type: 'context', elements: [{ type: 'mrkdwn', text: context }] },
     ],
   };
+}
+
+/** The first lines that fit. */
+function fitting(lines: readonly string[]): readonly string[] {
+  let characters = 0;
+  const end = lines.findIndex((line) => (characters += line.length) > MOST_LINE_CHARACTERS);
+  return end < 0 ? lines : lines.slice(0, end);
 }
 
 function lineOf(event: ToldEvent, { id, name, newStatus, reason }: AlertOccurrence): string {

@@ -6,12 +6,15 @@ import type { AddressInfo } from 'node:net';
 
 import { afterEach, describe, expect, it } from 'vitest';
 
+import { limits } from '../../lib/limits.ts';
 import { materialOf, newAuthority } from '../../lib/testing/tls.test-kit.ts';
 import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
 import { post } from './post.ts';
 import { webhookSender } from './webhooks.ts';
 
 const TIMEOUT_MS = 10_000;
+/** In whole seconds, as a date in a header. */
+const NOW_MS = Math.floor(new VirtualClock().wallMs() / 1000) * 1000;
 const servers: Server[] = [];
 
 afterEach(async () => {
@@ -55,6 +58,24 @@ describe('a request to a webhook', () => {
       response.writeHead(429, { 'retry-after': '30' }).end('secret words of the receiver');
     });
     expect(await sent(url)).toEqual({ failure: 'answered 429', status: 429, retryAfterMs: 30_000 });
+  });
+
+  it.each([
+    ['0', 0],
+    ['600', 600_000],
+    ['86400', limits.alertRetryMostMs],
+    ['9'.repeat(400), limits.alertRetryMostMs],
+    [new Date(NOW_MS - 60_000).toUTCString(), 0],
+    [new Date(NOW_MS + 30_000).toUTCString(), 30_000],
+    [new Date(NOW_MS + 86_400_000).toUTCString(), limits.alertRetryMostMs],
+    ['long ago GMT', null],
+    ['soon', null],
+    ['-5', null],
+  ])('has failed until %s', async (asked, retryAfterMs) => {
+    const url = await served((_request, response) => {
+      response.writeHead(503, { 'retry-after': asked }).end();
+    });
+    expect(await sent(url)).toEqual({ failure: 'answered 503', status: 503, retryAfterMs });
   });
 
   it('follows no redirect', async () => {

@@ -5,6 +5,7 @@
 import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 
 import type { Clock } from '../../lib/clock.ts';
+import { limits } from '../../lib/limits.ts';
 import { request as httpRequest } from '../../lib/node-http.ts';
 
 export interface PostOptions {
@@ -53,7 +54,7 @@ export function post(options: PostOptions): Promise<PostOutcome> {
     const abort = (): void => fail('interrupted');
     // Also of what comes once it is destroyed; the promise is settled by then.
     request.on('error', (error) => fail(wordsOf(error)));
-    request.on('response', (response) => finish(outcomeOf(response)));
+    request.on('response', (response) => finish(outcomeOf(response, clock.wallMs())));
     if (signal.aborted) return abort();
     signal.addEventListener('abort', abort, { once: true });
     request.end(body);
@@ -65,13 +66,21 @@ function open(url: string, options: RequestOptions): ClientRequest {
   return httpRequest(url, options);
 }
 
-function outcomeOf({ statusCode: status = 0, headers }: IncomingMessage): PostOutcome {
+function outcomeOf({ statusCode: status = 0, headers }: IncomingMessage, nowMs: number): PostOutcome {
   if (status >= 200 && status < 300) return { failure: null, status, retryAfterMs: null };
   const isRedirect = status >= 300 && status < 400 && headers.location !== undefined;
   const failure = `answered ${status}${isRedirect ? ' (redirects are not followed)' : ''}`;
-  const asked = headers['retry-after'];
-  const retryAfterMs = asked !== undefined && /^\d{1,6}$/.test(asked) ? Number(asked) * 1000 : null;
-  return { failure, status, retryAfterMs };
+  return { failure, status, retryAfterMs: askedWaitMs(headers['retry-after'], nowMs) };
+}
+
+/** Seconds, or a date (RFC 9110, section 10.2.3); more than anybody will wait counts as that. Null: it says neither. */
+function askedWaitMs(asked: string | undefined, nowMs: number): number | null {
+  if (asked === undefined) return null;
+  const isDate = asked.endsWith(' GMT');
+  if (!isDate && !/^\d+$/.test(asked)) return null;
+  const waitMs = isDate ? Date.parse(asked) - nowMs : Number(asked) * 1000;
+  if (Number.isNaN(waitMs)) return null;
+  return Math.min(limits.alertRetryMostMs, Math.max(0, waitMs));
 }
 
 /** Of several addresses that all failed there is a code, and no message. */

@@ -157,6 +157,44 @@ describe('the sender of alerts', () => {
     expect(new Set(statuses())).toEqual(new Set(['DELIVERED']));
   });
 
+  it('sends one at a time to a webhook, and keeps those that take what they are sent from waiting for others', async () => {
+    const dead = Array.from({ length: 19 }, (_, at) => `https://dead${at}.example/`);
+    const good = 'https://z.example/';
+    const { clock, cluster, receiver, sender, fail } = await formed([...dead, good]);
+    const underWay = new Map<string, number>();
+    let most = 0;
+    receiver.answer = ({ webhook: { url } }) => {
+      if (url === good) return TAKEN;
+      const count = (underWay.get(url) ?? 0) + 1;
+      underWay.set(url, count);
+      most = Math.max(most, count);
+      return new Promise((resolve) => {
+        clock.after(limits.alertRequestMs, () => {
+          underWay.set(url, count - 1);
+          resolve({ ...REFUSED, failure: 'no answer' });
+        });
+      });
+    };
+    fail();
+    await clock.advance(40_000);
+    // All those that do not answer have waited longer by the time another node leads.
+    sender.stop();
+    await clock.advance(limits.alertRetryMostMs);
+    sender.start(cluster.term);
+    cluster.execute({ type: 'quorumRisk', term: cluster.term, atRisk: true, reason: '2 of 3' });
+    const raisedAtMs = clock.monotonicMs();
+    await clock.advance(limits.alertRequestMs);
+    const told = receiver.calls.find(
+      ({ webhook, message }) => webhook.url === good && message.event === 'quorum.at_risk',
+    );
+    expect(told?.atMs).toBeLessThanOrEqual(raisedAtMs + limits.alertRequestMs);
+    expect(most).toBe(1);
+    // The others have their turn all the same.
+    await clock.advance(600_000);
+    const events = new Set(receiver.calls.map(({ webhook, message }) => `${webhook.url} ${message.event}`));
+    expect(events.size).toBe(2 * (dead.length + 1));
+  });
+
   it('sends a message again whose outcome its predecessor could not put in the log, with the same id', async () => {
     const { clock, cluster, receiver, sender, fail, statuses } = await formed();
     cluster.beforeApply = () => Promise.reject(new JarvisError('outcome_unknown', 'lost'));

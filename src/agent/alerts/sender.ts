@@ -30,8 +30,8 @@ interface AlertSenderOptions {
 interface Run {
   readonly term: number;
   readonly ended: AbortController;
-  /** Messages that are being sent, or whose outcome is not in the log yet. */
-  readonly busy: Set<string>;
+  /** Messages that are being sent, or whose outcome is not in the log yet; and where to. */
+  readonly busy: Map<string, string>;
   /** To be said in the log. */
   attempts: AlertAttempt[];
   readonly close: Set<string>;
@@ -58,7 +58,7 @@ export class AlertSender {
     const run: Run = {
       term,
       ended: new AbortController(),
-      busy: new Set(),
+      busy: new Map(),
       attempts: [],
       close: new Set(),
       isLooking: false,
@@ -132,10 +132,29 @@ export class AlertSender {
       AbortSignal.any([run.ended.signal, AbortSignal.timeout(LEADER_LIMITS.proposalTimeoutMs)]),
     );
     if (this.#run !== run || term !== run.term) return;
-    for (const { id } of [...due].sort(byAge).slice(0, room)) {
-      const row = replica.state.alerts.get(id);
-      if (row?.status === 'PENDING') void this.#send(run, row);
+    const present = due.flatMap(({ id }) => replica.state.alerts.get(id) ?? []);
+    const ours = present.filter(({ id, status }) => status === 'PENDING' && !run.busy.has(id));
+    for (const row of this.#chosen(ours, new Set(run.busy.values()), room)) void this.#send(run, row);
+  }
+
+  /**
+   * One at a time to each webhook, and first to those that have taken what they were sent: whoever lets a request wait until it
+   * is given up, as often as there are events, holds up nobody else.
+   */
+  #chosen(due: readonly AlertRow[], busy: ReadonlySet<string>, room: number): readonly AlertRow[] {
+    const failing = new Set<string>();
+    for (const { url, failure, endedAtMs } of this.#options.replica.state.alerts.values())
+      if (failure !== null && endedAtMs === null) failing.add(url);
+    const rank = ({ url }: AlertRow): number => (failing.has(url) ? 1 : 0);
+    const taken = new Set(busy);
+    const chosen: AlertRow[] = [];
+    for (const row of [...due].sort((one, other) => rank(one) - rank(other) || byAge(one, other))) {
+      if (chosen.length === room) break;
+      if (taken.has(row.url)) continue;
+      taken.add(row.url);
+      chosen.push(row);
     }
+    return chosen;
   }
 
   /** Never throws. */
@@ -145,7 +164,7 @@ export class AlertSender {
     const webhook = alertsOf(cluster?.config).webhooks.find(({ url }) => url === row.url);
     // Whoever takes a webhook out withdraws its messages in the same entry.
     if (cluster === null || webhook === undefined) return;
-    run.busy.add(row.id);
+    run.busy.set(row.id, row.url);
     const attempt = row.attempts + 1;
     const message = { ...row, clusterId: cluster.clusterId };
     const { failure, retryAfterMs } = await send({ webhook, message, attempt, signal: run.ended.signal });

@@ -2,17 +2,20 @@ import { describe, expect, it } from 'vitest';
 
 import type { Autoscaling } from '../../model/autoscaling.ts';
 import type { InstanceRow } from '../../model/scaling.ts';
+import type { Resources } from '../../model/task.ts';
 import { TestCluster } from '../../scheduler/core/testing/test-cluster.ts';
-import { containerOf, MIB, specOf } from '../../scheduler/core/testing/values.ts';
-import { evaluate, type ScalingMember } from './evaluation.ts';
+import { containerOf, MIB, NODE_CAPACITY, specOf } from '../../scheduler/core/testing/values.ts';
+import { evaluate } from './evaluation.ts';
+import type { ScalingMember } from './leaving-nodes.ts';
 
+const DOWN = { metric: 'cluster_utilization', threshold: 30, cooldownMs: 0, count: 1 } as const;
 const SETTINGS: Autoscaling = {
   enabled: true,
   dryRun: false,
   minNodes: 1,
   maxNodes: 9,
   scaleUpRules: [{ metric: 'queue_depth', threshold: 10, cooldownMs: 0, count: 2 }],
-  scaleDownRules: [{ metric: 'cluster_utilization', threshold: 30, cooldownMs: 0, count: 1 }],
+  scaleDownRules: [DOWN],
   intervalMs: 10_000,
   provider: 'command',
   process: null,
@@ -28,11 +31,12 @@ class Bed {
   readonly cluster = TestCluster.formed();
   readonly instances: readonly InstanceRow[];
 
-  /** @param registered of each founder */
+  /** @param registered of each founder. @param capacity of each instance */
   constructor(
     founders: readonly string[],
     instances: number,
     registered: Parameters<TestCluster['join']>[1] = {},
+    capacity: Resources = NODE_CAPACITY,
   ) {
     const { cluster } = this;
     for (const name of founders) cluster.join(name, registered);
@@ -41,7 +45,7 @@ class Bed {
     const { added } = this.decide('add_nodes', { add: instances }) as { readonly added: readonly string[] };
     this.instances = added.map((id) => {
       const { revision, node } = this.row(id);
-      cluster.join(node);
+      cluster.join(node, { capacity });
       const step = { type: 'moved', id, revision, phase: 'JOINED', reason: 'its node is there' } as const;
       cluster.done({ type: 'instanceProgress', term: cluster.term, steps: [step], hasRecovered: false });
       return this.row(id);
@@ -120,6 +124,64 @@ describe('who is taken away', () => {
     expect(bed.now([...members, heir])).toMatchObject({ remove: [staying.id] });
     bed.cluster.offline('n2');
     expect(bed.now([...members, heir])).toMatchObject({ remove: [] });
+  });
+});
+
+const GIB = 1024 * MIB;
+const BIG = { cpuMillis: 8000, memoryBytes: 8 * GIB };
+
+/** A small founder, and large nodes of the autoscaler. */
+function bedOf(instances: number): Bed {
+  const small = { cpuMillis: 1000, memoryBytes: GIB };
+  return new Bed(['n1'], instances, { capacity: small }, BIG);
+}
+
+function run(bed: Bed, at: number, resources: { cpuMillis: number; memoryBytes: number }): void {
+  const [taskId = ''] = bed.cluster.submit(specOf({ resources }));
+  const node = bed.instances[at]?.node ?? '';
+  bed.cluster.assign(taskId, node);
+  bed.cluster.report(taskId, 'RUNNING');
+}
+
+describe('what runs on a node that is to leave', () => {
+  it('keeps it where it fits no other node', () => {
+    const bed = bedOf(2);
+    run(bed, 0, { cpuMillis: 2000, memoryBytes: GIB });
+    const both = { scaleDownRules: [{ ...DOWN, count: 2 }] };
+    expect(bed.now([], both)).toMatchObject({ remove: [bed.instances[1]?.id] });
+    expect(bed.now([])).toMatchObject({ remove: [bed.instances[1]?.id] });
+    const alone = bedOf(1);
+    run(alone, 0, { cpuMillis: 2000, memoryBytes: GIB });
+    expect(alone.now([])).toMatchObject({
+      remove: [],
+      decision: { action: 'none', reason: expect.stringMatching(/; what runs on them fits no other node$/) },
+    });
+    // Where there are too many nodes they go all the same.
+    expect(alone.now([], { maxNodes: 1, scaleDownRules: [] })).toMatchObject({
+      remove: [alone.instances[0]?.id],
+    });
+  });
+
+  it('lets it go where the others could hold it', () => {
+    const bed = bedOf(1);
+    run(bed, 0, { cpuMillis: 500, memoryBytes: MIB });
+    expect(bed.now([])).toMatchObject({ remove: [bed.instances[0]?.id] });
+    bed.cluster.done({ type: 'cordonNode', node: 'n1', idempotency: null });
+    expect(bed.now([])).toMatchObject({ remove: [] });
+  });
+
+  it('keeps it where the others are too small for all of it together', () => {
+    const bed = bedOf(1);
+    run(bed, 0, { cpuMillis: 700, memoryBytes: MIB });
+    run(bed, 0, { cpuMillis: 700, memoryBytes: MIB });
+    // 16 % of the whole; but 140 % of what would be left.
+    expect(bed.now([])).toMatchObject({
+      remove: [],
+      decision: {
+        action: 'none',
+        reason: expect.stringMatching(/; the others have no room for what they do$/),
+      },
+    });
   });
 });
 

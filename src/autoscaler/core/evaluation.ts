@@ -1,21 +1,14 @@
 /** One look at the load: what it is, what the rules come to, and what of that can be done. Pure. */
 import type { Autoscaling } from '../../model/autoscaling.ts';
-import { zoneOf, type NodeRow } from '../../model/node.ts';
-import type { InstanceRow, ScalingLoad } from '../../model/scaling.ts';
+import { dryRunOf } from '../../model/earlier-rows.ts';
+import type { ScalingDecision, ScalingLoad } from '../../model/scaling.ts';
 import { NO_SCALING } from '../../model/scaling.ts';
 import { scalingSizeOf, type ScalingSize } from '../../scheduler/core/scaling-size.ts';
 import type { StateView } from '../../scheduler/core/state-view.ts';
 import { loadOf, type Load } from './load.ts';
+import { leavingNodes, type ScalingMember } from './leaving-nodes.ts';
 import { newNodes } from './new-nodes.ts';
-import { decide, type Decision } from './policy.ts';
-import { chooseVictims, type LeavingCandidate } from './victims.ts';
-
-/** A node that has the log. */
-export interface ScalingMember {
-  readonly name: string;
-  readonly isVoter: boolean;
-  readonly isCaughtUp: boolean;
-}
+import { decide, mostNodesOf, type Decision } from './policy.ts';
 
 export interface EvaluationInput {
   readonly state: StateView;
@@ -45,8 +38,8 @@ export function evaluate(input: EvaluationInput): Evaluation {
   const { state, nowMs, settings, mostMembers, voters } = input;
   const load = loadOf(state, nowMs, newNodes(state, settings));
   const size = scalingSizeOf(state);
-  const { lastUpAtMs, lastDownAtMs, failure } = state.scaling ?? NO_SCALING;
-  const past = { lastUpAtMs, lastDownAtMs };
+  const { failure } = state.scaling ?? NO_SCALING;
+  const past = pastOf(state, dryRunOf(settings));
   const decision = decide({ nowMs, settings, load, nodes: size, voters, mostMembers, ...past });
   const nothing = { load, size, add: 0, keep: [], remove: [] };
   if (decision.action === 'add_nodes') {
@@ -61,14 +54,27 @@ export function evaluate(input: EvaluationInput): Evaluation {
     return { ...nothing, decision: { ...decision, count: keep.length, desired, reason }, keep };
   }
   if (decision.action === 'none') return { ...nothing, decision };
-  const remove = victims(input, decision.count);
-  if (remove.length === 0)
-    return {
-      ...nothing,
-      decision: withheld(decision, size, 'no node is there that the autoscaler may take away'),
-    };
+  const isSurplus = size.active + size.joining > Math.max(mostNodesOf(input), voters);
+  const { ids: remove, why } = leavingNodes({ ...input, load, count: decision.count, isSurplus });
+  if (remove.length === 0) return { ...nothing, decision: withheld(decision, size, why) };
   const desired = decision.desired + decision.count - remove.length;
   return { ...nothing, decision: { ...decision, count: remove.length, desired }, remove };
+}
+
+/** With what is done only what was done counts, and no dry run before it. */
+function pastOf({ scaling, scalingDecisions }: StateView, isDryRun: boolean) {
+  const { lastUpAtMs, lastDownAtMs } = scaling ?? NO_SCALING;
+  if (isDryRun) return { lastUpAtMs, lastDownAtMs };
+  const rows = [...scalingDecisions.values()];
+  const done = (kind: ScalingDecision['action'], newestMs: number | null): number | null => {
+    const ofKind = rows.filter(({ action }) => action === kind);
+    if (!ofKind.some((row) => row.isDryRun && row.atMs === newestMs)) return newestMs;
+    return ofKind.reduce<number | null>(
+      (last, row) => (row.isDryRun ? last : Math.max(last ?? 0, row.atMs)),
+      null,
+    );
+  };
+  return { lastUpAtMs: done('add_nodes', lastUpAtMs), lastDownAtMs: done('remove_nodes', lastDownAtMs) };
 }
 
 function withheld(decision: Decision, size: ScalingSize, why: string): Decision {
@@ -87,47 +93,4 @@ function staying({ instances, nodes }: StateView): readonly string[] {
     .filter(({ phase, node }) => phase === 'DRAINING' && nodes.get(node)?.sessionOpen === true)
     .sort((a, b) => b.phaseSinceMs - a.phaseSinceMs || (a.id < b.id ? -1 : 1))
     .map(({ id }) => id);
-}
-
-function victims({ state, members }: EvaluationInput, count: number): readonly string[] {
-  const candidates: LeavingCandidate[] = [];
-  const own = new Set<string>();
-  for (const instance of state.instances.values()) {
-    const node = state.nodes.get(instance.node);
-    if (instance.phase !== 'JOINED' || node === undefined || !works(node)) continue;
-    own.add(node.name);
-    candidates.push(candidateOf(instance, node, { state, members }));
-  }
-  const others = members
-    .filter(({ name }) => !own.has(name))
-    .map(({ name, isVoter, isCaughtUp }) => {
-      const node = state.nodes.get(name);
-      // One that is away or about to leave takes no vote over.
-      return { isVoter, isCaughtUp: isCaughtUp && works(node), zone: zoneOf(node) };
-    });
-  return chooseVictims(candidates, others, count);
-}
-
-function works(node: NodeRow | undefined): boolean {
-  return node?.status === 'AVAILABLE' || node?.status === 'UNHEALTHY';
-}
-
-function candidateOf(
-  { id, createdAtMs }: InstanceRow,
-  node: NodeRow,
-  { state, members }: Pick<EvaluationInput, 'members' | 'state'>,
-): LeavingCandidate {
-  const used = state.allocated(node.name);
-  const { cpuMillis, memoryBytes } = node.capacity;
-  const member = members.find(({ name }) => name === node.name);
-  return {
-    id,
-    node: node.name,
-    zone: zoneOf(node),
-    isVoter: member?.isVoter ?? false,
-    isCaughtUp: member?.isCaughtUp ?? false,
-    filling: Math.max(used.cpuMillis / Math.max(1, cpuMillis), used.memoryBytes / Math.max(1, memoryBytes)),
-    tasks: state.tasksOn(node.name).size,
-    createdAtMs,
-  };
 }

@@ -58,6 +58,21 @@ describe('the load of a cluster', () => {
     expect(loadNow(cluster)).toMatchObject({ queueDepth: 1, averageWaitTime: 4 });
   });
 
+  it('has no longest wait below the average where the first in the queue has been queued anew', () => {
+    const cluster = TestCluster.formed();
+    cluster.join('n1');
+    const retry = { backoffStrategy: 'fixed' as const, backoffBase: 5 };
+    const [first = ''] = cluster.submit(...Array.from({ length: 4 }, () => specOf({ retry })));
+    cluster.assign(first, 'n1');
+    cluster.atMs += 60 * SECOND_MS;
+    cluster.report(first, 'FAILED', { exitCode: 75, error: { type: 'TemporaryFailure', message: '' } });
+    cluster.atMs += 5 * SECOND_MS;
+    cluster.done({ type: 'retryDue', term: 1, taskIds: [first] });
+    const { averageWaitTime, longestWaitTime } = loadNow(cluster);
+    expect(averageWaitTime).toBe((3 * 65) / 4);
+    expect(longestWaitTime).toBeGreaterThanOrEqual(averageWaitTime);
+  });
+
   it('knows it after a restart from the rows alone', () => {
     const cluster = TestCluster.formed();
     cluster.join('n1');

@@ -53,8 +53,10 @@ function waitingOf(state: LoadState, nowMs: number, newNodes: readonly NodeRow[]
     }
     rooms.take(queued, count);
     depth += count;
-    waitSumMs += count * Math.max(0, nowMs - queued.sinceSumMs / queued.count);
-    longestMs = Math.max(longestMs, nowMs - queued.firstSinceMs);
+    const meanMs = Math.max(0, nowMs - queued.sinceSumMs / queued.count);
+    waitSumMs += count * meanMs;
+    // The first may have been queued anew: others behind it wait for longer then.
+    longestMs = Math.max(longestMs, nowMs - queued.firstSinceMs, meanMs);
   }
   return {
     queueDepth: depth,

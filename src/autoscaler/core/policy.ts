@@ -72,9 +72,17 @@ const SETTLING_INTERVALS = 6;
 
 /** @returns what is to be done now; never leaves [min_nodes, max_nodes], nor goes below the voters */
 export function decide(given: PolicyInput): Decision {
-  const { minNodes, maxNodes } = given.settings;
-  const most = Math.max(minNodes, Math.min(maxNodes, given.mostMembers));
-  return decideWithin({ ...given, settings: { ...given.settings, maxNodes: most } }, most < maxNodes);
+  const maxNodes = mostNodesOf(given);
+  const isBelow = maxNodes < given.settings.maxNodes;
+  return decideWithin({ ...given, settings: { ...given.settings, maxNodes } }, isBelow);
+}
+
+/** That there may be. */
+export function mostNodesOf({
+  settings: { minNodes, maxNodes },
+  mostMembers,
+}: Pick<PolicyInput, 'mostMembers' | 'settings'>): number {
+  return Math.max(minNodes, Math.min(maxNodes, mostMembers));
 }
 
 /** @param areMembersFewer than the nodes that there might be otherwise */
@@ -153,10 +161,13 @@ function holdOfDown({ nowMs, settings, nodes, lastUpAtMs }: PolicyInput): Held |
 /** Whether the others can hold what there is without making a rule fire that adds nodes again. */
 function leavesRoom({ settings, load, nodes }: PolicyInput, count: number): boolean {
   if (nodes.active <= count) return false;
-  const ceilings = settings.scaleUpRules
-    .filter(({ metric }) => metric === 'cluster_utilization')
-    .map(({ threshold }) => threshold);
-  return (load.utilization * nodes.active) / (nodes.active - count) <= Math.min(100, ...ceilings);
+  return (load.utilization * nodes.active) / (nodes.active - count) <= utilizationCeiling(settings);
+}
+
+/** Percent: fuller than that a cluster is to grow. */
+export function utilizationCeiling({ scaleUpRules }: Pick<PolicyInput['settings'], 'scaleUpRules'>): number {
+  const rules = scaleUpRules.filter(({ metric }) => metric === 'cluster_utilization');
+  return Math.min(100, ...rules.map(({ threshold }) => threshold));
 }
 
 function upVerdict(rule: ScalingRule, { nowMs, load, lastUpAtMs }: PolicyInput): RuleVerdict {

@@ -1,7 +1,7 @@
 /** `jarvisctl autoscaler`: what the autoscaler does, and what it would do. */
 import { writeFile } from 'node:fs/promises';
 
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 
 import { simulate } from '../../autoscaler/core/simulator.ts';
 import type { Arrival, Simulation } from '../../autoscaler/core/simulator.ts';
@@ -55,7 +55,11 @@ function registerSimulate(autoscaler: Command, context: Context): void {
       'YAML with an autoscaling block, as in the file of a node; default: the example of the docs',
     )
     .option('--slots <n>', 'tasks that a node runs at once', parseCount, 10)
-    .option('--boot <duration>', 'from when a node is asked for until it takes work', parseDuration, 120_000)
+    .addOption(
+      new Option('--boot <duration>', 'from when a node is asked for until it takes work')
+        .argParser(parseDuration)
+        .default(120_000, '2m'),
+    )
     .option('--founders <n>', 'nodes at the beginning; they vote, and stay', parseCount, 3)
     .option(
       '--until <duration>',
