@@ -294,6 +294,20 @@ describe('nodes as processes', () => {
     );
   });
 
+  it('are said to have ended without a word where they were killed before they said any', async () => {
+    const provider = bed.provider();
+    await provider.create(instanceRequest(), never);
+    await bed.up('token-1');
+    await bed.kill('token-1');
+    await vi.waitFor(
+      async () =>
+        expect(await provider.list(never)).toMatchObject([
+          { state: 'gone', message: 'the process has ended, without a word' },
+        ]),
+      { timeout: 15_000 },
+    );
+  });
+
   it('are no more than are allowed', async () => {
     const provider = bed.provider({ most: 1 });
     await provider.create(instanceRequest(), never);

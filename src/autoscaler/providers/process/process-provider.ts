@@ -221,6 +221,8 @@ export class ProcessProvider implements Provider {
       const state = record.isStopping ? ('stopping' as const) : ('running' as const);
       return { ...instance, state, message: `its daemon has ended, and what it began has not: ${words}` };
     }
-    return { ...instance, state: 'gone', message: `the process has ended: ${words}` };
+    const message =
+      words === '' ? 'the process has ended, without a word' : `the process has ended: ${words}`;
+    return { ...instance, state: 'gone', message };
   }
 }
