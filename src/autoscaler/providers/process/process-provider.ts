@@ -214,15 +214,13 @@ export class ProcessProvider implements Provider {
     const instance = { id: clientToken, clientToken, node, launchedAtMs };
     if (record.process === null) return { ...instance, state: record.isStopping ? 'stopping' : 'pending' };
     if (isAlive(record.process)) return { ...instance, state: record.isStopping ? 'stopping' : 'running' };
-    const words = await this.#files.lastWords(clientToken);
+    const words = (await this.#files.lastWords(clientToken)) || 'it has said nothing';
     // Tasks outlive their daemon: that it has ended is no proof that nothing runs [HINT].
     const left = await processesOf(this.#files.pathsOf(clientToken).data);
     if (left.length > 0) {
       const state = record.isStopping ? ('stopping' as const) : ('running' as const);
       return { ...instance, state, message: `its daemon has ended, and what it began has not: ${words}` };
     }
-    const message =
-      words === '' ? 'the process has ended, without a word' : `the process has ended: ${words}`;
-    return { ...instance, state: 'gone', message };
+    return { ...instance, state: 'gone', message: `the process has ended: ${words}` };
   }
 }
