@@ -1,7 +1,7 @@
 /**
  * What stands below `instances/`, a folder for each node that was made here:
  *
- *     <client token>/instance.json  node.json  join-token  node.log  data/
+ *     <client token>/instance.json  node.json  join-token  node.log  data/ (ended/: it is being removed)
  *
  * A folder appears with its record in it and disappears with it, at once. Names that begin with a dot are on their way in or out.
  */
@@ -42,6 +42,8 @@ export interface InstancePaths {
   readonly joinToken: string;
   readonly log: string;
   readonly data: string;
+  /** Where that is once the node is over. */
+  readonly ended: string;
 }
 
 export class InstanceFiles {
@@ -61,6 +63,7 @@ export class InstanceFiles {
       joinToken: join(directory, 'join-token'),
       log: join(directory, 'node.log'),
       data: join(directory, 'data'),
+      ended: join(directory, 'ended'),
     };
   }
 
@@ -102,6 +105,17 @@ export class InstanceFiles {
     const file = join(this.root, record.clientToken, RECORD);
     await write(`${file}.new`, record);
     await rename(`${file}.new`, file);
+  }
+
+  /** Its watchdog, where one is left, sees its directory gone, and ends all that it has begun. */
+  async endData(clientToken: string): Promise<void> {
+    const { data, ended } = this.pathsOf(clientToken);
+    try {
+      await rename(data, ended);
+    } catch (error) {
+      // It was never begun, or that has been done.
+      if (!isErrno(error, 'ENOENT')) throw error;
+    }
   }
 
   async remove(clientToken: string): Promise<void> {

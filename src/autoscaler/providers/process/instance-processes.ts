@@ -7,6 +7,8 @@ import { throwIfAborted } from '../provider.ts';
 const LOOK_MS = 50;
 /** For the kernel, after SIGKILL. */
 const KILL_WAIT_MS = 5000;
+/** For the watchdog, which looks once in a while, and for what it kills. */
+const WATCHDOG_WAIT_MS = 3000;
 
 /** Ends with TERM what can end by itself, and with KILL what cannot. @throws ProviderError unavailable where given up */
 export async function endProcess(
@@ -23,12 +25,26 @@ export async function endProcess(
   await hasEnded(id, { withinMs: KILL_WAIT_MS, clock, signal });
 }
 
-/** Kills whatever works for the node of a data directory: of a node that was killed its tasks go on. */
+/**
+ * Kills whatever works for the node of a data directory: of a node that was killed its tasks go on. Its watchdog ends them, and
+ * knows more of them than can be found from outside: it does once the directory is gone, and is killed only where it does not.
+ * @param directory as the node knew it. @param moved where it is now
+ */
 export async function killStrays(
   directory: string,
+  moved: string,
   { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<void> {
-  const strays = await processesOf(directory);
+  const all = async (): Promise<readonly ProcessId[]> => [
+    ...(await processesOf(directory)),
+    ...(await processesOf(moved)),
+  ];
+  const deadlineMs = clock.monotonicMs() + WATCHDOG_WAIT_MS;
+  while ((await all()).length > 0 && clock.monotonicMs() < deadlineMs) {
+    throwIfAborted(signal);
+    await pause(clock, LOOK_MS, signal);
+  }
+  const strays = await all();
   for (const stray of strays) send(stray, 'SIGKILL');
   for (const stray of strays) await hasEnded(stray, { withinMs: KILL_WAIT_MS, clock, signal });
 }

@@ -15,7 +15,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { systemClock } from '../../../lib/clock.ts';
-import { processWithArgument } from '../../../lib/node-processes.ts';
+import { isAlive, processWithArgument } from '../../../lib/node-processes.ts';
 import { processStartTime } from '../../../lib/process-start.ts';
 import {
   CLUSTER_ID,
@@ -39,6 +39,12 @@ mkdirSync(settings.data_dir + '/tasks', { recursive: true });
 if (settings.labels.broken) {
   if (settings.labels.broken !== 'mutely') console.log('the disk is on fire');
   process.exit(1);
+}
+if (settings.labels.watched) {
+  // As a watchdog: it alone knows of a task that hides, and ends it once the directory is gone.
+  const script =
+    'env -i setsid sleep 1000 & echo $! > "$1/hidden"; while [ -e "$1/hidden" ]; do sleep 0.05; done; kill $!';
+  spawn('sh', ['-c', script, 'sh', settings.data_dir], { detached: true, stdio: 'ignore', cwd: '/' }).unref();
 }
 process.on('SIGTERM', () => settings.labels.stubborn || process.exit(0));
 const begun = (options) => {
@@ -235,6 +241,24 @@ describe('nodes as processes', () => {
     expect(await processWithArgument(settings)).toBeNull();
     expect(existsSync(data)).toBe(false);
     expect(bed.leftovers()).toEqual([]);
+  });
+
+  it('leave nothing that only their watchdog knows of: it has the time to end that', async () => {
+    const provider = bed.provider();
+    await provider.create(instanceRequest({ labels: { watched: 'yes' } }), never);
+    await bed.up('token-1');
+    const file = path.join(bed.files.pathsOf('token-1').data, 'hidden');
+    const pidOf = (): number => (existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0);
+    const hidden = await vi.waitUntil(pidOf, { timeout: 15_000 });
+    const startTime = processStartTime(hidden) ?? '';
+    expect(isAlive({ pid: hidden, startTime })).toBe(true);
+    try {
+      await bed.kill('token-1');
+      await provider.terminate('token-1', never);
+      await vi.waitUntil(() => !isAlive({ pid: hidden, startTime }), { timeout: 5000 });
+    } finally {
+      if (isAlive({ pid: hidden, startTime })) process.kill(hidden, 'SIGKILL');
+    }
   });
 
   it('are not gone before all is that they have begun, for it may be tasks that go on', async () => {

@@ -100,7 +100,9 @@ export class ProcessProvider implements Provider {
       const { stopGraceMs: graceMs, clock } = this.#options;
       const running = record.process ?? (await this.#found(id));
       if (running !== null) await endProcess(running, { graceMs, clock, signal });
-      await killStrays(this.#files.pathsOf(id).data, { clock, signal });
+      const { data, ended } = this.#files.pathsOf(id);
+      await this.#files.endData(id);
+      await killStrays(data, ended, { clock, signal });
       await this.#files.remove(id);
     });
   }
