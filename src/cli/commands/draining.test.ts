@@ -1,7 +1,7 @@
 /** `jarvisctl node cordon|drain|undrain|label`, and `remove --drain`. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { Drain, Node } from '../../generated/cluster.ts';
+import { Drain, Member, Node } from '../../generated/cluster.ts';
 import type { CordonNodeRequest } from '../../generated/cluster.ts';
 import { FakeCluster } from '../fake-cluster.test-kit.ts';
 import { runInProcess } from '../run-cli.test-kit.ts';
@@ -130,18 +130,47 @@ describe('node label', () => {
   });
 });
 
+function votersAre(active: Readonly<Record<string, boolean>>): void {
+  cluster.nodes = cluster.nodes.map((node) => ({ ...node, role: 'voter' }));
+  const members = Object.entries(active).map(([name, answers]) =>
+    Member.create({ name, role: 'voter', active: answers }),
+  );
+  cluster.status = { ...cluster.status, members };
+}
+
 describe('node remove --drain', () => {
   it('drains it, ends its membership and takes it off the list', async () => {
     cluster.nodes = cluster.nodes.map((node) => ({ ...node, role: 'voter' }));
     cluster.drains = [drainOf(1), drainOf(0, DONE)];
     const { stdout, stderr, status } = await run('remove', 'n1', '--drain', '--deadline', '0');
     expect({ stderr, status }).toEqual({
-      stderr: 'jarvisctl: node n1 leaves the cluster, and its daemon ends\n',
+      stderr: 'jarvisctl: node n1 has left the cluster, and its daemon ends\n',
       status: 0,
     });
     expect(stdout).toMatch(/n1 +0 +no/);
     expect(sent('drainNode')).toMatchObject({ deadline: '0s' });
     expect(sent('changeMember')).toMatchObject({ action: 'remove', name: 'n1' });
     expect(sent('removeNode')).toMatchObject({ name: 'n1', dead: false });
+  });
+
+  it.each([
+    [
+      { n1: true, n2: true, n3: false },
+      /n1 is not drained: too few .* that answer: n2, n3 \(does not answer\)$/m,
+    ],
+    [{ n1: true }, /n1 is not drained: it is the only voter, and cannot leave$/m],
+  ])('does not begin where of the voters %j too few would be left', async (active, message) => {
+    votersAre(active);
+    expect(await run('remove', 'n1', '--drain')).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(message),
+    });
+    expect(sent('drainNode')).toBeUndefined();
+  });
+
+  it('lets a voter go that does not answer, or one of which there are enough', async () => {
+    votersAre({ n1: false, n2: true, n3: true });
+    cluster.drains = [drainOf(0, DONE)];
+    expect((await run('remove', 'n1', '--drain', '--deadline', '0')).status).toBe(0);
   });
 });

@@ -123,15 +123,33 @@ export async function removeDrained(
   using deadline = new Deadline(terminal.interrupted, options.timeout);
   return await deadline.guard(
     async (signal) => {
+      await expectQuorumWithout(peers, name, signal);
       await begin(context, peers, name, options, signal);
       const { role } = await end(context, peers, name, signal);
       if (role !== 'worker') {
-        await notify(terminal, `node ${name} leaves the cluster, and its daemon ends`);
         await leave(peers, name, signal);
+        await notify(terminal, `node ${name} has left the cluster, and its daemon ends`);
       }
       return await removeOnceStopped(peers, name, signal);
     },
     () => `node ${name} is not removed yet; ask "jarvisctl node get ${name}" how far it is`,
+  );
+}
+
+/** Its membership could not be ended: rather than after a drain that may take an hour, that is said before it. */
+async function expectQuorumWithout(peers: Peers, name: string, signal: AbortSignal): Promise<void> {
+  const { members } = await peers.call((peer, inner) => peer.getCluster({ consistency: '' }, inner), signal);
+  const voters = members.filter(({ role }) => role === 'voter');
+  const rest = voters.filter((voter) => voter.name !== name);
+  if (rest.length === voters.length) return;
+  const living = rest.filter(({ active }) => active);
+  if (living.length > rest.length / 2) return;
+  const names = rest.map((voter) => `${voter.name}${voter.active ? '' : ' (does not answer)'}`).join(', ');
+  throw new JarvisError(
+    'conflict',
+    rest.length === 0
+      ? `node ${name} is not drained: it is the only voter, and cannot leave`
+      : `node ${name} is not drained: too few of the voters would be left that answer: ${names}`,
   );
 }
 
@@ -140,8 +158,11 @@ async function leave(peers: Peers, name: string, signal: AbortSignal): Promise<v
   try {
     await peers.call((peer, inner) => peer.changeMember(change, inner), signal);
   } catch (error) {
+    if (!(error instanceof JarvisError)) throw error;
     // An earlier try, whose answer was lost, has done it.
-    if (!(error instanceof JarvisError) || error.code !== 'not_found') throw error;
+    if (error.code === 'not_found') return;
+    const hint = `node ${name} stays DRAINED; "jarvisctl node undrain ${name}" lets it take work again`;
+    throw new JarvisError(error.code, `${error.message}; ${hint}`, { cause: error });
   }
 }
 
