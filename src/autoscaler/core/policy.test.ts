@@ -107,6 +107,13 @@ describe('the policy of scaling', () => {
     expect(heldOf(at(5))).toMatchObject({ queue_depth: 'members' });
   });
 
+  it('asks for no more than may be members either where min_nodes says more', () => {
+    const settings = { ...SETTINGS, minNodes: 15 };
+    const at = (active: number) => inputOf({ settings, mostMembers: 5, nodes: { active, joining: 0 } });
+    expect(decide(at(3))).toMatchObject({ action: 'add_nodes', count: 2, desired: 5 });
+    expect(decide(at(5))).toMatchObject({ action: 'none', desired: 5 });
+  });
+
   it('begins from nothing: below min_nodes it adds nodes without a rule', () => {
     const settings = { ...SETTINGS, minNodes: 3 };
     const input = inputOf({ settings, nodes: { active: 1, joining: 0 } });
@@ -204,8 +211,8 @@ describe('the policy of scaling', () => {
       fc.property(inputs, (input) => {
         const { action, count, desired } = decide(input);
         const size = input.nodes.active + input.nodes.joining;
-        const { minNodes } = input.settings;
-        const maxNodes = Math.max(minNodes, Math.min(input.settings.maxNodes, input.mostMembers));
+        const minNodes = Math.min(input.settings.minNodes, input.mostMembers);
+        const maxNodes = Math.min(input.settings.maxNodes, input.mostMembers);
         const sign = { add_nodes: 1, remove_nodes: -1, none: 0 }[action];
         const least = { add_nodes: 0, remove_nodes: Math.max(minNodes, input.voters), none: 0 }[action];
         const most = { add_nodes: maxNodes, remove_nodes: size, none: size }[action];
