@@ -78,7 +78,7 @@ export class LeaderPreference {
   }
 
   #look(): void {
-    const { name, raft, log } = this.#options;
+    const { raft, log } = this.#options;
     if (!raft.isRunning) return;
     const { peers, confState } = raft.membership;
     const voters = peers.filter(({ raftId }) => confState.voters.includes(raftId));
@@ -97,7 +97,7 @@ export class LeaderPreference {
     );
     if (heir === null) return;
     log.warn(
-      { reason: objection, to: peers.find(({ raftId }) => raftId === heir)?.name, node: name },
+      { reason: objection, to: peers.find(({ raftId }) => raftId === heir)?.name },
       'another is to lead',
     );
     raft.transferLeadership(heir);

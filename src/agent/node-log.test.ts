@@ -1,3 +1,6 @@
+import { globSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+
 import { expect, it } from 'vitest';
 
 import { LogLevels } from '../lib/log-levels.ts';
@@ -60,4 +63,24 @@ it('secrets of tokens are left out, and nothing is written where it is turned of
   const destination = { write: (text: string): void => void written.push(text) };
   createNodeLog({ node: 'n1', levels, enabled: false, destination }).error({}, 'seen');
   expect(written).toEqual([]);
+});
+
+/** What the program gives its log in fields, by the file that does. */
+function* loggedFields(): Generator<readonly [file: string, field: string]> {
+  const root = path.join(import.meta.dirname, '..');
+  for (const file of globSync('**/*.ts', { cwd: root, exclude: ['**/*.test.ts', '**/*.test-kit.ts'] })) {
+    const source = readFileSync(path.join(root, file), 'utf8');
+    const calls = source.matchAll(/[lL]og\.(?:trace|debug|info|warn|error|child)\(\s*\{([^{}]*)\}/g);
+    for (const [, fields = ''] of calls)
+      for (const [, field = ''] of fields.matchAll(/(?:^|,)\s*([A-Za-z]+)(?=\s*[:,]|\s*$)/g))
+        yield [file, field];
+  }
+}
+
+it('no line says anything twice, or by two names', () => {
+  const fields = [...loggedFields()];
+  expect(fields.length).toBeGreaterThan(150);
+  // A line would have two of them, of which readers take one or the other; tasks are `task`.
+  const own = new Set(['node', 'level', 'time', 'msg', 'taskId']);
+  expect(fields.filter(([, field]) => own.has(field))).toEqual([]);
 });

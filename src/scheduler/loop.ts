@@ -245,7 +245,7 @@ class LeadingLoop {
         planIndex,
         count: unexplained.length,
         task: first?.taskId,
-        node: first?.node,
+        worker: first?.node,
         reason: reasons.get(first?.taskId ?? ''),
       },
       'assignments were refused although nothing that they rest on has changed: a bug',

@@ -224,7 +224,7 @@ export class NodeMonitor {
     watch.isProposing = true;
     watch.notBeforeMs = nowMs + LEADER_LIMITS.decisionRetryMs;
     const { type, node } = command;
-    this.#log.info({ type, node, silentMs: Math.round(nowMs - watch.sinceMs) }, 'a node is judged');
+    this.#log.info({ type, worker: node, silentMs: Math.round(nowMs - watch.sinceMs) }, 'a node is judged');
     void this.#decide(watch, command);
   }
 
@@ -233,9 +233,9 @@ export class NodeMonitor {
     try {
       const outcome = await this.#replica.propose(command);
       if (outcome.type === 'refused')
-        this.#log.info({ type, node, code: outcome.code }, 'the judgement was refused');
+        this.#log.info({ type, worker: node, code: outcome.code }, 'the judgement was refused');
     } catch (error) {
-      this.#log.warn({ type, node, error: messageOf(error) }, 'the judgement was dropped');
+      this.#log.warn({ type, worker: node, error: messageOf(error) }, 'the judgement was dropped');
     }
     watch.isProposing = false;
   }

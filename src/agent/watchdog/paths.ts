@@ -21,6 +21,11 @@ export function attemptName(key: AttemptKey): string {
   return `${key.taskId}.${key.assignment}`;
 }
 
+/** In the log: a task is `task` in every line of it. */
+export function attemptFields({ taskId, assignment }: AttemptKey): Readonly<Record<string, unknown>> {
+  return { task: taskId, assignment };
+}
+
 export function parseAttemptName(name: string): AttemptKey | null {
   const dot = name.lastIndexOf('.');
   const digits = name.slice(dot + 1);

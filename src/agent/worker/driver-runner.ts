@@ -10,6 +10,7 @@ import type { Random } from '../../lib/random.ts';
 import { Slots } from '../../lib/slots.ts';
 import type { AttemptKey, AttemptSpec, AttemptView, Driver, DriverName, Exit } from '../drivers/driver.ts';
 import { Backoff, pause } from '../../lib/backoff.ts';
+import { attemptFields } from '../watchdog/paths.ts';
 import { WORKER_LIMITS } from './limits.ts';
 import { nameOf } from './report-outbox.ts';
 import type { InventoryEntry, WorkerEvent } from './worker-events.ts';
@@ -99,17 +100,21 @@ export class DriverRunner {
     const start: PendingStart = { session: spec.session, controller };
     this.#starts.set(nameOf(key), start);
     const driver = this.#driver(name);
-    const settled = await this.#insist({ what: 'start', ...key }, controller.signal, async () => {
-      try {
-        return { view: await this.#startOnce(driver, spec, start) };
-      } catch (error) {
-        // Both are final: it never runs.
-        if (!(error instanceof JarvisError)) throw error;
-        if (error.code === 'invalid') return { status: 'FAILED' as const, message: error.message };
-        if (error.code === 'conflict') return { status: 'LOST' as const, message: error.message };
-        throw error;
-      }
-    });
+    const settled = await this.#insist(
+      { what: 'start', ...attemptFields(key) },
+      controller.signal,
+      async () => {
+        try {
+          return { view: await this.#startOnce(driver, spec, start) };
+        } catch (error) {
+          // Both are final: it never runs.
+          if (!(error instanceof JarvisError)) throw error;
+          if (error.code === 'invalid') return { status: 'FAILED' as const, message: error.message };
+          if (error.code === 'conflict') return { status: 'LOST' as const, message: error.message };
+          throw error;
+        }
+      },
+    );
     if (this.#starts.get(nameOf(key)) === start) this.#starts.delete(nameOf(key));
     if (settled === null) return;
     const { value } = settled;
@@ -136,7 +141,7 @@ export class DriverRunner {
   async watch(name: DriverName, key: AttemptKey, isRunning: boolean): Promise<void> {
     const driver = this.#driver(name);
     if (!isRunning) void this.#reportOnceRunning(driver, key);
-    const settled = await this.#insist({ what: 'wait', ...key }, this.#closing.signal, () =>
+    const settled = await this.#insist({ what: 'wait', ...attemptFields(key) }, this.#closing.signal, () =>
       unlessUnknown(
         driver.wait(key, this.#closing.signal, (stop) => this.#options.emit({ type: 'stopping', key, stop })),
       ),
@@ -152,7 +157,7 @@ export class DriverRunner {
     const drivers = name === null ? this.#options.drivers : [this.#driver(name)];
     const settled = await Promise.all(
       drivers.map((driver) =>
-        this.#insist({ what: 'stop', ...key }, this.#closing.signal, () =>
+        this.#insist({ what: 'stop', ...attemptFields(key) }, this.#closing.signal, () =>
           driver.stop(key, { graceMs }, this.#closing.signal),
         ),
       ),
@@ -167,7 +172,7 @@ export class DriverRunner {
     const drivers = name === null ? this.#options.drivers : [this.#driver(name)];
     const settled = await Promise.all(
       drivers.map((driver) =>
-        this.#insist({ what: 'remove', ...key }, this.#closing.signal, () =>
+        this.#insist({ what: 'remove', ...attemptFields(key) }, this.#closing.signal, () =>
           driver.remove(key, this.#closing.signal),
         ),
       ),

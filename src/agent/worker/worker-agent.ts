@@ -12,6 +12,7 @@ import type { AttemptReport } from '../../model/commands.ts';
 import type { AttemptKey, Driver, DriverName } from '../drivers/driver.ts';
 import { Backoff } from '../../lib/backoff.ts';
 import { limits } from '../../lib/limits.ts';
+import { attemptFields } from '../watchdog/paths.ts';
 import { DriverRunner } from './driver-runner.ts';
 import type { NodeEnvironment } from './environment.ts';
 import { LeaseKeeper, type LeaseHolder } from './lease-keeper.ts';
@@ -305,7 +306,7 @@ export class WorkerAgent {
           'in step with the leader',
         );
       case 'refused':
-        return this.#log.warn({ ...effect.key, reason: effect.reason }, 'a start was refused');
+        return this.#log.warn({ ...attemptFields(effect.key), reason: effect.reason }, 'a start was refused');
       default:
         return unreachable(effect);
     }
@@ -328,7 +329,7 @@ export class WorkerAgent {
       await this.#store.put(report);
     } catch (error) {
       if (this.#closed) return;
-      this.#log.error({ taskId: report.taskId, error: messageOf(error) }, 'a report is not on disk');
+      this.#log.error({ ...attemptFields(report), error: messageOf(error) }, 'a report is not on disk');
     }
     this.#dispatch({ type: 'persisted', key: report });
   }
@@ -341,7 +342,10 @@ export class WorkerAgent {
     } catch (error) {
       // It will be reported once more after a restart, which changes nothing.
       if (!this.#closed)
-        this.#log.warn({ ...key, error: messageOf(error) }, 'an acknowledgement is not on disk');
+        this.#log.warn(
+          { ...attemptFields(key), error: messageOf(error) },
+          'an acknowledgement is not on disk',
+        );
     }
   }
 

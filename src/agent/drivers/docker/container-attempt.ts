@@ -15,7 +15,7 @@ import { messageOf } from '../../../lib/errors.ts';
 import { canonicalImage, parseImageReference } from '../../../lib/image-reference.ts';
 import type { Log } from '../../../lib/log.ts';
 import type { TableAttempt } from '../../watchdog/attempt-table.ts';
-import { attemptDirectory } from '../../watchdog/paths.ts';
+import { attemptDirectory, attemptFields } from '../../watchdog/paths.ts';
 import { readSmallFile } from '../../watchdog/text-files.ts';
 import { Timer } from '../../watchdog/timer.ts';
 import { isSameStop, stopAfter } from '../attempt-stop.ts';
@@ -70,8 +70,7 @@ export class ContainerAttempt implements TableAttempt {
     this.#record = record;
     this.#tools = tools;
     this.#directory = attemptDirectory(tools.dataDirectory, record.view);
-    const { taskId, assignment } = record.view;
-    this.#log = tools.log.child({ task: taskId, assignment });
+    this.#log = tools.log.child(attemptFields(record.view));
     const { promise, resolve } = Promise.withResolvers<void>();
     this.started = promise;
     const end = Promise.withResolvers<void>();

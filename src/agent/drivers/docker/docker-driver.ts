@@ -11,7 +11,7 @@ import { Slots } from '../../../lib/slots.ts';
 import { Cgroups } from '../../cgroups/cgroups.ts';
 import { AttemptTable } from '../../watchdog/attempt-table.ts';
 import { OutputCounters } from '../../watchdog/output-counters.ts';
-import { attemptName, isAttemptKey } from '../../watchdog/paths.ts';
+import { attemptFields, attemptName, isAttemptKey } from '../../watchdog/paths.ts';
 import { readBootId } from '../../watchdog/processes.ts';
 import { isSpec } from '../../watchdog/protocol.ts';
 import { RecordStore } from '../../watchdog/record-store.ts';
@@ -132,7 +132,7 @@ export class DockerDriver implements Driver {
     const monitor = new EngineMonitor({ engine, label: OWNED_LABEL, listener, log });
     for (const record of stored.records) table.adopt(ContainerAttempt.recover(record, tools));
     for (const key of stored.unreadable) {
-      log.error({ ...key }, 'the record of an attempt does not read');
+      log.error(attemptFields(key), 'the record of an attempt does not read');
       table.adopt(ContainerAttempt.recover(unreadableRecord(key), tools));
     }
     const collector = new ImageCollector({ engine, pulled, table, limits: policy.imageLimits, log });

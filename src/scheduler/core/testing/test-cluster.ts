@@ -18,15 +18,31 @@ interface StoredRow {
   readonly row: Tables[TableName];
 }
 
+/** What is tested: this build's, where nothing else is said. */
+export interface TestedCore {
+  readonly apply: typeof apply;
+  readonly rowsNamedBy: typeof rowsNamedBy;
+  readonly ClusterState: new () => ClusterState;
+}
+
+const THIS_BUILD: TestedCore = { apply, rowsNamedBy, ClusterState };
+
 export class TestCluster {
-  state = new ClusterState();
+  state: ClusterState;
   readonly stored = new Map<string, StoredRow>();
   term = 1;
   index = 0;
   atMs = 1_000_000;
 
-  static formed(retention: Retention = DEFAULT_RETENTION): TestCluster {
-    const cluster = new TestCluster();
+  readonly #core: TestedCore;
+
+  constructor(core: TestedCore = THIS_BUILD) {
+    this.#core = core;
+    this.state = new core.ClusterState();
+  }
+
+  static formed(retention: Retention = DEFAULT_RETENTION, core: TestedCore = THIS_BUILD): TestCluster {
+    const cluster = new TestCluster(core);
     cluster.done({
       type: 'initCluster',
       term: 1,
@@ -41,7 +57,8 @@ export class TestCluster {
     const command: Command = { ...input, atMs: this.atMs };
     this.index += 1;
     const loaded = new Map(
-      rowsNamedBy(command)
+      this.#core
+        .rowsNamedBy(command)
         .map(({ table, key }) => `${table}/${key}`)
         .filter((name) => !this.#inMemory(name))
         .flatMap((name) => {
@@ -49,7 +66,7 @@ export class TestCluster {
           return found === undefined ? [] : [[name, found.row] as const];
         }),
     );
-    const result = apply(this.state, command, { term: this.term, index: this.index }, loaded);
+    const result = this.#core.apply(this.state, command, { term: this.term, index: this.index }, loaded);
     for (const change of result.changes) this.#store(change);
     return result;
   }
@@ -70,7 +87,7 @@ export class TestCluster {
 
   /** A state made of the stored rows alone, as after a restart. */
   restored(order: (rows: StoredRow[]) => StoredRow[] = (rows) => rows): ClusterState {
-    const state = new ClusterState();
+    const state = new this.#core.ClusterState();
     for (const { table, key, row } of order([...this.stored.values()])) state.restore(table, key, row);
     return state;
   }
