@@ -100,7 +100,8 @@ function decideWithin(input: PolicyInput, areMembersFewer: boolean): Decision {
     return { action: 'add_nodes', count: lacking, desired: size + lacking, reason, rules: [...up, ...down] };
   }
   // Also where max_nodes was lowered, or who was away is back beside the one that took its place.
-  const surplus = size - Math.max(settings.maxNodes, input.voters);
+  // What is on its way may never come, and no node that works goes for it.
+  const surplus = nodes.active - Math.max(settings.maxNodes, input.voters);
   if (surplus > 0) return shedding(input, up, surplus);
   if (up.some(({ fires }) => fires)) return scaleUp(input, up, areMembersFewer ? 'members' : 'max_nodes');
   return scaleDown(input, up);
@@ -111,7 +112,7 @@ function shedding(input: PolicyInput, verdicts: readonly RuleVerdict[], count: n
   const size = nodes.active + nodes.joining;
   const up = verdicts.map((one) => (one.fires ? { ...one, held: one.held ?? ('max_nodes' as const) } : one));
   const down = settings.scaleDownRules.map((rule) => downVerdict(rule, input, null));
-  const reason = `${size} nodes are more than the ${settings.maxNodes} that there are to be at most`;
+  const reason = `${nodes.active} nodes are more than the ${settings.maxNodes} that there are to be at most`;
   return { action: 'remove_nodes', count, desired: size - count, reason, rules: [...up, ...down] };
 }
 
