@@ -69,6 +69,8 @@ export interface Decision {
 
 /** After nodes were added, none is taken away for so many evaluations: the load is about to change. */
 const SETTLING_INTERVALS = 6;
+/** Of the utilization at which nodes are added: a steady load goes up and down a little, and is not to reach it by that. */
+const ROOM = 0.9;
 
 /** @returns what is to be done now; never leaves [min_nodes, max_nodes], nor goes below the voters */
 export function decide(given: PolicyInput): Decision {
@@ -168,10 +170,10 @@ function leavesRoom({ settings, load, nodes }: PolicyInput, count: number): bool
   return (load.utilization * nodes.active) / (nodes.active - count) <= utilizationCeiling(settings);
 }
 
-/** Percent: fuller than that a cluster is to grow. */
+/** Percent: fuller than that those that stay are not to be. */
 export function utilizationCeiling({ scaleUpRules }: Pick<PolicyInput['settings'], 'scaleUpRules'>): number {
   const rules = scaleUpRules.filter(({ metric }) => metric === 'cluster_utilization');
-  return Math.min(100, ...rules.map(({ threshold }) => threshold));
+  return Math.min(100, ...rules.map(({ threshold }) => ROOM * threshold));
 }
 
 function upVerdict(rule: ScalingRule, { nowMs, load, lastUpAtMs }: PolicyInput): RuleVerdict {
