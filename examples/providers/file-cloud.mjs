@@ -9,7 +9,7 @@
  *
  * A cloud has what this keeps: a file for each instance in the directory that it is given, named by its client token.
  */
-import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 const [directory] = process.argv.slice(2);
@@ -21,7 +21,16 @@ function fail(kind, message) {
 }
 
 function instances() {
-  return readdirSync(directory).map((name) => JSON.parse(readFileSync(path.join(directory, name), 'utf8')));
+  const names = readdirSync(directory).filter((name) => !name.startsWith('.'));
+  return names.flatMap((name) => {
+    try {
+      return [JSON.parse(readFileSync(path.join(directory, name), 'utf8'))];
+    } catch (error) {
+      // It was ended just now.
+      if (error.code === 'ENOENT') return [];
+      throw error;
+    }
+  });
 }
 
 function create({ client_token: clientToken, cluster_id: clusterId, node }) {
@@ -35,12 +44,16 @@ function create({ client_token: clientToken, cluster_id: clusterId, node }) {
     cluster_id: clusterId,
     state: 'running',
   };
-  const file = path.join(directory, clientToken);
+  // Whole, or not at all, for whoever lists meanwhile.
+  const draft = path.join(directory, `.${clientToken}.${process.pid}`);
+  writeFileSync(draft, JSON.stringify({ ...instance, launched_at_ms: Date.now() }));
   try {
     // Fails where it is there already: the same client token never makes two.
-    writeFileSync(file, JSON.stringify({ ...instance, launched_at_ms: Date.now() }), { flag: 'wx' });
+    linkSync(draft, path.join(directory, clientToken));
   } catch (error) {
     if (error.code !== 'EEXIST') throw error;
+  } finally {
+    rmSync(draft);
   }
   const kept = instances().find((each) => each.client_token === clientToken);
   if (kept.node !== node) fail('invalid', `${clientToken} is of node ${kept.node}`);
@@ -51,10 +64,10 @@ function list({ cluster_id: clusterId }) {
   return { instances: instances().filter((each) => each.cluster_id === clusterId) };
 }
 
-function terminate({ id }) {
-  // What is gone already is fine.
-  for (const { client_token: clientToken } of instances().filter((each) => each.id === id))
-    rmSync(path.join(directory, clientToken), { force: true });
+function terminate({ cluster_id: clusterId, id }) {
+  const found = instances().find((each) => each.id === id);
+  // What is gone already is fine, and what is another cluster's is let be.
+  if (found?.cluster_id === clusterId) rmSync(path.join(directory, found.client_token), { force: true });
   return {};
 }
 

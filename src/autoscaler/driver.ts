@@ -10,6 +10,7 @@ import type { ScalingProvider } from '../model/autoscaling.ts';
 import { statedCapacityOf } from '../model/earlier-rows.ts';
 import type { InstanceRow } from '../model/scaling.ts';
 import type { InstanceProgressResult } from '../scheduler/core/apply/scaling.ts';
+import { machinesFor } from './core/machines.ts';
 import { LIFECYCLE_LIMITS, type LifecycleAction } from './core/lifecycle.ts';
 import { holdMs, holdsWithin, isTold, retryDelayMs } from './core/retry.ts';
 import { AUTOSCALER_LIMITS } from './limits.ts';
@@ -189,11 +190,10 @@ export class InstanceDriver {
   /** Of the nodes that are no instances themselves: the one with the fewest. */
   #hostFor({ provider }: InstanceRow): string | null {
     if (!isOfMachine(provider)) return null;
-    const { nodes, instances } = this.#options.replica.state;
-    const rows = [...instances.values()];
-    const made = new Set(rows.map(({ node }) => node));
+    const { state } = this.#options.replica;
+    const rows = [...state.instances.values()];
     const hosted = (name: string): number => rows.filter(({ host }) => host === name).length;
-    const hosts = [...nodes.values()].filter(({ name, status }) => status === 'AVAILABLE' && !made.has(name));
+    const hosts = machinesFor(provider, state).filter(({ status }) => status === 'AVAILABLE');
     hosts.sort((a, b) => hosted(a.name) - hosted(b.name) || (a.name < b.name ? -1 : 1));
     return hosts[0]?.name ?? null;
   }

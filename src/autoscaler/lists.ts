@@ -4,6 +4,7 @@ import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { ScalingProvider } from '../model/autoscaling.ts';
 import type { InstanceRow } from '../model/scaling.ts';
 import type { StateView } from '../scheduler/ports.ts';
+import { machinesFor } from './core/machines.ts';
 import { NO_SIGHTINGS, noteList, type Sightings } from './core/sightings.ts';
 import { AUTOSCALER_LIMITS } from './limits.ts';
 import type { InstanceProviders } from './ports.ts';
@@ -77,7 +78,8 @@ export class InstanceLists {
 
   /** Where instances are, and where some may be that nobody knows. @param provider that is in use; null: none */
   #places(provider: ScalingProvider | null): ReadonlyMap<string, Place> {
-    const { instances, nodes } = this.#options.state();
+    const state = this.#options.state();
+    const { instances, nodes } = state;
     const rows = [...instances.values()];
     const places = new Map<string, Place>();
     const add = (place: Place): void => {
@@ -90,9 +92,7 @@ export class InstanceLists {
     for (const name of this.#looked(provider, rows)) {
       const isInUse = name === provider;
       if (!isOfMachine(name)) add({ provider: name, host: null, isInUse });
-      else
-        for (const node of nodes.values())
-          if (!isInstance(node.name, instances)) add({ provider: name, host: node.name, isInUse });
+      else for (const node of machinesFor(name, state)) add({ provider: name, host: node.name, isInUse });
     }
     return places;
   }
@@ -131,11 +131,6 @@ export class InstanceLists {
       listing.dueMs = clock.monotonicMs() + delayMs;
     }
   }
-}
-
-function isInstance(name: string, instances: StateView['instances']): boolean {
-  for (const { node } of instances.values()) if (node === name) return true;
-  return false;
 }
 
 /** @throws what the work throws; by then at the latest it is told to end */

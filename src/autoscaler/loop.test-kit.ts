@@ -33,6 +33,8 @@ export class Scene {
   readonly memory = new MemoryProvider({ name: 'command', clusterId: 'c', clock: this.clock });
   readonly provider = new FaultyProvider(this.memory, this.clock);
   readonly left: string[] = [];
+  /** Machines whose providers were asked for anything. */
+  readonly asked = new Set<string>();
   /** Join tokens that there are, by node. */
   readonly tokens = new Map<string, string>();
   readonly counted = { failures: 0 };
@@ -64,7 +66,12 @@ export class Scene {
       {
         replica: this.cluster.replica(name),
         clusterId: 'c',
-        providers: { of: () => this.provider },
+        providers: {
+          of: (_, host) => {
+            if (host !== null) this.asked.add(host);
+            return this.provider;
+          },
+        },
         members: () =>
           ['n1', 'n2', 'n3'].map((one) => ({
             name: one,
@@ -117,8 +124,9 @@ export class Scene {
     });
   }
 
-  join(name: string): void {
-    const { result } = this.cluster.execute(registrationOf(name)) as { result: { session: number } };
+  join(name: string, drivers: readonly string[] = ['process']): void {
+    const registration = registrationOf(name, { drivers });
+    const { result } = this.cluster.execute(registration) as { result: { session: number } };
     this.cluster.execute({ type: 'reconcileNode', node: name, session: result.session, known: [] });
   }
 

@@ -174,6 +174,16 @@ describe('the autoscaler', () => {
     expect(scene.running).toBe(3 - leaving);
   });
 
+  it('makes containers where there are engines, and asks nobody else for any', async () => {
+    const scene = await Scene.of({ provider: 'docker', enabled: false });
+    scene.join('n2', ['process', 'docker']);
+    scene.set({ provider: 'docker' });
+    scene.submit(50);
+    await scene.advance(3 * MINUTE_MS);
+    expect([...scene.cluster.state.instances.values()].map(({ host }) => host)).toEqual(['n2', 'n2', 'n2']);
+    expect([...scene.asked]).toEqual(['n2']);
+  });
+
   it('ends an instance of this cluster that nobody knows', async () => {
     const scene = await Scene.of();
     const request = {

@@ -8,7 +8,7 @@ import type { ClusterRow } from '../model/cluster.ts';
 import { DEFAULT_MEMBERSHIP } from '../model/cluster.ts';
 import { settlingOf } from '../model/earlier-rows.ts';
 import { mayAct } from '../model/token.ts';
-import type { CommandInput, Replica } from '../scheduler/ports.ts';
+import type { CommandInput, Replica, StateView } from '../scheduler/ports.ts';
 import type { LocatedFault } from '../spec/faults.ts';
 import { formatPath, invalidInput } from '../spec/faults.ts';
 import type { AllSettings, StatedSettings } from '../spec/settings/settings.ts';
@@ -29,6 +29,7 @@ import { throwIfAborted } from './waiting.ts';
 
 /** One after the other, each a matter of milliseconds. */
 const MOST_WAITING = 100;
+const MOST_NAMED = 5;
 /** What stands before the id of a token in the name of whoever shows it. */
 const TOKEN = 'token:';
 
@@ -92,7 +93,9 @@ export class LocalSettings {
     const { term } = replica.leadership();
     const { config } = this.#cluster();
     const defaults = defaultSettings(this.#voters());
-    const { settings, faults } = resolveSettings(stated, allSettings(config, defaults), defaults);
+    const before = allSettings(config, defaults);
+    const { settings, faults: own } = resolveSettings(stated, before, defaults);
+    const faults = [...own, ...regionFaults(before, settings, replica.state.instances)];
     if (faults.length > 0 && !(await isRemembered(idempotency))) throw invalid(faults);
     throwIfAborted(context.signal);
     await outcome(replica.propose(commandOf({ stated, settings, term, idempotency })), context.signal);
@@ -110,6 +113,20 @@ export class LocalSettings {
     const voters = this.#parts.insight.members().filter(({ role }) => role === 'voter').length;
     return Math.min(7, Math.max(1, voters % 2 === 0 ? voters - 1 : voters));
   }
+}
+
+/** What is in one region nobody lists, nor ends, who asks another. */
+function regionFaults(
+  { autoscaling: { aws: before } }: AllSettings,
+  { autoscaling: { aws: after } }: AllSettings,
+  instances: StateView['instances'],
+): readonly LocatedFault[] {
+  if (before === null || before.region === after?.region) return [];
+  const there = [...instances.values()].filter(({ provider, isAsked }) => provider === 'aws' && isAsked);
+  if (there.length === 0) return [];
+  const names = there.slice(0, MOST_NAMED).map(({ node }) => node);
+  const message = `stays ${before.region} while machines are there that the autoscaler has made (${there.length}: ${names.join(', ')}): let them leave first`;
+  return [{ path: ['autoscaling', 'aws', 'region'], message }];
 }
 
 function invalid(faults: readonly LocatedFault[]): JarvisError {

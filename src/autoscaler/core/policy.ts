@@ -69,6 +69,8 @@ export interface Decision {
 
 /** After nodes were added, none is taken away for so many evaluations: the load is about to change. */
 const SETTLING_INTERVALS = 6;
+/** Of the utilization at which nodes are added: a steady load goes up and down a little, and is not to reach it by that. */
+const ROOM = 0.9;
 
 /** @returns what is to be done now; never leaves [min_nodes, max_nodes], nor goes below the voters */
 export function decide(given: PolicyInput): Decision {
@@ -100,7 +102,8 @@ function decideWithin(input: PolicyInput, areMembersFewer: boolean): Decision {
     return { action: 'add_nodes', count: lacking, desired: size + lacking, reason, rules: [...up, ...down] };
   }
   // Also where max_nodes was lowered, or who was away is back beside the one that took its place.
-  const surplus = size - Math.max(settings.maxNodes, input.voters);
+  // What is on its way may never come, and no node that works goes for it.
+  const surplus = nodes.active - Math.max(settings.maxNodes, input.voters);
   if (surplus > 0) return shedding(input, up, surplus);
   if (up.some(({ fires }) => fires)) return scaleUp(input, up, areMembersFewer ? 'members' : 'max_nodes');
   return scaleDown(input, up);
@@ -111,7 +114,7 @@ function shedding(input: PolicyInput, verdicts: readonly RuleVerdict[], count: n
   const size = nodes.active + nodes.joining;
   const up = verdicts.map((one) => (one.fires ? { ...one, held: one.held ?? ('max_nodes' as const) } : one));
   const down = settings.scaleDownRules.map((rule) => downVerdict(rule, input, null));
-  const reason = `${size} nodes are more than the ${settings.maxNodes} that there are to be at most`;
+  const reason = `${nodes.active} nodes are more than the ${settings.maxNodes} that there are to be at most`;
   return { action: 'remove_nodes', count, desired: size - count, reason, rules: [...up, ...down] };
 }
 
@@ -167,10 +170,10 @@ function leavesRoom({ settings, load, nodes }: PolicyInput, count: number): bool
   return (load.utilization * nodes.active) / (nodes.active - count) <= utilizationCeiling(settings);
 }
 
-/** Percent: fuller than that a cluster is to grow. */
+/** Percent: fuller than that those that stay are not to be. */
 export function utilizationCeiling({ scaleUpRules }: Pick<PolicyInput['settings'], 'scaleUpRules'>): number {
   const rules = scaleUpRules.filter(({ metric }) => metric === 'cluster_utilization');
-  return Math.min(100, ...rules.map(({ threshold }) => threshold));
+  return Math.min(100, ...rules.map(({ threshold }) => ROOM * threshold));
 }
 
 function upVerdict(rule: ScalingRule, { nowMs, load, lastUpAtMs }: PolicyInput): RuleVerdict {

@@ -124,6 +124,20 @@ describe('the simulator of scaling', () => {
     );
   });
 
+  it('does not swing under a steady load between rules that are close to each other', () => {
+    const settings = {
+      ...SETTINGS,
+      intervalMs: 5 * SECOND_MS,
+      scaleUpRules: [rule('cluster_utilization', 64, 3)],
+      scaleDownRules: [rule('cluster_utilization', 56, 4, MINUTE_MS)],
+    };
+    // Two tasks every eight seconds: 64 or 66 run at a time.
+    const untilMs = 4 * HOUR_MS;
+    const arrivals = steady(2, 258 * SECOND_MS, untilMs).filter((_, at) => at % 8 === 0);
+    const run = simulate(settings, { ...NODES, slots: 20 }, { arrivals, untilMs });
+    expect(reversals(run)).toBeLessThanOrEqual(2);
+  });
+
   it('does not swing under a steady load', () => {
     const loads = fc.record({
       tasks: fc.integer({ min: 1, max: 6 }),

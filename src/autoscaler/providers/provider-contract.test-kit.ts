@@ -182,6 +182,12 @@ export function describeProvider(name: string, create: () => Promise<ProviderHar
       expect(await listed(made.id)).toBeDefined();
     });
 
+    it('ends nothing of other clusters', async () => {
+      const made = await provider.create(instanceRequest(), never);
+      await harness.stranger().terminate(made.id, never);
+      expect((await alive()).map(({ id }) => id)).toEqual([made.id]);
+    });
+
     it('refuses names that are none, and does nothing', async () => {
       for (const clientToken of ['', '../up', 'a/b', '-x', 'x'.repeat(129)]) {
         const refused = provider.create(instanceRequest({ clientToken }), never);

@@ -55,6 +55,7 @@ export interface Provider {
   /**
    * Resolves once the end has begun for sure, or is over; what is gone already, or was never there, is fine. What has not ended
    * by then is listed as `stopping`.
+   * What is tagged by another cluster is let be.
    * @param id as `Instance.id` has it
    */
   terminate(id: string, signal: AbortSignal): Promise<void>;

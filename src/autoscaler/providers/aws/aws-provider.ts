@@ -87,6 +87,8 @@ export class AwsProvider implements Provider {
   }
 
   async terminate(id: string, signal: AbortSignal): Promise<void> {
+    // A cluster that was made of another one's snapshot has that one's rows, which may live.
+    if (!this.#made.has(id) && (await this.#isForeign(id, signal))) return;
     try {
       await this.#call(signal, async ({ TerminateInstancesCommand }, client, abortSignal) =>
         client.send(new TerminateInstancesCommand({ InstanceIds: [id] }), { abortSignal }),
@@ -124,12 +126,27 @@ export class AwsProvider implements Provider {
     return found;
   }
 
+  /** Tagged by another cluster. Of what is not known (yet) there is no telling. */
+  async #isForeign(id: string, signal: AbortSignal): Promise<boolean> {
+    const found = await this.#machines({ 'instance-id': id }, signal);
+    const clusters = found.map(({ Tags = [] }) => Tags.find(({ Key }) => Key === TAGS.cluster)?.Value);
+    return clusters.some((cluster) => cluster !== undefined && cluster !== this.#options.clusterId);
+  }
+
   async #described(
     tags: Readonly<Record<string, string>>,
     signal: AbortSignal,
   ): Promise<readonly Instance[]> {
-    const Filters = Object.entries(tags).map(([key, value]) => ({ Name: `tag:${key}`, Values: [value] }));
-    const found: Instance[] = [];
+    const filters = Object.entries(tags).map(([key, value]) => [`tag:${key}`, value] as const);
+    return (await this.#machines(Object.fromEntries(filters), signal)).flatMap(instanceOf);
+  }
+
+  async #machines(
+    filters: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<readonly Ec2Instance[]> {
+    const Filters = Object.entries(filters).map(([Name, value]) => ({ Name, Values: [value] }));
+    const found: Ec2Instance[] = [];
     let NextToken: string | undefined;
     try {
       for (let page = 0; page < MOST_PAGES; page += 1) {
@@ -138,7 +155,7 @@ export class AwsProvider implements Provider {
           client.send(new DescribeInstancesCommand(input), { abortSignal }),
         );
         const { Reservations = [] } = answer;
-        found.push(...Reservations.flatMap(({ Instances = [] }) => Instances.flatMap(instanceOf)));
+        found.push(...Reservations.flatMap(({ Instances = [] }) => Instances));
         ({ NextToken } = answer);
         // The last page may have an empty one.
         if (NextToken === undefined || NextToken === '') return found;

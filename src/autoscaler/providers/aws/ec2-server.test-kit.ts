@@ -133,7 +133,10 @@ export class Ec2Server {
       filters.set(form.get(`Filter.${at}.Name`) ?? '', form.get(`Filter.${at}.Value.1`) ?? '');
     const all = [...this.machines.values()].filter(
       ({ id, tags }) =>
-        !this.unknown.has(id) && [...filters].every(([name, value]) => tags.get(name.slice(4)) === value),
+        !this.unknown.has(id) &&
+        [...filters].every(
+          ([name, value]) => (name === 'instance-id' ? id : tags.get(name.slice('tag:'.length))) === value,
+        ),
     );
     const from = Number(form.get('NextToken') ?? 0);
     const page = all.slice(from, from + this.pageSize);

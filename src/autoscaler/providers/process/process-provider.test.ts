@@ -37,7 +37,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 const settings = JSON.parse(readFileSync(process.argv[process.argv.indexOf('--config') + 1], 'utf8'));
 mkdirSync(settings.data_dir + '/tasks', { recursive: true });
 if (settings.labels.broken) {
-  console.log('the disk is on fire');
+  if (settings.labels.broken !== 'mutely') console.log('the disk is on fire');
   process.exit(1);
 }
 process.on('SIGTERM', () => settings.labels.stubborn || process.exit(0));
@@ -289,6 +289,18 @@ describe('nodes as processes', () => {
       async () =>
         expect(await provider.list(never)).toMatchObject([
           { state: 'gone', message: 'the process has ended: the disk is on fire' },
+        ]),
+      { timeout: 15_000 },
+    );
+  });
+
+  it('are said to have ended without a word where they have said none', async () => {
+    const provider = bed.provider();
+    await provider.create(instanceRequest({ labels: { broken: 'mutely' } }), never);
+    await vi.waitFor(
+      async () =>
+        expect(await provider.list(never)).toMatchObject([
+          { state: 'gone', message: 'the process has ended: it has said nothing' },
         ]),
       { timeout: 15_000 },
     );

@@ -214,7 +214,7 @@ export class ProcessProvider implements Provider {
     const instance = { id: clientToken, clientToken, node, launchedAtMs };
     if (record.process === null) return { ...instance, state: record.isStopping ? 'stopping' : 'pending' };
     if (isAlive(record.process)) return { ...instance, state: record.isStopping ? 'stopping' : 'running' };
-    const words = await this.#files.lastWords(clientToken);
+    const words = (await this.#files.lastWords(clientToken)) || 'it has said nothing';
     // Tasks outlive their daemon: that it has ended is no proof that nothing runs [HINT].
     const left = await processesOf(this.#files.pathsOf(clientToken).data);
     if (left.length > 0) {
