@@ -4,6 +4,7 @@
  */
 import { unreachable } from '../lib/assert.ts';
 import { messageOf, JarvisError } from '../lib/errors.ts';
+import { Slots } from '../lib/slots.ts';
 import type { InstanceStep } from '../model/commands.ts';
 import type { ScalingProvider } from '../model/autoscaling.ts';
 import { statedCapacityOf } from '../model/earlier-rows.ts';
@@ -11,7 +12,7 @@ import type { InstanceRow } from '../model/scaling.ts';
 import type { InstanceProgressResult } from '../scheduler/core/apply/scaling.ts';
 import { machinesFor } from './core/machines.ts';
 import { LIFECYCLE_LIMITS, type LifecycleAction } from './core/lifecycle.ts';
-import { holdMs, isTold, retryDelayMs } from './core/retry.ts';
+import { holdMs, holdsWithin, isTold, retryDelayMs } from './core/retry.ts';
 import { AUTOSCALER_LIMITS } from './limits.ts';
 import { withDeadline } from './lists.ts';
 import type { AutoscalerParts } from './ports.ts';
@@ -29,6 +30,11 @@ export class InstanceDriver {
   readonly #busy = new Set<string>();
   /** Departures that are under way, by id; not before (monotonic). */
   readonly #departures = new Map<string, number>();
+
+  readonly #telling = new Slots(1);
+  /** In the episode of failures that began then, by the cluster's time. */
+  #holds = 0;
+  #episodeMs: number | undefined;
 
   constructor(options: DriverOptions) {
     this.#options = options;
@@ -107,8 +113,20 @@ export class InstanceDriver {
     const isIn = after === undefined || (after.phase !== 'REQUESTED' && after.phase !== 'CREATED');
     if (isIn && before !== undefined) await this.#forgetTokens(before.node);
     if (failure === null || before === undefined) return;
-    const failures = replica.state.scaling?.failure?.count ?? 0;
-    await this.fail(before.provider, failure, holdMs(failures));
+    await this.#telling.use(() => this.#holdBack(before.provider, failure));
+  }
+
+  /** One after the other: those that fail together hold further ones back once, and not twice as long for each of them. */
+  async #holdBack(provider: ScalingProvider, reason: string): Promise<void> {
+    const { replica } = this.#options;
+    const { scaling, cluster } = replica.state;
+    const failure = scaling?.failure ?? null;
+    if (failure !== null && (cluster?.timeMs ?? 0) < failure.heldUntilMs) return this.fail(provider, reason);
+    // Another episode, or holds of a leader before this one.
+    if (failure?.sinceMs !== this.#episodeMs) this.#holds = holdsWithin(failure);
+    await this.fail(provider, reason, holdMs(this.#holds));
+    this.#holds += 1;
+    this.#episodeMs = replica.state.scaling?.failure?.sinceMs;
   }
 
   /** What is left with the next step, too, is of no use to others, and not for long. Never throws. */

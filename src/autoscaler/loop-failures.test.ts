@@ -117,31 +117,54 @@ describe('a provider that refuses', () => {
 });
 
 describe('instances that do not come to be', () => {
-  it('hold further ones back for a minute, twice as long each time', async () => {
-    const scene = await Scene.of({ maxNodes: 4 });
-    scene.nodesCome = false;
-    scene.submit(50);
-    const begins: number[] = [];
-    let known = 0;
-    for (let seconds = 0; begins.length < 4; seconds += 1) {
-      await scene.advance(SECOND_MS);
-      const fresh = scene.memory.kept.size;
-      if (fresh > known) begins.push(seconds);
-      known = fresh;
-      // Each ends by itself as soon as it has begun.
-      for (const { instance } of scene.memory.kept.values()) scene.memory.end(instance.id);
-    }
-    const gaps = begins.slice(1).map((at, index) => at - (begins[index] ?? 0));
-    // At least the hold, and the next look at the rules after it.
-    for (const [at, gap] of gaps.entries()) {
-      expect(gap).toBeGreaterThanOrEqual(60 * 2 ** at);
-      expect(gap).toBeLessThanOrEqual(60 * 2 ** at + 30);
-    }
-    expect(scene.alerts).toBe(1);
-  });
+  it.each([1, 4])(
+    'hold further ones back for a minute, twice as long each time, %i at once',
+    async (count) => {
+      const rule = { metric: 'queue_depth', threshold: 10, cooldownMs: 0, count } as const;
+      const scene = await Scene.of({ maxNodes: 3 + count, scaleUpRules: [rule] });
+      scene.nodesCome = false;
+      scene.submit(50);
+      const begins: number[] = [];
+      let known = 0;
+      for (let seconds = 0; begins.length < 4; seconds += 1) {
+        await scene.advance(SECOND_MS);
+        const fresh = scene.memory.kept.size;
+        if (fresh > known) begins.push(seconds);
+        known = fresh;
+        // Each ends by itself as soon as it has begun.
+        for (const { instance } of scene.memory.kept.values()) scene.memory.end(instance.id);
+      }
+      const gaps = begins.slice(1).map((at, index) => at - (begins[index] ?? 0));
+      // At least the hold, and the next look at the rules after it.
+      for (const [at, gap] of gaps.entries()) {
+        expect(gap).toBeGreaterThanOrEqual(60 * 2 ** at);
+        expect(gap).toBeLessThanOrEqual(60 * 2 ** at + 30);
+      }
+      expect(scene.alerts).toBe(1);
+    },
+  );
 });
 
 describe('what is held back after a failure', () => {
+  it('is held back for longer each time, also where another leads', async () => {
+    const scene = await Scene.of({ maxNodes: 4 });
+    scene.nodesCome = false;
+    scene.submit(50);
+    const heldMs: number[] = [];
+    for (let at = 0; at < 4; at += 1) {
+      scene.lead(at % 2 === 0 ? 'n2' : 'n1');
+      const before = scene.cluster.state.scaling?.failure?.heldUntilMs ?? 0;
+      for (let seconds = 0; seconds < 1000; seconds += 1) {
+        await scene.advance(SECOND_MS);
+        for (const { instance } of scene.memory.kept.values()) scene.memory.end(instance.id);
+        if ((scene.cluster.state.scaling?.failure?.heldUntilMs ?? 0) > before) break;
+      }
+      const { newestMs = 0, heldUntilMs = 0 } = scene.cluster.state.scaling?.failure ?? {};
+      heldMs.push(heldUntilMs - newestMs);
+    }
+    expect(heldMs).toEqual([60, 120, 240, 480].map((seconds) => seconds * SECOND_MS));
+  });
+
   it('keeps no node that is there already from staying: what is being drained is undrained', async () => {
     const scene = await Scene.of();
     const tasks = scene.submit(50);

@@ -5,6 +5,7 @@ import { testOperations } from '../operations/operations.test-kit.ts';
 import { TestCluster } from '../operations/test-cluster.test-kit.ts';
 import { inProcessRemotes } from '../operations/test-remotes.test-kit.ts';
 import type { RoutingOperations } from '../operations/router.ts';
+import { specOf } from '../scheduler/core/testing/values.ts';
 import { createHttpServer, type HttpServer } from './server.ts';
 
 let cluster: TestCluster;
@@ -73,6 +74,32 @@ describe('GET /autoscaler', () => {
         last_evaluated_at: null,
         failure: null,
       },
+    });
+  });
+
+  it('says of a node that it cannot go, and whose word that takes', async () => {
+    const { term } = cluster.replica('n1').leadership();
+    const found = {
+      id: 'instance-1',
+      node: 'n2',
+      provider: 'process',
+      providerId: 'p1',
+      host: 'n1',
+    } as const;
+    const step = { type: 'adopted', phase: 'JOINED', ...found } as const;
+    cluster.execute({ type: 'instanceProgress', term, steps: [step], hasRecovered: false });
+    const tasks = [specOf({ onNodeLoss: 'wait' })];
+    const outcome = cluster.execute({ type: 'submitTasks', tasks, idempotency: null });
+    const [taskId = ''] = (outcome as { result: { taskIds: readonly string[] } }).result.taskIds;
+    cluster.assign(taskId, 'n2');
+    expect((await call('GET', '/autoscaler')).json).toMatchObject({
+      instances: [{ node: 'n2', error: null }],
+    });
+    cluster.execute({ type: 'nodeOffline', term, node: 'n2', session: cluster.session('n2') });
+    expect((await call('GET', '/autoscaler')).json).toMatchObject({
+      instances: [
+        { node: 'n2', error: expect.stringMatching(/OFFLINE, and 1 task waits .* \(node remove --dead\)$/) },
+      ],
     });
   });
 

@@ -21,7 +21,7 @@ import type {
   ScalingVerdict,
 } from '../model/scaling.ts';
 import { decisionKey } from '../model/scaling.ts';
-import type { Replica } from '../scheduler/ports.ts';
+import type { Replica, StateView } from '../scheduler/ports.ts';
 import { invalidInput, show } from '../spec/faults.ts';
 import { defaultSettings } from '../spec/settings/settings.ts';
 import type { ScalingInsight } from './insight.ts';
@@ -65,7 +65,7 @@ export class LocalScaling implements ScalingOperations {
       desired_nodes: settings.enabled ? decision.desired : size.active + size.joining,
       reason: settings.enabled ? decision.reason : 'it is not enabled',
       rules: decision.rules.map(ruleView),
-      instances: [...instances.values()].sort(byAge).map(instanceView),
+      instances: [...instances.values()].sort(byAge).map((row) => instanceView(row, replica.state)),
       last_decision: newest === undefined ? undefined : decisionView(newest),
       last_evaluated_at: evaluatedAtMs === null ? undefined : formatTime(evaluatedAtMs),
       failure: failure === null ? undefined : failureView(failure),
@@ -117,7 +117,15 @@ function ruleView({ action, metric, threshold, count, value, fires, held }: Scal
   return { action, metric, threshold, count, value, fires, held: held ?? undefined };
 }
 
-function instanceView(row: InstanceRow): ScalingInstance {
+/** What stands in its way that no provider can help with; null: nothing. */
+function whatHolds({ phase, node }: InstanceRow, state: Pick<StateView, 'nodes' | 'tasksOn'>): string | null {
+  const tasks = state.tasksOn(node).size;
+  if (phase === 'TERMINATING' || tasks === 0 || state.nodes.get(node)?.status !== 'OFFLINE') return null;
+  const wait = tasks === 1 ? '1 task waits' : `${tasks} tasks wait`;
+  return `its node is OFFLINE, and ${wait} for its return, or for an operator's word (node remove --dead)`;
+}
+
+function instanceView(row: InstanceRow, state: Pick<StateView, 'nodes' | 'tasksOn'>): ScalingInstance {
   return {
     id: row.id,
     node: row.node,
@@ -129,7 +137,7 @@ function instanceView(row: InstanceRow): ScalingInstance {
     created_at: formatTime(row.createdAtMs),
     reason: row.reason,
     failures: row.failures,
-    error: row.error ?? undefined,
+    error: row.error ?? whatHolds(row, state) ?? undefined,
     next_try_at: row.failures > 0 ? formatTime(row.notBeforeMs) : undefined,
   };
 }

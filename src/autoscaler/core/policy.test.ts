@@ -107,6 +107,13 @@ describe('the policy of scaling', () => {
     expect(heldOf(at(5))).toMatchObject({ queue_depth: 'members' });
   });
 
+  it('asks for no more than may be members either where min_nodes says more', () => {
+    const settings = { ...SETTINGS, minNodes: 15 };
+    const at = (active: number) => inputOf({ settings, mostMembers: 5, nodes: { active, joining: 0 } });
+    expect(decide(at(3))).toMatchObject({ action: 'add_nodes', count: 2, desired: 5 });
+    expect(decide(at(5))).toMatchObject({ action: 'none', desired: 5 });
+  });
+
   it('lets what is on its way come first where it is that which is too much: it may never come', () => {
     const input = inputOf({ load: BUSY, nodes: { active: 20, joining: 2 } });
     expect(decide(input)).toMatchObject({ action: 'none', desired: 22 });
@@ -213,8 +220,8 @@ describe('the policy of scaling', () => {
       fc.property(inputs, (input) => {
         const { action, count, desired } = decide(input);
         const size = input.nodes.active + input.nodes.joining;
-        const { minNodes } = input.settings;
-        const maxNodes = Math.max(minNodes, Math.min(input.settings.maxNodes, input.mostMembers));
+        const minNodes = Math.min(input.settings.minNodes, input.mostMembers);
+        const maxNodes = Math.min(input.settings.maxNodes, input.mostMembers);
         const sign = { add_nodes: 1, remove_nodes: -1, none: 0 }[action];
         const least = { add_nodes: 0, remove_nodes: Math.max(minNodes, input.voters), none: 0 }[action];
         const most = { add_nodes: maxNodes, remove_nodes: size, none: size }[action];

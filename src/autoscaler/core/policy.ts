@@ -74,17 +74,20 @@ const ROOM = 0.9;
 
 /** @returns what is to be done now; never leaves [min_nodes, max_nodes], nor goes below the voters */
 export function decide(given: PolicyInput): Decision {
+  const { settings, mostMembers } = given;
+  // What would not be let in is not made, whatever min_nodes says: it would be ended again, and made again.
+  const minNodes = Math.min(settings.minNodes, mostMembers);
   const maxNodes = mostNodesOf(given);
-  const isBelow = maxNodes < given.settings.maxNodes;
-  return decideWithin({ ...given, settings: { ...given.settings, maxNodes } }, isBelow);
+  const isBelow = maxNodes < settings.maxNodes;
+  return decideWithin({ ...given, settings: { ...settings, minNodes, maxNodes } }, isBelow);
 }
 
 /** That there may be. */
 export function mostNodesOf({
-  settings: { minNodes, maxNodes },
+  settings,
   mostMembers,
 }: Pick<PolicyInput, 'mostMembers' | 'settings'>): number {
-  return Math.max(minNodes, Math.min(maxNodes, mostMembers));
+  return Math.min(settings.maxNodes, mostMembers);
 }
 
 /** @param areMembersFewer than the nodes that there might be otherwise */

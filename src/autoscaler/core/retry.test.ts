@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { holdMs, isMended, isTold, RETRY_LIMITS, retryDelayMs } from './retry.ts';
+import { holdMs, holdsWithin, isMended, isTold, RETRY_LIMITS, retryDelayMs } from './retry.ts';
 
 describe('what a provider has refused', () => {
   it('is asked for again later and later, up to a bound', () => {
@@ -56,5 +56,23 @@ describe('what failed', () => {
 
   it('is mended at once where nothing was held back for it', () => {
     expect(isMended({ ...failure, sinceMs: 5000, heldUntilMs: 5000 }, now)).toBe(true);
+  });
+});
+
+describe('holds that a leader has not counted', () => {
+  it.each([
+    [0, 0],
+    [59_999, 0],
+    [60_000, 1],
+    [179_999, 1],
+    [180_000, 2],
+    [420_000, 3],
+    [30 * 3_600_000, 34],
+  ])('within %i ms are %i', (heldMs, holds) => {
+    expect(holdsWithin({ sinceMs: 1000, heldUntilMs: 1000 + heldMs })).toBe(holds);
+  });
+
+  it('are none before there is a failure', () => {
+    expect(holdsWithin(null)).toBe(0);
   });
 });

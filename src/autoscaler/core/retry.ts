@@ -32,9 +32,18 @@ export function isTold(kind: FailureKind, failures: number): boolean {
   return isLasting(kind) || failures >= RETRY_LIMITS.untold;
 }
 
-/** @param failures of the episode so far */
-export function holdMs(failures: number): number {
-  return doubled(RETRY_LIMITS.holdLeastMs, RETRY_LIMITS.holdMostMs, failures);
+/** @param holds of the episode so far */
+export function holdMs(holds: number): number {
+  return doubled(RETRY_LIMITS.holdLeastMs, RETRY_LIMITS.holdMostMs, holds);
+}
+
+/** As many as fit into it, each twice as long as the one before: for who has not counted them. */
+export function holdsWithin(failure: Pick<ScalingFailure, 'heldUntilMs' | 'sinceMs'> | null): number {
+  if (failure === null) return 0;
+  let holds = 0;
+  for (let leftMs = failure.heldUntilMs - failure.sinceMs - holdMs(0); leftMs >= 0; leftMs -= holdMs(holds))
+    holds += 1;
+  return holds;
 }
 
 /**
