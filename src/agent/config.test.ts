@@ -367,7 +367,7 @@ describe('a bad value is named with its key and with what is allowed', () => {
     [{ membership: { voters: 4 } }, /^membership.voters: 4 is not allowed: 1, 3, 5, 7$/],
     [{ http_rate: 0 }, /^http_rate: "0" is not allowed: a whole number, 1 to 1000000$/],
     [{ http_rate: '1e3' }, /^http_rate: "1e3" is not allowed: a whole number, 1 to 1000000$/],
-    [{ membership: { learners: -1 } }, /^membership.learners: -1 is not allowed: 0 to 100$/],
+    [{ membership: { learners: -1 } }, /^membership.learners: -1 is not allowed: a whole number, 0 to 100$/],
     [
       { membership: { voter: 3 } },
       /^membership.voter: unknown field "voter", did you mean voters\? \(known: voters, learners, voter_grace\)$/,
@@ -379,7 +379,10 @@ describe('a bad value is named with its key and with what is allowed', () => {
     ],
     [{ retry_policy: 'twice' }, /^retry_policy: must be an object, not "twice"$/],
     [{ retention: { tasks: '1ms' } }, /^retention.tasks: "1ms" is not allowed: .*; 1s to 3650d$/],
-    [{ retention: { max_tasks: -1 } }, /^retention.max_tasks: -1 is not allowed: 0 to 100000000$/],
+    [
+      { retention: { max_tasks: -1 } },
+      /^retention.max_tasks: -1 is not allowed: a whole number, 0 to 100000000$/,
+    ],
     [{ retention: { events: 'soon' } }, /^retention.events: "soon" is not allowed: seconds, or a duration/],
     [{ retention: { logs: '10ms' } }, /^retention.logs: "10ms" is not allowed: .*; 1s to 3650d$/],
     [{ retention: { max_log_bytes: 'much' } }, /^retention.max_log_bytes: "much" is not allowed: bytes, or/],

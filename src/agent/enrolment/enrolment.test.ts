@@ -184,6 +184,32 @@ describe('a node that comes in by a join token', () => {
     await expect(coming).rejects.toThrow('stopping');
   });
 
+  it('says only once why there is no certificate yet', async () => {
+    const { files } = newNode();
+    const stopping = new AbortController();
+    const told: string[] = [];
+    let pauses = 0;
+    const coming = comeInByToken({
+      config: { name: 'n4', join: ['127.0.0.1:1'], advertise: 'a:1', http: 'a:2' },
+      files,
+      token: tokenOf(),
+      clock: {
+        ...systemClock,
+        monotonicMs: () => 0,
+        after: (_ms, action) => {
+          pauses += 1;
+          queueMicrotask(() => (pauses === 3 ? stopping.abort(new Error('stopping')) : action()));
+          return () => {};
+        },
+      },
+      signal: stopping.signal,
+      log: { ...silentLog, info: (_fields: object, text: string) => void told.push(text) },
+    });
+    await expect(coming).rejects.toThrow('stopping');
+    expect(pauses).toBe(3);
+    expect(told).toEqual(['no certificate yet']);
+  });
+
   it('fills no log by being refused again and again', async () => {
     refusal = new JarvisError('forbidden', 'the join token is not one of this cluster, or not any more');
     const address = await member();

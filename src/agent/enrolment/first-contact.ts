@@ -44,6 +44,7 @@ export async function comeInByToken(options: FirstContactOptions): Promise<void>
   const { config, files, clock, signal, log } = options;
   const key = await pendingKey(files);
   const giveUpMs = clock.monotonicMs() + limits.enrolmentMs;
+  let toldBefore = '';
   for (let round = 0; ; round += 1) {
     signal.throwIfAborted();
     const address = config.join[round % config.join.length] ?? '';
@@ -64,7 +65,9 @@ export async function comeInByToken(options: FirstContactOptions): Promise<void>
     } catch (error) {
       const mayPass = error instanceof JarvisError && RETRYABLE.has(error.code);
       if (!mayPass || clock.monotonicMs() >= giveUpMs) throw error;
-      if (!signal.aborted) log.info({ address, error: messageOf(error) }, 'no certificate yet');
+      const told = messageOf(error);
+      if (!signal.aborted && told !== toldBefore) log.info({ address, error: told }, 'no certificate yet');
+      toldBefore = told;
     }
     await pause(clock, limits.enrolmentRetryMs, signal);
   }

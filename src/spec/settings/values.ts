@@ -36,7 +36,7 @@ export function size(minimum: number, maximum: number): z.ZodType<number> {
 export function count(minimum: number, maximum: number): z.ZodType<number> {
   return quantity({
     parse: (value) => (/^\d+$/.test(String(value)) ? Number(value) : Number.NaN),
-    allowed: `${minimum} to ${maximum}`,
+    allowed: `a whole number, ${minimum} to ${maximum}`,
     minimum,
     maximum,
     jsonSchema: {
