@@ -166,12 +166,7 @@ describe('what is held back after a failure', () => {
   });
 
   it('keeps no node that is there already from staying: what is being drained is undrained', async () => {
-    const scene = await Scene.of();
-    const tasks = scene.submit(50);
-    await scene.advance(MINUTE_MS);
-    scene.nodesCome = false;
-    scene.cancel(tasks);
-    await scene.advance(3 * MINUTE_MS);
+    const scene = await Scene.draining();
     expect(scene.phases).toContain('DRAINING');
     const { term, state } = scene.cluster;
     const made = scene.memory.kept.size;

@@ -57,6 +57,17 @@ export class Scene {
     return scene;
   }
 
+  /** Nodes have come for a queue that is gone, and are being drained; those that come or go from now on do not. */
+  static async draining(): Promise<Scene> {
+    const scene = await Scene.of();
+    const tasks = scene.submit(50);
+    await scene.advance(MINUTE_MS);
+    scene.nodesCome = false;
+    scene.cancel(tasks);
+    await scene.advance(3 * MINUTE_MS);
+    return scene;
+  }
+
   /** As if the one before had stopped dead: what it has under way comes back to nobody. */
   lead(name: string): void {
     this.#autoscaler?.stop();

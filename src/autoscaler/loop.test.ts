@@ -143,12 +143,7 @@ describe('the autoscaler', () => {
   });
 
   it('keeps what is being drained where it is needed after all', async () => {
-    const scene = await Scene.of();
-    const tasks = scene.submit(50);
-    await scene.advance(MINUTE_MS);
-    scene.nodesCome = false;
-    scene.cancel(tasks);
-    await scene.advance(3 * MINUTE_MS);
+    const scene = await Scene.draining();
     expect(scene.phases).toContain('DRAINING');
     const made = scene.memory.kept.size;
     scene.submit(50);
@@ -158,12 +153,7 @@ describe('the autoscaler', () => {
   });
 
   it('begins nothing once it is switched off, and goes on with what is under way', async () => {
-    const scene = await Scene.of();
-    const tasks = scene.submit(50);
-    await scene.advance(MINUTE_MS);
-    scene.nodesCome = false;
-    scene.cancel(tasks);
-    await scene.advance(3 * MINUTE_MS);
+    const scene = await Scene.draining();
     const leaving = scene.phases.filter((phase) => phase === 'DRAINING').length;
     expect(leaving).toBeGreaterThan(0);
     scene.set({ enabled: false });

@@ -17,7 +17,7 @@ import { rootCertificates, setDefaultCACertificates } from 'node:tls';
 
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 
-import { scalingStatus } from '../support/autoscaler.ts';
+import { scalingStatus, TWO_MORE_PROCESSES } from '../support/autoscaler.ts';
 import { CanarySearch, openToOthers } from '../support/canaries.ts';
 import { Certificates, clientEnvironment, nodeEnvironment } from '../support/certificates.ts';
 import { SHORT_HEARTBEAT, TestCluster } from '../support/cluster.ts';
@@ -30,16 +30,6 @@ const FOUNDERS = ['n1', 'n2', 'n3'];
 /** Two at a time fit on a node. */
 const TASKS = 12;
 const LONG_MS = 90_000;
-const AUTOSCALING = {
-  enabled: true,
-  min_nodes: 3,
-  max_nodes: 5,
-  interval: '1s',
-  provider: 'process',
-  process: { capacity: { cpu: '1', memory: '256Mi' } },
-  scale_up_rules: [{ metric: 'queue_depth', threshold: 5, count: 2 }],
-  scale_down_rules: [{ metric: 'cluster_utilization', threshold: 20, count: 2 }],
-};
 
 /** What a node of the autoscaler had, kept from before its end. */
 interface Relics {
@@ -122,7 +112,7 @@ async function refused(name: string, flags: readonly string[]): Promise<string> 
 it('nodes come by a join token each, take work and go; nobody comes back by what they had', async () => {
   const gate = path.join(cluster.directory, 'gate');
   const trace = path.join(cluster.directory, 'trace');
-  const set = await ctl(['config', 'set', '-f', '-'], JSON.stringify({ autoscaling: AUTOSCALING }));
+  const set = await ctl(['config', 'set', '-f', '-'], JSON.stringify({ autoscaling: TWO_MORE_PROCESSES }));
   expect(set).toMatchObject({ status: 0 });
   const script = `echo "$JARVIS_TASK_ID $JARVIS_NODE" >> ${trace}; while [ ! -e ${gate} ]; do sleep 0.1; done`;
   const template = {

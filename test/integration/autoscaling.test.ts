@@ -5,7 +5,7 @@ import path from 'node:path';
 import { expect, it } from 'vitest';
 
 import type { NodeJson, TaskJson } from '../support/api.ts';
-import { killLeaderIn, scalingStatus, setAutoscaling } from '../support/autoscaler.ts';
+import { killLeaderIn, scalingStatus, setAutoscaling, TWO_MORE_PROCESSES } from '../support/autoscaler.ts';
 import { SHORT_HEARTBEAT, type TestCluster } from '../support/cluster.ts';
 import { startCluster } from '../support/test-cluster.ts';
 import { waitFor } from '../support/wait.ts';
@@ -15,16 +15,6 @@ const TASKS = 60;
 const LONG_MS = 120_000;
 /** The leader that is killed is back before it is taken for gone: what ended there meanwhile is told of, and not done again. */
 const HEARTBEAT = { ...SHORT_HEARTBEAT, timeout: '20s' };
-const AUTOSCALING = {
-  enabled: true,
-  min_nodes: 3,
-  max_nodes: 5,
-  interval: '1s',
-  provider: 'process',
-  process: { capacity: { cpu: '1', memory: '256Mi' } },
-  scale_up_rules: [{ metric: 'queue_depth', threshold: 5, count: 2 }],
-  scale_down_rules: [{ metric: 'cluster_utilization', threshold: 20, count: 2 }],
-};
 
 function instanceDirectories(cluster: TestCluster): readonly string[] {
   return cluster.nodes.flatMap(({ settings }) => {
@@ -35,7 +25,7 @@ function instanceDirectories(cluster: TestCluster): readonly string[] {
 
 it('nodes are added for a queue and taken away after it, and each task is done once, though leaders die', async () => {
   const cluster = await startCluster({ heartbeat: HEARTBEAT, capacity: 'cpu=1,memory=1Gi' });
-  await setAutoscaling(cluster, AUTOSCALING);
+  await setAutoscaling(cluster, TWO_MORE_PROCESSES);
   // Written at the end: an attempt on the node that is killed may be given up, and another one made.
   const trace = path.join(cluster.directory, 'trace');
   const command = ['sh', '-c', `sleep 1.5; echo "$JARVIS_TASK_ID $JARVIS_NODE" >> ${trace}`];

@@ -4,6 +4,18 @@ import { expect } from 'vitest';
 import type { TestCluster } from './cluster.ts';
 import { waitFor } from './wait.ts';
 
+/** Settings: three nodes, and two more as processes while more than five tasks wait. */
+export const TWO_MORE_PROCESSES = {
+  enabled: true,
+  min_nodes: 3,
+  max_nodes: 5,
+  interval: '1s',
+  provider: 'process',
+  process: { capacity: { cpu: '1', memory: '256Mi' } },
+  scale_up_rules: [{ metric: 'queue_depth', threshold: 5, count: 2 }],
+  scale_down_rules: [{ metric: 'cluster_utilization', threshold: 20, count: 2 }],
+};
+
 interface StatusJson {
   readonly nodes: { readonly active: number };
   readonly instances: readonly { readonly id: string; readonly node: string; readonly phase: string }[];

@@ -7,21 +7,8 @@ import { entryKey, eventOf, type EventRow } from '../../../model/events.ts';
 import { decisionKey, type InstanceRow, type ScalingDecisionRow } from '../../../model/scaling.ts';
 import { scalingSizeOf } from '../scaling-size.ts';
 import { TestCluster } from '../testing/test-cluster.ts';
+import { SCALING } from '../testing/values.ts';
 
-const SETTINGS: Autoscaling = {
-  enabled: true,
-  dryRun: false,
-  minNodes: 1,
-  maxNodes: 6,
-  scaleUpRules: [],
-  scaleDownRules: [],
-  intervalMs: 10_000,
-  provider: 'process',
-  process: null,
-  docker: null,
-  aws: null,
-  command: null,
-};
 const LOAD = {
   queueDepth: 500,
   averageWaitTime: 600,
@@ -33,7 +20,7 @@ const LOAD = {
 
 function set(cluster: TestCluster, changes: Partial<Autoscaling> = {}): void {
   const { term } = cluster;
-  const autoscaling = { ...SETTINGS, ...changes };
+  const autoscaling = { ...SCALING, ...changes };
   cluster.done({ type: 'setConfig', term, heartbeat: {}, blocks: { autoscaling }, idempotency: null });
 }
 

@@ -2,13 +2,13 @@
 import * as fc from 'fast-check';
 
 import { ALERT_EVENTS, type Webhook } from '../../../model/alerts.ts';
-import type { Autoscaling } from '../../../model/autoscaling.ts';
 import type { InstanceStep } from '../../../model/commands.ts';
 import { NEXT_PHASES, type InstancePhase } from '../../../model/scaling.ts';
 import { ROLES } from '../../../model/token.ts';
 import type { CommandInput } from '../../ports.ts';
 import { NODES } from './random-commands.ts';
 import type { TestCluster } from './test-cluster.ts';
+import { SCALING } from './values.ts';
 
 const KINDS = [
   ...(['config', 'decide', 'decide', 'progress', 'progress', 'progress', 'scalingFailed'] as const),
@@ -27,20 +27,6 @@ export const laterStep = fc.record({
 });
 export type LaterStep = typeof laterStep extends fc.Arbitrary<infer T> ? T : never;
 
-const SCALING: Autoscaling = {
-  enabled: true,
-  dryRun: false,
-  minNodes: 1,
-  maxNodes: 6,
-  scaleUpRules: [],
-  scaleDownRules: [],
-  intervalMs: 10_000,
-  provider: 'process',
-  process: null,
-  docker: null,
-  aws: null,
-  command: null,
-};
 const LOAD = {
   queueDepth: 5,
   averageWaitTime: 1 / 3,

@@ -1,4 +1,5 @@
 /** Specs, registrations and reports for tests, with what a test does not care about filled in. */
+import type { Autoscaling } from '../../../model/autoscaling.ts';
 import type { AttemptReport, RegisterNodeCommand } from '../../../model/commands.ts';
 import { NO_LIMITS } from '../../../model/earlier-rows.ts';
 import { DEFAULT_POLICY } from '../../../model/policy.ts';
@@ -93,3 +94,19 @@ export function reportOf(
     ...changes,
   };
 }
+
+/** An autoscaler that is on, and has no rules. */
+export const SCALING: Autoscaling = {
+  enabled: true,
+  dryRun: false,
+  minNodes: 1,
+  maxNodes: 6,
+  scaleUpRules: [],
+  scaleDownRules: [],
+  intervalMs: 10_000,
+  provider: 'process',
+  process: null,
+  docker: null,
+  aws: null,
+  command: null,
+};
