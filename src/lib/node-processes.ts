@@ -30,9 +30,16 @@ export async function processesOf(directory: string): Promise<readonly ProcessId
   const isInside = (text: string): boolean => text === directory || text.startsWith(`${directory}/`);
   return processesWhere(async (pid) => {
     if (pid === process.pid) return false;
-    if ((await argumentsOf(pid)).some((text) => text.includes(directory))) return true;
+    if ((await argumentsOf(pid)).some((text) => isNamedIn(text, directory))) return true;
     return isInside(await directoryOf(pid)) || (await taskFilesOf(pid)).some(isInside);
   });
+}
+
+/** As a whole: `/data/node-10` names no `/data/node-1`. */
+function isNamedIn(text: string, directory: string): boolean {
+  for (let at = text.indexOf(directory); at !== -1; at = text.indexOf(directory, at + 1))
+    if (!/^[\w.-]/.test(text.slice(at + directory.length))) return true;
+  return false;
 }
 
 async function processesWhere(is: (pid: number) => Promise<boolean>): Promise<readonly ProcessId[]> {
@@ -48,16 +55,22 @@ async function processesWhere(is: (pid: number) => Promise<boolean>): Promise<re
 
 /** None where it has ended. */
 async function argumentsOf(pid: number): Promise<readonly string[]> {
-  return (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+  return (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(emptyWhereNone)).split('\0');
 }
 
 /** Empty where it has ended, or is not this user's. */
 async function directoryOf(pid: number): Promise<string> {
-  return readlink(`/proc/${pid}/cwd`).catch(() => '');
+  return readlink(`/proc/${pid}/cwd`).catch(emptyWhereNone);
 }
 
 /** None where it is no task, has ended, or is not this user's. */
 async function taskFilesOf(pid: number): Promise<readonly string[]> {
-  const variables = (await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')).split('\0');
+  const variables = (await readFile(`/proc/${pid}/environ`, 'utf8').catch(emptyWhereNone)).split('\0');
   return variables.filter((text) => text.startsWith(TASK_FILE)).map((text) => text.slice(TASK_FILE.length));
+}
+
+/** Anything else must be known: a process that could not be looked at is not one that has ended. */
+function emptyWhereNone(error: NodeJS.ErrnoException): string {
+  if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(error.code ?? '')) return '';
+  throw error;
 }
