@@ -14,6 +14,7 @@ export default defineConfig({
           ],
           // As long as it takes, where properties are tried with more cases than usual.
           testTimeout: process.env['PROPERTY_RUNS'] === undefined ? 20_000 : 0,
+          hookTimeout: 20_000,
         },
       },
       {
