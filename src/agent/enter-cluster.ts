@@ -126,6 +126,8 @@ async function ask(
       former_incarnation: '',
       join_token: showsToken ? (joinTokenOf(config)?.text ?? '') : '',
       known_version: CLUSTER_VERSION,
+      works_without_copy: false,
+      view_digest: '',
     },
     addresses,
     ask: (address, request) =>

@@ -30,6 +30,7 @@ function blank(name: string, changes: Partial<BootstrapReply> = {}): BootstrapRe
     founders: [],
     config: '',
     known_version: 0,
+
     ...changes,
   };
 }
@@ -232,6 +233,8 @@ describe('a node that asks to be let in', () => {
     former_incarnation: '',
     join_token: '',
     known_version: 0,
+    works_without_copy: false,
+    view_digest: '',
   };
 
   const recorded: AuditRecord[] = [];
@@ -307,7 +310,9 @@ describe('a node that asks to be let in', () => {
       message: 'the cluster is at version 2, and n4 knows version 1 only: start it with a later build',
     });
     expect(leader.node.membership.peers).toHaveLength(3);
-    expect(await ask(cluster, leader, { known_version: 3 })).toMatchObject({ leader_address: '' });
+    expect(
+      await ask(cluster, leader, { known_version: 3, works_without_copy: false, view_digest: '' }),
+    ).toMatchObject({ leader_address: '' });
   });
 
   it('does not come back by its certificate alone once it was removed', async () => {

@@ -95,6 +95,8 @@ async function ask(
         former_incarnation: incarnation,
         join_token: '',
         known_version: CLUSTER_VERSION,
+        works_without_copy: false,
+        view_digest: '',
       },
       addresses,
       ask: (address, request) =>

@@ -84,6 +84,13 @@ export interface RecordReply {
 
 export interface BeginRequest {
   cluster_id: string;
+  /** Who may take them, as the leader sees it; empty: this node looks for itself, in the copy of the state that it has. */
+  candidates: Candidate[];
+}
+
+export interface Candidate {
+  name: string;
+  address: string;
 }
 
 export interface BeginReply {
@@ -732,13 +739,16 @@ export const RecordReply: MessageFns<RecordReply> = {
 };
 
 function createBaseBeginRequest(): BeginRequest {
-  return { cluster_id: "" };
+  return { cluster_id: "", candidates: [] };
 }
 
 export const BeginRequest: MessageFns<BeginRequest> = {
   encode(message: BeginRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.cluster_id !== "") {
       writer.uint32(10).string(message.cluster_id);
+    }
+    for (const v of message.candidates) {
+      Candidate.encode(v!, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -764,6 +774,14 @@ export const BeginRequest: MessageFns<BeginRequest> = {
             message.cluster_id = reader.string(true);
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.candidates.push(Candidate.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -782,6 +800,74 @@ export const BeginRequest: MessageFns<BeginRequest> = {
   fromPartial(object: DeepPartial<BeginRequest>): BeginRequest {
     const message = createBaseBeginRequest();
     message.cluster_id = object.cluster_id ?? "";
+    message.candidates = object.candidates?.map((e) => Candidate.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseCandidate(): Candidate {
+  return { name: "", address: "" };
+}
+
+export const Candidate: MessageFns<Candidate> = {
+  encode(message: Candidate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.address !== "") {
+      writer.uint32(18).string(message.address);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Candidate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCandidate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.address = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Candidate>): Candidate {
+    return Candidate.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Candidate>): Candidate {
+    const message = createBaseCandidate();
+    message.name = object.name ?? "";
+    message.address = object.address ?? "";
     return message;
   },
 };

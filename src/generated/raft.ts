@@ -174,6 +174,10 @@ export interface JoinRequest {
   join_token: string;
   /** As in Hello. */
   known_version: number;
+  /** It can work without a copy of the state, where there are learners enough. */
+  works_without_copy: boolean;
+  /** Of the view that it has already; empty: none. */
+  view_digest: string;
 }
 
 export interface JoinReply {
@@ -182,7 +186,22 @@ export interface JoinReply {
   cluster_id: string;
   epoch: number;
   founders: Founder[];
+  /** 0: it is no member, and works without a copy. */
   raft_id: number;
+  /** For a node without a copy; absent where it has that view already. */
+  view?: ClusterView | undefined;
+}
+
+/** What a node without a copy has to know of its cluster. */
+export interface ClusterView {
+  /** Of all the rest. */
+  digest: string;
+  members: Founder[];
+  /** Their names. */
+  nodes_without_copy: string[];
+  /** For how long and how much of the output of tasks is kept on a node. */
+  log_max_age_ms: number;
+  log_max_bytes: number;
 }
 
 function createBaseHello(): Hello {
@@ -1806,6 +1825,8 @@ function createBaseJoinRequest(): JoinRequest {
     former_incarnation: "",
     join_token: "",
     known_version: 0,
+    works_without_copy: false,
+    view_digest: "",
   };
 }
 
@@ -1831,6 +1852,12 @@ export const JoinRequest: MessageFns<JoinRequest> = {
     }
     if (message.known_version !== 0) {
       writer.uint32(56).uint32(message.known_version);
+    }
+    if (message.works_without_copy !== false) {
+      writer.uint32(64).bool(message.works_without_copy);
+    }
+    if (message.view_digest !== "") {
+      writer.uint32(74).string(message.view_digest);
     }
     return writer;
   },
@@ -1904,6 +1931,22 @@ export const JoinRequest: MessageFns<JoinRequest> = {
             message.known_version = reader.uint32();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.works_without_copy = reader.bool();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.view_digest = reader.string(true);
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1928,12 +1971,14 @@ export const JoinRequest: MessageFns<JoinRequest> = {
     message.former_incarnation = object.former_incarnation ?? "";
     message.join_token = object.join_token ?? "";
     message.known_version = object.known_version ?? 0;
+    message.works_without_copy = object.works_without_copy ?? false;
+    message.view_digest = object.view_digest ?? "";
     return message;
   },
 };
 
 function createBaseJoinReply(): JoinReply {
-  return { leader_address: "", cluster_id: "", epoch: 0, founders: [], raft_id: 0 };
+  return { leader_address: "", cluster_id: "", epoch: 0, founders: [], raft_id: 0, view: undefined };
 }
 
 export const JoinReply: MessageFns<JoinReply> = {
@@ -1952,6 +1997,9 @@ export const JoinReply: MessageFns<JoinReply> = {
     }
     if (message.raft_id !== 0) {
       writer.uint32(40).uint64(message.raft_id);
+    }
+    if (message.view !== undefined) {
+      ClusterView.encode(message.view, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -2009,6 +2057,14 @@ export const JoinReply: MessageFns<JoinReply> = {
             message.raft_id = longToNumber(reader.uint64());
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.view = ClusterView.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2031,6 +2087,112 @@ export const JoinReply: MessageFns<JoinReply> = {
     message.epoch = object.epoch ?? 0;
     message.founders = object.founders?.map((e) => Founder.fromPartial(e)) || [];
     message.raft_id = object.raft_id ?? 0;
+    message.view = (object.view !== undefined && object.view !== null)
+      ? ClusterView.fromPartial(object.view)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseClusterView(): ClusterView {
+  return { digest: "", members: [], nodes_without_copy: [], log_max_age_ms: 0, log_max_bytes: 0 };
+}
+
+export const ClusterView: MessageFns<ClusterView> = {
+  encode(message: ClusterView, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.digest !== "") {
+      writer.uint32(10).string(message.digest);
+    }
+    for (const v of message.members) {
+      Founder.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.nodes_without_copy) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.log_max_age_ms !== 0) {
+      writer.uint32(32).uint64(message.log_max_age_ms);
+    }
+    if (message.log_max_bytes !== 0) {
+      writer.uint32(40).uint64(message.log_max_bytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ClusterView {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClusterView();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.digest = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.members.push(Founder.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.nodes_without_copy.push(reader.string(true));
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.log_max_age_ms = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.log_max_bytes = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ClusterView>): ClusterView {
+    return ClusterView.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ClusterView>): ClusterView {
+    const message = createBaseClusterView();
+    message.digest = object.digest ?? "";
+    message.members = object.members?.map((e) => Founder.fromPartial(e)) || [];
+    message.nodes_without_copy = object.nodes_without_copy?.map((e) => e) || [];
+    message.log_max_age_ms = object.log_max_age_ms ?? 0;
+    message.log_max_bytes = object.log_max_bytes ?? 0;
     return message;
   },
 };

@@ -38,6 +38,8 @@ function begin(answers: Answers, addresses = Object.keys(answers)) {
       former_incarnation: '',
       join_token: '',
       known_version: 0,
+      works_without_copy: false,
+      view_digest: '',
     },
     addresses,
     ask: async (address) => {

@@ -136,7 +136,7 @@ export class HandOverRequests {
       address,
       node: name,
       method: LogHandOverService.begin,
-      request: { cluster_id: clusterId },
+      request: { cluster_id: clusterId, candidates: [] },
       signal,
       timeoutMs: LOG_LIMITS.handOverMs + limits.forwardTimeoutMs,
       // Done twice it is the same.
