@@ -30,6 +30,7 @@ import { LastWords } from './last-words.ts';
 import { leaderParts } from './leader-parts.ts';
 import { laggardsAmong } from './leader/version-keeper.ts';
 import { CLOSE_GRACE_MS, listen } from './listeners.ts';
+import { logsClusterOf } from './logs/logs-cluster.ts';
 import { NodeLogs } from './logs/node-logs.ts';
 import { memberQuestions } from './member-questions.ts';
 import { answerMembers, memberServices, type MemberServices } from './member-services.ts';
@@ -301,7 +302,7 @@ export class Daemon {
       clusterId: cluster.clusterId,
       incarnation: directory.identity.incarnation,
       mayBeSilent: config.drivers?.includes('noop') === true,
-      replica,
+      cluster: logsClusterOf(replica),
       pool,
       clock,
       log,

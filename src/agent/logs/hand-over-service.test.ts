@@ -10,6 +10,7 @@ import { createServer, type RpcServer } from '../../rpc/server.ts';
 import type { CommandInput, Replica } from '../../scheduler/ports.ts';
 import { Bed, CLUSTER_ID, silent } from './hand-over.test-kit.ts';
 import { handOverPeers, HandOverRequests, handOverService } from './hand-over-service.ts';
+import { logsClusterOf } from './logs-cluster.ts';
 
 const never = new AbortController().signal;
 
@@ -38,12 +39,12 @@ async function serve(node: string): Promise<string> {
     clusterId: CLUSTER_ID,
     receiver: bed.receiver(node),
     handOver: bed.handOver(node),
-    replica: {
-      propose: async (command) => {
+    cluster: logsClusterOf({
+      propose: async (command: CommandInput) => {
         proposed.push(command);
         return outcome;
       },
-    },
+    } as unknown as Replica),
     log: silent,
   });
   const server = await createServer({ services: [service], listen: '127.0.0.1:0' });
@@ -65,7 +66,12 @@ async function peersOf(address: string) {
     state: { nodes: new Map(nodes.map((one) => [one.name, one])) },
     leadership: () => ({ isLeader: false, term: 1, leader: { name: 'n2', address } }),
   } as unknown as Replica;
-  return handOverPeers({ clusterId: CLUSTER_ID, incarnation: 'first', replica, pool });
+  return handOverPeers({
+    clusterId: CLUSTER_ID,
+    incarnation: 'first',
+    cluster: logsClusterOf(replica),
+    pool,
+  });
 }
 
 describe('the hand-over between nodes', () => {
