@@ -2,7 +2,7 @@
  * The composition root: makes the parts of a node, in the order in which they need each other, and closes them in the
  * opposite one. It listens from the beginning, also while the cluster forms, and says so to whoever calls.
  */
-import type { JoinRequest } from '../generated/raft.ts';
+import type { JoinReply, JoinRequest } from '../generated/raft.ts';
 import { systemClock } from '../lib/clock.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
@@ -17,8 +17,8 @@ import { RaftPeerService } from '../raft/transport/raft-service.ts';
 import { ChannelPool } from '../rpc/channel.ts';
 import { unaryHandler } from '../rpc/handlers.ts';
 import type { RpcServer } from '../rpc/server.ts';
-import type { Admission } from './admission.ts';
 import { Closers } from './closers.ts';
+import { serveWithoutCopy } from './copyless/copyless-node.ts';
 import type { NodeConfig } from './config.ts';
 import { DiskErrors } from './disk-errors.ts';
 import { announceAddress, enterCluster } from './enter-cluster.ts';
@@ -45,6 +45,8 @@ import type { NodeSecurity } from './node-security.ts';
 import { readinessOf } from './readiness.ts';
 import { recoverMember } from './recovery.ts';
 import { ClusterReplica } from './replica.ts';
+import { sessionAddresses } from './session-addresses.ts';
+import { SettingsNotice } from './settings-notice.ts';
 import { startWorker } from './start-worker.ts';
 import { StartingOperations } from './starting-operations.ts';
 import { versionsOf, watchVersion } from './version-watch.ts';
@@ -81,7 +83,7 @@ export class Daemon {
   #lastWords: LastWords | null = null;
   /** Null until it is part of a cluster. */
   #raft: RaftNode | null = null;
-  #admission: Admission | null = null;
+  #admission: { answer(request: JoinRequest, caller?: Caller): Promise<JoinReply> } | null = null;
   #monitor: ResourceMonitor | null = null;
   #drain: ((signal: AbortSignal) => Promise<void>) | null = null;
   #readiness: () => Readiness = () => ({ ready: false, reason: 'the node is starting' });
@@ -130,6 +132,12 @@ export class Daemon {
       this.#lastWords?.say();
       throw error;
     }
+  }
+
+  /** Of the members but for this node, as it last knew them; none where it is no member. */
+  get memberAddresses(): readonly string[] {
+    const others = this.#raft?.membership.peers.filter(({ name }) => name !== this.#parts.config.name);
+    return others?.map(({ address }) => address) ?? [];
   }
 
   /** Before a stop, where the settings say so. Resolves at once while it is starting. See {@link drainBeforeExit}. */
@@ -192,7 +200,7 @@ export class Daemon {
           this.#readiness = () => ({ ready: false, reason });
         },
       }));
-    await this.#serve({
+    const known = {
       directory,
       cluster,
       formation,
@@ -203,7 +211,21 @@ export class Daemon {
       http,
       rpc,
       signal,
+    };
+    if (directory.identity.withoutCopy === undefined) await this.#serve(known);
+    else await this.#serveWithoutCopy(known);
+  }
+
+  async #serveWithoutCopy(entered: Entered): Promise<void> {
+    const node = await serveWithoutCopy(this.#parts, {
+      ...entered,
+      guarding: this.#guarding,
+      logLevels: this.#logLevels,
+      onFailure: (error) => this.#fail(error),
     });
+    this.#admission = node.admission;
+    this.#readiness = node.readiness;
+    this.#drain = node.drain;
   }
 
   /** It knows its cluster: everything that it does as a part of that begins. */
@@ -276,10 +298,11 @@ export class Daemon {
     const moving = { config, directory, pool, clock, signal, log };
     void announceAddress(moving, raft.membership.peers);
     this.#closers.add('leadership', () => handOver(raft, clock));
+    const notice = new SettingsNotice(config.stated, log);
     const worker = await startWorker(this.#parts, {
       directory,
-      replica,
-      raft,
+      sessionAddresses: () => sessionAddresses(config, replica, raft),
+      onSynced: () => notice.look(replica.state.cluster),
       logs,
       onMonitor: (monitor) => (this.#monitor = monitor),
     });
