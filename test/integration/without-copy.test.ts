@@ -118,7 +118,9 @@ describe('a node beyond the learners', () => {
 
       await ctl(cluster, 'n1', 'config', 'set', 'membership.learners=0');
       await status(cluster, ({ learners }) => learners.length === 0);
-      await waitFor('n4 without a copy', () => late.log().includes('it goes on as without a copy of the state'));
+      await waitFor('n4 without a copy', () =>
+        late.log().includes('it goes on as without a copy of the state'),
+      );
       await late.ready();
       expect(await rolesOf(cluster)).toMatchObject({ n4: 'worker' });
       expect(await runs(cluster, task)).toMatchObject({ attempt: 1 });
