@@ -7,7 +7,6 @@ import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import type { TlsSource } from '../lib/tls-watch.ts';
 import type { Autoscaling } from '../model/autoscaling.ts';
-import { DEFAULT_MEMBERSHIP } from '../model/cluster.ts';
 import type { RaftNode } from '../raft/node.ts';
 import type { ChannelPool } from '../rpc/channel.ts';
 import type { Replica } from '../scheduler/ports.ts';
@@ -48,7 +47,7 @@ export function autoscalerOf(options: AutoscalingOptions): Autoscaler {
       clouds: new Map([['aws', aws]]),
     }),
     members: () => membersOf(raft),
-    bounds: () => boundsOf(replica, raft),
+    voters: () => targetVotersOf(replica.state.cluster, raft.membership.peers.length),
     joinTokens: authRequired(config) ? new ScalingJoinTokens(options) : null,
     departures: new NodeDepartures(options),
     clock,
@@ -62,13 +61,8 @@ function membersOf(raft: RaftNode) {
   return raft.membership.peers.map(({ raftId, name, address }) => ({
     name,
     address,
+    hasCopy: true,
     isVoter: confState.voters.includes(raftId),
     isCaughtUp: raftId === id || (raft.isActive(raftId) && raft.isCaughtUp(raftId)),
   }));
-}
-
-function boundsOf({ state }: Replica, raft: RaftNode) {
-  const voters = targetVotersOf(state.cluster, raft.membership.peers.length);
-  const { learners } = state.cluster?.config.membership ?? DEFAULT_MEMBERSHIP;
-  return { voters, mostMembers: voters + learners };
 }

@@ -7,11 +7,12 @@ import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import { LOST_DISK } from '../raft/bootstrap.ts';
 import type { ClusterRecord, DataDirectory } from '../raft/data-directory.ts';
-import type { ClusterFormation } from '../raft/form-cluster.ts';
-import { joinCluster } from '../raft/join-cluster.ts';
+import { peerFromWire, type ClusterFormation } from '../raft/form-cluster.ts';
+import { joinCluster, type Place } from '../raft/join-cluster.ts';
 import type { Peer } from '../raft/ports.ts';
 import type { ChannelPool } from '../rpc/channel.ts';
 import { unaryCall } from '../rpc/client.ts';
+import { askToJoin } from './ask-to-join.ts';
 import type { NodeConfig } from './config.ts';
 import { isOfCluster } from './enrolment/with-certificate.ts';
 import { joinTokenOf } from './join-credentials.ts';
@@ -97,10 +98,12 @@ export async function announceAddress(
 async function join(addresses: readonly string[], options: EntranceOptions): Promise<ClusterRecord> {
   const { directory, formation, log } = options;
   options.onWaiting(`no member has let this node in yet: ${addresses.join(', ')}`);
-  const record = await ask(addresses, options);
-  await directory.formCluster(record);
+  const { record, view } = await ask(addresses, options);
+  await directory.takeRole(record, view === null ? null : view.members.map(peerFromWire));
   formation.joined(record);
-  log.info({ cluster: record.clusterId, raftId: record.raftId }, 'this node has joined');
+  const { clusterId: cluster, raftId } = record;
+  if (view === null) log.info({ cluster, raftId }, 'this node has joined');
+  else log.info({ cluster }, 'this node has joined, and works without a copy of the state');
   return record;
 }
 
@@ -114,7 +117,7 @@ async function ask(
     signal,
     log,
   }: Pick<EntranceOptions, 'config' | 'directory' | 'pool' | 'clock' | 'signal' | 'log'>,
-): Promise<ClusterRecord> {
+): Promise<Place> {
   // Where its certificate was given for the token, that has been counted already.
   const showsToken = directory.identity.cluster === null && !isOfCluster(config);
   return await joinCluster({
@@ -126,20 +129,11 @@ async function ask(
       former_incarnation: '',
       join_token: showsToken ? (joinTokenOf(config)?.text ?? '') : '',
       known_version: CLUSTER_VERSION,
-      works_without_copy: false,
+      works_without_copy: directory.identity.cluster === null,
       view_digest: '',
     },
     addresses,
-    ask: (address, request) =>
-      unaryCall({
-        pool,
-        address,
-        method: RaftService.join,
-        request,
-        signal,
-        timeoutMs: limits.joinCallTimeoutMs,
-        write: true,
-      }),
+    ask: askToJoin(pool, signal),
     clock,
     signal,
     log,

@@ -6,7 +6,6 @@
  */
 import { resolve, join as joinPath } from 'node:path';
 
-import { RaftService } from '../generated/raft.ts';
 import type { Clock } from '../lib/clock.ts';
 import { CLUSTER_VERSION } from '../lib/cluster-version.ts';
 import { JarvisError, messageOf } from '../lib/errors.ts';
@@ -17,7 +16,7 @@ import { joinCluster } from '../raft/join-cluster.ts';
 import { StorageError } from '../raft/storage-error.ts';
 import { ChannelPool } from '../rpc/channel.ts';
 import type { ChannelSecurity } from '../rpc/channel-security.ts';
-import { unaryCall } from '../rpc/client.ts';
+import { askToJoin } from './ask-to-join.ts';
 import type { NodeConfig } from './config.ts';
 
 type Settings = Pick<NodeConfig, 'name' | 'dataDir' | 'peers' | 'join' | 'advertise'>;
@@ -86,7 +85,7 @@ async function ask(
   const either = AbortSignal.any([signal, patience.signal]);
   const pool = new ChannelPool(security);
   try {
-    return await joinCluster({
+    const { record } = await joinCluster({
       request: {
         name: config.name,
         incarnation: successor,
@@ -99,20 +98,12 @@ async function ask(
         view_digest: '',
       },
       addresses,
-      ask: (address, request) =>
-        unaryCall({
-          pool,
-          address,
-          method: RaftService.join,
-          request,
-          signal: either,
-          timeoutMs: limits.joinCallTimeoutMs,
-          write: true,
-        }),
+      ask: askToJoin(pool, either),
       clock,
       signal: either,
       log,
     });
+    return record;
   } finally {
     cancel();
     pool.close();

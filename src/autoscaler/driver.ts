@@ -164,7 +164,9 @@ export class InstanceDriver {
       clientToken: id,
       clusterId,
       node,
+      // It asks one of these: who has no copy cannot say who else is there.
       join: members()
+        .filter(({ hasCopy }) => hasCopy)
         .map(({ address }) => address)
         .slice(0, AUTOSCALER_LIMITS.joinAddresses),
       joinToken: joinToken?.token ?? null,

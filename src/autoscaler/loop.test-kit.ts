@@ -86,13 +86,14 @@ export class Scene {
         members: () =>
           ['n1', 'n2', 'n3'].map((one) => ({
             name: one,
+            hasCopy: true,
             isVoter: true,
             isCaughtUp: true,
             address: `${one}:1`,
           })),
-        bounds: () => {
+        voters: () => {
           if (this.isBroken) throw new Error('the rules cannot be looked at');
-          return { voters: 3, mostMembers: 23 };
+          return 3;
         },
         joinTokens: {
           make: async (node) => {

@@ -107,13 +107,13 @@ export class Autoscaler {
 
   /** What the rules come to now. Where the autoscaler is switched off, too: what they would. */
   preview(settings: Autoscaling): Evaluation {
-    const { replica, members, bounds } = this.#parts;
+    const { replica, members, voters } = this.#parts;
     return evaluate({
       state: replica.state,
       nowMs: this.#nowMs(),
       settings,
       members: members(),
-      ...bounds(),
+      voters: voters(),
     });
   }
 

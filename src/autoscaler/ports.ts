@@ -39,9 +39,10 @@ export interface AutoscalerParts {
   readonly replica: Pick<Replica, 'onApplied' | 'propose' | 'state'>;
   readonly clusterId: string;
   readonly providers: InstanceProviders;
+  /** Also those that work without a copy. */
   readonly members: () => readonly (ScalingMember & { readonly address: string })[];
-  /** Voters that are kept, and members that there may be. */
-  readonly bounds: () => { readonly voters: number; readonly mostMembers: number };
+  /** That are kept. */
+  readonly voters: () => number;
   /** Null: nodes come in without. */
   readonly joinTokens: JoinTokenMaker | null;
   readonly departures: Departures;

@@ -108,6 +108,8 @@ export const limits = {
   /** That have not expired, and what may be asked of one. */
   joinTokens: 100,
   formerMembers: 1000,
+  /** Nodes that work without a copy of the state. */
+  copylessNodes: 10_000,
   joinTokenUses: 100,
   joinTokenMs: 7 * 24 * 3_600_000,
   /** Of one event for one webhook a message is sent at once, and then one in so long, which tells of all since. */

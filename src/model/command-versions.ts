@@ -57,6 +57,8 @@ export const COMMAND_VERSIONS: Readonly<Record<Command['type'], number>> = {
   autoscalerDecided: 2,
   instanceProgress: 2,
   barMember: 2,
+  admitCopyless: 2,
+  dismissCopyless: 2,
 };
 
 /**

@@ -2,6 +2,8 @@ import type {
   CreateTokenCommand,
   RevokeTokenCommand,
   ExpireTokensCommand,
+  AdmitCopylessCommand,
+  DismissCopylessCommand,
   BarMemberCommand,
   CreateJoinTokenCommand,
   DeleteJoinTokenCommand,
@@ -121,4 +123,6 @@ export type Command =
   | AutoscalerDecidedCommand
   | InstanceProgressCommand
   | BarMemberCommand
+  | AdmitCopylessCommand
+  | DismissCopylessCommand
   | RaiseVersionCommand;

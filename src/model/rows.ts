@@ -1,5 +1,6 @@
 import type { AlertChannelRow, AlertRow } from './alert-outbox.ts';
 import type { ClusterRow, IdempotencyRow } from './cluster.ts';
+import type { CopylessNodeRow } from './copyless-node.ts';
 import type { EventRow, FinishedRow, UsedKeysRow } from './events.ts';
 import type { FormerMemberRow } from './former-member.ts';
 import type { BatchRow, BlueprintRow, DagNameRow, DagRow, GraphRow } from './group.ts';
@@ -22,6 +23,8 @@ export interface Tables {
   readonly token: TokenRow;
   /** By name. Gone when a join token lets one of that name in again. */
   readonly formerMember: FormerMemberRow;
+  /** By name. One whose incarnation is a member's does not count. */
+  readonly copylessNode: CopylessNodeRow;
   /** By id. Gone when it has expired. */
   readonly joinToken: JoinTokenRow;
   /** Messages to webhooks, by id. */

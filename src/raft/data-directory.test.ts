@@ -159,6 +159,68 @@ describe('a data directory', () => {
     await expect(openDataDirectory(path, NODE)).rejects.toMatchObject({ kind: 'store_lost' });
   });
 
+  it('of a member that works without a copy from now on loses log and state, and nothing else', async () => {
+    const first = await openDataDirectory(path, NODE);
+    const { incarnation } = first.identity;
+    await first.formCluster(cluster(incarnation));
+    await writeFile(join(first.paths.log, '0000000000000001.log'), 'an entry');
+    await writeFile(join(first.paths.state, 'CURRENT'), '');
+    await writeFile(join(first.paths.tasks, 'kept'), '');
+    await first.establish();
+    const members = cluster('other').founders;
+    await first.takeRole({ ...cluster(incarnation), raftId: 0 }, members);
+    await first.close();
+    const second = await openDataDirectory(path, NODE);
+    expect(second.identity).toMatchObject({
+      format: 2,
+      incarnation,
+      cluster: { raftId: 0 },
+      established: false,
+      withoutCopy: { members },
+    });
+    expect(second.lostStores).toEqual([]);
+    expect(await readdir(second.paths.log)).toEqual([]);
+    expect(await readdir(second.paths.state)).toEqual([]);
+    expect(await readdir(second.paths.tasks)).toEqual(['kept']);
+    expect(second.startCounter).toBe(2);
+
+    // A place among the learners is free.
+    await second.takeRole({ ...cluster(incarnation), raftId: 1044 }, null);
+    await second.close();
+    const third = await openDataDirectory(path, NODE);
+    expect(third.identity).toMatchObject({ incarnation, cluster: { raftId: 1044 } });
+    expect(third.identity.withoutCopy).toBeUndefined();
+    await third.close();
+  });
+
+  it('goes on with the removal of log and state that a crash has interrupted', async () => {
+    const first = await openDataDirectory(path, NODE);
+    await first.formCluster(cluster(first.identity.incarnation));
+    await first.establish();
+    await first.takeRole({ ...cluster(first.identity.incarnation), raftId: 0 }, []);
+    await first.close();
+    const file = join(path, 'identity.json');
+    const identity = JSON.parse(await readFile(file, 'utf8')) as object;
+    await writeFile(file, JSON.stringify({ ...identity, givesUpStores: true }));
+    await mkdir(join(path, 'state.new'));
+    await mkdir(join(path, 'log'), { recursive: true });
+    await writeFile(join(path, 'log', '0000000000000001.log'), 'an entry of the former Raft id');
+    const second = await openDataDirectory(path, NODE);
+    expect(await readdir(second.paths.log)).toEqual([]);
+    expect(await readdir(path)).not.toContain('state.new');
+    expect(second.identity.givesUpStores).toBeUndefined();
+    await second.close();
+  });
+
+  it('takes no role in another cluster', async () => {
+    const directory = await openDataDirectory(path, NODE);
+    await directory.formCluster(cluster(directory.identity.incarnation));
+    const other = cluster(directory.identity.incarnation, '6f1c2d3e-0000-4000-8000-000000000002');
+    await expect(directory.takeRole(other, [])).rejects.toMatchObject({ kind: 'directory_refused' });
+    expect(directory.identity.withoutCopy).toBeUndefined();
+    await directory.close();
+  });
+
   it('remembers the starts of peers and refuses copies', async () => {
     const directory = await openDataDirectory(path, NODE);
     await Promise.all([directory.recordPeerStart('p', 3, 'x'), directory.recordPeerStart('q', 1, 'y')]);

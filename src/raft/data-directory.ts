@@ -3,10 +3,8 @@
  * keeps a second process out. The identity stands outside the stores, so that a lost store is never taken for a new node.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-
-import { z } from 'zod';
 
 import { invariant } from '../lib/assert.ts';
 import { CLUSTER_VERSION } from '../lib/cluster-version.ts';
@@ -14,53 +12,27 @@ import { JarvisError } from '../lib/errors.ts';
 import { lockFile, type FileLock } from '../lib/file-lock.ts';
 import { FORMAT, namesIn, readRecord, writeRecord } from './directory-records.ts';
 import { makeDirectoryDurably, syncDirectory } from './durable-file.ts';
+import {
+  clusterSchema,
+  identitySchema,
+  WITHOUT_COPY_FORMAT,
+  type ClusterRecord,
+  type NodeIdentity,
+} from './node-identity.ts';
+import type { Peer } from './ports.ts';
 import { countStart, writeStarts, type Starts } from './starts.ts';
 import { StorageError } from './storage-error.ts';
 
 const IDENTITY_NAME = 'identity.json';
 const LOCK_NAME = 'lock';
+/** The state may be about to be replaced, under names of its own. */
+const STORES = /^(?:log|snapshots|state(?:\.\w+)?)$/;
 /** A node that joins may get its certificate before anything else. */
 export const TLS_FOLDER = 'tls';
 /** What a fresh file system or an interrupted first start may have left. */
 const HARMLESS = new Set([LOCK_NAME, TLS_FOLDER, `${IDENTITY_NAME}.tmp`, 'lost+found']);
 
-const clusterSchema = z.strictObject({
-  clusterId: z.string().min(1),
-  /** Leads every fencing token, id and session number; higher in a cluster restored from this one. */
-  epoch: z.int().positive(),
-  founders: z.array(
-    z.strictObject({
-      raftId: z.int().positive(),
-      name: z.string(),
-      incarnation: z.string(),
-      address: z.string(),
-    }),
-  ),
-  /** This node's own; 0 while it has none. */
-  raftId: z.int().nonnegative(),
-});
-
-const identitySchema = z.strictObject({
-  /** The highest cluster version of which there may be anything here: a build that knows less must not start with it. */
-  format: z.int().min(FORMAT).max(CLUSTER_VERSION),
-  name: z.string().min(1),
-  /** Made with the directory: a node that lost it is another one. */
-  incarnation: z.uuid(),
-  /** Of the machine on which the directory was made, which need not be where it is now. */
-  machineId: z.string(),
-  cluster: clusterSchema.nullable(),
-  /** Log and state have been made: where they are missing from now on, they were lost. */
-  established: z.boolean(),
-  /** Why it is not to be trusted, or null: it never takes part again, however often it is started. */
-  condemned: z.string().nullable().default(null),
-  /** The incarnation under which it asks to be let in anew; kept before it asks, so that it asks for one only. */
-  successor: z.uuid().nullable().default(null),
-  /** The folder into which the stores of the former incarnation are being moved. */
-  formerStores: z.string().nullable().default(null),
-});
-
-export type ClusterRecord = Readonly<z.infer<typeof clusterSchema>>;
-export type NodeIdentity = Readonly<z.infer<typeof identitySchema>>;
+export type { ClusterRecord, NodeIdentity } from './node-identity.ts';
 
 export interface DataPaths {
   readonly root: string;
@@ -123,7 +95,7 @@ export async function openDataDirectory(
     // Once more: until the lock was taken, another process may have changed it.
     const found = (await checkDataDirectory(root, node)) ?? (await makeIdentity(root, node.name));
     const paths = pathsIn(root);
-    const identity = await finishSettingAside(paths, found);
+    const identity = await finishGivingUp(paths, await finishSettingAside(paths, found));
     for (const directory of [paths.log, paths.snapshots, paths.state, paths.tasks])
       await makeDirectoryDurably(directory);
     const starts = await countStart(root, {
@@ -189,14 +161,30 @@ export class DataDirectory {
   async formCluster(cluster: ClusterRecord): Promise<void> {
     const checked = clusterSchema.parse(cluster);
     await this.#exclusively(async () => {
-      const current = this.#identity.cluster;
-      if (current !== null && current.clusterId !== checked.clusterId)
-        throw new StorageError(
-          'directory_refused',
-          this.paths.root,
-          `the data directory belongs to cluster ${current.clusterId}, not to ${checked.clusterId}`,
-        );
+      this.#expectCluster(checked.clusterId);
       await this.#changeIdentity({ cluster: checked });
+    });
+  }
+
+  /**
+   * Records, durably, what the cluster lets this node be from now on, under the same incarnation. What it has of a former Raft id, log and
+   * state, is removed: that id takes part no more. To be followed by a new {@link openDataDirectory} where there was any.
+   * @param members whom a node without a copy asks; null: it is a member
+   * @throws StorageError directory_refused where it belongs to another cluster
+   */
+  async takeRole(cluster: ClusterRecord, members: readonly Peer[] | null): Promise<void> {
+    const checked = clusterSchema.parse(cluster);
+    await this.#exclusively(async () => {
+      this.#expectCluster(checked.clusterId);
+      const { established, format } = this.#identity;
+      await this.#changeIdentity({
+        cluster: checked,
+        established: false,
+        withoutCopy: members === null ? undefined : { members: [...members] },
+        givesUpStores: established ? true : undefined,
+        format: members === null ? format : Math.max(format, WITHOUT_COPY_FORMAT),
+      });
+      this.#identity = await finishGivingUp(this.paths, this.#identity);
     });
   }
 
@@ -288,6 +276,16 @@ export class DataDirectory {
     this.#lock.release();
   }
 
+  #expectCluster(clusterId: string): void {
+    const current = this.#identity.cluster;
+    if (current === null || current.clusterId === clusterId) return;
+    throw new StorageError(
+      'directory_refused',
+      this.paths.root,
+      `the data directory belongs to cluster ${current.clusterId}, not to ${clusterId}`,
+    );
+  }
+
   async #changeIdentity(change: Partial<NodeIdentity>): Promise<void> {
     const identity = { ...this.#identity, ...change };
     await writeRecord(join(this.paths.root, IDENTITY_NAME), identity);
@@ -326,13 +324,22 @@ async function finishSettingAside(paths: DataPaths, identity: NodeIdentity): Pro
   if (formerStores === null) return identity;
   const aside = join(paths.root, formerStores);
   for (const store of await namesIn(paths.root)) {
-    // The state may be about to be replaced, under names of its own.
-    if (/^(?:log|snapshots|state(?:\.\w+)?)$/.test(store))
-      await rename(join(paths.root, store), join(aside, store));
+    if (STORES.test(store)) await rename(join(paths.root, store), join(aside, store));
   }
   await syncDirectory(aside);
   await syncDirectory(paths.root);
   const done = { ...identity, formerStores: null };
+  await writeRecord(join(paths.root, IDENTITY_NAME), done);
+  return done;
+}
+
+/** Removes what a former Raft id has left; whatever a crash interrupted is gone on with. */
+async function finishGivingUp(paths: DataPaths, identity: NodeIdentity): Promise<NodeIdentity> {
+  if (identity.givesUpStores === undefined) return identity;
+  for (const name of await namesIn(paths.root))
+    if (STORES.test(name)) await rm(join(paths.root, name), { recursive: true });
+  await syncDirectory(paths.root);
+  const done = { ...identity, givesUpStores: undefined };
   await writeRecord(join(paths.root, IDENTITY_NAME), done);
   return done;
 }

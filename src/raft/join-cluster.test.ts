@@ -5,8 +5,7 @@ import { JarvisError, type ErrorCode } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
 import { silentLog } from '../lib/log.ts';
 import { VirtualClock } from '../lib/testing/virtual-clock.ts';
-import type { ClusterRecord } from './data-directory.ts';
-import { joinCluster } from './join-cluster.ts';
+import { joinCluster, type Place } from './join-cluster.ts';
 
 const FOUNDER = { raft_id: 1, name: 'n1', incarnation: 'i1', address: 'n1:1' };
 const LET_IN: JoinReply = {
@@ -28,7 +27,7 @@ function begin(answers: Answers, addresses = Object.keys(answers)) {
   const clock = new VirtualClock();
   const stopping = new AbortController();
   const asked: string[] = [];
-  let outcome: ClusterRecord | Error | null = null;
+  let outcome: Place | Error | null = null;
   const joining = joinCluster({
     request: {
       name: 'n4',
@@ -66,11 +65,28 @@ describe('a node that wants to be a member', () => {
     expect(asked).toEqual(['n2:1', 'n1:1']);
     const { raft_id: raftId, ...rest } = FOUNDER;
     expect(outcome()).toEqual({
-      clusterId: 'c',
-      epoch: 7,
-      founders: [{ raftId, ...rest }],
-      raftId: 1012,
+      record: { clusterId: 'c', epoch: 7, founders: [{ raftId, ...rest }], raftId: 1012 },
+      view: null,
     });
+  });
+
+  it('may be let in without a copy, and is told then whom it has to ask', async () => {
+    const view = {
+      digest: 'd',
+      members: [FOUNDER],
+      nodes_without_copy: ['n4'],
+      log_max_age_ms: 1,
+      log_max_bytes: 2,
+    };
+    const { clock, outcome } = begin({ 'n1:1': () => ({ ...LET_IN, raft_id: 0, view }) });
+    await clock.advance(0);
+    expect(outcome()).toMatchObject({ record: { clusterId: 'c', raftId: 0 }, view });
+  });
+
+  it('is not let in without a copy by one that does not say who the members are', async () => {
+    const { clock, outcome } = begin({ 'n1:1': () => ({ ...LET_IN, raft_id: 0 }) });
+    await clock.advance(0);
+    expect(outcome()).toBeNull();
   });
 
   it('asks one after the other for as long as nobody leads', async () => {
@@ -84,7 +100,7 @@ describe('a node that wants to be a member', () => {
     expect(asked.slice(0, 4)).toEqual(['n1:1', 'n2:1', 'n1:1', 'n2:1']);
     isOver = true;
     await clock.advance(2 * limits.bootstrapRetryMs);
-    expect(outcome()).toMatchObject({ raftId: 1012 });
+    expect(outcome()).toMatchObject({ record: { raftId: 1012 } });
   });
 
   it('goes in no circle where two take each other for the leader', async () => {
@@ -98,7 +114,7 @@ describe('a node that wants to be a member', () => {
     let conflicts = 3;
     const passing = begin({ 'n1:1': () => ((conflicts -= 1) < 0 ? LET_IN : 'conflict') });
     await passing.clock.advance(5 * limits.bootstrapRetryMs);
-    expect(passing.outcome()).toMatchObject({ clusterId: 'c' });
+    expect(passing.outcome()).toMatchObject({ record: { clusterId: 'c' } });
 
     const lasting = begin({ 'n1:1': () => 'conflict' });
     await lasting.clock.advance(limits.joinConflictMs - limits.bootstrapRetryMs);

@@ -39,6 +39,7 @@ const TABLES: readonly TableName[] = [
     'instance',
     'scalingDecision',
     'formerMember',
+    'copylessNode',
     'batch',
     'dag',
     'graph',

@@ -93,15 +93,15 @@ class Bed {
       nowMs: this.cluster.atMs,
       settings: { ...SETTINGS, ...changes },
       members,
-      mostMembers: 23,
       voters: 1,
     });
   }
 }
 
 describe('who is taken away', () => {
-  const voter = { isVoter: true, isCaughtUp: true };
-  const learner = { isVoter: false, isCaughtUp: true };
+  const voter = { hasCopy: true, isVoter: true, isCaughtUp: true };
+  const learner = { hasCopy: true, isVoter: false, isCaughtUp: true };
+  const worker = { hasCopy: false, isVoter: false, isCaughtUp: false };
 
   it('is no voter whose vote only nodes could take that leave themselves', () => {
     const bed = new Bed(['n1', 'n2'], 2);
@@ -124,6 +124,22 @@ describe('who is taken away', () => {
     expect(bed.now([...members, heir])).toMatchObject({ remove: [staying.id] });
     bed.cluster.offline('n2');
     expect(bed.now([...members, heir])).toMatchObject({ remove: [] });
+  });
+
+  it('is who works without a copy first, and such a node takes no vote over', () => {
+    const bed = new Bed(['n1', 'n2'], 2);
+    const [one, other] = bed.instances;
+    if (one === undefined || other === undefined) throw new Error('two were made');
+    const members = (of: typeof worker) => [
+      { name: 'n1', ...voter },
+      { name: 'n2', ...of },
+      { name: one.node, ...voter },
+      { name: other.node, ...worker },
+    ];
+    const two = { scaleDownRules: [{ ...DOWN, count: 2 }] };
+    expect(bed.now(members(worker))).toMatchObject({ remove: [other.id] });
+    expect(bed.now(members(worker), two)).toMatchObject({ remove: [other.id] });
+    expect(bed.now(members(learner), two)).toMatchObject({ remove: [other.id, one.id] });
   });
 });
 

@@ -8,7 +8,7 @@ import type { StateView } from '../../scheduler/core/state-view.ts';
 import { loadOf, type Load } from './load.ts';
 import { leavingNodes, type ScalingMember } from './leaving-nodes.ts';
 import { newNodes } from './new-nodes.ts';
-import { decide, mostNodesOf, type Decision } from './policy.ts';
+import { decide, type Decision } from './policy.ts';
 
 export interface EvaluationInput {
   readonly state: StateView;
@@ -16,8 +16,6 @@ export interface EvaluationInput {
   readonly nowMs: number;
   readonly settings: Autoscaling;
   readonly members: readonly ScalingMember[];
-  /** How many members there may be: nodes beyond them would not be let in. */
-  readonly mostMembers: number;
   /** That are kept. */
   readonly voters: number;
 }
@@ -35,12 +33,12 @@ export interface Evaluation {
 }
 
 export function evaluate(input: EvaluationInput): Evaluation {
-  const { state, nowMs, settings, mostMembers, voters } = input;
+  const { state, nowMs, settings, voters } = input;
   const load = loadOf(state, nowMs, newNodes(state, settings));
   const size = scalingSizeOf(state);
   const { failure } = state.scaling ?? NO_SCALING;
   const past = pastOf(state, dryRunOf(settings));
-  const decision = decide({ nowMs, settings, load, nodes: size, voters, mostMembers, ...past });
+  const decision = decide({ nowMs, settings, load, nodes: size, voters, ...past });
   const nothing = { load, size, add: 0, keep: [], remove: [] };
   if (decision.action === 'add_nodes') {
     const keep = staying(state).slice(0, decision.count);
@@ -54,7 +52,7 @@ export function evaluate(input: EvaluationInput): Evaluation {
     return { ...nothing, decision: { ...decision, count: keep.length, desired, reason }, keep };
   }
   if (decision.action === 'none') return { ...nothing, decision };
-  const isSurplus = size.active + size.joining > Math.max(mostNodesOf(input), voters);
+  const isSurplus = size.active + size.joining > Math.max(settings.maxNodes, voters);
   const { ids: remove, why } = leavingNodes({ ...input, load, count: decision.count, isSurplus });
   if (remove.length === 0) return { ...nothing, decision: withheld(decision, size, why) };
   const desired = decision.desired + decision.count - remove.length;

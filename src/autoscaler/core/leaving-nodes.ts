@@ -9,9 +9,11 @@ import type { Load } from './load.ts';
 import { utilizationCeiling, type PolicyInput } from './policy.ts';
 import { chooseVictims, type LeavingCandidate, type OtherNode } from './victims.ts';
 
-/** A node that has the log. */
+/** A node that was let in. */
 export interface ScalingMember {
   readonly name: string;
+  /** It receives the log; else it works without a copy of the state. */
+  readonly hasCopy: boolean;
   readonly isVoter: boolean;
   readonly isCaughtUp: boolean;
 }
@@ -127,6 +129,7 @@ function candidateOf(
     id,
     node: node.name,
     zone: zoneOf(node),
+    hasCopy: member?.hasCopy ?? false,
     isVoter: member?.isVoter ?? false,
     isCaughtUp: member?.isCaughtUp ?? false,
     filling: Math.max(used.cpuMillis / Math.max(1, cpuMillis), used.memoryBytes / Math.max(1, memoryBytes)),

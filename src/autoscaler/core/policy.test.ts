@@ -31,7 +31,6 @@ function inputOf(changes: Partial<PolicyInput> = {}): PolicyInput {
     load: IDLE,
     nodes: { active: 3, joining: 0 },
     voters: 1,
-    mostMembers: 100,
     lastUpAtMs: null,
     lastDownAtMs: null,
     ...changes,
@@ -96,22 +95,12 @@ describe('the policy of scaling', () => {
     });
   });
 
-  it('asks for no more nodes than may be members, and says that it is for that', () => {
-    const mostMembers = 5;
-    const at = (active: number) => inputOf({ load: BUSY, mostMembers, nodes: { active, joining: 0 } });
-    expect(decide(at(3))).toMatchObject({ action: 'add_nodes', count: 2, desired: 5 });
-    expect(decide(at(5))).toMatchObject({
-      action: 'none',
-      reason: expect.stringContaining('held: there are as many members as may be (membership.voters'),
-    });
-    expect(heldOf(at(5))).toMatchObject({ queue_depth: 'members' });
-  });
-
-  it('asks for no more than may be members either where min_nodes says more', () => {
-    const settings = { ...SETTINGS, minNodes: 15 };
-    const at = (active: number) => inputOf({ settings, mostMembers: 5, nodes: { active, joining: 0 } });
-    expect(decide(at(3))).toMatchObject({ action: 'add_nodes', count: 2, desired: 5 });
-    expect(decide(at(5))).toMatchObject({ action: 'none', desired: 5 });
+  it('adds as many as max_nodes allows, far beyond those that can be members', () => {
+    const settings = { ...SETTINGS, maxNodes: 500, minNodes: 200 };
+    const at = (active: number) => inputOf({ settings, load: BUSY, nodes: { active, joining: 0 } });
+    expect(decide(at(3))).toMatchObject({ action: 'add_nodes', count: 197, desired: 200 });
+    expect(decide(at(499))).toMatchObject({ action: 'add_nodes', count: 1, desired: 500 });
+    expect(heldOf(at(500))).toMatchObject({ queue_depth: 'max_nodes' });
   });
 
   it('lets what is on its way come first where it is that which is too much: it may never come', () => {
@@ -207,7 +196,6 @@ describe('the policy of scaling', () => {
         }),
         nodes: fc.record({ active: fc.nat({ max: 80 }), joining: fc.nat({ max: 20 }) }),
         voters: fc.integer({ min: 1, max: 7 }),
-        mostMembers: fc.integer({ min: 1, max: 60 }),
         lastUpAtMs: past,
         lastDownAtMs: past,
       })
@@ -220,8 +208,7 @@ describe('the policy of scaling', () => {
       fc.property(inputs, (input) => {
         const { action, count, desired } = decide(input);
         const size = input.nodes.active + input.nodes.joining;
-        const minNodes = Math.min(input.settings.minNodes, input.mostMembers);
-        const maxNodes = Math.min(input.settings.maxNodes, input.mostMembers);
+        const { minNodes, maxNodes } = input.settings;
         const sign = { add_nodes: 1, remove_nodes: -1, none: 0 }[action];
         const least = { add_nodes: 0, remove_nodes: Math.max(minNodes, input.voters), none: 0 }[action];
         const most = { add_nodes: maxNodes, remove_nodes: size, none: size }[action];

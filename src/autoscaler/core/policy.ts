@@ -23,8 +23,6 @@ export interface PolicyInput {
   readonly nodes: NodeCounts;
   /** Members that vote, or are to. */
   readonly voters: number;
-  /** How many members there may be: nodes beyond them would not be let in. */
-  readonly mostMembers: number;
   /** Of the last decision to add, and to remove; null: there was none. */
   readonly lastUpAtMs: number | null;
   readonly lastDownAtMs: number | null;
@@ -37,7 +35,6 @@ type Held =
   | 'cooldown'
   | 'joining'
   | 'max_nodes'
-  | 'members'
   | 'min_nodes'
   | 'no_room'
   | 'scale_up'
@@ -73,25 +70,7 @@ const SETTLING_INTERVALS = 6;
 const ROOM = 0.9;
 
 /** @returns what is to be done now; never leaves [min_nodes, max_nodes], nor goes below the voters */
-export function decide(given: PolicyInput): Decision {
-  const { settings, mostMembers } = given;
-  // What would not be let in is not made, whatever min_nodes says: it would be ended again, and made again.
-  const minNodes = Math.min(settings.minNodes, mostMembers);
-  const maxNodes = mostNodesOf(given);
-  const isBelow = maxNodes < settings.maxNodes;
-  return decideWithin({ ...given, settings: { ...settings, minNodes, maxNodes } }, isBelow);
-}
-
-/** That there may be. */
-export function mostNodesOf({
-  settings,
-  mostMembers,
-}: Pick<PolicyInput, 'mostMembers' | 'settings'>): number {
-  return Math.min(settings.maxNodes, mostMembers);
-}
-
-/** @param areMembersFewer than the nodes that there might be otherwise */
-function decideWithin(input: PolicyInput, areMembersFewer: boolean): Decision {
+export function decide(input: PolicyInput): Decision {
   const { settings, nodes } = input;
   const size = nodes.active + nodes.joining;
   const up = settings.scaleUpRules.map((rule) => upVerdict(rule, input));
@@ -105,7 +84,7 @@ function decideWithin(input: PolicyInput, areMembersFewer: boolean): Decision {
   // What is on its way may never come, and no node that works goes for it.
   const surplus = nodes.active - Math.max(settings.maxNodes, input.voters);
   if (surplus > 0) return shedding(input, up, surplus);
-  if (up.some(({ fires }) => fires)) return scaleUp(input, up, areMembersFewer ? 'members' : 'max_nodes');
+  if (up.some(({ fires }) => fires)) return scaleUp(input, up);
   return scaleDown(input, up);
 }
 
@@ -118,19 +97,14 @@ function shedding(input: PolicyInput, verdicts: readonly RuleVerdict[], count: n
   return { action: 'remove_nodes', count, desired: size - count, reason, rules: [...up, ...down] };
 }
 
-/** @param bound what there cannot be more of */
-function scaleUp(
-  input: PolicyInput,
-  verdicts: readonly RuleVerdict[],
-  bound: 'max_nodes' | 'members',
-): Decision {
+function scaleUp(input: PolicyInput, verdicts: readonly RuleVerdict[]): Decision {
   const { settings, nodes } = input;
   const size = nodes.active + nodes.joining;
   const acting = verdicts.filter(({ fires, held }) => fires && held === null);
   // What an earlier decision of the same rules has asked for is on its way, and is not asked for again.
   const wanted = acting.reduce((sum, { count }) => sum + count, 0) - nodes.joining;
   const count = Math.max(0, Math.min(wanted, settings.maxNodes - size));
-  const hold: Held | null = wanted <= 0 ? 'joining' : count === 0 ? bound : null;
+  const hold: Held | null = wanted <= 0 ? 'joining' : count === 0 ? 'max_nodes' : null;
   const up =
     hold === null ? verdicts : verdicts.map((one) => (acting.includes(one) ? { ...one, held: hold } : one));
   const down = settings.scaleDownRules.map((rule) => downVerdict(rule, input, 'scale_up'));
@@ -227,7 +201,6 @@ const HELD_TEXTS: Readonly<Record<Held, string>> = {
   cooldown: 'its cooldown is not over',
   joining: 'nodes are on their way',
   max_nodes: 'there are max_nodes',
-  members: 'there are as many members as may be (membership.voters and membership.learners)',
   min_nodes: 'there are min_nodes',
   no_room: 'the others have no room for what they do',
   scale_up: 'a rule to add nodes fires',

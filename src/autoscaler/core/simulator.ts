@@ -91,7 +91,6 @@ export function simulate(
       load: { ...seen, queueDepth: seen.queued },
       nodes: seen,
       voters: facts.founders,
-      mostMembers: Infinity,
       lastUpAtMs: past.add_nodes,
       lastDownAtMs: past.remove_nodes,
     });

@@ -5,8 +5,9 @@ import { runs } from '../../lib/testing/property-runs.ts';
 import { chooseVictims, type LeavingCandidate, type OtherNode } from './victims.ts';
 
 function candidate(id: string, changes: Partial<LeavingCandidate> = {}): LeavingCandidate {
-  const idle = { zone: null, isVoter: false, isCaughtUp: true, filling: 0, tasks: 0, createdAtMs: 0 };
-  return { id, node: `node-${id}`, ...idle, ...changes };
+  const idle = { zone: null, filling: 0, tasks: 0, createdAtMs: 0 };
+  const learner = { hasCopy: true, isVoter: false, isCaughtUp: true };
+  return { id, node: `node-${id}`, ...idle, ...learner, ...changes };
 }
 
 const FOUNDER: OtherNode = { zone: null, isVoter: true, isCaughtUp: true };
@@ -29,6 +30,20 @@ describe('who leaves', () => {
       candidate('c', { zone: 'b' }),
     ];
     expect(chooseVictims(candidates, [], 1)).toEqual(['b']);
+  });
+
+  it('is who has no copy before any learner, and a learner before any voter', () => {
+    const bare = { hasCopy: false, isCaughtUp: false };
+    const candidates = [
+      candidate('voter', { isVoter: true }),
+      candidate('learner'),
+      candidate('full', { ...bare, filling: 0.9, tasks: 3 }),
+      candidate('empty', bare),
+    ];
+    const heir = { ...FOUNDER, isVoter: false };
+    expect(chooseVictims(candidates, [FOUNDER, heir], 4)).toEqual(['empty', 'full', 'learner', 'voter']);
+    // Nobody without the log takes a vote over.
+    expect(chooseVictims(candidates.slice(0, 1), [{ ...heir, isCaughtUp: false }], 1)).toEqual([]);
   });
 
   it('is a voter only where nobody else is left, and another can take its vote', () => {
@@ -59,14 +74,15 @@ describe('who leaves', () => {
   });
 
   it('is never more than asked for, nor anyone twice, nor more voters than there are others to vote', () => {
-    const node = fc.record({
+    const use = fc.record({
       zone: fc.constantFrom('a', 'b', null),
-      isVoter: fc.boolean(),
-      isCaughtUp: fc.boolean(),
       filling: fc.constantFrom(0, 0.5, 1),
       tasks: fc.nat({ max: 3 }),
       createdAtMs: fc.nat({ max: 3 }),
     });
+    const member = fc.record({ hasCopy: fc.constant(true), isVoter: fc.boolean(), isCaughtUp: fc.boolean() });
+    const bare = fc.constant({ hasCopy: false, isVoter: false, isCaughtUp: false });
+    const node = fc.tuple(use, fc.oneof(member, bare)).map(([used, role]) => ({ ...used, ...role }));
     fc.assert(
       fc.property(
         fc.array(node, { maxLength: 8 }),
@@ -81,6 +97,9 @@ describe('who leaves', () => {
           const gone = candidates.filter(({ id, isVoter }) => isVoter && chosen.includes(id));
           const heirs = staying.filter(({ isVoter, isCaughtUp }) => !isVoter && isCaughtUp);
           expect(heirs.length).toBeGreaterThanOrEqual(gone.length);
+          const left = candidates.filter(({ id }) => !chosen.includes(id));
+          const hasCopyLeft = candidates.some(({ id, hasCopy }) => hasCopy && chosen.includes(id));
+          expect(hasCopyLeft && left.some(({ hasCopy }) => !hasCopy)).toBe(false);
         },
       ),
       { numRuns: runs(200) },

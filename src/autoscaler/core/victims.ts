@@ -6,6 +6,8 @@ export interface LeavingCandidate {
   readonly node: string;
   /** Null: none is known. */
   readonly zone: string | null;
+  /** It is a member: it receives the log. */
+  readonly hasCopy: boolean;
   readonly isVoter: boolean;
   /** It has the log, and could vote. */
   readonly isCaughtUp: boolean;
@@ -24,9 +26,10 @@ export interface OtherNode {
 }
 
 /**
- * The emptiest first, then those with the fewest tasks; of equal ones those from zones with more nodes, then the youngest,
- * which keep the fewest logs. A voter only where nobody else is left, and only where another member that has caught up can
- * take its vote without a zone losing its last voter.
+ * Those without a copy first: no member has to be made in their place. Of these, and then of the learners, the emptiest first,
+ * then those with the fewest tasks; of equal ones those from zones with more nodes, then the youngest, which keep the fewest
+ * logs. A voter only where nobody else is left, and only where another member that has caught up can take its vote without a
+ * zone losing its last voter.
  * @param others nodes that stay whatever is decided
  * @returns ids, at most `count`
  */
@@ -56,6 +59,7 @@ export function chooseVictims(
 function compare(a: LeavingCandidate, b: LeavingCandidate, staying: readonly OtherNode[]): number {
   return (
     Number(a.isVoter) - Number(b.isVoter) ||
+    Number(a.hasCopy) - Number(b.hasCopy) ||
     a.filling - b.filling ||
     a.tasks - b.tasks ||
     inZone(staying, b.zone) - inZone(staying, a.zone) ||

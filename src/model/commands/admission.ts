@@ -36,6 +36,19 @@ export interface BarMemberCommand extends Stamped {
   readonly name: string;
 }
 
+/** There are learners enough: a node is let in without a copy of the state, or has moved. */
+export interface AdmitCopylessCommand extends Stamped {
+  readonly type: 'admitCopyless';
+  readonly name: string;
+  readonly incarnation: string;
+  readonly address: string;
+}
+
+export interface DismissCopylessCommand extends Stamped {
+  readonly type: 'dismissCopyless';
+  readonly name: string;
+}
+
 /** An admin's. The secret itself never comes near the log. */
 export interface CreateJoinTokenCommand extends Stamped {
   readonly type: 'createJoinToken';

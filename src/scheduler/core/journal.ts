@@ -67,6 +67,7 @@ class Journal {
       case 'token':
       case 'joinToken':
       case 'formerMember':
+      case 'copylessNode':
       case 'spec':
       case 'graph':
       case 'blueprint':

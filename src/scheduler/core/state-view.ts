@@ -1,6 +1,7 @@
 import type { AlertChannelRow, AlertRow } from '../../model/alert-outbox.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
+import type { CopylessNodeRow } from '../../model/copyless-node.ts';
 import type { FormerMemberRow } from '../../model/former-member.ts';
 import type { JoinTokenRow } from '../../model/join-token.ts';
 import type { LogHolderRow } from '../../model/log-holder.ts';
@@ -35,6 +36,8 @@ export interface StateView {
   readonly scalingDecisions: ReadonlyMap<string, ScalingDecisionRow>;
   /** By name. */
   readonly formerMembers: ReadonlyMap<string, FormerMemberRow>;
+  /** By name; those that are members now do not count (`copylessNodes`). */
+  readonly copylessNodes: ReadonlyMap<string, CopylessNodeRow>;
   /** Open tasks only; finished ones are read from the store. */
   readonly tasks: ReadonlyMap<string, TaskRow>;
   /** Specs of open tasks. */

@@ -8,6 +8,7 @@ import type { IdKey } from '../../lib/ids.ts';
 import type { AlertChannelRow, AlertRow } from '../../model/alert-outbox.ts';
 import type { ClusterRow } from '../../model/cluster.ts';
 import type { BatchRow, DagRow, GraphRow, GroupRef } from '../../model/group.ts';
+import type { CopylessNodeRow } from '../../model/copyless-node.ts';
 import type { FormerMemberRow } from '../../model/former-member.ts';
 import type { JoinTokenRow } from '../../model/join-token.ts';
 import type { LogHolderRow } from '../../model/log-holder.ts';
@@ -44,6 +45,7 @@ export class ClusterState implements StateView {
   readonly #instances = new Map<string, InstanceRow>();
   readonly #scalingDecisions = new Map<string, ScalingDecisionRow>();
   readonly #formerMembers = new Map<string, FormerMemberRow>();
+  readonly #copylessNodes = new Map<string, CopylessNodeRow>();
   readonly #tasks = new Map<string, TaskRow>();
   readonly #specs = new OpenSpecs();
   readonly #loads = new NodeLoads();
@@ -100,6 +102,10 @@ export class ClusterState implements StateView {
 
   get formerMembers(): ReadonlyMap<string, FormerMemberRow> {
     return this.#formerMembers;
+  }
+
+  get copylessNodes(): ReadonlyMap<string, CopylessNodeRow> {
+    return this.#copylessNodes;
   }
 
   get tasks(): ReadonlyMap<string, TaskRow> {
@@ -245,6 +251,8 @@ export class ClusterState implements StateView {
         return this.#scalingDecisions.get(key) ?? null;
       case 'formerMember':
         return this.#formerMembers.get(key) ?? null;
+      case 'copylessNode':
+        return this.#copylessNodes.get(key) ?? null;
       case 'task':
         return this.#tasks.get(key) ?? null;
       case 'spec':
@@ -325,6 +333,9 @@ export class ClusterState implements StateView {
         break;
       case 'formerMember':
         set(this.#formerMembers, change.key, change.after);
+        break;
+      case 'copylessNode':
+        set(this.#copylessNodes, change.key, change.after);
         break;
       case 'spec':
         this.#specs.set(change.key, change.after);

@@ -21,6 +21,7 @@ import { cordonNode, drainNode, undrainNode } from './drain-node.ts';
 import { drainOverdue, nodeDrained } from './drain-steps.ts';
 import { expire, rowsOfExpiry } from './expire.ts';
 import { barMember } from './former-members.ts';
+import { admitCopyless, dismissCopyless } from './copyless-nodes.ts';
 import { reserveNodes, settleHeads } from './heads.ts';
 import { initCluster } from './init-cluster.ts';
 import { createJoinToken, deleteJoinToken, useJoinToken } from './join-tokens.ts';
@@ -189,6 +190,10 @@ function carryOut(transaction: Transaction, command: Command): Outcome {
       return instanceProgress(transaction, command);
     case 'barMember':
       return barMember(transaction, command);
+    case 'admitCopyless':
+      return admitCopyless(transaction, command);
+    case 'dismissCopyless':
+      return dismissCopyless(transaction, command);
     case 'raiseVersion':
       return raiseVersion(transaction, command);
     default:

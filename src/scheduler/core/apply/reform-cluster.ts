@@ -12,6 +12,9 @@ export function reformCluster(transaction: Transaction, command: ReformClusterCo
   // What the autoscaler of the earlier cluster has asked for is tagged as that one's, and no part of this one.
   // The order of a map must not count.
   for (const id of [...transaction.state.instances.keys()].sort()) transaction.delete('instance', id);
+  // Nor is who was let in there.
+  for (const name of [...transaction.state.copylessNodes.keys()].sort())
+    transaction.delete('copylessNode', name);
   transaction.putCluster({ clusterId, epoch, awaitsLeases: true });
   return done(null);
 }

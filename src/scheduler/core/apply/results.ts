@@ -70,5 +70,7 @@ export interface CommandResults extends Record<Command['type'], unknown> {
   readonly autoscalerDecided: AutoscalerDecidedResult;
   readonly instanceProgress: InstanceProgressResult;
   readonly barMember: null;
+  readonly admitCopyless: null;
+  readonly dismissCopyless: null;
   readonly raiseVersion: null;
 }

@@ -122,6 +122,7 @@ function viewOf(state: StateView, queue: PendingQueue, rooms: ReadonlyMap<string
     instances: state.instances,
     scalingDecisions: state.scalingDecisions,
     formerMembers: state.formerMembers,
+    copylessNodes: state.copylessNodes,
     tasks: state.tasks,
     specs: state.specs,
     allocated: (node) => state.allocated(node),

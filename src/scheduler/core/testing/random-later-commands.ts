@@ -13,7 +13,7 @@ import { SCALING } from './values.ts';
 const KINDS = [
   ...(['config', 'decide', 'decide', 'progress', 'progress', 'progress', 'scalingFailed'] as const),
   ...(['advance', 'advance', 'quorum', 'bar', 'token', 'revoke', 'expireTokens'] as const),
-  ...(['remember', 'forget', 'reform'] as const),
+  ...(['remember', 'forget', 'reform', 'admit', 'dismiss'] as const),
 ] as const;
 
 /** Numbers that `laterInputOf` makes a command of, by what there is when it is carried out. */
@@ -68,6 +68,12 @@ export function laterInputOf(cluster: TestCluster, one: LaterStep): CommandInput
       return { type: 'quorumRisk', term, atRisk: flag, reason: 'one of three' };
     case 'bar':
       return { type: 'barMember', name: flag ? node : `${node}-new` };
+    case 'admit': {
+      const incarnation = `i-${pick % 3}`;
+      return { type: 'admitCopyless', name: node, incarnation, address: `h${variant % 2}:4750` };
+    }
+    case 'dismiss':
+      return { type: 'dismissCopyless', name: node };
     case 'token':
     case 'revoke':
     case 'expireTokens':
