@@ -45,11 +45,12 @@ beforeEach(() => {
   worker = copylessRouting(leaders, { remotes: watched(inProcessRemotes(nodes)), clock: impatientClock() });
 });
 
+function look(address: string): void {
+  asked.push(address);
+  if (down.has(address)) throw new JarvisError('unavailable', `${address} is down`);
+}
+
 function watched(remotes: Remotes): Remotes {
-  const look = (address: string): void => {
-    asked.push(address);
-    if (down.has(address)) throw new JarvisError('unavailable', `${address} is down`);
-  };
   return {
     ...remotes,
     operations: (address) => {
