@@ -375,8 +375,14 @@ invariant(
 invariant(limits.alertRetryLeastMs <= limits.alertRetryMostMs, 'waits for webhooks grow');
 invariant(limits.alertRequestMs < limits.forwardTimeoutMs, 'a webhook is tried while its caller waits');
 invariant(limits.forwardTimeoutMs < limits.routeTimeoutMs, 'one try fits the time for all');
-invariant(2 * limits.eventSignMs < limits.eventSilenceMs, 'a stream that lives is not given up for being silent');
-invariant(limits.tokenCatchUpMs < limits.tokenTryMs, 'a member may ask the leader whether there is a new token');
+invariant(
+  2 * limits.eventSignMs < limits.eventSilenceMs,
+  'a stream that lives is not given up for being silent',
+);
+invariant(
+  limits.tokenCatchUpMs < limits.tokenTryMs,
+  'a member may ask the leader whether there is a new token',
+);
 invariant(
   limits.tokenAskMs + limits.routeTimeoutMs < limits.httpTimeoutMs,
   'HTTP waits for what the token and the route may take',
