@@ -56,7 +56,7 @@ export function expectSilent(
  * @throws JarvisError conflict, with what ends it
  */
 export function expectStopped(
-  { cluster }: Pick<StateView, 'cluster'>,
+  { cluster, copylessNodes }: Pick<StateView, 'cluster' | 'copylessNodes'>,
   insight: Pick<ClusterInsight, 'silentMs' | 'members'>,
   { name, sessionOpen, status }: NodeRow,
 ): void {
@@ -64,7 +64,7 @@ export function expectStopped(
   const neededMs = SILENT_INTERVALS * (cluster?.config.heartbeat.intervalMs ?? 0);
   const silentMs = insight.silentMs(name) ?? 0;
   if (silentMs >= neededMs) return;
-  const isMember = insight.members().some((member) => member.name === name);
+  const isMember = copylessNodes.has(name) || insight.members().some((member) => member.name === name);
   const end = isMember
     ? `stop its daemon, or end its membership (cluster remove ${name})`
     : 'stop its daemon';
