@@ -86,13 +86,14 @@ export class NodeInsight implements ClusterInsight {
   }
 
   #member(peer: Peer, status: RaftStatus, progress: ProgressStatus | undefined): MemberInsight {
-    const { raftId, name, address } = peer;
+    const { raftId, name, incarnation, address } = peer;
     const { confState, role } = status;
     const isSelf = raftId === status.id;
     const lastContactMs = isSelf ? 0 : this.#raft.lastContactMs(raftId);
     return {
       name,
       raftId,
+      incarnation,
       address,
       role: confState.voters.includes(raftId) ? 'voter' : 'learner',
       incoming: confState.voters.includes(raftId),

@@ -505,7 +505,7 @@ export interface RemoveNodeResponse {
   name: string;
   /** Given up with it. */
   lost_attempts: number;
-  /** voter or learner, where it is one still; that is another matter, see ChangeMember. */
+  /** voter, learner or worker (without a copy), where it is let in still; that is another matter, see ChangeMember. */
   member?: string | undefined;
 }
 
@@ -711,9 +711,10 @@ export interface GetClusterRequest {
 /** A member of the cluster's Raft group. */
 export interface Member {
   name: string;
+  /** 0: it works without a copy, and is none of Raft's. */
   raft_id: number;
   address: string;
-  /** voter or learner */
+  /** voter, learner, or worker: it works without a copy of the state, and what Raft knows of members is absent. */
   role: string;
   /** Progress as the leader sees it; absent where another node answers. */
   match_index?:
@@ -723,9 +724,12 @@ export interface Member {
   lag?:
     | number
     | undefined;
-  /** leader, probe, replicate or snapshot; unknown where another node than the leader answers. */
+  /** leader, probe, replicate or snapshot; unknown where another node than the leader answers; empty of a worker. */
   state: string;
-  /** The answering node has heard of it within the last election timeout. Followers hear mostly of the leader. */
+  /**
+   * The answering node has heard of it within the last election timeout. Followers hear mostly of the leader. Of a worker:
+   * it is registered, and as far as the answering node knows not silent for as long as the leader warns of it.
+   */
   active: boolean;
   next_index?:
     | number
@@ -859,6 +863,8 @@ export interface ClusterStatus {
   /** In a joint configuration: the incoming ones. */
   voters: string[];
   learners: string[];
+  /** Names of nodes that work without a copy of the state. */
+  workers: string[];
   /** How many more voters may fail, whichever they are; absent where another node than the leader answers. */
   failure_tolerance?: number | undefined;
   members: Member[];
@@ -9188,6 +9194,7 @@ function createBaseClusterStatus(): ClusterStatus {
     applied_index: 0,
     voters: [],
     learners: [],
+    workers: [],
     failure_tolerance: undefined,
     members: [],
     epoch: 0,
@@ -9221,6 +9228,9 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
     }
     for (const v of message.learners) {
       writer.uint32(58).string(v!);
+    }
+    for (const v of message.workers) {
+      writer.uint32(130).string(v!);
     }
     if (message.failure_tolerance !== undefined) {
       writer.uint32(64).uint32(message.failure_tolerance);
@@ -9318,6 +9328,14 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
             message.learners.push(reader.string(true));
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.workers.push(reader.string(true));
+            continue;
+          }
           case 8: {
             if (tag !== 64) {
               break;
@@ -9406,6 +9424,7 @@ export const ClusterStatus: MessageFns<ClusterStatus> = {
     message.applied_index = object.applied_index ?? 0;
     message.voters = object.voters?.map((e) => e) || [];
     message.learners = object.learners?.map((e) => e) || [];
+    message.workers = object.workers?.map((e) => e) || [];
     message.failure_tolerance = object.failure_tolerance ?? undefined;
     message.members = object.members?.map((e) => Member.fromPartial(e)) || [];
     message.epoch = object.epoch ?? 0;

@@ -24,9 +24,10 @@ export async function withReports(
 ): Promise<ClusterStatus> {
   const timeout = AbortSignal.timeout(limits.reportTimeoutMs);
   const limited = { ...context, signal: AbortSignal.any([context.signal, timeout]) };
-  const reportOf = async ({ name, address, active }: ClusterStatus['members'][number]) => {
+  const reportOf = async ({ name, role, address, active }: ClusterStatus['members'][number]) => {
     if (name === status.node?.name) return status.node;
-    if (!active) return undefined;
+    // Who has no copy has nothing to say of one, and of those there may be thousands.
+    if (!active || role === 'worker') return undefined;
     const report = await ask(remotes, address, limited);
     // An address may have changed hands.
     return report?.name === name ? report : undefined;

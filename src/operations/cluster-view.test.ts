@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest';
 
+import { Member } from '../generated/cluster.ts';
+import { TestCluster } from '../scheduler/core/testing/test-cluster.ts';
 import { clusterView } from './cluster-view.ts';
 import type { ClusterInsight, MemberInsight, NodeFacts } from './insight.ts';
 
 const MEMBER: Omit<MemberInsight, 'name' | 'raftId'> = {
+  incarnation: 'one-of-a-member',
   address: 'host:1',
   role: 'voter',
   incoming: true,
@@ -43,18 +46,29 @@ const NODE: NodeFacts = {
   autoLeave: false,
 };
 
-/** Members n1, n2, … with what is given of each, and what the answering node n1 says of itself. */
-function view(members: readonly Partial<MemberInsight>[], node: Partial<NodeFacts> = {}) {
+/** Members n1, n2, … with what is given of each, what the answering node n1 says of itself, and the state. */
+function view(
+  members: readonly Partial<MemberInsight>[],
+  node: Partial<NodeFacts> = {},
+  { state, silentMs = () => null }: Known = NOTHING,
+) {
   const insight: ClusterInsight = {
     lastHeartbeatMs: () => null,
-    silentMs: () => null,
+    silentMs,
     usage: () => null,
     commitIndex: () => NODE.commitIndex,
     members: () => members.map((given, at) => ({ ...MEMBER, name: `n${at + 1}`, raftId: at + 1, ...given })),
     node: () => ({ ...NODE, ...node }),
   };
-  return clusterView({ nodeName: 'n1', insight, nodes: new Map(), cluster: null, stale: false });
+  return clusterView({ nodeName: 'n1', insight, state, stale: false });
 }
+
+interface Known {
+  readonly state: TestCluster['state'];
+  readonly silentMs?: ClusterInsight['silentMs'];
+}
+
+const NOTHING: Known = { state: new TestCluster().state };
 
 describe('the view of the cluster', () => {
   it('is made of what Raft knows', () => {
@@ -158,6 +172,43 @@ describe('the view of the cluster', () => {
     expect(status.node?.leader).toBeUndefined();
     expect(status.node?.disk_errors).toEqual([
       { kind: 'snapshot_corrupt', path: '/s', message: 'damaged', at: '1970-01-01T00:00:00.000Z' },
+    ]);
+  });
+
+  it('shows who works without a copy behind the members, with nothing of what Raft knows', () => {
+    const cluster = TestCluster.formed();
+    const admitted = { w1: 'one-of-w1', w2: 'one-of-w2', silent: 'one-of-silent', n2: 'one-of-n2' };
+    for (const [name, incarnation] of Object.entries(admitted))
+      cluster.done({ type: 'admitCopyless', name, incarnation, address: `${name}:1` });
+    for (const name of ['w1', 'silent']) cluster.join(name);
+    const silences = new Map(Object.entries({ w1: 1500, silent: 10_000 }));
+    const silentMs = (name: string) => silences.get(name) ?? null;
+    // The row of n2 is from before it became a member.
+    const members = [{}, { incarnation: 'one-of-n2' }];
+    const status = view(members, {}, { state: cluster.state, silentMs });
+    expect(status).toMatchObject({ voters: ['n1', 'n2'], learners: [], workers: ['silent', 'w1', 'w2'] });
+    expect(status.failure_tolerance).toBe(0);
+    expect(status.members.map(({ name }) => name)).toEqual(['n1', 'n2', 'silent', 'w1', 'w2']);
+    const [, , silent, w1, w2] = status.members;
+    expect(w1).toEqual({
+      ...Member.create(),
+      name: 'w1',
+      address: 'w1:1',
+      role: 'worker',
+      active: true,
+      last_contact_seconds: 1.5,
+      version: cluster.state.nodes.get('w1')?.version,
+      node_status: 'AVAILABLE',
+    });
+    expect(silent).toMatchObject({ active: false, last_contact_seconds: 10, node_status: 'AVAILABLE' });
+    // It has not come yet.
+    expect(w2).toMatchObject({ role: 'worker', active: false, node_status: undefined });
+    // Who does not lead hears nothing of them, and shows what the state says.
+    const follower = view(members, { role: 'follower' }, { state: cluster.state });
+    expect(follower.members.slice(2)).toMatchObject([
+      { name: 'silent', active: true },
+      { name: 'w1', active: true, last_contact_seconds: undefined },
+      { name: 'w2', active: false },
     ]);
   });
 

@@ -1,33 +1,34 @@
 /** The cluster as an operator sees it: the answer to `GET /cluster`, from the leader or from a node that is alone. */
-import type {
-  ClusterStatus,
-  DiskError as DiskErrorMessage,
-  JointConfiguration,
+import {
   Member,
-  NodeReport,
-  SnapshotTransfer,
-  StateDifference,
+  type ClusterStatus,
+  type DiskError as DiskErrorMessage,
+  type JointConfiguration,
+  type NodeReport,
+  type SnapshotTransfer,
+  type StateDifference,
 } from '../generated/cluster.ts';
-import type { ClusterRow } from '../model/cluster.ts';
 import { clusterVersionOf } from '../model/command-versions.ts';
 import { failureTolerance } from '../model/quorum.ts';
+import { copylessNodes, type CopylessNodeRow } from '../model/copyless-node.ts';
 import type { NodeRow } from '../model/node.ts';
+import type { StateView } from '../scheduler/ports.ts';
 import type { ClusterInsight, DiskError, MemberInsight, NodeFacts } from './insight.ts';
 
 interface ViewOptions {
   /** Of the node that answers. */
   readonly nodeName: string;
   readonly insight: ClusterInsight;
-  /** Of the replicated state: what workers registered. */
-  readonly nodes: ReadonlyMap<string, NodeRow>;
-  /** Null while there is none. */
-  readonly cluster: ClusterRow | null;
+  /** What workers registered, and who works without a copy. */
+  readonly state: Pick<StateView, 'cluster' | 'copylessNodes' | 'nodes'>;
   /** The node's own view, whatever others know by now. */
   readonly stale: boolean;
 }
 
-export function clusterView({ nodeName, insight, nodes, cluster, stale }: ViewOptions): ClusterStatus {
+export function clusterView({ nodeName, insight, state, stale }: ViewOptions): ClusterStatus {
+  const { nodes, cluster } = state;
   const members = insight.members();
+  const workers = copylessNodes(state, members);
   const facts = insight.node();
   const named = (role: MemberInsight['role']): string[] =>
     members.filter((member) => member.role === role).map((member) => member.name);
@@ -43,11 +44,15 @@ export function clusterView({ nodeName, insight, nodes, cluster, stale }: ViewOp
     applied_index: facts.appliedIndex,
     voters: named('voter'),
     learners: named('learner'),
+    workers: workers.map(({ name }) => name),
     // Whoever does not lead hears too little of the others to know.
     failure_tolerance: leads ? failureTolerance(votes) : undefined,
     joint: jointView(members, facts),
     transfer_target: leads ? nameOf(facts.transferTarget) : undefined,
-    members: members.map((member) => memberView(member, facts, nodes.get(member.name))),
+    members: [
+      ...members.map((member) => memberView(member, facts, nodes.get(member.name))),
+      ...workers.map((worker) => workerView(worker, { insight, state })),
+    ],
     node: reportView(nodeName, facts, nameOf),
     stale,
     cluster_version: clusterVersionOf(cluster),
@@ -76,6 +81,25 @@ function memberView(member: MemberInsight, facts: NodeFacts, node: NodeRow | und
     report: undefined,
     last_words: member.lastWords.map(diskErrorView),
   };
+}
+
+/** Raft knows nothing of it: what there is to tell is what the state and the leader's ear know. */
+function workerView(
+  { name, address }: CopylessNodeRow,
+  { insight, state }: Pick<ViewOptions, 'insight' | 'state'>,
+): Member {
+  const node = state.nodes.get(name);
+  const silentMs = insight.silentMs(name);
+  const warningMs = state.cluster?.config.heartbeat.warningMs ?? 0;
+  return Member.create({
+    name,
+    address,
+    role: 'worker',
+    active: node?.sessionOpen === true && (silentMs ?? 0) < warningMs,
+    last_contact_seconds: silentMs === null ? undefined : seconds(silentMs),
+    version: node?.version,
+    node_status: node?.status,
+  });
 }
 
 function snapshotView(snapshot: MemberInsight['snapshot']): SnapshotTransfer | undefined {

@@ -22,6 +22,7 @@ export interface ClusterInsight {
 export interface MemberInsight {
   readonly name: string;
   readonly raftId: number;
+  readonly incarnation: string;
   readonly address: string;
   readonly role: 'voter' | 'learner';
   /** Votes in the only configuration, or in the incoming one; and in the one that is being left. */

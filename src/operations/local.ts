@@ -51,7 +51,7 @@ import { LocalScaling } from './scaling.ts';
 import { LocalJoinTokens } from './join-tokens.ts';
 import { MembershipRequests } from './membership-requests.ts';
 import { LocalNodes } from './node-changes.ts';
-import { expectSilent, expectStopped, namedNode } from './nodes.ts';
+import { expectSilent, expectStopped, namedNode, roleOf } from './nodes.ts';
 import { LocalSettings } from './settings.ts';
 import { errorOfRefusal } from './refusals.ts';
 import { idempotencyOf } from './requests.ts';
@@ -187,16 +187,14 @@ export class LocalOperations implements RemoteOperations {
       this.#replica.propose({ type: 'removeNode', term, node: name, session, dead, principal, idempotency }),
       context.signal,
     );
-    const member = this.#insight.members().find((one) => one.name === name)?.role;
-    return { name, lost_attempts: lostAttempts, member };
+    return { name, lost_attempts: lostAttempts, member: roleOf(name, this.#replica.state, this.#insight) };
   }
 
   async getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus> {
     const stale = isStale(request.consistency) || context.isStale === true;
     const view = (): ClusterStatus => {
       const { nodeName, state } = this.#replica;
-      const { nodes, cluster } = state;
-      return clusterView({ nodeName, insight: this.#insight, nodes, cluster, stale });
+      return clusterView({ nodeName, insight: this.#insight, state, stale });
     };
     if (stale) return view();
     await this.#barrier(context);

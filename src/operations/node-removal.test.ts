@@ -98,6 +98,13 @@ describe('removing a node', () => {
     expect(await remove('n2')).toEqual({ name: 'n2', lost_attempts: 0, member: 'voter' });
   });
 
+  it('says that it is let in still, without a copy', async () => {
+    cluster.execute({ type: 'admitCopyless', name: 'w', incarnation: 'one-of-w', address: 'w:7101' });
+    expect((await n2.getNode({ name: 'w' }, context)).role).toBe('worker');
+    offline('w');
+    expect(await remove('w')).toEqual({ name: 'w', lost_attempts: 0, member: 'worker' });
+  });
+
   it('answers a repeated request as the first time, though the node is gone', async () => {
     offline('w');
     const answer = await remove('w', false, 'k');

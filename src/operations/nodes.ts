@@ -1,6 +1,7 @@
 /** Nodes as requests name them, and what the leader knows of them that stands in no state machine. */
 import type { Usage } from '../generated/worker.ts';
 import { JarvisError } from '../lib/errors.ts';
+import { copylessNode } from '../model/copyless-node.ts';
 import type { NodeRow } from '../model/node.ts';
 import type { Load } from '../scheduler/core/placement/planner.ts';
 import type { StateView } from '../scheduler/ports.ts';
@@ -18,6 +19,18 @@ export function namedNode({ nodes }: Pick<StateView, 'nodes'>, name: string): No
   const meant = closest(name, nodes.keys());
   const hint = meant === null ? '' : `; did you mean ${meant}?`;
   throw new JarvisError('not_found', `there is no node ${show(name)}${hint}`);
+}
+
+/** As what it is let in, with a copy of the state or without; undefined: it is not. */
+export function roleOf(
+  name: string,
+  { copylessNodes }: Pick<StateView, 'copylessNodes'>,
+  insight: Pick<ClusterInsight, 'members'>,
+): 'learner' | 'voter' | 'worker' | undefined {
+  const members = insight.members();
+  const member = members.find((one) => one.name === name);
+  if (member !== undefined) return member.role;
+  return copylessNode({ copylessNodes }, members, name) === null ? undefined : 'worker';
 }
 
 /** What a heartbeat told, as placement takes it: what is no share says nothing, and must not upset the order of other nodes. */
@@ -56,18 +69,18 @@ export function expectSilent(
  * @throws JarvisError conflict, with what ends it
  */
 export function expectStopped(
-  { cluster, copylessNodes }: Pick<StateView, 'cluster' | 'copylessNodes'>,
+  state: Pick<StateView, 'cluster' | 'copylessNodes'>,
   insight: Pick<ClusterInsight, 'silentMs' | 'members'>,
   { name, sessionOpen, status }: NodeRow,
 ): void {
   if (!sessionOpen || status !== 'DRAINED') return;
-  const neededMs = SILENT_INTERVALS * (cluster?.config.heartbeat.intervalMs ?? 0);
+  const neededMs = SILENT_INTERVALS * (state.cluster?.config.heartbeat.intervalMs ?? 0);
   const silentMs = insight.silentMs(name) ?? 0;
   if (silentMs >= neededMs) return;
-  const isMember = copylessNodes.has(name) || insight.members().some((member) => member.name === name);
-  const end = isMember
-    ? `stop its daemon, or end its membership (cluster remove ${name})`
-    : 'stop its daemon';
+  const end =
+    roleOf(name, state, insight) === undefined
+      ? 'stop its daemon'
+      : `stop its daemon, or end its membership (cluster remove ${name})`;
   throw new JarvisError(
     'conflict',
     `node ${name} is DRAINED, and its daemon runs: it was heard of ${seconds(silentMs)} s ago, and would register again; ` +

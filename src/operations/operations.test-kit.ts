@@ -40,6 +40,7 @@ function insightOf(cluster: TestCluster, name: string): ClusterInsight {
       names.map((member, index) => ({
         name: member,
         raftId: index + 1,
+        incarnation: `incarnation-of-${member}`,
         address: `${member}:7101`,
         role: 'voter',
         incoming: true,

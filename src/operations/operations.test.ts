@@ -264,6 +264,17 @@ describe('reading', () => {
     expect(alone.members.map(({ report }) => report?.name)).toEqual(['n1', 'n2', undefined]);
   });
 
+  it('shows nodes without a copy, and asks none of them what it says of a copy', async () => {
+    cluster.register('w', 'w:7101');
+    cluster.execute({ type: 'admitCopyless', name: 'w', incarnation: 'one-of-w', address: 'w:7101' });
+    nodes.set('w:7101', {
+      getCluster: () => Promise.reject(new Error('it is asked')),
+    } as unknown as RoutingOperations);
+    const { members, workers } = await n1.getCluster({ consistency: '' }, context);
+    expect(workers).toEqual(['w']);
+    expect(members[3]).toMatchObject({ name: 'w', role: 'worker', active: true, report: undefined });
+  });
+
   it('shows what a node knows by itself, also without a leader', async () => {
     cluster.lead(null);
     const stale = await n2.getCluster({ consistency: 'stale' }, context);

@@ -211,6 +211,8 @@ export function clusterToJson(status: ClusterStatus): object {
 export function memberToJson(member: Member): object {
   return {
     ...member,
+    raft_id: member.raft_id === 0 ? null : member.raft_id,
+    state: member.state === '' ? null : member.state,
     match_index: member.match_index ?? null,
     next_index: member.next_index ?? null,
     lag: member.lag ?? null,

@@ -71,6 +71,10 @@ function withoutLeader(error: JarvisError): void {
   };
 }
 
+function worker(at: number): Member {
+  return Member.create({ name: `w${at}`, role: 'worker', address: `w${at}:1`, active: at > 6 });
+}
+
 describe('cluster status', () => {
   it('shows the leader, the term, and how the members keep up', async () => {
     const { stdout, status } = await runInProcess(['cluster', 'status', ...peer]);
@@ -78,7 +82,7 @@ describe('cluster status', () => {
     expect(stdout).toMatch(/Leader: +n1\nTerm: +3\nCommit: +42 \(applied 41\)\nVoters: +2, of which 0 more/);
     expect(stdout).toMatch(/n1 +voter +leader +0 +- +127\.0\.0\.1:7101\n/);
     expect(stdout).toMatch(/n2 +voter +snapshot,silent +2 +75s +127\.0\.0\.1:7101\n/);
-    expect(stdout).not.toMatch(/Learners|Joint|Transfer|Seen by|Disk|MATCH/);
+    expect(stdout).not.toMatch(/Learners|Workers|Joint|Transfer|Seen by|Disk|MATCH/);
   });
 
   it('shows more where that is asked for', async () => {
@@ -114,6 +118,31 @@ describe('cluster status', () => {
     expect(stdout).toMatch(/Disk: +n1, before it stopped: storage_failed: EIO \(\/log\)\n/);
     expect(stdout).toMatch(/State: +differs at index 64 between n1, n2: /);
     expect(stdout).toMatch(/Disk: +n2: snapshot_corrupt: damaged \(\/s\)\n/);
+  });
+
+  it('says how many work without a copy, and names those that are silent; the table is of those with one', async () => {
+    const workers = Array.from({ length: 300 }, (_, at) => worker(at));
+    const { members } = cluster.status;
+    cluster.status.workers = workers.map(({ name }) => name);
+    cluster.status.members = [...members, ...workers];
+    const { stdout } = await runInProcess(['cluster', 'status', ...peer]);
+    expect(stdout).toMatch(
+      /Workers: +300, without a copy of the state; 7 silent: w0, w1, w2, w3, w4 and 2 more\n/,
+    );
+    expect(stdout).not.toContain('worker ');
+    cluster.status.members = [...members, worker(7)];
+    cluster.status.workers = ['w7'];
+    const calm = await runInProcess(['cluster', 'status', ...peer]);
+    expect(calm.stdout).toMatch(/Workers: +1, without a copy of the state\n/);
+    const json = await runInProcess(['cluster', 'status', '-o', 'json', ...peer]);
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      workers: ['w7'],
+      members: [
+        { name: 'n1' },
+        { name: 'n2' },
+        { name: 'w7', role: 'worker', raft_id: null, state: null, lag: null },
+      ],
+    });
   });
 
   it('prints JSON and YAML as the HTTP API does, null for what is not there', async () => {

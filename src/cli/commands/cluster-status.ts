@@ -8,7 +8,7 @@ import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
 import { addExamples, outputOption, peerOption, staleOption } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
-import { clusterSummary, memberColumns } from '../output/cluster.ts';
+import { clusterSummary, memberColumns, withCopy } from '../output/cluster.ts';
 import { printAnswer } from '../output/format.ts';
 import { isTransient } from '../peers.ts';
 import type { Peers } from '../peers.ts';
@@ -25,10 +25,10 @@ export function registerClusterStatus(cluster: Command, context: Context): void 
       await withPeers(context, command, async (peers) => {
         const { terminal } = context;
         const { status, refusal } = await ask(peers, terminal.interrupted);
-        if (options.output === 'table' || options.output === 'wide')
-          await write(terminal.stdout, `${clusterSummary(terminal, status)}\n\n`);
+        const isTable = options.output === 'table' || options.output === 'wide';
+        if (isTable) await write(terminal.stdout, `${clusterSummary(terminal, status)}\n\n`);
         await printAnswer(terminal, options.output, {
-          items: status.members,
+          items: isTable ? withCopy(status) : status.members,
           columns: memberColumns(terminal),
           nameOf: (member) => member.name,
           json: () => clusterToJson(status),

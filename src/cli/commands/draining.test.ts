@@ -138,9 +138,20 @@ function votersAre(active: Readonly<Record<string, boolean>>): void {
   cluster.status = { ...cluster.status, members };
 }
 
+const ANOTHER_VOTER = Member.create({ name: 'n2', role: 'voter', active: true });
+
 describe('node remove --drain', () => {
-  it('drains it, ends its membership and takes it off the list', async () => {
-    cluster.nodes = cluster.nodes.map((node) => ({ ...node, role: 'voter' }));
+  it('ends no membership of a node that is not let in any more', async () => {
+    cluster.status = { ...cluster.status, members: [ANOTHER_VOTER] };
+    cluster.drains = [drainOf(0, DONE)];
+    expect(await run('remove', 'n1', '--drain', '--deadline', '0')).toMatchObject({ status: 0, stderr: '' });
+    expect(sent('changeMember')).toBeUndefined();
+    expect(sent('removeNode')).toMatchObject({ name: 'n1' });
+  });
+
+  it.each(['voter', 'worker'])('drains a %s, ends its membership and takes it off the list', async (role) => {
+    cluster.nodes = cluster.nodes.map((node) => ({ ...node, role }));
+    cluster.status = { ...cluster.status, members: [Member.create({ name: 'n1', role }), ANOTHER_VOTER] };
     cluster.drains = [drainOf(1), drainOf(0, DONE)];
     const { stdout, stderr, status } = await run('remove', 'n1', '--drain', '--deadline', '0');
     expect({ stderr, status }).toEqual({

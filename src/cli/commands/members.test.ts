@@ -49,6 +49,30 @@ describe('cluster members', () => {
   });
 });
 
+describe('nodes without a copy', () => {
+  const worker = { role: 'worker', version: '1.2.3', node_status: 'AVAILABLE', last_contact_seconds: 1.5 };
+
+  beforeEach(() => {
+    const { members } = cluster.status;
+    const living = Member.create({ ...worker, name: 'w1', address: '10.0.0.5:7101', active: true });
+    cluster.status.members = [...members, living, Member.create({ ...worker, name: 'w2' })];
+    cluster.status.workers = ['w1', 'w2'];
+  });
+
+  it('are listed among the members, with a dash for what only Raft knows', async () => {
+    const { stdout } = await run('members');
+    expect(stdout).toMatch(/w1 +worker +- +- +1\.5s +10\.0\.0\.5:7101\n/);
+    expect(stdout).toMatch(/w2 +worker +silent +- /);
+    const wide = (await run('members', '-o', 'wide')).stdout;
+    expect(wide).toMatch(/w1 .* - +- +- +- +- +- +AVAILABLE +1\.2\.3 +-\n/);
+    expect((await run('members', '-o', 'name')).stdout).toBe('n1\nn4\nw1\nw2\n');
+  });
+
+  it('are left out of what is shown after a change', async () => {
+    expect((await run('remove w1')).stdout).not.toMatch(/^w/m);
+  });
+});
+
 describe('changes of the membership', () => {
   it.each([
     ['add n4 10.0.0.4:7101', { action: 'add', name: 'n4', address: '10.0.0.4:7101', other: '' }],

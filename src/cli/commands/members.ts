@@ -3,13 +3,13 @@ import { randomUUID } from 'node:crypto';
 
 import type { Command } from 'commander';
 
-import type { ClusterStatus } from '../../generated/cluster.ts';
+import type { ClusterStatus, Member } from '../../generated/cluster.ts';
 import { clusterToJson } from '../../spec/json.ts';
 import type { Context } from '../context.ts';
 import { withPeers } from '../context.ts';
 import { addExamples, outputOption, peerOption, staleOption } from '../options.ts';
 import type { OutputOptions } from '../options.ts';
-import { memberColumns } from '../output/cluster.ts';
+import { memberColumns, withCopy } from '../output/cluster.ts';
 import { printAnswer } from '../output/format.ts';
 import type { ClusterConnection } from '../connection.ts';
 
@@ -28,7 +28,14 @@ function registerList(cluster: Command, context: Context): void {
   const command = withCommon(
     cluster.command('members').description('Show the members.').addOption(staleOption()),
   ).action(async (options: OutputOptions) => {
-    await answer(context, command, options, (peer, signal) => peer.getCluster({ consistency: '' }, signal));
+    await withPeers(context, command, async (peers) => {
+      const { interrupted } = context.terminal;
+      const status = await peers.call(
+        (peer, inner) => peer.getCluster({ consistency: '' }, inner),
+        interrupted,
+      );
+      await show(context, options, { status, members: status.members });
+    });
   });
   addExamples(command, 'jarvisctl cluster members', 'jarvisctl cluster members -o json');
 }
@@ -113,7 +120,7 @@ function changing(action: string, name: string, more: { address?: string; other?
   return (peer, signal) => peer.changeMember(request, signal);
 }
 
-/** @param asks one after the other; the last answer is shown */
+/** @param asks one after the other; of the last answer those are shown that have a copy */
 async function answer(
   context: Context,
   command: Command,
@@ -121,16 +128,24 @@ async function answer(
   ...asks: readonly [Ask, ...Ask[]]
 ): Promise<void> {
   await withPeers(context, command, async (peers) => {
-    const { terminal } = context;
+    const { interrupted } = context.terminal;
     const [first, ...more] = asks;
-    let status = await peers.call(first, terminal.interrupted);
-    for (const ask of more) status = await peers.call(ask, terminal.interrupted);
-    await printAnswer(terminal, options.output, {
-      items: status.members,
-      columns: memberColumns(terminal),
-      nameOf: (member) => member.name,
-      json: () => clusterToJson(status),
-      whenEmpty: 'the members are not known',
-    });
+    let status = await peers.call(first, interrupted);
+    for (const ask of more) status = await peers.call(ask, interrupted);
+    await show(context, options, { status, members: withCopy(status) });
+  });
+}
+
+async function show(
+  { terminal }: Context,
+  { output }: OutputOptions,
+  { status, members }: { readonly status: ClusterStatus; readonly members: readonly Member[] },
+): Promise<void> {
+  await printAnswer(terminal, output, {
+    items: members,
+    columns: memberColumns(terminal),
+    nameOf: (member) => member.name,
+    json: () => clusterToJson(status),
+    whenEmpty: 'the members are not known',
   });
 }

@@ -125,8 +125,8 @@ export async function removeDrained(
     async (signal) => {
       await expectQuorumWithout(peers, name, signal);
       await begin(context, peers, name, options, signal);
-      const { role } = await end(context, peers, name, signal);
-      if (role !== 'worker') {
+      await end(context, peers, name, signal);
+      if (await isLetIn(peers, name, signal)) {
         await leave(peers, name, signal);
         await notify(terminal, `node ${name} has left the cluster, and its daemon ends`);
       }
@@ -151,6 +151,12 @@ async function expectQuorumWithout(peers: Peers, name: string, signal: AbortSign
       ? `node ${name} is not drained: it is the only voter, and cannot leave`
       : `node ${name} is not drained: too few of the voters would be left that answer: ${names}`,
   );
+}
+
+/** As a member, or without a copy: another node is a worker, too, once its membership has ended. */
+async function isLetIn(peers: Peers, name: string, signal: AbortSignal): Promise<boolean> {
+  const { members } = await peers.call((peer, inner) => peer.getCluster({ consistency: '' }, inner), signal);
+  return members.some((member) => member.name === name);
 }
 
 async function leave(peers: Peers, name: string, signal: AbortSignal): Promise<void> {

@@ -146,7 +146,7 @@ function registerRemove(node: Command, context: Context): void {
         if (member !== undefined)
           await notify(
             terminal,
-            `${name} is still a ${member} of the cluster; "jarvisctl cluster remove ${name}" ends that`,
+            `${name} is still ${member === 'worker' ? 'let in without a copy' : `a ${member} of the cluster`}; "jarvisctl cluster remove ${name}" ends that`,
           );
       });
     });

@@ -6,6 +6,8 @@ import type { Column } from './format.ts';
 import { formatBytes } from './quantities.ts';
 
 const NONE = '-';
+/** In one line. */
+const MOST_NAMES = 5;
 
 export function clusterSummary(terminal: Terminal, status: ClusterStatus): string {
   const lines: [title: string, text: string][] = [
@@ -18,6 +20,7 @@ export function clusterSummary(terminal: Terminal, status: ClusterStatus): strin
   // A node of an earlier version does not say.
   if (status.cluster_version > 0) lines.push(['Version', String(status.cluster_version)]);
   if (status.learners.length > 0) lines.push(['Learners', String(status.learners.length)]);
+  if (status.workers.length > 0) lines.push(['Workers', workersLine(terminal, status)]);
   if (status.joint !== undefined) {
     const { incoming, outgoing } = status.joint;
     lines.push(['Joint', `${namesOf(outgoing)} gives way to ${namesOf(incoming)}`]);
@@ -35,14 +38,21 @@ export function clusterSummary(terminal: Terminal, status: ClusterStatus): strin
   return lines.map(([title, text]) => `${`${title}:`.padEnd(12)} ${text}`).join('\n');
 }
 
+/** Those that have a copy, for a table below which there is room for more: of the others the summary says how many. */
+export function withCopy({ members }: ClusterStatus): readonly Member[] {
+  return members.filter(({ role }) => role !== 'worker');
+}
+
 export function memberColumns(terminal: Terminal): readonly Column<Member>[] {
   return [
     { title: 'NAME', fit: 'cut', cell: (member) => printable(member.name) },
     { title: 'ROLE', cell: (member) => member.role },
     {
       title: 'STATE',
-      cell: (member) =>
-        member.active ? member.state : styled(terminal.stdout, 'red', `${member.state},silent`),
+      cell: ({ active, state }) =>
+        active
+          ? state || NONE
+          : styled(terminal.stdout, 'red', [state, 'silent'].filter((word) => word !== '').join(',')),
     },
     { title: 'LAG', cell: (member) => optional(member.lag) },
     { title: 'CONTACT', fit: 'drop', ticks: true, cell: contactCell },
@@ -55,7 +65,7 @@ export function memberColumns(terminal: Terminal): readonly Column<Member>[] {
     { title: 'LOG', wide: true, cell: ({ report }) => bytesCell(report?.log?.bytes) },
     { title: 'NODE', wide: true, cell: (member) => optional(member.node_status) },
     { title: 'VERSION', wide: true, cell: (member) => printable(optional(member.version)) },
-    { title: 'RAFT-ID', wide: true, cell: (member) => String(member.raft_id) },
+    { title: 'RAFT-ID', wide: true, cell: ({ raft_id: id }) => (id === 0 ? NONE : String(id)) },
   ];
 }
 
@@ -63,6 +73,18 @@ function votersLine(terminal: Terminal, { voters, failure_tolerance: tolerance }
   if (tolerance === undefined) return String(voters.length);
   const more = `of which ${tolerance} more may fail`;
   return `${voters.length}, ${tolerance === 0 ? styled(terminal.stdout, 'red', more) : more}`;
+}
+
+/** There may be thousands: those that somebody may have to look after have names. */
+function workersLine(terminal: Terminal, { workers, members }: ClusterStatus): string {
+  const names = members
+    .filter(({ role, active }) => role === 'worker' && !active)
+    .map(({ name }) => printable(name));
+  const line = `${workers.length}, without a copy of the state`;
+  if (names.length === 0) return line;
+  const more = names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} more` : '';
+  const silent = `${names.length} silent: ${names.slice(0, MOST_NAMES).join(', ')}${more}`;
+  return `${line}; ${styled(terminal.stdout, 'red', silent)}`;
 }
 
 function differences({ node, members }: ClusterStatus): readonly string[] {

@@ -47,7 +47,7 @@ export const memberRoutes = [
     path: '/cluster/members',
     operation: 'listMembers',
     isRead: true,
-    summary: 'The members, with how far each is with the log',
+    summary: 'The members, with how far each is with the log, and who works without a copy of it',
     answer: memberList,
     handler: async ({ operations, context }) => {
       const { members } = await operations.getCluster({ consistency: '' }, context());

@@ -61,6 +61,6 @@ export const removal = component(
   z.object({
     name: text,
     lost_attempts: count.describe('Given up with it'),
-    member: text.nullable().describe('voter or learner, where it is one still'),
+    member: text.nullable().describe('voter, learner or worker, where it is let in still'),
   }),
 );

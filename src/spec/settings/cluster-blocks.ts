@@ -63,7 +63,7 @@ export const membership = new SettingsBlock<Membership>('membership', {
       key: 'learners',
       schema: count(0, MOST_LEARNERS),
       show: same,
-      meaning: 'members beyond them that are kept, with a copy of the log',
+      meaning: 'further nodes that receive the log; those beyond them work without a copy',
     },
     voter_grace: {
       key: 'voterGraceMs',
