@@ -6,6 +6,7 @@ import type { LogLevels } from '../lib/log-levels.ts';
 import { FreshnessWatch } from '../operations/freshness.ts';
 import { LocalOperations } from '../operations/local.ts';
 import { localLogLevel } from '../operations/log-level.ts';
+import { memberParts } from '../operations/member-parts.ts';
 import type { LocalLogs, LocalUsage } from '../operations/node-port.ts';
 import { RoutingOperations } from '../operations/router.ts';
 import type { DataDirectory } from '../raft/data-directory.ts';
@@ -72,9 +73,8 @@ export async function nodeOperations(
     scaling: autoscaler,
   });
   const freshness = new FreshnessWatch({ replica, insight, clock });
-  const routing = new RoutingOperations({
-    replica,
-    local,
+  const routing: RoutingOperations = new RoutingOperations({
+    ...memberParts({ replica, local, clock, routing: () => routing }),
     remotes,
     localLogs: parts.localLogs,
     localUsage: parts.localUsage,
