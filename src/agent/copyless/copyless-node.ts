@@ -85,11 +85,7 @@ export async function serveWithoutCopy(node: NodeParts, entered: CopylessEntered
     localUsage: usageOf(() => monitor),
     logLevels,
   });
-  const open = guarding.beforeRemote(routing, {
-    members: () => watch.members(),
-    pool,
-    clusterId: cluster.clusterId,
-  });
+  const open = routing;
   operations.become(open);
   const { guard } = guarding;
   services.cluster.become(clusterService(open, log, guard));
