@@ -4,29 +4,25 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 
-import type { JoinRequest, JoinReply } from '../../generated/raft.ts';
+import type { JoinReply } from '../../generated/raft.ts';
 import { CLUSTER_VERSION } from '../../lib/cluster-version.ts';
 import { JarvisError } from '../../lib/errors.ts';
-import type { LogLevels } from '../../lib/log-levels.ts';
-import type { HttpServer } from '../../http/server.ts';
 import type { Readiness } from '../../operations/port.ts';
-import type { ClusterRecord, DataDirectory } from '../../raft/data-directory.ts';
+import type { RoutingOperations } from '../../operations/router.ts';
+import type { ClusterRecord } from '../../raft/data-directory.ts';
 import { MemberRemovedError } from '../../raft/node.ts';
-import type { ChannelPool } from '../../rpc/channel.ts';
 import { clusterService, nodeLogsService } from '../../rpc/cluster-service.ts';
-import type { RpcServer } from '../../rpc/server.ts';
 import { askToJoin } from '../ask-to-join.ts';
 import { renewalOf } from '../enrolment/enrolment-parts.ts';
 import { drainBeforeExit } from '../exit-drain.ts';
-import type { Guarding } from '../guarding.ts';
 import { CLOSE_GRACE_MS } from '../listeners.ts';
+import type { LogsCluster } from '../logs/logs-cluster.ts';
 import { NodeLogs } from '../logs/node-logs.ts';
-import type { MemberServices } from '../member-services.ts';
 import { type ResourceMonitor, usageOf } from '../monitor/resource-monitor.ts';
 import type { NodeParts } from '../node-parts.ts';
 import { nodeProviderService } from '../node-providers.ts';
+import type { Entered, NodeRole } from '../node-role.ts';
 import { startWorker } from '../start-worker.ts';
-import type { StartingOperations } from '../starting-operations.ts';
 import type { WorkerAgent } from '../worker/worker-agent.ts';
 import { ClusterWatch } from './cluster-watch.ts';
 import { copylessOperations } from './copyless-operations.ts';
@@ -39,90 +35,116 @@ export class RoleChangedError extends JarvisError {
   }
 }
 
-export interface CopylessEntered {
-  readonly directory: DataDirectory;
-  readonly cluster: ClusterRecord;
-  readonly pool: ChannelPool;
-  readonly services: MemberServices;
-  readonly operations: StartingOperations;
-  readonly http: HttpServer;
-  readonly rpc: RpcServer;
-  readonly guarding: Guarding;
-  readonly logLevels: LogLevels;
-  readonly signal: AbortSignal;
-  /** The node cannot go on as it is. */
-  readonly onFailure: (error: unknown) => void;
+export class CopylessNode implements NodeRole {
+  readonly #parts: NodeParts;
+  readonly #entered: Entered;
+  readonly #watch: ClusterWatch;
+  #routing: RoutingOperations | null = null;
+  #monitor: ResourceMonitor | null = null;
+  #worker: WorkerAgent | null = null;
+  readonly said: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: NodeParts, entered: Entered) {
+    this.#parts = parts;
+    this.#entered = entered;
+    this.#watch = clusterWatch(parts, entered);
+    parts.closing('cluster watch', () => this.#watch.close());
+  }
+
+  get memberAddresses(): readonly string[] {
+    return this.#watch.members().map(({ address }) => address);
+  }
+
+  /** It has promised nothing that could be lost with its disk. */
+  sayLastWords(): void {}
+
+  halt(): void {
+    this.#watch.close();
+  }
+
+  async serve(): Promise<void> {
+    const { directory, cluster, pool, http, rpc } = this.#entered;
+    const { config, clock, log, closing } = this.#parts;
+    beginRenewal(this.#parts, this.#entered, this.#watch);
+    const logs = new NodeLogs({
+      dataDirectory: config.dataDir,
+      clusterId: cluster.clusterId,
+      incarnation: directory.identity.incarnation,
+      mayBeSilent: config.drivers?.includes('noop') === true,
+      cluster: logsClusterOf(this.#watch),
+      pool,
+      clock,
+      log,
+    });
+    this.#answer(logs);
+    this.#watch.start();
+    this.#worker = await startWorker(this.#parts, {
+      directory,
+      sessionAddresses: () => {
+        // A session that is to be opened anew: the leader may be another one.
+        this.#watch.hurry();
+        return sessionAddresses(this.#watch);
+      },
+      onSynced: () => undefined,
+      logs,
+      onMonitor: (monitor) => (this.#monitor = monitor),
+    });
+    closing('logs', () => logs.close());
+    await logs.start();
+    // First of all, while everything that the requests under way need is there.
+    closing('HTTP', () => http.close(CLOSE_GRACE_MS));
+    closing('streams', () => rpc.endStreams());
+    const { listen } = config;
+    log.info({ listen, http: config.http, cluster: cluster.clusterId }, 'the node is up, without a copy');
+  }
+
+  /** In contact with a leader, and its own worker registered: it has nothing to catch up with (docs/contract.md, section 1). */
+  readiness(): Readiness {
+    if (this.#watch.leadership().leader === null) return { ready: false, reason: 'no leader is known' };
+    if (this.#worker?.status().isSynced !== true)
+      return { ready: false, reason: 'the worker of this node is not registered yet' };
+    return { ready: true, reason: '' };
+  }
+
+  /** Says where to ask. @throws JarvisError no_leader */
+  async admit(): Promise<JoinReply> {
+    const { leader } = this.#watch.leadership();
+    if (leader === null) throw new JarvisError('no_leader', 'this node knows no leader at present');
+    return { leader_address: leader.address, cluster_id: '', epoch: 0, founders: [], raft_id: 0 };
+  }
+
+  async drain(signal: AbortSignal): Promise<void> {
+    if (this.#routing === null || this.#worker === null) return;
+    const { config, clock, log } = this.#parts;
+    const { name, drainDeadlineMs: deadlineMs } = config;
+    const { startId } = this.#entered.directory;
+    await drainBeforeExit({ name, startId, deadlineMs, operations: this.#routing, clock, log }, signal);
+  }
+
+  /** Whoever has called is answered: here, or by whoever has a copy. */
+  #answer(logs: NodeLogs): void {
+    const { cluster, pool, services, operations, guarding, logLevels } = this.#entered;
+    const { config, clock, log } = this.#parts;
+    const { clusterId } = cluster;
+    const routing = copylessOperations(this.#parts, {
+      leaders: this.#watch,
+      pool,
+      localLogs: logs.local,
+      localUsage: usageOf(() => this.#monitor),
+      logLevels,
+    });
+    this.#routing = routing;
+    const open = routing;
+    operations.become(open);
+    const { guard } = guarding;
+    services.cluster.become(clusterService(open, log, guard));
+    services.logs.become(nodeLogsService(logs.local, log, guard));
+    services.handOver.become(logs.service);
+    services.instances.become(nodeProviderService({ config, clusterId, clock, log }));
+  }
 }
 
-export interface CopylessNode {
-  readonly readiness: () => Readiness;
-  readonly drain: (signal: AbortSignal) => Promise<void>;
-  /** Where a node that wants in has to ask. */
-  readonly admission: { answer(request: JoinRequest): Promise<JoinReply> };
-}
-
-export async function serveWithoutCopy(node: NodeParts, entered: CopylessEntered): Promise<CopylessNode> {
-  const { config, clock, log, closing } = node;
-  const { directory, cluster, pool, services, operations, http, rpc, guarding, logLevels } = entered;
-  const watch = clusterWatch(node, entered);
-  closing('cluster watch', () => watch.close());
-  beginRenewal(node, entered, watch);
-  const logs = new NodeLogs({
-    dataDirectory: config.dataDir,
-    clusterId: cluster.clusterId,
-    incarnation: directory.identity.incarnation,
-    mayBeSilent: config.drivers?.includes('noop') === true,
-    cluster: logsClusterOf(watch),
-    pool,
-    clock,
-    log,
-  });
-  let monitor: ResourceMonitor | null = null;
-  const routing = copylessOperations(node, {
-    leaders: watch,
-    pool,
-    localLogs: logs.local,
-    localUsage: usageOf(() => monitor),
-    logLevels,
-  });
-  const open = routing;
-  operations.become(open);
-  const { guard } = guarding;
-  services.cluster.become(clusterService(open, log, guard));
-  services.logs.become(nodeLogsService(logs.local, log, guard));
-  services.handOver.become(logs.service);
-  services.instances.become(nodeProviderService({ config, clusterId: cluster.clusterId, clock, log }));
-  watch.start();
-  const worker = await startWorker(node, {
-    directory,
-    sessionAddresses: () => {
-      // A session that is to be opened anew: the leader may be another one.
-      watch.hurry();
-      return sessionAddresses(watch);
-    },
-    onSynced: () => undefined,
-    logs,
-    onMonitor: (started) => (monitor = started),
-  });
-  closing('logs', () => logs.close());
-  await logs.start();
-  // First of all, while everything that the requests under way need is there.
-  closing('HTTP', () => http.close(CLOSE_GRACE_MS));
-  closing('streams', () => rpc.endStreams());
-  log.info(
-    { listen: config.listen, http: config.http, cluster: cluster.clusterId },
-    'the node is up, without a copy',
-  );
-  const { name, drainDeadlineMs: deadlineMs } = config;
-  const exit = { name, startId: directory.startId, deadlineMs, operations: routing, clock, log };
-  return {
-    readiness: () => readinessOf(watch, worker),
-    drain: (signal) => drainBeforeExit(exit, signal),
-    admission: { answer: async () => elsewhere(watch) },
-  };
-}
-
-function clusterWatch({ config, clock, log }: NodeParts, entered: CopylessEntered): ClusterWatch {
+function clusterWatch({ config, clock, log }: NodeParts, entered: Entered): ClusterWatch {
   const { directory, cluster, pool, rpc, signal, onFailure } = entered;
   const { incarnation, withoutCopy } = directory.identity;
   const members = withoutCopy?.members ?? [];
@@ -177,7 +199,7 @@ function clusterWatch({ config, clock, log }: NodeParts, entered: CopylessEntere
 /** Where the cluster has given this node its certificate. */
 function beginRenewal(
   { config, security, clock, log, closing }: NodeParts,
-  { pool, signal }: CopylessEntered,
+  { pool, signal }: Entered,
   watch: ClusterWatch,
 ): void {
   const { tls } = security;
@@ -187,7 +209,7 @@ function beginRenewal(
   closing('renewal of the certificate', () => renewal?.close());
 }
 
-function logsClusterOf(watch: ClusterWatch) {
+function logsClusterOf(watch: ClusterWatch): LogsCluster {
   return {
     nodeName: watch.nodeName,
     leadership: () => watch.leadership(),
@@ -206,19 +228,4 @@ function sessionAddresses(watch: ClusterWatch): readonly string[] {
   const { leader } = watch.leadership();
   const members = watch.members().map(({ address }) => address);
   return [...new Set([...(leader === null ? [] : [leader.address]), ...members])];
-}
-
-/** In contact with a leader, and its own worker registered: it has nothing to catch up with (docs/contract.md, section 1). */
-function readinessOf(watch: ClusterWatch, worker: Pick<WorkerAgent, 'status'>): Readiness {
-  if (watch.leadership().leader === null) return { ready: false, reason: 'no leader is known' };
-  if (!worker.status().isSynced)
-    return { ready: false, reason: 'the worker of this node is not registered yet' };
-  return { ready: true, reason: '' };
-}
-
-/** @throws JarvisError no_leader */
-function elsewhere(watch: ClusterWatch): JoinReply {
-  const { leader } = watch.leadership();
-  if (leader === null) throw new JarvisError('no_leader', 'this node knows no leader at present');
-  return { leader_address: leader.address, cluster_id: '', epoch: 0, founders: [], raft_id: 0 };
 }
