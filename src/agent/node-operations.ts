@@ -6,6 +6,7 @@ import type { LogLevels } from '../lib/log-levels.ts';
 import { FreshnessWatch } from '../operations/freshness.ts';
 import { LocalOperations } from '../operations/local.ts';
 import { localLogLevel } from '../operations/log-level.ts';
+import { memberParts } from '../operations/member-parts.ts';
 import type { LocalLogs, LocalUsage } from '../operations/node-port.ts';
 import { RoutingOperations } from '../operations/router.ts';
 import type { DataDirectory } from '../raft/data-directory.ts';
@@ -13,6 +14,7 @@ import type { ChannelPool } from '../rpc/channel.ts';
 import { createRemotes } from '../rpc/remotes.ts';
 import { webhookTester } from './alerts/webhooks.ts';
 import { ownAuthorityHash } from './enrolment/enrolment-parts.ts';
+import type { Entrance } from './entrance.ts';
 import { NodeInsight, type NodeSelf } from './insight.ts';
 import type { LeaderDuties } from './leader/leader-duties.ts';
 import type { MemberQuestions } from './member-questions.ts';
@@ -22,7 +24,7 @@ import type { RecoveredMember } from './recovery.ts';
 import type { ClusterReplica } from './replica.ts';
 import { SavedSnapshots } from './saved-snapshots.ts';
 import { barMember } from './version-watch.ts';
-import { learnersAllowed, targetVotersOf } from './voter-keeper.ts';
+import { targetVotersOf } from './voter-keeper.ts';
 
 interface OperationParts {
   readonly directory: DataDirectory;
@@ -30,6 +32,7 @@ interface OperationParts {
   readonly self: NodeSelf;
   readonly replica: ClusterReplica;
   readonly duties: LeaderDuties;
+  readonly entrance: Entrance;
   readonly autoscaler: Autoscaler;
   readonly questions: MemberQuestions;
   readonly pool: ChannelPool;
@@ -43,7 +46,7 @@ export async function nodeOperations(
   { config, security, version, clock, log, closing }: NodeParts,
   parts: OperationParts,
 ): Promise<{ readonly local: LocalOperations; readonly routing: RoutingOperations }> {
-  const { directory, member, self, replica, duties, autoscaler, questions, pool } = parts;
+  const { directory, member, self, replica, duties, entrance, autoscaler, questions, pool } = parts;
   const { raft, machine } = member;
   const { tls } = security;
   const remotes = createRemotes(pool);
@@ -58,7 +61,8 @@ export async function nodeOperations(
       raft,
       clock,
       targetVoters: () => targetVotersOf(replica.state.cluster, raft.membership.peers.length),
-      learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+      replica,
+      entrance,
       bar: (name) => barMember(replica, name, log),
       ask: (address, caller) => questions.identity(address, caller),
     }),
@@ -69,9 +73,8 @@ export async function nodeOperations(
     scaling: autoscaler,
   });
   const freshness = new FreshnessWatch({ replica, insight, clock });
-  const routing = new RoutingOperations({
-    replica,
-    local,
+  const routing: RoutingOperations = new RoutingOperations({
+    ...memberParts({ replica, local, clock, routing: () => routing }),
     remotes,
     localLogs: parts.localLogs,
     localUsage: parts.localUsage,

@@ -11,7 +11,13 @@ import type { RaftId } from '../raft/core/types.ts';
 import type { RaftNode } from '../raft/node.ts';
 import type { Peer } from '../raft/ports.ts';
 import type { Replica } from '../scheduler/ports.ts';
-import { AUTOPILOT_DEFAULTS, decide, type AutopilotMember } from './leader/autopilot.ts';
+import {
+  AUTOPILOT_DEFAULTS,
+  decide,
+  learnersWanted,
+  type AutopilotInput,
+  type AutopilotMember,
+} from './leader/autopilot.ts';
 import { LEADER_LIMITS } from './leader/limits.ts';
 
 export interface VoterKeeperOptions {
@@ -60,21 +66,20 @@ export class VoterKeeper {
     });
   }
 
+  /**
+   * Up to which number nodes without a copy become learners: one more for a voter only once that is dead for good, or each
+   * short absence of one would have another node start again, and again.
+   */
+  learnersWanted(): number {
+    const { cluster } = this.#options.replica.state;
+    return cluster === null ? 0 : learnersWanted(this.#input(cluster));
+  }
+
   #look(): void {
-    const { raft, replica, clock, log } = this.#options;
+    const { raft, replica, log } = this.#options;
     const { cluster } = replica.state;
     if (cluster === null) return;
-    const nowMs = clock.monotonicMs();
-    const members = this.#members(nowMs);
-    const action = decide({
-      ...AUTOPILOT_DEFAULTS,
-      targetVoters: targetVotersOf(cluster, members.length),
-      learnersKept: cluster.config.membership?.learners ?? DEFAULT_MEMBERSHIP.learners,
-      deadVoterGraceMs: cluster.config.membership?.voterGraceMs ?? DEFAULT_MEMBERSHIP.voterGraceMs,
-      nowMs,
-      isChangeUnderWay: this.#isChanging || isJoint(raft.membership.confState),
-      members,
-    });
+    const action = decide(this.#input(cluster));
     if (action === null) return;
     const { kind, reason, changes } = action;
     log.info({ action: kind, reason }, 'the membership is changed');
@@ -85,6 +90,22 @@ export class VoterKeeper {
       .finally(() => {
         this.#isChanging = false;
       });
+  }
+
+  #input({ config }: ClusterRow): AutopilotInput {
+    const { raft, replica, clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const members = this.#members(nowMs);
+    const { learners, voterGraceMs } = config.membership ?? DEFAULT_MEMBERSHIP;
+    return {
+      ...AUTOPILOT_DEFAULTS,
+      targetVoters: targetVotersOf(replica.state.cluster, members.length),
+      learnersKept: learners,
+      deadVoterGraceMs: voterGraceMs,
+      nowMs,
+      isChangeUnderWay: this.#isChanging || isJoint(raft.membership.confState),
+      members,
+    };
   }
 
   #members(nowMs: number): readonly AutopilotMember[] {

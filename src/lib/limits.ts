@@ -87,6 +87,11 @@ export const limits = {
   knownTokens: 10_000,
   /** A node that does not know a token asks the leader so long whether there is a new one. */
   tokenCatchUpMs: 2000,
+  /** A node without a copy of the state: for one member to say whose a token is, and for any member to. */
+  tokenTryMs: 3000,
+  tokenAskMs: 7000,
+  /** The same: so long a stream goes on while nobody says whether its token can still be used. */
+  tokenUnheardMs: 30_000,
   /** Wrong tokens of one address before it has to wait, doubling from the least to the most, until it was quiet so long. */
   wrongTokens: 10,
   /** The same of a node that sends requests on: it has looked at their tokens itself. */
@@ -192,6 +197,9 @@ export const limits = {
   /** Whoever asks for the state of the cluster: for a leader to be there, and for its answer. */
   statusLeaderWaitMs: 2000,
   statusTimeoutMs: 4000,
+  /** A node without a copy of the state: for one member's answer to what may be stale, and for any member's. */
+  staleReadTryMs: 5000,
+  staleReadMs: 9000,
   /** For what members say of themselves, within that answer. */
   reportTimeoutMs: 500,
   /** For what a member says to the others before it stops because of its disk. */
@@ -206,6 +214,8 @@ export const limits = {
   eventsPerPiece: 500,
   /** Without events a stream says so often that it lives, and how far it is. */
   eventSignMs: 10_000,
+  /** One of another node that says nothing for so long is given up. */
+  eventSilenceMs: 25_000,
   /** One without a leader for so long ends: another node may know of one. */
   eventLeaderlessMs: 5000,
   /** Callers that watch the health of one node, and the time between two looks at it. */
@@ -365,6 +375,18 @@ invariant(
 invariant(limits.alertRetryLeastMs <= limits.alertRetryMostMs, 'waits for webhooks grow');
 invariant(limits.alertRequestMs < limits.forwardTimeoutMs, 'a webhook is tried while its caller waits');
 invariant(limits.forwardTimeoutMs < limits.routeTimeoutMs, 'one try fits the time for all');
+invariant(
+  2 * limits.eventSignMs < limits.eventSilenceMs,
+  'a stream that lives is not given up for being silent',
+);
+invariant(
+  limits.tokenCatchUpMs < limits.tokenTryMs,
+  'a member may ask the leader whether there is a new token',
+);
+invariant(
+  limits.tokenAskMs + limits.routeTimeoutMs < limits.httpTimeoutMs,
+  'HTTP waits for what the token and the route may take',
+);
 invariant(limits.eventSignMs < limits.httpStallMs, 'a stream of events is written to before it stalls');
 invariant(limits.routeTimeoutMs < limits.httpTimeoutMs, 'HTTP waits for what a route may take');
 invariant(limits.routeTimeoutMs < limits.rpcCallMs, 'so does gRPC');

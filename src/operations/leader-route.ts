@@ -4,7 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { ErrorCode } from '../lib/errors.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { limits } from '../lib/limits.ts';
-import type { Leadership, Replica } from '../scheduler/ports.ts';
+import type { Leaders, Leadership } from '../scheduler/ports.ts';
 import type { Remotes } from './node-port.ts';
 import type { CallContext, RemoteOperations } from './port.ts';
 import { pause, throwIfAborted } from './waiting.ts';
@@ -14,14 +14,20 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set(['no_leader', 'unavailable', '
 const MAX_RETRY_MS = 500;
 
 export interface LeaderRouteOptions {
-  readonly replica: Replica;
-  /** This node's own answers, asked while it leads. */
-  readonly local: RemoteOperations;
+  readonly leaders: Leaders;
+  /** This node's own answers, asked while it leads; null: it has no copy of the state, and never leads. */
+  readonly local: RemoteOperations | null;
+  readonly staleReads: StaleReads;
   readonly remotes: Pick<Remotes, 'operations'>;
   readonly clock: Clock;
 }
 
-type Call<T> = (operations: RemoteOperations, context: CallContext) => Promise<T>;
+export type Call<T> = (operations: RemoteOperations, context: CallContext) => Promise<T>;
+
+/** Who answers what may be stale: this node, or any other that has a copy of the state. */
+export interface StaleReads {
+  read<T>(context: CallContext, call: Call<T>): Promise<T>;
+}
 
 export class LeaderRoute {
   readonly #options: LeaderRouteOptions;
@@ -30,9 +36,9 @@ export class LeaderRoute {
     this.#options = options;
   }
 
-  /** A stale one is answered here. */
+  /** A stale one never goes to the leader for being that. */
   async read<T>(context: CallContext, call: Call<T>, tries = new Tries(this.#options.clock)): Promise<T> {
-    if (context.isStale === true) return await call(this.#options.local, context);
+    if (context.isStale === true) return await this.#options.staleReads.read(context, call);
     for (;;) {
       try {
         return await this.#ask(context, tries, call);
@@ -83,7 +89,7 @@ export class LeaderRoute {
     const giveUp = (): void => controller.abort(context.signal.reason);
     const stopListening = onAbort(context.signal, giveUp);
     if (context.signal.aborted) giveUp();
-    const unsubscribe = this.#options.replica.onLeadership((now) => {
+    const unsubscribe = this.#options.leaders.onLeadership((now) => {
       if (isOvertaken(asked, now)) controller.abort(new JarvisError('unavailable', 'another node leads'));
     });
     return {
@@ -97,38 +103,38 @@ export class LeaderRoute {
 
   /** Who answers now. @throws JarvisError no_leader where there is none for a while, or at once for a forwarded call */
   async target(context: CallContext, tries: Tries): Promise<RemoteOperations> {
-    const { replica, clock, local, remotes } = this.#options;
+    const { leaders, clock, local, remotes } = this.#options;
     const patienceMs = Math.min(limits.leaderWaitMs, tries.remainingMs());
     const giveUpMs = clock.monotonicMs() + patienceMs;
     for (;;) {
       throwIfAborted(context.signal);
-      const now = replica.leadership();
+      const now = leaders.leadership();
       const { isLeader, leader } = now;
       tries.asked = now;
-      if (isLeader) return local;
+      if (isLeader && local !== null) return local;
       // Elected, and about to lead: who is sent here is right.
-      const isElected = leader?.name === replica.nodeName;
+      const isElected = leader?.name === leaders.nodeName;
       // Never sent on again: two nodes that take each other for the leader would play ball.
       if (context.forwarded && !isElected)
-        throw new JarvisError('no_leader', `${replica.nodeName} does not lead`);
+        throw new JarvisError('no_leader', `${leaders.nodeName} does not lead`);
       if (leader !== null && !isElected) return remotes.operations(leader.address);
       const leftMs = giveUpMs - clock.monotonicMs();
       if (leftMs <= 0) throw new JarvisError('no_leader', 'the cluster has no leader at present');
-      await pause(clock, leftMs, context.signal, (wake) => replica.onLeadership(wake));
+      await pause(clock, leftMs, context.signal, (wake) => leaders.onLeadership(wake));
     }
   }
 
   /** Waits a little where asking again makes sense, otherwise throws the error. */
   async beforeRetry(context: CallContext, tries: Tries, error: unknown): Promise<void> {
-    const { clock, replica } = this.#options;
+    const { clock, leaders } = this.#options;
     if (context.signal.aborted || context.forwarded || !isRetryable(error)) throw error;
     if ((error.retryAfterMs ?? 0) > tries.remainingMs()) throw error;
-    if (tries.remainingMs() > 0 && isOvertaken(tries.asked, replica.leadership())) return;
+    if (tries.remainingMs() > 0 && isOvertaken(tries.asked, leaders.leadership())) return;
     const delayMs = tries.nextDelayMs();
     if (delayMs >= tries.remainingMs()) throw error;
-    const before = replica.leadership();
+    const before = leaders.leadership();
     await pause(clock, delayMs, context.signal, (wake) =>
-      replica.onLeadership((now) => {
+      leaders.onLeadership((now) => {
         if (!sameLeader(before, now)) wake();
       }),
     );

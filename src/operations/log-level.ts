@@ -6,16 +6,17 @@ import { LOG_LEVELS, type LogLevelName } from '../lib/log.ts';
 import type { LogLevels, LogLevelState } from '../lib/log-levels.ts';
 import { parseDurationMs } from '../lib/quantities.ts';
 import { formatTime } from '../lib/times.ts';
-import type { Replica } from '../scheduler/ports.ts';
+import type { Leaders } from '../scheduler/ports.ts';
 import { invalidInput, show } from '../spec/faults.ts';
-import type { LocalLogLevel, Remotes } from './node-port.ts';
+import type { LocalLogLevel, OwnState, Remotes } from './node-port.ts';
 import type { CallContext, ClusterOperations } from './port.ts';
 
 const HOUR_MS = 3_600_000;
 const LONGEST_MS = 24 * HOUR_MS;
 
 export interface LogLevelParts {
-  readonly replica: Pick<Replica, 'nodeName' | 'state'>;
+  readonly leaders: Pick<Leaders, 'nodeName'>;
+  readonly ownState: Pick<OwnState, 'addressOf'>;
   /** Asked for what this node's own state does not know. */
   readonly operations: Pick<ClusterOperations, 'getNode'>;
   readonly remotes: Pick<Remotes, 'logLevel'>;
@@ -49,14 +50,14 @@ export async function setLogLevel(
 
 /** Null: it is this node. */
 async function addressOf(
-  { replica, operations }: LogLevelParts,
+  { leaders, ownState, operations }: LogLevelParts,
   name: string,
   context: CallContext,
 ): Promise<string | null> {
-  if (name === replica.nodeName) return null;
+  if (name === leaders.nodeName) return null;
   if (context.forwarded)
-    throw new JarvisError('unavailable', `this is node ${replica.nodeName}, and not ${show(name)}`);
-  return replica.state.nodes.get(name)?.address ?? (await operations.getNode({ name }, context)).address;
+    throw new JarvisError('unavailable', `this is node ${leaders.nodeName}, and not ${show(name)}`);
+  return ownState.addressOf(name) ?? (await operations.getNode({ name }, context)).address;
 }
 
 function parseChange(request: SetLogLevelRequest): {

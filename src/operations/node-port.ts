@@ -1,6 +1,9 @@
 /** What a node gives for answers: what only it has or does, and how it reaches the others. Failures are JarvisErrors. */
+import type { Identity, IdentifyRequest } from '../generated/callers.ts';
 import type {
   ChangeMemberRequest,
+  EventsPiece,
+  EventsRequest,
   LogLevel,
   LogLevelRequest,
   NodeUsage,
@@ -11,14 +14,20 @@ import type {
 import type { LogChunk, ReadLogRequest } from '../generated/worker.ts';
 import type { LogLevelName } from '../lib/log.ts';
 import type { Webhook } from '../model/alerts.ts';
+import type { ClusterRow } from '../model/cluster.ts';
+import type { Leaders } from '../scheduler/ports.ts';
 import type { CallContext, RemoteOperations } from './port.ts';
 
 /** How this node reaches the others; implemented over gRPC. */
 export interface Remotes {
-  /** @param address `host:port` */
+  /** @param address `host:port`; that node answers a read with `isStale` from its own state */
   operations(address: string): RemoteOperations;
   /** The output of an attempt that ran on that node. @throws JarvisError unavailable, not_found */
   readLog(address: string, request: ReadLogRequest, context: CallContext): AsyncIterable<LogChunk>;
+  /** From that node's own copy of the state. @throws JarvisError as the operation does */
+  events(address: string, request: EventsRequest, context: CallContext): AsyncIterable<EventsPiece>;
+  /** Whose the caller's token is, as that member knows (proto/callers.proto). @throws JarvisError unauthenticated, unavailable */
+  identify(address: string, request: IdentifyRequest, context: CallContext): AsyncIterable<Identity>;
   /** What that node and its attempts use. @throws JarvisError unavailable, not_found */
   nodeUsage(address: string, request: NodeUsageRequest, context: CallContext): Promise<NodeUsage>;
   /** From which level on that node logs. @throws JarvisError unavailable */
@@ -26,6 +35,25 @@ export interface Remotes {
     get(request: LogLevelRequest, context: CallContext): Promise<LogLevel>;
     set(request: SetLogLevelRequest, context: CallContext): Promise<LogLevel>;
   };
+}
+
+/** Who has a copy of the state, as a node without one was told. */
+export interface Member {
+  readonly name: string;
+  /** `host:port` */
+  readonly address: string;
+}
+
+export interface Members extends Leaders {
+  members(): readonly Member[];
+}
+
+/** What this node can look up without asking anybody. */
+export interface OwnState {
+  /** Null: the cluster is still being formed; undefined: this node has no copy of the state. */
+  cluster(): ClusterRow | null | undefined;
+  /** `host:port` of that node; null: it has to be asked for. */
+  addressOf(node: string): string | null;
 }
 
 /** What an operator does to the membership, on the leader. Failures are JarvisErrors. */

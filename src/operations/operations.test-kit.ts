@@ -8,6 +8,7 @@ import { FreshnessWatch } from './freshness.ts';
 import type { ClusterInsight, ScalingInsight } from './insight.ts';
 import { LocalOperations } from './local.ts';
 import { localLogLevel } from './log-level.ts';
+import { memberParts } from './member-parts.ts';
 import type { LocalLogs, LocalUsage, MembershipControl, Remotes, TestWebhook } from './node-port.ts';
 import type { CallContext } from './port.ts';
 import { RoutingOperations } from './router.ts';
@@ -114,9 +115,8 @@ export function testOperations(
   let keys = 0;
   const clock = parts.clock ?? systemClock;
   const freshness = new FreshnessWatch({ replica, insight: insightOf(cluster, name), clock });
-  return new RoutingOperations({
-    replica,
-    local: testLocal(cluster, name, parts),
+  const routing: RoutingOperations = new RoutingOperations({
+    ...memberParts({ replica, local: testLocal(cluster, name, parts), clock, routing: () => routing }),
     authorityHash: parts.authorityHash ?? (() => null),
     remotes: parts.remotes,
     localLogs: parts.localLogs ?? noLogs,
@@ -127,6 +127,7 @@ export function testOperations(
     uniqueId: () => `${name}-${(keys += 1)}`,
     version: { version: '0.1.0', name, node_version: process.version },
   });
+  return routing;
 }
 
 /** What it answers by itself, while it leads. */

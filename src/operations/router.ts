@@ -47,11 +47,10 @@ import { isTerminal } from '../model/phases.ts';
 import type { TaskStatus } from '../model/task.ts';
 import { isStale } from './cluster-reports.ts';
 import { expectKnownVariables } from './earlier-members.ts';
-import { EventStreams } from './events.ts';
 import { createWithSecret } from './join-tokens.ts';
 import { isOutcomeUnknown, LeaderRoute, Tries, type LeaderRouteOptions } from './leader-route.ts';
 import { readTaskLogs } from './logs.ts';
-import type { LocalLogLevel, LocalLogs, LocalUsage, Remotes } from './node-port.ts';
+import type { LocalLogLevel, LocalLogs, LocalUsage, OwnState, Remotes } from './node-port.ts';
 import type {
   AcceptedTasks,
   CallContext,
@@ -67,7 +66,14 @@ import type {
 import { getLogLevel, setLogLevel } from './log-level.ts';
 import { nodeUsage, taskUsage } from './usage.ts';
 
+/** Events, from this node's own copy of the state or another's. */
+export interface Events {
+  read(request: EventsRequest, context: CallContext): AsyncIterable<EventsPiece>;
+}
+
 export interface RouterOptions extends LeaderRouteOptions {
+  readonly ownState: OwnState;
+  readonly events: Events;
   readonly remotes: Remotes;
   readonly localLogs: LocalLogs;
   readonly localUsage: LocalUsage;
@@ -88,14 +94,10 @@ type NamedWrite = {
 export class RoutingOperations implements ClusterOperations {
   readonly #options: RouterOptions;
   readonly #leader: LeaderRoute;
-  readonly #events: EventStreams;
 
   constructor(options: RouterOptions) {
     this.#options = options;
     this.#leader = new LeaderRoute(options);
-    const newestIndex = async (context: CallContext): Promise<number> =>
-      (await this.getCluster({ consistency: '' }, context)).applied_index;
-    this.#events = new EventStreams({ replica: options.replica, clock: options.clock, newestIndex });
   }
 
   async submitTasks(request: SubmitTasksRequest, context: CallContext): Promise<SubmitTasksResponse> {
@@ -205,9 +207,9 @@ export class RoutingOperations implements ClusterOperations {
 
   /** Whoever asks for the state of the cluster wants to hear soon that it has no leader. */
   async getCluster(request: GetClusterRequest, context: CallContext): Promise<ClusterStatus> {
-    const { clock, local } = this.#options;
+    const { clock, staleReads } = this.#options;
     if (isStale(request.consistency) || context.isStale === true)
-      return await local.getCluster(request, context);
+      return await staleReads.read(context, (operations, inner) => operations.getCluster(request, inner));
     const timeout = new AbortController();
     const error = new JarvisError('unavailable', 'the leader does not answer');
     const cancel = clock.after(limits.statusTimeoutMs, () => timeout.abort(error));
@@ -304,9 +306,9 @@ export class RoutingOperations implements ClusterOperations {
   }
 
   readLogs(request: LogsRequest, context: CallContext): AsyncIterable<LogChunk> {
-    const { remotes, localLogs, clock, replica } = this.#options;
+    const { remotes, localLogs, clock, leaders } = this.#options;
     return readTaskLogs(
-      { operations: this, remotes, localLogs, clock, nodeName: replica.nodeName },
+      { operations: this, remotes, localLogs, clock, nodeName: leaders.nodeName },
       request,
       context,
     );
@@ -329,7 +331,7 @@ export class RoutingOperations implements ClusterOperations {
   }
 
   watchEvents(request: EventsRequest, context: CallContext): AsyncIterable<EventsPiece> {
-    return this.#events.read(request, context);
+    return this.#options.events.read(request, context);
   }
 
   /** A write of that name, with a key of its own where its caller has none. */
@@ -345,7 +347,9 @@ export class RoutingOperations implements ClusterOperations {
   }
 
   #expectKnown(tasks: readonly (TaskSpec | undefined)[]): void {
-    expectKnownVariables(this.#options.replica.state.cluster, tasks);
+    const cluster = this.#options.ownState.cluster();
+    // Without a copy of the state it is for the leader to say.
+    if (cluster !== undefined) expectKnownVariables(cluster, tasks);
   }
 
   /** The answer to a caller without a key must still be safe to repeat from here. */

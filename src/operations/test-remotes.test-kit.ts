@@ -70,6 +70,14 @@ export function inProcessRemotes(nodes: ReadonlyMap<string, RoutingOperations>):
         set: (request, context) => node.setLogLevel(request, forwarded(context)),
       };
     },
+    events: (address, request, context) => {
+      const node = nodes.get(address);
+      if (node === undefined) throw new JarvisError('unavailable', `${address} cannot be reached`);
+      return node.watchEvents(request, forwarded(context));
+    },
+    identify: (address) => {
+      throw new JarvisError('unavailable', `${address} cannot be reached`);
+    },
     readLog: (address) => {
       throw new JarvisError('unavailable', `${address} cannot be reached`);
     },
@@ -91,6 +99,8 @@ export function silentAt(address: string, others: Remotes): Remotes {
     nodeUsage: (...args) => others.nodeUsage(...args),
     logLevel: (asked) => others.logLevel(asked),
     readLog: (...args) => others.readLog(...args),
+    events: (...args) => others.events(...args),
+    identify: (...args) => others.identify(...args),
   };
 }
 

@@ -11,14 +11,15 @@ import type {
   TaskUsageRequest,
 } from '../generated/cluster.ts';
 import { JarvisError, type Fault } from '../lib/errors.ts';
-import type { Replica } from '../scheduler/ports.ts';
+import type { Leaders } from '../scheduler/ports.ts';
 import { invalidInput, show } from '../spec/faults.ts';
-import type { LocalUsage, Remotes, UsageQuestion } from './node-port.ts';
+import type { LocalUsage, OwnState, Remotes, UsageQuestion } from './node-port.ts';
 import type { CallContext, ClusterOperations } from './port.ts';
 import { parseTime } from './requests.ts';
 
 export interface UsageSources {
-  readonly replica: Pick<Replica, 'nodeName' | 'state'>;
+  readonly leaders: Pick<Leaders, 'nodeName'>;
+  readonly ownState: Pick<OwnState, 'addressOf'>;
   /** Asked for what this node's own state does not know. */
   readonly operations: Pick<ClusterOperations, 'getTask' | 'getNode'>;
   readonly remotes: Pick<Remotes, 'nodeUsage'>;
@@ -32,13 +33,12 @@ export async function nodeUsage(
   context: CallContext,
 ): Promise<NodeUsage> {
   const question = parseQuestion(request);
-  const { replica, remotes, localUsage, operations } = sources;
+  const { leaders, ownState, remotes, localUsage, operations } = sources;
   const { name } = request;
-  if (name === replica.nodeName) return await localUsage.read(question);
+  if (name === leaders.nodeName) return await localUsage.read(question);
   if (context.forwarded)
-    throw new JarvisError('unavailable', `this is node ${replica.nodeName}, and not ${show(name)}`);
-  const address =
-    replica.state.nodes.get(name)?.address ?? (await operations.getNode({ name }, context)).address;
+    throw new JarvisError('unavailable', `this is node ${leaders.nodeName}, and not ${show(name)}`);
+  const address = ownState.addressOf(name) ?? (await operations.getNode({ name }, context)).address;
   return await remotes.nodeUsage(address, request, context);
 }
 

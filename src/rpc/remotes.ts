@@ -1,4 +1,5 @@
 /** Other nodes as the operations use them: what a caller asked of this node is sent on, marked as such. */
+import { CallersService } from '../generated/callers.ts';
 import { ClusterService } from '../generated/cluster.ts';
 import { NodeLogsService } from '../generated/worker.ts';
 import { limits } from '../lib/limits.ts';
@@ -22,15 +23,26 @@ export function createRemotes(pool: ChannelPool): Remotes & { readonly close: ()
       const unary = unaryTo(pool, address);
       return { get: unary(ClusterService.getLogLevel, false), set: unary(ClusterService.setLogLevel, true) };
     },
-    readLog: (address, request, context) =>
-      streamCall({
-        pool,
-        address,
-        method: NodeLogsService.read,
-        request,
-        metadata: forwarded(context),
-        signal: context.signal,
-      }),
+    readLog: streamOf(pool, NodeLogsService.read),
+    events: streamOf(pool, ClusterService.watchEvents),
+    identify: streamOf(pool, CallersService.identify),
+  };
+}
+
+/** Calls of one node with many answers each. */
+function streamOf<Request, Response>(pool: ChannelPool, method: Method<Request, Response>) {
+  return (address: string, request: Request, context: CallContext): AsyncGenerator<Response, void> =>
+    streamCall({ pool, address, method, request, metadata: forwarded(context), signal: context.signal });
+}
+
+/** What may be stale is marked so: that node is to answer, and not to look for the leader. */
+function readsOf(unary: ReturnType<typeof unaryTo>) {
+  return <Request extends { readonly consistency?: string | undefined }, Response>(
+    method: Method<Request, Response>,
+  ) => {
+    const call = unary(method, false);
+    return (request: Request, context: CallContext): Promise<Response> =>
+      call(context.isStale === true ? { ...request, consistency: 'stale' } : request, context);
   };
 }
 
@@ -55,68 +67,55 @@ function remoteOperations(
   address: string,
 ): RemoteOperations {
   const unary = unaryTo(pool, address);
-  const listNodes = unary(ClusterService.listNodes, false);
-  const listTokens = unary(ClusterService.listTokens, false);
-  const getConfig = unary(ClusterService.getConfig, false);
-  const listJoinTokens = unary(ClusterService.listJoinTokens, false);
+  const read = readsOf(unary);
+  const listNodes = read(ClusterService.listNodes);
+  const listTokens = read(ClusterService.listTokens);
+  const getConfig = read(ClusterService.getConfig);
+  const saveSnapshot = streamOf(pool, ClusterService.saveSnapshot);
+  const watchTask = streamOf(pool, ClusterService.watchTask);
+  const listJoinTokens = read(ClusterService.listJoinTokens);
   return {
     submitTasks: unary(ClusterService.submitTasks, true),
     acceptTasks: (request, context) => submits.accept(address, request, context),
     cancelTask: unary(ClusterService.cancelTask, true),
     retryTask: unary(ClusterService.retryTask, true),
     updateTask: unary(ClusterService.updateTask, true),
-    getTask: unary(ClusterService.getTask, false),
-    explainTask: unary(ClusterService.explainTask, false),
+    getTask: read(ClusterService.getTask),
+    explainTask: read(ClusterService.explainTask),
     planTasks: unary(ClusterService.planTasks, false),
-    listTasks: unary(ClusterService.listTasks, false),
-    getNode: unary(ClusterService.getNode, false),
+    listTasks: read(ClusterService.listTasks),
+    getNode: read(ClusterService.getNode),
     listNodes: (context) => listNodes({}, context),
     cordonNode: unary(ClusterService.cordonNode, true),
     drainNode: unary(ClusterService.drainNode, true),
     undrainNode: unary(ClusterService.undrainNode, true),
     labelNode: unary(ClusterService.labelNode, true),
     removeNode: unary(ClusterService.removeNode, true),
-    getCluster: unary(ClusterService.getCluster, false),
+    getCluster: read(ClusterService.getCluster),
     changeMember: unary(ClusterService.changeMember, true),
     transferLeadership: unary(ClusterService.transferLeadership, true),
     getConfig: (context) => getConfig({}, context),
     setConfig: unary(ClusterService.setConfig, true),
     createJoinToken: unary(ClusterService.createJoinToken, true),
     listJoinTokens: (context) => listJoinTokens({}, context),
-    getJoinToken: unary(ClusterService.getJoinToken, false),
+    getJoinToken: read(ClusterService.getJoinToken),
     deleteJoinToken: unary(ClusterService.deleteJoinToken, true),
-    listAlerts: unary(ClusterService.listAlerts, false),
+    listAlerts: read(ClusterService.listAlerts),
     testAlert: unary(ClusterService.testAlert, true),
-    getAutoscaler: unary(ClusterService.getAutoscaler, false),
-    listScalingDecisions: unary(ClusterService.listScalingDecisions, false),
+    getAutoscaler: read(ClusterService.getAutoscaler),
+    listScalingDecisions: read(ClusterService.listScalingDecisions),
     submitBatch: unary(ClusterService.submitBatch, true),
-    getBatch: unary(ClusterService.getBatch, false),
-    listBatches: unary(ClusterService.listBatches, false),
+    getBatch: read(ClusterService.getBatch),
+    listBatches: read(ClusterService.listBatches),
     cancelBatch: unary(ClusterService.cancelBatch, true),
     retryBatch: unary(ClusterService.retryBatch, true),
     submitDag: unary(ClusterService.submitDag, true),
-    getDag: unary(ClusterService.getDag, false),
-    listDags: unary(ClusterService.listDags, false),
+    getDag: read(ClusterService.getDag),
+    listDags: read(ClusterService.listDags),
     cancelDag: unary(ClusterService.cancelDag, true),
     retryDag: unary(ClusterService.retryDag, true),
-    saveSnapshot: (context) =>
-      streamCall({
-        pool,
-        address,
-        method: ClusterService.saveSnapshot,
-        request: {},
-        metadata: forwarded(context),
-        signal: context.signal,
-      }),
-    watchTask: (request, context) =>
-      streamCall({
-        pool,
-        address,
-        method: ClusterService.watchTask,
-        request,
-        metadata: forwarded(context),
-        signal: context.signal,
-      }),
+    saveSnapshot: (context) => saveSnapshot(address, {}, context),
+    watchTask: (request, context) => watchTask(address, request, context),
     createToken: unary(ClusterService.createToken, true),
     listTokens: (context) => listTokens({}, context),
     revokeToken: unary(ClusterService.revokeToken, true),

@@ -42,12 +42,16 @@ type WithoutStamp<C> = C extends Command ? Omit<C, 'atMs'> : never;
 /** A command before the leader has stamped it. */
 export type CommandInput = WithoutStamp<Command>;
 
-export interface Replica {
+/** Who leads, as this node knows it. A node without a copy of the state knows that much, too. */
+export interface Leaders {
   readonly nodeName: string;
-  readonly state: StateView;
-  readonly appliedIndex: number;
   leadership(): Leadership;
   onLeadership(listener: (leadership: Leadership) => void): () => void;
+}
+
+export interface Replica extends Leaders {
+  readonly state: StateView;
+  readonly appliedIndex: number;
   /** Called synchronously after each applied command, in log order, on every node. */
   onApplied(listener: (applied: Applied) => void): () => void;
   /**
