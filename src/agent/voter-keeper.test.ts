@@ -89,6 +89,10 @@ function votersOf({ node }: MemoryMember): readonly number[] {
   return [...node.membership.confState.voters].sort((a, b) => a - b);
 }
 
+function learnersOf({ node }: MemoryMember): readonly number[] {
+  return node.membership.confState.learners;
+}
+
 /** Out of any joint configuration. */
 function isSettled({ node }: MemoryMember): boolean {
   return node.membership.confState.votersOutgoing.length === 0;
@@ -182,8 +186,6 @@ describe('the keeper of voters', () => {
 });
 
 describe('nodes without a copy', () => {
-  const learnersOf = ({ node }: MemoryMember): readonly number[] => node.membership.confState.learners;
-
   it('are what living learners are let in as before they are removed, being too many', async () => {
     const { cluster, leader, keeper, copylessNodes } = await begin({ learners: 1 });
     for (const name of ['n4', 'n5']) await addLearner(cluster, leader, name);
