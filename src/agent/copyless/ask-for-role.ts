@@ -62,11 +62,8 @@ export async function askForRole(options: {
       log,
     });
     await directory.takeRole(record, view === null ? null : view.members.map(peerFromWire));
-    const what = view === null ? 'a learner with a new Raft id' : 'without a copy of the state';
-    log.warn(
-      {},
-      `this node is a member no more; it goes on as ${what}, and its former log and state are gone`,
-    );
+    const what = view === null ? 'as a learner with a new Raft id' : 'without a copy of the state';
+    log.warn({}, `this node is a member no more; it goes on ${what}, and its former log and state are gone`);
   } catch (error) {
     if (signal.aborted) throw error;
     log.error({ error: messageOf(error) }, 'this node was removed, and is not let in in any other way');
