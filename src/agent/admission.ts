@@ -1,15 +1,22 @@
-/** Answers nodes that want to be members: the leader adds them, the others say who leads. */
-import type { JoinReply, JoinRequest } from '../generated/raft.ts';
+/**
+ * Answers nodes that want to be let in, and those without a copy, which ask again and again (docs/adr/0013): the leader lets
+ * them in, the others say who leads.
+ */
+import type { ClusterView, JoinReply, JoinRequest } from '../generated/raft.ts';
 import { splitAddress } from '../lib/address.ts';
 import { versionTold } from '../lib/cluster-version.ts';
 import { JarvisError } from '../lib/errors.ts';
 import { hashOfSecret, parseJoinToken } from '../lib/join-token.ts';
 import { isName } from '../lib/names.ts';
 import type { Log } from '../lib/log.ts';
+import { copylessNode } from '../model/copyless-node.ts';
 import type { Caller, JoinTokenUser } from '../operations/port.ts';
 import type { ClusterRecord } from '../raft/data-directory.ts';
 import { peerToWire } from '../raft/form-cluster.ts';
 import type { RaftNode } from '../raft/node.ts';
+import type { Replica } from '../scheduler/ports.ts';
+import type { ClusterViews } from './cluster-views.ts';
+import type { Entered, Entrance } from './entrance.ts';
 import type { NodeAudit } from './node-audit.ts';
 
 /** How the leader checks join tokens. */
@@ -20,10 +27,20 @@ export interface JoinTokens {
   use(user: JoinTokenUser): Promise<void>;
 }
 
+interface Answer {
+  readonly reply: JoinReply;
+  /** The id of the join token that was counted; null: it needed none. */
+  readonly joinToken: string | null;
+  /** Null: another leads. */
+  readonly entered: Entered | null;
+}
+
 export class Admission {
   readonly #raft: RaftNode;
+  readonly #replica: Pick<Replica, 'state'>;
   readonly #cluster: ClusterRecord;
-  readonly #learnersAllowed: () => number;
+  readonly #entrance: Entrance;
+  readonly #views: Pick<ClusterViews, 'current'>;
   readonly #isBarred: (name: string) => boolean;
   readonly #version: () => number;
   readonly #tokens: JoinTokens;
@@ -32,9 +49,10 @@ export class Admission {
 
   constructor(options: {
     raft: RaftNode;
+    replica: Pick<Replica, 'state'>;
     cluster: ClusterRecord;
-    /** At present. */
-    learnersAllowed: () => number;
+    entrance: Entrance;
+    views: Pick<ClusterViews, 'current'>;
     /** A member of that name was removed, and no certificate lets it in. */
     isBarred: (name: string) => boolean;
     /** Of the cluster. */
@@ -45,7 +63,9 @@ export class Admission {
   }) {
     this.#raft = options.raft;
     this.#cluster = options.cluster;
-    this.#learnersAllowed = options.learnersAllowed;
+    this.#replica = options.replica;
+    this.#entrance = options.entrance;
+    this.#views = options.views;
     this.#isBarred = options.isBarred;
     this.#version = options.version;
     this.#tokens = options.tokens;
@@ -54,26 +74,23 @@ export class Admission {
   }
 
   /**
-   * Again for the same node it answers the same.
-   * @throws JarvisError invalid, unauthenticated, forbidden, conflict, no_leader, too_many, outcome_unknown
+   * Again for the same node it answers the same. One without a copy asks every few seconds: nothing is written about that.
+   * @throws JarvisError invalid, unauthenticated, forbidden, conflict, no_leader, too_many, outcome_unknown, unavailable
    */
   async answer(request: JoinRequest, caller?: Caller): Promise<JoinReply> {
-    const { name: node, incarnation, address } = request;
-    const { peers } = this.#raft.membership;
-    const isKnown = peers.some((peer) => peer.incarnation === incarnation && peer.address === address);
+    const { name: node } = request;
     const asked = { operation: 'join', node, principal: '', caller } as const;
-    const { reply, joinToken } = await this.#audit.attempt(asked, () => this.#answer(request));
+    const { reply, joinToken, entered } = this.#isCopyless(request)
+      ? await this.#answer(request)
+      : await this.#audit.attempt(asked, () => this.#answer(request));
     // Another leads, and will record it; or nothing has changed.
-    if (reply.leader_address !== '' || isKnown) return reply;
+    if (entered?.isNew !== true) return reply;
     const principal = joinToken === null ? `node ${node}` : `join-token:${joinToken}`;
     this.#audit.done({ ...asked, principal });
     return reply;
   }
 
-  /** @returns also the id of the join token that was counted */
-  async #answer(
-    request: JoinRequest,
-  ): Promise<{ readonly reply: JoinReply; readonly joinToken: string | null }> {
+  async #answer(request: JoinRequest): Promise<Answer> {
     const { name, incarnation, address, cluster_id: clusterId } = request;
     if (!isName(name)) throw new JarvisError('invalid', `name: ${JSON.stringify(name)} is no name of a node`);
     splitAddress(address);
@@ -83,58 +100,78 @@ export class Admission {
     const elsewhere = this.#leaderElsewhere();
     if (elsewhere !== null) {
       const reply = { leader_address: elsewhere, cluster_id: '', epoch: 0, founders: [], raft_id: 0 };
-      return { reply, joinToken: null };
+      return { reply, joinToken: null, entered: null };
     }
-    this.#checkVersion(request);
+    const mayHoldLog = versionTold(request.known_version) >= this.#version();
+    if (!mayHoldLog && !this.#isCopyless(request)) throw this.#tooOld(request);
     this.#checkFormer(request);
     this.#checkBarred(request);
     const joinToken = await this.#checkToken(request);
     const node = { name, incarnation, address };
-    const { peers } = await this.#raft.changeMembership({
-      type: 'add',
-      node,
-      learnersAllowed: this.#learnersAllowed(),
-    });
-    const member = peers.find((peer) => peer.incarnation === incarnation);
-    if (member === undefined) throw new JarvisError('conflict', `${name} was removed while it was added`);
-    this.#log.info({ member: name, raftId: member.raftId, address }, 'a node has joined');
-    const { epoch, founders } = this.#cluster;
-    const reply = {
-      leader_address: '',
-      cluster_id: this.#cluster.clusterId,
-      epoch,
-      founders: founders.map(peerToWire),
-      raft_id: member.raftId,
-    };
-    return { reply, joinToken };
+    const abilities = { worksWithoutCopy: request.works_without_copy, mayHoldLog };
+    const entered = await this.#entrance.letIn(node, abilities);
+    const as = { member: name, address };
+    if (entered.peer !== null) this.#log.info({ ...as, raftId: entered.peer.raftId }, 'a node has joined');
+    else if (entered.isNew) this.#log.info(as, 'a node has joined, and works without a copy of the state');
+    return { reply: this.#replyTo(request, entered), joinToken, entered };
   }
 
-  /** It could not apply what is in the log. @throws JarvisError forbidden */
-  #checkVersion({ name, known_version }: JoinRequest): void {
+  #replyTo({ view_digest: known }: JoinRequest, { peer }: Entered): JoinReply {
+    const { clusterId, epoch, founders } = this.#cluster;
+    const reply = {
+      leader_address: '',
+      cluster_id: clusterId,
+      epoch,
+      founders: founders.map(peerToWire),
+      raft_id: peer?.raftId ?? 0,
+    };
+    if (peer !== null) return reply;
+    const view: ClusterView = this.#views.current();
+    return view.digest === known ? reply : { ...reply, view };
+  }
+
+  /** It works without a copy of the state, under this name, and has said so by its incarnation. */
+  #isCopyless({ name, incarnation }: JoinRequest): boolean {
+    const { peers } = this.#raft.membership;
+    return copylessNode(this.#replica.state, peers, name)?.incarnation === incarnation;
+  }
+
+  /** By its incarnation, or that of the place that it takes. */
+  #isKnown({ name, incarnation, former_incarnation: former }: JoinRequest): boolean {
+    const isOwn = (known: { readonly incarnation: string }): boolean =>
+      known.incarnation === incarnation || known.incarnation === former;
+    if (this.#raft.membership.peers.some(isOwn)) return true;
+    const { copylessNodes } = this.#replica.state;
+    const row = copylessNodes.get(name);
+    if (row !== undefined && isOwn(row)) return true;
+    // One with another name is no stranger, but told that it may not.
+    return [...copylessNodes.values()].some(isOwn);
+  }
+
+  /** It could not apply what is in the log. */
+  #tooOld({ name, known_version }: JoinRequest): JarvisError {
     const known = versionTold(known_version);
-    const version = this.#version();
-    if (known >= version) return;
-    throw new JarvisError(
+    return new JarvisError(
       'forbidden',
-      `the cluster is at version ${version}, and ${name} knows version ${known} only: start it with a later build`,
+      `the cluster is at version ${this.#version()}, and ${name} knows version ${known} only: start it with a later build`,
     );
   }
 
   /** Who was removed does not come back by itself. @throws JarvisError forbidden */
-  #checkFormer({ name, incarnation, former_incarnation: former }: JoinRequest): void {
-    const { peers } = this.#raft.membership;
-    if (former === '' || peers.some((peer) => [former, incarnation].includes(peer.incarnation))) return;
+  #checkFormer(request: JoinRequest): void {
+    if (request.former_incarnation === '' || this.#isKnown(request)) return;
     throw new JarvisError(
       'forbidden',
-      `${name} was removed from the cluster, and cannot take its former place`,
+      `${request.name} was removed from the cluster, and cannot take its former place`,
     );
   }
 
   /** Nor with a new data directory and nothing but the certificate that it has still. @throws JarvisError forbidden */
   #checkBarred({ name: node, incarnation, join_token: text }: JoinRequest): void {
+    if (text !== '' || !this.#isBarred(node)) return;
     const { peers } = this.#raft.membership;
-    if (text !== '' || peers.some((peer) => peer.incarnation === incarnation || peer.name === node)) return;
-    if (!this.#isBarred(node)) return;
+    if (peers.some((peer) => peer.incarnation === incarnation || peer.name === node)) return;
+    if (this.#replica.state.copylessNodes.has(node)) return;
     throw new JarvisError(
       'forbidden',
       `${node} was removed from the cluster, and its certificate alone does not let it in again: ` +
@@ -143,14 +180,13 @@ export class Admission {
   }
 
   /**
-   * A member that is known by its incarnation, or comes back in the place of one, has shown a token before, if it had to.
+   * A node that is known by its incarnation, or comes back in the place of one, has shown a token before, if it had to.
    * @returns the id of the token that counts; null: it needed none
    * @throws JarvisError unauthenticated, forbidden; conflict where the name is taken
    */
   async #checkToken(request: JoinRequest): Promise<string | null> {
-    const { name: node, incarnation, former_incarnation: former, join_token: text } = request;
-    if (this.#raft.membership.peers.some((peer) => [former, incarnation].includes(peer.incarnation)))
-      return null;
+    const { name: node, incarnation, join_token: text } = request;
+    if (this.#isKnown(request)) return null;
     if (text === '' && !this.#tokens.areRequired) return null;
     if (text === '')
       throw new JarvisError(

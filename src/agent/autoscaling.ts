@@ -1,12 +1,13 @@
 /** The autoscaler as a duty of the leader: what it needs of Raft, of the nodes and of those that let new ones in. */
 import { Autoscaler, type AutoscalerObserver } from '../autoscaler/loop.ts';
-import type { AutoscalerParts } from '../autoscaler/ports.ts';
+import type { AutoscalerMembers, AutoscalerParts } from '../autoscaler/ports.ts';
 import { AwsProvider } from '../autoscaler/providers/aws/aws-provider.ts';
 import { ClusterProviders } from '../autoscaler/providers/cluster-providers.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import type { TlsSource } from '../lib/tls-watch.ts';
 import type { Autoscaling } from '../model/autoscaling.ts';
+import { copylessNodes } from '../model/copyless-node.ts';
 import type { RaftNode } from '../raft/node.ts';
 import type { ChannelPool } from '../rpc/channel.ts';
 import type { Replica } from '../scheduler/ports.ts';
@@ -46,7 +47,7 @@ export function autoscalerOf(options: AutoscalingOptions): Autoscaler {
       addressOf: (node) => replica.state.nodes.get(node)?.address ?? null,
       clouds: new Map([['aws', aws]]),
     }),
-    members: () => membersOf(raft),
+    members: () => scalingMembers(replica, raft),
     voters: () => targetVotersOf(replica.state.cluster, raft.membership.peers.length),
     joinTokens: authRequired(config) ? new ScalingJoinTokens(options) : null,
     departures: new NodeDepartures(options),
@@ -56,13 +57,18 @@ export function autoscalerOf(options: AutoscalingOptions): Autoscaler {
   return new Autoscaler(parts, observer);
 }
 
-function membersOf(raft: RaftNode) {
+/** The members, and behind them who was let in without a copy. */
+export function scalingMembers({ state }: Pick<Replica, 'state'>, raft: RaftNode): AutoscalerMembers {
   const { id, confState } = raft.status();
-  return raft.membership.peers.map(({ raftId, name, address }) => ({
+  const { peers } = raft.membership;
+  const members = peers.map(({ raftId, name, address }) => ({
     name,
     address,
     hasCopy: true,
     isVoter: confState.voters.includes(raftId),
     isCaughtUp: raftId === id || (raft.isActive(raftId) && raft.isCaughtUp(raftId)),
   }));
+  const without = { hasCopy: false, isVoter: false, isCaughtUp: false };
+  const bare = copylessNodes(state, peers).map(({ name, address }) => ({ name, address, ...without }));
+  return [...members, ...bare];
 }

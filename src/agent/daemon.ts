@@ -20,6 +20,7 @@ import type { RpcServer } from '../rpc/server.ts';
 import type { Admission } from './admission.ts';
 import { Closers } from './closers.ts';
 import type { NodeConfig } from './config.ts';
+import { CopylessNames } from './copyless-names.ts';
 import { DiskErrors } from './disk-errors.ts';
 import { announceAddress, enterCluster } from './enter-cluster.ts';
 import { drainBeforeExit } from './exit-drain.ts';
@@ -215,16 +216,18 @@ export class Daemon {
     const member = await this.#recover(directory, cluster);
     const { raft, machine, wal, snapshots, transport } = member;
     lastWords.follow(() => raft.membership.peers);
-    this.#serveMembers(rpc, raft);
     const observer = metrics.raft;
     const laggards = () => laggardsAmong(versionsOf(raft, transport));
     const replica = new ClusterReplica({ nodeName: config.name, raft, machine, clock, observer, laggards });
+    const names = new CopylessNames({ raft, replica });
+    this.#closers.add('names', () => names.close());
+    this.#serveMembers(rpc, raft, names);
     const onFailure = (error: unknown): void => this.#fail(error);
     this.#closers.add('version', watchVersion({ replica, transport, directory, onFailure, log }));
     metrics.member(member, { replica, diskErrors, lastWords });
     const { version: clusterVersion } = entered.formation;
     const leading = { replica, cluster, clusterVersion, raft, transport, pool };
-    const { autoscaler, duties, sessions } = leaderParts(this.#parts, leading);
+    const { autoscaler, duties, sessions, entrance } = leaderParts(this.#parts, leading);
     const logs = this.#logs(entered, replica);
     const questions = memberQuestions({ pool, clusterId: cluster.clusterId, signal });
     const watches = memberWatches({
@@ -247,6 +250,7 @@ export class Daemon {
       self,
       replica,
       duties,
+      entrance,
       autoscaler,
       questions,
       pool,
@@ -258,7 +262,7 @@ export class Daemon {
     operations.become(open);
     const { guard, nodes: audit } = this.#guarding;
     answerMembers(services, this.#parts, { open, guard, cluster, logs, sessions, lastWords, watches });
-    const admission = { replica, cluster, raft, local, audit, signal };
+    const admission = { replica, cluster, raft, names, entrance, local, audit, signal };
     this.#admission = nodeAdmission(this.#parts, admission);
     await beginEnrolment(this.#parts, { ...admission, pool, services });
     peerService.join({ transport, snapshots, onUnwritable: (error) => diskErrors.note(error) });
@@ -316,11 +320,14 @@ export class Daemon {
   }
 
   /** Those alone; this node itself also where it has not applied the entry yet that has let it in. */
-  #serveMembers(rpc: RpcServer, raft: RaftNode): void {
-    const follow = (): void =>
-      rpc.setMembers(new Set([this.#parts.config.name, ...raft.membership.peers.map(({ name }) => name)]));
+  #serveMembers(rpc: RpcServer, raft: RaftNode, copyless: CopylessNames): void {
+    const follow = (): void => {
+      const members = raft.membership.peers.map(({ name }) => name);
+      rpc.setMembers(new Set([this.#parts.config.name, ...members, ...copyless.all]));
+    };
     follow();
-    this.#closers.add('members', raft.onMembership(follow));
+    // Also where the members are others.
+    this.#closers.add('members', copyless.onChange(follow));
   }
 
   async #admit(request: JoinRequest, caller: Caller | undefined) {

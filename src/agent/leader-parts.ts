@@ -11,6 +11,7 @@ import { adminTokenFile } from './admin-token-file.ts';
 import { alertDuties } from './alerts/duties.ts';
 import { autoscalerOf } from './autoscaling.ts';
 import { authRequired } from './config.ts';
+import { Entrance } from './entrance.ts';
 import { DrainKeeper } from './leader/drain-keeper.ts';
 import { LeaderDuties } from './leader/leader-duties.ts';
 import { LeaseSettler } from './leader/lease-settler.ts';
@@ -22,7 +23,7 @@ import { HandOverRequests } from './logs/hand-over-service.ts';
 import type { NodeParts } from './node-parts.ts';
 import type { ClusterReplica } from './replica.ts';
 import { versionsOf } from './version-watch.ts';
-import { VoterKeeper } from './voter-keeper.ts';
+import { learnersAllowed, VoterKeeper } from './voter-keeper.ts';
 
 interface LeadingMember {
   readonly replica: ClusterReplica;
@@ -38,6 +39,7 @@ export interface LeaderParts {
   readonly autoscaler: Autoscaler;
   readonly duties: LeaderDuties;
   readonly sessions: SessionService;
+  readonly entrance: Entrance;
 }
 
 export function leaderParts(node: NodeParts, member: LeadingMember): LeaderParts {
@@ -57,7 +59,8 @@ export function leaderParts(node: NodeParts, member: LeadingMember): LeaderParts
     log,
   });
   metrics.scales(autoscaler, replica);
-  const duties: LeaderDuties = leaderDuties(node, { ...member, autoscaler });
+  const voters = new VoterKeeper({ replica, raft, clock, log });
+  const duties: LeaderDuties = leaderDuties(node, { ...member, autoscaler, voters });
   const sessions = new SessionService({
     replica,
     accept: (call) => duties.accept(call),
@@ -65,7 +68,13 @@ export function leaderParts(node: NodeParts, member: LeadingMember): LeaderParts
     log,
   });
   closing('sessions', () => sessions.close());
-  return { autoscaler, duties, sessions };
+  const entrance = new Entrance({
+    raft,
+    replica,
+    learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+    learnersWanted: () => voters.learnersWanted(),
+  });
+  return { autoscaler, duties, sessions, entrance };
 }
 
 function leaderDuties(
@@ -78,7 +87,8 @@ function leaderDuties(
     transport,
     pool,
     autoscaler,
-  }: LeadingMember & { readonly autoscaler: Autoscaler },
+    voters,
+  }: LeadingMember & { readonly autoscaler: Autoscaler; readonly voters: VoterKeeper },
 ): LeaderDuties {
   const parts = { replica, clock, log };
   const scheduling = new SchedulingLoop({
@@ -93,7 +103,7 @@ function leaderDuties(
     file: adminTokenFile(config.dataDir),
   });
   closing('tokens', () => tokens.close());
-  const handOver = new HandOverRequests({ clusterId: cluster.clusterId, pool, log });
+  const handOver = new HandOverRequests({ clusterId: cluster.clusterId, replica, pool, log });
   const duties: LeaderDuties = new LeaderDuties({
     ...parts,
     formation: {
@@ -107,7 +117,7 @@ function leaderDuties(
       new LeaseSettler(parts),
       new TimeoutSettler(parts),
       scheduling,
-      new VoterKeeper({ ...parts, raft }),
+      voters,
       new DrainKeeper({ ...parts, handOver }),
       new Retention(parts),
       ...alertDuties({ ...parts, raft, version }),

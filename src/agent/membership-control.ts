@@ -4,19 +4,24 @@ import type { ChangeMemberRequest } from '../generated/cluster.ts';
 import { splitAddress } from '../lib/address.ts';
 import type { Clock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
+import { versionTold } from '../lib/cluster-version.ts';
 import { isName, NAME_RULE } from '../lib/names.ts';
+import { DEFAULT_MEMBERSHIP } from '../model/cluster.ts';
+import { COMMAND_VERSIONS } from '../model/command-versions.ts';
 import type { MembershipControl } from '../operations/node-port.ts';
 import type { RaftId } from '../raft/core/types.ts';
 import type { RaftNode } from '../raft/node.ts';
 import type { Peer } from '../raft/ports.ts';
+import type { Replica } from '../scheduler/ports.ts';
+import type { Entrance } from './entrance.ts';
 
 export interface MembershipControlOptions {
   readonly raft: RaftNode;
   readonly clock: Clock;
   /** How many voters the autopilot keeps. */
   readonly targetVoters: () => number;
-  /** How many learners there may be at present. */
-  readonly learnersAllowed: () => number;
+  readonly replica: Pick<Replica, 'state'>;
+  readonly entrance: Entrance;
   /** From then on the certificate of that name lets nobody in. */
   readonly bar: (name: string) => Promise<void>;
   /** Asks the node at the address who it is. @throws JarvisError unavailable, timeout */
@@ -34,7 +39,6 @@ export class LeaderMembershipControl implements MembershipControl {
   }
 
   async change(request: ChangeMemberRequest, signal: AbortSignal): Promise<void> {
-    const { raft } = this.#options;
     const action = ACTIONS.find((known) => known === request.action);
     if (action === undefined)
       throw new JarvisError(
@@ -42,12 +46,8 @@ export class LeaderMembershipControl implements MembershipControl {
         `action: ${JSON.stringify(request.action)}; allowed: ${ACTIONS.join(', ')}`,
       );
     if (action === 'add') return this.#add(request, signal);
+    if (action === 'remove') return this.#remove(request.name);
     const member = this.#member(request.name);
-    if (action === 'remove') {
-      await this.#options.bar(member.name);
-      await raft.changeMembership({ type: 'remove', id: member.raftId });
-      return undefined;
-    }
     const other = request.other === '' ? null : this.#member(request.other);
     const promoted = action === 'promote' ? member : other;
     const demoted = action === 'promote' ? other : member;
@@ -84,19 +84,32 @@ export class LeaderMembershipControl implements MembershipControl {
 
   /** A node that waits with --join asks by itself; this one is asked, and told when it asks next. */
   async #add({ name, address }: ChangeMemberRequest, signal: AbortSignal): Promise<void> {
-    const { raft, ask, learnersAllowed } = this.#options;
+    const { ask, entrance } = this.#options;
     if (!isName(name)) throw new JarvisError('invalid', `name: ${JSON.stringify(name)} is not ${NAME_RULE}`);
     splitAddress(address);
     const found = await ask(address, signal);
     if (found.name !== name)
       throw new JarvisError('conflict', `${address} is node ${JSON.stringify(found.name)}, not ${name}`);
-    if (found.cluster_id !== '' && !this.#isMember(found.incarnation))
+    if (found.cluster_id !== '' && !this.#isKnown(found))
       throw new JarvisError('conflict', `node ${name} belongs to cluster ${found.cluster_id} already`);
-    await raft.changeMembership({
-      type: 'add',
-      node: { name, incarnation: found.incarnation, address },
-      learnersAllowed: learnersAllowed(),
-    });
+    // Builds that know of such nodes can be such.
+    const worksWithoutCopy = versionTold(found.known_version) >= COMMAND_VERSIONS.admitCopyless;
+    await entrance.letIn({ name, incarnation: found.incarnation, address }, { worksWithoutCopy });
+  }
+
+  async #remove(name: string): Promise<void> {
+    const { raft, replica, bar, entrance } = this.#options;
+    const isCopyless = replica.state.copylessNodes.has(name);
+    if (isCopyless && !raft.membership.peers.some((peer) => peer.name === name)) {
+      await bar(name);
+      return entrance.dismiss(name);
+    }
+    const member = this.#member(name);
+    await bar(name);
+    // It would come back by that.
+    await entrance.dismiss(name);
+    await raft.changeMembership({ type: 'remove', id: member.raftId });
+    return undefined;
   }
 
   async #exchange(
@@ -136,15 +149,29 @@ export class LeaderMembershipControl implements MembershipControl {
     await raft.changeMembership({ type: action, id: member.raftId });
   }
 
-  #isMember(incarnation: string): boolean {
-    return this.#options.raft.membership.peers.some((peer) => peer.incarnation === incarnation);
+  #isKnown({ name, incarnation }: BootstrapReply): boolean {
+    const { raft, replica } = this.#options;
+    return (
+      raft.membership.peers.some((peer) => peer.incarnation === incarnation) ||
+      replica.state.copylessNodes.get(name)?.incarnation === incarnation
+    );
   }
 
-  /** @throws JarvisError not_found */
+  /** @throws JarvisError not_found; conflict where it has no copy of the log */
   #member(name: string): Peer {
-    const { peers } = this.#options.raft.membership;
+    const { raft, replica } = this.#options;
+    const { peers } = raft.membership;
     const found = peers.find((peer) => peer.name === name);
     if (found !== undefined) return found;
+    const { cluster, copylessNodes } = replica.state;
+    if (copylessNodes.has(name)) {
+      const { learners } = cluster?.config.membership ?? DEFAULT_MEMBERSHIP;
+      throw new JarvisError(
+        'conflict',
+        `${name} works without a copy of the log, and cannot vote: it becomes a learner by itself once there are fewer ` +
+          `than are kept (membership.learners, now ${learners})`,
+      );
+    }
     const names = peers.map((peer) => peer.name).join(', ');
     throw new JarvisError('not_found', `there is no member ${JSON.stringify(name)}; there are ${names}`);
   }

@@ -5,29 +5,35 @@ import type { ClusterRecord } from '../raft/data-directory.ts';
 import type { RaftNode } from '../raft/node.ts';
 import type { ChannelPool } from '../rpc/channel.ts';
 import { Admission } from './admission.ts';
+import { ClusterViews } from './cluster-views.ts';
+import type { CopylessNames } from './copyless-names.ts';
 import { enrolmentParts } from './enrolment/enrolment-parts.ts';
+import type { Entrance } from './entrance.ts';
 import type { MemberServices } from './member-services.ts';
 import type { NodeAudit } from './node-audit.ts';
 import type { NodeParts } from './node-parts.ts';
 import type { ClusterReplica } from './replica.ts';
-import { learnersAllowed } from './voter-keeper.ts';
 
 interface AdmissionParts {
   readonly replica: ClusterReplica;
   readonly cluster: ClusterRecord;
   readonly raft: RaftNode;
+  readonly names: CopylessNames;
+  readonly entrance: Entrance;
   readonly local: LocalOperations;
   readonly audit: NodeAudit;
   readonly signal: AbortSignal;
 }
 
 export function nodeAdmission({ config, security, log }: NodeParts, parts: AdmissionParts): Admission {
-  const { replica, cluster, raft, local, audit, signal } = parts;
+  const { replica, cluster, raft, names, entrance, local, audit, signal } = parts;
   const { tls } = security;
   return new Admission({
     raft,
+    replica,
     cluster,
-    learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+    entrance,
+    views: new ClusterViews({ raft, replica, names }),
     version: () => clusterVersionOf(replica.state.cluster),
     isBarred: (name) => tls !== null && replica.state.formerMembers.has(name),
     // With TLS the certificate that it shows is what lets it in.

@@ -5,6 +5,7 @@ import { MemoryCluster as RaftCluster, type MemoryMember } from '../raft/testing
 import { turn } from '../raft/testing/memory-stores.ts';
 import { registrationOf } from '../scheduler/core/testing/values.ts';
 import { MemoryCluster } from '../scheduler/testing/memory-cluster.ts';
+import { scalingMembers } from './autoscaling.ts';
 import { NodeDepartures } from './node-departures.ts';
 
 const HEARTBEAT = { intervalMs: 2000, warningMs: 10_000, timeoutMs: 30_000 };
@@ -77,6 +78,11 @@ class Scene {
     this.register(name, zone);
   }
 
+  /** A node without a copy, of that incarnation. */
+  admit(name: string, incarnation: string = name): void {
+    this.state.execute({ type: 'admitCopyless', name, incarnation, address: `${name}:1` });
+  }
+
   drain(name: string): void {
     const asked = { type: 'drainNode', node: name, withinMs: 1000, graceMs: null, startId: null } as const;
     this.state.execute({ ...asked, idempotency: null });
@@ -110,6 +116,10 @@ class Scene {
 
   get voters(): readonly string[] {
     return this.names('voters');
+  }
+
+  get copyless(): readonly string[] {
+    return [...this.state.state.copylessNodes.keys()];
   }
 
   names(kind: 'voters' | 'learners'): readonly string[] {
@@ -159,6 +169,67 @@ describe('a node that votes not', () => {
     expect(scene.names('learners')).toEqual([]);
     expect(await scene.step('auto', true)).toBe(true);
     expect(scene.nodes).toEqual(['n1', 'n2', 'n3']);
+  });
+});
+
+describe('a node without a copy', () => {
+  it('is drained first, is not let in any more, and leaves the list once it is silent', async () => {
+    const scene = await Scene.of(3);
+    scene.admit('auto');
+    scene.register('auto', undefined);
+    expect(await scene.step('auto')).toBe(false);
+    expect(scene.state.state.nodes.get('auto')?.status).toBe('DRAINING');
+    expect(scene.copyless).toEqual(['auto']);
+    scene.drain('auto');
+    expect(await scene.step('auto')).toBe(false);
+    expect(scene.copyless).toEqual([]);
+    expect(scene.barred).toEqual(['auto']);
+    expect(await scene.step('auto')).toBe(false);
+    expect(scene.nodes).toContain('auto');
+    scene.silentMs = 2 * HEARTBEAT.intervalMs;
+    expect(await scene.step('auto')).toBe(true);
+    expect(scene.nodes).toEqual(['n1', 'n2', 'n3']);
+  });
+
+  it('goes undrained and at once where its provider says that nothing of it runs, also where it never came', async () => {
+    const scene = await Scene.of(3);
+    for (const name of ['came', 'never']) scene.admit(name);
+    scene.register('came', undefined);
+    for (const name of ['came', 'never']) {
+      expect(await scene.step(name, true)).toBe(false);
+      expect(await scene.step(name, true)).toBe(true);
+    }
+    expect(scene.copyless).toEqual([]);
+    expect(scene.nodes).toEqual(['n1', 'n2', 'n3']);
+  });
+
+  it('that has become a member leaves as both, so that it does not go on as what it was', async () => {
+    const scene = await Scene.of(3);
+    await scene.join('auto');
+    scene.admit('auto');
+    scene.drain('auto');
+    expect(await scene.step('auto')).toBe(false);
+    expect([scene.copyless, scene.names('learners')]).toEqual([[], ['auto']]);
+    expect(await scene.step('auto')).toBe(false);
+    expect(scene.names('learners')).toEqual([]);
+    scene.silentMs = 2 * HEARTBEAT.intervalMs;
+    expect(await scene.step('auto')).toBe(true);
+  });
+
+  it('is known to the autoscaler, and as a member only once it is one', async () => {
+    const scene = await Scene.of(3);
+    await scene.join('learner');
+    scene.admit('learner');
+    scene.admit('bare');
+    const leads = scene.nameOf(scene.leader.id);
+    const members = scalingMembers(scene.state.replica(leads), scene.leader.node);
+    const copy = { hasCopy: true, isCaughtUp: true };
+    expect(members).toHaveLength(5);
+    expect(members.slice(3)).toMatchObject([
+      { name: 'learner', isVoter: false, ...copy },
+      { name: 'bare', address: 'bare:1', isVoter: false, hasCopy: false, isCaughtUp: false },
+    ]);
+    expect(members.slice(0, 3).every(({ isVoter }) => isVoter)).toBe(true);
   });
 });
 

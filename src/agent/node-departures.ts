@@ -27,7 +27,10 @@ interface Heir extends OtherNode {
   readonly raftId: RaftId;
 }
 
-/** Drained where it lives, then out of the members, which ends its daemon, and off the list once that is silent. */
+/**
+ * Drained where it lives, then out of the members, or not let in without a copy any more, which ends its daemon, and off the
+ * list once that is silent.
+ */
 export class NodeDepartures implements Departures {
   readonly #options: NodeDeparturesOptions;
   #isChanging = false;
@@ -51,6 +54,11 @@ export class NodeDepartures implements Departures {
       if (drainOf(node) === null) await this.#propose({ ...drain, idempotency: null });
       return false;
     }
+    // First, so that no member that leaves goes on without a copy: its row may be from before it became one, or from just now.
+    if (replica.state.copylessNodes.has(name)) {
+      await this.#dismiss(name);
+      return false;
+    }
     if (member !== undefined) {
       await this.#inTurn(() => this.#expel(member));
       return false;
@@ -68,6 +76,12 @@ export class NodeDepartures implements Departures {
     } finally {
       this.#isChanging = false;
     }
+  }
+
+  /** It hears of that with its next question. */
+  async #dismiss(name: string): Promise<void> {
+    await this.#propose({ type: 'barMember', name });
+    await this.#propose({ type: 'dismissCopyless', name });
   }
 
   /** Where it leads, another one does; where it votes, another one takes its vote; and then it goes. */

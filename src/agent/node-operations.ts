@@ -14,6 +14,7 @@ import type { ChannelPool } from '../rpc/channel.ts';
 import { createRemotes } from '../rpc/remotes.ts';
 import { webhookTester } from './alerts/webhooks.ts';
 import { ownAuthorityHash } from './enrolment/enrolment-parts.ts';
+import type { Entrance } from './entrance.ts';
 import { NodeInsight, type NodeSelf } from './insight.ts';
 import type { LeaderDuties } from './leader/leader-duties.ts';
 import type { MemberQuestions } from './member-questions.ts';
@@ -23,7 +24,7 @@ import type { RecoveredMember } from './recovery.ts';
 import type { ClusterReplica } from './replica.ts';
 import { SavedSnapshots } from './saved-snapshots.ts';
 import { barMember } from './version-watch.ts';
-import { learnersAllowed, targetVotersOf } from './voter-keeper.ts';
+import { targetVotersOf } from './voter-keeper.ts';
 
 interface OperationParts {
   readonly directory: DataDirectory;
@@ -31,6 +32,7 @@ interface OperationParts {
   readonly self: NodeSelf;
   readonly replica: ClusterReplica;
   readonly duties: LeaderDuties;
+  readonly entrance: Entrance;
   readonly autoscaler: Autoscaler;
   readonly questions: MemberQuestions;
   readonly pool: ChannelPool;
@@ -44,7 +46,7 @@ export async function nodeOperations(
   { config, security, version, clock, log, closing }: NodeParts,
   parts: OperationParts,
 ): Promise<{ readonly local: LocalOperations; readonly routing: RoutingOperations }> {
-  const { directory, member, self, replica, duties, autoscaler, questions, pool } = parts;
+  const { directory, member, self, replica, duties, entrance, autoscaler, questions, pool } = parts;
   const { raft, machine } = member;
   const { tls } = security;
   const remotes = createRemotes(pool);
@@ -59,7 +61,8 @@ export async function nodeOperations(
       raft,
       clock,
       targetVoters: () => targetVotersOf(replica.state.cluster, raft.membership.peers.length),
-      learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
+      replica,
+      entrance,
       bar: (name) => barMember(replica, name, log),
       ask: (address, caller) => questions.identity(address, caller),
     }),

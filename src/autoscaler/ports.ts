@@ -35,12 +35,14 @@ export interface Departures {
   leave(node: string, isGone: boolean, signal: AbortSignal): Promise<boolean>;
 }
 
+export type AutoscalerMembers = readonly (ScalingMember & { readonly address: string })[];
+
 export interface AutoscalerParts {
   readonly replica: Pick<Replica, 'onApplied' | 'propose' | 'state'>;
   readonly clusterId: string;
   readonly providers: InstanceProviders;
   /** Also those that work without a copy. */
-  readonly members: () => readonly (ScalingMember & { readonly address: string })[];
+  readonly members: () => AutoscalerMembers;
   /** That are kept. */
   readonly voters: () => number;
   /** Null: nodes come in without. */

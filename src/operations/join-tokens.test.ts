@@ -155,6 +155,11 @@ describe('a node that shows a join token', () => {
       code: 'conflict',
       message: 'a member has the name n3: choose another name, or remove it from the cluster first',
     });
+    cluster.execute({ type: 'admitCopyless', name: 'n9', incarnation: 'i9', address: 'n9:1' });
+    await expect(use({ node: 'n9' })).rejects.toMatchObject({
+      code: 'conflict',
+      message: 'a node has the name n9: choose another name, or remove it from the cluster first',
+    });
   });
 });
 

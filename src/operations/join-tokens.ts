@@ -114,10 +114,11 @@ export class LocalJoinTokens implements JoinTokenOperations {
     const fault = faultOfUse(known, { node, holder, secretHash, nowMs: nowMs() });
     if (fault !== null) throw new JarvisError('forbidden', fault);
     const isRepeated = known?.usedBy.some((use) => isSameUse(use, user)) === true;
-    if (!isRepeated && insight.members().some(({ name }) => name === node))
+    const isMember = insight.members().some(({ name }) => name === node);
+    if (!isRepeated && (isMember || replica.state.copylessNodes.has(node)))
       throw new JarvisError(
         'conflict',
-        `a member has the name ${node}: choose another name, or remove it from the cluster first`,
+        `a ${isMember ? 'member' : 'node'} has the name ${node}: choose another name, or remove it from the cluster first`,
       );
     throwIfAborted(signal);
     await outcome(replica.propose({ type: 'useJoinToken', id, secretHash, node, holder }), signal);

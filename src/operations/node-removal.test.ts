@@ -75,6 +75,19 @@ describe('removing a node', () => {
     expect(await remove('w')).toMatchObject({ lost_attempts: 0 });
   });
 
+  it('that works without a copy, while its daemon runs, says what ends that', async () => {
+    cluster.execute({ type: 'admitCopyless', name: 'w', incarnation: 'w', address: 'w:7101' });
+    const asked = { node: 'w', withinMs: 1000, graceMs: null, startId: null, idempotency: null } as const;
+    cluster.execute({ type: 'drainNode', ...asked });
+    const drain = cluster.state.nodes.get('w')?.drain?.index ?? 0;
+    cluster.execute({ type: 'nodeDrained', term: cluster.term, node: 'w', drain });
+    cluster.silentMs.set('w', 1000);
+    await expect(remove('w')).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringContaining('end its membership (cluster remove w)') as string,
+    });
+  });
+
   it('that is OFFLINE needs nobody to have listened for long', async () => {
     offline('w');
     expect(await remove('w', true)).toMatchObject({ name: 'w' });

@@ -49,7 +49,8 @@ export async function enrolmentParts(
     authoritiesPem,
     useToken: (user, caller) => useToken(options, user, caller),
     useTokenHere: options.useTokenHere,
-    isMember: (name) => raft.membership.peers.some((peer) => peer.name === name),
+    isMember: (name) =>
+      raft.membership.peers.some((peer) => peer.name === name) || replica.state.copylessNodes.has(name),
     hostOwners: () => hostOwners(replica),
     audit: options.audit,
     clock,
