@@ -98,13 +98,14 @@ async function shown(token: string | null, address?: string): Promise<KnownToken
 
 /** What it comes to, while time passes. */
 async function eventually<T>(promise: Promise<T>): Promise<PromiseSettledResult<T>> {
-  let result: PromiseSettledResult<T> | null = null;
-  const settled = Promise.allSettled([promise]).then(([only]) => (result = only));
-  while (result === null) {
+  const over = new AbortController();
+  const settled = Promise.allSettled([promise]).finally(() => over.abort());
+  while (!over.signal.aborted) {
     await turn();
     await clock.advance(250);
   }
-  return await settled;
+  const [result] = await settled;
+  return result;
 }
 
 async function codeOf(promise: Promise<unknown>): Promise<string> {
@@ -121,6 +122,13 @@ async function passes(durationMs: number): Promise<void> {
     await clock.advance(250);
   }
   await turn();
+}
+
+async function watched() {
+  const token = await shown(RIGHT);
+  const watch = authenticator.watch(token);
+  await turn();
+  return watch;
 }
 
 describe('a token', () => {
@@ -224,13 +232,6 @@ describe('wrong tokens', () => {
 });
 
 describe('a call that goes on', () => {
-  async function watched() {
-    const token = await shown(RIGHT);
-    const watch = authenticator.watch(token);
-    await turn();
-    return watch;
-  }
-
   it('ends at once when the token is revoked', async () => {
     using watch = await watched();
     expect(open.size).toBe(1);
