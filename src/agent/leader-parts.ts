@@ -103,7 +103,7 @@ function leaderDuties(
     file: adminTokenFile(config.dataDir),
   });
   closing('tokens', () => tokens.close());
-  const handOver = new HandOverRequests({ clusterId: cluster.clusterId, pool, log });
+  const handOver = new HandOverRequests({ clusterId: cluster.clusterId, replica, pool, log });
   const duties: LeaderDuties = new LeaderDuties({
     ...parts,
     formation: {

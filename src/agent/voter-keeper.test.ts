@@ -2,10 +2,12 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import { limits } from '../lib/limits.ts';
 import { silentLog } from '../lib/log.ts';
+import { CLUSTER_VERSION, FIRST_CLUSTER_VERSION } from '../lib/cluster-version.ts';
+import type { Outcome } from '../model/commands.ts';
 import type { ClusterRow } from '../model/cluster.ts';
 import { MemoryCluster, type MemoryMember } from '../raft/testing/memory-cluster.ts';
 import { turn } from '../raft/testing/memory-stores.ts';
-import type { Replica } from '../scheduler/ports.ts';
+import type { CommandInput, Replica } from '../scheduler/ports.ts';
 import { AUTOPILOT_DEFAULTS } from './leader/autopilot.ts';
 import { learnersAllowed, targetVotersOf, VoterKeeper } from './voter-keeper.ts';
 
@@ -22,12 +24,16 @@ interface Scene {
   readonly voters?: number;
   readonly learners?: number;
   readonly zones?: Readonly<Record<string, string>>;
+  readonly version?: number;
+  /** There are as many nodes without a copy as there may be. */
+  readonly isFull?: boolean;
 }
 
-function rowOf({ voters = 3, learners = 20 }: Scene): ClusterRow {
+function rowOf({ voters = 3, learners = 20, version = CLUSTER_VERSION }: Scene): ClusterRow {
   return {
     clusterId: 'c',
     epoch: 1,
+    version,
     formedAtMs: 0,
     timeMs: 0,
     assignmentCounter: 0,
@@ -39,11 +45,22 @@ function rowOf({ voters = 3, learners = 20 }: Scene): ClusterRow {
   };
 }
 
-/** The keeper needs no more of the state than the settings and the labels of nodes. */
-function replicaOf(scene: Scene): Pick<Replica, 'state'> {
+/** The keeper needs no more of the state than the settings, the labels of nodes, and who works without a copy. */
+function replicaOf(scene: Scene) {
   const zones = Object.entries(scene.zones ?? {});
   const nodes = new Map(zones.map(([name, zone]) => [name, { labels: [['zone', zone]] }]));
-  return { state: { cluster: rowOf(scene), nodes } } as unknown as Pick<Replica, 'state'>;
+  const copylessNodes = new Map<string, CommandInput>();
+  const replica = {
+    state: { cluster: rowOf(scene), nodes, copylessNodes },
+    propose: async (command: CommandInput): Promise<Outcome> => {
+      if (command.type === 'admitCopyless' && scene.isFull === true)
+        return { type: 'refused', code: 'conflict', message: 'full' };
+      if (command.type === 'admitCopyless') copylessNodes.set(command.name, command);
+      if (command.type === 'dismissCopyless') copylessNodes.delete(command.name);
+      return { type: 'done', result: null };
+    },
+  };
+  return { copylessNodes, replica: replica as unknown as Pick<Replica, 'propose' | 'state'> };
 }
 
 async function begin(scene: Scene = {}) {
@@ -51,9 +68,9 @@ async function begin(scene: Scene = {}) {
   clusters.push(cluster);
   cluster.start();
   const leader = await cluster.leader();
-  const replica = replicaOf(scene);
+  const { replica, copylessNodes } = replicaOf(scene);
   const keeper = new VoterKeeper({ raft: leader.node, replica, clock: cluster.clock, log: silentLog });
-  return { cluster, leader, keeper };
+  return { cluster, leader, keeper, copylessNodes };
 }
 
 async function addLearner(cluster: MemoryCluster, leader: MemoryMember, name: string): Promise<MemoryMember> {
@@ -70,6 +87,10 @@ async function addLearner(cluster: MemoryCluster, leader: MemoryMember, name: st
 
 function votersOf({ node }: MemoryMember): readonly number[] {
   return [...node.membership.confState.voters].sort((a, b) => a - b);
+}
+
+function learnersOf({ node }: MemoryMember): readonly number[] {
+  return node.membership.confState.learners;
 }
 
 /** Out of any joint configuration. */
@@ -161,6 +182,84 @@ describe('the keeper of voters', () => {
     keeper.stop();
     await pass(cluster, GRACE_MS);
     expect(votersOf(leader)).toHaveLength(5);
+  });
+});
+
+describe('nodes without a copy', () => {
+  it('are what living learners are let in as before they are removed, being too many', async () => {
+    const { cluster, leader, keeper, copylessNodes } = await begin({ learners: 1 });
+    for (const name of ['n4', 'n5']) await addLearner(cluster, leader, name);
+    let admittedFirst: boolean | null = null;
+    leader.node.onMembership(() => (admittedFirst ??= copylessNodes.has('n5')));
+    keeper.start();
+    await cluster.until(() => learnersOf(leader).length === 1, 'one learner');
+    expect(admittedFirst).toBe(true);
+    expect([...copylessNodes.values()]).toEqual([
+      { type: 'admitCopyless', name: 'n5', incarnation: 'n5', address: 'n5:1' },
+    ]);
+    // It is what it is: nobody takes it for a member any more.
+    await pass(cluster, limits.autopilotIntervalMs * 3);
+    expect([...copylessNodes.keys()]).toEqual(['n5']);
+    keeper.stop();
+  });
+
+  it('are none of the dead, nor of a cluster that does not know of them', async () => {
+    const { cluster, leader, keeper, copylessNodes } = await begin({ learners: 1 });
+    for (const name of ['n4', 'n5']) await addLearner(cluster, leader, name);
+    const id = leader.node.membership.peers.find(({ name }) => name === 'n4')?.raftId ?? 0;
+    await cluster.lose(id);
+    await cluster.until(() => !leader.node.isActive(id), 'its silence');
+    keeper.start();
+    await cluster.until(() => learnersOf(leader).length === 1, 'one learner');
+    expect([...copylessNodes.keys()]).toEqual([]);
+    keeper.stop();
+    const earlier = await begin({ learners: 0, version: FIRST_CLUSTER_VERSION });
+    await addLearner(earlier.cluster, earlier.leader, 'n4');
+    earlier.keeper.start();
+    await earlier.cluster.until(() => learnersOf(earlier.leader).length === 0, 'no learner');
+    expect([...earlier.copylessNodes.keys()]).toEqual([]);
+    earlier.keeper.stop();
+  });
+
+  it('stay learners where no more can be without a copy', async () => {
+    const { cluster, leader, keeper } = await begin({ learners: 0, isFull: true });
+    await addLearner(cluster, leader, 'n4');
+    keeper.start();
+    await pass(cluster, limits.autopilotIntervalMs * 3);
+    expect(learnersOf(leader)).toHaveLength(1);
+    keeper.stop();
+  });
+
+  it('are dismissed once they are members, one after the other', async () => {
+    const { cluster, leader, keeper, copylessNodes } = await begin();
+    for (const name of ['n4', 'n5']) {
+      await addLearner(cluster, leader, name);
+      copylessNodes.set(name, { type: 'admitCopyless', name, incarnation: name, address: `${name}:1` });
+    }
+    copylessNodes.set('n6', { type: 'admitCopyless', name: 'n6', incarnation: 'n6', address: 'n6:1' });
+    keeper.start();
+    await cluster.until(() => copylessNodes.size < 3, 'the first');
+    expect(copylessNodes.size).toBe(2);
+    await cluster.until(() => copylessNodes.size < 2, 'the second');
+    await pass(cluster, limits.autopilotIntervalMs * 3);
+    expect([...copylessNodes.keys()]).toEqual(['n6']);
+    keeper.stop();
+  });
+
+  it('become learners for a voter only once that is dead for the grace time', async () => {
+    const { cluster, leader, keeper } = await begin({ learners: 2 });
+    const followers = [1, 2, 3].filter((id) => id !== leader.id);
+    await cluster.until(() => followers.every((id) => leader.node.isActive(id)), 'all voters');
+    keeper.start();
+    expect(keeper.learnersWanted()).toBe(2);
+    const [silent = 0] = followers;
+    cluster.network.cut(silent);
+    await cluster.until(() => !leader.node.isActive(silent), 'its silence');
+    await pass(cluster, GRACE_MS / 2);
+    expect(keeper.learnersWanted()).toBe(2);
+    await pass(cluster, GRACE_MS);
+    expect(keeper.learnersWanted()).toBe(3);
+    keeper.stop();
   });
 });
 

@@ -5,24 +5,27 @@ import { limits } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { ClusterRow } from '../model/cluster.ts';
 import { DEFAULT_MEMBERSHIP } from '../model/cluster.ts';
+import { clusterKnows } from '../model/command-versions.ts';
 import { zoneOf } from '../model/node.ts';
+import { errorOfRefusal } from '../operations/refusals.ts';
 import { isJoint } from '../raft/core/confchange.ts';
 import type { RaftId } from '../raft/core/types.ts';
 import type { RaftNode } from '../raft/node.ts';
 import type { Peer } from '../raft/ports.ts';
-import type { Replica } from '../scheduler/ports.ts';
+import type { CommandInput, Replica } from '../scheduler/ports.ts';
 import {
   AUTOPILOT_DEFAULTS,
   decide,
   learnersWanted,
   type AutopilotInput,
   type AutopilotMember,
+  type MembershipAction,
 } from './leader/autopilot.ts';
 import { LEADER_LIMITS } from './leader/limits.ts';
 
 export interface VoterKeeperOptions {
   readonly raft: RaftNode;
-  readonly replica: Pick<Replica, 'state'>;
+  readonly replica: Pick<Replica, 'propose' | 'state'>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -76,20 +79,60 @@ export class VoterKeeper {
   }
 
   #look(): void {
-    const { raft, replica, log } = this.#options;
+    const { replica, log } = this.#options;
     const { cluster } = replica.state;
     if (cluster === null) return;
-    const action = decide(this.#input(cluster));
-    if (action === null) return;
-    const { kind, reason, changes } = action;
-    log.info({ action: kind, reason }, 'the membership is changed');
+    const input = this.#input(cluster);
+    const action = decide(input);
+    if (action !== null) {
+      log.info({ action: action.kind, reason: action.reason }, 'the membership is changed');
+      this.#change(action.kind, () => this.#carryOut(action, input));
+      return;
+    }
+    if (input.isChangeUnderWay) return;
+    const name = this.#superseded();
+    if (name !== null)
+      this.#change('dismissCopyless', () => this.#propose({ type: 'dismissCopyless', name }));
+  }
+
+  /** One at a time. */
+  #change(kind: string, carryOut: () => Promise<void>): void {
+    const { log } = this.#options;
     this.#isChanging = true;
-    raft
-      .changeMembership({ type: 'together', changes })
+    carryOut()
       .catch((error: unknown) => log.warn({ action: kind, error: messageOf(error) }, 'it was not changed'))
       .finally(() => {
         this.#isChanging = false;
       });
+  }
+
+  async #carryOut({ kind, changes }: MembershipAction, { members }: AutopilotInput): Promise<void> {
+    const { raft, replica } = this.#options;
+    if (kind === 'removeLearner' && clusterKnows(replica.state.cluster, 'admitCopyless'))
+      for (const { id } of changes) await this.#keepWithoutCopy(id, members);
+    await raft.changeMembership({ type: 'together', changes });
+  }
+
+  /** A living learner is removed because there are too many: it may come back, and what it runs goes on. */
+  async #keepWithoutCopy(id: RaftId, members: AutopilotInput['members']): Promise<void> {
+    const { raft } = this.#options;
+    const isAlive = members.some((member) => member.id === id && member.isAlive);
+    const peer = raft.membership.peers.find(({ raftId }) => raftId === id);
+    if (!isAlive || peer === undefined) return;
+    const { name, incarnation, address } = peer;
+    await this.#propose({ type: 'admitCopyless', name, incarnation, address });
+  }
+
+  /** The name of a node that became a member, and is still let in as one without a copy. */
+  #superseded(): string | null {
+    const { raft, replica } = this.#options;
+    const { copylessNodes } = replica.state;
+    return raft.membership.peers.find(({ name }) => copylessNodes.has(name))?.name ?? null;
+  }
+
+  async #propose(command: CommandInput): Promise<void> {
+    const outcome = await this.#options.replica.propose(command);
+    if (outcome.type === 'refused') throw errorOfRefusal(outcome);
   }
 
   #input({ config }: ClusterRow): AutopilotInput {

@@ -2,13 +2,20 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import type { LogPiece } from '../../generated/log_hand_over.ts';
-import { LogHandOverService } from '../../generated/log_hand_over.ts';
+import {
+  LogHandOverService,
+  type BeginRequest,
+  type LogHandOverServer,
+} from '../../generated/log_hand_over.ts';
 import type { Outcome } from '../../model/commands.ts';
+import type { NodeRow } from '../../model/node.ts';
 import { ChannelPool } from '../../rpc/channel.ts';
 import { uploadCall } from '../../rpc/client.ts';
+import { unaryHandler } from '../../rpc/handlers.ts';
 import { createServer, type RpcServer } from '../../rpc/server.ts';
 import type { CommandInput, Replica } from '../../scheduler/ports.ts';
 import { Bed, CLUSTER_ID, silent } from './hand-over.test-kit.ts';
+import { LOG_LIMITS } from './limits.ts';
 import { handOverPeers, HandOverRequests, handOverService } from './hand-over-service.ts';
 
 const never = new AbortController().signal;
@@ -51,6 +58,13 @@ async function serve(node: string): Promise<string> {
   return server.address;
 }
 
+/** Of a leader that knows of such nodes. */
+function requestsOf(clusterId = CLUSTER_ID, nodes: readonly Partial<NodeRow>[] = []): HandOverRequests {
+  const known = new Map(nodes.map((node) => [node.name, node]));
+  const replica = { state: { nodes: known } } as unknown as Pick<Replica, 'state'>;
+  return new HandOverRequests({ clusterId, replica, pool, log: silent });
+}
+
 /** n1 as it reaches n2, which leads. */
 async function peersOf(address: string) {
   const node = { status: 'AVAILABLE', schedulable: true };
@@ -88,11 +102,11 @@ describe('the hand-over between nodes', () => {
     const address = await serve('n1');
     bed.keep('n1', 'task-1', 1);
     bed.receiver('n2', 2 ** 31);
-    const stranger = new HandOverRequests({ clusterId: 'other', pool, log: silent });
+    const stranger = requestsOf('other');
     await expect(stranger.handOver({ name: 'n1', address }, never)).rejects.toMatchObject({
       code: 'forbidden',
     });
-    const requests = new HandOverRequests({ clusterId: CLUSTER_ID, pool, log: silent });
+    const requests = requestsOf();
     bed.record('n1', 'task-1');
     await expect(requests.handOver({ name: 'n1', address }, never)).rejects.toMatchObject({
       code: 'unavailable',
@@ -107,6 +121,41 @@ describe('the hand-over between nodes', () => {
       code: 'unavailable',
       message: '1 logs of n1 were not handed over: no other node can take them',
     });
+  });
+
+  it('names those to the node that may take its logs, a bounded number, from behind its own name', async () => {
+    const told: BeginRequest[] = [];
+    const begin = unaryHandler(async (request: BeginRequest) => {
+      told.push(request);
+      return { holder: '', attempts: 0, bytes: 0, failed: 0, reason: '', running: 0 };
+    }, silent);
+    const refuse = { room: begin, take: begin, record: begin } as unknown as Omit<LogHandOverServer, 'begin'>;
+    const service = { definition: LogHandOverService, handlers: { ...refuse, begin } };
+    const server = await createServer({ services: [service], listen: '127.0.0.1:0' });
+    servers.push(server);
+    const { address } = server;
+    const taking = { status: 'AVAILABLE', schedulable: true, address: 'a:1' } as const;
+    const nodes = [
+      { ...taking, name: 'n3' },
+      { ...taking, name: 'n1' },
+      { ...taking, name: 'n2', address },
+      { ...taking, name: 'n4', schedulable: false },
+      { ...taking, name: 'n5', status: 'OFFLINE' as const },
+      { ...taking, name: 'n6', pressure: ['disk'] as const },
+    ];
+    await requestsOf(CLUSTER_ID, nodes).handOver({ name: 'n2', address }, never);
+    expect(told).toEqual([
+      {
+        cluster_id: CLUSTER_ID,
+        candidates: ['n3', 'n1'].map((name) => ({ name, address: 'a:1' })),
+      },
+    ]);
+    const names = Array.from({ length: 300 }, (_, at) => `n${1000 + at}`);
+    const many = names.map((name) => ({ ...taking, name }));
+    await requestsOf(CLUSTER_ID, many).handOver({ name: 'n1250', address }, never);
+    const candidates = told[1]?.candidates.map(({ name }) => name) ?? [];
+    expect(candidates).toHaveLength(LOG_LIMITS.handOverCandidates);
+    expect([candidates[0], candidates[48], candidates[49]]).toEqual(['n1251', 'n1299', 'n1000']);
   });
 
   it('passes on what the cluster has against it', async () => {

@@ -4,12 +4,13 @@ import { LogHandOverService } from '../../generated/log_hand_over.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import { limits } from '../../lib/limits.ts';
 import { pressureOf } from '../../model/earlier-rows.ts';
+import type { NodeRow } from '../../model/node.ts';
 import type { Log } from '../../lib/log.ts';
 import type { ChannelPool } from '../../rpc/channel.ts';
 import { unaryCall, uploadCall } from '../../rpc/client.ts';
 import { unaryHandler, uploadHandler } from '../../rpc/handlers.ts';
 import type { Service } from '../../rpc/server.ts';
-import type { Replica } from '../../scheduler/ports.ts';
+import type { Replica, StateView } from '../../scheduler/ports.ts';
 import { LOG_LIMITS } from './limits.ts';
 import type { Candidate, HandOverPeers, LogHandOver } from './log-hand-over.ts';
 import type { LogReceiver } from './log-receiver.ts';
@@ -53,6 +54,17 @@ async function record(replica: Pick<Replica, 'propose'>, request: RecordRequest)
   throw new JarvisError('conflict', message);
 }
 
+/** Those that may take what the named node keeps. */
+function takersOf({ nodes }: Pick<StateView, 'nodes'>, leaver: string): readonly NodeRow[] {
+  return [...nodes.values()].filter(
+    (node) =>
+      node.name !== leaver &&
+      node.status === 'AVAILABLE' &&
+      node.schedulable &&
+      !pressureOf(node).includes('disk'),
+  );
+}
+
 /** The other nodes, as the one that leaves reaches them. */
 export function handOverPeers(parts: {
   readonly clusterId: string;
@@ -62,14 +74,7 @@ export function handOverPeers(parts: {
 }): HandOverPeers {
   const { clusterId, incarnation, replica, pool } = parts;
   return {
-    candidates: (): readonly Candidate[] =>
-      [...replica.state.nodes.values()].filter(
-        (node) =>
-          node.name !== replica.nodeName &&
-          node.status === 'AVAILABLE' &&
-          node.schedulable &&
-          !pressureOf(node).includes('disk'),
-      ),
+    candidates: (): readonly Candidate[] => takersOf(replica.state, replica.nodeName),
     room: async ({ address, name }, signal) => {
       const { bytes } = await unaryCall({
         pool,
@@ -112,11 +117,18 @@ export function handOverPeers(parts: {
   };
 }
 
+interface HandOverRequestsParts {
+  readonly clusterId: string;
+  readonly replica: Pick<Replica, 'state'>;
+  readonly pool: ChannelPool;
+  readonly log: Log;
+}
+
 /** How the leader has a node hand over what it keeps: the last step of a drain, before the node counts as drained. */
 export class HandOverRequests {
-  readonly #parts: { readonly clusterId: string; readonly pool: ChannelPool; readonly log: Log };
+  readonly #parts: HandOverRequestsParts;
 
-  constructor(parts: { readonly clusterId: string; readonly pool: ChannelPool; readonly log: Log }) {
+  constructor(parts: HandOverRequestsParts) {
     this.#parts = parts;
   }
 
@@ -130,13 +142,13 @@ export class HandOverRequests {
     { name, address }: { readonly name: string; readonly address: string },
     signal: AbortSignal,
   ): Promise<void> {
-    const { clusterId, pool, log } = this.#parts;
+    const { clusterId, replica, pool, log } = this.#parts;
     const { running, failed, reason, ...sent } = await unaryCall({
       pool,
       address,
       node: name,
       method: LogHandOverService.begin,
-      request: { cluster_id: clusterId, candidates: [] },
+      request: { cluster_id: clusterId, candidates: candidatesFor(name, replica.state) },
       signal,
       timeoutMs: LOG_LIMITS.handOverMs + limits.forwardTimeoutMs,
       // Done twice it is the same.
@@ -150,4 +162,15 @@ export class HandOverRequests {
       throw new JarvisError('unavailable', `${failed} logs of ${name} were not handed over: ${reason}`);
     log.info(fields, 'the logs of a node that leaves were handed over');
   }
+}
+
+/**
+ * A node without a copy cannot look for them. Of many those whose names follow its own, so that nodes that leave at once
+ * do not all ask the same few.
+ */
+function candidatesFor(leaver: string, state: Pick<StateView, 'nodes'>): Candidate[] {
+  const takers = takersOf(state, leaver).toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const next = takers.findIndex(({ name }) => name > leaver);
+  const inTurn = next === -1 ? takers : [...takers.slice(next), ...takers.slice(0, next)];
+  return inTurn.slice(0, LOG_LIMITS.handOverCandidates).map(({ name, address }) => ({ name, address }));
 }

@@ -35,6 +35,8 @@ export const LOG_LIMITS = {
   sendLeastBytesPerSecond: 256 * 1024,
   /** Nodes asked how much they can take, and for how long; nodes tried one after the other. */
   askedNodes: 64,
+  /** Told to a node that leaves: more than it asks, so that another try may ask others. */
+  handOverCandidates: 128,
   askTimeoutMs: 2000,
   holdersTried: 3,
   /** Tries with one node before it is given up, and the pauses between them. */
