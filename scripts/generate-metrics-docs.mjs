@@ -23,7 +23,7 @@ This page is made from the program (\`npm run docs\`); do not edit it.
 
 - **Ask every node.** A node tells of itself, and the leader of the cluster too. A gauge that only the leader has is
   absent elsewhere, so that \`sum()\` over the nodes is right, and nothing stale stays when another node leads. Between two
-  leaders nobody has it.
+  leaders nobody has it. A node without a copy of the state has none of Raft's gauges, nor of the log's.
 - **Counters of the leader** are counted by the node that has led the term in which an entry was proposed, also where it
   leads no more by the time the entry is applied. So everything counts once, and \`sum(rate(…))\` over the nodes is the rate of
   the cluster. A leader that stops between commit and apply takes the few that it would have counted with it, and an

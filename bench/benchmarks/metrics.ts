@@ -6,6 +6,7 @@ import { systemClock } from '../../src/lib/clock.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { ROUTES } from '../../src/http/routes/table.ts';
 import { ClusterService } from '../../src/generated/cluster.ts';
+import { copylessNodes } from '../../src/model/copyless-node.ts';
 import { CallMetrics } from '../../src/metrics/families/calls.ts';
 import { NodesMetrics } from '../../src/metrics/families/nodes.ts';
 import { ProcessMetrics } from '../../src/metrics/families/process.ts';
@@ -123,6 +124,7 @@ function metricsOf(cluster: CoreCluster) {
   new NodesMetrics(registry).follow({
     isLeading: () => true,
     nodes: () => cluster.state.nodes.values(),
+    withoutCopy: () => copylessNodes(cluster.state, []).length,
     allocated: (node) => cluster.state.allocated(node),
   });
   callEverything(new CallMetrics(registry));

@@ -17,6 +17,7 @@ import { RaftMetrics, type RaftReading } from '../metrics/families/raft.ts';
 import { StorageMetrics, type SnapshotReading } from '../metrics/families/storage.ts';
 import { TaskMetrics } from '../metrics/families/tasks.ts';
 import { WorkerMetrics, type UsageReading } from '../metrics/families/worker.ts';
+import { copylessNodes } from '../model/copyless-node.ts';
 import { failureTolerance } from '../model/quorum.ts';
 import { scalingSizeOf } from '../scheduler/core/scaling-size.ts';
 import { MetricsRegistry } from '../metrics/registry.ts';
@@ -118,6 +119,7 @@ export class NodeMetrics {
     this.#nodes.follow({
       isLeading,
       nodes: () => replica.state.nodes.values(),
+      withoutCopy: () => copylessNodes(replica.state, raft.membership.peers).length,
       allocated: (node) => replica.state.allocated(node),
     });
     this.#alerts.follow({ isLeading, messages: () => replica.state.alerts.values() });

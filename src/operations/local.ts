@@ -58,7 +58,7 @@ import { idempotencyOf } from './requests.ts';
 import { LocalTokens } from './tokens.ts';
 import { isStale, withReports } from './cluster-reports.ts';
 import { clusterView } from './cluster-view.ts';
-import { nodeView } from './views.ts';
+import { memberRoles, nodeView } from './views.ts';
 import { abortError, orAborted, throwIfAborted } from './waiting.ts';
 import { notLeading } from './absent.ts';
 import { LocalTasks } from './local-tasks.ts';
@@ -157,7 +157,8 @@ export class LocalOperations implements RemoteOperations {
   async listNodes(context: CallContext): Promise<ListNodesResponse> {
     await this.#barrier(context);
     const nodes = [...this.#replica.state.nodes.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-    return { items: nodes.map((node) => this.#node(node)), next_cursor: '' };
+    const roles = memberRoles(this.#insight);
+    return { items: nodes.map((node) => this.#node(node, roles)), next_cursor: '' };
   }
 
   async getNode(request: NodeRequest, context: CallContext): Promise<Node> {
@@ -292,10 +293,11 @@ export class LocalOperations implements RemoteOperations {
     return outcome.result as Result;
   }
 
-  #node(node: NodeRow): Node {
+  #node(node: NodeRow, roles = memberRoles(this.#insight)): Node {
     return nodeView(node, {
       allocated: this.#replica.state.allocated(node.name),
       activeTasks: this.#replica.state.tasksOn(node.name).size,
+      roles,
       insight: this.#insight,
     });
   }

@@ -25,7 +25,7 @@ import { logHolderOf } from '../scheduler/core/log-holders.ts';
 import type { StateView } from '../scheduler/ports.ts';
 import { placementView } from '../spec/placement-wire.ts';
 import { specOfTask } from '../model/template.ts';
-import type { ClusterInsight } from './insight.ts';
+import type { ClusterInsight, MemberInsight } from './insight.ts';
 
 /** @param options.dependencies of a task of a DAG: ids there */
 export function taskView(
@@ -178,15 +178,25 @@ function stoppingView({ reason, sinceMs, killAtMs }: Stopping, asked: string): S
   return { reason: told, since: formatTime(sinceMs), kill_at: formatTime(killAtMs) };
 }
 
-export function nodeView(
-  node: NodeRow,
-  options: { readonly allocated: Resources; readonly activeTasks: number; readonly insight: ClusterInsight },
-): NodeView {
-  const { allocated, activeTasks, insight } = options;
+/** Of members, by their names; to be made once for all nodes, of which there may be thousands. Whoever is none is a worker. */
+export type MemberRoles = ReadonlyMap<string, MemberInsight['role']>;
+
+export function memberRoles(insight: Pick<ClusterInsight, 'members'>): MemberRoles {
+  return new Map(insight.members().map(({ name, role }) => [name, role]));
+}
+
+interface NodeFacts {
+  readonly allocated: Resources;
+  readonly activeTasks: number;
+  readonly roles: MemberRoles;
+  readonly insight: Pick<ClusterInsight, 'lastHeartbeatMs' | 'usage'>;
+}
+
+export function nodeView(node: NodeRow, { allocated, activeTasks, roles, insight }: NodeFacts): NodeView {
   return {
     name: node.name,
     status: node.status,
-    role: insight.members().find((member) => member.name === node.name)?.role ?? 'worker',
+    role: roles.get(node.name) ?? 'worker',
     address: node.address,
     http: node.http,
     version: node.version,

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 
+import { copylessNodes } from '../../model/copyless-node.ts';
 import { TestCluster } from '../../scheduler/core/testing/test-cluster.ts';
 import { specOf } from '../../scheduler/core/testing/values.ts';
 import { samplesOf, testRegistry } from '../testing/samples.ts';
@@ -14,10 +15,18 @@ function begin() {
   new NodesMetrics(registry).follow({
     isLeading: () => leading.is,
     nodes: () => cluster.state.nodes.values(),
+    withoutCopy: () => copylessNodes(cluster.state, [{ incarnation: 'one-of-a-member' }]).length,
     allocated: (node) => cluster.state.allocated(node),
   });
   return { cluster, registry, leading };
 }
+
+it('those that work without a copy are counted, until they are members', async () => {
+  const { cluster, registry } = begin();
+  for (const name of ['w1', 'w2', 'a-member'])
+    cluster.done({ type: 'admitCopyless', name, incarnation: `one-of-${name}`, address: `${name}:1` });
+  expect(await samplesOf(registry, 'jarvis_nodes_without')).toEqual({ jarvis_nodes_without_copy: 2 });
+});
 
 it('nodes are counted by status, and those that are not there are named', async () => {
   const { cluster, registry } = begin();
@@ -33,6 +42,7 @@ it('nodes are counted by status, and those that are not there are named', async 
     'jarvis_nodes{status="DRAINING"}': 0,
     'jarvis_nodes{status="DRAINED"}': 0,
     'jarvis_node_unavailable{node="n3",status="OFFLINE"}': 1,
+    jarvis_nodes_without_copy: 0,
     'jarvis_nodes_pressure{kind="disk"}': 1,
     'jarvis_nodes_pressure{kind="memory"}': 0,
   });

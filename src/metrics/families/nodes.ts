@@ -15,6 +15,12 @@ export const NODE_FAMILIES = {
     labels: ['node', 'status'],
     exposure,
   }),
+  withoutCopy: gauge({
+    name: 'jarvis_nodes_without_copy',
+    help: 'Nodes that are let in without a copy of the state, beyond the members',
+    unit: 'nodes',
+    exposure,
+  }),
   pressure: gauge({
     name: 'jarvis_nodes_pressure',
     help: 'Nodes that run short of something and get no new work meanwhile',
@@ -49,6 +55,8 @@ const STATUSES: readonly NodeStatus[] = ['AVAILABLE', 'UNHEALTHY', 'OFFLINE', 'D
 export interface NodesPort {
   isLeading(): boolean;
   nodes(): Iterable<NodeRow>;
+  /** How many are let in without a copy of the state. */
+  withoutCopy(): number;
   /** Set aside on the node. */
   allocated(node: string): Resources;
 }
@@ -57,8 +65,11 @@ export class NodesMetrics {
   readonly #nodes: GaugeHandle<'status'>;
   readonly #unavailable: GaugeHandle<'node' | 'status'>;
   readonly #pressure: GaugeHandle<'kind'>;
-  readonly #sums: Readonly<
-    Record<'capacityCpu' | 'allocatedCpu' | 'capacityMemory' | 'allocatedMemory', GaugeHandle<never>>
+  readonly #totals: Readonly<
+    Record<
+      'withoutCopy' | 'capacityCpu' | 'allocatedCpu' | 'capacityMemory' | 'allocatedMemory',
+      GaugeHandle<never>
+    >
   >;
   readonly #registry: MetricsRegistry;
 
@@ -67,7 +78,8 @@ export class NodesMetrics {
     this.#nodes = registry.gauge(NODE_FAMILIES.nodes);
     this.#unavailable = registry.gauge(NODE_FAMILIES.unavailable);
     this.#pressure = registry.gauge(NODE_FAMILIES.pressure);
-    this.#sums = {
+    this.#totals = {
+      withoutCopy: registry.gauge(NODE_FAMILIES.withoutCopy),
       capacityCpu: registry.gauge(NODE_FAMILIES.capacityCpu),
       allocatedCpu: registry.gauge(NODE_FAMILIES.allocatedCpu),
       capacityMemory: registry.gauge(NODE_FAMILIES.capacityMemory),
@@ -80,7 +92,7 @@ export class NodesMetrics {
   }
 
   #sample(port: NodesPort): void {
-    for (const each of [this.#nodes, this.#unavailable, this.#pressure, ...Object.values(this.#sums)])
+    for (const each of [this.#nodes, this.#unavailable, this.#pressure, ...Object.values(this.#totals)])
       each.clear();
     if (!port.isLeading()) return;
     const statuses = new Map(STATUSES.map((status) => [status, 0]));
@@ -97,10 +109,11 @@ export class NodesMetrics {
     }
     for (const [status, count] of statuses) this.#nodes.set(count, { status });
     for (const [kind, count] of pressures) this.#pressure.set(count, { kind });
-    this.#sums.capacityCpu.set(capacity.cpuMillis / 1000);
-    this.#sums.capacityMemory.set(capacity.memoryBytes);
-    this.#sums.allocatedCpu.set(allocated.cpuMillis / 1000);
-    this.#sums.allocatedMemory.set(allocated.memoryBytes);
+    this.#totals.withoutCopy.set(port.withoutCopy());
+    this.#totals.capacityCpu.set(capacity.cpuMillis / 1000);
+    this.#totals.capacityMemory.set(capacity.memoryBytes);
+    this.#totals.allocatedCpu.set(allocated.cpuMillis / 1000);
+    this.#totals.allocatedMemory.set(allocated.memoryBytes);
   }
 }
 
