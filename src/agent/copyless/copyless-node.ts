@@ -134,7 +134,7 @@ export class CopylessNode implements NodeRole {
       logLevels,
     });
     this.#routing = routing;
-    const open = routing;
+    const open = guarding.beforeCopyless(routing, { leaders: this.#watch, pool, clusterId });
     operations.become(open);
     const { guard } = guarding;
     services.cluster.become(clusterService(open, log, guard));
