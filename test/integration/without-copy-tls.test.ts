@@ -73,9 +73,11 @@ async function ctl(peer: string, ...words: readonly string[]): Promise<RunResult
   return await cluster.cli(words, { env: clientEnv, peer });
 }
 
-async function tokenOf(role: string): Promise<string> {
-  const { stdout } = await ctl('n4', 'token', 'create', `a-${role}`, '--role', role, '-o', 'json');
-  return (JSON.parse(stdout) as { token: string }).token;
+async function tokenOf(role: string, name = role): Promise<string> {
+  const body = JSON.stringify({ role, name });
+  const { status, text } = await ask(late, { method: 'POST', path: '/tokens', token: late.api.token, body });
+  if (status !== 201) throw new Error(`no token: ${text}`);
+  return (JSON.parse(text) as { token: string }).token;
 }
 
 function only(node: string): object {
@@ -114,7 +116,7 @@ it('lets in nobody without a token, or with one that is wrong, too weak or revok
 });
 
 it('holds up one who guesses, and nobody else', async () => {
-  const token = await tokenOf('viewer');
+  const token = await tokenOf('viewer', 'guessed');
   const wrong = token.slice(0, -4) + (token.endsWith('AAAA') ? 'BBBB' : 'AAAA');
   const from = loopbackAddress(7, 1);
   await waitFor('the end of its tries', async () => {
@@ -128,7 +130,7 @@ it('ends what it shows of its own with the token that was shown for it', async (
   const file = path.join(cluster.directory, 'go-on');
   const script = `echo begun; while [ ! -e ${file} ]; do sleep 0.1; done`;
   const { id } = await late.api.submit({ command: ['sh', '-c', script], ...only('n4') });
-  const token = await tokenOf('viewer');
+  const token = await tokenOf('viewer', 'reader');
   const env = { ...clientEnv, JARVIS_TOKEN: token };
   const reader = startCli(['logs', '-f', id, '--peer', late.settings.listen], { env });
   await reader.until('its output', (text) => text === 'begun\n');
