@@ -3,8 +3,14 @@ import type { HttpAdmission } from '../http/authentication.ts';
 import type { Clock } from '../lib/clock.ts';
 import { JarvisError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { Guard, guarded } from '../operations/guard.ts';
+import { Authenticator } from '../operations/authenticator.ts';
+import { AnyMember } from '../operations/copyless/any-member.ts';
+import { RemoteAuthenticator } from '../operations/copyless/remote-authenticator.ts';
+import { Guard, guarded, type GuardOptions } from '../operations/guard.ts';
+import type { Members } from '../operations/node-port.ts';
 import type { ClusterOperations } from '../operations/port.ts';
+import type { ChannelPool } from '../rpc/channel.ts';
+import { identifying } from '../rpc/remotes.ts';
 import type { Replica } from '../scheduler/ports.ts';
 import { AuditLog } from './audit-log.ts';
 import { catchUp } from './catch-up.ts';
@@ -45,25 +51,55 @@ export class Guarding {
       : null;
   }
 
-  /** Null: whoever calls is let in. Only after {@link before}. */
+  /** Null: whoever calls is let in. Only after {@link before} or {@link beforeCopyless}. */
   get guard(): Guard | null {
     return this.#guard;
   }
 
-  /** The operations as callers get them. */
+  /** The operations of a member as callers get them. */
   before(
     operations: ClusterOperations,
-    parts: { readonly replica: Replica; readonly questions: Pick<MemberQuestions, 'digests'> },
-  ): ClusterOperations {
-    const [clock, audit] = [this.#clock, this.#audit];
-    if (audit === null) return operations;
-    const { replica, questions } = parts;
-    const guard = new Guard({
+    {
       replica,
-      catchUp: (signal) => catchUp({ replica, questions, clock }, signal),
-      audit,
-      clock,
-    });
+      questions,
+    }: { readonly replica: Replica; readonly questions: Pick<MemberQuestions, 'digests'> },
+  ): ClusterOperations {
+    const clock = this.#clock;
+    return this.#guarded(operations, () => ({
+      tokens: new Authenticator({
+        replica,
+        clock,
+        catchUp: (signal) => catchUp({ replica, questions, clock }, signal),
+      }),
+      startIdOf: (node) => replica.state.nodes.get(node)?.startId ?? null,
+    }));
+  }
+
+  /** The same of a node without a copy of the state. */
+  beforeCopyless(
+    operations: ClusterOperations,
+    { leaders, pool, clusterId }: { leaders: Members; pool: ChannelPool; clusterId: string },
+  ): ClusterOperations {
+    const clock = this.#clock;
+    return this.#guarded(operations, () => ({
+      tokens: new RemoteAuthenticator({
+        clusterId,
+        anyMember: new AnyMember(leaders, clock),
+        remotes: identifying(pool),
+        clock,
+      }),
+      // What nodes do for themselves they ask of the leader.
+      startIdOf: () => null,
+    }));
+  }
+
+  #guarded(
+    operations: ClusterOperations,
+    parts: () => Pick<GuardOptions, 'tokens' | 'startIdOf'>,
+  ): ClusterOperations {
+    const audit = this.#audit;
+    if (audit === null) return operations;
+    const guard = new Guard({ ...parts(), audit });
     this.#guard = guard;
     return guarded(operations, guard);
   }

@@ -1,4 +1,5 @@
 /** What a member answers over gRPC beside Raft: there from the beginning, and of use once it is part of a cluster. */
+import { CallersService } from '../generated/callers.ts';
 import { ClusterService } from '../generated/cluster.ts';
 import { EnrolmentService } from '../generated/enrolment.ts';
 import { InstanceHostService } from '../generated/instance_host.ts';
@@ -8,6 +9,7 @@ import { StateDigestsService } from '../generated/state_digests.ts';
 import { NodeLogsService, WorkerService } from '../generated/worker.ts';
 import type { ClusterOperations } from '../operations/port.ts';
 import type { ClusterRecord } from '../raft/data-directory.ts';
+import { callersService } from '../rpc/callers-service.ts';
 import { clusterService, nodeLogsService } from '../rpc/cluster-service.ts';
 import type { Guarding } from './guarding.ts';
 import type { LastWords } from './last-words.ts';
@@ -27,6 +29,7 @@ export function memberServices(hasTls: boolean) {
     lastWords: lateService(LastWordsService),
     handOver: lateService(LogHandOverService),
     digests: lateService(StateDigestsService),
+    callers: lateService(CallersService),
     instances: lateService(InstanceHostService),
     ...(hasTls ? { enrolment: lateService(EnrolmentService) } : {}),
   };
@@ -56,5 +59,6 @@ export function answerMembers(
   services.handOver.become(logs.service);
   services.lastWords.become(lastWords.service());
   services.digests.become(watches.digests);
+  services.callers.become(callersService(clusterId, guard, log));
   services.instances.become(nodeProviderService({ config, clusterId, clock, log }));
 }

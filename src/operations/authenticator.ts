@@ -10,6 +10,7 @@ import type { TokenRow } from '../model/token.ts';
 import { endOfToken, isUsable } from '../model/token.ts';
 import type { Replica } from '../scheduler/ports.ts';
 import { AttemptLimit } from './attempt-limit.ts';
+import { noToken, unanswered, wrong, type CallerTokens } from './caller-tokens.ts';
 import type { Caller } from './port.ts';
 import { isSecret } from './secrets.ts';
 import { abortError, orAborted } from './waiting.ts';
@@ -33,7 +34,7 @@ interface Known {
 /** setTimeout's longest. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-export class Authenticator {
+export class Authenticator implements CallerTokens {
   readonly #options: AuthenticatorOptions;
   readonly #attempts: AttemptLimit;
   readonly #slots = new Slots(limits.secretChecks);
@@ -62,11 +63,7 @@ export class Authenticator {
    */
   async identify(caller: Caller | undefined, forwarded: boolean, signal: AbortSignal): Promise<TokenRow> {
     const token = caller?.token ?? null;
-    if (caller === undefined || token === null)
-      throw new JarvisError(
-        'unauthenticated',
-        'a token is needed (jarvisctl: --token-file or JARVIS_TOKEN; HTTP: Authorization: Bearer TOKEN)',
-      );
+    if (caller === undefined || token === null) throw noToken();
     const digest = createHash('sha256').update(token).digest('base64');
     const known = this.#knownRow(digest);
     if (known !== null) return this.usable(known);
@@ -199,16 +196,10 @@ export class Authenticator {
     try {
       await catchUp(timeout.signal);
     } catch (error) {
-      const message = 'the cluster cannot be asked at present whether it knows this token';
-      throw new JarvisError('unavailable', message, { cause: error });
+      throw unanswered(error);
     } finally {
       cancel();
     }
     return replica.state.tokens.get(id) ?? null;
   }
-}
-
-/** The same for an unknown token and for a wrong secret. */
-function wrong(): JarvisError {
-  return new JarvisError('unauthenticated', 'the token is wrong');
 }

@@ -6,6 +6,7 @@ import { limits } from '../lib/limits.ts';
 import { VirtualClock } from '../lib/testing/virtual-clock.ts';
 import { tokenText } from '../lib/token-text.ts';
 import { ROLES, type Role, type SecretHash } from '../model/token.ts';
+import { Authenticator } from './authenticator.ts';
 import type { AuditRecord } from './guard.ts';
 import { Guard, guarded } from './guard.ts';
 import { testContext, testOperations } from './operations.test-kit.ts';
@@ -58,16 +59,20 @@ beforeEach(() => {
 
 function guardOf(node: string) {
   const replica = cluster.replica(node);
-  const own = new Guard({
+  const tokens = new Authenticator({
     replica,
     clock,
     catchUp: () => catchUp(),
-    audit: { record: (record, denied) => records.push({ ...record, denied }) },
     isSecret: async (secret, expected) => {
       checks.push(expected?.hash ?? null);
       await whileChecking();
       return expected !== null && secret === expected.hash;
     },
+  });
+  const own = new Guard({
+    tokens,
+    startIdOf: (name) => replica.state.nodes.get(name)?.startId ?? null,
+    audit: { record: (record, denied) => records.push({ ...record, denied }) },
   });
   const remotes = inProcessRemotes(new Map());
   return { guard: own, operations: guarded(testOperations(cluster, node, { remotes }), own) };

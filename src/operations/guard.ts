@@ -4,17 +4,16 @@
  */
 import { timingSafeEqual } from 'node:crypto';
 
-import type { Clock } from '../lib/clock.ts';
+import { onAbort } from '../lib/abort.ts';
 import { JarvisError } from '../lib/errors.ts';
 import type { ErrorCode } from '../lib/errors.ts';
-import type { Role, TokenRow } from '../model/token.ts';
+import type { Role } from '../model/token.ts';
 import { mayAct } from '../model/token.ts';
-import type { Replica } from '../scheduler/ports.ts';
-import { Authenticator } from './authenticator.ts';
-import type { AuthenticatorOptions } from './authenticator.ts';
+import type { CallerTokens, KnownToken } from './caller-tokens.ts';
 import type { Operation } from './permissions.ts';
 import { leastRole, PERMISSIONS } from './permissions.ts';
 import type { CallContext, Caller, ClusterOperations } from './port.ts';
+import { abortError } from './waiting.ts';
 
 /** Who did what, from where, and what came of it. */
 export interface AuditRecord {
@@ -38,9 +37,10 @@ export interface AuditTrail {
   record(record: AuditRecord, denied: boolean): void;
 }
 
-export interface GuardOptions extends AuthenticatorOptions {
-  readonly replica: AuthenticatorOptions['replica'] & Pick<Replica, 'state'>;
-  readonly clock: Clock;
+export interface GuardOptions {
+  readonly tokens: CallerTokens;
+  /** Of a node; null: this node knows of none. */
+  readonly startIdOf: (node: string) => string | null;
   readonly audit: AuditTrail;
 }
 
@@ -48,7 +48,7 @@ export interface GuardOptions extends AuthenticatorOptions {
 interface Admitted {
   readonly principal: string;
   /** Null: a node that asks for itself. */
-  readonly token: TokenRow | null;
+  readonly token: KnownToken | null;
 }
 
 /** What a node may ask for itself, which has no token: what it does before it stops. */
@@ -56,15 +56,13 @@ const OWN_OPERATIONS: ReadonlySet<Operation> = new Set(['drainNode', 'getNode'])
 
 export class Guard {
   readonly #options: GuardOptions;
-  readonly #authenticator: Authenticator;
 
   constructor(options: GuardOptions) {
     this.#options = options;
-    this.#authenticator = new Authenticator(options);
   }
 
   close(): void {
-    this.#authenticator.close();
+    this.#options.tokens.close();
   }
 
   /**
@@ -93,7 +91,7 @@ export class Guard {
     try {
       who = this.#ownNode(operation, request, context) ?? (await this.#tokenOf(context));
       this.#expectRole(who, leastRole(operation, request));
-      return new Admission(who, { ...context, principal: who.principal }, this.#authenticator);
+      return new Admission(who, { ...context, principal: who.principal }, this.#options.tokens);
     } catch (error) {
       this.#recordDenied(operation, context, who, targetOf(request, null), error);
       throw error;
@@ -132,10 +130,32 @@ export class Guard {
     yield* admission.whileAdmitted(open);
   }
 
+  /**
+   * For a node without a copy of the state: whose the token is, and then nothing for as long as it can be used.
+   * @throws JarvisError unauthenticated, at once or later
+   */
+  async *identify(asked: CallContext): AsyncGenerator<KnownToken, never> {
+    const context = { ...asked, forwarded: true };
+    const token = await this.#options.tokens
+      .identify(context.caller, context.forwarded, context.signal)
+      .catch((error: unknown) => {
+        this.#recordDenied('authenticate', context, null, '', error);
+        throw error;
+      });
+    using watch = this.#options.tokens.watch(token);
+    yield token;
+    const over = AbortSignal.any([watch.signal, context.signal]);
+    await new Promise<void>((resolve) => {
+      onAbort(over, resolve);
+      if (over.aborted) resolve();
+    });
+    throw abortError(over);
+  }
+
   /** @throws JarvisError unauthenticated, forbidden */
   #expectRole({ token }: Admitted, least: Role): void {
     if (token === null) return;
-    const { id, role } = this.#authenticator.usable(token);
+    const { id, role } = this.#options.tokens.usable(token);
     if (mayAct(role, least)) return;
     throw new JarvisError('forbidden', `this needs the role ${least}; token ${id} has the role ${role}`);
   }
@@ -145,7 +165,7 @@ export class Guard {
     forwarded,
     signal,
   }: Pick<CallContext, 'caller' | 'forwarded' | 'signal'>): Promise<Admitted> {
-    const token = await this.#authenticator.identify(caller, forwarded, signal);
+    const token = await this.#options.tokens.identify(caller, forwarded, signal);
     return { principal: `token:${token.id}`, token };
   }
 
@@ -154,7 +174,7 @@ export class Guard {
     const claimed = caller?.node ?? null;
     if (claimed === null || caller?.token !== null || !OWN_OPERATIONS.has(operation)) return null;
     if ((request as { readonly name: string }).name !== claimed.name) return null;
-    const startId = this.#options.replica.state.nodes.get(claimed.name)?.startId ?? '';
+    const startId = this.#options.startIdOf(claimed.name) ?? '';
     if (startId === '' || !isSame(startId, claimed.startId)) return null;
     return { principal: `node ${claimed.name}`, token: null };
   }
@@ -185,19 +205,19 @@ export class Guard {
 export class Admission {
   readonly who: Admitted;
   readonly context: CallContext;
-  readonly #authenticator: Authenticator;
+  readonly #tokens: CallerTokens;
 
-  constructor(who: Admitted, context: CallContext, authenticator: Authenticator) {
+  constructor(who: Admitted, context: CallContext, tokens: CallerTokens) {
     this.who = who;
     this.context = context;
-    this.#authenticator = authenticator;
+    this.#tokens = tokens;
   }
 
   /** The signal is aborted, with the reason, when the token cannot be used any more. */
   watch(): Disposable & { readonly signal: AbortSignal } {
     const { token } = this.who;
     if (token === null) return { signal: new AbortController().signal, [Symbol.dispose]: () => {} };
-    return this.#authenticator.watch(token);
+    return this.#tokens.watch(token);
   }
 
   /** What it consists of, for as long as the token can be used. @throws JarvisError unauthenticated */

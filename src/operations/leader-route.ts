@@ -18,6 +18,8 @@ export interface LeaderRouteOptions {
   /** This node's own answers, asked while it leads; null: it has no copy of the state, and never leads. */
   readonly local: RemoteOperations | null;
   readonly staleReads: StaleReads;
+  /** Told where the leader did not answer as one; absent: this node hears of a new one anyway. */
+  readonly onDoubt?: () => void;
   readonly remotes: Pick<Remotes, 'operations'>;
   readonly clock: Clock;
 }
@@ -128,6 +130,7 @@ export class LeaderRoute {
   async beforeRetry(context: CallContext, tries: Tries, error: unknown): Promise<void> {
     const { clock, leaders } = this.#options;
     if (context.signal.aborted || context.forwarded || !isRetryable(error)) throw error;
+    this.#options.onDoubt?.();
     if ((error.retryAfterMs ?? 0) > tries.remainingMs()) throw error;
     if (tries.remainingMs() > 0 && isOvertaken(tries.asked, leaders.leadership())) return;
     const delayMs = tries.nextDelayMs();

@@ -46,6 +46,8 @@ export interface Member {
 
 export interface Members extends Leaders {
   members(): readonly Member[];
+  /** Who was taken for the leader did not do what a leader does: it is found out anew, soon. */
+  hurry(): void;
 }
 
 /** What this node can look up without asking anybody. */

@@ -7,6 +7,7 @@ import { constants, type ServerHttp2Stream } from 'node:http2';
 
 import * as grpc from '@grpc/grpc-js';
 
+import { CallersService } from '../generated/callers.ts';
 import { ClusterService } from '../generated/cluster.ts';
 import { HealthService } from '../generated/health.ts';
 import { NodeLogsService } from '../generated/worker.ts';
@@ -21,7 +22,7 @@ import { serviceName } from './service-name.ts';
 
 /** Streams of other services are those of peers and workers, which look after themselves. */
 const CALLERS: ReadonlySet<string> = new Set(
-  [ClusterService, HealthService, NodeLogsService].map(serviceName),
+  [ClusterService, HealthService, NodeLogsService, CallersService].map(serviceName),
 );
 
 /** A call that has got its status. */

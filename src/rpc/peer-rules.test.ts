@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import { CallersService } from '../generated/callers.ts';
 import { ClusterService } from '../generated/cluster.ts';
 import { EnrolmentService } from '../generated/enrolment.ts';
 import { HealthService } from '../generated/health.ts';
@@ -24,6 +25,7 @@ const BETWEEN_NODES = paths(
   LogHandOverService,
   LastWordsService,
   StateDigestsService,
+  CallersService,
 );
 const OPEN = paths(ClusterService, HealthService);
 

@@ -25,8 +25,13 @@ export function createRemotes(pool: ChannelPool): Remotes & { readonly close: ()
     },
     readLog: streamOf(pool, NodeLogsService.read),
     events: streamOf(pool, ClusterService.watchEvents),
-    identify: streamOf(pool, CallersService.identify),
+    ...identifying(pool),
   };
+}
+
+/** Needs no more than that, and nothing of it is left open. */
+export function identifying(pool: ChannelPool): Pick<Remotes, 'identify'> {
+  return { identify: streamOf(pool, CallersService.identify) };
 }
 
 /** Calls of one node with many answers each. */

@@ -16,12 +16,13 @@ export function copylessParts({
   readonly leaders: Members;
   readonly remotes: Pick<Remotes, 'operations' | 'events'>;
   readonly clock: Clock;
-}): Pick<LeaderRouteOptions, 'leaders' | 'local' | 'staleReads'> &
+}): Pick<LeaderRouteOptions, 'leaders' | 'local' | 'staleReads' | 'onDoubt'> &
   Pick<RouterOptions, 'ownState' | 'events' | 'freshness'> {
   const anyMember = new AnyMember(leaders, clock);
   return {
     leaders,
     local: null,
+    onDoubt: () => leaders.hurry(),
     staleReads: new MemberReads(leaders.nodeName, anyMember, remotes),
     ownState: { cluster: () => undefined, addressOf: () => null },
     events: new MemberEvents({ leaders, anyMember, remotes, clock }),

@@ -41,6 +41,13 @@ export class FakeMembers implements Members {
     for (const listener of this.#listeners) listener(this.leadership());
   }
 
+  /** How often it was told to find out who leads. */
+  hurries = 0;
+
+  hurry(): void {
+    this.hurries += 1;
+  }
+
   become(members: readonly Member[]): void {
     this.#members = members;
   }
