@@ -1,4 +1,4 @@
-/** Nodes that come again, come too many, or are removed while nobody can tell them: real processes. */
+/** Nodes that come again, or are removed while nobody can tell them: real processes. */
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -57,24 +57,6 @@ describe('a node that has joined', () => {
     expect(again.members.map(({ name }) => name).sort()).toEqual(['n1', 'n2', 'n3', 'n4']);
     expect(again.learners).toEqual(['n4']);
     await runs(cluster);
-  });
-});
-
-describe('a node too many', () => {
-  it('is told so, ends, and is not let in by an operator either', async () => {
-    const cluster = await startCluster({
-      heartbeat: SHORT_HEARTBEAT,
-      joining: 1,
-      membership: { learners: 0 },
-    });
-    const late = cluster.node('n4');
-    late.start();
-    await waitFor('its waiting', async () => late.log().includes('0 of at most 0 learners'));
-    const added = await cluster.cli(['cluster', 'add', 'n4', late.settings.listen]);
-    expect(added).toMatchObject({ status: 1, stdout: '' });
-    expect(added.stderr).toContain('0 of at most 0 learners are there (membership.learners)');
-    expect(await late.ended).toMatchObject({ code: 2 });
-    expect((await cluster.api().cluster()).members).toHaveLength(3);
   });
 });
 
