@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { CLUSTER_VERSION } from '../lib/cluster-version.ts';
+import { limits } from '../lib/limits.ts';
 import { begin, blank, settle, stopAll } from './membership.test-kit.ts';
 
 afterEach(stopAll);
@@ -92,18 +93,35 @@ describe('the door of the cluster', () => {
     expect(await letIn(scene, learner, false)).toMatchObject({ message: 'n5:1 is the address of node n5' });
   });
 
-  it('lets another of its name in once a node is taken for gone', async () => {
+  it('lets another of its name in once a node is silent, or taken for gone', async () => {
     const scene = await full();
     const { known } = scene;
     await letIn(scene, node('n4'));
     known.register('n4', 'n4:1');
-    expect(await letIn(scene, node('n4', 'another'))).toMatchObject({
+    const refusal = {
       code: 'conflict',
-      message: 'a node named n4 is there, and is not taken for gone yet (n4:1): give this node another name',
-    });
-    known.execute({ type: 'nodeOffline', term: known.term, node: 'n4', session: known.session('n4') });
+      message: 'a node named n4 is there and answers (n4:1): give this node another name',
+    };
+    expect(await letIn(scene, node('n4', 'another'))).toMatchObject(refusal);
+    known.silentMs.set('n4', 3999);
+    expect(await letIn(scene, node('n4', 'another'))).toMatchObject(refusal);
+    known.silentMs.set('n4', 4000);
     expect(await letIn(scene, node('n4', 'another'))).toBe('done');
     expect(known.state.copylessNodes.get('n4')?.incarnation).toBe('another');
+    known.silentMs.set('n4', 0);
+    known.execute({ type: 'nodeOffline', term: known.term, node: 'n4', session: known.session('n4') });
+    expect(await letIn(scene, node('n4', 'a third'))).toBe('done');
+  });
+
+  it('does so before whoever waits for that gives up, however rarely nodes tell that they live', async () => {
+    const scene = await full();
+    const { known } = scene;
+    const heartbeat = { intervalMs: 30_000, warningMs: 90_000, timeoutMs: 200_000 };
+    known.execute({ type: 'setConfig', term: known.term, heartbeat, blocks: {}, idempotency: null });
+    await letIn(scene, node('n4'));
+    known.register('n4', 'n4:1');
+    known.silentMs.set('n4', limits.joinConflictMs / 2);
+    expect(await letIn(scene, node('n4', 'another'))).toBe('done');
   });
 
   it('does not take a node in that an operator removes meanwhile', async () => {
@@ -141,6 +159,14 @@ describe('an operator', () => {
     const scene = await begin();
     await letIn(scene, node('n4'));
     scene.known.execute({ type: 'admitCopyless', ...node('n4') });
+    expect(await scene.change('remove', 'n4')).toBe('done');
+    expect([...copylessOf(scene), ...membersOf(scene)]).not.toContain('n4');
+  });
+
+  it('removes a member for good that the autopilot lets in without a copy at that moment', async () => {
+    const scene = await begin();
+    await letIn(scene, node('n4'));
+    scene.leader.node.onMembership(() => void scene.known.execute({ type: 'admitCopyless', ...node('n4') }));
     expect(await scene.change('remove', 'n4')).toBe('done');
     expect([...copylessOf(scene), ...membersOf(scene)]).not.toContain('n4');
   });

@@ -3,6 +3,7 @@
  * are wanted, and else works without one, where it can (docs/adr/0013). Whether it may come in at all others have looked at.
  */
 import { JarvisError } from '../lib/errors.ts';
+import { limits } from '../lib/limits.ts';
 import { clusterKnows } from '../model/command-versions.ts';
 import { copylessNode, type CopylessNodeRow } from '../model/copyless-node.ts';
 import { drainOf } from '../model/earlier-rows.ts';
@@ -18,7 +19,12 @@ export interface EntranceOptions {
   readonly learnersAllowed: () => number;
   /** Up to which number those become learners that could work without a copy; not more than may be there. */
   readonly learnersWanted: () => number;
+  /** For how long nothing has been heard of the node; null: not known. */
+  readonly silentMs: (name: string) => number | null;
 }
+
+/** So many heartbeats that did not come. */
+const SILENT_INTERVALS = 2;
 
 type Newcomer = Omit<Peer, 'raftId'>;
 
@@ -93,12 +99,23 @@ export class Entrance {
     for (const other of copylessNodes.values())
       if (other.incarnation === incarnation)
         throw new JarvisError('conflict', `this data directory is node ${other.name}, not ${name}`);
-    if (row !== null && nodes.get(name)?.sessionOpen === true)
+    if (row !== null && nodes.get(name)?.sessionOpen === true && this.#mayAnswer(name))
       throw new JarvisError(
         'conflict',
-        `a node named ${name} is there, and is not taken for gone yet (${row.address}): give this node another name`,
+        `a node named ${name} is there and answers (${row.address}): give this node another name`,
       );
     return null;
+  }
+
+  /**
+   * As of a member that has lost its disk, a short silence will do: whoever comes waits no longer than `joinConflictMs`, which
+   * may be less than it takes to call a node OFFLINE. What it ran stays where it is until then.
+   */
+  #mayAnswer(name: string): boolean {
+    const { replica, silentMs } = this.#options;
+    const beatMs = replica.state.cluster?.config.heartbeat.intervalMs ?? 0;
+    const neededMs = Math.min(SILENT_INTERVALS * beatMs, limits.joinConflictMs / 2);
+    return (silentMs(name) ?? 0) < neededMs;
   }
 
   /** It is about to go: as a member it would only have to be removed again. */

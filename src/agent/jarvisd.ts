@@ -8,11 +8,14 @@ import { systemClock } from '../lib/clock.ts';
 import { JarvisError, messageOf, type ErrorCode } from '../lib/errors.ts';
 import { LogLevels } from '../lib/log-levels.ts';
 import { packageFile } from '../lib/program-files.ts';
+import { MemberRemovedError } from '../raft/node.ts';
 import type { StorageError } from '../raft/storage-error.ts';
 import { CONFIG_KEYS, type RawConfig } from './config-schema.ts';
 import { gatherConfig } from './config-sources.ts';
 import { authRequired, parseConfig, type NodeConfig } from './config.ts';
 import { Daemon } from './daemon.ts';
+import { RoleChangedError } from './copyless/copyless-node.ts';
+import { askForRole } from './copyless/ask-for-role.ts';
 import { programOf } from './disaster/programs.ts';
 import { withCertificate } from './enrolment/with-certificate.ts';
 import { forgetVariable } from './join-credentials.ts';
@@ -223,7 +226,7 @@ interface Stop {
 }
 
 async function runUntilStopped(node: NodeParts, { stopping, running }: Stop): Promise<number> {
-  const { config, security, log } = node;
+  const { config, log } = node;
   if (config.insecure && config.tls === null) {
     log.warn(
       { listen: config.listen, http: config.http },
@@ -232,25 +235,31 @@ async function runUntilStopped(node: NodeParts, { stopping, running }: Stop): Pr
         : 'insecure: no TLS and no authentication; whoever reaches these addresses can run commands on this machine',
     );
   }
-  const lost = await runOnce(node, stopping.signal, running);
-  if (lost === null) return 0;
-  try {
-    const { channels } = security;
-    await rejoinAnew({
-      config,
-      security: channels,
-      clock: systemClock,
-      log,
-      signal: stopping.signal,
-      cause: lost,
-    });
-  } catch (error) {
-    if (stopping.signal.aborted) return 0;
-    throw error;
+  let isAnew = false;
+  for (;;) {
+    const end = await runOnce(node, stopping.signal, running);
+    if (end === null) return 0;
+    // Another log that is lost at once is no accident.
+    if (end.why === 'lost' && isAnew) throw end.error;
+    isAnew = end.why === 'lost';
+    try {
+      await prepareNext(node, end, stopping.signal);
+    } catch (error) {
+      if (stopping.signal.aborted) return 0;
+      throw error;
+    }
   }
-  const again = await runOnce(node, stopping.signal, running);
-  if (again !== null) throw again;
-  return 0;
+}
+
+/** What is between two daemons of a process. @throws whatever ends it */
+async function prepareNext(
+  { config, security, log }: NodeParts,
+  end: End,
+  signal: AbortSignal,
+): Promise<void> {
+  const asked = { config, security: security.channels, clock: systemClock, log, signal };
+  if (end.why === 'lost') await rejoinAnew({ ...asked, cause: end.error });
+  if (end.why === 'removed') await askForRole({ ...asked, members: end.members, cause: end.error });
 }
 
 /** Null before the first daemon and between two. */
@@ -291,29 +300,44 @@ async function drainFirst(
   if (!hurry.aborted) stop();
 }
 
-/** Resolves when the node was stopped, or with the word that it cannot be who it was: its log is lost. */
+/** Why a daemon has ended by itself, where another one may go on in its place. */
+type End =
+  /** It cannot be who it was. */
+  | { readonly why: 'lost'; readonly error: StorageError }
+  /** It is no member any more, and may have a place without a copy. */
+  | { readonly why: 'removed'; readonly error: MemberRemovedError; readonly members: readonly string[] }
+  /** Its data directory says what it is now. */
+  | { readonly why: 'changed' };
+
+function endOf(error: unknown, config: NodeConfig, daemon: Daemon): End | null {
+  if (hasLostLog(error, config)) return { why: 'lost', error };
+  if (error instanceof MemberRemovedError) return { why: 'removed', error, members: daemon.memberAddresses };
+  return error instanceof RoleChangedError ? { why: 'changed' } : null;
+}
+
+/** Resolves when the node was stopped, with null, or has ended by itself, and may go on. */
 async function runOnce(
   { config, security, log, logLevels }: NodeParts,
   signal: AbortSignal,
   running: Running,
-): Promise<StorageError | null> {
+): Promise<End | null> {
   const daemon = new Daemon({ config, security, log, logLevels, version: version() });
   running.daemon = daemon;
-  let lost: StorageError | null = null;
+  let end: End | null = null;
   let unlimit = nothing;
   try {
     await daemon.run(signal);
   } catch (error) {
-    if (!hasLostLog(error, config)) throw error;
-    lost = error;
+    end = endOf(error, config, daemon);
+    if (end === null) throw error;
   } finally {
     running.daemon = null;
     if (!signal.aborted) unlimit = limitStop(log);
     await daemon.close();
   }
   // The process goes on.
-  if (lost !== null) unlimit();
-  return lost;
+  if (end !== null) unlimit();
+  return end;
 }
 
 function nothing(): void {}

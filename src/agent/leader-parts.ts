@@ -73,6 +73,7 @@ export function leaderParts(node: NodeParts, member: LeadingMember): LeaderParts
     replica,
     learnersAllowed: () => learnersAllowed(replica.state.cluster, raft),
     learnersWanted: () => voters.learnersWanted(),
+    silentMs: (name) => duties.silentMs(name),
   });
   return { autoscaler, duties, sessions, entrance };
 }

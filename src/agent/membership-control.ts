@@ -109,7 +109,8 @@ export class LeaderMembershipControl implements MembershipControl {
     // It would come back by that.
     await entrance.dismiss(name);
     await raft.changeMembership({ type: 'remove', id: member.raftId });
-    return undefined;
+    // The autopilot may have let it in without a copy meanwhile.
+    return entrance.dismiss(name);
   }
 
   async #exchange(

@@ -49,6 +49,7 @@ export async function begin(size = 3, version = CLUSTER_VERSION) {
     replica,
     learnersAllowed: () => learners,
     learnersWanted: () => learners,
+    silentMs: (name) => known.silentMs.get(name) ?? null,
   });
   const nodes = new Map<string, BootstrapReply>([['n4:1', blank('n4')]]);
   /** With whether it was a member still. */

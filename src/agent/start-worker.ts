@@ -3,7 +3,6 @@ import path from 'node:path';
 
 import { bootTimeMs } from '../lib/boot-time.ts';
 import type { DataDirectory } from '../raft/data-directory.ts';
-import type { RaftNode } from '../raft/node.ts';
 import { channelOptions } from '../rpc/channel.ts';
 import type { NodeConfig } from './config.ts';
 import type { NodeLogs } from './logs/node-logs.ts';
@@ -12,8 +11,6 @@ import { nodeConfinement } from './node-confinement.ts';
 import { NodeDrivers } from './node-drivers.ts';
 import type { NodeParts } from './node-parts.ts';
 import { registrationOf } from './registration.ts';
-import type { ClusterReplica } from './replica.ts';
-import { SettingsNotice } from './settings-notice.ts';
 import { DEFAULT_PATH } from './worker/environment.ts';
 import { GrpcSessionConnector } from './worker/session-connector.ts';
 import { WorkerAgent } from './worker/worker-agent.ts';
@@ -22,8 +19,10 @@ const KILL_TASKS_TIMEOUT_MS = 3000;
 
 interface WorkerParts {
   readonly directory: DataDirectory;
-  readonly replica: ClusterReplica;
-  readonly raft: RaftNode;
+  /** Where the leader may be reached, the likeliest first; asked for anew for each session. */
+  readonly sessionAddresses: () => readonly string[];
+  /** In step with the leader, again on each session. */
+  readonly onSynced: () => void;
   readonly logs: NodeLogs;
   /** What is used here can be told from now on, also while the worker is still taking up its attempts. */
   readonly onMonitor: (monitor: ResourceMonitor) => void;
@@ -31,7 +30,7 @@ interface WorkerParts {
 
 export async function startWorker(
   node: NodeParts,
-  { directory, replica, raft, logs, onMonitor }: WorkerParts,
+  { directory, sessionAddresses, onSynced, logs, onMonitor }: WorkerParts,
 ): Promise<WorkerAgent> {
   const { config, security, version, clock, log, metrics, closing } = node;
   const { incarnation } = directory.identity;
@@ -57,7 +56,6 @@ export async function startWorker(
   monitor.start();
   closing('monitor', () => monitor.close());
   onMonitor(monitor);
-  const notice = new SettingsNotice(config.stated, log);
   const worker = await WorkerAgent.start({
     registration: () => registrationOf({ config, directory, version, drivers, bounds: confinement.bounds() }),
     environment: { node: config.name, path: DEFAULT_PATH, home: process.env['HOME'] ?? '/' },
@@ -65,11 +63,11 @@ export async function startWorker(
     lease: drivers.lease,
     bootMs: bootTimeMs,
     connector: new GrpcSessionConnector({
-      addresses: () => sessionAddresses(config, replica, raft),
+      addresses: sessionAddresses,
       credentials: () => security.channels.credentials(),
       channelOptions,
     }),
-    onSynced: () => notice.look(replica.state.cluster),
+    onSynced,
     onEnded: (end) => metrics.worker.ended(end),
     reportsDirectory: path.join(directory.paths.root, 'reports'),
     usage: monitor,
@@ -88,15 +86,4 @@ async function closeWorker(config: NodeConfig, worker: WorkerAgent, drivers: Nod
   await worker.close();
   if (config.killTasksOnExit && worker.status().session > 0)
     await drivers.killAll(AbortSignal.timeout(KILL_TASKS_TIMEOUT_MS));
-}
-
-/** The leader itself, if it is known; then this node, which forwards as soon as it knows; then the others. */
-function sessionAddresses(
-  { advertise, peers, join }: NodeConfig,
-  replica: ClusterReplica,
-  raft: RaftNode,
-): readonly string[] {
-  const { leader } = replica.leadership();
-  const others = [...raft.membership.peers, ...peers].map(({ address }) => address);
-  return [...new Set([...(leader === null ? [] : [leader.address]), advertise, ...others, ...join])];
 }

@@ -41,7 +41,7 @@ interface EnrolmentPartsOptions {
 export async function enrolmentParts(
   options: EnrolmentPartsOptions,
 ): Promise<{ readonly service: Service; readonly close: () => void }> {
-  const { config, tls, replica, raft, pool, clock, signal, log } = options;
+  const { config, tls, replica, raft, clock, log } = options;
   const authoritiesPem = (): string => tls.current.authoritiesPem;
   const { tlsCaKey: keyFile } = config;
   const enrolment = new Enrolment({
@@ -56,19 +56,32 @@ export async function enrolmentParts(
     clock,
     log,
   });
-  const renewal = isOfCluster(config)
-    ? new CertificateRenewal({
-        name: config.name,
-        hosts: hostsOf(config),
-        files: config.tls as NonNullable<NodeConfig['tls']>,
-        material: () => tls.current,
-        addresses: () => raft.membership.peers.map(({ address }) => address),
-        ask: askToRenew(pool, signal),
-        clock,
-        log,
-      })
-    : null;
+  const renewal = renewalOf({
+    ...options,
+    addresses: () => raft.membership.peers.map(({ address }) => address),
+  });
   return { service: enrolment.service(), close: () => renewal?.close() };
+}
+
+/** Null: the node's certificate is its operator's to renew. */
+export function renewalOf(
+  options: Pick<EnrolmentPartsOptions, 'config' | 'tls' | 'pool' | 'clock' | 'signal' | 'log'> & {
+    /** Of the members. */
+    readonly addresses: () => readonly string[];
+  },
+): CertificateRenewal | null {
+  const { config, tls, pool, addresses, clock, signal, log } = options;
+  if (!isOfCluster(config)) return null;
+  return new CertificateRenewal({
+    name: config.name,
+    hosts: hostsOf(config),
+    files: config.tls as NonNullable<NodeConfig['tls']>,
+    material: () => tls.current,
+    addresses,
+    ask: askToRenew(pool, signal),
+    clock,
+    log,
+  });
 }
 
 /** Of the authority that has signed this node's certificate: by it a new node knows this one. */

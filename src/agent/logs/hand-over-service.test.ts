@@ -17,6 +17,7 @@ import type { CommandInput, Replica } from '../../scheduler/ports.ts';
 import { Bed, CLUSTER_ID, silent } from './hand-over.test-kit.ts';
 import { LOG_LIMITS } from './limits.ts';
 import { handOverPeers, HandOverRequests, handOverService } from './hand-over-service.ts';
+import { logsClusterOf } from './logs-cluster.ts';
 
 const never = new AbortController().signal;
 
@@ -45,12 +46,12 @@ async function serve(node: string): Promise<string> {
     clusterId: CLUSTER_ID,
     receiver: bed.receiver(node),
     handOver: bed.handOver(node),
-    replica: {
-      propose: async (command) => {
+    cluster: logsClusterOf({
+      propose: async (command: CommandInput) => {
         proposed.push(command);
         return outcome;
       },
-    },
+    } as unknown as Replica),
     log: silent,
   });
   const server = await createServer({ services: [service], listen: '127.0.0.1:0' });
@@ -79,7 +80,12 @@ async function peersOf(address: string) {
     state: { nodes: new Map(nodes.map((one) => [one.name, one])) },
     leadership: () => ({ isLeader: false, term: 1, leader: { name: 'n2', address } }),
   } as unknown as Replica;
-  return handOverPeers({ clusterId: CLUSTER_ID, incarnation: 'first', replica, pool });
+  return handOverPeers({
+    clusterId: CLUSTER_ID,
+    incarnation: 'first',
+    cluster: logsClusterOf(replica),
+    pool,
+  });
 }
 
 describe('the hand-over between nodes', () => {

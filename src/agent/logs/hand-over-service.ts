@@ -1,10 +1,8 @@
 /** The hand-over of logs over gRPC: this node as the one that takes, as the leader, and as the one that leaves. */
-import type { BeginReply, LogHandOverServer, RecordRequest } from '../../generated/log_hand_over.ts';
+import type { BeginReply, LogHandOverServer } from '../../generated/log_hand_over.ts';
 import { LogHandOverService } from '../../generated/log_hand_over.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import { limits } from '../../lib/limits.ts';
-import { pressureOf } from '../../model/earlier-rows.ts';
-import type { NodeRow } from '../../model/node.ts';
 import type { Log } from '../../lib/log.ts';
 import type { ChannelPool } from '../../rpc/channel.ts';
 import { unaryCall, uploadCall } from '../../rpc/client.ts';
@@ -14,15 +12,16 @@ import type { Replica, StateView } from '../../scheduler/ports.ts';
 import { LOG_LIMITS } from './limits.ts';
 import type { Candidate, HandOverPeers, LogHandOver } from './log-hand-over.ts';
 import type { LogReceiver } from './log-receiver.ts';
+import { candidatesOf, type LogsCluster } from './logs-cluster.ts';
 
 export function handOverService(parts: {
   readonly clusterId: string;
   readonly receiver: LogReceiver;
   readonly handOver: LogHandOver;
-  readonly replica: Pick<Replica, 'propose'>;
+  readonly cluster: Pick<LogsCluster, 'recordHolder'>;
   readonly log: Log;
 }): Service {
-  const { clusterId, receiver, handOver, replica, log } = parts;
+  const { clusterId, receiver, handOver, cluster, log } = parts;
   const expectCluster = (named: string): void => {
     if (named !== clusterId)
       throw new JarvisError('forbidden', `this node is of another cluster than ${JSON.stringify(named)}`);
@@ -32,49 +31,28 @@ export function handOverService(parts: {
     take: uploadHandler((pieces) => receiver.take(pieces), { log, stallMs: LOG_LIMITS.takeStallMs }),
     record: unaryHandler(async (request) => {
       expectCluster(request.cluster_id);
-      await record(replica, request);
+      await cluster.recordHolder(request);
       return {};
     }, log),
     begin: unaryHandler(async (request, { signal }): Promise<BeginReply> => {
       expectCluster(request.cluster_id);
-      const { holder, ...result } = await handOver.run(signal);
+      const { holder, ...result } = await handOver.run(signal, request.candidates);
       return { holder: holder ?? '', ...result };
     }, log),
   };
   return { definition: LogHandOverService, handlers };
 }
 
-/** @throws JarvisError no_leader where this node does not lead; what stands against it */
-async function record(replica: Pick<Replica, 'propose'>, request: RecordRequest): Promise<void> {
-  const { node, incarnation, holder } = request;
-  const outcome = await replica.propose({ type: 'logsHandedOver', node, incarnation, holder });
-  if (outcome.type === 'done') return;
-  const { code, message } = outcome;
-  if (code === 'not_found' || code === 'invalid' || code === 'internal') throw new JarvisError(code, message);
-  throw new JarvisError('conflict', message);
-}
-
-/** Those that may take what the named node keeps. */
-function takersOf({ nodes }: Pick<StateView, 'nodes'>, leaver: string): readonly NodeRow[] {
-  return [...nodes.values()].filter(
-    (node) =>
-      node.name !== leaver &&
-      node.status === 'AVAILABLE' &&
-      node.schedulable &&
-      !pressureOf(node).includes('disk'),
-  );
-}
-
 /** The other nodes, as the one that leaves reaches them. */
 export function handOverPeers(parts: {
   readonly clusterId: string;
   readonly incarnation: string;
-  readonly replica: Pick<Replica, 'nodeName' | 'state' | 'leadership'>;
+  readonly cluster: Pick<LogsCluster, 'nodeName' | 'leadership' | 'candidates'>;
   readonly pool: ChannelPool;
 }): HandOverPeers {
-  const { clusterId, incarnation, replica, pool } = parts;
+  const { clusterId, incarnation, cluster, pool } = parts;
   return {
-    candidates: (): readonly Candidate[] => takersOf(replica.state, replica.nodeName),
+    candidates: () => cluster.candidates(),
     room: async ({ address, name }, signal) => {
       const { bytes } = await unaryCall({
         pool,
@@ -100,14 +78,14 @@ export function handOverPeers(parts: {
       });
     },
     record: async (holder, signal) => {
-      const { leader } = replica.leadership();
+      const { leader } = cluster.leadership();
       if (leader === null) throw new JarvisError('no_leader', 'no leader is known');
       await unaryCall({
         pool,
         address: leader.address,
         node: leader.name,
         method: LogHandOverService.record,
-        request: { cluster_id: clusterId, node: replica.nodeName, incarnation, holder },
+        request: { cluster_id: clusterId, node: cluster.nodeName, incarnation, holder },
         signal,
         timeoutMs: limits.forwardTimeoutMs,
         // Said twice it is the same.
@@ -169,7 +147,7 @@ export class HandOverRequests {
  * do not all ask the same few.
  */
 function candidatesFor(leaver: string, state: Pick<StateView, 'nodes'>): Candidate[] {
-  const takers = takersOf(state, leaver).toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const takers = candidatesOf(state.nodes.values(), leaver).toSorted((a, b) => (a.name < b.name ? -1 : 1));
   const next = takers.findIndex(({ name }) => name > leaver);
   const inTurn = next === -1 ? takers : [...takers.slice(next), ...takers.slice(0, next)];
   return inTurn.slice(0, LOG_LIMITS.handOverCandidates).map(({ name, address }) => ({ name, address }));

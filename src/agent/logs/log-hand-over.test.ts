@@ -132,6 +132,15 @@ describe('a node that leaves', () => {
     expect(bed.recorded).toEqual(['n2']);
   });
 
+  it('goes to those that whoever asks knows of, where that names any', async () => {
+    bed.receiver('n2');
+    bed.receiver('n3', 1_000_000);
+    bed.keep('n1', 'task-1', 1);
+    const told = [{ name: 'n3', address: 'n3' }];
+    expect(await bed.handOver('n1').run(never, told)).toMatchObject({ holder: 'n3', attempts: 1 });
+    expect(await bed.handOver('n1').run(never, [])).toMatchObject({ holder: 'n2', attempts: 1 });
+  });
+
   it('does it once at a time, and passes over what retention removes meanwhile', async () => {
     bed.receiver('n2');
     bed.keep('n1', 'task-1', 1);

@@ -96,11 +96,13 @@ export class LogHandOver {
   /**
    * Hands over what is there now, within `LOG_LIMITS.handOverMs` and the signal; what was not sent by then stands in the
    * result. Called again while it runs, it answers with the same result. To be called once nothing runs here any more.
+   * @param told who may take them, as whoever asks sees it; empty: as this node sees it
    * @throws only what is wrong with this node's own disk
    */
-  async run(signal: AbortSignal): Promise<HandOverResult> {
+  async run(signal: AbortSignal, told: readonly Candidate[] = []): Promise<HandOverResult> {
     this.#running ??= this.#run(
       AbortSignal.any([signal, AbortSignal.timeout(LOG_LIMITS.handOverMs)]),
+      told,
     ).finally(() => {
       this.#running = null;
       this.#progress = null;
@@ -108,7 +110,7 @@ export class LogHandOver {
     return await this.#running;
   }
 
-  async #run(signal: AbortSignal): Promise<HandOverResult> {
+  async #run(signal: AbortSignal, told: readonly Candidate[]): Promise<HandOverResult> {
     const { log } = this.#options;
     const found = await this.#find();
     const none = { holder: null, attempts: 0, bytes: 0, failed: found.attempts.length + found.tooMany };
@@ -116,7 +118,7 @@ export class LogHandOver {
     if (found.attempts.length === 0) return result;
     const tried = new Set<string>();
     for (let tries = 0; tries < LOG_LIMITS.holdersTried && !signal.aborted; tries += 1) {
-      const holder = await this.#choose(tried, signal);
+      const holder = await this.#choose({ tried, told }, signal);
       if (holder === null) {
         if (result.reason === '') result = { ...result, reason: 'no other node can take them' };
         break;
@@ -153,9 +155,12 @@ export class LogHandOver {
   }
 
   /** The one with the most room, of those that answer. */
-  async #choose(tried: ReadonlySet<string>, signal: AbortSignal): Promise<Candidate | null> {
+  async #choose(
+    { tried, told }: { readonly tried: ReadonlySet<string>; readonly told: readonly Candidate[] },
+    signal: AbortSignal,
+  ): Promise<Candidate | null> {
     const { peers, log } = this.#options;
-    const candidates = peers.candidates().filter(({ name }) => !tried.has(name));
+    const candidates = (told.length > 0 ? told : peers.candidates()).filter(({ name }) => !tried.has(name));
     const rooms = await Promise.all(
       candidates.slice(0, LOG_LIMITS.askedNodes).map(async (candidate) => {
         try {

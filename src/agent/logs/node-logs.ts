@@ -1,15 +1,14 @@
 /** All that a node does with the output of tasks once it is on disk: read it, keep it for its time, take and hand over. */
 import type { Clock } from '../../lib/clock.ts';
 import type { Log } from '../../lib/log.ts';
-import { logRetentionOf } from '../../model/cluster.ts';
 import type { ChannelPool } from '../../rpc/channel.ts';
 import type { Service } from '../../rpc/server.ts';
-import type { Replica } from '../../scheduler/ports.ts';
 import { AttemptLogs } from '../local-logs.ts';
 import { handOverPeers, handOverService } from './hand-over-service.ts';
 import { LogHandOver } from './log-hand-over.ts';
 import { LogReceiver } from './log-receiver.ts';
 import { LogKeeper } from './log-keeper.ts';
+import type { LogsCluster } from './logs-cluster.ts';
 
 export interface NodeLogsOptions {
   readonly dataDirectory: string;
@@ -18,7 +17,7 @@ export interface NodeLogsOptions {
   readonly incarnation: string;
   /** Some attempts write nothing at all: those of the driver that is for tests. */
   readonly mayBeSilent: boolean;
-  readonly replica: Replica;
+  readonly cluster: LogsCluster;
   readonly pool: ChannelPool;
   readonly clock: Clock;
   readonly log: Log;
@@ -34,13 +33,10 @@ export class NodeLogs {
   readonly #receiver: LogReceiver;
 
   constructor(options: NodeLogsOptions) {
-    const { dataDirectory, clusterId, replica, clock, log } = options;
+    const { dataDirectory, clusterId, cluster, clock, log } = options;
     this.#keeper = new LogKeeper({
       dataDirectory,
-      retention: () => {
-        const { cluster } = replica.state;
-        return cluster === null ? null : logRetentionOf(cluster.config);
-      },
+      retention: () => cluster.logRetention(),
       clock,
       log,
     });
@@ -55,7 +51,7 @@ export class NodeLogs {
       clusterId,
       receiver: this.#receiver,
       handOver: this.handOver,
-      replica,
+      cluster,
       log,
     });
   }

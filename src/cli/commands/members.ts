@@ -26,7 +26,10 @@ export function registerMembers(cluster: Command, context: Context): void {
 
 function registerList(cluster: Command, context: Context): void {
   const command = withCommon(
-    cluster.command('members').description('Show the members.').addOption(staleOption()),
+    cluster
+      .command('members')
+      .description('Show the members, and behind them the nodes that work without a copy of the state.')
+      .addOption(staleOption()),
   ).action(async (options: OutputOptions) => {
     await withPeers(context, command, async (peers) => {
       const { interrupted } = context.terminal;
@@ -64,7 +67,9 @@ function registerAdd(cluster: Command, context: Context): void {
   const command = withCommon(
     cluster
       .command('add')
-      .description('Let a blank node in, as a learner. One that was started with --join asks by itself.')
+      .description(
+        'Let a blank node in, as a learner, or without a copy where there are learners enough. One that was started with --join asks by itself.',
+      )
       .argument('<name>')
       .argument('<address>', 'its gRPC address, host:port'),
   ).action(async (name: string, address: string, options: OutputOptions) => {

@@ -58,7 +58,7 @@ export const memberRoutes = [
     method: 'POST',
     path: '/cluster/members',
     operation: 'addMember',
-    summary: 'Lets a node in that waits for it, as a learner',
+    summary: 'Lets a node in that waits for it, as a learner, or without a copy of the state',
     answer: cluster,
     body: { schema: bodies.add },
     handler: async (call) => {
