@@ -203,16 +203,29 @@ describe('nodes without a copy', () => {
     keeper.stop();
   });
 
-  it('are none of the dead, nor of a cluster that does not know of them', async () => {
-    const { cluster, leader, keeper, copylessNodes } = await begin({ learners: 1 });
+  it('are those that are silent for a moment, and none of those that are dead for longer', async () => {
+    const { cluster, leader, keeper, copylessNodes } = await begin({ learners: 2 });
+    const lose = async (name: string): Promise<void> => {
+      const id = leader.node.membership.peers.find((peer) => peer.name === name)?.raftId ?? 0;
+      await cluster.lose(id);
+      await cluster.until(() => !leader.node.isActive(id), 'its silence');
+    };
     for (const name of ['n4', 'n5']) await addLearner(cluster, leader, name);
-    const id = leader.node.membership.peers.find(({ name }) => name === 'n4')?.raftId ?? 0;
-    await cluster.lose(id);
-    await cluster.until(() => !leader.node.isActive(id), 'its silence');
     keeper.start();
-    await cluster.until(() => learnersOf(leader).length === 1, 'one learner');
+    await lose('n4');
+    await pass(cluster, GRACE_MS + limits.autopilotIntervalMs);
+    await addLearner(cluster, leader, 'n6');
+    await cluster.until(() => learnersOf(leader).length === 2, 'two learners');
+    expect(leader.node.membership.peers.map(({ name }) => name)).not.toContain('n4');
     expect([...copylessNodes.keys()]).toEqual([]);
+    await lose('n5');
+    await addLearner(cluster, leader, 'n7');
+    await cluster.until(() => learnersOf(leader).length === 2, 'two learners');
+    expect([...copylessNodes.keys()]).toEqual(['n5']);
     keeper.stop();
+  });
+
+  it('are none of a cluster that does not know of them', async () => {
     const earlier = await begin({ learners: 0, version: FIRST_CLUSTER_VERSION });
     await addLearner(earlier.cluster, earlier.leader, 'n4');
     earlier.keeper.start();

@@ -106,20 +106,24 @@ export class VoterKeeper {
       });
   }
 
-  async #carryOut({ kind, changes }: MembershipAction, { members }: AutopilotInput): Promise<void> {
+  async #carryOut({ kind, changes }: MembershipAction, input: AutopilotInput): Promise<void> {
     const { raft, replica } = this.#options;
     if (kind === 'removeLearner' && clusterKnows(replica.state.cluster, 'admitCopyless'))
-      for (const { id } of changes) await this.#keepWithoutCopy(id, members);
+      for (const { id } of changes) await this.#keepWithoutCopy(id, input);
     await raft.changeMembership({ type: 'together', changes });
   }
 
-  /** A living learner is removed because there are too many: it may come back, and what it runs goes on. */
-  async #keepWithoutCopy(id: RaftId, members: AutopilotInput['members']): Promise<void> {
+  /**
+   * A living learner is removed because there are too many: it may come back, and what it runs goes on. One that is silent
+   * for a moment may just be starting again, having been told that it is a learner.
+   */
+  async #keepWithoutCopy(id: RaftId, { members, nowMs, deadVoterGraceMs }: AutopilotInput): Promise<void> {
     const { raft } = this.#options;
-    const isAlive = members.some((member) => member.id === id && member.isAlive);
+    const learner = members.find((member) => member.id === id);
     const peer = raft.membership.peers.find(({ raftId }) => raftId === id);
-    if (!isAlive || peer === undefined) return;
+    if (learner === undefined || peer === undefined) return;
     const { name, incarnation, address } = peer;
+    if (!learner.isAlive && nowMs - learner.sinceMs >= deadVoterGraceMs) return;
     await this.#propose({ type: 'admitCopyless', name, incarnation, address });
   }
 

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { silentLog } from '../lib/log.ts';
+import { copylessRouting, FakeMembers } from '../operations/copyless/copyless.test-kit.ts';
 import { testOperations } from '../operations/operations.test-kit.ts';
 import { TestCluster } from '../operations/test-cluster.test-kit.ts';
 import { inProcessRemotes } from '../operations/test-remotes.test-kit.ts';
@@ -50,6 +51,27 @@ describe('a stale read', () => {
     expect(answer).toMatchObject({ statusCode: 200 });
     expect(answer.headers['jarvis-index']).toBe(String(cluster.index));
     expect(answer.headers['jarvis-age-ms']).toMatch(/^\d+$/);
+  });
+
+  it.each(READS)('of $path is that of a member where the node has no copy of the state', async ({ path }) => {
+    const members = [{ name: 'n2', address: 'n2:7101' }];
+    const member = testOperations(cluster, 'n2', { remotes: inProcessRemotes(new Map()) });
+    const leaders = new FakeMembers('w1', members);
+    leaders.lead(null);
+    const copyless = createHttpServer({
+      operations: copylessRouting(leaders, { remotes: inProcessRemotes(new Map([['n2:7101', member]])) }),
+      readiness: () => ({ ready: true, reason: '' }),
+      log: silentLog,
+    });
+    const url = `${urlOf(path)}?consistency=stale`;
+    const answer = await copyless.app.inject({ method: 'GET', url });
+    await copyless.close(0);
+    expect(answer).toMatchObject({ statusCode: 200 });
+    // Times of attempts, loads and the like move on by themselves.
+    const own = await server.app.inject({ method: 'GET', url });
+    expect(Object.keys(answer.json<object>())).toEqual(Object.keys(own.json<object>()));
+    expect(answer.headers['jarvis-index']).toBe('0');
+    expect(answer.headers).not.toHaveProperty('jarvis-age-ms');
   });
 
   it('says nothing of its age where the node has never heard of a leader', async () => {

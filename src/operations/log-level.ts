@@ -8,7 +8,7 @@ import { parseDurationMs } from '../lib/quantities.ts';
 import { formatTime } from '../lib/times.ts';
 import type { Leaders } from '../scheduler/ports.ts';
 import { invalidInput, show } from '../spec/faults.ts';
-import type { LocalLogLevel, OwnState, Remotes } from './node-port.ts';
+import type { LocalLogLevel, Knowledge, Remotes } from './node-port.ts';
 import type { CallContext, ClusterOperations } from './port.ts';
 
 const HOUR_MS = 3_600_000;
@@ -16,8 +16,8 @@ const LONGEST_MS = 24 * HOUR_MS;
 
 export interface LogLevelParts {
   readonly leaders: Pick<Leaders, 'nodeName'>;
-  readonly ownState: Pick<OwnState, 'addressOf'>;
-  /** Asked for what this node's own state does not know. */
+  readonly knowledge: Pick<Knowledge, 'addressOf'>;
+  /** Asked for what is not known without the leader. */
   readonly operations: Pick<ClusterOperations, 'getNode'>;
   readonly remotes: Pick<Remotes, 'logLevel'>;
   readonly localLogLevel: LocalLogLevel;
@@ -50,14 +50,14 @@ export async function setLogLevel(
 
 /** Null: it is this node. */
 async function addressOf(
-  { leaders, ownState, operations }: LogLevelParts,
+  { leaders, knowledge, operations }: LogLevelParts,
   name: string,
   context: CallContext,
 ): Promise<string | null> {
   if (name === leaders.nodeName) return null;
   if (context.forwarded)
     throw new JarvisError('unavailable', `this is node ${leaders.nodeName}, and not ${show(name)}`);
-  return ownState.addressOf(name) ?? (await operations.getNode({ name }, context)).address;
+  return (await knowledge.addressOf(name, context)) ?? (await operations.getNode({ name }, context)).address;
 }
 
 function parseChange(request: SetLogLevelRequest): {

@@ -20,7 +20,7 @@ export function memberParts({
   clock,
   routing,
 }: MemberParts): Pick<LeaderRouteOptions, 'leaders' | 'local' | 'staleReads'> &
-  Pick<RouterOptions, 'ownState' | 'events'> {
+  Pick<RouterOptions, 'knowledge' | 'events'> {
   const newestIndex = async (context: CallContext): Promise<number> => {
     // What this node asks for its caller is not the forwarded request itself.
     const own = { ...context, forwarded: false };
@@ -30,9 +30,9 @@ export function memberParts({
     leaders: replica,
     local,
     staleReads: { read: (context, call) => call(local, context) },
-    ownState: {
+    knowledge: {
       cluster: () => replica.state.cluster,
-      addressOf: (node) => replica.state.nodes.get(node)?.address ?? null,
+      addressOf: async (node) => replica.state.nodes.get(node)?.address ?? null,
     },
     events: new EventStreams({ replica, clock, newestIndex }),
   };

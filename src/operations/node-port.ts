@@ -50,12 +50,12 @@ export interface Members extends Leaders {
   hurry(): void;
 }
 
-/** What this node can look up without asking anybody. */
-export interface OwnState {
+/** What is known of the cluster without the leader. */
+export interface Knowledge {
   /** Null: the cluster is still being formed; undefined: this node has no copy of the state. */
   cluster(): ClusterRow | null | undefined;
-  /** `host:port` of that node; null: it has to be asked for. */
-  addressOf(node: string): string | null;
+  /** `host:port` of that node; null: it may be a new one, which the leader knows. @throws JarvisError */
+  addressOf(node: string, context: CallContext): Promise<string | null>;
 }
 
 /** What an operator does to the membership, on the leader. Failures are JarvisErrors. */

@@ -50,7 +50,7 @@ import { expectKnownVariables } from './earlier-members.ts';
 import { createWithSecret } from './join-tokens.ts';
 import { isOutcomeUnknown, LeaderRoute, Tries, type LeaderRouteOptions } from './leader-route.ts';
 import { readTaskLogs } from './logs.ts';
-import type { LocalLogLevel, LocalLogs, LocalUsage, OwnState, Remotes } from './node-port.ts';
+import type { LocalLogLevel, LocalLogs, LocalUsage, Knowledge, Remotes } from './node-port.ts';
 import type {
   AcceptedTasks,
   CallContext,
@@ -72,7 +72,7 @@ export interface Events {
 }
 
 export interface RouterOptions extends LeaderRouteOptions {
-  readonly ownState: OwnState;
+  readonly knowledge: Knowledge;
   readonly events: Events;
   readonly remotes: Remotes;
   readonly localLogs: LocalLogs;
@@ -347,7 +347,7 @@ export class RoutingOperations implements ClusterOperations {
   }
 
   #expectKnown(tasks: readonly (TaskSpec | undefined)[]): void {
-    const cluster = this.#options.ownState.cluster();
+    const cluster = this.#options.knowledge.cluster();
     // Without a copy of the state it is for the leader to say.
     if (cluster !== undefined) expectKnownVariables(cluster, tasks);
   }

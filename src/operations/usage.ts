@@ -13,14 +13,14 @@ import type {
 import { JarvisError, type Fault } from '../lib/errors.ts';
 import type { Leaders } from '../scheduler/ports.ts';
 import { invalidInput, show } from '../spec/faults.ts';
-import type { LocalUsage, OwnState, Remotes, UsageQuestion } from './node-port.ts';
+import type { LocalUsage, Knowledge, Remotes, UsageQuestion } from './node-port.ts';
 import type { CallContext, ClusterOperations } from './port.ts';
 import { parseTime } from './requests.ts';
 
 export interface UsageSources {
   readonly leaders: Pick<Leaders, 'nodeName'>;
-  readonly ownState: Pick<OwnState, 'addressOf'>;
-  /** Asked for what this node's own state does not know. */
+  readonly knowledge: Pick<Knowledge, 'addressOf'>;
+  /** Asked for what is not known without the leader. */
   readonly operations: Pick<ClusterOperations, 'getTask' | 'getNode'>;
   readonly remotes: Pick<Remotes, 'nodeUsage'>;
   readonly localUsage: LocalUsage;
@@ -33,12 +33,13 @@ export async function nodeUsage(
   context: CallContext,
 ): Promise<NodeUsage> {
   const question = parseQuestion(request);
-  const { leaders, ownState, remotes, localUsage, operations } = sources;
+  const { leaders, knowledge, remotes, localUsage, operations } = sources;
   const { name } = request;
   if (name === leaders.nodeName) return await localUsage.read(question);
   if (context.forwarded)
     throw new JarvisError('unavailable', `this is node ${leaders.nodeName}, and not ${show(name)}`);
-  const address = ownState.addressOf(name) ?? (await operations.getNode({ name }, context)).address;
+  const address =
+    (await knowledge.addressOf(name, context)) ?? (await operations.getNode({ name }, context)).address;
   return await remotes.nodeUsage(address, request, context);
 }
 

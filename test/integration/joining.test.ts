@@ -1,4 +1,4 @@
-/** Nodes that come again, or are removed while nobody can tell them: real processes. */
+/** Nodes that come again, come too many, or are removed while nobody can tell them: real processes. */
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -57,6 +57,37 @@ describe('a node that has joined', () => {
     expect(again.members.map(({ name }) => name).sort()).toEqual(['n1', 'n2', 'n3', 'n4']);
     expect(again.learners).toEqual(['n4']);
     await runs(cluster);
+  });
+});
+
+describe('a node too many', () => {
+  it('works without a copy, and an operator who lets it in again changes nothing', async () => {
+    const cluster = await startCluster({
+      heartbeat: SHORT_HEARTBEAT,
+      joining: 1,
+      membership: { learners: 0 },
+    });
+    const late = cluster.node('n4');
+    late.start();
+    await late.ready();
+    expect(late.log()).toContain('the node is up, without a copy');
+    for (const peer of ['n1', 'n4']) {
+      const added = await cluster.cli(['cluster', 'add', 'n4', late.settings.listen], { peer });
+      expect(added).toMatchObject({ status: 0, stderr: '' });
+    }
+    const { members, learners } = await cluster.api().cluster();
+    expect(learners).toEqual([]);
+    expect(members).toHaveLength(4);
+    expect(members[3]).toMatchObject({
+      name: 'n4',
+      role: 'worker',
+      raft_id: null,
+      match_index: null,
+      lag: null,
+    });
+    const promoted = await cluster.cli(['cluster', 'promote', 'n4', '--instead-of', 'n1']);
+    expect(promoted).toMatchObject({ status: 1, stdout: '' });
+    expect(promoted.stderr).toContain('n4 works without a copy of the log, and cannot vote');
   });
 });
 

@@ -1,7 +1,9 @@
 /** What a node without a copy of the state routes with: nothing is answered here that others would have to know of. */
 import type { Clock } from '../../lib/clock.ts';
-import type { LeaderRouteOptions } from '../leader-route.ts';
+import { JarvisError } from '../../lib/errors.ts';
+import type { LeaderRouteOptions, StaleReads } from '../leader-route.ts';
 import type { Members, Remotes } from '../node-port.ts';
+import type { CallContext } from '../port.ts';
 import type { RouterOptions } from '../router.ts';
 import { AnyMember } from './any-member.ts';
 import { MemberEvents } from './member-events.ts';
@@ -17,16 +19,37 @@ export function copylessParts({
   readonly remotes: Pick<Remotes, 'operations' | 'events'>;
   readonly clock: Clock;
 }): Pick<LeaderRouteOptions, 'leaders' | 'local' | 'staleReads' | 'onDoubt'> &
-  Pick<RouterOptions, 'ownState' | 'events' | 'freshness'> {
+  Pick<RouterOptions, 'knowledge' | 'events' | 'freshness'> {
   const anyMember = new AnyMember(leaders, clock);
+  const staleReads = new MemberReads(leaders.nodeName, anyMember, remotes);
   return {
     leaders,
     local: null,
     onDoubt: () => leaders.hurry(),
-    staleReads: new MemberReads(leaders.nodeName, anyMember, remotes),
-    ownState: { cluster: () => undefined, addressOf: () => null },
+    staleReads,
+    knowledge: {
+      cluster: () => undefined,
+      addressOf: (node, context) => addressOf({ staleReads, node }, context),
+    },
     events: new MemberEvents({ leaders, anyMember, remotes, clock }),
     // Of its own it has none, and what members answer from is theirs to know: nothing is promised.
     freshness: () => ({ index: 0, ageMs: null }),
   };
+}
+
+/** Of any member, so that no leader is needed to know of a node. */
+async function addressOf(
+  { staleReads, node }: { readonly staleReads: StaleReads; readonly node: string },
+  context: CallContext,
+): Promise<string | null> {
+  try {
+    const { address } = await staleReads.read(context, (operations, inner) =>
+      operations.getNode({ name: node }, inner),
+    );
+    return address;
+  } catch (error) {
+    // That member may be behind.
+    if (error instanceof JarvisError && error.code === 'not_found') return null;
+    throw error;
+  }
 }

@@ -85,6 +85,18 @@ describe('what is sent on to the leader', () => {
     expect(asked).toEqual(['n1:7101', 'n2:7101']);
   });
 
+  it('has whom it was sent to doubted where that one is away, and not where it has an answer', async () => {
+    await submit();
+    await expect(worker.getTask({ id: 'task-none' }, context)).rejects.toMatchObject({ code: 'not_found' });
+    expect(leaders.hurries).toBe(0);
+    down.add('n1:7101');
+    const submitting = submit();
+    await turn();
+    expect(leaders.hurries).toBeGreaterThan(0);
+    lead('n2');
+    await submitting;
+  });
+
   it('goes to the next leader where this one is away, and happens once', async () => {
     down.add('n1:7101');
     const submitting = submit();
@@ -355,8 +367,21 @@ describe('what is about one node', () => {
     expect(asked).toEqual([]);
   });
 
-  it('is asked of that one, whose address the leader says', async () => {
+  it('is asked of that one, whose address any member says, also without a leader', async () => {
+    lead(null);
     expect(await worker.getLogLevel({ name: 'n2' }, context)).toMatchObject({ node: 'n2' });
-    expect(asked).toEqual(['n1:7101']);
+    expect(await worker.getNodeUsage({ name: 'n3' }, context)).toMatchObject({ node: 'n3' });
+    expect(asked).toHaveLength(2);
+  });
+
+  it('is asked of the leader, too, where a member does not know of the node yet', async () => {
+    const behind = new TestCluster(NAMES);
+    for (const name of ['n2', 'n3'])
+      nodes.set(`${name}:7101`, testOperations(behind, name, { remotes: inProcessRemotes(nodes) }));
+    leaders.become(leaders.members().slice(1));
+    cluster.register('w1', 'w1:7101');
+    await expect(worker.getLogLevel({ name: 'n9' }, context)).rejects.toMatchObject({ code: 'not_found' });
+    expect(asked.at(-1)).toBe('n1:7101');
+    expect(asked).toHaveLength(2);
   });
 });

@@ -43,7 +43,7 @@ export class MemberEvents implements Events {
   }
 
   async *#read(request: EventsRequest, context: CallContext): AsyncGenerator<EventsPiece, void> {
-    const { clock } = this.#options;
+    const { clock, leaders } = this.#options;
     let { since } = request;
     /** Since the last piece, as is the other: null where nothing has failed. */
     let tries: Tries | null = null;
@@ -63,9 +63,10 @@ export class MemberEvents implements Events {
       } catch (error) {
         throwIfAborted(context.signal);
         tries ??= new Tries(clock);
+        leaders.hurry();
         if (!isPassing(error) || tries.remainingMs() <= 0) throw error;
         if (asked !== null) failed.add(asked.name);
-        const hasOther = this.#options.leaders.members().some(({ name }) => !failed.has(name));
+        const hasOther = leaders.members().some(({ name }) => !failed.has(name));
         if (hasOther) continue;
         failed.clear();
         const delayMs = tries.nextDelayMs();
