@@ -44,7 +44,7 @@ export const PLANTS: readonly Plant[] = [
         file: 'src/operations/leader-route.ts',
         find: 'tries = new Tries(this.#options.clock)): Promise<T> {',
         replace:
-          'tries = new Tries(this.#options.clock)): Promise<T> {\n    if (tries !== null) return await call(this.#options.local, context);',
+          'tries = new Tries(this.#options.clock)): Promise<T> {\n    if (tries !== null) return await this.#options.staleReads.read(context, call);',
       },
       {
         file: 'src/operations/local.ts',
