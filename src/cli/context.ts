@@ -71,8 +71,6 @@ async function hinted(
 
 function staleness(address: string, { index, ageMs }: Freshness): string {
   const age = ageMs === null ? 'of unknown age' : `${(ageMs / 1000).toFixed(1)} s old at most`;
-  // A node without a copy of the state says what a member told it, and promises nothing of it.
-  if (index === 0) return `stale: what ${address} was told by a member, ${age}`;
   return `stale: what ${address} knew at index ${index}, ${age}`;
 }
 

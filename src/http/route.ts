@@ -112,7 +112,9 @@ export function route<Shape extends z.ZodRawShape = Readonly<Record<string, neve
       const isStale = parsed['consistency'] === 'stale';
       if (request.method !== 'GET' && facts.body === undefined) expectNoBody(request.body);
       if (facts.status !== undefined) reply.code(facts.status);
-      if (isStale) tellFreshness(reply, operations.freshness());
+      const onFreshness = (freshness: Freshness): void => tellFreshness(reply, freshness);
+      const own = isStale ? operations.freshness() : null;
+      if (own !== null) onFreshness(own);
       return await handler({
         request,
         reply,
@@ -127,7 +129,7 @@ export function route<Shape extends z.ZodRawShape = Readonly<Record<string, neve
         parameter: (name) => parameter(request, name),
         context: (timeoutMs = limits.httpTimeoutMs) => {
           const context = calls.context(reply, timeoutMs);
-          return isStale ? { ...context, isStale } : context;
+          return isStale ? { ...context, isStale, onFreshness } : context;
         },
       });
     },

@@ -99,6 +99,8 @@ export interface CallContext {
   readonly forwarded: boolean;
   /** A read that this node answers from its own state, however old that is, also where there is no leader. */
   readonly isStale?: boolean;
+  /** Of such a read: told where another node has answered from its state, and of that. */
+  readonly onFreshness?: (freshness: Freshness) => void;
   /** Wall time after which nobody waits for the answer any more; absent or infinite: not known. */
   readonly deadlineMs?: number;
 }
@@ -224,8 +226,8 @@ export interface ClusterOperations
   getConfig(context: CallContext): Promise<ClusterSettings>;
   setConfig(request: SetConfigRequest, context: CallContext): Promise<ClusterSettings>;
   version(): VersionInfo;
-  /** What a read with `isStale` is answered from, at least. */
-  freshness(): Freshness;
+  /** What a read with `isStale` is answered from, at least; null: another node answers, and says it of its own state. */
+  freshness(): Freshness | null;
 }
 
 /** `/healthz` and `/readyz`. */

@@ -83,7 +83,7 @@ export interface RouterOptions extends LeaderRouteOptions {
   /** Of the cluster's certificate authority; null, or absent: the node has no TLS. */
   readonly authorityHash?: () => string | null;
   readonly version: VersionInfo;
-  readonly freshness: () => Freshness;
+  readonly freshness: () => Freshness | null;
 }
 
 type Named = GroupOperations & NodeOperations & TokenOperations & JoinTokenOperations & AlertOperations;
@@ -280,7 +280,7 @@ export class RoutingOperations implements ClusterOperations {
     return this.#options.version;
   }
 
-  freshness(): Freshness {
+  freshness(): Freshness | null {
     return this.#options.freshness();
   }
 

@@ -9,6 +9,7 @@ import { wireFromPlain } from '../spec/wire.ts';
 import { ChannelPool } from './channel.ts';
 import type { Method } from './client.ts';
 import { streamCall, unaryCall } from './client.ts';
+import type { Freshness } from './freshness.ts';
 import { createRemotes } from './remotes.ts';
 import { ServedCluster } from './served-cluster.test-kit.ts';
 
@@ -143,5 +144,14 @@ describe('a cluster', () => {
     const error = await stale.getTask({ id: 'x' }, context).catch((failure: unknown) => failure);
     expect(error).toBeInstanceOf(JarvisError);
     expect(error).toMatchObject({ code: 'no_leader' });
+  });
+
+  it('brings along how far the state is from which another node has answered what may be stale', async () => {
+    const { id } = await submit('n1', 'a');
+    const told: Freshness[] = [];
+    const stale = { ...context, isStale: true, onFreshness: (one: Freshness) => told.push(one) };
+    const remote = createRemotes(client).operations(served.address('n2'));
+    expect(await remote.getTask({ id }, stale)).toMatchObject({ id });
+    expect(told).toMatchObject([{ index: cluster.index }]);
   });
 });

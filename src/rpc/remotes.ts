@@ -1,4 +1,6 @@
 /** Other nodes as the operations use them: what a caller asked of this node is sent on, marked as such. */
+import type * as grpc from '@grpc/grpc-js';
+
 import { CallersService } from '../generated/callers.ts';
 import { ClusterService } from '../generated/cluster.ts';
 import { NodeLogsService } from '../generated/worker.ts';
@@ -9,6 +11,7 @@ import type { ChannelPool } from './channel.ts';
 import type { Method } from './client.ts';
 import { streamCall, unaryCall } from './client.ts';
 import { forwarded } from './forwarded.ts';
+import { freshnessOf } from './freshness.ts';
 import { SubmitStreams } from './submit-streams.ts';
 
 /** Closed before its pool: it holds streams open. */
@@ -46,15 +49,25 @@ function readsOf(unary: ReturnType<typeof unaryTo>) {
     method: Method<Request, Response>,
   ) => {
     const call = unary(method, false);
-    return (request: Request, context: CallContext): Promise<Response> =>
-      call(context.isStale === true ? { ...request, consistency: 'stale' } : request, context);
+    return (request: Request, context: CallContext): Promise<Response> => {
+      if (context.isStale !== true) return call(request, context);
+      const onMetadata = (metadata: grpc.Metadata): void => {
+        const freshness = freshnessOf(metadata);
+        if (freshness !== null) context.onFreshness?.(freshness);
+      };
+      return call({ ...request, consistency: 'stale' }, context, onMetadata);
+    };
   };
 }
 
 /** Calls of that node with one answer each. */
 function unaryTo(pool: ChannelPool, address: string) {
   return <Request, Response>(method: Method<Request, Response>, write: boolean) =>
-    (request: Request, context: CallContext): Promise<Response> =>
+    (
+      request: Request,
+      context: CallContext,
+      onMetadata?: (metadata: grpc.Metadata) => void,
+    ): Promise<Response> =>
       unaryCall({
         pool,
         address,
@@ -64,6 +77,7 @@ function unaryTo(pool: ChannelPool, address: string) {
         signal: context.signal,
         timeoutMs: timeoutOf(context),
         write,
+        ...(onMetadata === undefined ? {} : { onMetadata }),
       });
 }
 

@@ -14,15 +14,16 @@ interface Read {
 
 export function readHandler<Request extends Read, Response>(
   operation: (request: Request, context: CallContext) => Promise<Response>,
-  { log, freshness }: { readonly log: Log; readonly freshness: () => Freshness },
+  { log, freshness }: { readonly log: Log; readonly freshness: () => Freshness | null },
 ): grpc.handleUnaryCall<Request, Response> {
   return (call, callback) => {
     const answer = async (request: Request, context: CallContext): Promise<Response> => {
       if (!isStale(request.consistency ?? '')) return await operation(request, context);
       // Asked before the state is read, which can only be newer then.
-      const metadata = metadataOf(freshness());
-      const response = await operation(request, { ...context, isStale: true });
-      call.sendMetadata(metadata);
+      let told = freshness();
+      const onFreshness = (another: Freshness): void => void (told = another);
+      const response = await operation(request, { ...context, isStale: true, onFreshness });
+      if (told !== null) call.sendMetadata(metadataOf(told));
       return response;
     };
     unaryHandler(answer, log)(call, callback);

@@ -56,12 +56,6 @@ it('says so where the node does not know how old it is', async () => {
   expect(stderr).toContain('at index 7, of unknown age\n');
 });
 
-it('says so where the node has no copy of the state to know it from', async () => {
-  cluster.freshness = { index: 0, ageMs: null };
-  const { stderr } = await runInProcess(['ls', '--stale', ...peer]);
-  expect(stderr).toBe(`jarvisctl: stale: what ${cluster.address} was told by a member, of unknown age\n`);
-});
-
 it('is for reads that end: what follows, waits or changes something has no such option', async () => {
   for (const line of ['events', 'logs task-1', 'wait task-1', 'cancel task-1', 'plan -f x.yaml']) {
     const { stderr, status } = await runInProcess([...line.split(' '), '--stale', ...peer]);

@@ -32,8 +32,8 @@ export function copylessParts({
       addressOf: (node, context) => addressOf({ staleReads, node }, context),
     },
     events: new MemberEvents({ leaders, anyMember, remotes, clock }),
-    // Of its own it has none, and what members answer from is theirs to know: nothing is promised.
-    freshness: () => ({ index: 0, ageMs: null }),
+    // Of its own it has none: the member that answers says how old that is.
+    freshness: () => null,
   };
 }
 

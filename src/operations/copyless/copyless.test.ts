@@ -10,7 +10,7 @@ import { wireFromPlain } from '../../spec/wire.ts';
 import { formatEventPosition } from '../event-position.ts';
 import type { Remotes } from '../node-port.ts';
 import { impatientClock, testContext, testOperations } from '../operations.test-kit.ts';
-import type { RemoteOperations } from '../port.ts';
+import type { Freshness, RemoteOperations } from '../port.ts';
 import type { RoutingOperations } from '../router.ts';
 import { TestCluster } from '../test-cluster.test-kit.ts';
 import { inProcessRemotes, silentAt } from '../test-remotes.test-kit.ts';
@@ -220,8 +220,11 @@ describe('what may be stale', () => {
     expect(asked).toEqual([]);
   });
 
-  it('promises nothing of how old it is', () => {
-    expect(worker.freshness()).toEqual({ index: 0, ageMs: null });
+  it('says how old the state is that it is from, and of its own nothing', async () => {
+    expect(worker.freshness()).toBeNull();
+    const told: Freshness[] = [];
+    await worker.listNodes({ ...stale, onFreshness: (freshness) => told.push(freshness) });
+    expect(told).toMatchObject([{ index: cluster.index }]);
   });
 });
 
