@@ -285,6 +285,12 @@ describe('a node that asks to be let in', () => {
       expect(recorded.map(({ result }) => result)).toEqual(['forbidden', 'forbidden']);
     });
 
+    it('does not hear that it was removed from a leader that is one no more', async () => {
+      const scene = await begin();
+      scene.cluster.network.cut(scene.leader.id);
+      expect(await ask(scene, { ...able, former_incarnation: 'i4' })).toMatchObject({ code: 'no_leader' });
+    });
+
     it('is refused, as a stranger, with the version that the cluster is past', async () => {
       const scene = await begin();
       scene.keepLearners(0);

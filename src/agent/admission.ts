@@ -102,9 +102,9 @@ export class Admission {
       const reply = { leader_address: elsewhere, cluster_id: '', epoch: 0, founders: [], raft_id: 0 };
       return { reply, joinToken: null, entered: null };
     }
+    await this.#checkFormer(request);
     const mayHoldLog = versionTold(request.known_version) >= this.#version();
     if (!mayHoldLog && !this.#isCopyless(request)) throw this.#tooOld(request);
-    this.#checkFormer(request);
     this.#checkBarred(request);
     const joinToken = await this.#checkToken(request);
     const node = { name, incarnation, address };
@@ -159,9 +159,15 @@ export class Admission {
     );
   }
 
-  /** Who was removed does not come back by itself. @throws JarvisError forbidden */
-  #checkFormer(request: JoinRequest): void {
+  /**
+   * Who was removed does not come back by itself. Whoever hears so ends, and so it must not come from a node that leads no more, and
+   * does not know of those who were let in since.
+   * @throws JarvisError forbidden, no_leader, too_many
+   */
+  async #checkFormer(request: JoinRequest): Promise<void> {
     if (request.former_incarnation === '' || this.#isKnown(request)) return;
+    await this.#raft.confirmLeadership(new AbortController().signal);
+    if (this.#isKnown(request)) return;
     throw new JarvisError(
       'forbidden',
       `${request.name} was removed from the cluster, and cannot take its former place`,

@@ -136,6 +136,14 @@ describe('the door of the cluster', () => {
     expect(membersOf(scene)).not.toContain('n4');
   });
 
+  it('tells a member that it is one only while this node leads', async () => {
+    const scene = await begin();
+    expect(await letIn(scene, node('n4'))).toBe('done');
+    expect(await letIn(scene, node('n4'))).toBe('done');
+    scene.cluster.network.cut(scene.leader.id);
+    expect(await letIn(scene, node('n4'))).toMatchObject({ code: 'no_leader' });
+  });
+
   it('keeps the row of a member that the autopilot has let in without a copy, for when it removes it', async () => {
     const scene = await begin();
     await letIn(scene, node('n4'));

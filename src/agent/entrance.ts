@@ -13,7 +13,7 @@ import type { Peer } from '../raft/ports.ts';
 import type { Replica } from '../scheduler/ports.ts';
 
 export interface EntranceOptions {
-  readonly raft: Pick<RaftNode, 'changeMembership' | 'membership'>;
+  readonly raft: Pick<RaftNode, 'changeMembership' | 'confirmLeadership' | 'membership'>;
   readonly replica: Pick<Replica, 'propose' | 'state'>;
   /** How many learners there may be, with one for each voter that is silent at present. */
   readonly learnersAllowed: () => number;
@@ -155,13 +155,24 @@ export class Entrance {
     const { raft } = this.#options;
     const { name, incarnation, address } = node;
     const before = raft.membership.peers.find((peer) => peer.incarnation === incarnation);
+    if (before?.address === address && !hasNoLog) return await this.#confirmed(before);
     const change = { type: 'add', node: fieldsOf(node), learnersAllowed, hasNoLog } as const;
     const { peers } = await raft.changeMembership(change);
     const peer = peers.find((one) => one.incarnation === incarnation);
     if (peer === undefined) throw new JarvisError('conflict', `${name} was removed while it was added`);
     // A member's own row may be there for when it is removed: the autopilot has made it so.
     if (before === undefined) await this.dismiss(name);
-    return { peer, isNew: before?.address !== address || before.raftId !== peer.raftId };
+    if (before?.address === address && before.raftId === peer.raftId) return await this.#confirmed(peer);
+    return { peer, isNew: true };
+  }
+
+  /** Nothing is to change, by which it would show that this node leads no more, and knows of a former membership only. */
+  async #confirmed({ incarnation, name }: Peer): Promise<Entered> {
+    const { raft } = this.#options;
+    await raft.confirmLeadership(new AbortController().signal);
+    const peer = raft.membership.peers.find((one) => one.incarnation === incarnation);
+    if (peer === undefined) throw new JarvisError('conflict', `${name} was removed while it asked`);
+    return { peer, isNew: false };
   }
 
   /** Raft itself looks at the addresses of members. @throws JarvisError conflict */

@@ -107,6 +107,18 @@ describe('a member that was removed', () => {
     expect(logs).toEqual([]);
   });
 
+  it('keeps its log where one that leads no more takes it for the member that it was', async () => {
+    const before = await identityNow();
+    const stopping = new AbortController();
+    answer = () => {
+      if (asked.length > 1) stopping.abort();
+      return reply({ raft_id: 1004 });
+    };
+    await expect(ask(stopping.signal)).rejects.toMatchObject({ name: 'AbortError' });
+    expect(asked).toHaveLength(2);
+    expect(await identityNow()).toEqual(before);
+  });
+
   it('stops, with all that it has, where it is not wanted', async () => {
     const before = await identityNow();
     answer = () => {

@@ -42,6 +42,7 @@ export async function askForRole(options: {
   try {
     const { cluster, incarnation } = directory.identity;
     if (cluster === null) throw cause;
+    const ask = askToJoin(pool, either);
     const others = [...config.peers, ...cluster.founders].filter(({ name }) => name !== config.name);
     const { record, view } = await joinCluster({
       request: {
@@ -56,7 +57,13 @@ export async function askForRole(options: {
         view_digest: '',
       },
       addresses: [...new Set([...members, ...config.join, ...others.map(({ address }) => address)])],
-      ask: askToJoin(pool, either),
+      ask: async (address, request) => {
+        const reply = await ask(address, request);
+        // Its log goes for another Raft id only. One that leads no more may not know of the removal.
+        if (reply.leader_address === '' && reply.raft_id === cluster.raftId)
+          throw new JarvisError('no_leader', `${address} takes this node for the member that it was`);
+        return reply;
+      },
       clock,
       signal: either,
       log,

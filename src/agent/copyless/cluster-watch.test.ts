@@ -108,6 +108,19 @@ describe('the watch of a node without a copy', () => {
     watch.close();
   });
 
+  it('asks all the same where it is told to hurry more often than it can', async () => {
+    const { clock, asked, answers, watch } = begin();
+    answers['n1:1'] = here({ view: VIEW });
+    watch.start();
+    await clock.advance(0);
+    for (let hurried = 0; hurried < 10; hurried += 1) {
+      watch.hurry();
+      await clock.advance(COPYLESS_LIMITS.hurryMs / 5);
+    }
+    expect(asked).toHaveLength(3);
+    watch.close();
+  });
+
   it('asks less and less often where nobody answers, and never less often than usual', async () => {
     const { clock, asked, watch } = begin();
     watch.start();

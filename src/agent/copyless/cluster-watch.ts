@@ -48,7 +48,7 @@ export class ClusterWatch {
   #leader: Leadership['leader'] = null;
   #cancelTimer: () => void = () => {};
   #isAsking = false;
-  /** It was asked for while another question was under way. */
+  /** The next question is to come as soon as may be: it was asked for since the last one began. */
   #isHurried = false;
   #isClosed = false;
 
@@ -92,10 +92,11 @@ export class ClusterWatch {
     void this.#ask();
   }
 
-  /** What is known may be over: asks as soon as may be. */
+  /** What is known may be over: asks as soon as may be. Said again it puts nothing off, however many calls say so. */
   hurry(): void {
-    if (this.#isAsking) this.#isHurried = true;
-    else this.#askIn(COPYLESS_LIMITS.hurryMs);
+    if (this.#isHurried) return;
+    this.#isHurried = true;
+    if (!this.#isAsking) this.#askIn(COPYLESS_LIMITS.hurryMs);
   }
 
   close(): void {
