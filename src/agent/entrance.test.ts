@@ -157,7 +157,7 @@ describe('a data directory from before its node became a member', () => {
   it('comes in under a new Raft id, once that member is silent', async () => {
     const scene = await begin();
     const { cluster, leader, entrance } = scene;
-    const [before] = cluster.members.filter(({ id }) => id !== leader.id);
+    const before = cluster.members.find(({ id }) => id !== leader.id);
     const voter = leader.node.membership.peers.find(({ raftId }) => raftId === before?.id);
     if (before === undefined || voter === undefined) throw new Error('there are three');
     const asked = { worksWithoutCopy: true, hasNoLog: true };
