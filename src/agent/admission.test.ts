@@ -55,7 +55,7 @@ describe('a node that asks to be let in', () => {
       replica,
       cluster: record,
       entrance,
-      views: new ClusterViews({ raft, replica, names }),
+      views: new ClusterViews({ raft, replica, names, clock: cluster.clock }),
       isBarred: (name) => barred.has(name),
       version: () => version,
       tokens,

@@ -83,6 +83,27 @@ describe('a service that is announced before it can answer', () => {
   });
 });
 
+describe('a service that is not there at all', () => {
+  it('says why, to single calls and to streams', async () => {
+    const { raft, worker, clients, ask } = await begin();
+    for (const each of [raft, worker]) each.refuse('ask a member');
+    await expect(ask()).rejects.toMatchObject({
+      code: grpc.status.UNAVAILABLE,
+      details: expect.stringContaining('ask a member') as string,
+    });
+    const session = clients.worker.session();
+    const status = await new Promise<grpc.StatusObject>((resolve) => {
+      session.on('error', () => {});
+      session.on('data', () => {});
+      session.on('status', resolve);
+    });
+    expect(status).toMatchObject({
+      code: grpc.status.UNAVAILABLE,
+      details: expect.stringContaining('ask a member') as string,
+    });
+  });
+});
+
 describe('the operations of a node that starts', () => {
   it('refuse everything until the real ones take over', async () => {
     const operations = new StartingOperations();

@@ -12,6 +12,8 @@ export interface LateService {
   readonly service: Service;
   /** From now on calls go there. */
   become(service: Service): void;
+  /** It never will be there, as what this node is now: calls are told so. */
+  refuse(reason: string): void;
 }
 
 type AnyCall = grpc.ServerUnaryCall<unknown, unknown> & grpc.ServerDuplexStream<unknown, unknown>;
@@ -19,6 +21,7 @@ type AnyHandler = (call: AnyCall, callback?: grpc.sendUnaryData<unknown>) => voi
 
 export function lateService(definition: grpc.ServiceDefinition): LateService {
   let present: Service | null = null;
+  let absence = 'this node is starting';
   const handlers: Record<string, AnyHandler> = {};
   for (const name of Object.keys(definition)) {
     handlers[name] = (call, callback) => {
@@ -27,7 +30,7 @@ export function lateService(definition: grpc.ServiceDefinition): LateService {
         handler(call, callback);
         return;
       }
-      const status = toStatus(new JarvisError('unavailable', 'this node is starting'));
+      const status = toStatus(new JarvisError('unavailable', absence));
       if (callback !== undefined) callback(status);
       else call.emit('error', status);
     };
@@ -36,6 +39,9 @@ export function lateService(definition: grpc.ServiceDefinition): LateService {
     service: { definition, handlers: handlers as grpc.UntypedServiceImplementation },
     become(service) {
       present = service;
+    },
+    refuse(reason) {
+      absence = reason;
     },
   };
 }

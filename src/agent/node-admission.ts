@@ -25,7 +25,7 @@ interface AdmissionParts {
   readonly signal: AbortSignal;
 }
 
-export function nodeAdmission({ config, security, log }: NodeParts, parts: AdmissionParts): Admission {
+export function nodeAdmission({ config, security, clock, log }: NodeParts, parts: AdmissionParts): Admission {
   const { replica, cluster, raft, names, entrance, local, audit, signal } = parts;
   const { tls } = security;
   return new Admission({
@@ -33,7 +33,7 @@ export function nodeAdmission({ config, security, log }: NodeParts, parts: Admis
     replica,
     cluster,
     entrance,
-    views: new ClusterViews({ raft, replica, names }),
+    views: new ClusterViews({ raft, replica, names, clock }),
     version: () => clusterVersionOf(replica.state.cluster),
     isBarred: (name) => tls !== null && replica.state.formerMembers.has(name),
     // With TLS the certificate that it shows is what lets it in.

@@ -59,12 +59,12 @@ function environmentOf(name: string): Readonly<Record<string, string>> {
   return name === 'n2' ? { ...tls, JARVISD_TLS_CA_KEY: path.join(certificates.directory, 'ca.key') } : tls;
 }
 
-async function join(name: string): Promise<NodeProcess> {
+async function join(name: string, flags: readonly string[] = []): Promise<NodeProcess> {
   const { stdout } = await ctl('n1', 'cluster', 'join-token', '--quiet', '--name', name);
   const file = path.join(home, `${name}.join-token`);
   writeFileSync(file, stdout, { mode: 0o600 });
   const node = cluster.node(name);
-  node.start([], { JARVISD_JOIN_TOKEN_FILE: file });
+  node.start(flags, { JARVISD_JOIN_TOKEN_FILE: file });
   await node.ready();
   return node;
 }
@@ -151,7 +151,10 @@ it('outlives the leader, comes back with the certificate that it was given, and 
   await cluster.kill('n4');
   await cluster.restart('n4');
 
-  const other = await join('n5');
+  // It cannot help one without a certificate, and says so.
+  const asked = [late, cluster.node('n2')].map(({ settings }) => settings.listen);
+  const other = await join('n5', ['--join', asked.join(',')]);
+  expect(other.log()).toContain('n4 works without a copy of the state: ask a member');
   await ctl('n1', 'cluster', 'remove', 'n4');
   expect(await late.ended).toMatchObject({ code: 2 });
   late.start();

@@ -141,6 +141,11 @@ export class CopylessNode implements NodeRole {
     services.logs.become(nodeLogsService(logs.local, log, guard));
     services.handOver.become(logs.service);
     services.instances.become(nodeProviderService({ config, clusterId, clock, log }));
+    // Who asks it for these takes it for a member, which it may have been.
+    const reason = `${config.name} works without a copy of the state: ask a member`;
+    for (const service of [services.worker, services.lastWords, services.digests, services.callers])
+      service.refuse(reason);
+    services.enrolment?.refuse(`${reason}; it cannot let a node in that has no certificate yet`);
   }
 }
 

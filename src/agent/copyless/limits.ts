@@ -8,4 +8,6 @@ export const COPYLESS_LIMITS = {
   retryMinMs: 100,
   /** One that is stopped is not waited for as long as a change of the membership may take. */
   callTimeoutMs: 2000,
+  /** Of views, to all of them together, on account of the names of those without a copy: with each name, all others are sent again to all. */
+  viewBytesPerMs: 10_000,
 } as const;

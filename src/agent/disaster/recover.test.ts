@@ -100,6 +100,17 @@ describe('a recovery', () => {
     },
   );
 
+  it('is refused where there never was a copy of the state', async () => {
+    const root = newRoot();
+    const directory = await openDataDirectory(root, { name: 'n1' });
+    await directory.takeRole({ clusterId: 'c', epoch: 1, founders: [], raftId: 0 }, []);
+    await directory.close();
+    for (const fromState of [false, true])
+      await expect(recover(root, { isConfirmed: true, fromState })).rejects.toThrow(
+        `${root} is that of a node without a copy of the state`,
+      );
+  });
+
   it('that had all but taken its place is finished by the next, which only one process may', async () => {
     const root = newRoot();
     await withMember(root, (member) => member.register(0, 2));

@@ -75,6 +75,11 @@ export async function recoverCluster(options: RecoverOptions): Promise<RecoveryR
   const finished = await finishEarlier(root);
   if (finished !== null) return finished;
   const identity = await checkDataDirectory(root, { name: options.name });
+  if (identity?.withoutCopy !== undefined)
+    throw new JarvisError(
+      'conflict',
+      `${root} is that of a node without a copy of the state: a cluster is recovered from what a member has`,
+    );
   if (identity?.cluster === null || identity?.established !== true)
     throw new JarvisError('conflict', `${root} holds nothing of a cluster: there is nothing to recover`);
   const directory = await openDataDirectory(root, { name: options.name });
