@@ -108,7 +108,9 @@ export class Admission {
     this.#checkBarred(request);
     const joinToken = await this.#checkToken(request);
     const node = { name, incarnation, address };
-    const abilities = { worksWithoutCopy: request.works_without_copy, mayHoldLog };
+    // Whoever can do without has none when it asks.
+    const { works_without_copy: worksWithoutCopy } = request;
+    const abilities = { worksWithoutCopy, mayHoldLog, hasNoLog: worksWithoutCopy };
     const entered = await this.#entrance.letIn(node, abilities);
     const as = { member: name, address };
     if (entered.peer !== null) this.#log.info({ ...as, raftId: entered.peer.raftId }, 'a node has joined');

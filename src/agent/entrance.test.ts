@@ -153,6 +153,27 @@ describe('the door of the cluster', () => {
   });
 });
 
+describe('a data directory from before its node became a member', () => {
+  it('comes in under a new Raft id, once that member is silent', async () => {
+    const scene = await begin();
+    const { cluster, leader, entrance } = scene;
+    const before = cluster.members.find(({ id }) => id !== leader.id);
+    const voter = leader.node.membership.peers.find(({ raftId }) => raftId === before?.id);
+    if (before === undefined || voter === undefined) throw new Error('there are three');
+    const asked = { worksWithoutCopy: true, hasNoLog: true };
+    const copy = node(voter.name, voter.incarnation, 'elsewhere:1');
+    expect(await settle(cluster, entrance.letIn(copy, asked))).toMatchObject({ code: 'conflict' });
+    expect(leader.node.membership.peers).toContainEqual(voter);
+    await cluster.lose(before.id);
+    await cluster.until(() => !leader.node.isActive(before.id));
+    expect(await settle(cluster, entrance.letIn(copy, asked))).toBe('done');
+    const after = leader.node.membership.peers.find(({ name }) => name === voter.name);
+    expect(after).toMatchObject(copy);
+    expect(after?.raftId).not.toBe(voter.raftId);
+    expect(leader.node.membership.confState.learners).toEqual([after?.raftId]);
+  });
+});
+
 describe('an operator', () => {
   it('removes a node without a copy', async () => {
     const scene = await full();

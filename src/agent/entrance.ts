@@ -32,6 +32,8 @@ interface Abilities {
   readonly worksWithoutCopy: boolean;
   /** False: it does not know all that may be in the log. Default: it does. */
   readonly mayHoldLog?: boolean;
+  /** It says itself that it has no log. Default: false. */
+  readonly hasNoLog?: boolean;
 }
 
 /** As what it is in. */
@@ -53,14 +55,17 @@ export class Entrance {
    * Again for the same node it changes nothing, unless there is a place among the learners for one that works without a copy.
    * @throws JarvisError not_found, conflict, forbidden, no_leader, too_many, outcome_unknown, unavailable
    */
-  async letIn(node: Newcomer, { worksWithoutCopy, mayHoldLog = true }: Abilities): Promise<Entered> {
+  async letIn(
+    node: Newcomer,
+    { worksWithoutCopy, mayHoldLog = true, hasNoLog = false }: Abilities,
+  ): Promise<Entered> {
     const { raft, replica, learnersAllowed, learnersWanted } = this.#options;
     const { peers, confState } = raft.membership;
     const { state } = replica;
     const member = peers.find(({ incarnation }) => incarnation === node.incarnation);
     if (member !== undefined || peers.some(({ name }) => name === node.name)) {
       if (member?.address !== node.address) this.#checkAddress(node);
-      return this.#becomeMember(node, learnersAllowed());
+      return this.#becomeMember(node, learnersAllowed(), hasNoLog);
     }
     const before = this.#rowOf(node);
     if (before?.address !== node.address) this.#checkAddress(node);
@@ -145,19 +150,20 @@ export class Entrance {
     throw new JarvisError('forbidden', `${node.name} was removed from the cluster`);
   }
 
-  /** Of a member alone its address may be new. */
-  async #becomeMember(node: Newcomer, learnersAllowed: number): Promise<Entered> {
+  /** Of a member its address may be new, or its Raft id, where it has lost what it had under the one before. */
+  async #becomeMember(node: Newcomer, learnersAllowed: number, hasNoLog = false): Promise<Entered> {
     const { raft } = this.#options;
     const { name, incarnation, address } = node;
     const before = raft.membership.peers.find((peer) => peer.incarnation === incarnation);
-    if (before?.address === address) return await this.#confirmed(before);
-    const change = { type: 'add', node: fieldsOf(node), learnersAllowed } as const;
+    if (before?.address === address && !hasNoLog) return await this.#confirmed(before);
+    const change = { type: 'add', node: fieldsOf(node), learnersAllowed, hasNoLog } as const;
     const { peers } = await raft.changeMembership(change);
     const peer = peers.find((one) => one.incarnation === incarnation);
     if (peer === undefined) throw new JarvisError('conflict', `${name} was removed while it was added`);
     // A member's own row may be there for when it is removed: the autopilot has made it so.
     if (before === undefined) await this.dismiss(name);
-    return { peer, isNew: before?.address !== address };
+    if (before?.address === address && before.raftId === peer.raftId) return await this.#confirmed(peer);
+    return { peer, isNew: true };
   }
 
   /** Nothing is to change, by which it would show that this node leads no more, and knows of a former membership only. */

@@ -16,11 +16,12 @@ const NEW = { name: 'n4', incarnation: 'i4', address: 'n4:1' };
 interface Scene {
   readonly dead?: readonly number[];
   readonly behind?: readonly number[];
+  readonly unheard?: readonly number[];
   readonly learners?: readonly number[];
   readonly joint?: boolean;
 }
 
-function view({ dead = [], behind = [], learners = [], joint = false }: Scene): MembershipView {
+function view({ dead = [], behind = [], unheard = [], learners = [], joint = false }: Scene): MembershipView {
   const founding = foundingMembership(FOUNDERS);
   const voters = founding.confState.voters.filter((id) => !learners.includes(id));
   return {
@@ -30,6 +31,7 @@ function view({ dead = [], behind = [], learners = [], joint = false }: Scene): 
     },
     index: 20,
     isActive: (id) => !dead.includes(id),
+    wasHeard: (id) => !unheard.includes(id),
     isCaughtUp: (id) => !dead.includes(id) && !behind.includes(id),
   };
 }
@@ -77,6 +79,23 @@ describe('a node that wants to be a member', () => {
     expect(refusal({ type: 'add', node, learnersAllowed: 20 }, {})).toMatch(
       /^conflict: a member named n2 is there and answers/,
     );
+  });
+
+  it('never goes on without a log under an id that had one', () => {
+    const node = { name: 'n2', incarnation: 'i2', address: 'n2:1' };
+    const change = { type: 'add', node, learnersAllowed: 0, hasNoLog: true } as const;
+    const anew = [
+      { type: 'remove', id: 2 },
+      { type: 'addLearner', id: joinedIdAt(20) },
+    ];
+    // A voter may have been heard by an earlier leader alone.
+    expect(planChange(change, view({ dead: [2], unheard: [2] }))?.changes).toEqual(anew);
+    expect(planChange(change, view({ dead: [2], learners: [2] }))?.changes).toEqual(anew);
+    expect(refusal(change, {})).toMatch(
+      /^conflict: member n2 has this data directory, and answers \(n2:1\): this one is a copy of it/,
+    );
+    // The answer that gave it the id may have been lost on the way.
+    expect(planChange(change, view({ dead: [2], unheard: [2], learners: [2] }))).toBeNull();
   });
 
   it('is known under a new address once it says so', () => {

@@ -13,17 +13,21 @@ import type { Peer } from './ports.ts';
 /** A node that wants to be a member. */
 type Newcomer = Omit<Peer, 'raftId'>;
 
+/**
+ * As a learner. One that comes with the name of a member that does not answer, and another incarnation, has lost its
+ * disk: the old id leaves in the same change. A member that comes again with another address has moved.
+ */
+interface AddChange {
+  readonly type: 'add';
+  readonly node: Newcomer;
+  /** How many learners there may be with it; one that takes the place of a lost disk is let in all the same. */
+  readonly learnersAllowed: number;
+  /** It says that it holds no log at all: it never goes on under an id that has had one. Default: false. */
+  readonly hasNoLog?: boolean;
+}
+
 export type MembershipChange =
-  /**
-   * As a learner. One that comes with the name of a member that does not answer, and another incarnation, has lost its
-   * disk: the old id leaves in the same change. A member that comes again with another address has moved.
-   */
-  | {
-      readonly type: 'add';
-      readonly node: Newcomer;
-      /** How many learners there may be with it; one that takes the place of a lost disk is let in all the same. */
-      readonly learnersAllowed: number;
-    }
+  | AddChange
   | { readonly type: 'promote' | 'demote' | 'remove'; readonly id: RaftId }
   /** Several at once, through a joint configuration. */
   | { readonly type: 'together'; readonly changes: readonly SingleChange[] };
@@ -35,6 +39,8 @@ export interface MembershipView {
   readonly index: number;
   /** Answers at present. */
   isActive(id: RaftId): boolean;
+  /** Has answered this leader at some time. */
+  wasHeard(id: RaftId): boolean;
   /** Holds, or nearly, what is committed (dissertation 4.2.1). */
   isCaughtUp(id: RaftId): boolean;
 }
@@ -58,7 +64,7 @@ export function planChange(change: MembershipChange, view: MembershipView): Conf
 function plan(change: MembershipChange, view: MembershipView): ConfChange | null {
   switch (change.type) {
     case 'add':
-      return planNewcomer(change.node, change.learnersAllowed, view);
+      return planNewcomer(change, view);
     case 'promote':
       checkMember(change.id, view);
       if (view.membership.confState.voters.includes(change.id)) return null;
@@ -82,7 +88,10 @@ function plan(change: MembershipChange, view: MembershipView): ConfChange | null
   }
 }
 
-function planNewcomer(node: Newcomer, learnersAllowed: number, view: MembershipView): ConfChange | null {
+function planNewcomer(
+  { node, learnersAllowed, hasNoLog = false }: AddChange,
+  view: MembershipView,
+): ConfChange | null {
   const { peers, confState } = view.membership;
   const known = peers.find(({ incarnation }) => incarnation === node.incarnation);
   const neighbour = peers.find(({ address, name }) => address === node.address && name !== node.name);
@@ -91,6 +100,7 @@ function planNewcomer(node: Newcomer, learnersAllowed: number, view: MembershipV
   if (known !== undefined) {
     if (known.name !== node.name)
       throw new JarvisError('conflict', `this data directory is member ${known.name}, not ${node.name}`);
+    if (hasNoLog && hasTakenPart(known.raftId, view)) return planAnew(known, node, view);
     if (known.address === node.address) return null;
     const moved = { ...known, address: node.address };
     return asChange([{ type: 'update', id: known.raftId }], [moved]);
@@ -114,6 +124,30 @@ function planNewcomer(node: Newcomer, learnersAllowed: number, view: MembershipV
       `a member named ${node.name} is there and answers (${former.address}): give this node another name`,
     );
   return asChange([{ type: 'remove', id: former.raftId }, ...additions], [{ raftId, ...node }]);
+}
+
+/** Its log may count for something. One that was added and has never begun may be told its id again. */
+function hasTakenPart(id: RaftId, view: MembershipView): boolean {
+  const { voters, votersOutgoing } = view.membership.confState;
+  return voters.includes(id) || votersOutgoing.includes(id) || view.wasHeard(id);
+}
+
+/**
+ * Its data directory is an older one or a copy, from before it became that member: without the log it would have forgotten votes
+ * and acknowledgements.
+ */
+function planAnew(known: Peer, node: Newcomer, view: MembershipView): ConfChange {
+  if (view.isActive(known.raftId))
+    throw new JarvisError(
+      'conflict',
+      `member ${known.name} has this data directory, and answers (${known.address}): this one is a copy of it, or an older state`,
+    );
+  const raftId = joinedIdAt(view.index);
+  const changes: readonly SingleChange[] = [
+    { type: 'remove', id: known.raftId },
+    { type: 'addLearner', id: raftId },
+  ];
+  return asChange(changes, [{ raftId, ...node }]);
 }
 
 function asChange(changes: readonly SingleChange[], peers: readonly Peer[] = []): ConfChange {

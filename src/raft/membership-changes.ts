@@ -16,6 +16,8 @@ export interface MembershipChangesOptions {
   readonly membership: () => Membership;
   /** Heard of within an election timeout; not to be asked of the node itself. */
   readonly isActive: (id: RaftId) => boolean;
+  /** Heard of since the start of this node. */
+  readonly wasHeard: (id: RaftId) => boolean;
 }
 
 export class MembershipChanges {
@@ -40,6 +42,7 @@ export class MembershipChanges {
       membership: membership(),
       index: lastIndex + 1,
       isActive: (member) => member === id || this.#options.isActive(member),
+      wasHeard: (member) => member === id || this.#options.wasHeard(member),
       isCaughtUp: (member) => member === id || this.isCaughtUp(member),
     });
     if (planned === null) return membership();

@@ -135,6 +135,7 @@ export class RaftNode {
       clock: parts.clock,
       membership: () => this.membership,
       isActive: (id) => this.isActive(id),
+      wasHeard: (id) => this.lastContactMs(id) !== null,
     });
     // Nobody need wait for the failure; without this an early one would count as unhandled.
     this.#failed.promise.catch(() => {});

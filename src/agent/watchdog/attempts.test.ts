@@ -45,6 +45,9 @@ function shell(script: string, changes: Partial<AttemptSpec> = {}): AttemptSpec 
   return shellAs(script, { taskId: taskId(), ...changes });
 }
 
+/** Before its timeout a shell has to have come as far as its `trap`, however busy the machine is. */
+const DEAF_MS = 2000;
+
 describe('what a task gets', () => {
   it('is exactly its environment, an empty input and a directory of its own', async () => {
     const spec = shell('env | sort; pwd; wc -c; ls -A', {
@@ -140,7 +143,7 @@ describe('how a task ends', () => {
   it('by its timeout, with TERM and then KILL', async () => {
     const polite = attemptSpec({ taskId: taskId(), command: ['sleep', '1000'], timeoutMs: 50 });
     const deaf = shell("trap '' TERM; while :; do sleep 0.02; done", {
-      timeoutMs: 100,
+      timeoutMs: DEAF_MS,
       stopGraceMs: 50,
     });
     const [first, second] = await Promise.all([run(client, polite), run(client, deaf)]);
@@ -150,7 +153,7 @@ describe('how a task ends', () => {
 
   it.each([
     ['a stop', null, 'stopped'],
-    ['its timeout', 300, 'timeout'],
+    ['its timeout', DEAF_MS, 'timeout'],
   ] as const)(
     'by %s, and says which step is due when while that goes on',
     async (_what, timeoutMs, reason) => {
