@@ -121,6 +121,39 @@ describe('the watch of a node without a copy', () => {
     watch.close();
   });
 
+  it('asks some at a time, each in its turn, so that members that elect a leader have time for that', async () => {
+    const { clock, asked, answers, watch } = begin();
+    const names = Array.from({ length: 10 }, (_, at) => `m${at}`);
+    const members = names.map((name, at) => ({ ...MEMBERS[0], raft_id: at + 1, name, address: `${name}:1` }));
+    answers['n1:1'] = here({ view: { ...VIEW, members: members as typeof MEMBERS } });
+    watch.start();
+    await clock.advance(0);
+    delete answers['n1:1'];
+    asked.splice(0);
+    watch.hurry();
+    await clock.advance(COPYLESS_LIMITS.hurryMs);
+    expect(asked.map(([address]) => address)).toHaveLength(COPYLESS_LIMITS.askedAtOnce);
+    await clock.advance(10_000);
+    expect(new Set(asked.map(([address]) => address))).toEqual(
+      new Set([...names.map((name) => `${name}:1`), 'n2:1']),
+    );
+    watch.close();
+  });
+
+  it('takes its time where thousands would ask with it', async () => {
+    const { clock, asked, answers, watch } = begin();
+    const names = Array.from({ length: 5000 }, (_, at) => `w${at}`);
+    answers['n1:1'] = here({ view: { ...VIEW, nodes_without_copy: names } });
+    watch.start();
+    await clock.advance(0);
+    watch.hurry();
+    await clock.advance(COPYLESS_LIMITS.hurryMs + 400);
+    expect(asked).toHaveLength(1);
+    await clock.advance(100);
+    expect(asked).toHaveLength(2);
+    watch.close();
+  });
+
   it('asks less and less often where nobody answers, and never less often than usual', async () => {
     const { clock, asked, watch } = begin();
     watch.start();

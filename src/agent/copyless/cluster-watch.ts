@@ -44,6 +44,8 @@ export class ClusterWatch {
   readonly #lines: RepeatedLines;
   readonly #listeners = new Set<LeadershipListener>();
   #members: readonly Peer[];
+  /** Which of all is asked next, after the leader: not each node begins with the same member. */
+  #turn: number;
   #view: ClusterView | null = null;
   #leader: Leadership['leader'] = null;
   #cancelTimer: () => void = () => {};
@@ -55,6 +57,7 @@ export class ClusterWatch {
   constructor(options: ClusterWatchOptions) {
     this.#options = options;
     this.#members = options.members;
+    this.#turn = Math.floor(options.random() * options.members.length);
     const { retryMinMs: minMs, askMs: maxMs } = COPYLESS_LIMITS;
     this.#retry = new Backoff({ minMs, maxMs, random: options.random });
     this.#lines = new RepeatedLines({
@@ -96,7 +99,7 @@ export class ClusterWatch {
   hurry(): void {
     if (this.#isHurried) return;
     this.#isHurried = true;
-    if (!this.#isAsking) this.#askIn(COPYLESS_LIMITS.hurryMs);
+    if (!this.#isAsking) this.#askIn(COPYLESS_LIMITS.hurryMs + this.#spreadMs());
   }
 
   close(): void {
@@ -109,6 +112,12 @@ export class ClusterWatch {
     if (!this.#isClosed) this.#cancelTimer = this.#options.clock.after(delayMs, () => void this.#ask());
   }
 
+  /** Among thousands, so that whoever may know is not asked by all of them at once. */
+  #spreadMs(): number {
+    const nodes = this.#view?.nodes_without_copy.length ?? 0;
+    return Math.floor(this.#options.random() * nodes * COPYLESS_LIMITS.spreadPerNodeMs);
+  }
+
   /** Never throws: what fails is tried again. */
   async #ask(): Promise<void> {
     this.#isAsking = true;
@@ -117,8 +126,8 @@ export class ClusterWatch {
     this.#isAsking = false;
     if (isAnswered) this.#retry.reset();
     const spread = 0.75 + this.#options.random() / 2;
-    const delayMs = isAnswered ? COPYLESS_LIMITS.askMs * spread : this.#retry.next();
-    this.#askIn(this.#isHurried ? Math.min(delayMs, COPYLESS_LIMITS.hurryMs) : delayMs);
+    const delayMs = isAnswered ? COPYLESS_LIMITS.askMs * spread : this.#retry.next() + this.#spreadMs();
+    this.#askIn(this.#isHurried ? Math.min(delayMs, COPYLESS_LIMITS.hurryMs + this.#spreadMs()) : delayMs);
   }
 
   /** One after the other, until one leads. */
@@ -141,15 +150,17 @@ export class ClusterWatch {
       }
     }
     this.#lead(null);
+    this.#turn += COPYLESS_LIMITS.askedAtOnce;
     this.#lines.write(told, (heldBack) => log.warn({ error: told, heldBack }, 'nobody answers who leads'));
     return false;
   }
 
-  /** The likeliest first. */
+  /** The likeliest first; then some, and with each round that nobody answers others. */
   #addresses(): readonly string[] {
-    const { addresses } = this.#options;
-    const leader = this.#leader === null ? [] : [this.#leader.address];
-    return [...new Set([...leader, ...this.#members.map(({ address }) => address), ...addresses])];
+    const known = [...new Set([...this.#members.map(({ address }) => address), ...this.#options.addresses])];
+    const at = this.#turn % Math.max(1, known.length);
+    const inTurn = [...known.slice(at), ...known.slice(0, at)].slice(0, COPYLESS_LIMITS.askedAtOnce);
+    return [...new Set([...(this.#leader === null ? [] : [this.#leader.address]), ...inTurn])];
   }
 
   #take(reply: JoinReply, address: string): void {
