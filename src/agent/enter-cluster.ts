@@ -86,13 +86,24 @@ export async function announceAddress(
   const { config, directory, signal, log } = options;
   const own = members.find(({ incarnation }) => incarnation === directory.identity.incarnation);
   if (own === undefined || own.address === config.advertise) return;
-  const others = members.filter(({ raftId }) => raftId !== own.raftId).map(({ address }) => address);
   log.info({ from: own.address, to: config.advertise }, 'this node has moved, and tells the leader');
   try {
-    await ask([...others, config.advertise], options);
+    await ask(addressesToTell(config, members), options);
   } catch (error) {
     if (!signal.aborted) log.error({ error: messageOf(error) }, 'the new address was not taken');
   }
+}
+
+/**
+ * Others may have moved too, and their new addresses stand in a part of the log that counts only once this node hears from
+ * them: those that its settings say are tried as well.
+ */
+export function addressesToTell(
+  { name, peers, join: settled, advertise }: Pick<NodeConfig, 'name' | 'peers' | 'join' | 'advertise'>,
+  members: readonly Pick<Peer, 'name' | 'address'>[],
+): readonly string[] {
+  const others = [...members, ...peers].filter((one) => one.name !== name).map(({ address }) => address);
+  return [...new Set([...others, ...settled, advertise])];
 }
 
 async function join(addresses: readonly string[], options: EntranceOptions): Promise<ClusterRecord> {
