@@ -120,6 +120,19 @@ describe('a member that was removed', () => {
     expect(await identityNow()).toEqual(before);
   });
 
+  it('goes on without a copy where it had none, and is let in again', async () => {
+    const record = { clusterId: CLUSTER_ID, epoch: 1, founders: [], raftId: 0 };
+    const directory = await openDataDirectory(dataDir, { name: 'n4' });
+    await directory.takeRole(record, []);
+    await directory.close();
+    const members = [{ raft_id: 1, name: 'n1', incarnation: 'i1', address: 'n1:1' }];
+    const view = { digest: 'd', members, nodes_without_copy: [], log_max_age_ms: 1, log_max_bytes: 2 };
+    answer = () => reply({ view });
+    await ask();
+    expect(asked).toHaveLength(1);
+    expect((await identityNow()).identity.withoutCopy?.members).toMatchObject([{ name: 'n1' }]);
+  });
+
   it('stops, with all that it has, where it is not wanted', async () => {
     const before = await identityNow();
     answer = () => {

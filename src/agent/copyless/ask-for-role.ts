@@ -60,7 +60,7 @@ export async function askForRole(options: {
       ask: async (address, request) => {
         const reply = await ask(address, request);
         // Its log goes for another Raft id only. One that leads no more may not know of the removal.
-        if (reply.leader_address === '' && reply.raft_id === cluster.raftId)
+        if (cluster.raftId > 0 && reply.raft_id === cluster.raftId)
           throw new JarvisError('no_leader', `${address} takes this node for the member that it was`);
         return reply;
       },
