@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { RaftService, type JoinReply, type JoinRequest } from '../../generated/raft.ts';
-import { systemClock } from '../../lib/clock.ts';
+import { systemClock, type Clock } from '../../lib/clock.ts';
 import { JarvisError } from '../../lib/errors.ts';
+import { limits } from '../../lib/limits.ts';
 import { silentLog } from '../../lib/log.ts';
 import { openDataDirectory } from '../../raft/data-directory.ts';
 import { MemberRemovedError } from '../../raft/node.ts';
@@ -50,10 +51,10 @@ afterEach(async () => {
 
 const cause = new MemberRemovedError();
 
-async function ask(signal = new AbortController().signal): Promise<void> {
+async function ask(signal = new AbortController().signal, clock: Clock = systemClock): Promise<void> {
   await askForRole({
     config: { name: 'n4', dataDir, peers: [], join: [], advertise: '127.0.0.1:7104' },
-    clock: systemClock,
+    clock,
     log: silentLog,
     signal,
     members: [server.address],
@@ -149,5 +150,21 @@ describe('a member that was removed', () => {
     };
     await expect(ask(stopping.signal)).rejects.toMatchObject({ name: 'AbortError' });
     expect(asked).toHaveLength(1);
+  });
+
+  it('is not taken for one that is not wanted where nobody leads: it is to be started again', async () => {
+    const before = await identityNow();
+    answer = () => {
+      throw new JarvisError('no_leader', 'the cluster has no leader at present');
+    };
+    const hasty: Clock = {
+      ...systemClock,
+      after: (delayMs, callback) => systemClock.after(delayMs === limits.rejoinMs ? 50 : delayMs, callback),
+    };
+    await expect(ask(new AbortController().signal, hasty)).rejects.toMatchObject({
+      code: 'no_leader',
+      message: expect.stringContaining('it asks again when it is started'),
+    });
+    expect(await identityNow()).toEqual(before);
   });
 });

@@ -18,7 +18,7 @@ import type { NodeConfig } from '../config.ts';
 
 /**
  * Resolves once the data directory is that of a node without a copy, or of a learner with a new Raft id. Nothing may have it open.
- * @throws cause where the cluster wants the node no more, or nobody says anything else for a while
+ * @throws cause where the cluster wants the node no more; JarvisError no_leader where nobody says anything for a while
  */
 export async function askForRole(options: {
   readonly config: Pick<NodeConfig, 'name' | 'dataDir' | 'peers' | 'join' | 'advertise'>;
@@ -73,6 +73,14 @@ export async function askForRole(options: {
     log.warn({}, `this node is a member no more; it goes on ${what}, and its former log and state are gone`);
   } catch (error) {
     if (signal.aborted) throw error;
+    // A service that is not started again after a removal (docs/operations.md) would be gone for good.
+    if (patience.signal.aborted)
+      throw new JarvisError(
+        'no_leader',
+        'this node is a member no more, and nobody who leads has said in time whether it may go on without a copy of the ' +
+          'state: it asks again when it is started',
+        { cause: error },
+      );
     log.error({ error: messageOf(error) }, 'this node was removed, and is not let in in any other way');
     throw cause;
   } finally {
