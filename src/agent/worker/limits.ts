@@ -29,6 +29,8 @@ export const WORKER_LIMITS = {
   minHeartbeatIntervalMs: 20,
   maxHeartbeatIntervalMs: 60_000,
 
+  /** Without a session for so long, it says why. */
+  aloneMs: 10_000,
   reconnectMinMs: 50,
   reconnectMaxMs: 1000,
   /** A stream that was in step for less is no proof that the next one works. */

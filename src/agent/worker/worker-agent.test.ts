@@ -5,6 +5,7 @@ import { limits } from '../../lib/limits.ts';
 import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
 import { NoopDriver } from '../drivers/noop/noop-driver.ts';
 import type { SessionStreamEvents } from './session-connector.ts';
+import { WORKER_LIMITS } from './limits.ts';
 import { assignmentOf, registration } from './testing/values.ts';
 import { WorkerAgent } from './worker-agent.ts';
 
@@ -125,5 +126,26 @@ describe('a worker that is about to be restarted', () => {
     expect(asked().every((ms) => ms === 0)).toBe(true);
     await agent.close();
     await agent.prepareRestart(leaseMs);
+  });
+});
+
+describe('a worker that no leader takes', () => {
+  it('says why once that has lasted, and not for each try', async () => {
+    const { clock, agent, state, lines } = await inStep({ tasks: 0 });
+    const told = () => lines.filter(({ message }) => message === 'no leader takes this node');
+    state.events?.ended('the leader has gone');
+    const refuse = async (): Promise<void> => {
+      await clock.advance(WORKER_LIMITS.reconnectMaxMs);
+      state.events?.ended('another start of this node was heard of last');
+    };
+    const tries = WORKER_LIMITS.aloneMs / WORKER_LIMITS.reconnectMaxMs;
+    for (let count = 1; count < tries; count += 1) await refuse();
+    expect(told()).toEqual([]);
+    for (let count = 0; count < 5; count += 1) await refuse();
+    const reason = 'another start of this node was heard of last';
+    expect(told()).toEqual([
+      expect.objectContaining({ level: 'warn', fields: expect.objectContaining({ reason }) }),
+    ]);
+    await agent.close();
   });
 });

@@ -8,6 +8,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Random } from '../../lib/random.ts';
+import { RepeatedLines } from '../../lib/repeated-lines.ts';
 import type { AttemptReport } from '../../model/commands.ts';
 import type { AttemptKey, Driver, DriverName } from '../drivers/driver.ts';
 import { Backoff } from '../../lib/backoff.ts';
@@ -86,6 +87,9 @@ export class WorkerAgent {
   #connection = 0;
   /** When the present stream came in step with the leader. */
   #syncedAtMs: number | null = null;
+  /** Since when no leader has been in step with it. */
+  #aloneSinceMs: number;
+  readonly #lines: RepeatedLines;
   #tickIntervalMs: number = WORKER_LIMITS.defaultHeartbeatIntervalMs;
   #cancelTick: (() => void) | null = null;
   #cancelReconnect: (() => void) | null = null;
@@ -102,6 +106,12 @@ export class WorkerAgent {
     this.#clock = options.clock;
     this.#log = options.log;
     this.#store = store;
+    this.#aloneSinceMs = options.clock.monotonicMs();
+    this.#lines = new RepeatedLines({
+      clock: options.clock,
+      intervalMs: limits.repeatedLineMs,
+      kindsKept: limits.repeatedLineKinds,
+    });
     this.#core = new WorkerCore({
       registration: options.registration,
       environment: options.environment,
@@ -204,8 +214,11 @@ export class WorkerAgent {
   #streamEnded(connection: number, reason: string): void {
     if (this.#live?.connection !== connection || this.#closed) return;
     const fields = { reason, peer: this.#live.stream.address };
-    if (this.#syncedAtMs === null) this.#log.debug(fields, 'no session with a leader yet');
-    else this.#log.info(fields, 'the stream to the leader ended');
+    if (this.#syncedAtMs === null) this.#sayAlone(fields);
+    else {
+      this.#log.info(fields, 'the stream to the leader ended');
+      this.#aloneSinceMs = this.#clock.monotonicMs();
+    }
     this.#dropStream();
     this.#dispatch({ type: 'disconnected', connection });
     // After a stream that worked for a while the next is tried at once: its leader may be back, or another one there.
@@ -215,6 +228,15 @@ export class WorkerAgent {
     if (isReset) this.#backoff.reset();
     const delayMs = isReset ? 0 : this.#backoff.next();
     this.#cancelReconnect = this.#clock.after(delayMs, () => this.#connect());
+  }
+
+  /** While a leader is being elected that is nothing; what lasts is an operator's to know: another node may have its name. */
+  #sayAlone(fields: { readonly reason: string; readonly peer: string }): void {
+    const aloneMs = this.#clock.monotonicMs() - this.#aloneSinceMs;
+    if (aloneMs < WORKER_LIMITS.aloneMs) return this.#log.debug(fields, 'no session with a leader yet');
+    this.#lines.write(fields.reason, (heldBack) =>
+      this.#log.warn({ ...fields, aloneMs, heldBack }, 'no leader takes this node'),
+    );
   }
 
   #dropStream(): void {
