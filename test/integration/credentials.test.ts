@@ -320,7 +320,7 @@ describe.each(['a follower', 'a node without a copy'])('through %s', (through) =
         metadata.set('authorization', `Bearer ${token}`);
         const stream =
           method === ClusterService.watchEvents
-            ? caller.watchEvents(EventsRequest.create(), metadata)
+            ? caller.watchEvents(EventsRequest.create({ follow: true }), metadata)
             : caller.streamSubmits(metadata);
         const { promise: ended, resolve } = Promise.withResolvers<grpc.ServiceError>();
         stream.on('error', (error: grpc.ServiceError) => resolve(error));
