@@ -129,7 +129,7 @@ export class Entrance {
     return node !== undefined && drainOf(node) !== null;
   }
 
-  /** @returns null where one without a copy stays so for now: another change may be under way. */
+  /** @returns null where one without a copy stays so: the members cannot change like that at this moment, and it asks again in seconds. */
   async #tryMember(
     node: Newcomer,
     learnersAllowed: number,

@@ -7,14 +7,12 @@ import { MemberRemovedError, type RaftNode } from '../raft/node.ts';
 import type { Admission } from './admission.ts';
 import { CopylessNames } from './copyless-names.ts';
 import { announceAddress } from './enter-cluster.ts';
-import { drainBeforeExit } from './exit-drain.ts';
 import { handOver } from './hand-over.ts';
 import { LastWords } from './last-words.ts';
 import { leaderParts } from './leader-parts.ts';
 import { laggardsAmong } from './leader/version-keeper.ts';
-import { CLOSE_GRACE_MS } from './listeners.ts';
 import { logsClusterOf } from './logs/logs-cluster.ts';
-import { NodeLogs } from './logs/node-logs.ts';
+import type { NodeLogs } from './logs/node-logs.ts';
 import { memberQuestions } from './member-questions.ts';
 import { answerMembers } from './member-services.ts';
 import { memberTransport } from './member-transport.ts';
@@ -27,6 +25,7 @@ import type { Entered, NodeRole } from './node-role.ts';
 import { readinessOf } from './readiness.ts';
 import { recoverMember } from './recovery.ts';
 import { ClusterReplica } from './replica.ts';
+import { drainNode, keepLogs, nodeLogs } from './role-parts.ts';
 import { sessionAddresses } from './session-addresses.ts';
 import { SettingsNotice } from './settings-notice.ts';
 import { startWorker } from './start-worker.ts';
@@ -91,10 +90,7 @@ export class MemberNode implements NodeRole {
 
   async drain(signal: AbortSignal): Promise<void> {
     if (this.#routing === null || this.#worker === null) return;
-    const { config, clock, log } = this.#parts;
-    const { name, drainDeadlineMs: deadlineMs } = config;
-    const { startId } = this.#entered.directory;
-    await drainBeforeExit({ name, startId, deadlineMs, operations: this.#routing, clock, log }, signal);
+    await drainNode(this.#parts, this.#entered, this.#routing, signal);
   }
 
   async serve(): Promise<void> {
@@ -116,7 +112,7 @@ export class MemberNode implements NodeRole {
     const { version: clusterVersion } = this.#entered.formation;
     const leading = { replica, cluster, clusterVersion, raft, transport, pool };
     const { autoscaler, duties, sessions, entrance } = leaderParts(this.#parts, leading);
-    const logs = this.#logs(replica);
+    const logs = nodeLogs(this.#parts, this.#entered, logsClusterOf(replica));
     const questions = memberQuestions({ pool, clusterId: cluster.clusterId, signal });
     const watches = memberWatches({
       config,
@@ -160,7 +156,7 @@ export class MemberNode implements NodeRole {
 
   /** From now on it takes part: in Raft, and as a worker. */
   async #begin({ replica, raft, logs, watches }: RunningParts): Promise<void> {
-    const { directory, cluster, pool, http, rpc, signal } = this.#entered;
+    const { directory, cluster, pool, signal } = this.#entered;
     const { config, clock, log, closing } = this.#parts;
     raft.start();
     watches.start();
@@ -176,28 +172,9 @@ export class MemberNode implements NodeRole {
       logs,
       onMonitor: (monitor) => (this.#monitor = monitor),
     });
-    closing('logs', () => logs.close());
-    await logs.start();
-    // First of all, while everything that the requests under way need is there.
-    closing('HTTP', () => http.close(CLOSE_GRACE_MS));
-    closing('streams', () => rpc.endStreams());
+    await keepLogs(this.#parts, this.#entered, logs);
     this.#worker = worker;
     log.info({ listen: config.listen, http: config.http, cluster: cluster.clusterId }, 'the node is up');
-  }
-
-  #logs(replica: ClusterReplica): NodeLogs {
-    const { directory, cluster, pool } = this.#entered;
-    const { config, clock, log } = this.#parts;
-    return new NodeLogs({
-      dataDirectory: config.dataDir,
-      clusterId: cluster.clusterId,
-      incarnation: directory.identity.incarnation,
-      mayBeSilent: config.drivers?.includes('noop') === true,
-      cluster: logsClusterOf(replica),
-      pool,
-      clock,
-      log,
-    });
   }
 
   /** Those alone; this node itself also where it has not applied the entry yet that has let it in. */

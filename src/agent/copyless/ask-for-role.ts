@@ -3,7 +3,6 @@
  * let it in without a copy before (docs/adr/0013), and says so when it is asked.
  */
 import type { Clock } from '../../lib/clock.ts';
-import { CLUSTER_VERSION } from '../../lib/cluster-version.ts';
 import { JarvisError, messageOf } from '../../lib/errors.ts';
 import { limits } from '../../lib/limits.ts';
 import type { Log } from '../../lib/log.ts';
@@ -13,7 +12,7 @@ import { joinCluster } from '../../raft/join-cluster.ts';
 import type { MemberRemovedError } from '../../raft/node.ts';
 import { ChannelPool } from '../../rpc/channel.ts';
 import type { ChannelSecurity } from '../../rpc/channel-security.ts';
-import { askToJoin } from '../ask-to-join.ts';
+import { askToJoin, knownNodeRequest } from '../ask-to-join.ts';
 import type { NodeConfig } from '../config.ts';
 
 /**
@@ -40,22 +39,12 @@ export async function askForRole(options: {
   );
   const either = AbortSignal.any([signal, patience.signal]);
   try {
-    const { cluster, incarnation } = directory.identity;
+    const { cluster } = directory.identity;
     if (cluster === null) throw cause;
     const ask = askToJoin(pool, either);
     const others = [...config.peers, ...cluster.founders].filter(({ name }) => name !== config.name);
     const { record, view } = await joinCluster({
-      request: {
-        name: config.name,
-        incarnation,
-        address: config.advertise,
-        cluster_id: cluster.clusterId,
-        former_incarnation: incarnation,
-        join_token: '',
-        known_version: CLUSTER_VERSION,
-        works_without_copy: true,
-        view_digest: '',
-      },
+      request: { ...knownNodeRequest(config, directory.identity), view_digest: '' },
       addresses: [...new Set([...members, ...config.join, ...others.map(({ address }) => address)])],
       ask: async (address, request) => {
         const reply = await ask(address, request);

@@ -5,23 +5,21 @@
 import { isDeepStrictEqual } from 'node:util';
 
 import type { JoinReply } from '../../generated/raft.ts';
-import { CLUSTER_VERSION } from '../../lib/cluster-version.ts';
 import { JarvisError } from '../../lib/errors.ts';
 import type { Readiness } from '../../operations/port.ts';
 import type { RoutingOperations } from '../../operations/router.ts';
 import type { ClusterRecord } from '../../raft/data-directory.ts';
 import { MemberRemovedError } from '../../raft/node.ts';
 import { clusterService, nodeLogsService } from '../../rpc/cluster-service.ts';
-import { askToJoin } from '../ask-to-join.ts';
+import { askToJoin, knownNodeRequest } from '../ask-to-join.ts';
 import { renewalOf } from '../enrolment/enrolment-parts.ts';
-import { drainBeforeExit } from '../exit-drain.ts';
-import { CLOSE_GRACE_MS } from '../listeners.ts';
 import type { LogsCluster } from '../logs/logs-cluster.ts';
-import { NodeLogs } from '../logs/node-logs.ts';
+import type { NodeLogs } from '../logs/node-logs.ts';
 import { type ResourceMonitor, usageOf } from '../monitor/resource-monitor.ts';
 import type { NodeParts } from '../node-parts.ts';
 import { nodeProviderService } from '../node-providers.ts';
 import type { Entered, NodeRole } from '../node-role.ts';
+import { drainNode, keepLogs, nodeLogs } from '../role-parts.ts';
 import { startWorker } from '../start-worker.ts';
 import type { WorkerAgent } from '../worker/worker-agent.ts';
 import { ClusterWatch } from './cluster-watch.ts';
@@ -63,19 +61,10 @@ export class CopylessNode implements NodeRole {
   }
 
   async serve(): Promise<void> {
-    const { directory, cluster, pool, http, rpc } = this.#entered;
-    const { config, clock, log, closing } = this.#parts;
+    const { directory, cluster } = this.#entered;
+    const { config, log } = this.#parts;
     beginRenewal(this.#parts, this.#entered, this.#watch);
-    const logs = new NodeLogs({
-      dataDirectory: config.dataDir,
-      clusterId: cluster.clusterId,
-      incarnation: directory.identity.incarnation,
-      mayBeSilent: config.drivers?.includes('noop') === true,
-      cluster: logsClusterOf(this.#watch),
-      pool,
-      clock,
-      log,
-    });
+    const logs = nodeLogs(this.#parts, this.#entered, logsClusterOf(this.#watch));
     this.#answer(logs);
     this.#watch.start();
     this.#worker = await startWorker(this.#parts, {
@@ -89,11 +78,7 @@ export class CopylessNode implements NodeRole {
       logs,
       onMonitor: (monitor) => (this.#monitor = monitor),
     });
-    closing('logs', () => logs.close());
-    await logs.start();
-    // First of all, while everything that the requests under way need is there.
-    closing('HTTP', () => http.close(CLOSE_GRACE_MS));
-    closing('streams', () => rpc.endStreams());
+    await keepLogs(this.#parts, this.#entered, logs);
     const { listen } = config;
     log.info({ listen, http: config.http, cluster: cluster.clusterId }, 'the node is up, without a copy');
   }
@@ -115,10 +100,7 @@ export class CopylessNode implements NodeRole {
 
   async drain(signal: AbortSignal): Promise<void> {
     if (this.#routing === null || this.#worker === null) return;
-    const { config, clock, log } = this.#parts;
-    const { name, drainDeadlineMs: deadlineMs } = config;
-    const { startId } = this.#entered.directory;
-    await drainBeforeExit({ name, startId, deadlineMs, operations: this.#routing, clock, log }, signal);
+    await drainNode(this.#parts, this.#entered, this.#routing, signal);
   }
 
   /** Whoever has called is answered: here, or by whoever has a copy. */
@@ -151,7 +133,7 @@ export class CopylessNode implements NodeRole {
 
 function clusterWatch({ config, clock, log }: NodeParts, entered: Entered): ClusterWatch {
   const { directory, cluster, pool, rpc, signal, onFailure } = entered;
-  const { incarnation, withoutCopy } = directory.identity;
+  const { withoutCopy } = directory.identity;
   const members = withoutCopy?.members ?? [];
   const { name } = config;
   // Before the first answer those alone are known.
@@ -165,16 +147,7 @@ function clusterWatch({ config, clock, log }: NodeParts, entered: Entered): Clus
     throw new RoleChangedError();
   };
   const watch: ClusterWatch = new ClusterWatch({
-    request: {
-      name,
-      incarnation,
-      address: config.advertise,
-      cluster_id: cluster.clusterId,
-      former_incarnation: incarnation,
-      join_token: '',
-      known_version: CLUSTER_VERSION,
-      works_without_copy: true,
-    },
+    request: knownNodeRequest(config, directory.identity),
     members,
     addresses: [...config.join, ...cluster.founders.map(({ address }) => address)],
     ask: askToJoin(pool, signal, COPYLESS_LIMITS.callTimeoutMs),
